@@ -1,0 +1,210 @@
+"""`run.json`: the one record of a run that every tool reads. Nothing in it comes from a test row.
+
+Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not apply is null.
+
+    schema, id, kind            1; the folder's name; "fit" or "ensemble"
+    status, stop_reason         "running", "completed", "failed", "interrupted"; a sentence
+    created, finished           when the run started and ended
+    host, pid, boot_id, heartbeat   who writes this file, and when it last did
+    overrides, choices, config  what was typed; group -> option; the resolved config
+    seed, monitor, mode         the monitored metric and "min" or "max"
+    best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
+    history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
+    data                        {"name", "task", "vault", "content", "train_rows", "val_rows", "val_sha256", ...}
+    versions, git               of Python and packages; {"commit", "dirty_sha256"}
+    device, precision, parameters   where and how it ran; the number of trained parameters
+    timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
+    checks, diagnosis           verdicts; empty until a check or a diagnosis ran
+    resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
+    error                       null or {"code", "where", "what", "allowed", "next"}
+    ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError
+from holdfast.core.files import sha256_hex, write_atomic
+
+SCHEMA = 1
+FILE_NAME = "run.json"
+METRICS_FILE_NAME = "metrics.csv"
+HEARTBEAT_S = 20.0
+STALE_S = 120.0
+PACKAGES = ("holdfast", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class RunRecord:
+    """The record of one run, written whole on every change and at every heartbeat."""
+
+    def __init__(self, folder: Path, fields: dict[str, Any]) -> None:
+        self.folder = folder
+        self.fields = fields
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    @classmethod
+    def create(cls, folder: Path, **fields: Any) -> RunRecord:
+        """Start the record of a new run in `folder`, which must not hold one.
+
+        Raises:
+            InputError: The folder holds a run already.
+        """
+        if (folder / FILE_NAME).exists():
+            raise InputError(str(folder), "this folder holds a run already", next="choose another hydra.run.dir")
+        record = cls(folder, {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), **_empty(), **fields})
+        record._begin()
+        return record
+
+    @classmethod
+    def reopen(cls, folder: Path) -> RunRecord:
+        """Go on with the record of an interrupted run."""
+        record = cls(folder, read_run(folder))
+        record.fields.update(finished=None, stop_reason=None, error=None)
+        record._begin()
+        return record
+
+    def update(self, **fields: Any) -> None:
+        """Set fields and write the file."""
+        with self._lock:
+            self.fields.update(fields)
+            self._write()
+
+    def add_epoch(self, entry: Mapping[str, Any]) -> None:
+        """Append one epoch to the history, in `run.json` and `metrics.csv`."""
+        self.set_history([*self.fields["history"], dict(entry)])
+
+    def set_history(self, history: list[dict[str, Any]]) -> None:
+        """Replace the history: on resume, epochs after the checkpoint are dropped."""
+        self.update(history=history)
+        write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history))
+
+    def finish(self, status: str, stop_reason: str, **fields: Any) -> None:
+        """Write the last word: `status`, why it stopped and when."""
+        self._stop.set()
+        if self._heart is not None:
+            self._heart.join()
+        self.update(status=status, stop_reason=stop_reason, finished=now(), **fields)
+
+    def _begin(self) -> None:
+        self.update(status="running", host=socket.gethostname(), pid=os.getpid(), boot_id=boot_id())
+        self._heart = threading.Thread(target=self._beat, name="holdfast-heartbeat", daemon=True)
+        self._heart.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_S):
+            self.update()
+
+    def _write(self) -> None:
+        self.fields["heartbeat"] = now()
+        write_atomic(self.folder / FILE_NAME, json.dumps(_finite(self.fields), indent=1, ensure_ascii=False) + "\n")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The record in `folder`; a `running` whose process is gone reads as `interrupted`.
+
+    Raises:
+        InputError: There is no readable record of a schema that we know.
+    """
+    path = folder / FILE_NAME
+    try:
+        fields = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs") from None
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read ({error})") from None
+    if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+        schema = fields.get("schema") if isinstance(fields, dict) else None
+        raise InputError(str(path), f"has schema {schema!r}", allowed=str(SCHEMA), next="read it with the version that wrote it")
+    if fields["status"] == "running" and not _is_alive(fields):
+        fields["status"] = "interrupted"
+        fields["stop_reason"] = "the process ended without a word"
+    return fields
+
+
+def boot_id() -> str | None:
+    """What tells one start of this machine from another; null where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def environment() -> dict[str, Any]:
+    """The `versions` and `git` fields."""
+    versions = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {"versions": versions, "git": _git_state(Path.cwd())}
+
+
+def _git_state(folder: Path) -> dict[str, str | None] | None:
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, check=True, timeout=10).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").decode().strip()
+        diff = git("diff", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty_sha256": sha256_hex(diff) if diff else None}
+
+
+def _is_alive(fields: Mapping[str, Any]) -> bool:
+    if fields.get("host") == socket.gethostname() and fields.get("boot_id") == boot_id():
+        try:
+            os.kill(fields["pid"], 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+    age = datetime.now(UTC) - datetime.fromisoformat(fields["heartbeat"])
+    return age.total_seconds() < STALE_S
+
+
+def _empty() -> dict[str, Any]:
+    nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "parameters", "error", "ensemble")
+    return {**dict.fromkeys(nulls), "history": [], "timings": {}, "checks": [], "diagnosis": [], "resumes": []}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _as_csv(history: list[dict[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for entry in history for key in entry))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
