@@ -1,0 +1,205 @@
+"""What makes two rows the same row: digests of content, whatever the file, the name, the order or the storage.
+
+A digest is BLAKE2b-256 (RFC 7693) over the canonical form of one row's features:
+
+    image   "image", H, W, C, then uint8 pixels in HWC order; floats k/255, integers 0..255 and CHW are turned into that
+    table   columns in the order of their sorted names; float64 little-endian, one NaN, no negative zero; integers beyond
+            2**53 as decimal text; text in NFC
+    array   dtype, shape and bytes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGEST_BYTES = 32
+BLOCK_BYTES = 16 * 2**20
+EXACT_INTEGER = 2**53
+CHANNELS = (1, 3, 4)
+NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
+
+Array: TypeAlias = NDArray[Any]
+
+
+def row_digests(x: Array, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Digest every row's features, targets left out.
+
+    Args:
+        x: (n, ...) rows; a memory map is read in blocks.
+        kind: "image", "table" or "array".
+        feature_names: Names of a table's columns; equal tables with columns in another order have equal digests.
+
+    Returns:
+        (n, 32) bytes, equal where the canonical rows are equal.
+    """
+    order = _column_order(x, feature_names) if kind == "table" else None
+    digests: list[bytes] = []
+    for block in _blocks(x):
+        if kind == "table":
+            digests.extend(_table_digests(block if order is None else block[:, order]))
+        elif kind in ("image", "array"):
+            digests.extend(_array_digests(block))
+        else:
+            raise ValueError(f"kind {kind!r} is none of image, table, array")
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
+    """One pseudo-random number a row, keyed by the public `seed`: equal rows, equal numbers, on every machine.
+
+    Rows sorted by it are in an order that depends on neither their former order nor their names.
+    """
+    key = b"holdfast order %d" % seed
+    keys = [hashlib.blake2b(digest, digest_size=8, key=key).digest() for digest in _each(digests)]
+    return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
+
+
+def content_id(digests: NDArray[np.uint8], y: Array) -> str:
+    """The identity of a set of rows with their targets, as 64 hex digits; the order of rows does not count."""
+    targets = np.ascontiguousarray(y)
+    targets = targets.astype(targets.dtype.newbyteorder("<"), copy=False).reshape(len(targets), -1)
+    width = targets.dtype.itemsize * targets.shape[1]
+    rows = zip(_each(digests), _each(targets.view(np.uint8).reshape(len(targets), width)), strict=True)
+    header = f"holdfast content 1 {targets.dtype.str} {targets.shape[1]}".encode()
+    return _set_hash(header, [hashlib.blake2b(digest + target, digest_size=32).digest() for digest, target in rows])
+
+
+def rows_id(*digests: NDArray[np.uint8]) -> str:
+    """The identity of a set of rows without targets, given in parts, as 64 hex digits; order does not count."""
+    return _set_hash(b"holdfast rows 1", [digest for part in digests for digest in _each(part)])
+
+
+def _set_hash(header: bytes, members: list[bytes]) -> str:
+    total = hashlib.sha256(header)
+    for member in sorted(members):
+        total.update(member)
+    return total.hexdigest()
+
+
+def _each(rows: Array) -> Iterator[bytes]:
+    """The rows of a (n, width) byte array, one by one."""
+    width = rows.shape[1]
+    whole = np.ascontiguousarray(rows).tobytes()
+    return (whole[start : start + width] for start in range(0, len(whole), width))
+
+
+def _blocks(x: Array) -> Iterator[Array]:
+    rows = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
+    return (np.asarray(x[start : start + rows]) for start in range(0, len(x), rows))
+
+
+def _hash_rows(header: str, rows: Array) -> list[bytes]:
+    start = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"holdfast row 1")
+    start.update(header.encode() + b"\x00")
+    flat = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+    width = len(flat) // len(rows)
+    digests = []
+    for place in range(0, len(rows) * width, width) if width else [0] * len(rows):
+        row = start.copy()
+        row.update(flat[place : place + width])
+        digests.append(row.digest())
+    return digests
+
+
+# --- images and other arrays -----------------------------------------------------------------------------------------
+
+
+def _array_digests(block: Array) -> list[bytes]:
+    """Rows that are images in disguise are hashed as images, the others as they are."""
+    if block.ndim not in (3, 4) or block.dtype.kind not in "uif":
+        return _hash_rows(f"array {block.dtype.newbyteorder('<').str} {block.shape[1:]}", _little_endian(block))
+    pixels, is_image = _as_pixels(_as_hwc(block))
+    header = "image {} {} {}".format(*pixels.shape[1:])
+    if is_image.all():
+        return _hash_rows(header, pixels)
+    plain = _hash_rows(f"array {block.dtype.newbyteorder('<').str} {block.shape[1:]}", _little_endian(block))
+    images = _hash_rows(header, pixels)
+    return [image if good else other for image, other, good in zip(images, plain, is_image, strict=True)]
+
+
+def _as_hwc(block: Array) -> Array:
+    if block.ndim == 3:
+        return block[..., None]
+    if block.shape[1] in CHANNELS and block.shape[3] not in CHANNELS:
+        return np.moveaxis(block, 1, 3)
+    return block
+
+
+def _as_pixels(block: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """(n, H, W, C) as uint8, and which rows hold pixels at all: integers 0..255, or floats k/255."""
+    if block.dtype == np.uint8:
+        return block, np.ones(len(block), bool)
+    flat = block.reshape(len(block), -1).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        is_scaled = (block.dtype.kind == "f") & (flat.max(axis=1) <= 1.0)
+        flat[is_scaled] *= 255.0
+        pixels = np.rint(flat)
+        near = np.abs(flat - pixels) <= np.where(is_scaled, 255 * np.finfo(np.float16).eps / 4, 0.0)[:, None]
+        is_image = (near & (pixels >= 0) & (pixels <= 255)).all(axis=1)
+        return np.where(is_image[:, None], pixels, 0).astype(np.uint8).reshape(block.shape), is_image
+
+
+def _little_endian(block: Array) -> Array:
+    return block.astype(block.dtype.newbyteorder("<"), copy=False)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _column_order(x: Array, names: Sequence[str]) -> NDArray[np.int64] | None:
+    if x.ndim != 2:
+        raise ValueError(f"a table has two axes, not {x.ndim}")
+    if not names:
+        return None
+    if len(names) != x.shape[1]:
+        raise ValueError(f"{len(names)} column names for {x.shape[1]} columns")
+    folded = [unicodedata.normalize("NFC", name) for name in names]
+    return np.array(sorted(range(len(folded)), key=folded.__getitem__), np.int64)
+
+
+def _table_digests(block: Array) -> list[bytes]:
+    if block.dtype.kind == "f" or (block.dtype.kind in "biu" and not _has_long_integers(block)):
+        return _number_digests(block)
+    rows = [[_as_cell(value) for value in row] for row in block.tolist()]
+    digests = []
+    for row in rows:
+        if all(isinstance(cell, float) for cell in row):
+            digests.extend(_number_digests(np.array([row], np.float64)))
+        else:
+            text = b"".join(_encode_cell(cell) for cell in row)
+            digests.extend(_hash_rows(f"table mixed {len(row)}", np.frombuffer(text, np.uint8)[None]))
+    return digests
+
+
+def _number_digests(block: Array) -> list[bytes]:
+    numbers = block.astype("<f8") + 0.0
+    numbers[np.isnan(numbers)] = NAN
+    return _hash_rows(f"table numbers {numbers.shape[1]}", numbers)
+
+
+def _has_long_integers(block: Array) -> bool:
+    if block.dtype.kind == "b" or not block.size:
+        return False
+    return int(block.max()) > EXACT_INTEGER or int(block.min()) < -EXACT_INTEGER
+
+
+def _as_cell(value: Any) -> float | str | bytes:
+    """A number as float, a long integer as decimal text in bytes, anything else as text."""
+    if value is None:
+        return float("nan")
+    if isinstance(value, int) and abs(value) > EXACT_INTEGER:
+        return b"%d" % value
+    return float(value) if isinstance(value, int | float) else unicodedata.normalize("NFC", str(value))
+
+
+def _encode_cell(cell: float | str | bytes) -> bytes:
+    if isinstance(cell, float):
+        return b"n" + (np.array(cell if cell == cell else NAN, "<f8") + 0.0).tobytes()
+    tag, content = (b"i", cell) if isinstance(cell, bytes) else (b"s", cell.encode())
+    return tag + len(content).to_bytes(8, "little") + content
