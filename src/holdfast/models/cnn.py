@@ -1,0 +1,75 @@
+"""A small convolutional network for small images (LeNet's layout with batch norm)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from holdfast.core.errors import InputError
+from holdfast.models.layers import activation as activation_layer
+from holdfast.models.layers import check_no_categories, check_sizes, image_norm, vector_norm
+from holdfast.models.layers import dropout as dropout_layer
+
+
+def cnn(
+    *,
+    input_shape: Sequence[int],
+    num_outputs: int,
+    category_sizes: Sequence[int] = (),
+    channels: Sequence[int] = (16, 32),
+    kernel_size: int = 3,
+    hidden: int = 64,
+    activation: str = "relu",
+    norm: str = "batch",
+    dropout: float = 0.0,
+) -> nn.Module:
+    """Blocks of convolution, norm, 2x2 max pooling and activation, then one hidden layer and the logits.
+
+    Every block halves height and width (LeCun et al. 1998, figure 2, with max pooling).
+
+    Args:
+        input_shape: (channels, height, width); height and width at least 2 ** len(channels).
+        num_outputs: Logits a row.
+        category_sizes: Must be empty: this model takes images only.
+        channels: Feature maps of each block.
+        kernel_size: Odd side of the kernels; borders are padded with zeros.
+        hidden: Units of the hidden layer.
+        activation: A name of `layers.ACTIVATIONS`.
+        norm: "none", "batch" or "layer".
+        dropout: Share of units set to zero in training, in front of the last two layers.
+
+    Raises:
+        InputError: The rows are no images, or too small.
+    """
+    check_no_categories("model=cnn", category_sizes)
+    check_sizes("model.channels", channels)
+    check_sizes("model.hidden", [hidden])
+    height, width = _image_side(input_shape, len(channels))
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise InputError("model.kernel_size", f"is {kernel_size}", allowed="odd numbers from 1")
+    layers: list[nn.Module] = []
+    maps = input_shape[0]
+    for count in channels:
+        convolution = nn.Conv2d(maps, count, kernel_size, padding=kernel_size // 2, bias=norm != "batch")
+        # pooling in front of the activation: the same values for a rising activation, a quarter of the work
+        layers += [convolution, *image_norm(norm, count), nn.MaxPool2d(2), activation_layer(activation)]
+        maps, height, width = count, height // 2, width // 2
+    layers += [nn.Flatten(), *dropout_layer(dropout), nn.Linear(maps * height * width, hidden, bias=norm != "batch")]
+    layers += [*vector_norm(norm, hidden), activation_layer(activation), *dropout_layer(dropout)]
+    return nn.Sequential(*layers, nn.Linear(hidden, num_outputs))
+
+
+def _image_side(input_shape: Sequence[int], num_halvings: int) -> tuple[int, int]:
+    if len(input_shape) != 3:
+        shape = " x ".join(map(str, input_shape))
+        raise InputError("model=cnn", f"takes images; a row of this data has the shape {shape}", next="model=mlp")
+    _, height, width = input_shape
+    smallest = 2**num_halvings
+    if min(height, width) < smallest:
+        raise InputError(
+            "model.channels",
+            f"{num_halvings} blocks halve the image {num_halvings} times; {height} x {width} pixels are too few",
+            allowed=f"at least {smallest} x {smallest} pixels, or fewer blocks",
+        )
+    return height, width

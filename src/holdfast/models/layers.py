@@ -1,0 +1,74 @@
+"""Activations and norms by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from torch import nn
+
+from holdfast.core.errors import InputError, did_you_mean
+
+T = TypeVar("T")
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(inplace=True),
+    "elu": lambda: nn.ELU(inplace=True),
+    "gelu": nn.GELU,
+    "silu": lambda: nn.SiLU(inplace=True),
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda features: nn.Identity(),
+    "batch": nn.BatchNorm1d,
+    "layer": nn.LayerNorm,
+}
+IMAGE_NORMS: dict[str, Callable[[int], nn.Module]] = {
+    "none": lambda channels: nn.Identity(),
+    "batch": nn.BatchNorm2d,
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+}
+
+
+def activation(name: str) -> nn.Module:
+    """The activation called `name`."""
+    return _named("model.activation", name, ACTIVATIONS)()
+
+
+def vector_norm(name: str, features: int) -> list[nn.Module]:
+    """The norm over `features` of (rows, features); an empty list for "none"."""
+    layer = _named("model.norm", name, VECTOR_NORMS)(features)
+    return [] if isinstance(layer, nn.Identity) else [layer]
+
+
+def image_norm(name: str, channels: int) -> list[nn.Module]:
+    """The norm over `channels` of (rows, channels, height, width); an empty list for "none"."""
+    layer = _named("model.norm", name, IMAGE_NORMS)(channels)
+    return [] if isinstance(layer, nn.Identity) else [layer]
+
+
+def dropout(probability: float) -> list[nn.Module]:
+    """Dropout (Srivastava et al. 2014) of a share in [0, 1) of the units; an empty list for 0."""
+    if not 0.0 <= probability < 1.0:
+        raise InputError("model.dropout", f"is {probability}", allowed="0 <= dropout < 1")
+    return [nn.Dropout(probability)] if probability > 0 else []
+
+
+def check_sizes(where: str, sizes: Sequence[int]) -> None:
+    """Refuse layer sizes below 1."""
+    if any(size < 1 for size in sizes):
+        raise InputError(where, f"is {list(sizes)}", allowed="whole numbers from 1")
+
+
+def check_no_categories(where: str, category_sizes: Sequence[int]) -> None:
+    """Refuse categorical columns in a model that takes numbers only."""
+    if category_sizes:
+        raise InputError(where, f"takes numbers only; the data has {len(category_sizes)} categorical columns")
+
+
+def _named(where: str, name: str, options: Mapping[str, T]) -> T:
+    if name not in options:
+        raise InputError(where, f"unknown name '{name}'", allowed=", ".join(options), next=did_you_mean(name, options))
+    return options[name]

@@ -1,0 +1,199 @@
+"""Metrics of an epoch by torchmetrics, accumulated on the device and read once.
+
+An update of torchmetrics costs more than a step of a small model, so the outputs of many batches are kept and handed
+over together.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanSquaredError, Metric, MetricCollection, R2Score
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassF1Score,
+    MulticlassPrecision,
+    MulticlassRecall,
+    MultilabelAUROC,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+    MultilabelPrecision,
+    MultilabelRecall,
+)
+from torchmetrics.regression import MeanAbsoluteError
+
+from holdfast.training.names import NAMES
+
+ROWS_PER_UPDATE = 8192
+# states of torchmetrics that are the same are kept once
+_GROUPS = [["accuracy"], ["precision_macro", "recall_macro", "f1_macro"], ["auroc_macro"]]
+
+
+def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> MetricCollection:
+    """The metrics of `task` by their bare names, without the loss.
+
+    Updated with (predictions, targets): class probabilities (rows, classes), P(1) (rows,) for binary, probabilities
+    (rows, labels), or values (rows,); targets int64 or, for regression, float. Accuracy is the share of rows that are
+    right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
+    neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
+    """
+    if task == "regression":
+        metrics: dict[str, Metric] = {
+            "mae": MeanAbsoluteError(),
+            "rmse": MeanSquaredError(squared=False),
+            "r2": R2Score(),
+        }
+        return MetricCollection(dict(metrics), compute_groups=False)
+    metrics = _multilabel(num_outputs) if task == "multilabel" else _classes(2 if task == "binary" else num_outputs)
+    if not use_auroc:
+        del metrics["auroc_macro"]
+    groups = [group for group in _GROUPS if group[0] in metrics]
+    return MetricCollection(dict(metrics), compute_groups=groups)
+
+
+def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tensor, task: str) -> None:
+    """Add rows to a collection of `build_metrics`."""
+    if task == "binary":
+        predictions = torch.stack((1.0 - predictions, predictions), dim=1)
+    if task != "regression":
+        targets = targets.long()
+    metrics.update(predictions, targets)
+
+
+def compute_metrics(metrics: MetricCollection) -> dict[str, float]:
+    """Read all metrics in one transfer and start anew; NaN where a metric is not defined on these rows."""
+    with warnings.catch_warnings():
+        # rows without some class are told by the value; R2 of fewer than two rows is not defined
+        warnings.filterwarnings("ignore", module="torchmetrics")
+        values = metrics.compute()
+    metrics.reset()
+    numbers = torch.stack([value.detach().to(torch.float64).reshape(()) for value in values.values()]).tolist()
+    return dict(zip(values, numbers, strict=True))
+
+
+class EpochMetrics:
+    """Loss and metrics of one pass over rows; nothing is read from the device before `compute`."""
+
+    def __init__(self, task: str, num_outputs: int, *, use_auroc: bool) -> None:
+        self._task = task
+        self._metrics = build_metrics(task, num_outputs, use_auroc=use_auroc)
+        self._order = [name for name in NAMES[task] if name == "loss" or name in self._metrics]
+        self._losses: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._counts: list[int] = []
+        self._num_waiting = 0
+        self._loss_sum: Tensor | None = None
+        self._num_rows = 0
+
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Keep one batch: its mean loss, its raw outputs and its targets as metrics take them."""
+        num_rows = len(targets)
+        self._losses.append(loss.detach())
+        self._outputs.append(outputs.detach())
+        self._targets.append(targets)
+        self._counts.append(num_rows)
+        self._num_waiting += num_rows
+        if self._num_waiting >= ROWS_PER_UPDATE:
+            self._flush()
+
+    def compute(self) -> dict[str, float]:
+        """Mean loss over rows and the metrics, and an empty state for the next pass."""
+        self._flush()
+        if self._loss_sum is None:
+            return {}
+        numbers = {"loss": float(self._loss_sum) / self._num_rows, **compute_metrics(self._metrics)}
+        self.reset()
+        return {name: numbers[name] for name in self._order}
+
+    def reset(self) -> None:
+        """Forget all rows."""
+        self._clear()
+        self._metrics.reset()
+        self._loss_sum, self._num_rows = None, 0
+
+    def _clear(self) -> None:
+        self._losses, self._outputs, self._targets, self._counts, self._num_waiting = [], [], [], [], 0
+
+    def _flush(self) -> None:
+        if not self._counts:
+            return
+        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
+        losses = torch.stack(self._losses).double()
+        loss_sum = losses @ torch.tensor(self._counts, dtype=torch.float64, device=losses.device)
+        self._loss_sum = loss_sum if self._loss_sum is None else self._loss_sum + loss_sum
+        self._num_rows += self._num_waiting
+        self._clear()
+        if self._metrics_device != outputs.device:
+            self._metrics.to(outputs.device)
+        update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
+
+    @property
+    def _metrics_device(self) -> torch.device:
+        return next(iter(self._metrics.values())).device
+
+
+def as_predictions(outputs: Tensor, task: str) -> Tensor:
+    """Probabilities from logits in float32 or better; values of a regression as they are."""
+    outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
+    if task == "multiclass":
+        return outputs.softmax(dim=1)
+    return outputs if task == "regression" else outputs.sigmoid()
+
+
+class _PresentClassAUROC(MulticlassAUROC):
+    """Macro AUROC over the classes that have rows in and outside of them (torchmetrics counts absent ones as 0)."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, average="none", validate_args=False)
+
+    def compute(self) -> Tensor:
+        targets = _joined(self.target)
+        counts = torch.bincount(targets, minlength=self.num_classes)
+        return _mean_over(super().compute(), (counts > 0) & (counts < len(targets)))
+
+
+class _PresentLabelAUROC(MultilabelAUROC):
+    """Macro AUROC over the labels that some rows have and some have not."""
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__(num_labels, average="none", validate_args=False)
+
+    def compute(self) -> Tensor:
+        targets = _joined(self.target)
+        counts = targets.sum(dim=0)
+        return _mean_over(super().compute().reshape(-1), (counts > 0) & (counts < len(targets)))
+
+
+def _joined(state: Any) -> Tensor:
+    return state if isinstance(state, Tensor) else torch.cat(list(state))
+
+
+def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    return values[chosen].mean() if bool(chosen.any()) else torch.full((), torch.nan, device=values.device)
+
+
+def _classes(num_classes: int) -> dict[str, Metric]:
+    macro: dict[str, Any] = {"num_classes": num_classes, "average": "macro", "validate_args": False}
+    return {
+        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
+        "precision_macro": MulticlassPrecision(**macro),
+        "recall_macro": MulticlassRecall(**macro),
+        "f1_macro": MulticlassF1Score(**macro),
+        "auroc_macro": _PresentClassAUROC(num_classes),
+    }
+
+
+def _multilabel(num_labels: int) -> dict[str, Metric]:
+    macro: dict[str, Any] = {"num_labels": num_labels, "average": "macro", "validate_args": False}
+    return {
+        "accuracy": MultilabelExactMatch(num_labels, validate_args=False),
+        "precision_macro": MultilabelPrecision(**macro),
+        "recall_macro": MultilabelRecall(**macro),
+        "f1_macro": MultilabelF1Score(**macro),
+        "auroc_macro": _PresentLabelAUROC(num_labels),
+    }

@@ -1,0 +1,59 @@
+"""The metrics a task has, by name, known without torch: a bad monitor is refused before it is imported."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from holdfast.core.errors import InputError, did_you_mean
+
+LOWER_IS_BETTER = ("loss", "mae", "rmse")
+_CLASSES = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
+NAMES: dict[str, tuple[str, ...]] = {
+    "multiclass": _CLASSES,
+    "binary": _CLASSES,
+    "multilabel": _CLASSES,
+    "regression": ("loss", "mae", "rmse", "r2"),
+}
+# exact AUROC sorts every row of an epoch: on the train rows that costs more than it tells
+_NOT_IN_TRAINING = ("auroc_macro",)
+
+
+def expected_names(task: str) -> tuple[str, ...]:
+    """The metrics that every epoch of `task` has: `val/...`, then `train/...`."""
+    train = (name for name in NAMES[task] if name not in _NOT_IN_TRAINING)
+    return (*(f"val/{name}" for name in NAMES[task]), *(f"train/{name}" for name in train))
+
+
+def check_monitor(monitor: str, task: str) -> None:
+    """Refuse a monitor that no epoch of `task` has.
+
+    Raises:
+        InputError: With the names there are; a name about the test rows gets a word of its own.
+    """
+    names = expected_names(task)
+    if monitor in names:
+        return
+    what = f"unknown metric '{monitor}' for a {task} task"
+    if "test" in monitor.lower():
+        what = f"'{monitor}': the test rows are sealed, nothing can be chosen by them"
+    raise InputError("monitor", what, allowed=", ".join(names), next=did_you_mean(monitor, names))
+
+
+def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
+    """Whether less or more of `monitor` is better; `auto` knows it by the metric's name.
+
+    Raises:
+        InputError: `mode` is neither auto, min nor max.
+    """
+    if mode == "auto":
+        return "min" if monitor.rsplit("/", 1)[-1] in LOWER_IS_BETTER else "max"
+    if mode not in ("min", "max"):
+        raise InputError("mode", f"is '{mode}'", allowed="auto, min, max", next=did_you_mean(mode, ("min", "max")))
+    return "min" if mode == "min" else "max"
+
+
+def is_better(value: float, best: float | None, mode: str) -> bool:
+    """Whether `value` beats `best`; a NaN never does, and an equal value does not."""
+    if value != value:  # noqa: PLR0124 - NaN
+        return False
+    return best is None or (value < best if mode == "min" else value > best)
