@@ -1,0 +1,85 @@
+"""The gate before a run or a sweep: everything that can be checked is, before a folder is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.cli.exits import ending
+from holdfast.cli.overrides import command_line_problems
+from holdfast.core.errors import InputError, Problem, raise_problems
+
+
+class Gate(Callback):  # type: ignore[misc]
+    """Hydra calls it after composing and before it writes; an exception would only be a warning there, so it exits."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Check the one run."""
+        _or_exit(lambda: _check_run(config))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Check every job of the sweep before job 0."""
+        _or_exit(lambda: _check_sweep(config))
+
+
+def _or_exit(check: Callable[[], None]) -> None:
+    with ending():
+        check()
+
+
+def _check_run(config: DictConfig) -> None:
+    from holdfast.cli.run import check_before_start, check_folder
+
+    loader = GlobalHydra.instance().config_loader()
+    raise_problems(command_line_problems(list(config.hydra.overrides.task), loader))
+    check_folder(config)
+    check_before_start(_without_hydra(config))
+
+
+def _check_sweep(config: DictConfig) -> None:
+    from holdfast.cli.run import check_before_start
+    from holdfast.cli.sweep import warm_up
+
+    loader = GlobalHydra.instance().config_loader()
+    overrides = list(config.hydra.overrides.task)
+    raise_problems(command_line_problems(overrides, loader))
+    if config.resume is not None:
+        raise InputError("resume", "one run goes on at a time", next="leave out -m")
+    warm_up(config)
+    problems: dict[Problem, None] = {}
+    for job in jobs(config, overrides):
+        try:
+            check_before_start(_without_hydra(loader.load_sweep_config(config, job)))
+        except InputError as error:
+            problems |= dict.fromkeys(error.problems)
+    raise_problems(list(problems))
+
+
+def jobs(config: DictConfig, overrides: list[str]) -> list[list[str]]:
+    """The overrides of every job, or of none where the sweeper decides as it goes.
+
+    Raises:
+        InputError: The sweep has no job.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}":
+        return []
+    given = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    batches = BasicSweeper.split_arguments(parser.parse_overrides([*given, *overrides]), None)
+    found: list[list[str]] = batches[0]
+    if not found:
+        raise InputError("sweep", "has no job: a value to sweep over is empty", next="check what a glob() matches")
+    return found
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    assert isinstance(plain, DictConfig)
+    return plain

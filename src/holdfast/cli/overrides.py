@@ -1,0 +1,187 @@
+"""Mistakes on the command line, answered before torch is imported: group, option, key and type, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from holdfast.core.config import PRIMARY, SCALARS
+from holdfast.core.errors import InputError, Problem, did_you_mean
+
+# Words that are allowed beside the type of the default.
+WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
+
+
+def command_line_problems(arguments: Sequence[str], loader: ConfigLoader) -> list[Problem]:
+    """Compare every override with what the options offer.
+
+    Args:
+        arguments: The overrides as typed, sweeps such as `lr=1e-2,1e-3` included.
+        loader: Hydra's config loader of this process.
+    """
+    problems: list[Problem] = []
+    choices: list[str] = []
+    values: list[Override] = []
+    for argument in arguments:
+        try:
+            override = OverridesParser.create(config_loader=loader).parse_override(argument)
+        except HydraException as error:
+            problems.append(_grammar_problem(argument, error))
+            continue
+        options = loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
+        if override.is_hydra_override() and not options:
+            continue
+        if not options and loader.get_group_options(override.key_or_group, ObjectType.GROUP):
+            problems.append(Problem(override.key_or_group, "is a folder of groups, not a group", argument))
+        elif options:
+            found = list(_option_problems(override, options))
+            problems += found
+            choices += [] if found else [_first_choice(override)]
+        else:
+            values.append(override)
+    base = None if problems else _compose(loader, choices, problems)
+    if base is not None:
+        for override in values:
+            problems += _value_problems(override, base, loader)
+    elif values:
+        fallback = _compose(loader, [], [])
+        if fallback is not None:
+            groups = loader.list_groups("")
+            problems += [p for o in values if (p := _unknown_root(o, fallback, groups)) is not None]
+    return problems
+
+
+def _grammar_problem(argument: str, error: HydraException) -> Problem:
+    if "=" not in argument and not argument.startswith("~"):
+        return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return Problem(argument, f"cannot be read ({lines[0]})", next=f"quote the value: \"{argument.replace('=', '=', 1)}\"")
+
+
+def _option_problems(override: Override, options: list[str]) -> Iterator[Problem]:
+    group = override.key_or_group
+    if override.is_delete():
+        return
+    for value in _swept(override):
+        if value is not None and str(value) not in options and not isinstance(value, list | dict):
+            yield Problem(group, f"has no option {str(value)!r}", ", ".join(options), did_you_mean(str(value), options))
+
+
+def _first_choice(override: Override) -> str:
+    if override.is_delete() or not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={_swept(override)[0]}"
+
+
+def _swept(override: Override) -> list[Any]:
+    """The values that an override stands for: one, or all of a discrete sweep."""
+    if not override.is_sweep_override():
+        return [override.value()]
+    if not override.is_discrete_sweep():
+        return []
+    return [override.value() if override.value_type == ValueType.ELEMENT else v for v in _sweep_values(override)]
+
+
+def _sweep_values(override: Override) -> list[Any]:
+    parser = OverridesParser.create()
+    return [parser.parse_override(f"key={text}").value() for text in override.sweep_string_iterator()]
+
+
+def _compose(loader: ConfigLoader, choices: list[str], problems: list[Problem]) -> DictConfig | None:
+    """The config with the chosen options and recipe and no other override."""
+    try:
+        return loader.load_configuration(config_name=PRIMARY, overrides=choices, run_mode=RunMode.RUN)
+    except InputError as error:
+        problems += error.problems
+    except (HydraException, OmegaConfBaseException) as error:
+        problems.append(composition_problem(error))
+    return None
+
+
+def composition_problem(error: Exception) -> Problem:
+    """Hydra's message in one line."""
+    cause = error.__cause__ if not str(error).strip() and error.__cause__ else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
+
+
+def _unknown_root(override: Override, base: DictConfig, groups: Sequence[str]) -> Problem | None:
+    root = override.key_or_group.split(".")[0].split("/")[0].split("@")[0]
+    known = [str(key) for key in base if key != "hydra"] + [group for group in groups if group != "hydra"]
+    if root in known or override.is_hydra_override():
+        return None
+    return Problem(override.key_or_group, "is neither a group nor a key of the config", next=_hint(root, known))
+
+
+def _value_problems(override: Override, base: DictConfig, loader: ConfigLoader) -> Iterator[Problem]:
+    key = override.key_or_group
+    unknown = _unknown_root(override, base, loader.list_groups(""))
+    if unknown is not None:
+        yield unknown
+        return
+    if override.is_add() or override.is_force_add():
+        if "." not in key:
+            yield Problem(f"+{key}", "adds a key that nobody reads", next=f"leave out the +: {key}=...")
+        return  # a new argument of a target: the signature judges it
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(base, parent) if parent else base
+    if not isinstance(node, DictConfig) or name not in node:
+        known = [f"{parent}.{k}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
+        known = [k for k in known if not k.rpartition(".")[2].startswith("_")]
+        yield Problem(key, "is no key of the config", ", ".join(known), _hint(key, [*known, *_all_keys(base)]))
+        return
+    if override.is_delete():
+        return
+    default = OmegaConf.select(base, key)
+    for value in _swept(override):
+        allowed = _type_mismatch(key, default, value)
+        if allowed:
+            yield Problem(key, f"is {value!r}", allowed)
+
+
+def _type_mismatch(key: str, default: Any, value: Any) -> str:
+    """What is allowed instead of `value`, or an empty string when it has the default's type or may have."""
+    if key in SCALARS:
+        return "" if _is_interpolation(value) or SCALARS[key].accepts(value) else SCALARS[key].allowed
+    if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):
+        return ""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true, false"
+    if isinstance(default, int | float):
+        if value is None:
+            return ""
+        fits = isinstance(value, int if isinstance(default, int) else int | float) and not isinstance(value, bool)
+        words = ", ".join(("a whole number" if isinstance(default, int) else "a number", *WORDS.get(key, ())))
+        return "" if fits else words
+    if OmegaConf.is_list(default):
+        return "" if isinstance(value, list) or value is None else "a list, such as [1,2]"
+    if OmegaConf.is_dict(default):
+        return "" if isinstance(value, dict) else "keys below it, such as " + ", ".join(f"{key}.{k}" for k in default)
+    return "" if not isinstance(value, list | dict) else "one value, not a list"
+
+
+def _is_interpolation(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
+
+
+def _all_keys(node: DictConfig, path: str = "") -> Iterator[str]:
+    for key in node:
+        if path == "" and key == "hydra":
+            continue
+        yield f"{path}{key}"
+        child = node._get_node(key)
+        if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
+            yield from _all_keys(child, f"{path}{key}.")
+
+
+def _hint(wrong: str, known: Sequence[str]) -> str:
+    return did_you_mean(wrong, known) or "`python train.py --cfg job` lists the keys"

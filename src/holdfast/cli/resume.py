@@ -1,0 +1,81 @@
+"""`resume=RUN`, handled before Hydra composes: the recorded overrides and folder become the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.run_record import read_run
+
+_MAY_CHANGE = ("trainer", "logger")
+
+
+def resume_arguments(arguments: list[str]) -> list[str]:
+    """The command line that repeats the run of `resume=RUN` in its own folder; others come back as they are.
+
+    Raises:
+        InputError: The folder is no run, the run cannot go on, or another override would change it.
+    """
+    named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
+    if not named or named[-1] in ("", "null"):
+        return arguments
+    folder = Path(named[-1].strip("'\"")).expanduser()
+    if not folder.is_dir():
+        raise InputError("resume", f"there is no folder {folder}", next="`holdfast runs outputs` lists the runs")
+    others = [argument for argument in arguments if not argument.startswith("resume=")]
+    raise_problems(
+        [
+            Problem(argument, "would change a run that goes on", "trainer=..., logger=...", "start a run of its own")
+            for argument in others
+            if argument.partition("=")[0] not in _MAY_CHANGE
+        ]
+    )
+    record = read_run(folder)
+    if record["status"] in ("completed", "running"):
+        raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
+    if record["kind"] != "fit":
+        raise InputError("resume", f"{folder} trained nothing", next="repeat its command")
+    replaced = {argument.partition("=")[0] for argument in others}
+    kept = [word for word in _recorded_overrides(folder) if word.partition("=")[0].lstrip("+~") not in replaced]
+    place = quoted(str(folder.absolute()))
+    return [*kept, *others, f"resume={place}", f"hydra.run.dir={place}", "hydra.output_subdir=null"]
+
+
+def check_same_config(config: DictConfig, folder: Path) -> None:
+    """Refuse to go on when the options have changed since the run was started.
+
+    Raises:
+        InputError: A key now has another value than the run recorded.
+    """
+    recorded = _flat(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml")))
+    composed = _flat(OmegaConf.to_container(config))
+    changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
+    raise_problems(
+        [
+            Problem(key, f"is {composed.get(key)!r} now and was {recorded.get(key)!r}", next="undo the change of the option, or start anew")
+            for key in changed
+            if key.partition(".")[0] not in (*_MAY_CHANGE, "resume")
+        ]
+    )
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra's grammar takes literally."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _recorded_overrides(folder: Path) -> list[str]:
+    path = folder / ".hydra" / "overrides.yaml"
+    if not path.is_file():
+        raise InputError("resume", f"{folder} has no .hydra/overrides.yaml", next="start the run anew")
+    return [str(word) for word in OmegaConf.load(path)]
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        return {k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()}
+    return {path: node}

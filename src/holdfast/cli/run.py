@@ -1,0 +1,154 @@
+"""One run: check everything, prepare the rows, call the stage, write the record, say what to do next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.cli.resume import check_same_config
+from holdfast.core.config import check_config
+from holdfast.core.errors import HoldfastError, InputError, Interrupted
+from holdfast.core.run_record import FILE_NAME, RunRecord, environment
+from holdfast.training.names import check_monitor, mode_of
+
+
+def check_folder(config: DictConfig) -> None:
+    """Refuse a folder that holds a run, or a resume whose options have changed.
+
+    Args:
+        config: The composed config, Hydra's part included.
+
+    Raises:
+        InputError: The folder is taken, cannot be written to, or holds a run of other options.
+    """
+    folder = Path(config.hydra.run.dir)
+    if config.resume is not None:
+        plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        check_same_config(plain, Path(config.resume))
+    elif (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
+        raise InputError("hydra.run.dir", f"{folder} holds a run already", next="choose another folder")
+    elif folder.exists() and not folder.is_dir():
+        raise InputError("hydra.run.dir", f"{folder} is a file", next="choose another folder")
+
+
+def check_before_start(config: DictConfig) -> None:
+    """All that can be known before a run's folder is made: config, monitor, accelerator, and the rows themselves.
+
+    Raises:
+        InputError: Something does not fit; all mistakes of the config are told at once.
+    """
+    check_monitor(config.monitor)
+    check_config(config)
+    if config.ensemble:
+        from holdfast.ensembles.members import check_members
+
+        check_members(config)
+        return
+    from holdfast.data.store import prepare
+    from holdfast.training.fit import check_accelerator
+
+    check_accelerator(config.trainer)
+    prepared = prepare(config.data, config.split, config.vault)
+    check_monitor(config.monitor, prepared.task)
+
+
+def run(config: DictConfig) -> None:
+    """Carry out one composed config in the folder that Hydra has made.
+
+    Raises:
+        InputError: The config or the data are wrong.
+        RunFailed: Training failed; the record says why.
+        Interrupted: A signal asked to stop; the run can go on with `resume=`.
+    """
+    started = time.perf_counter()
+    check_before_start(config)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    record = RunRecord.reopen(folder) if config.resume else RunRecord.create(folder, **_first_fields(config))
+    with _recorded(record, started):
+        if config.ensemble:
+            stop_reason = instantiate(config.ensemble)(config=config, record=record)
+        else:
+            stop_reason = _train(config, record)
+    record.finish("completed", stop_reason)
+    _say_what_next(record)
+
+
+def _train(config: DictConfig, record: RunRecord) -> str:
+    from holdfast.core.seeding import seed_everything
+    from holdfast.data.datamodule import DataModule
+    from holdfast.data.store import prepare
+
+    seed_everything(config.seed)
+    datamodule = DataModule(
+        prepare(config.data, config.split, config.vault),
+        instantiate(config.split)(),
+        transform=instantiate(config.transform),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        resident=config.data.resident,
+        num_workers=config.data.num_workers,
+    )
+    reason: str = instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
+    return reason
+
+
+def _first_fields(config: DictConfig) -> dict[str, Any]:
+    hydra_config = HydraConfig.get()
+    return {
+        "kind": "ensemble" if config.ensemble else "fit",
+        "overrides": list(hydra_config.overrides.task),
+        "choices": {k: v for k, v in hydra_config.runtime.choices.items() if not k.startswith("hydra/")},
+        "config": OmegaConf.to_container(config, resolve=True),
+        "seed": config.seed,
+        "monitor": config.monitor,
+        "mode": mode_of(config.monitor, config.mode),
+        **environment(),
+    }
+
+
+@contextmanager
+def _recorded(record: RunRecord, started: float) -> Iterator[None]:
+    """Whatever ends the run stands in its record."""
+
+    def finish(status: str, reason: str, error: dict[str, object] | None) -> None:
+        total = time.perf_counter() - started
+        record.finish(status, reason, error=error, timings={**record.fields["timings"], "total": total})
+
+    try:
+        yield
+    except Interrupted as error:
+        finish("interrupted", str(error), None)
+        print(f"interrupted; go on with: python train.py resume={record.folder}", flush=True)
+        raise
+    except KeyboardInterrupt:
+        finish("interrupted", "interrupted by the keyboard", None)
+        raise
+    except HoldfastError as error:
+        finish("failed", str(error), error.as_dict())
+        raise
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}"
+        finish("failed", what, {"code": "failed", "where": "run", "what": what, "allowed": "", "next": ""})
+        raise
+    record.update(timings={**record.fields["timings"], "total": time.perf_counter() - started})
+
+
+def _say_what_next(record: RunRecord) -> None:
+    best = record.fields["best"]
+    scores = [f"{name} {value:.4f}" for name, value in best["metrics"].items() if name != best["monitor"]]
+    epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
+    folder = _relative(record.folder)
+    print(f"\nrun    {folder}")
+    print(f"best   {best['monitor']} {best['value']:.4f}{epoch}; {', '.join(scores)}")
+    print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
+
+
+def _relative(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

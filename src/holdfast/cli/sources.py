@@ -1,0 +1,138 @@
+"""Where options and recipes are found: the user's `./conf` and `./recipes` first, then ours.
+
+Registered by `holdfast.cli.train` for this process only; a global plugin would leak our groups into other Hydra apps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+from holdfast.core.config import CONF, PRIMARY, RECIPES
+from holdfast.core.errors import InputError
+
+GROUP = "recipes"
+_ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}
+
+
+class UserOptions(FileConfigSource):  # type: ignore[misc]
+    """A user's `./conf`: options of groups, never the primary config."""
+
+    @staticmethod
+    def scheme() -> str:
+        """The scheme of the search path entry."""
+        return "user"
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether there is such an option; files beside the groups are not looked at."""
+        return "/" in config_path and super().is_config(config_path)
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The names in a group."""
+        if config_path in ("", "/") and results_filter == ObjectType.CONFIG:
+            return []
+        return super().list(config_path, results_filter) if self.is_group(config_path) else []
+
+
+class Recipes(FileConfigSource):  # type: ignore[misc]
+    """A folder of recipes, shown to Hydra as the group `recipes`; a recipe sets values from the root of the config."""
+
+    @staticmethod
+    def scheme() -> str:
+        """The scheme of the search path entry."""
+        return "recipes"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read a recipe and refuse what a stranger's recipe must not say."""
+        result = super().load_config(_inside(config_path))
+        result.header.setdefault("package", "_global_")
+        _refuse_what_runs_code(config_path, result)
+        return result
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether it is the group itself or a folder in it."""
+        return config_path in ("", GROUP) or (_is_inside(config_path) and super().is_group(_inside(config_path)))
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether there is such a recipe."""
+        return _is_inside(config_path) and super().is_config(_inside(config_path))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """The recipes, or the one group at the root."""
+        if config_path in ("", "/"):
+            return [] if results_filter == ObjectType.CONFIG else [GROUP]
+        if not self.is_group(config_path):
+            return []
+        names = super().list(_inside(config_path) if config_path != GROUP else "", None)
+        kept = []
+        for name in names:
+            path = f"{config_path}/{name}"
+            if (results_filter in (None, ObjectType.CONFIG) and self.is_config(path)) or (
+                results_filter in (None, ObjectType.GROUP) and self.is_group(path)
+            ):
+                kept.append(name)
+        return kept
+
+
+class SearchPath(SearchPathPlugin):  # type: ignore[misc]
+    """Puts the folders in order: the user's before ours."""
+
+    user_folder: ClassVar[Path] = Path()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add our sources to Hydra's search path."""
+        for folder, ours, scheme in (("conf", CONF, "user"), ("recipes", RECIPES, "recipes")):
+            user = (self.user_folder / folder).absolute()
+            if user.is_dir() and not (ours.is_dir() and user.samefile(ours)):
+                search_path.prepend(f"user's ./{folder}", f"{scheme}://{user}", SearchPathQuery(provider="main"))
+        if RECIPES.is_dir():
+            search_path.append("recipes", f"recipes://{RECIPES}")
+
+
+def register(user_folder: Path) -> None:
+    """Make the sources known to Hydra in this process; `user_folder` is where `./conf` and `./recipes` are looked for."""
+    SearchPath.user_folder = user_folder
+    for plugin in (UserOptions, Recipes, SearchPath):
+        Plugins.instance().register(plugin)
+
+
+def shadowed(user_folder: Path) -> list[str]:
+    """Our options and recipes that a file of the user's replaces, as `group/option`."""
+    found = []
+    for folder, ours in (("conf", CONF), ("recipes", RECIPES)):
+        user = user_folder / folder
+        if user.is_dir() and ours.is_dir() and not user.samefile(ours):
+            names = (path.relative_to(user) for path in sorted(user.rglob("*.yaml")))
+            prefix = "recipes/" if folder == "recipes" else ""
+            found += [f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file() and name.stem != PRIMARY]
+    return found
+
+
+def _inside(config_path: str) -> str:
+    return config_path.removeprefix(f"{GROUP}/")
+
+
+def _is_inside(config_path: str) -> bool:
+    return config_path.startswith(f"{GROUP}/")
+
+
+def _refuse_what_runs_code(config_path: str, result: ConfigResult) -> None:
+    """A recipe may come from a stranger: it chooses among trusted code, it does not bring or trust any."""
+    content: Any = result.config
+    keys = set(content) if hasattr(content, "keys") else set()
+    where = f"recipe {_inside(config_path)}"
+    if "trusted_modules" in keys:
+        raise InputError(where, "a recipe cannot trust modules", next="give trusted_modules on the command line")
+    if result.header["package"] != "_global_":
+        raise InputError(where, f"has package {result.header['package']!r}", allowed="# @package _global_")
+    hydra_keys = set(content.hydra) if "hydra" in keys else set()
+    entries = [str(entry) for entry in content.get("defaults", [])] if keys else []
+    if hydra_keys - _ALLOWED_HYDRA_KEYS or any("@" in entry for entry in entries) or any("." in str(k) and str(k).startswith("hydra") for k in keys):
+        raise InputError(where, "sets keys of Hydra itself or moves packages", allowed="hydra.sweeper, hydra.mode")

@@ -1,0 +1,128 @@
+"""The jobs of a sweep, each in a process of its own: what one leaves behind or breaks, the others do not see."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.types import HydraContext
+from omegaconf import DictConfig, open_dict
+
+from holdfast.cli.exits import ending
+from holdfast.core.errors import Interrupted, RunFailed
+
+PRELOADED = ["holdfast.cli.run", "holdfast.training.fit", "holdfast.data.datamodule"]
+_LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
+
+
+def warm_up(config: DictConfig) -> None:
+    """Start the process that jobs are forked from; it imports torch and Lightning once, while the jobs are checked."""
+    if config.hydra.launcher._target_ == _LAUNCHER and _method() == "forkserver":
+        from multiprocessing import forkserver
+
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
+
+
+def run_jobs(
+    jobs: Sequence[Sequence[str]], first_number: int, config: DictConfig, hydra_context: HydraContext, num_parallel: int
+) -> list[JobReturn]:
+    """Run every job; one that fails leaves the others alone, a signal lets no further one start.
+
+    Raises:
+        RunFailed: Jobs failed; the others have finished.
+        Interrupted: A signal came, here or in a job.
+    """
+    context = multiprocessing.get_context(_method())
+    waiting = [(first_number + i, _job_config(job, first_number + i, config, hydra_context)) for i, job in enumerate(jobs)]
+    running: dict[int, tuple[BaseProcess, JobReturn]] = {}
+    finished: dict[int, JobReturn] = {}
+    codes: dict[int, int] = {}
+    with _forwarded_signals(running) as signals:
+        while running or (waiting and not signals):
+            while waiting and len(running) < num_parallel and not signals:
+                number, job_config = waiting.pop(0)
+                command = list(job_config.hydra.overrides.task)
+                print(f"\njob {number}: {' '.join(command)}", flush=True)
+                process = context.Process(target=_run_one, args=(job_config, [sys.argv[0], *command]))
+                process.start()
+                running[number] = (process, JobReturn(overrides=command, cfg=job_config, status=JobStatus.COMPLETED))
+            connection.wait([process.sentinel for process, _ in running.values()], timeout=1.0)
+            for number in [n for n, (process, _) in running.items() if not process.is_alive()]:
+                process, finished[number] = running.pop(number)
+                process.join()
+                codes[number] = process.exitcode or 0
+    _raise_failures(codes, signals, Path(config.hydra.sweep.dir))
+    return [finished[number] for number in sorted(finished)]
+
+
+def _method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def _job_config(job: Sequence[str], number: int, config: DictConfig, hydra_context: HydraContext) -> DictConfig:
+    job_config: DictConfig = hydra_context.config_loader.load_sweep_config(config, list(job))
+    with open_dict(job_config):
+        job_config.hydra.job.id = job_config.hydra.job.num = number
+    return job_config
+
+
+def _run_one(config: DictConfig, command_line: list[str]) -> None:
+    from hydra._internal.callbacks import Callbacks
+
+    from holdfast.cli.run import run
+    from holdfast.cli.train import register_resolvers
+
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once
+    sys.argv = command_line
+    setup_globals()
+    register_resolvers()
+    with ending():
+        result = run_job(
+            hydra_context=HydraContext(config_loader=None, callbacks=Callbacks()),
+            task_function=run,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            configure_logging=False,
+        )
+        if result.status is JobStatus.FAILED:
+            raise result._return_value
+
+
+@contextmanager
+def _forwarded_signals(running: dict[int, tuple[BaseProcess, JobReturn]]) -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM and pass them to the running jobs, which end themselves."""
+    received: list[int] = []
+
+    def forward(number: int, _: Any) -> None:
+        received.append(number)
+        for process, _job in running.values():
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _raise_failures(codes: dict[int, int], signals: list[int], folder: Path) -> None:
+    failed = {number: code for number, code in sorted(codes.items()) if code}
+    if signals or (failed and set(failed.values()) <= {130, 143}):
+        raise Interrupted(signals[0] if signals else min(failed.values()) - 128)
+    if failed:
+        which = ", ".join(f"{number} (exit code {code})" for number, code in failed.items())
+        raise RunFailed("sweep", f"{len(failed)} of {len(codes)} jobs failed: {which}", next=f"`holdfast runs {folder}`")

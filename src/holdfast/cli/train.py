@@ -1,0 +1,118 @@
+"""`python train.py ...` and `holdfast train ...`: from the command line to a composed config. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from holdfast.cli import sources
+from holdfast.cli.exits import ending
+from holdfast.cli.overrides import command_line_problems, composition_problem
+from holdfast.cli.resume import resume_arguments
+from holdfast.core.config import CONF, PRIMARY
+from holdfast.core.errors import raise_problems
+
+VERSION_BASE = "1.3"
+_RUN_ID = secrets.token_hex(3)
+
+HELP = """\
+usage: {program} [group=option | key=value]... [-m] [--cfg job]
+
+Train and validate one experiment. The test rows stay sealed until `holdfast open`.
+
+  {program}                                    digits, a small MLP
+  {program} optimizer=adam lr=3e-4             another optimizer, another rate
+  {program} data=mnist data.path=DIR model=cnn
+  {program} -m lr=1e-2,1e-3 seed=0,1           a sweep: every combination is a job
+  {program} recipes=NAME                       an experiment from recipes/
+  {program} resume=RUN                         go on with an interrupted run
+
+  run scalars   {scalars}
+  groups        {groups}
+  options       `{program} GROUP=?` names the options of a group
+  config        `{program} --cfg job` prints the composed config with every key
+  completion    eval "$({program} -sc install=bash)"     (zsh and fish likewise)
+  Hydra's own   `{program} --hydra-help`
+
+Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | holdfast vault status
+"""
+
+
+def main() -> None:
+    """Answer `--help` and `resume=`, then hand the command line to Hydra; exits with the codes of `holdfast.core.errors`."""
+    with ending():
+        if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
+            sys.path.insert(1, str(Path.cwd()))
+        if {"--help", "-h"} & set(sys.argv[1:]):
+            print(_help_page(), end="")
+            return
+        sys.argv[1:] = resume_arguments(sys.argv[1:])
+        _set_up_hydra()
+        try:
+            _compose_and_run()
+        except (HydraException, OmegaConfBaseException) as error:
+            _explain(error)
+
+
+@hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=PRIMARY)
+def _compose_and_run(config: DictConfig) -> None:
+    from holdfast.cli.run import run
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:  # a launcher of Hydra's own: it collects what is raised
+        run(config)
+    else:
+        with ending():
+            run(config)
+
+
+def register_resolvers() -> None:
+    """`${run_id:}`: six hex digits of this process, so that two runs of one second have folders of their own."""
+    OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
+
+
+def _set_up_hydra() -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
+    register_resolvers()
+    sources.register(Path.cwd())
+    for name in sources.shadowed(Path.cwd()):
+        print(f"note: your own {name}.yaml is used in place of Holdfast's", file=sys.stderr)
+
+
+def _explain(error: Exception) -> None:
+    """Say what is wrong with the command line, every mistake at once."""
+    arguments = get_args_parser().parse_args().overrides
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
+        problems = command_line_problems(arguments, GlobalHydra.instance().config_loader())
+    raise_problems(problems or [composition_problem(error)])
+
+
+def _help_page() -> str:
+    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    scalars = [line.split(":")[0] for line in (CONF / f"{PRIMARY}.yaml").read_text().splitlines() if line[:1].isalpha()]
+    return HELP.format(
+        program="python train.py" if sys.argv[0].endswith("train.py") and Path("train.py").exists() else "holdfast train",
+        scalars=" ".join(name for name in scalars if name not in ("defaults", "hydra")),
+        groups=_wrapped([*groups, "recipes"]),
+    )
+
+
+def _wrapped(words: list[str], width: int = 90) -> str:
+    import textwrap
+
+    return textwrap.fill(" ".join(words), width, subsequent_indent=" " * 16)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,282 @@
+"""The one pass over a composed config: every `_target_` is trusted, every key is an argument of it, every value has its type.
+
+Run before data is touched; all mistakes are told at once. Importing this module imports neither torch nor Lightning.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from pathlib import Path, PurePath
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from holdfast.core.errors import Problem, did_you_mean, raise_problems
+
+PRIMARY = "holdfast"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
+CONF = _ROOT / "conf"
+RECIPES = _ROOT / "recipes"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a group's targets may be, and how they are called.
+
+    Attributes:
+        trusted: Prefixes of the modules that a target may come from.
+        supplied: Arguments that Holdfast passes when it calls the target; a config must not set them.
+        is_optional: Whether an option may be empty.
+        free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
+    """
+
+    trusted: tuple[str, ...] = ()
+    supplied: tuple[str, ...] = ()
+    is_optional: bool = False
+    free: bool = False
+
+
+GROUPS: dict[str, Group] = {
+    "stage": Group(("holdfast.training.fit",), ("config", "record", "datamodule")),
+    "data": Group(("holdfast.data.sources",), free=True),
+    "split": Group(("holdfast.data.splits",)),
+    "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),
+    "augment": Group(("holdfast.data.augment", "kornia"), is_optional=True),
+    "model": Group(("holdfast.models", "torch.nn"), ("input_shape", "num_outputs", "category_sizes")),
+    "init": Group(("holdfast.models", "torch.nn.init"), is_optional=True),
+    "loss": Group(("holdfast.training.losses", "torch.nn"), ("class_weights", "task")),
+    "regularization": Group(("holdfast.training",), is_optional=True),
+    "optimizer": Group(("torch.optim", "holdfast.optim"), ("params",)),
+    "schedule": Group(("holdfast.optim",), ("optimizer", "total_steps", "steps_per_epoch")),
+    "early_stopping": Group(("holdfast.training",), is_optional=True),
+    "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
+    "vault": Group(free=True),
+    "check": Group(("holdfast.checks",), is_optional=True),
+    "watch": Group(("holdfast.training",), is_optional=True),
+    "trainer": Group(("pytorch_lightning",)),
+    "logger": Group(("pytorch_lightning.loggers",), is_optional=True, free=True),
+    "debug": Group(is_optional=True, free=True),
+    "paths": Group(free=True),
+}
+FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
+_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+
+
+def check_config(config: DictConfig) -> None:
+    """Resolve `config` and check all of it.
+
+    Raises:
+        InputError: One problem for every mistake, each with the key, the bad value and what is allowed.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        what = str(error).splitlines()[0]
+        raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), what)])
+        raise
+    assert isinstance(values, dict)
+    values.pop("hydra", None)
+    problems = [*_root_problems(values)]
+    for name, group in GROUPS.items():
+        node = values.get(name) or {}
+        if not isinstance(node, dict):
+            problems.append(Problem(name, f"is {node!r}, not an option", next=f"choose one: {name}=..."))
+        elif "_target_" not in node and not group.free and (node or not group.is_optional):
+            problems.append(Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}"))
+        else:
+            for path, target_node in _targets(name, node):
+                problems += _target_problems(path, target_node, group, values["trusted_modules"])
+    raise_problems(problems)
+
+
+def _root_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The run scalars, and keys that nobody reads."""
+    known = {*SCALARS, *GROUPS}
+    for key in values:
+        if key not in known:
+            hint = did_you_mean(key, [*known, "recipes"])
+            yield Problem(key, "is no key of the config", next=hint or "`python train.py --cfg job` lists the keys")
+    for key, rule in SCALARS.items():
+        if key not in values:
+            yield Problem(key, "is missing")
+        elif not rule.accepts(values[key]):
+            yield Problem(key, f"is {values[key]!r}", allowed=rule.allowed)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A rule for one run scalar."""
+
+    allowed: str
+    accepts: typing.Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+SCALARS: dict[str, Scalar] = {
+    "lr": Scalar("a positive number", lambda value: _is_number(value) and value > 0),
+    "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
+    "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "batch_size": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "monitor": Scalar("the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""),
+    "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
+    "resume": Scalar("a run's folder", lambda value: value is None or isinstance(value, str)),
+    "trusted_modules": Scalar(
+        "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+    ),
+}
+
+
+def _targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a `_target_` at or below `node`, with its path."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(f"{path}.{key}", value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _targets(f"{path}[{index}]", value)
+
+
+def _target_problems(path: str, node: dict[str, Any], group: Group, trusted_modules: Sequence[str]) -> list[Problem]:
+    target = node["_target_"]
+    where = f"{path}._target_"
+    trusted = (*group.trusted, *trusted_modules)
+    allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
+    untrusted = Problem(
+        where, f"{target!r} is not trusted", allowed, "a module of your own: trusted_modules=[NAME] on the command line"
+    )
+    if not isinstance(target, str) or not _is_under(target, trusted) or _is_under(target, FORBIDDEN):
+        return [untrusted]
+    try:
+        symbol = resolve_target(target)
+    except (ImportError, AttributeError) as error:
+        return [Problem(where, f"{target!r} cannot be found ({error})", next=_near_symbol(target))]
+    home = getattr(symbol, "__module__", None) or ""
+    if not _is_under(home, trusted) or _is_under(home, FORBIDDEN):
+        return [untrusted]
+    if not callable(symbol):
+        return [Problem(where, f"{target!r} is not callable")]
+    return list(_argument_problems(path, node, target, symbol, group.supplied))
+
+
+def _argument_problems(
+    path: str, node: dict[str, Any], target: str, symbol: Any, supplied: tuple[str, ...]
+) -> Iterator[Problem]:
+    parameters, types_of = _signature(symbol)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    settable = [name for name in names if name not in supplied]
+    for key, value in node.items():
+        if key in _SPECIAL:
+            continue
+        if key not in settable and not (takes_any and key not in supplied):
+            hint = did_you_mean(key, settable)
+            yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
+        elif key in types_of and not _fits(value, types_of[key]):
+            yield Problem(f"{path}.{key}", f"is {value!r}", _type_name(types_of[key]))
+    if node.get("_partial_") or not supplied:
+        missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
+        # The first positional argument of an optimizer goes by several names; it is ours to give.
+        for name in missing[1:] if path == "optimizer" and missing and missing[0] == names[0] else missing:
+            yield Problem(f"{path}.{name}", f"is missing; {target} needs it")
+
+
+@functools.cache
+def _signature(symbol: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    try:
+        parameters: Mapping[str, inspect.Parameter] = inspect.signature(symbol).parameters
+    except (TypeError, ValueError):
+        return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}, {}
+    function = symbol.__init__ if inspect.isclass(symbol) else symbol
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(function))
+    except Exception:  # a forward reference that cannot be resolved: nothing is known of the types
+        hints = {}
+    return parameters, hints
+
+
+@functools.cache
+def resolve_target(target: str) -> Any:
+    """The object that a dotted path names; imports modules on the way.
+
+    Raises:
+        ImportError: A module of the path cannot be imported.
+        AttributeError: The last module has no such name.
+    """
+    words = target.split(".")
+    module = import_module(words[0])
+    symbol: Any = module
+    for index, word in enumerate(words[1:], start=1):
+        if isinstance(symbol, types.ModuleType) and not hasattr(symbol, word):
+            try:
+                symbol = import_module(".".join(words[: index + 1]))
+                continue
+            except ModuleNotFoundError as error:
+                if error.name != ".".join(words[: index + 1]):
+                    raise
+        symbol = getattr(symbol, word)
+    return symbol
+
+
+def _near_symbol(target: str) -> str:
+    parent, _, name = target.rpartition(".")
+    try:
+        return did_you_mean(name, [word for word in vars(resolve_target(parent)) if not word.startswith("_")])
+    except (ImportError, AttributeError, TypeError):
+        return ""
+
+
+def _is_under(name: str, prefixes: Sequence[str]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value from YAML can be meant by an annotation; what cannot be judged fits."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is None or annotation is type(None):
+        return value is None
+    if origin is typing.Literal:
+        return value in arguments
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, argument) for argument in arguments)
+    if annotation is bool:
+        return isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is str:
+        return isinstance(value, str)
+    container = origin or annotation
+    if container is tuple and isinstance(value, list) and arguments and arguments[-1] is not Ellipsis:
+        return len(value) == len(arguments) and all(map(_fits, value, arguments))
+    if inspect.isclass(container) and issubclass(container, list | tuple | Sequence):
+        return isinstance(value, list) and all(_fits(item, argument) for item in value for argument in arguments[:1])
+    if inspect.isclass(container) and issubclass(container, dict):
+        return isinstance(value, dict)
+    if annotation is typing.Any or not inspect.isclass(annotation):
+        return True
+    # A YAML value is never an object of another class: in a union such as `float | Tensor` that arm does not speak.
+    return isinstance(value, dict) or (isinstance(value, str) and issubclass(annotation, PurePath | Enum))
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("typing.", "")

@@ -1,0 +1,130 @@
+"""`holdfast runs PATH`: a table of runs by their val scores. Reads run records only."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from holdfast.core.errors import InputError
+from holdfast.core.run_record import FILE_NAME, read_run
+
+MAX_METRICS = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run in the table.
+
+    Attributes:
+        folder: Relative to the path that was asked for.
+        overrides: Those that are not shared by all runs.
+        seconds: From start to end; None while it runs.
+    """
+
+    folder: str
+    status: str
+    monitor: str
+    mode: str
+    value: float | None
+    epoch: int | None
+    metrics: dict[str, float]
+    overrides: list[str]
+    seconds: float | None
+    created: str
+
+
+def find_runs(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Every run at or below `path`, with its record; folders that cannot be read are told as `unreadable`.
+
+    Raises:
+        InputError: There is no such folder, or no run in it.
+    """
+    if not path.is_dir():
+        raise InputError(str(path), "is no folder", next="`python train.py` writes its runs below outputs")
+    found = []
+    for folder in _run_folders(path):
+        try:
+            found.append((folder, read_run(folder)))
+        except InputError as error:
+            found.append((folder, {"status": "unreadable", "stop_reason": str(error)}))
+    if not found:
+        raise InputError(str(path), "holds no run", next="`python train.py` makes one")
+    return found
+
+
+def _run_folders(path: Path) -> Iterator[Path]:
+    for folder, below, files in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        if FILE_NAME in files:
+            below.clear()
+            yield Path(folder)
+
+
+def leaderboard(path: Path) -> list[Row]:
+    """The runs below `path`: best first within one monitor, runs without a score last."""
+    records = find_runs(path)
+    counts = Counter(word for _, record in records for word in set(record.get("overrides") or []))
+    shared = {word for word, count in counts.items() if count == len(records) > 1}
+    rows = [_row(folder.relative_to(path), record, shared) for folder, record in records]
+    return sorted(rows, key=_rank)
+
+
+def _row(folder: Path, record: dict[str, Any], shared: set[str]) -> Row:
+    best = record.get("best") or {}
+    return Row(
+        folder=str(folder),
+        status=record["status"],
+        monitor=record.get("monitor") or "",
+        mode=record.get("mode") or "min",
+        value=best.get("value"),
+        epoch=best.get("epoch"),
+        metrics=best.get("metrics") or {},
+        overrides=[word for word in record.get("overrides") or [] if word not in shared],
+        seconds=_seconds(record),
+        created=record.get("created") or "",
+    )
+
+
+def _rank(row: Row) -> tuple[bool, str, float, str]:
+    value = row.value or 0.0
+    return (row.value is None, row.monitor, -value if row.mode == "max" else value, row.created)
+
+
+def _seconds(record: dict[str, Any]) -> float | None:
+    if not record.get("finished"):
+        return None
+    return (datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["created"])).total_seconds()
+
+
+def print_table(rows: Sequence[Row], console: Console) -> None:
+    """Print the table; the monitored metric is the first number column."""
+    names = _columns(rows)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("run", overflow="fold")
+    table.add_column("status")
+    for name in names:
+        table.add_column(name.removeprefix("val/") if name.count("/") == 1 else name, justify="right")
+    table.add_column("epoch", justify="right")
+    table.add_column("time", justify="right")
+    table.add_column("overrides that differ", overflow="fold")
+    for row in rows:
+        numbers = [f"{row.metrics[name]:.4f}" if row.metrics.get(name) is not None else "" for name in names]
+        time = f"{row.seconds:.0f} s" if row.seconds is not None else ""
+        table.add_row(row.folder, row.status, *numbers, str(row.epoch or ""), time, " ".join(row.overrides))
+    console.print(table)
+    monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
+    console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    monitors = [row.monitor for row in rows if row.value is not None]
+    names = dict.fromkeys([*monitors, *(name for row in rows for name in row.metrics)])
+    return list(names)[:MAX_METRICS]

@@ -1,0 +1,28 @@
+"""Hydra's door to `holdfast.cli.sweep`. Every Hydra app in the environment loads this file: nothing heavy in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ProcessLauncher(Launcher):  # type: ignore[misc]
+    """Runs each job of a sweep in a process of its own."""
+
+    def __init__(self, n_jobs: int = 1) -> None:
+        self.n_jobs = n_jobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra hands over."""
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs and wait for them."""
+        from holdfast.cli.sweep import run_jobs
+
+        return run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.n_jobs)
