@@ -3,14 +3,15 @@
 A digest is BLAKE2b-256 (RFC 7693) over the canonical form of one row's features:
 
     image   "image", H, W, C, then uint8 pixels in HWC order; floats k/255, integers 0..255 and CHW are turned into that
-    table   columns in the order of their sorted names; float64 little-endian, one NaN, no negative zero; integers beyond
-            2**53 as decimal text; text in NFC
+    table   columns in the order of their sorted names; float64 little-endian, one NaN, no negative zero;
+            integers beyond 2**53 as decimal text; text in NFC
     array   dtype, shape and bytes
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
@@ -97,7 +98,7 @@ def _blocks(x: Array) -> Iterator[Array]:
 def _hash_rows(header: str, rows: Array) -> list[bytes]:
     start = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"holdfast row 1")
     start.update(header.encode() + b"\x00")
-    flat = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8))
+    flat = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
     width = len(flat) // len(rows)
     digests = []
     for place in range(0, len(rows) * width, width) if width else [0] * len(rows):
@@ -137,11 +138,11 @@ def _as_pixels(block: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         return block, np.ones(len(block), bool)
     flat = block.reshape(len(block), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        is_scaled = (block.dtype.kind == "f") & (flat.max(axis=1) <= 1.0)
+        is_scaled: NDArray[np.bool_] = np.logical_and(block.dtype.kind == "f", flat.max(axis=1) <= 1.0)
         flat[is_scaled] *= 255.0
         pixels = np.rint(flat)
         near = np.abs(flat - pixels) <= np.where(is_scaled, 255 * np.finfo(np.float16).eps / 4, 0.0)[:, None]
-        is_image = (near & (pixels >= 0) & (pixels <= 255)).all(axis=1)
+        is_image: NDArray[np.bool_] = (near & (pixels >= 0) & (pixels <= 255)).all(axis=1)
         return np.where(is_image[:, None], pixels, 0).astype(np.uint8).reshape(block.shape), is_image
 
 
@@ -200,6 +201,6 @@ def _as_cell(value: Any) -> float | str | bytes:
 
 def _encode_cell(cell: float | str | bytes) -> bytes:
     if isinstance(cell, float):
-        return b"n" + (np.array(cell if cell == cell else NAN, "<f8") + 0.0).tobytes()
+        return b"n" + (np.array(NAN if math.isnan(cell) else cell, "<f8") + 0.0).tobytes()
     tag, content = (b"i", cell) if isinstance(cell, bytes) else (b"s", cell.encode())
     return tag + len(content).to_bytes(8, "little") + content

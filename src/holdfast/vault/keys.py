@@ -1,0 +1,135 @@
+"""The keys of a vault, one for X and one for y, in key mode `local`: files that only this user can read.
+
+    <keys>/<vault>.x.key, .y.key    {"version": 1, "vault", "part", "key": 64 hex digits}, mode 0600
+    <keys>/fingerprint.key          the same with "vault": "*": one key per HOLDFAST_HOME, to compare vaults
+
+What encrypts, checks and salts are separate keys, derived by HKDF-SHA256 (RFC 5869) from the one in the file.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import stat
+import subprocess
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from holdfast.core import places
+from holdfast.core.errors import VaultRefused
+from holdfast.core.files import canonical_json, write_atomic
+
+MODES = ("local",)
+PARTS = ("x", "y")
+KEY_BYTES = 32
+FINGERPRINT = ("*", "fingerprint")
+
+
+def create_keys(vault: str) -> dict[str, bytes]:
+    """Draw and store the two keys of a new vault."""
+    return {part: _create(key_path(vault, part), vault, part) for part in PARTS}
+
+
+def load_key(vault: str, part: str, check: str) -> bytes:
+    """The key of one part, after its file and its value have been checked.
+
+    Raises:
+        VaultRefused: The key file is missing, readable by others, inside the project, empty, or another vault's.
+    """
+    path = key_path(vault, part)
+    key = _load(path, vault, part)
+    if not hmac.compare_digest(check_value(key, vault, part), check):
+        raise VaultRefused(str(path), f"is the wrong key for vault {vault[:8]}: nothing was spent")
+    return key
+
+
+def check_value(key: bytes, vault: str, part: str) -> str:
+    """What the manifest keeps to tell the right key from a wrong one, as 64 hex digits."""
+    return derive(key, vault, f"check {part}").hex()
+
+
+def derive(key: bytes, vault: str, purpose: str) -> bytes:
+    """The key for one purpose: "seal x", "seal y", "check x", "check y" or "rows"."""
+    return HKDF(SHA256(), KEY_BYTES, salt=vault.encode(), info=f"holdfast 1 {purpose}".encode()).derive(key)
+
+
+def remove_keys(vault: str) -> None:
+    """Delete both keys of a vault: what they sealed cannot be read again."""
+    for part in PARTS:
+        path = key_path(vault, part)
+        if path.exists():
+            path.write_bytes(bytes(path.stat().st_size))
+            path.unlink()
+
+
+def key_path(vault: str, part: str) -> Path:
+    """Where a key of mode `local` lies."""
+    return places.keys() / f"{vault}.{part}.key"
+
+
+def fingerprint_key(*, may_create: bool) -> bytes:
+    """The secret key of all fingerprints of this HOLDFAST_HOME; drawn on first use, when there is no vault yet.
+
+    Raises:
+        VaultRefused: It is gone although there are vaults, or its file is not as it must be.
+    """
+    path = places.keys() / "fingerprint.key"
+    if may_create and not path.exists():
+        return _create(path, *FINGERPRINT)
+    return _load(path, *FINGERPRINT)
+
+
+def _create(path: Path, vault: str, part: str) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _refuse_project(path)
+    key = secrets.token_bytes(KEY_BYTES)
+    write_atomic(path, canonical_json({"key": key.hex(), "part": part, "vault": vault, "version": 1}), mode=0o600)
+    return key
+
+
+def _load(path: Path, vault: str, part: str) -> bytes:
+    try:
+        status = path.stat()
+        raw = path.read_bytes()
+    except OSError as error:
+        hint = "put the key back where it was, or set HOLDFAST_KEYS to its folder"
+        raise VaultRefused(str(path), f"the key cannot be read ({error.strerror})", next=hint) from None
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise VaultRefused(str(path), "the key is open to other users", next=f"chmod 600 {path}")
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        raise VaultRefused(str(path), "the key belongs to another user")
+    _refuse_project(path)
+    if not raw.strip(b"\x00 \n"):
+        raise VaultRefused(str(path), "the key file is empty")
+    try:
+        fields = json.loads(raw)
+        owner, key = (fields["vault"], fields["part"]), bytes.fromhex(fields["key"])
+    except (ValueError, KeyError, TypeError):
+        raise VaultRefused(str(path), "is no key file of a version known here") from None
+    if fields.get("version") != 1 or len(key) != KEY_BYTES:
+        raise VaultRefused(str(path), "is no key file of a version known here")
+    if owner != (vault, part):
+        raise VaultRefused(
+            str(path), f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
+        )
+    return key
+
+
+def _refuse_project(path: Path) -> None:
+    """A key in the project travels with it: into a commit, a copy, an upload."""
+    place = path.resolve()
+    project = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / ".git").exists()), None)
+    if project is not None and project.resolve() != Path.home().resolve() and place.is_relative_to(project.resolve()):
+        hint = "set HOLDFAST_HOME or HOLDFAST_KEYS to a folder outside it"
+        raise VaultRefused(str(path), f"a key must not lie inside the project {project}", next=hint)
+    if any((folder / ".git").exists() for folder in place.parents):
+        command = ["git", "ls-files", "--error-unmatch", place.name]
+        if (
+            place.exists()
+            and subprocess.run(command, cwd=place.parent, capture_output=True, check=False).returncode == 0
+        ):
+            raise VaultRefused(str(path), "the key is tracked by git", next="git rm --cached it, and seal again")

@@ -1,0 +1,301 @@
+"""The ledger of a vault: one file per entry, hash-chained, added by compare-and-swap.
+
+`ledger/00000017.json` is the canonical JSON of one entry; `prev` is the SHA-256 of the file before it (64 zeros in the
+first), and the SHA-256 of the last file is the head. An entry is added by `os.link` of a fsynced temporary file, which
+fails when the name is taken: on local disks and on NFS, without a lock and without a torn tail. Order is the chain.
+
+    version, index, prev, vault, type         1; from 0; 64 hex digits; the vault's id; one of `TYPES`
+    time, boot_id, monotonic, host, user, pid, uuid     who wrote it and when; informative
+    framework                                 {"version", "code_sha256"} of the holdfast that wrote it
+    selection, opening                        what is frozen or opened, and the opening's number; else null
+    bits, total_bits                          what this entry tells about the test rows, and all up to it
+    body                                      an object, by type
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import getpass
+import hashlib
+import json
+import os
+import re
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import holdfast
+from holdfast.core.errors import VaultRefused
+from holdfast.core.files import canonical_json, sha256_hex, sync_folder
+from holdfast.core.run_record import boot_id, now
+
+VERSION = 1
+TYPES = (
+    *("seal", "freeze", "withdraw", "open.intent", "open.predicted", "open.result", "open.mismatch"),
+    *("disclose", "refused", "supersede", "anchor", "verify"),
+)
+FIRST_PREV = "0" * 64
+MAX_ENTRY_BYTES = 2**20
+NAME = re.compile(r"(\d{8})\.json")
+HEX64 = re.compile(r"[0-9a-f]{64}")
+STRINGS = ("vault", "type", "time", "host", "user", "uuid", "prev")
+FIELDS = frozenset(
+    (
+        "version",
+        "index",
+        "pid",
+        "boot_id",
+        "monotonic",
+        "framework",
+        "selection",
+        "opening",
+        "bits",
+        "total_bits",
+        "body",
+        *STRINGS,
+    )
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as it lies in its file; `sha256` is the head when it is the last."""
+
+    sha256: str
+    fields: Mapping[str, Any]
+
+    @property
+    def index(self) -> int:
+        """Its place in the chain, from 0."""
+        return int(self.fields["index"])
+
+    @property
+    def type(self) -> str:
+        """One of `TYPES`."""
+        return str(self.fields["type"])
+
+    @property
+    def selection(self) -> str | None:
+        """The selection it is about, if any."""
+        return self.fields["selection"]  # type: ignore[no-any-return]
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """What the type of entry has to say."""
+        return self.fields["body"]  # type: ignore[no-any-return]
+
+
+class LedgerMoved(VaultRefused):
+    """Somebody else added an entry first."""
+
+
+def append(
+    ledger: Path,
+    type: str,
+    body: Mapping[str, Any],
+    *,
+    vault: str,
+    selection: str | None = None,
+    opening: int | None = None,
+    bits: float = 0.0,
+    expected_head: str | None = None,
+) -> Entry:
+    """Add one durable entry at the end.
+
+    Args:
+        ledger: The folder of entries.
+        type: One of `TYPES`.
+        body: Must have a canonical JSON form.
+        vault: Id of the vault.
+        selection: What the entry is about.
+        opening: Number of the opening, from 1.
+        bits: What the entry tells about the test rows.
+        expected_head: Add only while this is the head; "" for the first entry. None: add wherever the end is.
+
+    Raises:
+        LedgerMoved: The head is not the expected one.
+        VaultRefused: The entry could not be made durable, or the last entry is damaged.
+    """
+    while True:
+        last = read_last(ledger)
+        if expected_head is not None and expected_head != (last.sha256 if last else ""):
+            raise LedgerMoved(str(ledger), "another process added an entry first")
+        entry = {
+            **{"version": VERSION, "index": last.index + 1 if last else 0, "prev": last.sha256 if last else FIRST_PREV},
+            **{"vault": vault, "type": type, **_witness()},
+            **{"selection": selection, "opening": opening, "bits": float(bits)},
+            **{"total_bits": float(bits) + (last.fields["total_bits"] if last else 0.0), "body": dict(body)},
+        }
+        content = canonical_json(entry)
+        parse_entry(content)
+        try:
+            if _link_new(ledger, int(entry["index"]), content):
+                return Entry(sha256_hex(content), entry)
+        except OSError as error:
+            hint = "free some space or mend the disk, then try again"
+            raise VaultRefused(
+                str(ledger), f"the entry {type} could not be written ({error.strerror})", next=hint
+            ) from None
+
+
+def read(ledger: Path) -> list[Entry]:
+    """All entries, the chain checked.
+
+    Raises:
+        VaultRefused: An entry is missing, malformed, or does not follow from the one before it.
+    """
+    entries: list[Entry] = []
+    for index in _indexes(ledger):
+        entry = read_entry(ledger, index)
+        prev = entries[-1].sha256 if entries else FIRST_PREV
+        if entry.index != len(entries) or index != len(entries) or entry.fields["prev"] != prev:
+            raise VaultRefused(
+                str(ledger), f"the chain is broken at entry {len(entries)}", next="holdfast vault verify"
+            )
+        entries.append(entry)
+    return entries
+
+
+def read_last(ledger: Path) -> Entry | None:
+    """The last entry; None when there is none yet."""
+    indexes = _indexes(ledger)
+    return read_entry(ledger, indexes[-1]) if indexes else None
+
+
+def read_entry(ledger: Path, index: int) -> Entry:
+    """One entry, its form checked.
+
+    Raises:
+        VaultRefused: It cannot be read or is malformed.
+    """
+    path = ledger / f"{index:08d}.json"
+    try:
+        if path.stat().st_size > MAX_ENTRY_BYTES:
+            raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
+        content = path.read_bytes()
+        return Entry(sha256_hex(content), parse_entry(content))
+    except (OSError, ValueError, RecursionError) as error:
+        raise VaultRefused(str(path), f"is no entry of a ledger: {error}", next="holdfast vault verify") from None
+
+
+def parse_entry(content: bytes) -> dict[str, Any]:
+    """The fields of an entry in canonical form.
+
+    Raises:
+        ValueError: With the reason in one sentence.
+    """
+    if len(content) > MAX_ENTRY_BYTES:
+        raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
+    fields = json.loads(content, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    if not isinstance(fields, dict):
+        raise ValueError("is no JSON object")
+    if fields.get("version") != VERSION:
+        raise ValueError(f"has version {fields.get('version')!r}, known is {VERSION}")
+    if fields.get("type") not in TYPES:
+        raise ValueError(f"has the unknown type {fields.get('type')!r}"[:200])
+    if set(fields) != FIELDS:
+        raise ValueError(f"its fields are not the known ones: {sorted(FIELDS ^ set(fields))}"[:300])
+    wrong = [name for name, is_right in _checks(fields).items() if not is_right]
+    if wrong:
+        raise ValueError(f"has a wrong value in {', '.join(wrong)}")
+    if canonical_json(fields) != content:
+        raise ValueError("is not in canonical form")
+    return fields
+
+
+@functools.cache
+def code_sha256() -> str:
+    """One hash over the source of the holdfast that runs."""
+    root = Path(holdfast.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(f"{path.relative_to(root).as_posix()}\n".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _witness() -> dict[str, Any]:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+    return {
+        **{
+            "time": now(),
+            "boot_id": boot_id(),
+            "monotonic": time.monotonic(),
+            "host": socket.gethostname(),
+            "user": user,
+        },
+        **{"pid": os.getpid(), "uuid": uuid.uuid4().hex},
+        "framework": {"version": holdfast.__version__, "code_sha256": code_sha256()},
+    }
+
+
+def _indexes(ledger: Path) -> list[int]:
+    try:
+        names = os.listdir(ledger)
+    except FileNotFoundError:
+        return []
+    return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
+
+
+def _link_new(ledger: Path, index: int, content: bytes) -> bool:
+    """Give a durable file its name in the chain; False when the name was taken by another file."""
+    temporary, target = ledger / f".{uuid.uuid4().hex}.tmp", ledger / f"{index:08d}.json"
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, target)
+        except OSError:
+            # NFS may answer "exists" to a repeated request that it has carried out: the inode tells.
+            if not target.exists():
+                raise
+            if not os.path.samefile(temporary, target):
+                return False
+        sync_folder(ledger)
+        return True
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("names a field twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"holds {name}")
+
+
+def _checks(fields: Mapping[str, Any]) -> dict[str, bool]:
+    framework = fields["framework"]
+    return {
+        **{name: isinstance(fields[name], str) for name in STRINGS},
+        "prev": _is_hex64(fields["prev"]),
+        "selection": fields["selection"] is None or _is_hex64(fields["selection"]),
+        "opening": fields["opening"] is None or (_is_count(fields["opening"]) and fields["opening"] > 0),
+        "boot_id": isinstance(fields["boot_id"], str | None),
+        **{name: _is_count(fields[name]) for name in ("index", "pid")},
+        **{name: isinstance(fields[name], float) and fields[name] >= 0 for name in ("monotonic", "bits", "total_bits")},
+        "framework": isinstance(framework, dict) and set(framework) == {"version", "code_sha256"},
+        "body": isinstance(fields["body"], dict),
+    }
+
+
+def _is_hex64(value: Any) -> bool:
+    return isinstance(value, str) and HEX64.fullmatch(value) is not None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

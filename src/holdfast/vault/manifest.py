@@ -1,0 +1,62 @@
+"""The manifest of a vault: what is sealed, in the open. The ledger's first entry and every sealed chunk bind its hash.
+
+`vaults/<vault>/manifest.json` (canonical JSON, never changed after sealing):
+
+    version, vault, created, name        1; 32 hex digits; UTC; the data set's name
+    source, kind, task, class_names      how the rows came in and what they are
+    content, rows, claim                 identity of all rows with targets; without; of what exactly is sealed
+    test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
+    policy                               {"policy", "key_mode"}
+    keys                                 {"mode", "check": {"x", "y"}}
+    num_test, num_development            counts of rows
+    parts                                {"x": {"dtype", "shape"}, "y": ...}: what the sealed files decrypt to
+    fingerprints                         {"forms", "distinct", "ambiguous", "sha256"} of fingerprints.bin
+    counts                               leaks across the split that were found when sealing, as counts
+    replaces                             vaults whose rows these are, sealed anew before their first freeze
+    framework                            {"version", "code_sha256"}
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from holdfast.core import places
+from holdfast.core.errors import VaultRefused
+from holdfast.core.files import sha256_hex
+
+VERSION = 1
+FILE_NAME = "manifest.json"
+FIELDS = frozenset(
+    (
+        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows", "claim"),
+        *("test_rule", "strata", "policy", "keys", "num_test", "num_development", "parts", "fingerprints", "counts"),
+        *("replaces", "framework"),
+    )
+)
+
+
+def folder_of(vault: str) -> Path:
+    """Where a vault lies."""
+    return places.vaults() / vault
+
+
+def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """The manifest in a vault's folder, and its SHA-256.
+
+    Raises:
+        VaultRefused: It is missing or not of a form known here.
+    """
+    path = folder / FILE_NAME
+    try:
+        content = path.read_bytes()
+        fields = json.loads(content)
+    except OSError as error:
+        hint = "restore the vault's folder from a copy"
+        raise VaultRefused(str(path), f"the manifest cannot be read ({error.strerror})", next=hint) from None
+    except (ValueError, RecursionError) as error:
+        raise VaultRefused(str(path), f"is no manifest: {error}") from None
+    if not isinstance(fields, dict) or fields.get("version") != VERSION or set(fields) != FIELDS:
+        raise VaultRefused(str(path), "is no manifest of a version known here", allowed=f"version {VERSION}")
+    return fields, sha256_hex(content)

@@ -1,0 +1,115 @@
+"""The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
+
+    registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "claim", "num_test",
+                                     "policy", "sealed", "replaces", "replaced_by", "head": {"index", "sha256"}}
+    registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
+
+`status` is "sealed" or "replaced" (sealed anew before its first freeze). Who changes the registry holds its lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from holdfast.core import places
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import canonical_json, write_atomic
+from holdfast.vault import ledger
+from holdfast.vault.manifest import folder_of
+
+LOCK_TIMEOUT_S = 600
+VERSION = 1
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Hold the registry: sealing, freezing and the first step of opening come one after the other."""
+    places.registry().mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with FileLock(places.registry() / ".lock", timeout=LOCK_TIMEOUT_S):
+            yield
+    except Timeout:
+        raise VaultRefused(str(places.registry()), f"another process has held it for {LOCK_TIMEOUT_S} s") from None
+
+
+def records() -> list[dict[str, Any]]:
+    """Every vault that was ever sealed here, oldest first."""
+    found = [_read(path) for path in places.registry().glob("*.json")]
+    return sorted(found, key=lambda record: (str(record["sealed"]), str(record["vault"])))
+
+
+def record_of(vault: str) -> dict[str, Any]:
+    """The record of one vault.
+
+    Raises:
+        InputError: No such vault was sealed here.
+    """
+    path = places.registry() / f"{vault}.json"
+    if not path.exists():
+        raise InputError(vault, f"is no vault of {places.home()}", next="holdfast vault status")
+    return _read(path)
+
+
+def is_current(vault: str) -> bool:
+    """Whether a vault is the one in force for its rows: known here and not replaced."""
+    path = places.registry() / f"{vault}.json"
+    return path.exists() and _read(path)["status"] == "sealed"
+
+
+def write_record(record: dict[str, Any]) -> None:
+    """Store a vault's record, atomically."""
+    write_atomic(places.registry() / f"{record['vault']}.json", canonical_json({"version": VERSION, **record}))
+
+
+def fingerprints_path(vault: str) -> Path:
+    """The registry's copy of a vault's fingerprints."""
+    return places.registry() / f"{vault}.fingerprints"
+
+
+def remember_head(vault: str, entry: ledger.Entry) -> None:
+    """Note the newest ledger head; a newer one that is noted already stays."""
+    places.registry().mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(places.registry() / ".heads.lock", timeout=LOCK_TIMEOUT_S):
+        record = record_of(vault)
+        if record["head"]["index"] < entry.index:
+            write_record({**record, "head": {"index": entry.index, "sha256": entry.sha256}})
+
+
+def read_ledger(vault: str) -> list[ledger.Entry]:
+    """The whole ledger of a vault, checked against the head that is remembered.
+
+    Raises:
+        VaultRefused: It is broken, or is not the one last seen: an old copy, a fork, or cut.
+    """
+    entries = ledger.read(folder_of(vault) / "ledger")
+    head = record_of(vault)["head"]
+    if len(entries) <= head["index"]:
+        what = f"the ledger ends before entry {head['index']}, which was seen here: it was cut or is an old copy"
+        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
+    if entries[head["index"]].sha256 != head["sha256"]:
+        what = f"entry {head['index']} is not the one that was seen here: the ledger was rewritten or forked"
+        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
+    return entries
+
+
+def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledger.Entry:
+    """Add an entry to a vault's ledger and remember the new head; options as of `ledger.append`."""
+    entry = ledger.append(folder_of(vault) / "ledger", type, body, vault=vault, **options)
+    remember_head(vault, entry)
+    return entry
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_bytes())
+        if fields["version"] != VERSION or fields["head"]["index"] < 0:
+            raise ValueError(f"has version {fields['version']!r}")
+        return {key: value for key, value in fields.items() if key != "version"}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VaultRefused(str(path), f"the registry cannot be read ({error})") from None
