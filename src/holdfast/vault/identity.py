@@ -142,7 +142,8 @@ def _as_pixels(block: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         flat[is_scaled] *= 255.0
         pixels = np.rint(flat)
         near = np.abs(flat - pixels) <= np.where(is_scaled, 255 * np.finfo(np.float16).eps / 4, 0.0)[:, None]
-        is_image: NDArray[np.bool_] = (near & (pixels >= 0) & (pixels <= 255)).all(axis=1)
+        is_pixel = near & (pixels >= 0) & (pixels <= 255)
+        is_image: NDArray[np.bool_] = np.logical_and.reduce(is_pixel, axis=1)
         return np.where(is_image[:, None], pixels, 0).astype(np.uint8).reshape(block.shape), is_image
 
 

@@ -52,7 +52,7 @@ class SealRequest:
         development_digests: (m, 32) row digests of all other rows.
         policy: {"policy", "key_mode"}; a missing key is the default.
         counts: JSON: leaks across the split, as counts.
-        kind: "image", "table" or "array"; the rows are digested again while they are sealed.
+        kind: "image", "table" or "array": the rows are digested again while they are sealed; "": they are not.
         feature_names: Names of a table's columns.
         strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.
     """
@@ -68,7 +68,7 @@ class SealRequest:
     development_digests: NDArray[np.uint8]
     policy: Mapping[str, Any]
     counts: dict[str, Any]
-    kind: str = "array"
+    kind: str = ""
     feature_names: tuple[str, ...] = ()
     strata: list[dict[str, Any]] = field(default_factory=list)
 
@@ -326,9 +326,11 @@ def _x_blocks(request: SealRequest, order: NDArray[np.int64], tree: commitment.R
     for start in range(0, len(order), rows):
         place = order[start : start + rows]
         block = _little_endian(request.x[place])
-        again = row_digests(block, kind=request.kind, feature_names=request.feature_names)
-        if not np.array_equal(again, request.digests[place]):
-            raise InputError("data", "the source changed while it was read", next="try again when nothing writes to it")
+        if request.kind:
+            again = row_digests(block, kind=request.kind, feature_names=request.feature_names)
+            if not np.array_equal(again, request.digests[place]):
+                hint = "try again when nothing writes to it"
+                raise InputError("data", "the source changed while it was read", next=hint)
         targets = _little_endian(request.y[place])
         for row, target in zip(block, targets, strict=True):
             tree.add(row.tobytes(), target.tobytes())
