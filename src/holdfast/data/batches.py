@@ -1,0 +1,141 @@
+"""Batches of rows, in one order, by two ways: gathered on the device, or read from the memory map by workers.
+
+Both hand out whole batches; nothing is done row by row. The order of an epoch is a permutation drawn from (seed, epoch)
+and from nothing else, so it is the same for both ways, on every device, and after a resume. Several devices share the
+permutation: each takes every n-th row of it (as `torch.utils.data.DistributedSampler` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from holdfast.data.rows import Array
+
+Batch = tuple[Tensor, Tensor]
+
+
+class RowOrder:
+    """Which rows make up each batch of an epoch.
+
+    Attributes:
+        rows: (n,) indices of the rows in the store.
+        batch_size: Rows in a batch; a last batch of one row joins the one before.
+        seed: Fixes all permutations; None keeps the rows as they are.
+        rank: This process among those that share the rows.
+        num_ranks: How many there are; the permutation is filled up from its start to a multiple of it.
+        epoch: Set by Lightning through `set_epoch`.
+    """
+
+    def __init__(self, rows: Tensor, *, batch_size: int, seed: int | None, rank: int = 0, num_ranks: int = 1) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.num_ranks = num_ranks
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation; Lightning calls it before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        share = -(-len(self.rows) // self.num_ranks)
+        full, rest = divmod(share, self.batch_size)
+        return full + (rest > 1 or (rest == 1 and full == 0))
+
+    def batches(self) -> list[Tensor]:
+        """The indices of each batch of the present epoch, on the device of `rows`."""
+        order = self.rows
+        if self.seed is not None:
+            state = np.random.SeedSequence([self.seed % 2**64, self.epoch]).generate_state(1, np.uint64)
+            generator = torch.Generator().manual_seed(int(state[0]))
+            order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+        if self.num_ranks > 1:
+            missing = -len(order) % self.num_ranks
+            order = torch.cat((order, order[:missing]))[self.rank :: self.num_ranks].contiguous()
+        sizes = [self.batch_size] * len(self)
+        sizes[-1] = len(order) - sum(sizes[:-1])
+        return list(torch.split(order, sizes))
+
+
+class ResidentBatches:
+    """Batches as index gathers from tensors that stay on one device."""
+
+    def __init__(self, x: Tensor, y: Tensor, order: RowOrder) -> None:
+        self.x = x
+        self.y = y
+        self.sampler = order  # The name by which Lightning finds `set_epoch`.
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: Lightning makes the iterator before it sets the epoch.
+        for rows in self.sampler.batches():
+            yield self.x.index_select(0, rows), self.y.index_select(0, rows)
+
+
+class LoadedBatches:
+    """Batches read from the memory map, by worker processes where `num_workers` > 0."""
+
+    def __init__(self, folder: Path, order: RowOrder, *, num_workers: int, pin_memory: bool) -> None:
+        self.sampler = order
+        self._loader = DataLoader(
+            StoredRows(folder),
+            batch_size=None,
+            sampler=_EpochBatches(order),
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+            # Of its own: the global generator is left alone, so both ways leave the same randomness to the model.
+            generator=torch.Generator().manual_seed(0),
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._loader
+
+
+class StoredRows(Dataset[Batch]):
+    """Rows in the store, whole batches at a time; each process maps the files for itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._arrays: tuple[Any, Any] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": self.folder, "_arrays": None}
+
+    def __getitem__(self, rows: Array) -> Batch:
+        if self._arrays is None:
+            self._arrays = (self._map("x"), self._map("y"))
+        x, y = (np.take(array, rows, axis=0) for array in self._arrays)
+        return torch.from_numpy(x), as_target(y)
+
+    def _map(self, name: str) -> Any:
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def as_target(y: Any) -> Tensor:
+    """Targets as tensors: int64 for classes and labels, float32 for values."""
+    return torch.from_numpy(np.asarray(y, np.float32 if y.dtype.kind == "f" else np.int64))
+
+
+class _EpochBatches:
+    def __init__(self, order: RowOrder) -> None:
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (rows.numpy() for rows in self.order.batches())

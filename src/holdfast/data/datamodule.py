@@ -1,0 +1,150 @@
+"""The Lightning data module: train and val batches of prepared rows. There are no test rows in it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from holdfast.core.errors import InputError, VaultLocked
+from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target
+from holdfast.data.capacity import free_bytes, num_cores
+from holdfast.data.derived import derive
+from holdfast.data.splits import Split
+from holdfast.data.store import Prepared
+
+Resident = Literal["auto"] | bool
+RESIDENT_SHARE = 0.5
+VAL_BATCH_FACTOR = 4
+
+
+class DataModule(pl.LightningDataModule):
+    """Batches `(x, y)`: x as stored, y int64 for classes and labels, float32 for values.
+
+    Train rows come in an order fixed by (seed, epoch); val rows in the order of the store, in batches four times as
+    large. On several devices the train rows are shared, and each device sees all val rows, so that metrics are exact.
+
+    Args:
+        prepared: Development rows.
+        split: Decides the val rows among them.
+        batch_size: Train rows in a batch, on each device.
+        seed: Fixes the order of the train rows.
+        resident: True keeps all rows on the device; False reads batches from the memory map; "auto" is True when all
+            rows take at most half of the memory that is free on the device. On a CPU, resident rows are the mapped
+            file itself, so they are never in memory twice.
+        num_workers: Processes that read batches when the rows are not resident; at most one a core.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int,
+        resident: Resident = "auto",
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__()
+        _check(batch_size, resident, num_workers)
+        self.prepared = prepared
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+        self.resident = resident
+        self.num_workers = min(num_workers, num_cores())
+        self.task = prepared.task
+        self.class_names = prepared.class_names
+        val, self.statistics = derive(prepared, split)
+        self.train_rows: NDArray[np.int64] = np.flatnonzero(~val)
+        self.val_rows: NDArray[np.int64] = np.flatnonzero(val)
+        self.val_sha256 = hashlib.sha256(prepared.digests[val].tobytes()).hexdigest()
+        shape = prepared.x.shape[1:]
+        self.input_shape: tuple[int, ...] = (shape[-1], *shape[:-1]) if prepared.kind == "image" else shape
+        self.num_outputs = 1 if self.task in ("binary", "regression") else len(prepared.class_names)
+        self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """The field `data` of the run record."""
+        prepared = self.prepared
+        return {
+            "name": prepared.name,
+            "task": prepared.task,
+            "kind": prepared.kind,
+            "vault": prepared.vault,
+            "content": prepared.content,
+            "train_rows": len(self.train_rows),
+            "val_rows": len(self.val_rows),
+            "val_sha256": self.val_sha256,
+            "input_shape": list(self.input_shape),
+            "num_outputs": self.num_outputs,
+            "class_names": list(prepared.class_names),
+            "feature_names": list(prepared.feature_names),
+            "split": self.split.test_rule(),
+        }
+
+    def train_dataloader(self) -> ResidentBatches | LoadedBatches:
+        """Batches of train rows, in a new order every epoch."""
+        order = RowOrder(torch.from_numpy(self.train_rows), batch_size=self.batch_size, seed=self.seed)
+        if self.trainer is not None:
+            order.rank, order.num_ranks = self.trainer.global_rank, self.trainer.world_size
+        return self._batches(order)
+
+    def val_dataloader(self) -> ResidentBatches | LoadedBatches:
+        """Batches of val rows, always in the same order."""
+        batch_size = VAL_BATCH_FACTOR * self.batch_size
+        return self._batches(RowOrder(torch.from_numpy(self.val_rows), batch_size=batch_size, seed=None))
+
+    def test_dataloader(self) -> NoReturn:
+        """There are no test rows here.
+
+        Raises:
+            VaultLocked: Always.
+        """
+        raise VaultLocked
+
+    def predict_dataloader(self) -> NoReturn:
+        """Like `test_dataloader`.
+
+        Raises:
+            VaultLocked: Always.
+        """
+        raise VaultLocked
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Leave resident batches alone; Lightning's own walk over the batch costs more than a small model's step."""
+        x, y = batch
+        if x.device == device:
+            return batch
+        return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+
+    def is_resident(self, device: torch.device) -> bool:
+        """Whether the rows are kept on `device`."""
+        if self.resident != "auto":
+            return bool(self.resident)
+        return self.prepared.x.nbytes + self.prepared.y.nbytes <= RESIDENT_SHARE * free_bytes(device)
+
+    def _batches(self, order: RowOrder) -> ResidentBatches | LoadedBatches:
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        if not self.is_resident(device):
+            is_cuda = device.type == "cuda"
+            return LoadedBatches(self.prepared.folder, order, num_workers=self.num_workers, pin_memory=is_cuda)
+        order.rows = order.rows.to(device)
+        if self._on_device is None or self._on_device[0] != device:
+            x, y = torch.from_numpy(self.prepared.x), as_target(self.prepared.y)
+            self._on_device = (device, x.to(device), y.to(device))
+        return ResidentBatches(*self._on_device[1:], order)
+
+
+def _check(batch_size: int, resident: Resident, num_workers: int) -> None:
+    if batch_size < 1:
+        raise InputError("batch_size", f"is {batch_size}", allowed="1 or more")
+    if num_workers < 0:
+        raise InputError("data.num_workers", f"is {num_workers}", allowed="0 or more")
+    if resident not in ("auto", True, False):
+        raise InputError("data.resident", f"is {resident!r}", allowed="auto, true, false")

@@ -1,0 +1,163 @@
+"""MNIST (LeCun, Bottou, Bengio and Haffner 1998) from its four IDX files, given or downloaded."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import urllib.request
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core import places
+from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.files import sha256_hex, write_atomic
+from holdfast.data.rows import Rows
+
+WHERE = "data.path"
+IMAGES, LABELS = 0x0803, 0x0801
+CONTENT = {IMAGES: "images", LABELS: "labels"}
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+TIMEOUT_S = 15
+BLOCK_BYTES = 16 * 2**20
+# Of the decompressed content: mirrors compress differently.
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+FILES = tuple(SHA256)
+
+
+def load(path: str | None = None) -> Rows:
+    """60,000 images of 28x28 pixels and 10,000 official test images; any files in MNIST's format will do.
+
+    Args:
+        path: The folder with the four files, plain or `.gz`; None downloads MNIST itself into the store.
+
+    Raises:
+        InputError: Files are missing, cannot be read or do not fit each other.
+    """
+    files = _find(Path(path).expanduser()) if path is not None else _download(places.store() / "downloads" / "mnist")
+    problems: list[Problem] = []
+    parts = [_read(file, LABELS if "labels" in name else IMAGES, problems) for name, file in files.items()]
+    raise_problems(problems)
+    train_x, train_y, test_x, test_y = (part for part in parts if part is not None)
+    for name, x, y in (("train", train_x, train_y), ("t10k", test_x, test_y)):
+        if len(x) != len(y):
+            raise InputError(WHERE, f"{name} has {len(x)} images and {len(y)} labels", next="take both from one set")
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise InputError(WHERE, f"train images are {train_x.shape[1:]} pixels, t10k images {test_x.shape[1:]}")
+    y = np.concatenate((train_y, test_y)).astype(np.int64)
+    if y.max() > 9:
+        raise InputError(WHERE, f"has a label {y.max()}", allowed="labels 0 to 9")
+    return Rows(
+        x=np.concatenate((train_x, test_x))[..., None],
+        y=y,
+        task="multiclass",
+        kind="image",
+        class_names=tuple("0123456789"),
+        official_test=np.arange(len(y)) >= len(train_y),
+    )
+
+
+def _find(folder: Path) -> dict[str, Path]:
+    """The four files in `folder`, by their canonical names."""
+    try:
+        present = {entry.name for entry in folder.iterdir()}
+    except FileNotFoundError:
+        raise InputError(WHERE, f"{folder} does not exist", next=_advice()) from None
+    except NotADirectoryError:
+        raise InputError(WHERE, f"{folder} is a file, not a folder", next=_advice()) from None
+    except PermissionError:
+        raise InputError(WHERE, f"{folder} cannot be read: no permission", next=f"chmod u+rx {folder}") from None
+    found = {}
+    for name in FILES:
+        spellings = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
+        found[name] = next((folder / spelling for spelling in spellings if spelling in present), None)
+    missing = [name for name, file in found.items() if file is None]
+    if missing:
+        raise InputError(WHERE, f"{folder} has no {', no '.join(missing)} (plain or .gz)", next=_advice())
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def _read(file: Path, magic: int, problems: list[Problem]) -> NDArray[np.uint8] | None:
+    """One IDX file (header of big-endian words: magic, one size an axis; then bytes); None when it is not one."""
+    try:
+        with file.open("rb") as raw:
+            stream = gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw
+            return _parse(stream.read(4), stream.read, magic)
+    except PermissionError:
+        what = f"cannot be read: no permission; next: chmod u+r {file}"
+    except (gzip.BadGzipFile, zlib.error):
+        what = "is not a gzip file, or a damaged one"
+    except EOFError:
+        what = "is truncated"
+    except (OSError, ValueError) as error:
+        what = str(error)
+    problems.append(Problem(WHERE, f"{file} {what}"))
+    return None
+
+
+def _parse(start: bytes, read: Callable[[int], bytes], magic: int) -> NDArray[np.uint8]:
+    found = int.from_bytes(start, "big")
+    if len(start) == 4 and found != magic and found in CONTENT:
+        raise ValueError(f"holds {CONTENT[found]}, expected {CONTENT[magic]}: are two files swapped?")
+    if len(start) == 4 and found != magic:
+        raise ValueError(f"is no IDX file of {CONTENT[magic]}: it starts with {found:#010x}, expected {magic:#010x}")
+    axes = magic & 0xFF
+    header = read(4 * axes)
+    if len(start) + len(header) < 4 + 4 * axes:
+        raise EOFError
+    shape = tuple(np.frombuffer(header, ">u4").tolist())
+    expected = int(np.prod(shape, dtype=object))
+    content = _read_at_most(expected, read)
+    if not expected:
+        raise ValueError(f"holds no {CONTENT[magic]} (shape {shape})")
+    if len(content) < expected:
+        raise ValueError(f"is truncated: {len(content)} bytes after the header, expected {expected}")
+    if read(1):
+        raise ValueError(f"goes on after its {shape[0]} {CONTENT[magic]}: not the file that its header describes")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _read_at_most(size: int, read: Callable[[int], bytes]) -> bytes:
+    """In blocks: a damaged header may ask for more than there is memory."""
+    blocks = []
+    while size > 0 and (block := read(min(size, BLOCK_BYTES))):
+        blocks.append(block)
+        size -= len(block)
+    return b"".join(blocks)
+
+
+def _download(folder: Path) -> dict[str, Path]:
+    """The four files of MNIST in `folder`, fetched where they are not yet there."""
+    files = {name: folder / f"{name}.gz" for name in FILES}
+    for name, file in files.items():
+        if not file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, _fetch(name))
+    return files
+
+
+def _fetch(name: str) -> bytes:
+    reasons = []
+    for mirror in MIRRORS:
+        print(f"holdfast: downloading {mirror}{name}.gz", file=sys.stderr, flush=True)
+        try:
+            with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=TIMEOUT_S) as answer:
+                content: bytes = answer.read()
+            if sha256_hex(gzip.decompress(content)) == SHA256[name]:
+                return content
+            reasons.append("its SHA-256 is not that of MNIST")
+        except (OSError, EOFError, zlib.error) as error:
+            reasons.append(str(getattr(error, "reason", error)))
+    raise InputError(WHERE, f"MNIST cannot be downloaded ({'; '.join(reasons)})", next=_advice())
+
+
+def _advice() -> str:
+    return f"put {', '.join(FILES)} (plain or .gz) into one folder and give data.path=FOLDER"

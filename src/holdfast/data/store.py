@@ -1,0 +1,193 @@
+"""The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
+
+    store/rows/<vault>/meta.json      what the rows are
+    store/rows/<vault>/x.npy, y.npy, digests.npy
+    store/rows/<vault>/derived/       val masks and train statistics, one file a split
+    store/requests/<sha256>.json      a request that was answered: which vault, and the state of the files it read
+    store/pending                     a preparation is going on, or was killed
+    store/downloads/                  raw files that a source fetched
+
+`prepare` answers a known request from these files alone. For anything else it starts `holdfast.data.prepare`, the one
+process that ever sees all rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core import places
+from holdfast.core.errors import (
+    HoldfastError,
+    InputError,
+    Interrupted,
+    Problem,
+    RunFailed,
+    VaultRefused,
+    raise_problems,
+)
+from holdfast.core.files import canonical_json, sha256_hex
+from holdfast.data.rows import Array
+from holdfast.data.source_files import source_state
+from holdfast.data.targets import as_plain, call_target, search_path
+from holdfast.vault import registry
+from holdfast.vault.manifest import FILE_NAME, folder_of
+
+FORMAT = 1
+ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The development rows of one vault: train and val, in the order of the source.
+
+    Attributes:
+        folder: Where they lie in the store.
+        vault: The id of the vault that holds the test rows.
+        content: The id of the whole content, test rows included.
+        name: The data option's name.
+        task: "multiclass", "binary", "multilabel" or "regression".
+        kind: "image", "table" or "array".
+        class_names: One per class or label; empty for regression.
+        feature_names: One per column of a table.
+        num_test: How many rows are sealed.
+        num_left_out: Rows left out because an official test row is equal to them.
+        x: (n, H, W, C) uint8 images, (n, d) float32 tables, (n, ...) arrays; a memory map.
+        y: (n,) int64 or float32, (n, k) uint8; a memory map.
+        digests: (n, 32) content digests; a memory map.
+    """
+
+    folder: Path
+    vault: str
+    content: str
+    name: str
+    task: str
+    kind: str
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    num_test: int
+    num_left_out: int
+    x: Array
+    y: Array
+    digests: NDArray[np.uint8]
+
+
+def prepare(data: Mapping[str, Any], split: Mapping[str, Any], vault: Mapping[str, Any]) -> Prepared:
+    """The development rows of a data set; prepared and sealed first where that has not been done.
+
+    Args:
+        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`.
+        split: The `split` group.
+        vault: The `vault` group: the policy that a new vault is given.
+
+    Raises:
+        InputError: The source, its files or the split are at fault.
+        VaultRefused: This content is sealed with another test part.
+        RunFailed: The preparation died.
+    """
+    request = make_request(as_plain(data), as_plain(split), as_plain(vault))
+    prepared = find_prepared(request)
+    if prepared is None:
+        _run_preparation(request)
+        prepared = find_prepared(request)
+    if prepared is None:
+        raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
+    return prepared
+
+
+def open_prepared(vault: str) -> Prepared:
+    """The development rows that belong to a vault.
+
+    Raises:
+        InputError: The store does not have them.
+    """
+    try:
+        return read_folder(rows_folder(vault))
+    except (OSError, ValueError, KeyError, TypeError):
+        what = f"has no rows for vault {vault[:12]}"
+        raise InputError(str(places.store()), what, next="run its data option once more") from None
+
+
+def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, Any]) -> dict[str, Any]:
+    """All that decides the outcome of a preparation, as JSON."""
+    rule = call_target(split, "split").test_rule()
+    fixed = {"format": FORMAT, "source": data["source"], "test_rule": rule, "vault": vault}
+    request_id = sha256_hex(canonical_json(fixed))
+    return {**fixed, "id": request_id, "name": data["name"], "split": split, "files": source_state(data["source"])}
+
+
+def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
+    """The answer to a request that was answered before; None when anything has changed since."""
+    if pending_file().exists():
+        return None
+    try:
+        answer = json.loads(request_file(request["id"]).read_bytes())
+        if answer["files"] != request["files"] or not has_vault(answer["vault"]):
+            return None
+        return replace(read_folder(rows_folder(answer["vault"])), name=request["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_folder(folder: Path) -> Prepared:
+    """Map the rows in one folder of the store."""
+    meta = json.loads((folder / "meta.json").read_bytes())
+    if meta.pop("format") != FORMAT:
+        raise ValueError("another format")
+    num_rows = meta.pop("num_rows")
+    # Copy on write: torch wants writable memory, the file stays as it is.
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("x", "y", "digests")}
+    if any(len(array) != num_rows for array in arrays.values()):
+        raise ValueError("rows are missing")
+    for name in ("class_names", "feature_names"):
+        meta[name] = tuple(meta[name])
+    return Prepared(folder=folder, **meta, **arrays)
+
+
+def rows_folder(vault: str) -> Path:
+    """Where the development rows of a vault lie."""
+    return places.store() / "rows" / vault
+
+
+def request_file(request_id: str) -> Path:
+    """Where the answer to a request is remembered."""
+    return places.store() / "requests" / f"{request_id}.json"
+
+
+def pending_file() -> Path:
+    """Exists while rows are sealed and written; left behind by a preparation that was killed."""
+    return places.store() / "pending"
+
+
+def has_vault(vault: str) -> bool:
+    """Whether the vault still stands: a vault that was sealed anew has other test rows, some of them in these rows."""
+    return registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file()
+
+
+def _run_preparation(request: Mapping[str, Any]) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path())}
+    # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
+    command = [sys.executable, "-P", "-m", "holdfast.data.prepare"]
+    done = subprocess.run(command, input=canonical_json(request), stdout=subprocess.PIPE, env=environment, check=False)
+    number = {130: 2, 143: 15}.get(done.returncode, -done.returncode)
+    if number in (signal.SIGINT, signal.SIGTERM):
+        raise Interrupted(number)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
+        advice = "look at the lines above; signal 9 may mean too little memory"
+        raise RunFailed("data preparation", f"the process {how} and gave no answer", next=advice) from None
+    if "error" in answer:
+        error = answer["error"]
+        raise_problems([Problem(**problem) for problem in error["problems"]], ERRORS.get(error["code"], RunFailed))
