@@ -7,6 +7,7 @@ permutation: each takes every n-th row of it (as `torch.utils.data.DistributedSa
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class ResidentBatches:
         self.x = x
         self.y = y
         self.sampler = order  # The name by which Lightning finds `set_epoch`.
+        self.batch_sampler = None  # Which it looks for beside it.
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -87,13 +89,16 @@ class LoadedBatches:
 
     def __init__(self, folder: Path, order: RowOrder, *, num_workers: int, pin_memory: bool) -> None:
         self.sampler = order
+        self.batch_sampler = None
         self._loader = DataLoader(
             StoredRows(folder),
             batch_size=None,
             sampler=_EpochBatches(order),
             num_workers=num_workers,
             pin_memory=pin_memory,
-            persistent_workers=num_workers > 0,
+            # Forked anew for each epoch, which is cheap: a fork inherits the iterators of other loaders and would end
+            # their workers. Where a worker starts an interpreter of its own, it is kept.
+            persistent_workers=num_workers > 0 and multiprocessing.get_start_method() != "fork",
             # Of its own: the global generator is left alone, so both ways leave the same randomness to the model.
             generator=torch.Generator().manual_seed(0),
         )

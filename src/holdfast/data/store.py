@@ -39,7 +39,7 @@ from holdfast.core.errors import (
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.rows import Array
 from holdfast.data.source_files import source_state
-from holdfast.data.targets import as_plain, call_target, search_path
+from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 
@@ -121,9 +121,10 @@ def open_prepared(vault: str) -> Prepared:
 def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, Any]) -> dict[str, Any]:
     """All that decides the outcome of a preparation, as JSON."""
     rule = call_target(split, "split").test_rule()
-    fixed = {"format": FORMAT, "source": data["source"], "test_rule": rule, "vault": vault}
+    source = {"_target_": data["source"]["_target_"], **arguments(data["source"])}
+    fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": arguments(vault)}
     request_id = sha256_hex(canonical_json(fixed))
-    return {**fixed, "id": request_id, "name": data["name"], "split": split, "files": source_state(data["source"])}
+    return {**fixed, "id": request_id, "name": data["name"], "split": split, "files": source_state(source)}
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
