@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+# set by torch and Lightning when they are imported, and by pytest
+SET_BY_LIBRARIES = {
+    *("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),
+    *("PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"),
+}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -22,7 +27,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_home_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_home_of_the_user(
+    _leaves_nothing_behind: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A test that forgets `home` must not write into the user's."""
     if "HOLDFAST_HOME" not in os.environ:
         monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path_factory.getbasetemp() / "forgotten-home"))
@@ -34,7 +41,7 @@ def _leaves_nothing_behind() -> Iterator[None]:
     yield
     changed = {k for k in environment.keys() | os.environ.keys() if environment.get(k) != os.environ.get(k)}
     left = [t.name for t in set(threading.enumerate()) - threads if t.is_alive() and t.name.startswith("holdfast")]
-    assert not changed - {"PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}, f"environment: {changed}"
+    assert not changed - SET_BY_LIBRARIES, f"environment: {changed}"
     assert not left, f"threads that still run: {left}"
     assert Path.cwd() == folder
 

@@ -35,7 +35,7 @@ def _check_run(config: DictConfig) -> None:
     from holdfast.cli.run import check_before_start, check_folder
 
     loader = GlobalHydra.instance().config_loader()
-    raise_problems(command_line_problems(list(config.hydra.overrides.task), loader))
+    raise_problems(command_line_problems(list(config.hydra.overrides.task), loader, is_sweep=False))
     check_folder(config)
     check_before_start(_without_hydra(config))
 
@@ -46,7 +46,7 @@ def _check_sweep(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)
-    raise_problems(command_line_problems(overrides, loader))
+    raise_problems(command_line_problems(overrides, loader, is_sweep=True))
     if config.resume is not None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
     warm_up(config)

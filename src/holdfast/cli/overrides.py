@@ -21,15 +21,17 @@ from holdfast.core.errors import InputError, Problem, did_you_mean
 WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
 
 
-def command_line_problems(arguments: Sequence[str], loader: ConfigLoader) -> list[Problem]:
+def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_sweep: bool) -> list[Problem]:
     """Compare every override with what the options offer.
 
     Args:
         arguments: The overrides as typed, sweeps such as `lr=1e-2,1e-3` included.
         loader: Hydra's config loader of this process.
+        is_sweep: Whether `-m` was given: only then may an override have several values.
     """
     problems: list[Problem] = []
     choices: list[str] = []
+    unsure: set[str] = set()  # groups whose option is wrong: nothing is known of the keys below them
     values: list[Override] = []
     for argument in arguments:
         try:
@@ -37,27 +39,30 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader) -> lis
         except HydraException as error:
             problems.append(_grammar_problem(argument, error))
             continue
-        options = loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
-        if override.is_hydra_override() and not options:
-            continue
-        if not options and loader.get_group_options(override.key_or_group, ObjectType.GROUP):
-            problems.append(Problem(override.key_or_group, "is a folder of groups, not a group", argument))
-        elif options:
-            found = list(_option_problems(override, options))
-            problems += found
+        key = override.key_or_group
+        options = loader.get_group_options(key, ObjectType.CONFIG)
+        found = list(_sweep_problems(override, is_sweep))
+        if options or key in loader.list_groups(""):
+            found += _option_problems(override, options)
             choices += [] if found else [_first_choice(override)]
-        else:
+            unsure |= {key} if found else set()
+        elif not found and not override.is_hydra_override():
             values.append(override)
-    base = None if problems else _compose(loader, choices, problems)
-    if base is not None:
+        problems += found
+    base = _compose(loader, choices, problems) if values or not problems else None
+    if base is not None and "recipes" not in unsure:
+        known = [str(key) for key in base if key != "hydra"] + [g for g in loader.list_groups("") if g != "hydra"]
         for override in values:
-            problems += _value_problems(override, base, loader)
-    elif values:
-        fallback = _compose(loader, [], [])
-        if fallback is not None:
-            groups = loader.list_groups("")
-            problems += [p for o in values if (p := _unknown_root(o, fallback, groups)) is not None]
+            if override.key_or_group.partition(".")[0] not in unsure:
+                problems += _value_problems(override, base, known)
     return problems
+
+
+def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
+    if override.is_sweep_override() and not is_sweep:
+        text = str(override.input_line).partition("=")[2]
+        next_step = f"add -m to sweep over them, or write {override.key_or_group}=[{text}] for a list"
+        yield Problem(override.key_or_group, f"has several values ({text}) and this is one run", next=next_step)
 
 
 def _grammar_problem(argument: str, error: HydraException) -> Problem:
@@ -71,9 +76,12 @@ def _option_problems(override: Override, options: list[str]) -> Iterator[Problem
     group = override.key_or_group
     if override.is_delete():
         return
+    allowed = ", ".join(options) or "nothing: there is no option in this group"
     for value in _swept(override):
-        if value is not None and str(value) not in options and not isinstance(value, list | dict):
-            yield Problem(group, f"has no option {str(value)!r}", ", ".join(options), did_you_mean(str(value), options))
+        names = value if isinstance(value, list) else [value]
+        for name in names:
+            if name is not None and str(name) not in options and f"{group}/{name}" not in options:
+                yield Problem(group, f"has no option {str(name)!r}", allowed, did_you_mean(str(name), options))
 
 
 def _first_choice(override: Override) -> str:
@@ -114,19 +122,11 @@ def composition_problem(error: Exception) -> Problem:
     return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
 
 
-def _unknown_root(override: Override, base: DictConfig, groups: Sequence[str]) -> Problem | None:
-    root = override.key_or_group.split(".")[0].split("/")[0].split("@")[0]
-    known = [str(key) for key in base if key != "hydra"] + [group for group in groups if group != "hydra"]
-    if root in known or override.is_hydra_override():
-        return None
-    return Problem(override.key_or_group, "is neither a group nor a key of the config", next=_hint(root, known))
-
-
-def _value_problems(override: Override, base: DictConfig, loader: ConfigLoader) -> Iterator[Problem]:
+def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) -> Iterator[Problem]:
     key = override.key_or_group
-    unknown = _unknown_root(override, base, loader.list_groups(""))
-    if unknown is not None:
-        yield unknown
+    root = key.split(".")[0].split("/")[0].split("@")[0]
+    if root not in known:
+        yield Problem(key, "is neither a group nor a key of the config", next=_hint(root, known))
         return
     if override.is_add() or override.is_force_add():
         if "." not in key:

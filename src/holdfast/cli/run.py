@@ -73,30 +73,27 @@ def run(config: DictConfig) -> None:
     record = RunRecord.reopen(folder) if config.resume else RunRecord.create(folder, **_first_fields(config))
     with _recorded(record, started):
         if config.ensemble:
-            stop_reason = instantiate(config.ensemble)(config=config, record=record)
+            instantiate(config.ensemble)(config=config, record=record)
         else:
-            stop_reason = _train(config, record)
-    record.finish("completed", stop_reason)
+            _train(config, record)
+    record.finish("completed", record.fields["stop_reason"])
     _say_what_next(record)
 
 
-def _train(config: DictConfig, record: RunRecord) -> str:
-    from holdfast.core.seeding import seed_everything
+def _train(config: DictConfig, record: RunRecord) -> None:
     from holdfast.data.datamodule import DataModule
     from holdfast.data.store import prepare
 
-    seed_everything(config.seed)
     datamodule = DataModule(
         prepare(config.data, config.split, config.vault),
         instantiate(config.split)(),
-        transform=instantiate(config.transform),
         batch_size=config.batch_size,
         seed=config.seed,
         resident=config.data.resident,
         num_workers=config.data.num_workers,
     )
-    reason: str = instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
-    return reason
+    record.update(data=datamodule.describe())
+    instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 
 
 def _first_fields(config: DictConfig) -> dict[str, Any]:

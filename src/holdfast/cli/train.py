@@ -91,10 +91,10 @@ def _set_up_hydra() -> None:
 
 def _explain(error: Exception) -> None:
     """Say what is wrong with the command line, every mistake at once."""
-    arguments = get_args_parser().parse_args().overrides
+    typed = get_args_parser().parse_args()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-        problems = command_line_problems(arguments, GlobalHydra.instance().config_loader())
+        problems = command_line_problems(typed.overrides, GlobalHydra.instance().config_loader(), is_sweep=typed.multirun)
     raise_problems(problems or [composition_problem(error)])
 
 

@@ -1,0 +1,109 @@
+"""Every option composes, resolves and binds; every command line in the README and in a recipe's header composes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.cli import sources, train
+from holdfast.core.config import CONF, GROUPS, PRIMARY, RECIPES, check_config
+
+OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
+RECIPE_NAMES = sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml"))
+README = CONF.parent / "README.md"
+MAX_OPTION_LINES = 15
+MAX_RECIPE_LINES = 40
+
+
+@pytest.fixture(autouse=True)
+def _hydra(tmp_path: Path) -> Iterator[None]:
+    train.register_resolvers()
+    sources.register(tmp_path)
+    with initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
+        yield
+    GlobalHydra.instance().clear()
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose(PRIMARY, list(overrides), return_hydra_config=False)
+
+
+def test_the_walk_finds_the_options() -> None:
+    assert len(OPTIONS) > 30
+    assert {option.parent.name for option in OPTIONS} == set(GROUPS)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_option_composes_resolves_and_binds(option: Path) -> None:
+    needed = ["ensemble.runs=[a,b]"] if option.parent.name == "ensemble" and option.name == "members" else []
+    check_config(composed(f"{option.parent}={option.name}", *needed))
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_option_is_short_and_says_what_it_is(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    if path.stem != PRIMARY:
+        assert len(lines) <= MAX_OPTION_LINES
+    assert lines[0].startswith("#"), "the first line says what the option is"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_option_names_every_argument_of_its_target(option: Path) -> None:
+    """What is named can be set without a `+`, and is known to did-you-mean."""
+    import inspect
+
+    from holdfast.core.config import resolve_target
+
+    node = OmegaConf.load(CONF / f"{option}.yaml")
+    if option.parent.name in ("trainer", "stage") or "_target_" not in node:
+        pytest.skip("a preset, or no target")
+    symbol = resolve_target(node._target_)
+    supplied = GROUPS[option.parent.name].supplied
+    names = [p.name for p in inspect.signature(symbol).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    missing = {name for name in names if name not in node} - set(supplied)
+    newer_torch = {"decoupled_weight_decay"} if node._target_ == "torch.optim.AdamW" else set()
+    assert not missing - newer_torch
+
+
+def test_the_walk_finds_the_recipes() -> None:
+    assert RECIPE_NAMES
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_recipe_composes_and_binds(name: str) -> None:
+    check_config(composed(f"recipes={name}"))
+    assert len((RECIPES / f"{name}.yaml").read_text().splitlines()) <= MAX_RECIPE_LINES
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """`python train.py ...` and `holdfast train ...` in the README and in headers of recipes."""
+    found = []
+    for path in [README, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)]:
+        for line in re.findall(r"^(?:# *)?(?:command: *)?((?:python train\.py|holdfast train).*)$", path.read_text(), re.M):
+            found.append((path.name, line.partition("  #")[0].strip().rstrip("`")))
+    return found
+
+
+def test_the_readme_has_commands() -> None:
+    assert len([name for name, _ in command_lines() if name == "README.md"]) >= 5
+
+
+@pytest.mark.parametrize(("where", "line"), command_lines())
+def test_every_command_line_composes(where: str, line: str) -> None:
+    from holdfast.cli.overrides import command_line_problems
+
+    words = shlex.split(line.replace("DIR", "some/folder").replace("[A,B]", "[a,b]"))
+    words = words[2:]
+    overrides = [word for word in words if "=" in word and not word.startswith("resume=")]
+    is_sweep = "-m" in words
+    loader = GlobalHydra.instance().config_loader()
+    assert command_line_problems(overrides, loader, is_sweep=is_sweep) == []
+    if not is_sweep:
+        check_config(composed(*overrides))

@@ -1,0 +1,86 @@
+"""Mistakes on the command line: the words that a user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from holdfast.cli import sources, train
+from holdfast.cli.overrides import command_line_problems
+from holdfast.core.config import CONF
+
+
+@pytest.fixture(autouse=True)
+def _hydra(tmp_path: Path) -> Iterator[None]:
+    train.register_resolvers()
+    sources.register(tmp_path)
+    with initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
+        yield
+    GlobalHydra.instance().clear()
+
+
+def told(*arguments: str, is_sweep: bool = False) -> list[str]:
+    return [str(p) for p in command_line_problems(arguments, GlobalHydra.instance().config_loader(), is_sweep=is_sweep)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("optimizer=adm", "optimizer: has no option 'adm'; allowed: adam, adamw"),
+        ("optimizer=adm", "did you mean 'adam'?"),
+        ("optimzer=adam", "optimzer: is neither a group nor a key of the config; next: did you mean 'optimizer'?"),
+        ("optimizer.lrr=1", "optimizer.lrr: is no key of the config; allowed: optimizer.lr, "),
+        ("optimizer.lrr=1", "did you mean 'optimizer.lr'?"),
+        ("lr=abc", "lr: is 'abc'; allowed: a positive number"),
+        ("lr=-1", "lr: is -1; allowed: a positive number"),
+        ("lr=nan", "lr: is nan; allowed: a positive number"),
+        ("batch_size=0", "batch_size: is 0; allowed: a whole number, 1 or more"),
+        ("batch_size=1.5", "batch_size: is 1.5; allowed: a whole number, 1 or more"),
+        ("seed=true", "seed: is True; allowed: a whole number from 0"),
+        ("model.dropout=x", "model.dropout: is 'x'; allowed: a number"),
+        ("optimizer.amsgrad=5", "optimizer.amsgrad: is 5; allowed: true, false"),
+        ("split.fractions=3", "split.fractions: is 3; allowed: a list"),
+        ("+recipe=x", "recipe: is neither a group nor a key of the config; next: did you mean 'recipes'?"),
+        ("recipes=nonsuch", "recipes: has no option 'nonsuch'"),
+        ("+lr=3", "+lr: adds a key that nobody reads"),
+        ("foo", "foo: is no override; allowed: key=value"),
+        ("lr=1,2", "lr: has several values (1,2) and this is one run; next: add -m"),
+        ("lr=(", "lr=(: cannot be read"),
+    ],
+)
+def test_one_mistake_is_one_line(argument: str, words: str) -> None:
+    lines = told(argument)
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert "\n" not in lines[0]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    lines = told("lr=abc", "modl=cnn", "optimizer.betas=3", "data=nonsuch", "data.path=x")
+    assert [line.split(":")[0] for line in lines] == ["data", "lr", "modl", "optimizer.betas"]
+
+
+def test_every_value_of_a_sweep_is_checked() -> None:
+    lines = told("lr=1e-3,abc", "optimizer=adam,foo", "seed=range(3)", is_sweep=True)
+    assert lines[0].startswith("optimizer: has no option 'foo'")
+    assert lines[1].startswith("lr: is 'abc'")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["lr=3e-4", "lr=1", "model=cnn", "data.path=/some/where", "split.fractions=[0.8,0.1,0.1]", "data.resident=true"]
+    + ["trainer.devices=auto", "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "monitor=val/accuracy"]
+    + ["+model.new=1", "hydra.run.dir=x", "optimizer.lr=${lr}"],
+)
+def test_what_is_right_passes(argument: str) -> None:
+    assert told(argument) == []
+
+
+def test_a_key_of_another_option_is_known_with_that_option() -> None:
+    assert told("optimizer=momentum", "optimizer.momentum=0.8") == []
+    assert "optimizer.momentum: is no key" in told("optimizer=adam", "optimizer.momentum=0.8")[0]
