@@ -15,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.cli import sources, train
 from holdfast.core.config import CONF, GROUPS, PRIMARY, RECIPES, check_config
 
-OPTIONS = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra")
+OPTIONS = sorted(
+    path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
+)
 RECIPE_NAMES = sorted(str(path.relative_to(RECIPES).with_suffix("")) for path in RECIPES.rglob("*.yaml"))
 README = CONF.parent / "README.md"
 MAX_OPTION_LINES = 15
@@ -66,7 +68,11 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
         pytest.skip("a preset, or no target")
     symbol = resolve_target(node._target_)
     supplied = GROUPS[option.parent.name].supplied
-    names = [p.name for p in inspect.signature(symbol).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = [
+        p.name
+        for p in inspect.signature(symbol).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     missing = {name for name in names if name not in node} - set(supplied)
     newer_torch = {"decoupled_weight_decay"} if node._target_ == "torch.optim.AdamW" else set()
     assert not missing - newer_torch
@@ -86,7 +92,9 @@ def command_lines() -> list[tuple[str, str]]:
     """`python train.py ...` and `holdfast train ...` in the README and in headers of recipes."""
     found = []
     for path in [README, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)]:
-        for line in re.findall(r"^(?:# *)?(?:command: *)?((?:python train\.py|holdfast train).*)$", path.read_text(), re.M):
+        for line in re.findall(
+            r"^(?:# *)?(?:command: *)?((?:python train\.py|holdfast train).*)$", path.read_text(), re.M
+        ):
             found.append((path.name, line.partition("  #")[0].strip().rstrip("`")))
     return found
 

@@ -14,7 +14,7 @@ from holdfast.cli.overrides import command_line_problems
 from holdfast.core.errors import InputError, Problem, raise_problems
 
 
-class Gate(Callback):  # type: ignore[misc]
+class Gate(Callback):
     """Hydra calls it after composing and before it writes; an exception would only be a warning there, so it exits."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
@@ -80,6 +80,6 @@ def jobs(config: DictConfig, overrides: list[str]) -> list[list[str]]:
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
-    plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(plain, DictConfig)
     return plain

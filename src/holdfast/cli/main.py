@@ -16,7 +16,7 @@ from holdfast import __version__
 from holdfast.cli.exits import ending
 
 app = typer.Typer(
-    help="Experiments whose test rows stay locked: train, compare by val scores, freeze one choice, open the vault once.",
+    help="Experiments whose test rows stay locked: train, compare by val scores, freeze a choice, open the vault once.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,7 +28,8 @@ Json = Annotated[bool, typer.Option("--json", help="Answer for a script, on stdo
 
 
 @app.command(
-    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
 def train(context: typer.Context) -> None:
     """Train one run or a sweep: the same as `python train.py ...`; `holdfast train --help` for more."""
@@ -107,7 +108,9 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     del version
 

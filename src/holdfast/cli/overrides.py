@@ -69,7 +69,7 @@ def _grammar_problem(argument: str, error: HydraException) -> Problem:
     if "=" not in argument and not argument.startswith("~"):
         return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return Problem(argument, f"cannot be read ({lines[0]})", next=f"quote the value: \"{argument.replace('=', '=', 1)}\"")
+    return Problem(argument, f"cannot be read ({lines[0]})", next=f'quote the value: "{argument.replace("=", "=", 1)}"')
 
 
 def _option_problems(override: Override, options: list[str]) -> Iterator[Problem]:
@@ -135,7 +135,7 @@ def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) 
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
     if not isinstance(node, DictConfig) or name not in node:
-        known = [f"{parent}.{k}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
+        known = [f"{parent}.{k!s}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
         known = [k for k in known if not k.rpartition(".")[2].startswith("_")]
         yield Problem(key, "is no key of the config", ", ".join(known), _hint(key, [*known, *_all_keys(base)]))
         return
@@ -165,7 +165,11 @@ def _type_mismatch(key: str, default: Any, value: Any) -> str:
     if OmegaConf.is_list(default):
         return "" if isinstance(value, list) or value is None else "a list, such as [1,2]"
     if OmegaConf.is_dict(default):
-        return "" if isinstance(value, dict) else "keys below it, such as " + ", ".join(f"{key}.{k}" for k in default)
+        return (
+            ""
+            if isinstance(value, dict)
+            else "keys below it, such as " + ", ".join(f"{key}.{k}" for k in map(str, default))
+        )
     return "" if not isinstance(value, list | dict) else "one value, not a list"
 
 
@@ -177,10 +181,10 @@ def _all_keys(node: DictConfig, path: str = "") -> Iterator[str]:
     for key in node:
         if path == "" and key == "hydra":
             continue
-        yield f"{path}{key}"
+        yield f"{path}{key!s}"
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            yield from _all_keys(child, f"{path}{key}.")
+            yield from _all_keys(child, f"{path}{key!s}.")
 
 
 def _hint(wrong: str, known: Sequence[str]) -> str:

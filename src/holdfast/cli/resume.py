@@ -55,7 +55,11 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
     raise_problems(
         [
-            Problem(key, f"is {composed.get(key)!r} now and was {recorded.get(key)!r}", next="undo the change of the option, or start anew")
+            Problem(
+                key,
+                f"is {composed.get(key)!r} now and was {recorded.get(key)!r}",
+                next="undo the change of the option, or start anew",
+            )
             for key in changed
             if key.partition(".")[0] not in (*_MAY_CHANGE, "resume")
         ]
@@ -77,5 +81,7 @@ def _recorded_overrides(folder: Path) -> list[str]:
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:
     if isinstance(node, dict) and node:
-        return {k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()}
+        return {
+            k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()
+        }
     return {path: node}

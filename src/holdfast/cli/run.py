@@ -30,7 +30,7 @@ def check_folder(config: DictConfig) -> None:
     """
     folder = Path(config.hydra.run.dir)
     if config.resume is not None:
-        plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         check_same_config(plain, Path(config.resume))
     elif (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
         raise InputError("hydra.run.dir", f"{folder} holds a run already", next="choose another folder")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 
 from holdfast.core.config import CONF, PRIMARY, RECIPES
 from holdfast.core.errors import InputError
@@ -22,7 +22,7 @@ GROUP = "recipes"
 _ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}
 
 
-class UserOptions(FileConfigSource):  # type: ignore[misc]
+class UserOptions(FileConfigSource):
     """A user's `./conf`: options of groups, never the primary config."""
 
     @staticmethod
@@ -41,7 +41,7 @@ class UserOptions(FileConfigSource):  # type: ignore[misc]
         return super().list(config_path, results_filter) if self.is_group(config_path) else []
 
 
-class Recipes(FileConfigSource):  # type: ignore[misc]
+class Recipes(FileConfigSource):
     """A folder of recipes, shown to Hydra as the group `recipes`; a recipe sets values from the root of the config."""
 
     @staticmethod
@@ -81,7 +81,7 @@ class Recipes(FileConfigSource):  # type: ignore[misc]
         return kept
 
 
-class SearchPath(SearchPathPlugin):  # type: ignore[misc]
+class SearchPath(SearchPathPlugin):
     """Puts the folders in order: the user's before ours."""
 
     user_folder: ClassVar[Path] = Path()
@@ -97,7 +97,7 @@ class SearchPath(SearchPathPlugin):  # type: ignore[misc]
 
 
 def register(user_folder: Path) -> None:
-    """Make the sources known to Hydra in this process; `user_folder` is where `./conf` and `./recipes` are looked for."""
+    """Make the sources known to Hydra in this process; `user_folder` holds `./conf` and `./recipes`."""
     SearchPath.user_folder = user_folder
     for plugin in (UserOptions, Recipes, SearchPath):
         Plugins.instance().register(plugin)
@@ -111,7 +111,9 @@ def shadowed(user_folder: Path) -> list[str]:
         if user.is_dir() and ours.is_dir() and not user.samefile(ours):
             names = (path.relative_to(user) for path in sorted(user.rglob("*.yaml")))
             prefix = "recipes/" if folder == "recipes" else ""
-            found += [f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file() and name.stem != PRIMARY]
+            found += [
+                f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file() and name.stem != PRIMARY
+            ]
     return found
 
 
@@ -134,5 +136,9 @@ def _refuse_what_runs_code(config_path: str, result: ConfigResult) -> None:
         raise InputError(where, f"has package {result.header['package']!r}", allowed="# @package _global_")
     hydra_keys = set(content.hydra) if "hydra" in keys else set()
     entries = [str(entry) for entry in content.get("defaults", [])] if keys else []
-    if hydra_keys - _ALLOWED_HYDRA_KEYS or any("@" in entry for entry in entries) or any("." in str(k) and str(k).startswith("hydra") for k in keys):
+    if (
+        hydra_keys - _ALLOWED_HYDRA_KEYS
+        or any("@" in entry for entry in entries)
+        or any("." in str(k) and str(k).startswith("hydra") for k in keys)
+    ):
         raise InputError(where, "sets keys of Hydra itself or moves packages", allowed="hydra.sweeper, hydra.mode")

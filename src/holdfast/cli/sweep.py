@@ -42,8 +42,10 @@ def run_jobs(
         RunFailed: Jobs failed; the others have finished.
         Interrupted: A signal came, here or in a job.
     """
-    context = multiprocessing.get_context(_method())
-    waiting = [(first_number + i, _job_config(job, first_number + i, config, hydra_context)) for i, job in enumerate(jobs)]
+    context: Any = multiprocessing.get_context(_method())
+    waiting = [
+        (first_number + i, _job_config(job, first_number + i, config, hydra_context)) for i, job in enumerate(jobs)
+    ]
     running: dict[int, tuple[BaseProcess, JobReturn]] = {}
     finished: dict[int, JobReturn] = {}
     codes: dict[int, int] = {}
@@ -89,7 +91,8 @@ def _run_one(config: DictConfig, command_line: list[str]) -> None:
     register_resolvers()
     with ending():
         result = run_job(
-            hydra_context=HydraContext(config_loader=None, callbacks=Callbacks()),
+            # a job composes nothing
+            hydra_context=HydraContext(config_loader=None, callbacks=Callbacks()),  # type: ignore[arg-type]
             task_function=run,
             config=config,
             job_dir_key="hydra.sweep.dir",
@@ -125,4 +128,6 @@ def _raise_failures(codes: dict[int, int], signals: list[int], folder: Path) -> 
         raise Interrupted(signals[0] if signals else min(failed.values()) - 128)
     if failed:
         which = ", ".join(f"{number} (exit code {code})" for number, code in failed.items())
-        raise RunFailed("sweep", f"{len(failed)} of {len(codes)} jobs failed: {which}", next=f"`holdfast runs {folder}`")
+        raise RunFailed(
+            "sweep", f"{len(failed)} of {len(codes)} jobs failed: {which}", next=f"`holdfast runs {folder}`"
+        )

@@ -50,7 +50,7 @@ Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | ho
 
 
 def main() -> None:
-    """Answer `--help` and `resume=`, then hand the command line to Hydra; exits with the codes of `holdfast.core.errors`."""
+    """Answer `--help` and `resume=`, then hand the command line to Hydra; exit codes as in `holdfast.core.errors`."""
     with ending():
         if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
             sys.path.insert(1, str(Path.cwd()))
@@ -94,7 +94,9 @@ def _explain(error: Exception) -> None:
     typed = get_args_parser().parse_args()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-        problems = command_line_problems(typed.overrides, GlobalHydra.instance().config_loader(), is_sweep=typed.multirun)
+        problems = command_line_problems(
+            typed.overrides, GlobalHydra.instance().config_loader(), is_sweep=typed.multirun
+        )
     raise_problems(problems or [composition_problem(error)])
 
 
@@ -102,7 +104,9 @@ def _help_page() -> str:
     groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
     scalars = [line.split(":")[0] for line in (CONF / f"{PRIMARY}.yaml").read_text().splitlines() if line[:1].isalpha()]
     return HELP.format(
-        program="python train.py" if sys.argv[0].endswith("train.py") and Path("train.py").exists() else "holdfast train",
+        program="python train.py"
+        if sys.argv[0].endswith("train.py") and Path("train.py").exists()
+        else "holdfast train",
         scalars=" ".join(name for name in scalars if name not in ("defaults", "hydra")),
         groups=_wrapped([*groups, "recipes"]),
     )

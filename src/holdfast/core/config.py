@@ -1,4 +1,4 @@
-"""The one pass over a composed config: every `_target_` is trusted, every key is an argument of it, every value has its type.
+"""The one pass over a composed config: every `_target_` is trusted, every key an argument of it, every value of its type.
 
 Run before data is touched; all mistakes are told at once. Importing this module imports neither torch nor Lightning.
 """
@@ -85,14 +85,15 @@ def check_config(config: DictConfig) -> None:
         raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), what)])
         raise
     assert isinstance(values, dict)
-    values.pop("hydra", None)
-    problems = [*_root_problems(values)]
+    problems = [*_root_problems({str(key): value for key, value in values.items() if key != "hydra"})]
     for name, group in GROUPS.items():
         node = values.get(name) or {}
         if not isinstance(node, dict):
             problems.append(Problem(name, f"is {node!r}, not an option", next=f"choose one: {name}=..."))
         elif "_target_" not in node and not group.free and (node or not group.is_optional):
-            problems.append(Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}"))
+            problems.append(
+                Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}")
+            )
         else:
             for path, target_node in _targets(name, node):
                 problems += _target_problems(path, target_node, group, values["trusted_modules"])
@@ -134,7 +135,9 @@ SCALARS: dict[str, Scalar] = {
     "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
     "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
     "batch_size": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
-    "monitor": Scalar("the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""),
+    "monitor": Scalar(
+        "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
+    ),
     "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
     "resume": Scalar("a run's folder", lambda value: value is None or isinstance(value, str)),
     "trusted_modules": Scalar(

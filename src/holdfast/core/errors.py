@@ -38,7 +38,7 @@ class HoldfastError(Exception):
     exit_code = 1
     code = "failed"
 
-    def __init__(self, where: str, what: str, *, allowed: str = "", next: str = "") -> None:
+    def __init__(self, where: str, what: str, allowed: str = "", next: str = "") -> None:
         self.problems: tuple[Problem, ...] = (Problem(where, what, allowed, next),)
         super().__init__(str(self.problems[0]))
 

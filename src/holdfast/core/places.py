@@ -11,7 +11,11 @@ import platformdirs
 def home() -> Path:
     """`HOLDFAST_HOME`, or the platform's user data folder."""
     chosen = os.environ.get("HOLDFAST_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else Path(platformdirs.user_data_dir("holdfast", appauthor=False))
+    return (
+        Path(chosen).expanduser().absolute()
+        if chosen
+        else Path(platformdirs.user_data_dir("holdfast", appauthor=False))
+    )
 
 
 def store() -> Path:

@@ -72,7 +72,9 @@ class RunRecord:
         """
         if (folder / FILE_NAME).exists():
             raise InputError(str(folder), "this folder holds a run already", next="choose another hydra.run.dir")
-        record = cls(folder, {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), **_empty(), **fields})
+        record = cls(
+            folder, {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), **_empty(), **fields}
+        )
         record._begin()
         return record
 
@@ -130,12 +132,16 @@ def read_run(folder: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs") from None
+        raise InputError(
+            str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"cannot be read ({error})") from None
     if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
         schema = fields.get("schema") if isinstance(fields, dict) else None
-        raise InputError(str(path), f"has schema {schema!r}", allowed=str(SCHEMA), next="read it with the version that wrote it")
+        raise InputError(
+            str(path), f"has schema {schema!r}", allowed=str(SCHEMA), next="read it with the version that wrote it"
+        )
     if fields["status"] == "running" and not _is_alive(fields):
         fields["status"] = "interrupted"
         fields["stop_reason"] = "the process ended without a word"

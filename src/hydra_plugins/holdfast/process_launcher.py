@@ -10,7 +10,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
-class ProcessLauncher(Launcher):  # type: ignore[misc]
+class ProcessLauncher(Launcher):
     """Runs each job of a sweep in a process of its own."""
 
     def __init__(self, n_jobs: int = 1) -> None:

@@ -1,0 +1,178 @@
+"""`ensemble=members`: a run that trains nothing and averages runs that were trained before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.files import sha256_file
+from holdfast.core.run_record import RunRecord, read_run
+from holdfast.training.names import check_monitor, mode_of
+
+SHARED = {"vault": "vault", "val_sha256": "val rows", "task": "task", "num_outputs": "number of outputs"}
+
+
+def check_members(config: DictConfig) -> None:
+    """Refuse members that cannot be averaged, before a folder is made.
+
+    Raises:
+        InputError: Fewer than two runs, a run twice, one that is not completed, or runs of other rows; all at once.
+    """
+    _checked(config.ensemble.runs, config.ensemble.weights)
+
+
+def combine(
+    *, config: DictConfig, record: RunRecord, runs: Sequence[str], weights: Sequence[float] | None = None
+) -> None:
+    """Average the members on the val rows and write what the ensemble is into the record.
+
+    Args:
+        config: The composed config; its monitor names the score of the ensemble.
+        record: Of the ensemble's own run.
+        runs: Folders of completed runs.
+        weights: One positive number a run; None: all equal. They are scaled to sum 1.
+
+    Raises:
+        InputError: As `check_members`, or the store no longer has the val rows.
+    """
+    from holdfast.ensembles.average import Member, average_predictions
+
+    folders, records, shares = _checked(runs, weights)
+    data = records[0]["data"]
+    check_monitor(config.monitor, data["task"])
+    members = [
+        {
+            "run": str(folder.absolute()),
+            "checkpoint": run["best"]["checkpoint"],
+            "sha256": sha256_file(folder / run["best"]["checkpoint"]),
+            "weight": share,
+            "metrics": run["best"]["metrics"],
+        }
+        for folder, run, share in zip(folders, records, shares, strict=True)
+    ]
+    record.update(data=data, ensemble={"members": members})
+    x, y, target_std = _val_rows(records[0])
+    chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in members]
+    metrics = score(
+        average_predictions(chosen, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std
+    )
+    mode = mode_of(config.monitor, config.mode)
+    best = {
+        "monitor": config.monitor,
+        "mode": mode,
+        "value": metrics[config.monitor],
+        "epoch": None,
+        "checkpoint": None,
+    }
+    record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(members)} runs")
+
+
+def score(
+    predictions: NDArray[np.float32], y: NDArray[Any], *, task: str, num_outputs: int, target_std: float
+) -> dict[str, float]:
+    """The val metrics of averaged predictions, by their names with `val/`.
+
+    The loss is the negative log likelihood of the averaged probabilities or, in a regression, the squared error in
+    units of the train targets' variance: what `loss=auto` minimises. Members of another loss have their own.
+    """
+    import torch
+
+    from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
+
+    outputs, targets = torch.from_numpy(predictions), torch.from_numpy(np.array(y))
+    metrics = build_metrics(task, num_outputs)
+    update_metrics(metrics, outputs, targets, task)
+    loss = (
+        _negative_log_likelihood(predictions, y, task)
+        if task != "regression"
+        else _squared_error(predictions, y, target_std)
+    )
+    return {f"val/{name}": value for name, value in {"loss": loss, **compute_metrics(metrics)}.items()}
+
+
+def _negative_log_likelihood(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> float:
+    probabilities = np.clip(predictions.astype(np.float64), 1e-12, 1.0)
+    if task == "multiclass":
+        return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
+    other = np.clip(1.0 - predictions.astype(np.float64), 1e-12, 1.0)
+    return float(-np.where(y > 0, np.log(probabilities), np.log(other)).mean())
+
+
+def _squared_error(predictions: NDArray[np.float32], y: NDArray[Any], target_std: float) -> float:
+    return float(np.square((predictions.astype(np.float64) - y) / target_std).mean())
+
+
+def _val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """The val rows of a run, its targets and the spread of its train targets.
+
+    Raises:
+        InputError: The rows in the store are not those of the run.
+    """
+    from holdfast.data.datamodule import DataModule
+    from holdfast.data.store import open_prepared
+
+    split = instantiate(OmegaConf.create(run["config"]["split"]))()
+    datamodule = DataModule(open_prepared(run["data"]["vault"]), split, batch_size=1, seed=0)
+    if datamodule.val_sha256 != run["data"]["val_sha256"]:
+        raise InputError(
+            "ensemble.runs", "the val rows in the store are not those of the runs", next="train them again"
+        )
+    prepared, rows = datamodule.prepared, datamodule.val_rows
+    return np.asarray(prepared.x[rows]), np.asarray(prepared.y[rows]), datamodule.statistics.target_std or 1.0
+
+
+def _checked(
+    runs: Sequence[str], weights: Sequence[float] | None
+) -> tuple[list[Path], list[dict[str, Any]], list[float]]:
+    if len(runs) < 2:
+        raise InputError("ensemble.runs", f"names {len(runs)} runs", "two or more", "ensemble.runs=[RUN_A,RUN_B]")
+    folders = [Path(run) for run in runs]
+    twice = {str(folder) for folder in folders if [f.resolve() for f in folders].count(folder.resolve()) > 1}
+    raise_problems([Problem("ensemble.runs", f"names {run} twice") for run in sorted(twice)])
+    records = _completed(folders)
+    for key, words in SHARED.items():
+        raise_problems(
+            [
+                Problem(
+                    str(folder),
+                    f"has another {words} than {folders[0]}",
+                    next="average runs of the same data and split",
+                )
+                for folder, record in zip(folders, records, strict=True)
+                if record["data"][key] != records[0]["data"][key]
+            ]
+        )
+    weights = [1.0] * len(runs) if weights is None else list(weights)
+    numbers = [w for w in weights if isinstance(w, int | float) and math.isfinite(w) and w > 0]
+    if len(numbers) != len(runs) or len(weights) != len(runs):
+        raise InputError("ensemble.weights", f"is {weights}", f"{len(runs)} positive numbers, one a run")
+    return folders, records, [weight / sum(numbers) for weight in numbers]
+
+
+def _completed(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The records of the runs; all that is wrong with any of them is told."""
+    problems: list[Problem] = []
+    records: list[dict[str, Any]] = []
+    for folder in folders:
+        try:
+            record = read_run(folder)
+        except InputError as error:
+            problems += error.problems
+            continue
+        records.append(record)
+        if record["kind"] != "fit":
+            problems.append(Problem(str(folder), "is an ensemble itself", next="name its members"))
+        elif record["status"] != "completed":
+            problems.append(Problem(str(folder), f"is {record['status']}", "completed", f"resume={folder}"))
+        elif not (folder / record["best"]["checkpoint"]).is_file():
+            problems.append(Problem(str(folder), f"has lost {record['best']['checkpoint']}"))
+    raise_problems(problems)
+    return records
