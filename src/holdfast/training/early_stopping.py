@@ -38,4 +38,7 @@ def patience(
     waited = len(values) - best_epoch
     if waited < num_epochs:
         return False, ""
-    return True, f"no improvement by more than {min_delta:g} on {sign * best:.6g} of epoch {best_epoch} in {waited} epochs"
+    return (
+        True,
+        f"no improvement by more than {min_delta:g} on {sign * best:.6g} of epoch {best_epoch} in {waited} epochs",
+    )

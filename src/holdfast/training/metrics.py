@@ -151,7 +151,7 @@ class _PresentClassAUROC(MulticlassAUROC):
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, average="none", validate_args=False)
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Any:
         targets = _joined(self.target)
         counts = torch.bincount(targets, minlength=self.num_classes)
         return _mean_over(super().compute(), (counts > 0) & (counts < len(targets)))
@@ -163,7 +163,7 @@ class _PresentLabelAUROC(MultilabelAUROC):
     def __init__(self, num_labels: int) -> None:
         super().__init__(num_labels, average="none", validate_args=False)
 
-    def compute(self) -> Tensor:
+    def compute(self) -> Any:
         targets = _joined(self.target)
         counts = targets.sum(dim=0)
         return _mean_over(super().compute().reshape(-1), (counts > 0) & (counts < len(targets)))

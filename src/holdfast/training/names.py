@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal
 
 from holdfast.core.errors import InputError, did_you_mean
@@ -24,19 +25,26 @@ def expected_names(task: str) -> tuple[str, ...]:
     return (*(f"val/{name}" for name in NAMES[task]), *(f"train/{name}" for name in train))
 
 
-def check_monitor(monitor: str, task: str) -> None:
-    """Refuse a monitor that no epoch of `task` has.
+def check_monitor(monitor: str, task: str | None = None) -> None:
+    """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
+
+    Args:
+        monitor: Such as `val/accuracy`.
+        task: None while the rows are not read yet: the metrics of every task are admitted.
 
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.
     """
-    names = expected_names(task)
-    if monitor in names:
+    bare = NAMES[task] if task else tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
+    known = [f"val/{name}" for name in bare]
+    if monitor in known:
         return
-    what = f"unknown metric '{monitor}' for a {task} task"
-    if "test" in monitor.lower():
-        what = f"'{monitor}': the test rows are sealed, nothing can be chosen by them"
-    raise InputError("monitor", what, allowed=", ".join(names), next=did_you_mean(monitor, names))
+    what = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
+    if "test" in unicodedata.normalize("NFKC", str(monitor)).casefold():
+        what = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
+    elif str(monitor).startswith("train/"):
+        what = f"is '{monitor}': choosing by train rows rewards overfitting"
+    raise InputError("monitor", what, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
 
 
 def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:

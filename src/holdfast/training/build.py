@@ -1,0 +1,119 @@
+"""From config nodes to the objects that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from holdfast.core.errors import InputError
+from holdfast.data.statistics import TrainStatistics, neutral_statistics
+from holdfast.optim.param_groups import param_groups
+from holdfast.training.losses import build_loss
+from holdfast.training.module import SupervisedModule, TaskSpec
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What a network must know of the data to be built again; stands in every checkpoint as plain values.
+
+    Attributes:
+        task: "multiclass", "binary", "multilabel" or "regression".
+        kind: "image", "table" or "array": how stored rows are laid out.
+        input_shape: One row as the model sees it: (features,) or (channels, height, width).
+        num_outputs: Outputs of the model for one row.
+    """
+
+    task: str
+    kind: str
+    input_shape: tuple[int, ...]
+    num_outputs: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return {**asdict(self), "input_shape": list(self.input_shape)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Shapes:
+        """The inverse of `as_dict`."""
+        return cls(**{**values, "input_shape": tuple(values["input_shape"])})
+
+
+def build_option(node: Any) -> Any:
+    """The object that an option names, with plain lists and dictionaries as arguments."""
+    return instantiate(node, _convert_="all")
+
+
+def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
+    """The module for predicting: network and transform, without loss and optimizer.
+
+    Args:
+        config: The run's config (its nodes `model` and `transform`).
+        shapes: Of the data.
+        statistics: Of the train rows; None when weights and statistics are loaded afterwards.
+    """
+    if statistics is None:
+        statistics = neutral_statistics(shapes.kind, shapes.input_shape)
+    model = build_option(config["model"])(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs)
+    spec = TaskSpec(shapes.task, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
+    return SupervisedModule(model, build_option(config["transform"])(statistics), spec)
+
+
+def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) -> SupervisedModule:
+    """The module for training.
+
+    Raises:
+        InputError: Model, loss or optimizer do not fit the data.
+    """
+    module = build_untrained(config, shapes, statistics)
+    check_outputs(module, shapes)
+    module.set_training(
+        loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs),
+        make_optimizer=partial(build_optimizer, build_option(config["optimizer"])),
+        make_schedule=build_option(config["schedule"]),
+    )
+    return module
+
+
+def build_optimizer(factory: Callable[..., torch.optim.Optimizer], model: nn.Module) -> torch.optim.Optimizer:
+    """Hand the parameter groups of `model` to an optimizer option.
+
+    Raises:
+        InputError: The optimizer refuses an argument, or there is nothing to train.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("model", "has no parameters to train")
+    weight_decay = getattr(factory, "keywords", {}).get("weight_decay") or 0.0
+    try:
+        return factory(param_groups(model, weight_decay=weight_decay))
+    except (ValueError, TypeError) as error:
+        raise InputError("optimizer", str(error)) from None
+
+
+def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
+    """Refuse a model whose outputs for two rows have the wrong shape.
+
+    Raises:
+        InputError: With both shapes.
+    """
+    module.eval()
+    with torch.no_grad():
+        try:
+            answer = tuple(module.model(torch.zeros(2, *shapes.input_shape)).shape)
+        except (RuntimeError, ValueError, IndexError) as error:
+            shape = _shape_text(shapes.input_shape)
+            raise InputError("model", f"does not take rows of the shape {shape} ({error})") from None
+    module.train()
+    if answer != (2, shapes.num_outputs):
+        raise InputError(
+            "model", f"gives outputs of the shape {answer} for 2 rows", allowed=str((2, shapes.num_outputs))
+        )
+
+
+def _shape_text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

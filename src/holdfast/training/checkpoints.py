@@ -1,0 +1,80 @@
+"""Checkpoint files: whole or absent, last and best, loaded without running code from them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from holdfast.core.errors import InputError
+from holdfast.core.files import write_atomic
+
+FOLDER = "checkpoints"
+LAST = "last.ckpt"
+STATE = "holdfast"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's file format, written so that a crash leaves the old file or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` to `path`, durably."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomic(Path(path), content.getvalue())
+
+
+def best_name(epoch: int, monitor: str, value: float) -> str:
+    """The file name of the best checkpoint, such as best-epoch03-val_accuracy0.9731.ckpt."""
+    return f"best-epoch{epoch:02d}-{monitor.replace('/', '_')}{value:.4f}.ckpt"
+
+
+def place_copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint, whole or not at all; no hard link, so that damage to one file leaves the other."""
+    write_atomic(target, source.read_bytes())
+
+
+def remove_other_bests(folder: Path, keep: str | None) -> None:
+    """Remove best checkpoints that are no longer the best, and what a killed writer left behind."""
+    for path in [*folder.glob("best-*.ckpt"), *folder.glob(".*.tmp")]:
+        if path.name != keep:
+            path.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint of ours on the CPU, tensors and plain values only.
+
+    Raises:
+        InputError: The file is missing, damaged, not ours, or holds more than tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(str(path), "there is no such checkpoint") from None
+    except Exception as error:  # torch raises whatever its readers do
+        raise InputError(str(path), f"cannot be read as a checkpoint ({_first_line(error)})") from None
+    if not isinstance(content, dict) or STATE not in content:
+        raise InputError(str(path), "is no checkpoint of a Holdfast run")
+    return content
+
+
+def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The checkpoint to go on from: the last one, or the best where the last cannot be read.
+
+    Raises:
+        InputError: There is none that can be read; told for the last one.
+    """
+    reasons: list[InputError] = []
+    for path in [folder / LAST, *sorted(folder.glob("best-*.ckpt"), reverse=True)]:
+        try:
+            return path, read_checkpoint(path)
+        except InputError as error:
+            reasons.append(error)
+    raise reasons[0]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

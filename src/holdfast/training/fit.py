@@ -1,0 +1,184 @@
+"""Train and validate: from a checked config, a record and a data module to checkpoints and a full record."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from holdfast.core.errors import InputError
+from holdfast.core.run_record import RunRecord, now
+from holdfast.core.seeding import seed_everything
+from holdfast.training.build import Shapes, build_option, build_trainable
+from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
+from holdfast.training.epoch_border import EpochBorder
+from holdfast.training.interrupts import SignalFlag, caught_signals
+from holdfast.training.loggers import build_loggers, log_outcome
+from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.progress import Progress
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from holdfast.data.datamodule import DataModule
+
+# the run's own record, checkpoints, display and loggers take the places of Lightning's
+OURS: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
+
+
+def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
+    """Train `config.model` and leave checkpoints and record in the run's folder.
+
+    With `config.resume` the run goes on from its last whole checkpoint, to the bits of an uninterrupted one on a CPU.
+    The record's `stop_reason` says why training ended; its `status` is the caller's to set.
+
+    Raises:
+        InputError: Parts of the config do not fit each other or the data.
+        RunFailed: The loss is no longer finite.
+        Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
+    """
+    started = time.perf_counter()
+    quiet_lightning()
+    check_accelerator(config.trainer)
+    check_monitor(config.monitor, datamodule.task)
+    seed_everything(config.seed)
+    statistics = datamodule.statistics
+    shapes = Shapes(datamodule.task, statistics.kind, tuple(datamodule.input_shape), datamodule.num_outputs)
+    module = build_trainable(config, shapes, statistics)
+    with caught_signals() as signals:
+        path, resumed = _where_to_go_on(record) if config.resume else (None, None)
+        first_epoch = len(resumed["history"]) + 1 if resumed else 1
+        loggers = build_loggers(config.get("logger"), record.folder, first_epoch=first_epoch)
+        mode = mode_of(config.monitor, config.mode)
+        record.update(monitor=config.monitor, mode=mode)
+        stopping = build_option(config.early_stopping) if config.get("early_stopping") else None
+        border = EpochBorder(
+            record,
+            mode=mode,
+            shapes=shapes.as_dict(),
+            stopping=stopping,
+            signals=signals,
+            loggers=loggers,
+            resumed=resumed,
+        )
+        trainer = build_trainer(config, record, border)
+        border.progress = _build_progress(config, trainer)
+        record.update(**_description(module, trainer), timings={"start_up": _age(record)})
+        try:
+            if not (resumed and resumed["stop_reason"]):
+                _run(trainer, module, datamodule, path, signals)
+        finally:
+            border.progress.stop()
+        log_outcome(loggers, record)
+    timings = {**record.fields["timings"], **border.clock.timings(), "total": time.perf_counter() - started}
+    record.update(stop_reason=border.stop_reason, timings=timings)
+
+
+def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) -> pl.Trainer:
+    """The option's Trainer with our own callback in it.
+
+    Raises:
+        InputError: Lightning refuses a value or a combination.
+    """
+    try:
+        trainer: pl.Trainer = build_option(config.trainer)(
+            max_epochs=config.max_epochs,
+            callbacks=[border],
+            plugins=[AtomicCheckpointIO()],
+            default_root_dir=record.folder,
+            **OURS,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
+    return trainer
+
+
+def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
+    """Refuse an accelerator that this machine has not.
+
+    Raises:
+        InputError: A GPU is asked for where there is none, or more devices than there are.
+    """
+    accelerator = trainer_config.get("accelerator") or "auto"
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    has["gpu"] = has["cuda"] or has["mps"]
+    if not has.get(accelerator, True):
+        raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
+    devices = trainer_config.get("devices")
+    is_cuda = accelerator in ("gpu", "cuda") and has["cuda"]
+    if is_cuda and isinstance(devices, int) and devices > torch.cuda.device_count():
+        raise InputError("trainer.devices", f"is {devices}", allowed=f"1 to {torch.cuda.device_count()}")
+
+
+def quiet_lightning() -> None:
+    """Silence Lightning's notes on the console; warnings stay."""
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _run(
+    trainer: pl.Trainer, module: pl.LightningModule, datamodule: DataModule, path: Any, signals: SignalFlag
+) -> None:
+    with warnings.catch_warnings():
+        # a GPU that the config leaves alone is the user's choice
+        warnings.filterwarnings("ignore", message=".*available but not used.*")
+        # Lightning asks torch in a way that torch 2.13 deprecates
+        warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+        try:
+            trainer.fit(module, datamodule=datamodule, ckpt_path=path, weights_only=True)
+        except SIGTERMException:
+            signals.check()
+            raise
+
+
+def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
+    """The checkpoint and its state; nothing when the run was killed before it wrote the first one."""
+    folder = record.folder / FOLDER
+    if not (folder / LAST).exists() and not any(folder.glob("best-*.ckpt")):
+        return None, None
+    path, content = newest_readable(folder)
+    if path.name != LAST:
+        place_copy(path, folder / LAST)
+    state: dict[str, Any] = content[STATE]
+    resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]
+    record.fields.update(best=state["best"], resumes=resumes)
+    record.set_history(state["history"])
+    return path, state
+
+
+def _build_progress(config: DictConfig, trainer: pl.Trainer) -> Progress:
+    def position() -> tuple[int, float]:
+        num_batches = trainer.num_training_batches
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+        share = batches / num_batches if num_batches not in (0, float("inf")) else 0.0
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        return epochs.processed, min(share, 1.0) % 1.0
+
+    shown = SHOWN if config.monitor in SHOWN else (*SHOWN, config.monitor)
+    return Progress(config.max_epochs, shown, position)
+
+
+def _description(module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, Any]:
+    device = trainer.strategy.root_device
+    name = f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+    parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    return {"device": name, "precision": str(trainer.precision), "parameters": parameters}
+
+
+def _age(record: RunRecord) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(record.fields["created"])).total_seconds()
