@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -143,8 +144,9 @@ def _say_what_next(record: RunRecord) -> None:
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
     folder = _relative(record.folder)
     print(f"\nrun    {folder}")
-    print(f"best   {best['monitor']} {best['value']:.4f}{epoch}; {', '.join(scores)}")
-    print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
+    print(f"best   {best['monitor']} {best['value']:.4f}{epoch}; {', '.join(scores)}", flush=True)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
+        print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 
 
 def _relative(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,7 +19,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from holdfast.cli.exits import ending
-from holdfast.core.errors import Interrupted, RunFailed
+from holdfast.core.errors import InputError, Interrupted, RunFailed
 
 PRELOADED = ["holdfast.cli.run", "holdfast.training.fit", "holdfast.data.datamodule"]
 _LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
@@ -63,6 +64,7 @@ def run_jobs(
                 process, finished[number] = running.pop(number)
                 process.join()
                 codes[number] = process.exitcode or 0
+    _show(Path(config.hydra.sweep.dir))
     _raise_failures(codes, signals, Path(config.hydra.sweep.dir))
     return [finished[number] for number in sorted(finished)]
 
@@ -75,6 +77,7 @@ def _job_config(job: Sequence[str], number: int, config: DictConfig, hydra_conte
     job_config: DictConfig = hydra_context.config_loader.load_sweep_config(config, list(job))
     with open_dict(job_config):
         job_config.hydra.job.id = job_config.hydra.job.num = number
+        job_config.hydra.sweep.dir = config.hydra.sweep.dir  # resolved here: another process has another ${run_id:}
     return job_config
 
 
@@ -120,6 +123,19 @@ def _forwarded_signals(running: dict[int, tuple[BaseProcess, JobReturn]]) -> Ite
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _show(folder: Path) -> None:
+    from rich.console import Console
+
+    from holdfast.reporting.leaderboard import leaderboard, print_table
+
+    with contextlib.suppress(InputError):  # no job came as far as a record
+        rows = leaderboard(folder)
+        print()
+        print_table(rows, Console(width=None if sys.stdout.isatty() else 200))
+        if rows[0].value is not None:
+            print(f"next   holdfast freeze {folder / rows[0].folder}", flush=True)
 
 
 def _raise_failures(codes: dict[int, int], signals: list[int], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one pass over a composed config: every `_target_` is trusted, every key an argument of it, every value of its type.
+"""The one pass over a composed config: every `_target_` trusted, every key an argument of it, every value of its type.
 
 Run before data is touched; all mistakes are told at once. Importing this module imports neither torch nor Lightning.
 """

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, read_run
-from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.names import NAMES, check_monitor, mode_of
 
 SHARED = {"vault": "vault", "val_sha256": "val rows", "task": "task", "num_outputs": "number of outputs"}
 
@@ -95,7 +95,8 @@ def score(
         if task != "regression"
         else _squared_error(predictions, y, target_std)
     )
-    return {f"val/{name}": value for name, value in {"loss": loss, **compute_metrics(metrics)}.items()}
+    values = {"loss": loss, **compute_metrics(metrics)}
+    return {f"val/{name}": values[name] for name in NAMES[task]}
 
 
 def _negative_log_likelihood(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> float:

@@ -19,9 +19,7 @@ from holdfast.core.errors import InputError
 class Schedule(Protocol):
     """A schedule option."""
 
-    def __call__(
-        self, optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int
-    ) -> dict[str, Any]:
+    def __call__(self, optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
         """Build the scheduler.
 
         Args:
@@ -102,10 +100,10 @@ def warmup_length(
     Raises:
         InputError: Two units are given, the length is negative, or it is not shorter than the training.
     """
-    given = {"warmup_epochs": epochs, "warmup_steps": steps, "warmup_fraction": fraction}
-    given = {name: value for name, value in given.items() if value is not None}
+    lengths = {"warmup_epochs": epochs, "warmup_steps": steps, "warmup_fraction": fraction}
+    given = {name: value for name, value in lengths.items() if value is not None}
     if len(given) > 1:
-        raise InputError("schedule", f"{' and '.join(given)} are given", allowed="one of the three units")
+        raise InputError("schedule", f"{' and '.join(given)} are given together", allowed="one of the three units")
     units = {"warmup_epochs": steps_per_epoch, "warmup_steps": 1, "warmup_fraction": total_steps}
     for name, value in given.items():
         length = round(value * units[name])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from holdfast.core.errors import InputError
@@ -117,8 +118,9 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
     table.add_column("overrides that differ", overflow="fold")
     for row in rows:
         numbers = [f"{row.metrics[name]:.4f}" if row.metrics.get(name) is not None else "" for name in names]
-        time = f"{row.seconds:.0f} s" if row.seconds is not None else ""
-        table.add_row(row.folder, row.status, *numbers, str(row.epoch or ""), time, " ".join(row.overrides))
+        time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
+        overrides = escape(" ".join(row.overrides))  # square brackets are a list here, not a style
+        table.add_row(escape(row.folder), row.status, *numbers, str(row.epoch or ""), time, overrides)
     console.print(table)
     monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
     console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")

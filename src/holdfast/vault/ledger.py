@@ -191,7 +191,7 @@ def parse_entry(content: bytes) -> dict[str, Any]:
     """
     if len(content) > MAX_ENTRY_BYTES:
         raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
-    fields = json.loads(content, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    fields = json.loads(content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     if not isinstance(fields, dict):
         raise ValueError("is no JSON object")
     if fields.get("version") != VERSION:
