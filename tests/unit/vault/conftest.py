@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from holdfast.vault.identity import content_id, row_digests
+from holdfast.vault.sealing import SealRequest
+
+Make = Callable[..., SealRequest]
+
+
+@pytest.fixture
+def rows() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """100 different rows of 5 numbers in 2 classes."""
+    random = np.random.default_rng(7)
+    return random.normal(size=(100, 5)).astype(np.float32), random.integers(0, 2, 100)
+
+
+@pytest.fixture
+def make_request() -> Make:
+    """A request to seal the rows `test` of a table."""
+
+    def make(x: NDArray[Any], y: NDArray[Any], test: slice | NDArray[Any] = slice(20), **changes: Any) -> SealRequest:
+        digests = row_digests(x, kind="table")
+        mask = np.zeros(len(x), bool)
+        mask[test] = True
+        fields: dict[str, Any] = {
+            **{"source": {"name": "points"}, "content": content_id(digests, y), "test_rule": {"split": "holdout"}},
+            **{"task": "binary", "class_names": ("no", "yes"), "x": x[mask], "y": y[mask], "kind": "table"},
+            **{
+                "digests": digests[mask],
+                "development_digests": digests[~mask],
+                "policy": {},
+                "counts": {"left_out": 0},
+            },
+        }
+        return SealRequest(**{**fields, **changes})
+
+    return make
