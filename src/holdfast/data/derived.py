@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import zipfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,7 @@ from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
-from holdfast.data.store import Prepared
-
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+from holdfast.data.store import UNREADABLE, Prepared
 
 
 def derive(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainStatistics]:
@@ -28,7 +25,7 @@ def derive(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainSt
     """
     path = _file_of(prepared, split)
     if path is not None:
-        with contextlib.suppress(*UNREADABLE), np.load(path) as known:
+        with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
             return known["val"], statistics_from_arrays(known)
     val, statistics = compute(prepared, split)
     if path is not None:

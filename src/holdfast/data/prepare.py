@@ -137,7 +137,7 @@ def _write_rows(name: str, sealed: Sealed, parts: _Parts) -> None:
     try:
         store.read_folder(folder)
         return
-    except (OSError, ValueError, KeyError, TypeError):
+    except store.UNREADABLE:
         shutil.rmtree(folder, ignore_errors=True)
     temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
     temporary.mkdir(parents=True)

@@ -18,6 +18,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,8 @@ from holdfast.vault import registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 
 FORMAT = 1
+# What reading a damaged or half-deleted file may raise.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
 
 
@@ -113,7 +116,7 @@ def open_prepared(vault: str) -> Prepared:
     """
     try:
         return read_folder(rows_folder(vault))
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         what = f"has no rows for vault {vault[:12]}"
         raise InputError(str(places.store()), what, next="run its data option once more") from None
 
@@ -136,7 +139,7 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         if answer["files"] != request["files"] or not has_vault(answer["vault"]):
             return None
         return replace(read_folder(rows_folder(answer["vault"])), name=request["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except UNREADABLE:
         return None
 
 

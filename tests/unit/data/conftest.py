@@ -1,0 +1,82 @@
+"""A data set that is made in a moment: a module of the user's, as the sources of strangers are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from holdfast.data.store import FORMAT, Prepared, prepare, read_folder
+from holdfast.vault.identity import row_digests
+
+MODULE = """
+from pathlib import Path
+import numpy as np
+from holdfast.data.rows import Rows
+
+def load(path=None, num_rows=100, official=False, seed=0):
+    print("a source may print")
+    rows = np.random.default_rng(seed)
+    x, y = rows.normal(size=(num_rows, 3)).astype(np.float32), np.arange(num_rows) % 2
+    if path is not None:
+        x[:, 0] = len(Path(path).read_text())
+    test = np.arange(num_rows) >= num_rows - 20 if official else None
+    if official:
+        x[0] = x[-1]
+    return Rows(x, y, "binary", "table", ("no", "yes"), ("a", "b", "c"), test)
+
+def interrupt():
+    raise KeyboardInterrupt
+
+def fail():
+    raise RuntimeError("the disk is on fire")
+
+def die():
+    import os, signal
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+Prepare = Callable[..., Prepared]
+MakePrepared = Callable[..., Prepared]
+
+
+@pytest.fixture
+def prepare_mine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
+    """Prepare rows of a source that lies in a folder of the user's, which is the working folder."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "my_rows.py").write_text(MODULE)
+    monkeypatch.chdir(folder)
+
+    def prepare_it(function: str = "load", split: dict[str, Any] | None = None, **arguments: Any) -> Prepared:
+        source = {"_target_": f"my_rows.{function}", "_partial_": True, **arguments}
+        chosen = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, **(split or {})}
+        return prepare({"name": "mine", "source": source}, chosen, {})
+
+    return prepare_it
+
+
+@pytest.fixture
+def make_prepared(tmp_path: Path) -> MakePrepared:
+    """Rows in a folder as the store has them, without a vault."""
+
+    def make(x: NDArray[Any], y: NDArray[Any], kind: str) -> Prepared:
+        folder = tmp_path / "rows"
+        folder.mkdir()
+        for name, array in (("x", x), ("y", y), ("digests", row_digests(x, kind=kind))):
+            np.save(folder / f"{name}.npy", array)
+        classes = [] if y.dtype.kind == "f" else [str(index) for index in range(int(y.max()) + 1)]
+        meta = {
+            **{"format": FORMAT, "vault": "0" * 32, "content": "1" * 64, "name": "made", "num_rows": len(x)},
+            **{"task": "multiclass" if classes else "regression", "kind": kind, "class_names": classes},
+            **{"feature_names": [], "num_test": 1, "num_left_out": 0},
+        }
+        (folder / "meta.json").write_text(json.dumps(meta))
+        return read_folder(folder)
+
+    return make

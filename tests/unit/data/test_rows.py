@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.data.rows import Rows, check_rows
+from holdfast.data.sources import breast_cancer, diabetes, digits
+
+TABLE = Rows(
+    x=np.ones((4, 2), np.float32),
+    y=np.array([0, 1, 2, 0]),
+    task="multiclass",
+    kind="table",
+    class_names=("a", "b", "c"),
+    feature_names=("size", "age"),
+)
+
+
+def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    x = x.copy()
+    x[2, 1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": TABLE.x[:0], "y": TABLE.y[:0]}, "has no rows"),
+        ({"x": TABLE.x[:3]}, "has 3 rows and 4 targets"),
+        ({"x": with_hole(TABLE.x)}, "x has 1 values that are not finite; the first in row 2, column 'age'"),
+        ({"x": TABLE.x.astype(np.float64)}, "a table is float64 of shape (4, 2), expected float32"),
+        ({"kind": "image"}, "images are float32 of shape (4, 2), expected uint8"),
+        ({"feature_names": ("size",)}, "has 2 columns and 1 feature names"),
+        ({"y": np.array([0, 1, 3, 0])}, "row 2 has class 3, expected 0 to 2"),
+        ({"task": "binary"}, "a binary task has 3 class names"),
+        ({"task": "ranking"}, "task 'ranking' is none of multiclass, binary"),
+        ({"task": "regression"}, "targets of a regression task are int64 with 1 axes, expected float32 with 1"),
+        ({"official_test": np.ones(3, bool)}, "official_test has shape (3,), expected (4,)"),
+    ],
+)
+def test_unusable_rows_are_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_rows(replace(TABLE, **change))  # type: ignore[arg-type]
+    assert str(caught.value).startswith(f"data.source: {words}")
+
+
+def test_usable_rows_pass() -> None:
+    check_rows(TABLE)
+    check_rows(replace(TABLE, task="multilabel", y=np.ones((4, 3), np.uint8)))
+
+
+def test_embedded_sources() -> None:
+    rows = digits.load()
+    check_rows(rows)
+    assert (rows.x.shape, rows.x.dtype, rows.x.max()) == ((1797, 8, 8, 1), np.uint8, 16)
+    assert (rows.task, rows.kind, rows.class_names) == ("multiclass", "image", tuple("0123456789"))
+    assert rows.official_test is None
+
+    rows = breast_cancer.load()
+    check_rows(rows)
+    assert (rows.x.shape, rows.x.dtype, rows.task) == ((569, 30), np.float32, "binary")
+    assert rows.class_names == ("malignant", "benign")
+    assert np.bincount(rows.y).tolist() == [212, 357]
+    assert rows.feature_names[0] == "mean radius"
+
+    rows = diabetes.load()
+    check_rows(rows)
+    assert (rows.x.shape, rows.x.dtype, rows.y.dtype, rows.task) == ((442, 10), np.float32, np.float32, "regression")
+    assert rows.x[0, 0] == 59, "columns as they were measured"
+    assert rows.y[0] == 151
