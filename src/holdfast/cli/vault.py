@@ -1,0 +1,123 @@
+"""`holdfast vault status` and `holdfast vault verify`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from holdfast.core import places
+from holdfast.core.errors import HoldfastError
+from holdfast.vault import ledger, registry
+from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.verify import verify_home
+
+EXIT_FINDINGS = 3
+
+
+def status(as_json: bool) -> int:
+    """Print every vault with its selections and openings."""
+    vaults = [_describe(record) for record in registry.records()]
+    if as_json:
+        print(json.dumps({"home": str(places.home()), "vaults": vaults}))
+    else:
+        _tell(vaults)
+    return 0
+
+
+def verify(as_json: bool) -> int:
+    """Check every vault; the exit code is 3 when something is found."""
+    findings = verify_home(list(_store_digests()))
+    if as_json:
+        print(json.dumps({"ok": not findings, "findings": [asdict(finding) for finding in findings]}))
+        return EXIT_FINDINGS if findings else 0
+    console = Console(highlight=False, soft_wrap=True)
+    count = len(list(places.registry().glob("*.json")))
+    for finding in findings:
+        console.print(f"{finding.vault[:8] or 'home':8}  {finding.kind}: {finding.where} {finding.what}", markup=False)
+    if findings:
+        console.print(f"[bold red]{len(findings)} findings[/bold red] in {count} vaults of {places.home()}")
+        console.print("next       restore what was changed from a copy; until then no vault with a finding is opened")
+        return EXIT_FINDINGS
+    console.print(f"[green]whole[/green]: {count} vaults of {places.home()}, every file, entry and head as it was left")
+    return 0
+
+
+def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
+    found = []
+    for path in sorted((places.store() / "rows").glob("*/digests.npy")):
+        try:
+            found.append((str(path.parent), np.load(path, mmap_mode="r", allow_pickle=False)))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def _describe(record: dict[str, Any]) -> dict[str, Any]:
+    vault = record["vault"]
+    told: dict[str, Any] = {
+        **{name: record[name] for name in ("vault", "name", "status", "num_test", "sealed", "replaced_by")},
+        **{"policy": record["policy"]["policy"], "key_mode": record["policy"]["key_mode"], "head": record["head"]},
+        **{"selections": [], "total_bits": 0.0, "problem": None},
+    }
+    try:
+        told["task"] = read_manifest(folder_of(vault))[0]["task"]
+        entries = registry.read_ledger(vault)
+    except HoldfastError as error:
+        return {**told, "problem": str(error)}
+    told["total_bits"] = entries[-1].fields["total_bits"]
+    for entry in entries:
+        if entry.type == "freeze":
+            told["selections"].append(
+                {"selection": entry.selection, "frozen": entry.fields["time"], **_state(entries, entry)}
+            )
+    return told
+
+
+def _state(entries: list[ledger.Entry], freeze: ledger.Entry) -> dict[str, Any]:
+    mine = {entry.type: entry for entry in entries if entry.selection == freeze.selection}
+    states = (("open.result", "opened"), ("open.intent", "interrupted"), ("refused", "refused"), ("freeze", "frozen"))
+    state = next(word for type, word in states if type in mine)
+    opening = mine["open.intent"].fields["opening"] if "open.intent" in mine else None
+    return {"run": freeze.body.get("run"), "state": state, "opening": opening, "val": freeze.body.get("val")}
+
+
+def _tell(vaults: list[dict[str, Any]]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not vaults:
+        console.print(f"no vaults in {places.home()}")
+        console.print("next       python train.py   (seals the test rows of its data set before it trains)")
+    for vault in vaults:
+        _tell_vault(console, vault)
+    if vaults:
+        console.print("next       " + _advice(vaults))
+
+
+def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
+    if vault["status"] == "replaced":
+        console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
+        return
+    kind = f"{vault['num_test']:,} test rows, policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
+    console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {kind}")
+    if vault["problem"]:
+        console.print(f"          {vault['problem']}", style="red", markup=False)
+    for selection in vault["selections"]:
+        number = f" (opening {selection['opening']})" if selection["opening"] else ""
+        console.print(f"          {selection['selection'][:8]}  {selection['state']}{number}, run {selection['run']}")
+    if not vault["selections"] and not vault["problem"]:
+        console.print("          nothing frozen, nothing opened", style="dim")
+    index, head = vault["head"]["index"], vault["head"]["sha256"][:8]
+    console.print(f"          ledger entry {index}, head {head}, {vault['total_bits']:.1f} bits told", style="dim")
+
+
+def _advice(vaults: list[dict[str, Any]]) -> str:
+    selections = [selection for vault in vaults for selection in vault["selections"]]
+    for state in ("interrupted", "frozen"):
+        for selection in selections:
+            if selection["state"] == state:
+                return f"holdfast open {selection['selection'][:8]}"
+    return "holdfast vault verify" if selections else "holdfast freeze RUN"

@@ -1,0 +1,68 @@
+"""Selections: what was frozen, by an id that is the hash of everything that decides the outcome.
+
+vaults/<vault>/selections/<id>/selection.json    canonical JSON; the id is its SHA-256
+vaults/<vault>/selections/<id>/members/0/...     run.json and checkpoint of every model, as they were
+
+version, vault, ledger_head        1; what it is frozen against; the head before the freeze
+name, run, task, num_outputs       of the data set and the run
+kind, members                      "fit" or "ensemble"; [{"folder", "checkpoint", "weight", "run", "seed"}]
+files                              {path: sha256} of every file beside selection.json
+config                             the resolved config of the run
+versions, git, framework, modules  installed versions; commit; code of Holdfast; {module: sha256} of the user's own
+metrics, has_loss, target_std      names, and how the loss follows from predictions
+primary_metric, confidence, intervals, thresholds     how the answer is read
+selection_rule, val, val_sha256    {"monitor", "mode"}; val metrics; which rows are val
+trials, pretrained, criterion      null, [] and null where there are none
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from holdfast.core import places
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.vault.manifest import folder_of
+from holdfast.vault.verify import SELECTION_FILE, selection_problems
+
+PREFIX = re.compile(r"[0-9a-f]{8,64}")
+
+
+def find_selection(prefix: str) -> tuple[str, str]:
+    """Vault and id of the one selection whose id starts with `prefix`.
+
+    Raises:
+        InputError: There is none, or several, or the prefix is too short.
+    """
+    if not PREFIX.fullmatch(prefix):
+        raise InputError(
+            "selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next="holdfast freeze RUN"
+        )
+    pattern = f"*/selections/{prefix}*/{SELECTION_FILE}"
+    found = {path.parent.name: path.parents[2].name for path in places.vaults().glob(pattern)}
+    if not found:
+        raise InputError("selection", f"{prefix} is not known", next="`holdfast vault status` lists the selections")
+    if len(found) > 1:
+        raise InputError("selection", f"{prefix} fits {len(found)} selections", allowed=", ".join(sorted(found)))
+    ((selection, vault),) = found.items()
+    return vault, selection
+
+
+def selection_folder(vault: str, selection: str) -> Path:
+    """Where a selection's files lie."""
+    return folder_of(vault) / "selections" / selection
+
+
+def read_selection(vault: str, selection: str) -> dict[str, Any]:
+    """A selection, every file checked.
+
+    Raises:
+        VaultRefused: A file is missing or was changed.
+    """
+    folder = selection_folder(vault, selection)
+    if problems := selection_problems(folder, selection):
+        where, what = problems[0]
+        raise VaultRefused(where, what, next="freeze the run again; a changed selection is another one")
+    return json.loads((folder / SELECTION_FILE).read_bytes())  # type: ignore[no-any-return]
