@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.exits import ending
-from holdfast.cli.overrides import command_line_problems
+from holdfast.cli.overrides import command_line_problems, composition_problem
 from holdfast.core.errors import InputError, Problem, raise_problems
 
 
@@ -28,7 +30,10 @@ class Gate(Callback):
 
 def _or_exit(check: Callable[[], None]) -> None:
     with ending():
-        check()
+        try:
+            check()
+        except (HydraException, OmegaConfBaseException) as error:  # a job that cannot be composed
+            raise_problems([composition_problem(error)])
 
 
 def _check_run(config: DictConfig) -> None:

@@ -35,7 +35,7 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
     values: list[Override] = []
     for argument in arguments:
         try:
-            override = OverridesParser.create(config_loader=loader).parse_override(argument)
+            override = OverridesParser.create(config_loader=loader).parse_overrides([argument])[0]
         except HydraException as error:
             problems.append(_grammar_problem(argument, error))
             continue
@@ -63,6 +63,8 @@ def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
         text = str(override.input_line).partition("=")[2]
         next_step = f"add -m to sweep over them, or write {override.key_or_group}=[{text}] for a list"
         yield Problem(override.key_or_group, f"has several values ({text}) and this is one run", next=next_step)
+    elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
+        yield Problem(override.key_or_group, f"{override.input_line} stands for no value: the sweep has no job")
 
 
 def _grammar_problem(argument: str, error: HydraException) -> Problem:

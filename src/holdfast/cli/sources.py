@@ -5,6 +5,7 @@ Registered by `holdfast.cli.train` for this process only; a global plugin would 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,7 +53,7 @@ class Recipes(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """Read a recipe and refuse what a stranger's recipe must not say."""
         result = super().load_config(_inside(config_path))
-        result.header.setdefault("package", "_global_")
+        result.header["package"] = result.header.get("package") or "_global_"
         _refuse_what_runs_code(config_path, result)
         return result
 
@@ -70,15 +71,10 @@ class Recipes(FileConfigSource):
             return [] if results_filter == ObjectType.CONFIG else [GROUP]
         if not self.is_group(config_path):
             return []
-        names = super().list(_inside(config_path) if config_path != GROUP else "", None)
-        kept = []
-        for name in names:
-            path = f"{config_path}/{name}"
-            if (results_filter in (None, ObjectType.CONFIG) and self.is_config(path)) or (
-                results_filter in (None, ObjectType.GROUP) and self.is_group(path)
-            ):
-                kept.append(name)
-        return kept
+        found: list[str] = []
+        for name in os.listdir(Path(self.path) / _inside(config_path)):
+            self._list_add_result(found, f"{config_path}/{name}", name, results_filter)
+        return sorted(set(found))
 
 
 class SearchPath(SearchPathPlugin):
@@ -118,7 +114,7 @@ def shadowed(user_folder: Path) -> list[str]:
 
 
 def _inside(config_path: str) -> str:
-    return config_path.removeprefix(f"{GROUP}/")
+    return config_path.removeprefix(GROUP).removeprefix("/")
 
 
 def _is_inside(config_path: str) -> bool:

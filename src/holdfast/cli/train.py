@@ -21,7 +21,7 @@ from holdfast.cli.exits import ending
 from holdfast.cli.overrides import command_line_problems, composition_problem
 from holdfast.cli.resume import resume_arguments
 from holdfast.core.config import CONF, PRIMARY
-from holdfast.core.errors import raise_problems
+from holdfast.core.errors import InputError, raise_problems
 
 VERSION_BASE = "1.3"
 _RUN_ID = secrets.token_hex(3)
@@ -57,6 +57,8 @@ def main() -> None:
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help_page(), end="")
             return
+        if {"-m", "--multirun"} & set(sys.argv[1:]) and {"--cfg", "-c"} & set(sys.argv[1:]):
+            raise InputError("--cfg", "shows the config of one run", next="leave out -m")
         sys.argv[1:] = resume_arguments(sys.argv[1:])
         _set_up_hydra()
         try:

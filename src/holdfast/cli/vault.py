@@ -101,7 +101,8 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
     if vault["status"] == "replaced":
         console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
         return
-    kind = f"{vault['num_test']:,} test rows, policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
+    how = f"policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
+    kind = f"{vault['num_test']:,} test rows, {how}"
     console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {kind}")
     if vault["problem"]:
         console.print(f"          {vault['problem']}", style="red", markup=False)
