@@ -24,11 +24,13 @@ from holdfast.evaluation import processes, wire
 from holdfast.evaluation.freezing import VAL_PREDICTIONS, installed_versions, user_modules
 from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, predict_val, val_rows
+from holdfast.training.names import NAMES
 from holdfast.vault import ledger, opening, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.wear import answer_bits
 
 MIN_FREE_BYTES = 16 * 2**20
+ORDER = tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def _answer(result: ledger.Entry, *, is_replayed: bool) -> Opened:
         vault=str(fields["vault"]),
         opening=int(fields["opening"]),
         n=int(body["n"]),
-        metrics=dict(body["metrics"]),
+        metrics={name: body["metrics"][name] for name in ORDER if name in body["metrics"]},
         head=result.sha256,
         replayed=is_replayed,
     )

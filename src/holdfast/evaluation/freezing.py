@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ STAGING = ".freezing-"
 VAL_PREDICTIONS = "val_predictions.npy"
 LIBRARIES = ("holdfast", "torch", "pytorch_lightning", "torchmetrics", "kornia")
 ATTEMPTS = 20
+STALE_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,7 @@ def _enter(staging: Path, fields: dict[str, Any]) -> Frozen:
     """Give the selection its name and its place in the ledger, or find it there."""
     vault = fields["vault"]
     with registry.locked():
+        _sweep(staging.parent)
         _refuse_former(Path(fields["run"]), vault)
         for _ in range(ATTEMPTS):
             entries = registry.read_ledger(vault)
@@ -264,6 +267,13 @@ def _enter(staging: Path, fields: dict[str, Any]) -> Frozen:
                 continue
             return Frozen(selection, vault, fields["val"], is_new=True)
     raise VaultRefused(f"vault {vault[:8]}", "its ledger moved on every attempt", next="try again")
+
+
+def _sweep(selections: Path) -> None:
+    """Remove what a freeze that was killed long ago left."""
+    for path in selections.glob(f"{STAGING}*"):
+        if path.stat().st_mtime < time.time() - STALE_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _same_selection(vault: str, fields: dict[str, Any], entries: list[ledger.Entry]) -> str | None:

@@ -123,7 +123,7 @@ def test_a_full_disk_adds_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(VaultRefused, match="open.intent could not be written .No space left on device."):
+    with pytest.raises(VaultRefused, match=r"open.intent could not be written .No space left on device."):
         _add(folder, "open.intent")
     assert list(folder.iterdir()) == []
 

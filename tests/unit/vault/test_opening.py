@@ -72,7 +72,7 @@ def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, ma
         opening.check_sealed(vault)
     keys.remove_keys(vault)
     keys.create_keys(vault)
-    with pytest.raises(VaultRefused, match="is the wrong key for vault .*: nothing was spent"):
+    with pytest.raises(VaultRefused, match=r"is the wrong key for vault .*: nothing was spent"):
         opening.check_sealed(vault)
 
 

@@ -113,7 +113,8 @@ def test_the_tripwire_names_the_vault(home: Path, rows: Any, make_request: Make)
     sealed = ensure_sealed(make_request(x, y))
     more = np.random.default_rng(1).normal(size=(50, 5)).astype(np.float32)
     extended = make_request(np.concatenate([more, x]), np.concatenate([np.zeros(50, int), y]), slice(50))
-    what = rf"20 of these rows are sealed in vault {sealed.vault[:8]} \(points\): 20 would be trained on, 0 would be sealed"
+    name = rf"vault {sealed.vault[:8]} \(points\)"
+    what = rf"20 of these rows are sealed in {name}: 20 would be trained on, 0 would be sealed"
     with pytest.raises(VaultRefused, match=what):
         ensure_sealed(extended)
     with pytest.raises(VaultRefused, match="0 would be trained on, 20 would be sealed twice"):
@@ -174,7 +175,7 @@ STEPS = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_at_any_step_is_mended(
+def test_a_crash_at_any_step_is_mended(  # noqa: PLR0917
     home: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     old = ensure_sealed(make_request(*rows))
@@ -211,7 +212,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(stream, "seal_file", fail)
-        with pytest.raises(VaultRefused, match="the test rows could not be sealed .No space left on device."):
+        with pytest.raises(VaultRefused, match=r"the test rows could not be sealed .No space left on device."):
             ensure_sealed(make_request(*rows))
     assert _files(home) == ["keys/fingerprint.key"]
     assert ensure_sealed(make_request(*rows)).is_new

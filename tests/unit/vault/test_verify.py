@@ -154,7 +154,7 @@ LEDGER_ATTACKS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: _rewrite(folder / "00000002.json", total_bits=5.0),
         "ledger: entry 2 its total of bits is not the sum so far",
     ),
-    "all entries gone": (lambda folder: shutil.rmtree(folder), "ledger: ledger there is no ledger"),
+    "all entries gone": (shutil.rmtree, "ledger: ledger there is no ledger"),
 }
 
 

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from holdfast.data import prepare, store
+from holdfast.evaluation import processes, wire
+from holdfast.evaluation.scorer import score_rows
+
+SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+
+Make = Callable[..., Path]
+
+
+def predict_rows(x: NDArray[Any], weight: float = 1.0) -> NDArray[np.float32]:
+    """A classifier of one number: P(benign) falls with the mean radius."""
+    return (1 / (1 + np.exp(weight * (x[:, 0].astype(np.float64) - 15)))).astype(np.float32)
+
+
+class FakePredictor:
+    """Predicts in this process; the weight stands in the checkpoint."""
+
+    failure: BaseException | None = None
+    seen: list[NDArray[Any]]
+
+    def __init__(self, members: list[dict[str, Any]], folder: Path) -> None:
+        self.weights = [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
+
+    def __enter__(self) -> FakePredictor:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def predict(
+        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...], *, is_sealed: bool
+    ) -> NDArray[np.float32]:
+        x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
+        if is_sealed and FakePredictor.failure is not None:
+            raise FakePredictor.failure
+        if is_sealed:
+            FakePredictor.seen.append(x)
+        return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
+
+
+def _score(predictions: NDArray[Any], y: NDArray[Any], **options: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(json.dumps(score_rows(predictions, y, **options)))
+    return answer
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Predictor and scorer without processes."""
+    FakePredictor.failure, FakePredictor.seen = None, []
+    monkeypatch.setattr(processes, "Predictor", FakePredictor)
+    monkeypatch.setattr(processes, "score", _score)
+    assert wire.layout_of(np.zeros((2, 1), np.uint8)) == {"dtype": "|u1", "shape": [2, 1]}
+
+
+@pytest.fixture
+def prepared(home: Path) -> store.Prepared:
+    return store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make:
+    """A completed run whose checkpoint is a number."""
+    from holdfast.data.derived import compute
+    from holdfast.data.splits import Holdout
+
+    mask, _ = compute(prepared, Holdout(**{k: v for k, v in SPLIT.items() if k != "_target_"}))
+
+    def make(name: str = "run", weight: float = 1.0, **changes: Any) -> Path:
+        scored = _score(
+            predict_rows(prepared.x[mask], weight),
+            np.asarray(prepared.y[mask]),
+            **{"task": "binary", "num_outputs": 1, "target_std": 1.0, "has_loss": True, "tolerance": 1e-6},
+        )
+        folder = tmp_path / "outputs" / name
+        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints" / "best.ckpt").write_text(str(weight))
+        metrics = {f"val/{key}": entry["value"] for key, entry in scored["metrics"].items()}
+        data = {
+            **{"name": prepared.name, "task": "binary", "vault": prepared.vault, "num_outputs": 1},
+            "val_sha256": hashlib.sha256(prepared.digests[mask].tobytes()).hexdigest(),
+        }
+        best = {"monitor": "val/loss", "mode": "min", "value": metrics["val/loss"], "epoch": 1}
+        record = {
+            **{"schema": 1, "id": name, "kind": "fit", "status": "completed", "seed": 0, "data": data},
+            **{"precision": "32-true", "device": "cpu", "ensemble": None},
+            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.training.losses.auto", "_partial_": True}},
+            "best": {**best, "checkpoint": "checkpoints/best.ckpt", "metrics": metrics},
+        }
+        (folder / "run.json").write_text(json.dumps({**record, **changes}))
+        return folder
+
+    return make

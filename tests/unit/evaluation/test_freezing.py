@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import sha256_file
+from holdfast.data import prepare, store
+from holdfast.evaluation.freezing import freeze_run
+from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
+from holdfast.vault import registry
+from holdfast.vault.verify import verify_home
+
+from .conftest import DATA, SPLIT, Make
+
+
+def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store.Prepared) -> None:
+    frozen = freeze_run(make_run())
+    folder = selection_folder(prepared.vault, frozen.selection)
+    assert sha256_file(folder / "selection.json") == frozen.selection
+    fields = read_selection(prepared.vault, frozen.selection)
+    names = ["members/0/checkpoints/best.ckpt", "members/0/run.json", "val_predictions.npy"]
+    assert sorted(fields["files"]) == names
+    assert (fields["primary_metric"], fields["selection_rule"]["mode"]) == ("loss", "min")
+    entries = registry.read_ledger(prepared.vault)
+    assert [entry.type for entry in entries] == ["seal", "freeze"]
+    assert fields["ledger_head"] == entries[0].sha256
+    assert verify_home() == []
+
+
+def test_freezing_again_finds_the_selection(make_run: Make) -> None:
+    run = make_run()
+    first, second = freeze_run(run), freeze_run(run)
+    assert first.is_new
+    assert not second.is_new
+    assert first.selection == second.selection
+    assert freeze_run(make_run("other", 0.5)).selection != first.selection
+
+
+def test_selections_are_found_by_eight_digits(make_run: Make, prepared: store.Prepared) -> None:
+    selection = freeze_run(make_run()).selection
+    assert find_selection(selection[:8]) == (prepared.vault, selection)
+    for prefix, word in ((selection[:7], "is no selection; allowed: 8 to 64 hex digits"), ("0" * 8, "is not known")):
+        with pytest.raises(InputError, match=word):
+            find_selection(prefix)
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted"])
+def test_only_completed_runs_are_frozen(make_run: Make, status: str) -> None:
+    with pytest.raises(InputError, match=f"is {status}; allowed: completed"):
+        freeze_run(make_run(status=status))
+
+
+def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run"):
+        freeze_run(tmp_path)
+
+
+def test_a_run_of_a_former_vault_is_refused(make_run: Make, prepared: store.Prepared) -> None:
+    run = make_run()
+    new = prepare.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
+    what = f"belongs to the former vault {prepared.vault[:8]}: its rows were sealed anew as {new[:8]}"
+    with pytest.raises(VaultRefused, match=what):
+        freeze_run(run)
+
+
+def test_a_run_of_another_home_is_refused(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run()
+    with monkeypatch.context() as patch:
+        patch.setenv("HOLDFAST_HOME", str(tmp_path / "elsewhere"))
+        with pytest.raises(VaultRefused, match="which is not in this HOLDFAST_HOME"):
+            freeze_run(run)
+
+
+def test_after_a_freeze_another_split_is_refused(make_run: Make) -> None:
+    freeze_run(make_run())
+    with pytest.raises(VaultRefused, match="was frozen with another test part"):
+        prepare.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
+
+
+@pytest.mark.parametrize("metric", ["val/accuracy", "val/loss", "val/auroc_macro"])
+def test_a_score_that_the_files_do_not_give_is_refused(make_run: Make, metric: str) -> None:
+    run = make_run()
+    record = json.loads((run / "run.json").read_text())
+    record["best"]["metrics"][metric] += 0.01
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(
+        VaultRefused, match=rf"{metric}: was 0\.\d+ when the run was recorded, and is 0\.\d+ from its files"
+    ):
+        freeze_run(run)
+
+
+def test_a_changed_checkpoint_is_refused(make_run: Make) -> None:
+    run = make_run()
+    (run / "checkpoints" / "best.ckpt").write_text("0.5")
+    with pytest.raises(VaultRefused, match="when the run was recorded"):
+        freeze_run(run)
+
+
+def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp_path: Path) -> None:
+    run = make_run()
+    checkpoint = run / "checkpoints" / "best.ckpt"
+    checkpoint.rename(tmp_path / "elsewhere.ckpt")
+    with pytest.raises(VaultRefused, match=r"best.ckpt: is missing"):
+        freeze_run(run)
+    os.symlink(tmp_path / "elsewhere.ckpt", checkpoint)
+    with pytest.raises(VaultRefused, match="leaves the run's folder"):
+        freeze_run(run)
+
+
+def test_nothing_is_left_of_a_freeze_that_failed(make_run: Make, prepared: store.Prepared) -> None:
+    run = make_run()
+    (run / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(VaultRefused):
+        freeze_run(run)
+    assert list(selection_folder(prepared.vault, "x").parent.iterdir()) == []
+    assert len(registry.read_ledger(prepared.vault)) == 1
+
+
+def _ensemble(make_run: Make) -> Path:
+    runs = [make_run("one", 1.0), make_run("two", 0.8)]
+    records = [json.loads((run / "run.json").read_text()) for run in runs]
+    members = [
+        {
+            **{"run": str(run), "checkpoint": "checkpoints/best.ckpt", "weight": 0.5},
+            "sha256": sha256_file(run / "checkpoints" / "best.ckpt"),
+        }
+        for run in runs
+    ]
+    metrics = {k: v for k, v in records[0]["best"]["metrics"].items() if k == "val/auroc_macro"}
+    best = {**records[0]["best"], "checkpoint": None, "metrics": metrics}
+    # Its own config may name any split: the members' decides.
+    return make_run(
+        "both", kind="ensemble", ensemble={"members": members}, best=best, config={"split": None, "loss": {}}
+    )
+
+
+def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.Prepared) -> None:
+    run = _ensemble(make_run)
+    record = json.loads((run / "run.json").read_text())
+    with pytest.raises(VaultRefused, match="val/loss: was None when the run was recorded"):
+        freeze_run(run)
+    from holdfast.evaluation import validation
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("holdfast.evaluation.freezing.refuse_other_scores", lambda *values: None)
+        frozen = freeze_run(run)
+    fields = read_selection(prepared.vault, frozen.selection)
+    assert [member["weight"] for member in fields["members"]] == [0.5, 0.5]
+    assert fields["split"] == SPLIT
+    assert fields["has_loss"]
+    assert validation.columns_of("binary", 1) == ()
+    checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
+    checkpoint.write_text("0.80")
+    with pytest.raises(VaultRefused, match="was changed since the ensemble was made"):
+        freeze_run(run)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from holdfast.evaluation.scorer import score_rows, slack
+
+OPTIONS = {"target_std": 1.0, "has_loss": True, "tolerance": 1e-6}
+
+
+def test_a_multiclass_score_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(4), 300).astype(np.float32)
+    y = random.integers(0, 4, 300)
+    found = {k: v["value"] for k, v in score_rows(p, y, task="multiclass", num_outputs=4, **OPTIONS)["metrics"].items()}
+    guess = p.argmax(axis=1)
+    assert found == pytest.approx(
+        {
+            "loss": -np.log(p[np.arange(300), y]).mean(),
+            "accuracy": reference.accuracy_score(y, guess),
+            "precision_macro": reference.precision_score(y, guess, average="macro"),
+            "recall_macro": reference.recall_score(y, guess, average="macro"),
+            "f1_macro": reference.f1_score(y, guess, average="macro"),
+            "auroc_macro": np.mean([reference.roc_auc_score(y == index, p[:, index]) for index in range(4)]),
+        },
+        abs=1e-5,
+    )
+
+
+def test_a_regression_score_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    y = random.normal(size=50).astype(np.float32)
+    p = y + random.normal(size=50).astype(np.float32)
+    options = {**OPTIONS, "target_std": 2.0}
+    found = {k: v["value"] for k, v in score_rows(p, y, task="regression", num_outputs=1, **options)["metrics"].items()}
+    mse = reference.mean_squared_error(y, p)
+    expected = {"mae": reference.mean_absolute_error(y, p), "rmse": mse**0.5, "r2": reference.r2_score(y, p)}
+    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-5)
+
+
+def test_a_loss_that_does_not_follow_from_predictions_is_left_out() -> None:
+    options = {**OPTIONS, "has_loss": False}
+    answer = score_rows(np.array([0.2, 0.9], np.float32), np.array([0, 1]), task="binary", num_outputs=1, **options)
+    assert "loss" not in answer["metrics"]
+    assert answer["metrics"]["accuracy"]["value"] == 1.0
+
+
+def test_slack_counts_ties_and_close_pairs() -> None:
+    p = np.array([0.5, 0.9, 0.1, 0.1], np.float32)
+    y = np.array([1, 1, 0, 1])
+    found = slack(p, y, ["accuracy", "auroc_macro", "f1_macro", "loss"], task="binary", tolerance=1e-6)
+    assert found["accuracy"] == 0.25
+    assert found["auroc_macro"] == pytest.approx(1 / 3)
+    assert found["f1_macro"] == pytest.approx(1 / 3)
+    assert found["loss"] < 2e-6
+
+
+def test_a_probability_that_rounds_to_one_says_nothing_about_the_loss() -> None:
+    p, y = np.array([1.0, 0.1], np.float32), np.array([0, 0])
+    assert slack(p, y, ["loss"], task="binary", tolerance=1e-6)["loss"] == 1e30
