@@ -143,6 +143,20 @@ def test_test_rows_are_not_here(prepared: Prepared) -> None:
             method()
 
 
+def test_lightning_cannot_reach_them_either(prepared: Prepared, tmp_path: Path) -> None:
+    class Nosy(Probe):
+        def test_step(self, batch: object, index: int) -> None:
+            raise AssertionError("a test row")
+
+        predict_step = test_step
+
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
+    for verb in (trainer.test, trainer.predict):
+        with pytest.raises(VaultLocked):
+            verb(Nosy(), datamodule=module_of(prepared))
+    assert len(trainer.validate(Nosy(), datamodule=module_of(prepared), verbose=False)) == 1
+
+
 def test_wrong_settings(prepared: Prepared) -> None:
     for options, words in (
         ({"batch_size": 0}, "batch_size: is 0; allowed: 1 or more"),

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from holdfast.core.errors import InputError
+from holdfast.data.source_files import source_state
+from holdfast.data.targets import as_plain, call_target, find_module_file, find_target
+
+
+def test_config_nodes_become_plain_values() -> None:
+    config = OmegaConf.create({"data": {"path": "here", "source": {"path": "${data.path}", "sizes": [1, 2]}}})
+    plain = as_plain(config.data)
+    assert plain == {"path": "here", "source": {"path": "here", "sizes": [1, 2]}}
+    assert (type(plain["source"]), type(plain["source"]["sizes"])) == (dict, list)
+
+
+def test_targets_are_called_without_the_keys_of_hydra() -> None:
+    assert call_target({"_target_": "builtins.dict", "_partial_": True, "a": 1}, "data.source") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("holdfast.data.sources.digit.load", "cannot be imported (No module named"),
+        ("holdfast.data.sources.digits.lode", "cannot be imported (module"),
+        ("load", "cannot be imported"),
+        ("sys.version", "is a str, expected a function"),
+    ],
+)
+def test_targets_that_are_not_there(target: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        find_target(target, "data.source")
+    assert str(caught.value).startswith("data.source._target_: ")
+    assert words in str(caught.value)
+
+
+def test_the_users_module_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_package" / "inner").mkdir(parents=True)
+    for name in ("__init__.py", "inner/__init__.py", "inner/rows.py"):
+        (tmp_path / "my_package" / name).write_text("raise RuntimeError('imported')")
+    monkeypatch.chdir(tmp_path)
+    assert find_module_file("my_package.inner.rows.load") == tmp_path / "my_package/inner/rows.py"
+    assert find_module_file("my_package.inner.rows.Class.load") == tmp_path / "my_package/inner/rows.py"
+    assert find_module_file("no_such_package.load") is None
+    assert "my_package" not in sys.modules
+
+
+def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    (tmp_path / "images" / "cat" / "0.png").write_bytes(b"123")
+    (tmp_path / "index.csv").write_bytes(b"12345")
+    monkeypatch.chdir(tmp_path)
+    source = {
+        "_target_": "holdfast.data.sources.digits.load",
+        "path": "images",
+        "more": [{"index": "index.csv"}],
+        "n": 3,
+    }
+    state = source_state(source)
+    assert {path: size for path, (size, _) in state.items()} == {
+        str(tmp_path / "images" / "cat" / "0.png"): 3,
+        str(tmp_path / "index.csv"): 5,
+    }
+    (tmp_path / "images" / "cat" / "1.png").write_bytes(b"")
+    assert source_state(source) != state
