@@ -61,6 +61,9 @@ def _check_sweep(config: DictConfig) -> None:
             check_before_start(_without_hydra(loader.load_sweep_config(config, job)))
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
+        except (HydraException, OmegaConfBaseException) as error:
+            told = command_line_problems(job, loader, is_sweep=False) or [composition_problem(error)]
+            problems |= dict.fromkeys(told)
     raise_problems(list(problems))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -121,6 +122,10 @@ def composition_problem(error: Exception) -> Problem:
     """Hydra's message in one line."""
     cause = error.__cause__ if not str(error).strip() and error.__cause__ else error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    key = re.match(r"Could not override '(.+?)'", lines[0] if lines else "")
+    if key:  # Hydra composes a sweep once with the default options, whatever is swept over
+        what = "is no key of the options that the sweep starts from"
+        return Problem(key[1], what, next=f"write ++{key[1]}=... when every swept option has it")
     return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
 
 
