@@ -29,7 +29,7 @@ def open_selection(selection: str, as_json: bool) -> int:
 
 def quotable(opened: Opened) -> str:
     """The line for a paper: the first metric with its interval, and where it comes from."""
-    name = "accuracy" if "accuracy" in opened.metrics else next(iter(opened.metrics))
+    name = "accuracy" if "accuracy" in opened.metrics else "rmse"
     entry = opened.metrics[name]
     if entry["low"] is None:
         value = f"{entry['value']:.4g}" if entry["value"] is not None else "undefined"

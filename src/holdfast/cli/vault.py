@@ -36,14 +36,17 @@ def verify(as_json: bool) -> int:
         print(json.dumps({"ok": not findings, "findings": [asdict(finding) for finding in findings]}))
         return EXIT_FINDINGS if findings else 0
     console = Console(highlight=False, soft_wrap=True)
-    count = len(list(places.registry().glob("*.json")))
+    vaults = list(places.registry().glob("*.json"))
     for finding in findings:
         console.print(f"{finding.vault[:8] or 'home':8}  {finding.kind}: {finding.where} {finding.what}", markup=False)
     if findings:
-        console.print(f"[bold red]{len(findings)} findings[/bold red] in {count} vaults of {places.home()}")
-        console.print("next       restore what was changed from a copy; until then no vault with a finding is opened")
+        console.print(
+            f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {places.home()}"
+        )
+        console.print("next       restore what was changed from a copy, then `holdfast vault verify` again")
         return EXIT_FINDINGS
-    console.print(f"[green]whole[/green]: {count} vaults of {places.home()}, every file, entry and head as it was left")
+    what = "every file, entry and head as it was left"
+    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {places.home()}, {what}")
     return 0
 
 
@@ -116,9 +119,15 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
 
 
 def _advice(vaults: list[dict[str, Any]]) -> str:
-    selections = [selection for vault in vaults for selection in vault["selections"]]
-    for state in ("interrupted", "frozen"):
-        for selection in selections:
-            if selection["state"] == state:
-                return f"holdfast open {selection['selection'][:8]}"
-    return "holdfast vault verify" if selections else "holdfast freeze RUN"
+    """An opening that can be finished, one that can be made, or what else there is to do."""
+    current = [vault["selections"] for vault in vaults if vault["status"] == "sealed"]
+    for selections in current:
+        states = [selection["state"] for selection in selections]
+        wanted = "interrupted" if "interrupted" in states else "frozen"
+        if wanted in states and "opened" not in states:
+            return f"holdfast open {selections[states.index(wanted)]['selection'][:8]}"
+    return "holdfast vault verify" if any(current) else "holdfast freeze RUN"
+
+
+def _count(things: list[Any], word: str) -> str:
+    return f"{len(things)} {word}" + ("" if len(things) == 1 else "s")

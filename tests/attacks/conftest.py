@@ -1,0 +1,71 @@
+"""Attacks as an attacker would carry them out: whole commands, other people's code, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty folder to work in."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of the attacker's shell: a home of its own."""
+    return {**os.environ, "HOLDFAST_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "src")}
+
+
+@pytest.fixture
+def train(project: Path, environment: dict[str, str]) -> Run:
+    def call(*overrides: str, cwd: Path = project, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "train.py"), "max_epochs=1", "trainer=cpu", *overrides]
+        return subprocess.run(
+            command, cwd=cwd, env={**environment, **changes}, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+@pytest.fixture
+def holdfast(project: Path, environment: dict[str, str]) -> Run:
+    def call(*words: str, cwd: Path = project, **changes: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "holdfast.cli.main", *words]
+        return subprocess.run(
+            command, cwd=cwd, env={**environment, **changes}, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+@pytest.fixture
+def freeze(train: Run, holdfast: Run) -> Callable[..., str]:
+    """Train a run and freeze it; the selection's id."""
+
+    def call(name: str, *overrides: str) -> str:
+        done = train(f"hydra.run.dir={name}", *overrides)
+        assert done.returncode == 0, done.stderr
+        return str(answer(holdfast("freeze", name, "--json"))["selection"])
+
+    return call
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The JSON a command printed."""
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, found
+    return found
