@@ -55,6 +55,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     started = time.perf_counter()
     quiet_lightning()
     check_accelerator(config.trainer)
+    check_clipping(config)
     check_monitor(config.monitor, datamodule.task)
     seed_everything(config.seed)
     statistics = datamodule.statistics
@@ -119,8 +120,26 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
     has["gpu"] = has["cuda"] or has["mps"]
     if not has.get(accelerator, True):
         raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
+    _check_devices(trainer_config, is_cuda=accelerator in ("gpu", "cuda") and has["cuda"])
+
+
+def check_clipping(config: Mapping[str, Any]) -> None:
+    """Refuse float16 with clipping where the optimizer's fused kernel takes the scale out of the gradients itself.
+
+    Raises:
+        InputError: With the override that helps.
+    """
+    trainer, optimizer = config["trainer"], config["optimizer"]
+    is_half = str(trainer.get("precision")) in ("16", "16-mixed")
+    if is_half and trainer.get("gradient_clip_val") and optimizer.get("fused"):
+        what = "the fused optimizer cannot clip gradients in 16-mixed precision"
+        raise InputError(
+            "trainer.gradient_clip_val", what, next="optimizer.fused=false, or trainer.precision=bf16-mixed"
+        )
+
+
+def _check_devices(trainer_config: Mapping[str, Any], *, is_cuda: bool) -> None:
     devices = trainer_config.get("devices")
-    is_cuda = accelerator in ("gpu", "cuda") and has["cuda"]
     if is_cuda and isinstance(devices, int) and devices > torch.cuda.device_count():
         raise InputError("trainer.devices", f"is {devices}", allowed=f"1 to {torch.cuda.device_count()}")
 

@@ -108,6 +108,11 @@ def test_a_loss_that_is_not_finite_fails_with_the_reason(run, tmp_path: Path) ->
         (["trainer.precision=16-mxied"], "trainer", "precision"),
         (["schedule=cosine", "schedule.warmup_steps=1", "schedule.warmup_epochs=1"], "schedule", "together"),
         (["schedule=cosine", "schedule.warmup_epochs=5"], "schedule.warmup_epochs", "0 to 15 steps"),
+        (
+            ["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"],
+            "trainer.gradient_clip_val",
+            "optimizer.fused=false",
+        ),
         (["model.activation=rellu"], "model.activation", "did you mean 'relu'"),
     ],
 )

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as sk
+
+from holdfast.training import metrics as ours
+from holdfast.training.metrics import EpochMetrics, as_predictions, build_metrics, compute_metrics, update_metrics
+from holdfast.training.names import NAMES
+
+GENERATOR = np.random.default_rng(1)
+
+
+def computed(task: str, num_outputs: int, predictions: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    collection = build_metrics(task, num_outputs)
+    half = len(targets) // 2
+    for part in (slice(half), slice(half, None)):
+        update_metrics(collection, torch.from_numpy(predictions[part]), torch.from_numpy(targets[part]), task)
+    return compute_metrics(collection)
+
+
+def probabilities(num_rows: int, num_classes: int) -> np.ndarray:
+    return GENERATOR.dirichlet(np.ones(num_classes), num_rows).astype(np.float32)
+
+
+def test_multiclass_is_scikit_learns() -> None:
+    p, y = probabilities(200, 4), GENERATOR.integers(0, 4, 200)
+    chosen = p.argmax(axis=1)
+    assert computed("multiclass", 4, p, y) == pytest.approx(
+        {
+            "accuracy": sk.accuracy_score(y, chosen),
+            "precision_macro": sk.precision_score(y, chosen, average="macro"),
+            "recall_macro": sk.recall_score(y, chosen, average="macro"),
+            "f1_macro": sk.f1_score(y, chosen, average="macro"),
+            "auroc_macro": sk.roc_auc_score(y, p / p.sum(1, keepdims=True), multi_class="ovr", average="macro"),
+        },
+        abs=1e-5,
+    )
+
+
+def test_binary_is_macro_over_both_classes() -> None:
+    p, y = GENERATOR.random(100).astype(np.float32), GENERATOR.integers(0, 2, 100)
+    chosen = (p > 0.5).astype(int)
+    assert computed("binary", 1, p, y) == pytest.approx(
+        {
+            "accuracy": sk.accuracy_score(y, chosen),
+            "precision_macro": sk.precision_score(y, chosen, average="macro"),
+            "recall_macro": sk.recall_score(y, chosen, average="macro"),
+            "f1_macro": sk.f1_score(y, chosen, average="macro"),
+            "auroc_macro": sk.roc_auc_score(y, p),
+        },
+        abs=1e-5,
+    )
+
+
+def test_multilabel_accuracy_counts_rows() -> None:
+    p, y = GENERATOR.random((100, 3)).astype(np.float32), GENERATOR.integers(0, 2, (100, 3)).astype(np.uint8)
+    chosen = (p > 0.5).astype(int)
+    assert computed("multilabel", 3, p, y) == pytest.approx(
+        {
+            "accuracy": sk.accuracy_score(y, chosen),
+            "precision_macro": sk.precision_score(y, chosen, average="macro"),
+            "recall_macro": sk.recall_score(y, chosen, average="macro"),
+            "f1_macro": sk.f1_score(y, chosen, average="macro"),
+            "auroc_macro": sk.roc_auc_score(y, p, average="macro"),
+        },
+        abs=1e-5,
+    )
+
+
+def test_regression_is_scikit_learns() -> None:
+    y = GENERATOR.normal(100, 20, 50).astype(np.float32)
+    p = (y + GENERATOR.normal(size=50)).astype(np.float32)
+    assert computed("regression", 1, p, y) == pytest.approx(
+        {
+            "mae": sk.mean_absolute_error(y, p),
+            "rmse": sk.root_mean_squared_error(y, p),
+            "r2": sk.r2_score(y, p),
+        },
+        rel=1e-4,
+    )
+
+
+def test_absent_classes_do_not_count_and_do_not_warn() -> None:
+    p = np.float32([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])
+    numbers = computed("multiclass", 3, p, np.array([0, 0, 1, 1]))
+    assert numbers == {name: 1.0 for name in NAMES["multiclass"] if name != "loss"}
+
+
+def test_auroc_of_a_single_class_is_not_defined() -> None:
+    numbers = computed("binary", 1, np.float32([0.1, 0.7, 0.8]), np.array([1, 1, 1]))
+    assert math.isnan(numbers["auroc_macro"])
+    assert numbers["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("rows_per_update", [1, 50, 10_000])
+def test_an_epoch_in_batches_is_the_whole(monkeypatch: pytest.MonkeyPatch, rows_per_update: int) -> None:
+    monkeypatch.setattr(ours, "ROWS_PER_UPDATE", rows_per_update)
+    outputs, y = torch.from_numpy(GENERATOR.normal(size=(103, 3))), torch.from_numpy(GENERATOR.integers(0, 3, 103))
+    loss = torch.nn.functional.cross_entropy
+    epoch = EpochMetrics("multiclass", 3, use_auroc=True)
+    for _ in range(2):
+        for part in torch.arange(103).split(20):
+            epoch.add(loss(outputs[part], y[part]), outputs[part], y[part])
+        numbers = epoch.compute()
+        expected = computed("multiclass", 3, as_predictions(outputs, "multiclass").numpy(), y.numpy())
+        assert list(numbers) == list(NAMES["multiclass"])
+        assert numbers["loss"] == pytest.approx(float(loss(outputs, y)), rel=1e-9)
+        assert {name: numbers[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+    assert epoch.compute() == {}

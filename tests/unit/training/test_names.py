@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.training.names import check_monitor, expected_names, is_better, mode_of
+
+
+def test_known_without_torch() -> None:
+    code = "import sys, holdfast.training.names; assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_of_a_regression() -> None:
+    assert expected_names("regression") == (
+        "val/loss",
+        "val/mae",
+        "val/rmse",
+        "val/r2",
+        "train/loss",
+        "train/mae",
+        "train/rmse",
+        "train/r2",
+    )
+    assert "train/auroc_macro" not in expected_names("binary")
+
+
+def test_an_unknown_monitor_lists_those_there_are() -> None:
+    with pytest.raises(InputError) as caught:
+        check_monitor("val/acuracy", "multiclass")
+    message = str(caught.value)
+    assert "val/acuracy" in message
+    assert "val/accuracy, val/precision_macro" in message
+    assert message.endswith("next: did you mean 'val/accuracy'?")
+
+
+def test_nothing_is_chosen_by_test_rows() -> None:
+    with pytest.raises(InputError, match="sealed"):
+        check_monitor("test/accuracy", "multiclass")
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"), [("val/loss", "min"), ("val/rmse", "min"), ("train/mae", "min"), ("val/r2", "max")]
+)
+def test_auto_mode(monitor: str, mode: str) -> None:
+    assert mode_of(monitor) == mode
+
+
+def test_given_mode() -> None:
+    assert mode_of("val/loss", "max") == "max"
+    with pytest.raises(InputError, match="allowed: auto, min, max; next: did you mean 'min'"):
+        mode_of("val/loss", "mini")
+
+
+def test_better() -> None:
+    assert is_better(1.0, None, "min")
+    assert is_better(0.5, 1.0, "min")
+    assert is_better(1.5, 1.0, "max")
+    assert not is_better(1.0, 1.0, "max")
+    assert not is_better(float("nan"), None, "max")
