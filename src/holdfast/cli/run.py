@@ -17,6 +17,7 @@ from holdfast.cli.resume import check_same_config
 from holdfast.core.config import check_config
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
+from holdfast.core.trust import remember_trusted
 from holdfast.training.names import check_monitor, mode_of
 
 
@@ -47,6 +48,7 @@ def check_before_start(config: DictConfig) -> None:
     """
     check_monitor(config.monitor)
     check_config(config)
+    remember_trusted(config.trusted_modules)
     if config.ensemble:
         from holdfast.ensembles.members import check_members
 

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.core.errors import Problem, did_you_mean, raise_problems
+from holdfast.core.trust import trusted_here
 
 PRIMARY = "holdfast"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -100,6 +101,24 @@ def check_config(config: DictConfig) -> None:
     raise_problems(problems)
 
 
+def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
+    """Check the options of a run's record before they are built again: it may come from a stranger.
+
+    Args:
+        config: The record's `config`.
+        groups: Those that are built.
+
+    Raises:
+        InputError: A target is not trusted, or no longer has the recorded arguments.
+    """
+    trusted = sorted(trusted_here().intersection(config.get("trusted_modules") or ()))
+    problems: list[Problem] = []
+    for name in groups:
+        for path, node in _targets(name, config.get(name) or {}):
+            problems += _target_problems(path, node, GROUPS[name], trusted)
+    raise_problems(problems)
+
+
 def _root_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The run scalars, and keys that nobody reads."""
     known = {*SCALARS, *GROUPS}
@@ -164,7 +183,10 @@ def _target_problems(path: str, node: dict[str, Any], group: Group, trusted_modu
     trusted = (*group.trusted, *trusted_modules)
     allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
     untrusted = Problem(
-        where, f"{target!r} is not trusted", allowed, "a module of your own: trusted_modules=[NAME] on the command line"
+        where,
+        f"{target!r} is not trusted",
+        allowed,
+        "a module of your own: trusted_modules=[NAME] on the command line of train.py",
     )
     if not isinstance(target, str) or not _is_under(target, trusted) or _is_under(target, FORBIDDEN):
         return [untrusted]

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from holdfast.core.config import check_recorded
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import read_run
 from holdfast.training.build import Shapes, build_untrained
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule
+
+BUILT = ("model", "transform")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def load_model(run_folder: Path, checkpoint: str | Path | None = None, *, device
 
 
 def _load(config: Mapping[str, Any], path: Path, device: str) -> Restored:
+    check_recorded(config, BUILT)
     content = read_checkpoint(path)
     shapes = Shapes.from_dict(content[STATE]["shapes"])
     module = build_untrained(config, shapes)

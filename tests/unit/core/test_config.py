@@ -1,0 +1,118 @@
+"""The pass over a composed config: trust, arguments and types, all mistakes at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from holdfast.core.config import check_recorded, resolve_target
+from holdfast.core.errors import InputError
+from holdfast.core.trust import remember_trusted, trusted_here
+
+MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp.mlp", "_partial_": True}
+
+
+def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
+    try:
+        check_recorded({group: node, **more}, [group])
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "torch.utils.collect_env.run",
+        "torch.nn.modules.module.torch.utils.collect_env.run",
+        "holdfast.models.mlp.nn.modules.module.functools.partial",
+        "holdfast.vault.opening.open_x",
+        "holdfast.evaluation.final.open_vault",
+        "builtins.eval",
+        "pathlib.Path.unlink",
+    ],
+)
+def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
+    assert "is not trusted" in told({"_target_": target, "_partial_": True})
+    assert "is not trusted" in told({"_target_": target}, trusted_modules=[target.split(".", maxsplit=1)[0]])
+
+
+def test_what_the_vault_has_is_refused_even_when_trusted(home: Path) -> None:
+    remember_trusted(["holdfast"])
+    node = {"_target_": "holdfast.vault.opening.open_x", "_partial_": True}
+    assert "is not trusted" in told(node, trusted_modules=["holdfast"])
+
+
+def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
+    assert "model.hidden[1]._target_" in told({**MLP, "hidden": [1, {"_target_": "os.system"}]})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hiden": [3]}, "model.hiden: holdfast.models.mlp.mlp has no such argument"),
+        ({"hiden": [3]}, "did you mean 'hidden'?"),
+        ({"dropout": "much"}, "model.dropout: is 'much'; allowed: float"),
+        ({"input_shape": [3]}, "model.input_shape: holdfast.models.mlp.mlp has no such argument"),
+        ({"_target_": "holdfast.models.mlp.mlpp"}, "did you mean 'mlp'?"),
+        ({"_target_": "holdfast.models.nonsuch.mlp"}, "cannot be found"),
+        ({"_target_": "holdfast.models.mlp.__doc__"}, "is not trusted"),
+        ({"_target_": 5}, "5 is not trusted"),
+    ],
+)
+def test_arguments_are_bound_to_the_signature(home: Path, change: dict[str, Any], words: str) -> None:
+    assert words in told({**MLP, **change})
+
+
+def test_all_mistakes_come_at_once(home: Path) -> None:
+    lines = told({**MLP, "hiden": [3], "dropout": "much"}).splitlines()
+    assert len(lines) == 2
+
+
+def test_a_users_module_is_believed_once_it_was_trusted_here(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_nets.py").write_text("def net(*, input_shape, num_outputs, width: int = 3):\n    return None\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    node = {"_target_": "my_nets.net", "_partial_": True, "width": 4}
+    assert "is not trusted" in told(node, trusted_modules=["my_nets"])
+    assert "my_nets" not in sys.modules, "nothing of an untrusted module may run"
+    remember_trusted(["my_nets"])
+    assert trusted_here() == {"my_nets"}
+    assert told(node, trusted_modules=["my_nets"]) == ""
+    assert "is not trusted" in told(node), "the record must name it too"
+    assert "model.width: is 'x'; allowed: int" in told({**node, "width": "x"}, trusted_modules=["my_nets"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fits"),
+    [
+        ("lr", 1e-3, True),
+        ("lr", 1, True),
+        ("lr", "abc", False),
+        ("lr", True, False),
+        ("betas", [0.9, 0.99], True),
+        ("betas", [0.9], False),
+        ("betas", 0.9, False),
+        ("foreach", None, True),
+        ("foreach", "yes", False),
+    ],
+)
+def test_values_fit_annotations_of_torch(home: Path, key: str, value: Any, fits: bool) -> None:
+    node = {"_target_": "torch.optim.Adam", "_partial_": True, key: value}
+    assert (told(node, "optimizer") == "") is fits
+
+
+def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
+    assert resolve_target("holdfast.optim.schedules.cosine").__name__ == "cosine"
+    with pytest.raises(AttributeError):
+        resolve_target("holdfast.optim.schedules.nonsuch")
+
+
+def test_config_containers_are_checked_as_plain_values(home: Path) -> None:
+    assert told(OmegaConf.to_container(OmegaConf.create({**MLP, "hidden": [4]}))) == ""  # type: ignore[arg-type]
