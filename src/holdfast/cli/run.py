@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -19,6 +19,9 @@ from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
 from holdfast.core.trust import remember_trusted
 from holdfast.training.names import check_monitor, mode_of
+
+if TYPE_CHECKING:
+    from holdfast.data.datamodule import DataModule
 
 
 def check_folder(config: DictConfig) -> None:
@@ -54,23 +57,25 @@ def check_before_start(config: DictConfig) -> None:
 
         check_members(config)
         return
-    from holdfast.data.store import prepare
-    from holdfast.training.fit import check_accelerator
+    from holdfast.training.fit import check_accelerator, check_parts
 
-    check_accelerator(config.trainer)
-    prepared = prepare(config.data, config.split, config.vault)
-    check_monitor(config.monitor, prepared.task)
+    check_accelerator(config.trainer)  # before the rows are prepared, which takes longer
+    check_parts(config, _data_module(config))
 
 
-def run(config: DictConfig) -> None:
+def run(config: DictConfig, started: float | None = None) -> None:
     """Carry out one composed config in the folder that Hydra has made.
+
+    Args:
+        config: Without Hydra's part.
+        started: `time.perf_counter()` at the start of the process; None: now.
 
     Raises:
         InputError: The config or the data are wrong.
         RunFailed: Training failed; the record says why.
         Interrupted: A signal asked to stop; the run can go on with `resume=`.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if started is None else started
     check_before_start(config)
     folder = Path(HydraConfig.get().runtime.output_dir)
     record = RunRecord.reopen(folder) if config.resume else RunRecord.create(folder, **_first_fields(config))
@@ -78,16 +83,22 @@ def run(config: DictConfig) -> None:
         if config.ensemble:
             instantiate(config.ensemble)(config=config, record=record)
         else:
-            _train(config, record)
+            _train(config, record, started)
     record.finish("completed", record.fields["stop_reason"])
     _say_what_next(record)
 
 
-def _train(config: DictConfig, record: RunRecord) -> None:
+def _train(config: DictConfig, record: RunRecord, started: float) -> None:
+    datamodule = _data_module(config)
+    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - started})
+    instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
+
+
+def _data_module(config: DictConfig) -> DataModule:
     from holdfast.data.datamodule import DataModule
     from holdfast.data.store import prepare
 
-    datamodule = DataModule(
+    return DataModule(
         prepare(config.data, config.split, config.vault),
         instantiate(config.split)(),
         batch_size=config.batch_size,
@@ -95,8 +106,6 @@ def _train(config: DictConfig, record: RunRecord) -> None:
         resident=config.data.resident,
         num_workers=config.data.num_workers,
     )
-    record.update(data=datamodule.describe())
-    instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 
 
 def _first_fields(config: DictConfig) -> dict[str, Any]:

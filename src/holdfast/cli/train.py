@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 
 import hydra
@@ -23,6 +24,7 @@ from holdfast.cli.resume import resume_arguments
 from holdfast.core.config import CONF, PRIMARY
 from holdfast.core.errors import InputError, raise_problems
 
+STARTED = time.perf_counter()
 VERSION_BASE = "1.3"
 _RUN_ID = secrets.token_hex(3)
 
@@ -75,7 +77,7 @@ def _compose_and_run(config: DictConfig) -> None:
         run(config)
     else:
         with ending():
-            run(config)
+            run(config, STARTED)
 
 
 def register_resolvers() -> None:

@@ -6,7 +6,6 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -22,6 +21,7 @@ from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointI
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, log_outcome
+from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of
 from holdfast.training.progress import Progress
 
@@ -54,13 +54,8 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     """
     started = time.perf_counter()
     quiet_lightning()
-    check_accelerator(config.trainer)
-    check_clipping(config)
-    check_monitor(config.monitor, datamodule.task)
     seed_everything(config.seed)
-    statistics = datamodule.statistics
-    shapes = Shapes(datamodule.task, statistics.kind, tuple(datamodule.input_shape), datamodule.num_outputs)
-    module = build_trainable(config, shapes, statistics)
+    module, shapes = check_parts(config, datamodule)
     with caught_signals() as signals:
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
         first_epoch = len(resumed["history"]) + 1 if resumed else 1
@@ -79,15 +74,28 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         )
         trainer = build_trainer(config, record, border)
         border.progress = _build_progress(config, trainer)
-        record.update(**_description(module, trainer), timings={"start_up": _age(record)})
+        record.update(**_description(module, trainer), timings=_with_start_up(record, started))
         try:
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, datamodule, path, signals)
         finally:
             border.progress.stop()
         log_outcome(loggers, record)
-    timings = {**record.fields["timings"], **border.clock.timings(), "total": time.perf_counter() - started}
-    record.update(stop_reason=border.stop_reason, timings=timings)
+    record.update(stop_reason=border.stop_reason, timings={**record.fields["timings"], **border.clock.timings()})
+
+
+def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedModule, Shapes]:
+    """Build what will be trained; whatever does not fit the machine or the data is told here.
+
+    Raises:
+        InputError: Accelerator, clipping, monitor, model, loss or optimizer.
+    """
+    check_accelerator(config.trainer)
+    check_clipping(config)
+    check_monitor(config.monitor, datamodule.task)
+    statistics = datamodule.statistics
+    shapes = Shapes(datamodule.task, statistics.kind, tuple(datamodule.input_shape), datamodule.num_outputs)
+    return build_trainable(config, shapes, statistics), shapes
 
 
 def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) -> pl.Trainer:
@@ -199,5 +207,7 @@ def _description(module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, A
     return {"device": name, "precision": str(trainer.precision), "parameters": parameters}
 
 
-def _age(record: RunRecord) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(record.fields["created"])).total_seconds()
+def _with_start_up(record: RunRecord, started: float) -> dict[str, float]:
+    """The timings so far: what the caller measured before `fit`, and what `fit` took until here."""
+    timings = record.fields["timings"]
+    return {**timings, "start_up": timings.get("start_up", 0.0) + time.perf_counter() - started}
