@@ -61,7 +61,8 @@ def main() -> None:
             return
         if {"-m", "--multirun"} & set(sys.argv[1:]) and {"--cfg", "-c"} & set(sys.argv[1:]):
             raise InputError("--cfg", "shows the config of one run", next="leave out -m")
-        sys.argv[1:] = resume_arguments(sys.argv[1:])
+        # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
+        sys.argv[1:] = sorted(resume_arguments(sys.argv[1:]), key=lambda word: "=" in word and not word.startswith("-"))
         _set_up_hydra()
         try:
             _compose_and_run()

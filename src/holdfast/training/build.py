@@ -74,23 +74,38 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
     check_outputs(module, shapes)
     module.set_training(
         loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs),
-        make_optimizer=partial(build_optimizer, build_option(config["optimizer"])),
+        make_optimizer=partial(
+            build_optimizer, build_option(config["optimizer"]), may_fuse=not clips_mixed(config["trainer"])
+        ),
         make_schedule=build_option(config["schedule"]),
     )
     return module
 
 
-def build_optimizer(factory: Callable[..., torch.optim.Optimizer], model: nn.Module) -> torch.optim.Optimizer:
+def clips_mixed(trainer: Mapping[str, Any]) -> bool:
+    """Whether gradients are clipped in mixed precision, where fused kernels cannot be used."""
+    return bool(trainer.get("gradient_clip_val")) and "mixed" in str(trainer.get("precision"))
+
+
+def build_optimizer(
+    factory: Callable[..., torch.optim.Optimizer], model: nn.Module, *, may_fuse: bool = True
+) -> torch.optim.Optimizer:
     """Hand the parameter groups of `model` to an optimizer option.
+
+    Args:
+        factory: The option; where its `fused` is null, the fused kernel is taken: on a CPU it is three times as fast.
+        model: What is trained.
+        may_fuse: Whether it may be.
 
     Raises:
         InputError: The optimizer refuses an argument, or there is nothing to train.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("model", "has no parameters to train")
-    weight_decay = getattr(factory, "keywords", {}).get("weight_decay") or 0.0
+    given = getattr(factory, "keywords", {})
+    fused = {"fused": True} if may_fuse and given.get("fused", False) is None and not given.get("foreach") else {}
     try:
-        return factory(param_groups(model, weight_decay=weight_decay))
+        return factory(param_groups(model, weight_decay=given.get("weight_decay") or 0.0), **fused)
     except (ValueError, TypeError) as error:
         raise InputError("optimizer", str(error)) from None
 

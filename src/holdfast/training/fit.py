@@ -16,7 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
-from holdfast.training.build import Shapes, build_option, build_trainable
+from holdfast.training.build import Shapes, build_option, build_trainable, clips_mixed
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
@@ -132,18 +132,14 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
 
 
 def check_clipping(config: Mapping[str, Any]) -> None:
-    """Refuse float16 with clipping where the optimizer's fused kernel takes the scale out of the gradients itself.
+    """Refuse a fused optimizer where Lightning must take the loss scale out of the gradients before it clips them.
 
     Raises:
         InputError: With the override that helps.
     """
-    trainer, optimizer = config["trainer"], config["optimizer"]
-    is_half = str(trainer.get("precision")) in ("16", "16-mixed")
-    if is_half and trainer.get("gradient_clip_val") and optimizer.get("fused"):
-        what = "the fused optimizer cannot clip gradients in 16-mixed precision"
-        raise InputError(
-            "trainer.gradient_clip_val", what, next="optimizer.fused=false, or trainer.precision=bf16-mixed"
-        )
+    if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
+        what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
+        raise InputError("optimizer.fused", what, "null, false")
 
 
 def _check_devices(trainer_config: Mapping[str, Any], *, is_cuda: bool) -> None:

@@ -1,0 +1,76 @@
+"""Every option trains for two epochs, as the jobs of one sweep a group."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holdfast.core.config import CONF
+
+ROOT = Path(__file__).resolve().parents[2]
+# options that do not go with digits, or are tried elsewhere
+ELSEWHERE = {
+    ("data", "mnist"),
+    ("ensemble", "members"),
+    ("loss", "binary_cross_entropy"),
+    ("loss", "mse"),
+    ("split", "official"),
+    ("trainer", "gpu"),
+}
+MORE = {
+    "data": [("data=breast_cancer", "loss=binary_cross_entropy"), ("data=diabetes", "loss=mse")],
+    "trainer": [("trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1")],
+}
+TRAINED = (
+    "data",
+    "early_stopping",
+    "logger",
+    "loss",
+    "model",
+    "optimizer",
+    "schedule",
+    "split",
+    "trainer",
+    "transform",
+)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+def train(work: Path, *words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "max_epochs=2", *words],
+        cwd=work,
+        env={**os.environ, "HOLDFAST_HOME": str(work / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("group", TRAINED)
+def test_every_option_of_a_group_trains(group: str, work: Path) -> None:
+    options = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    options = [option for option in options if (group, option) not in ELSEWHERE]
+    assert options
+    if group in ("split", "data"):  # each has other test rows, which jobs of one sweep share
+        for option in options:
+            train(work, f"{group}={option}", f"hydra.run.dir={group}/{option}")
+    else:
+        train(work, "-m", f"{group}={','.join(options)},{options[0]}", f"hydra.sweep.dir={group}")
+    for number, words in enumerate(MORE.get(group, [])):
+        train(work, *words, f"hydra.run.dir={group}/more{number}")
+    records = [json.loads(path.read_text()) for path in (work / group).glob("*/run.json")]
+    assert len(records) >= len(options)
+    assert {record["status"] for record in records} == {"completed"}
+    assert all(len(record["history"]) == 2 for record in records)
