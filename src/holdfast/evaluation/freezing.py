@@ -190,8 +190,12 @@ def _validate(record: Mapping[str, Any], fields: Mapping[str, Any], staging: Pat
     scored = processes.score(
         predictions,
         val_targets(val),
-        **{"task": fields["task"], "num_outputs": fields["num_outputs"], "target_std": val.target_std},
-        **{"has_loss": has_loss, "tolerance": tolerance},
+        task=fields["task"],
+        num_outputs=fields["num_outputs"],
+        target_std=val.target_std,
+        has_loss=has_loss,
+        tolerance=tolerance,
+        use_intervals=False,
     )
     refuse_other_scores(fields["val"], scored, tolerance)
     with (staging / VAL_PREDICTIONS).open("xb") as file:

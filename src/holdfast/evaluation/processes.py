@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
@@ -17,6 +18,8 @@ import holdfast
 from holdfast.core.errors import RunFailed
 from holdfast.data.targets import search_path
 from holdfast.evaluation import wire
+from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.statistics import DEFAULT
 
 
 class Predictor:
@@ -68,18 +71,56 @@ class Predictor:
         return cast("NDArray[np.float32]", arrays[0])
 
 
-def score(predictions: NDArray[np.float32], y: NDArray[Any], **options: Any) -> dict[str, Any]:
-    """The scorer's answer; options as of `scorer.score_rows`.
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What the scorer found.
+
+    Attributes:
+        models: {"name", "metrics", "slack"} of each; metrics as {"value", "low", "high", "method"}.
+        comparisons: The first model against each other one (`comparison.compare`).
+        details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
+        outcomes: (n, models) what each model made of each row: the guessed class, whether all labels are right, or
+            the error of a value. They stay encrypted.
+    """
+
+    models: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+    details: list[dict[str, Any]]
+    outcomes: NDArray[np.float32]
+
+
+def score_models(
+    predictions: Sequence[NDArray[np.float32]], y: NDArray[Any], *, sampling: Sampling = DEFAULT, **options: Any
+) -> Scored:
+    """Score several models on the same rows; options as of `scorer.score_models`.
 
     Raises:
         RunFailed: The process died.
     """
+    header = {
+        "confidence": sampling.confidence,
+        "proportion": sampling.proportion,
+        "seed": sampling.seed,
+        "has_groups": sampling.groups is not None,
+        **options,
+    }
+    groups = [] if sampling.groups is None else [sampling.groups]
+    answer, (outcomes,) = _score(header, [y, *groups, *predictions])
+    return Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
+
+
+def score(predictions: NDArray[np.float32], y: NDArray[Any], *, has_loss: bool, **options: Any) -> dict[str, Any]:
+    """The metrics and slack of one model; options as of `scorer.score_rows`."""
+    return score_models([predictions], y, models=[{"name": "", "has_loss": has_loss}], **options).models[0]
+
+
+def _score(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     # Only what Holdfast itself needs: no folder of the user's is searched for modules.
     process = _start("scorer", [str(Path(holdfast.__file__).parents[1])])
-    arrays = [np.ascontiguousarray(predictions), np.ascontiguousarray(y)]
     try:
         layouts = [wire.layout_of(array) for array in arrays]
-        return _ask(process, "scorer", options, layouts, (array.tobytes() for array in arrays))[0]
+        blocks = (wire.little_endian(array).tobytes() for array in arrays)
+        return _ask(process, "scorer", header, layouts, blocks)
     finally:
         process.kill()
         process.communicate()

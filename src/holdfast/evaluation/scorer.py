@@ -1,21 +1,25 @@
 """The process that compares predictions with targets: `python -m holdfast.evaluation.scorer`. It runs no user's code.
 
-One message in (predictions and targets), one out: the metrics with their intervals, and for each metric its slack, that
-is how far it could move if every prediction moved by `tolerance`, to tell a score that is reproduced from one that is
-not.
+One message in (targets, groups where there are any, the predictions of each model), one out: for each model the metrics
+with their intervals and their slack, that is how far each could move if every prediction moved by `tolerance`, to tell
+a score that is reproduced from one that is not; the first model against the others; what `disclose` may show.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.evaluation import wire
-from holdfast.evaluation.statistics import with_intervals
+from holdfast.evaluation.comparison import compare
+from holdfast.evaluation.details import details_of, outcomes_of
+from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.statistics import DEFAULT, metric_intervals
 
 Array = NDArray[Any]
 FLOAT32_STEP = 6e-8
@@ -28,9 +32,46 @@ def main() -> int:
     os.dup2(2, 1)
     message = wire.receive(sys.stdin.buffer)
     assert message is not None
-    header, (predictions, y) = message
-    wire.send(answer, score_rows(predictions, y, **header))
+    header, arrays = message
+    y, groups, predictions = (
+        arrays[0],
+        arrays[1] if header.pop("has_groups") else None,
+        arrays[-len(header["models"]) :],
+    )
+    sampling = Sampling(header.pop("confidence"), header.pop("proportion"), groups, header.pop("seed"))
+    scored = score_models(predictions, y, sampling=sampling, **header)
+    wire.send(answer, scored, outcomes_of(predictions, y, header["task"]))
     return 0
+
+
+def score_models(
+    predictions: Sequence[Array],
+    y: Array,
+    *,
+    models: Sequence[Mapping[str, Any]],
+    sampling: Sampling = DEFAULT,
+    **options: Any,
+) -> dict[str, Any]:
+    """Every model on the same rows, and the first against the others.
+
+    Args:
+        predictions: Of each model, as of `score_rows`.
+        y: (n,) or (n, labels) targets.
+        models: {"name", "has_loss"} of each.
+        sampling: How intervals are taken.
+        options: Of `score_rows`.
+    """
+    names, task = [str(model["name"]) for model in models], str(options["task"])
+    scored = [
+        score_rows(p, y, has_loss=bool(model["has_loss"]), sampling=sampling, **options)
+        for p, model in zip(predictions, models, strict=True)
+    ]
+    class_details = [details_of(p, y, task) for p in predictions]
+    return {
+        "models": [{"name": name, **one} for name, one in zip(names, scored, strict=True)],
+        "comparisons": compare(predictions, names, y, task=task, sampling=sampling),
+        "details": [{"name": name, **one} for name, one in zip(names, class_details, strict=True)],
+    }
 
 
 def score_rows(
@@ -42,6 +83,8 @@ def score_rows(
     target_std: float,
     has_loss: bool,
     tolerance: float,
+    sampling: Sampling = DEFAULT,
+    use_intervals: bool = True,
 ) -> dict[str, Any]:
     """Metrics with intervals, and the slack of each.
 
@@ -53,6 +96,8 @@ def score_rows(
         target_std: Spread of the train targets, the unit of a regression's loss.
         has_loss: Whether the loss that was trained with follows from the predictions.
         tolerance: How far a prediction may move.
+        sampling: How intervals are taken.
+        use_intervals: False: values alone, for val rows.
     """
     from holdfast.ensembles.members import score
 
@@ -60,10 +105,12 @@ def score_rows(
     values = {name.removeprefix("val/"): value for name, value in scores.items()}
     if not has_loss:
         del values["loss"]
-    return {
-        "metrics": with_intervals(values, len(y)),
-        "slack": slack(predictions, y, list(values), task=task, tolerance=tolerance, target_std=target_std),
-    }
+    if use_intervals:
+        metrics = metric_intervals(values, predictions, y, task=task, target_std=target_std, sampling=sampling)
+    else:
+        metrics = {name: {"value": value if np.isfinite(value) else None} for name, value in values.items()}
+    found = slack(predictions, y, list(values), task=task, tolerance=tolerance, target_std=target_std)
+    return {"metrics": metrics, "slack": found}
 
 
 def slack(

@@ -1,4 +1,9 @@
-"""Intervals for the numbers of the one evaluation: how far another test sample could have moved them."""
+"""Intervals for the numbers of the one evaluation: how far another sample of test rows could have moved them.
+
+Where rows are of declared groups, groups are resampled and not rows. An interval is {"value", "low", "high", "method"}
+and always finite; the method names every fallback that was needed. What cannot be computed from these rows (AUROC of
+rows of one class) has value null and the interval [0, 1] of all it could be.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +11,158 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.evaluation import delong, resampling
+from holdfast.evaluation.resampling import Sampling
+
 CONFIDENCE = 0.95
+INTERVALS = {"proportion": "wilson", "draws": resampling.DRAWS, "seed": 0}
+PROPORTIONS = {"wilson": "wilson", "clopper-pearson": "exact"}
+DEFAULT = Sampling()
+COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
+
+Array = NDArray[Any]
+Interval = dict[str, Any]
 
 
-def with_intervals(metrics: Mapping[str, float], num_rows: int) -> dict[str, dict[str, Any]]:
-    """Every metric as {"value", "low", "high", "method"}; "none" where no interval is given.
+def metric_intervals(
+    values: Mapping[str, float],
+    predictions: Array,
+    y: Array,
+    *,
+    task: str,
+    target_std: float = 1.0,
+    sampling: Sampling = DEFAULT,
+) -> dict[str, Interval]:
+    """The interval of every metric in `values`, in their order.
 
-    A value that is not defined on these rows (AUROC of one class) is null.
+    Args:
+        values: Metrics of these rows by bare name; NaN where a metric is not defined.
+        predictions: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values.
+        y: (n,) or (n, labels) targets.
+        task: "multiclass", "binary", "multilabel" or "regression".
+        target_std: Unit of a regression's loss.
+        sampling: How intervals are taken.
     """
-    return {name: _interval(name, value, num_rows) for name, value in metrics.items()}
+    if task == "regression":
+        found = resampling.error_intervals(predictions, y, target_std, sampling)
+        return {name: _complete(value, found.get(name)) for name, value in values.items()}
+    found = {"loss": resampling.mean_interval(row_losses(predictions, y, task), sampling)}
+    truth, guess = as_columns(y, predictions, task), guesses(predictions, task)
+    found |= _counted(values, truth, guess, sampling, is_multilabel=task == "multilabel")
+    if "auroc_macro" in values:
+        found["auroc_macro"] = delong.auroc_interval(
+            scores_of(predictions, task), truth, sampling.confidence, sampling.groups
+        )
+    return {name: _complete(value, found.get(name)) for name, value in values.items()}
 
 
-def wilson(num_right: int, num_rows: int) -> tuple[float, float]:
-    """The score interval of a proportion at 95 % (Wilson 1927), by scipy."""
+def proportion_interval(
+    num_right: int, num_rows: int, confidence: float = CONFIDENCE, kind: str = "wilson"
+) -> tuple[float, float]:
+    """The interval of a proportion: score (Wilson 1927) or exact (Clopper and Pearson 1934), by scipy."""
     from scipy.stats import binomtest
 
-    interval = binomtest(num_right, num_rows).proportion_ci(CONFIDENCE, method="wilson")
+    interval = binomtest(num_right, num_rows).proportion_ci(confidence, method=PROPORTIONS[kind])
     return float(interval.low), float(interval.high)
 
 
-def _interval(name: str, value: float, num_rows: int) -> dict[str, Any]:
+def wilson(num_right: int, num_rows: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The score interval of a proportion (Wilson 1927)."""
+    return proportion_interval(num_right, num_rows, confidence)
+
+
+def required_rows(share: float, half_width: float, confidence: float = CONFIDENCE) -> int:
+    """Rows that a test set needs for a Wilson interval of `share` +- `half_width`.
+
+    The width of Wilson's interval solved for n: n = z^2/(2w^2) (q - 2w^2 + sqrt(q^2 - 4w^2 q + w^2)), q = p(1-p).
+    """
+    from scipy.stats import norm
+
+    z2, w2, q = float(norm.ppf((1 + confidence) / 2)) ** 2, half_width**2, share * (1 - share)
+    return max(1, math.ceil(z2 / (2 * w2) * (q - 2 * w2 + math.sqrt(q**2 - 4 * w2 * q + w2))))
+
+
+def row_losses(predictions: Array, y: Array, task: str) -> NDArray[np.float64]:
+    """The negative log likelihood of every row, or of its labels' mean."""
+    p = np.clip(predictions.astype(np.float64), 1e-12, 1.0)
+    if task == "multiclass":
+        losses: NDArray[np.float64] = -np.log(p[np.arange(len(y)), y])
+        return losses
+    other = np.clip(1.0 - predictions.astype(np.float64), 1e-12, 1.0)
+    losses = -np.where(y > 0, np.log(p), np.log(other)).reshape(len(y), -1)
+    return np.asarray(losses.mean(axis=1))
+
+
+def as_columns(y: Array, predictions: Array, task: str) -> NDArray[np.bool_]:
+    """(n, columns) whether the row has the class or label; a binary task has one column for each of its classes."""
+    if task == "multilabel":
+        has: NDArray[np.bool_] = np.asarray(y) > 0
+        return has
+    num_classes = 2 if task == "binary" else predictions.shape[1]
+    return np.equal.outer(np.asarray(y), np.arange(num_classes))  # type: ignore[no-any-return]
+
+
+def guesses(predictions: Array, task: str) -> NDArray[np.bool_]:
+    """(n, columns) what is decided: the likeliest class, or every label above one half; as torchmetrics decides."""
+    if task == "multilabel":
+        return np.asarray(predictions > 0.5)
+    p = _both(predictions) if task == "binary" else predictions
+    return np.equal.outer(p.argmax(axis=1), np.arange(p.shape[1]))  # type: ignore[no-any-return]
+
+
+def scores_of(predictions: Array, task: str) -> Array:
+    """(n, columns) what areas rank the rows by."""
+    return _both(predictions) if task == "binary" else predictions
+
+
+def _both(p: Array) -> Array:
+    return np.stack([1.0 - p, p], axis=1)
+
+
+def _counted(
+    values: Mapping[str, float],
+    truth: NDArray[np.bool_],
+    guess: NDArray[np.bool_],
+    sampling: Sampling,
+    *,
+    is_multilabel: bool,
+) -> dict[str, Interval]:
+    """Intervals of what follows from counts of rows."""
+    is_right = (truth == guess).all(axis=1)
+    drawn = resampling.count_intervals(truth, guess, sampling, is_multilabel=is_multilabel)
+    confidence, proportion = sampling.confidence, sampling.proportion
+    num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
+    draws = "multinomial draws" if sampling.groups is None else "draws of groups"
+    found: dict[str, Interval] = {}
+    for name in COUNTED:
+        (low, high), method = drawn[name], draws
+        if name == "accuracy" and sampling.groups is None:
+            (low, high), method = (
+                proportion_interval(int(is_right.sum()), num_units, confidence, proportion),
+                proportion,
+            )
+        elif not low < high:
+            # All draws agree, as where every row is right: they would claim to be certain.
+            value = values.get(name, low)
+            low, high = proportion_interval(round(value * num_units), num_units, confidence, proportion)
+            low, high, method = min(low, value), max(high, value), f"{proportion} ({draws} do not vary)"
+        found[name] = {"low": low, "high": high, "method": method}
+    found["accuracy"]["value"] = float(is_right.mean())
+    return found
+
+
+def _complete(value: float, interval: Interval | None) -> Interval:
     if not math.isfinite(value):
-        return {"value": None, "low": None, "high": None, "method": "none"}
-    if name != "accuracy":
+        bounds = interval if interval and interval["method"].startswith("none") else {"low": None, "high": None}
+        return {
+            "value": None,
+            "low": bounds["low"],
+            "high": bounds["high"],
+            "method": "none (not defined on these rows)",
+        }
+    if interval is None:
         return {"value": value, "low": None, "high": None, "method": "none"}
-    num_right = round(value * num_rows)
-    low, high = wilson(num_right, num_rows)
-    return {"value": num_right / num_rows, "low": low, "high": high, "method": "wilson"}
+    return {"value": float(interval.get("value", value)), **{key: interval[key] for key in ("low", "high", "method")}}

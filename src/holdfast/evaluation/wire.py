@@ -26,8 +26,12 @@ def layout_of(array: Array) -> dict[str, Any]:
 
 def send(file: BinaryIO, header: Mapping[str, Any], *arrays: Array) -> None:
     """Write a message."""
-    contents = [np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False)) for array in arrays]
-    send_blocks(file, header, [layout_of(array) for array in arrays], (array.tobytes() for array in contents))
+    send_blocks(file, header, [layout_of(array) for array in arrays], (little_endian(a).tobytes() for a in arrays))
+
+
+def little_endian(array: Array) -> Array:
+    """The array in the order of bytes that a message has."""
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
 
 
 def send_blocks(

@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data import prepare, store
-from holdfast.evaluation import processes, wire
-from holdfast.evaluation.scorer import score_rows
+from holdfast.evaluation import processes, scorer, wire
+from holdfast.evaluation.details import outcomes_of
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
@@ -50,8 +50,14 @@ class FakePredictor:
         return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
 
 
+def _score_models(predictions: list[NDArray[Any]], y: NDArray[Any], **options: Any) -> processes.Scored:
+    answer: dict[str, Any] = json.loads(json.dumps(scorer.score_models(predictions, y, **options)))
+    outcomes = outcomes_of(predictions, y, options["task"])
+    return processes.Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
+
+
 def _score(predictions: NDArray[Any], y: NDArray[Any], **options: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(json.dumps(score_rows(predictions, y, **options)))
+    answer: dict[str, Any] = json.loads(json.dumps(scorer.score_rows(predictions, y, **options)))
     return answer
 
 
@@ -61,6 +67,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
     monkeypatch.setattr(processes, "score", _score)
+    monkeypatch.setattr(processes, "score_models", _score_models)
     assert wire.layout_of(np.zeros((2, 1), np.uint8)) == {"dtype": "|u1", "shape": [2, 1]}
 
 

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from holdfast.evaluation.scorer import score_rows, slack
+from holdfast.evaluation import processes
+from holdfast.evaluation.details import outcomes_of
+from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.scorer import score_models, score_rows, slack
 
 OPTIONS = {"target_std": 1.0, "has_loss": True, "tolerance": 1e-6}
 
@@ -59,3 +62,37 @@ def test_slack_counts_ties_and_close_pairs() -> None:
 def test_a_probability_that_rounds_to_one_says_nothing_about_the_loss() -> None:
     p, y = np.array([1.0, 0.1], np.float32), np.array([0, 0])
     assert slack(p, y, ["loss"], task="binary", tolerance=1e-6)["loss"] == 1e30
+
+
+def test_several_models_are_scored_on_the_same_rows() -> None:
+    random = np.random.default_rng(0)
+    y = random.integers(0, 3, 200)
+    good, bad = (random.dirichlet(np.ones(3), 200).astype(np.float32) + size * np.eye(3)[y] for size in (1.0, 0.2))
+    models = [{"name": "a", "has_loss": False}, {"name": "b", "has_loss": True}]
+    options = {"task": "multiclass", "num_outputs": 3, "target_std": 1.0, "tolerance": 1e-6}
+    scored = score_models([good, bad], y, models=models, sampling=Sampling(confidence=0.975), **options)
+    assert [one["name"] for one in scored["models"]] == ["a", "b"]
+    assert ["loss" in one["metrics"] for one in scored["models"]] == [False, True]
+    alone = score_rows(good, y, has_loss=False, sampling=Sampling(confidence=0.975), **options)
+    assert scored["models"][0]["metrics"] == alone["metrics"]
+    assert {one["metric"] for one in scored["comparisons"]} == {"accuracy", "auroc_macro"}
+    (first, _) = scored["details"]
+    guess = good.argmax(axis=1)
+    assert first["confusion"] == reference.confusion_matrix(y, guess).tolist()
+    recall = [one["recall"] for one in first["per_class"]]
+    assert recall == pytest.approx(reference.recall_score(y, guess, average=None))
+    assert np.array_equal(outcomes_of([good, bad], y, "multiclass"), np.stack([guess, bad.argmax(axis=1)], axis=1))
+
+
+@pytest.mark.slow
+def test_the_scorer_is_a_process_and_answers_the_same() -> None:
+    random = np.random.default_rng(0)
+    p, y, groups = random.random(120, np.float32), random.integers(0, 2, 120), np.arange(120) // 4
+    options = {"task": "binary", "num_outputs": 1, "target_std": 1.0, "tolerance": 1e-6}
+    models = [{"name": "a", "has_loss": True}, {"name": "b", "has_loss": True}]
+    sampling = Sampling(0.99, "clopper-pearson", groups, 3)
+    found = processes.score_models([p, 1 - p], y, models=models, sampling=sampling, **options)
+    expected = score_models([p, 1 - p], y, models=models, sampling=sampling, **options)
+    assert found.models == expected["models"]
+    assert found.comparisons == expected["comparisons"]
+    assert found.outcomes.shape == (120, 2)
