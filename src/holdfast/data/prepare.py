@@ -80,8 +80,8 @@ class _Parts:
 
 def _prepare(request: Mapping[str, Any]) -> str:
     start = time.monotonic()
-    _say(f"preparing {request['name']} (once)")
     parts = _load_parts(request)
+    _say(f"preparing {request['name']} (once)")
     store.pending_file().touch()
     try:
         sealed = ensure_sealed(_seal_request(request, parts))
