@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+STEPS = ["open.intent", "open.predicted", "open.result"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -69,3 +70,16 @@ def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, found
     return found
+
+
+def ledger_types(home: Path) -> list[str]:
+    """The types of all entries of all ledgers, as they lie there."""
+    return [json.loads(path.read_bytes())["type"] for path in sorted(home.glob("vaults/*/ledger/*.json"))]
+
+
+def strike(how: str, act: str, home: Path, *runs: Path, environment: dict[str, str]) -> int:
+    """How many steps an act has, after `steps.py` has struck at each and found it mended."""
+    command = [sys.executable, str(Path(__file__).with_name("steps.py")), how, act, str(home), *map(str, runs)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)

@@ -22,7 +22,7 @@ from holdfast.core.files import sha256_hex
 from holdfast.core.run_record import environment
 from holdfast.evaluation import processes, wire
 from holdfast.evaluation.freezing import VAL_PREDICTIONS, installed_versions, user_modules
-from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
+from holdfast.evaluation.selections import find_selection, frozen_copy
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, predict_val, val_rows
 from holdfast.training.names import NAMES
 from holdfast.vault import ledger, opening, registry
@@ -67,21 +67,21 @@ def open_vault(prefix: str) -> tuple[Opened, list[str]]:
     wire.forbid_core_dumps()
     vault, selection = find_selection(prefix)
     # The ledger decides; the lock only makes a second process on this machine wait for the answer.
-    with FileLock(folder_of(vault) / ".opening.lock"):
+    what = "the opening could not be recorded; its result is printed when it is"
+    with registry.on_disk(folder_of(vault), what), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
         if result := _find(entries, "open.result", selection):
             return _answer(result, is_replayed=True), []
         _refuse_by_policy(vault, selection, entries)
-        fields = read_selection(vault, selection)
         _refuse_multirun()
         opening.check_sealed(vault)
         _refuse_little_space(vault)
-        changes = environment_changes(fields)
-        folder = selection_folder(vault, selection)
-        with processes.Predictor(fields["members"], folder) as predictor:
-            _refuse_other_predictions(predictor, fields, np.load(folder / VAL_PREDICTIONS, allow_pickle=False))
-            intent = _intend(vault, selection, entries)
-            predicted, predictions = _predict(vault, fields, intent, predictor)
+        with frozen_copy(vault, selection) as (fields, folder):
+            changes = environment_changes(fields)
+            with processes.Predictor(fields["members"], folder) as predictor:
+                _refuse_other_predictions(predictor, fields, np.load(folder / VAL_PREDICTIONS, allow_pickle=False))
+                intent = _intend(vault, selection, entries)
+                predicted, predictions = _predict(vault, fields, intent, predictor)
         return _answer(_conclude(vault, fields, predicted, predictions, changes), is_replayed=False), changes
 
 

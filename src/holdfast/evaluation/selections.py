@@ -17,8 +17,13 @@ trials, pretrained, criterion      null, [] and null where there are none
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,8 @@ from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import SELECTION_FILE, selection_problems
 
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
+COPIES = ".opening-files"
+PIECE_BYTES = 2**20
 
 
 def find_selection(prefix: str) -> tuple[str, str]:
@@ -66,3 +73,42 @@ def read_selection(vault: str, selection: str) -> dict[str, Any]:
         where, what = problems[0]
         raise VaultRefused(where, what, next="freeze the run again; a changed selection is another one")
     return json.loads((folder / SELECTION_FILE).read_bytes())  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Path]]:
+    """A selection and a folder with its files, each hashed while it was copied there.
+
+    What the models are loaded from is what was hashed: a file that is exchanged after its hash was taken changes
+    nothing. The caller holds the vault's opening lock, so that a folder there is one that a killed opening left.
+
+    Raises:
+        VaultRefused: A file is missing or was changed.
+    """
+    folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES
+    shutil.rmtree(copies, ignore_errors=True)
+    copies.mkdir(mode=0o700)
+    try:
+        _copy_checked(folder / SELECTION_FILE, copies / SELECTION_FILE, selection)
+        fields = json.loads((copies / SELECTION_FILE).read_bytes())
+        for name, sha256 in sorted(fields["files"].items()):
+            _copy_checked(folder / name, copies / name, sha256)
+        yield fields, copies
+    finally:
+        shutil.rmtree(copies, ignore_errors=True)
+
+
+def _copy_checked(source: Path, target: Path, sha256: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file, target.open("xb") as copy:
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+                copy.write(piece)
+    except OSError as error:
+        raise VaultRefused(str(source), f"cannot be copied ({error.strerror})", next="nothing was spent") from None
+    if digest.hexdigest() != sha256:
+        hint = "freeze the run again; a changed selection is another one"
+        raise VaultRefused(str(source), "was changed since the freeze", next=hint)

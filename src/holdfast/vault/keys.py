@@ -66,6 +66,12 @@ def remove_keys(vault: str) -> None:
             path.unlink()
 
 
+def sweep() -> None:
+    """Remove what a process that was killed while it stored a key left; the caller holds the registry."""
+    for path in places.keys().glob(".*.key.*.tmp"):
+        path.unlink()
+
+
 def key_path(vault: str, part: str) -> Path:
     """Where a key of mode `local` lies."""
     return places.keys() / f"{vault}.{part}.key"

@@ -38,6 +38,22 @@ def locked() -> Iterator[None]:
         raise VaultRefused(str(places.registry()), f"another process has held it for {LOCK_TIMEOUT_S} s") from None
 
 
+@contextlib.contextmanager
+def on_disk(where: Path, what: str) -> Iterator[None]:
+    """Turn a disk that is full, broken or not writable into a refusal that says so.
+
+    Args:
+        where: The folder that is written to.
+        what: What could not be done, as in "the test rows could not be sealed".
+    """
+    try:
+        yield
+    except OSError as error:
+        hint = "free some space or mend the disk, then try again"
+        reason = error.strerror or type(error).__name__
+        raise VaultRefused(str(where), f"{what} ({reason})", next=hint) from None
+
+
 def records() -> list[dict[str, Any]]:
     """Every vault that was ever sealed here, oldest first."""
     found = [_read(path) for path in places.registry().glob("*.json")]
@@ -74,8 +90,10 @@ def fingerprints_path(vault: str) -> Path:
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:
     """Note the newest ledger head; a newer one that is noted already stays."""
-    places.registry().mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(places.registry() / ".heads.lock", timeout=LOCK_TIMEOUT_S):
+    with (
+        on_disk(places.registry(), f"entry {entry.index} is in the ledger, its head could not be noted"),
+        FileLock(places.registry() / ".heads.lock", timeout=LOCK_TIMEOUT_S),
+    ):
         record = record_of(vault)
         if record["head"]["index"] < entry.index:
             write_record({**record, "head": {"index": entry.index, "sha256": entry.sha256}})

@@ -95,7 +95,7 @@ def ensure_sealed(request: SealRequest) -> Sealed:
     """
     policy = checked_policy(request.policy)
     _check(request)
-    with registry.locked():
+    with registry.on_disk(places.vaults(), "the test rows could not be sealed"), registry.locked():
         recover()
         key = keys.fingerprint_key(may_create=not registry.records())
         prints = fingerprints.fingerprints_of(request.digests, key)
@@ -109,14 +109,8 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         replaces = [record["vault"] for record in same]
         vault = secrets.token_hex(16)
         fields = _fields(request, vault, policy=policy, rows=rows, claim=claim, replaces=replaces)
-        try:
-            _seal(request, prints, fields)
-            recover()
-        except OSError as error:
-            what = f"the test rows could not be sealed ({error.strerror})"
-            raise VaultRefused(
-                str(places.vaults()), what, next="free some space or mend the disk, then try again"
-            ) from None
+        _seal(request, prints, fields)
+        recover()
         return Sealed(vault, registry.read_ledger(vault)[-1].sha256, len(request.digests), True, tuple(replaces))
 
 
@@ -144,6 +138,7 @@ def is_frozen(vault: str) -> bool:
 def recover() -> None:
     """Finish or sweep what a crash left; the caller holds the registry."""
     places.vaults().mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys.sweep()
     for staging in places.vaults().glob(f"{STAGING}*"):
         keys.remove_keys(staging.name.removeprefix(STAGING))
         shutil.rmtree(staging)

@@ -1,0 +1,275 @@
+"""Carries out an act again and again, and strikes each time before its next durable step.
+
+`python steps.py kill|fill|limit seal|freeze|open HOME [RUN OTHER]` copies HOME for every step and forks. Before its n-th
+call that changes the disk the child dies by SIGKILL (`kill`), finds the disk full (`fill`: HOME lies on a small tmpfs),
+or may not write another byte (`limit`: RLIMIT_FSIZE), until one child gets through unharmed. After each strike the act
+is done once more, by a process that is left alone, and what must hold then is asserted. Prints the number of steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CALLS = ("fsync", "link", "rename", "replace", "unlink", "mkdir", "rmdir")
+STRUCK, DECRYPTED, PRINTED = "struck", "decrypted", "printed"
+make_folder = os.mkdir
+FULL = ("No space left on device", "File too large", "free some space")
+
+
+def kill(home: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fill(home: Path) -> None:
+    with contextlib.suppress(OSError), (home / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2**16))
+
+
+def limit(home: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # Python ignores SIGXFSZ: a write fails with EFBIG
+
+
+def strike_at(step: int, strike: Callable[[Path], None], home: Path) -> None:
+    """Strike before the `step`-th call of `CALLS`."""
+    count = itertools.count()
+
+    def struck(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*values: Any, **options: Any) -> Any:
+            if next(count) == step:
+                mark(STRUCK)
+                strike(home)
+            return real(*values, **options)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, struck(getattr(os, name)))
+
+
+def forked(work: Callable[[], None], home: Path) -> int:
+    """The exit status of `work` in a process of its own: 0, or minus the signal."""
+    pid = os.fork()
+    if pid == 0:
+        os.environ["HOLDFAST_HOME"] = str(home)
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def strike_everywhere(
+    strike: Callable[[Path], None], act: Callable[[], None], check: Callable[[], None], home: Path
+) -> int:
+    """Strike at every step of `act`; returns how many there are."""
+    from holdfast.core.errors import VaultRefused
+
+    folder = tempfile.mkdtemp()
+    for step in itertools.count():
+        copy = home.with_name(f"{home.name}-{step}")
+        shutil.copytree(home, copy) if home.exists() else copy.mkdir()
+        os.environ["MARKS"] = os.path.join(folder, str(step))
+        make_folder(os.environ["MARKS"])
+
+        def attempt(step: int = step, copy: Path = copy) -> None:
+            strike_at(step, strike, copy)
+            try:
+                act()
+            except VaultRefused as error:
+                assert any(word in str(error) for word in FULL), error
+
+        code = forked(attempt, copy)
+        assert code in (0, -signal.SIGKILL), f"step {step} ended with {code}"
+        (copy / "ballast").unlink(missing_ok=True)
+        assert forked(check, copy) == 0, f"after the strike at step {step}"
+        shutil.rmtree(copy)
+        if STRUCK not in marks():
+            return step
+    raise AssertionError
+
+
+# --- sealing ----------------------------------------------------------------------------------------------------------
+
+
+def sealing() -> None:
+    """Seal another test part of rows that are sealed: the most that sealing ever does."""
+    from holdfast.vault.identity import content_id, row_digests
+    from holdfast.vault.sealing import SealRequest, ensure_sealed
+
+    random = np.random.default_rng(7)
+    x, y = random.normal(size=(100, 5)).astype(np.float32), random.integers(0, 2, 100)
+    digests = row_digests(x, kind="table")
+    for size in (20, 10):
+        sealed = ensure_sealed(
+            SealRequest(
+                source={"name": "points"},
+                content=content_id(digests, y),
+                test_rule={"size": size},
+                task="binary",
+                class_names=("no", "yes"),
+                x=x[:size],
+                y=y[:size],
+                digests=digests[:size],
+                development_digests=digests[size:],
+                policy={},
+                counts={},
+                kind="table",
+            )
+        )
+    assert sealed.num_test == 10
+
+
+def sealing_is_mended() -> None:
+    from holdfast.core import places
+    from holdfast.vault import keys, registry
+    from holdfast.vault.verify import verify_home
+
+    sealing()
+    (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
+    assert verify_home() == []
+    left = {path.name for path in places.keys().iterdir()}
+    assert left == {"fingerprint.key", *(keys.key_path(current, part).name for part in keys.PARTS)}
+    assert len(list(places.vaults().glob("*/x.sealed"))) == 1
+    assert not list(places.vaults().glob(".*"))
+
+
+# --- freezing and opening ---------------------------------------------------------------------------------------------
+
+
+class PredictorInside:
+    """The predictor's work without its process, so that a fork dies as a whole."""
+
+    def __init__(self, members: list[dict[str, Any]], folder: Path) -> None:
+        self.members, self.folder = members, folder
+
+    def __enter__(self) -> PredictorInside:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def predict(self, layout: dict[str, Any], blocks: Any, columns: Any, *, is_sealed: bool) -> Any:
+        from holdfast.ensembles.average import Member, average_predictions
+
+        x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
+        if is_sealed:
+            mark(DECRYPTED)
+        members = [Member(self.folder / m["folder"], m["checkpoint"], m["weight"]) for m in self.members]
+        return average_predictions(members, x)
+
+
+def mark(word: str) -> None:
+    """A folder: it can be made when no byte can be written."""
+    with contextlib.suppress(FileExistsError):
+        make_folder(os.path.join(os.environ["MARKS"], word))
+
+
+def marks() -> list[str]:
+    return os.listdir(os.environ["MARKS"])
+
+
+def prepare_evaluation() -> None:
+    """Import what is heavy once, before the forks."""
+    import torch
+
+    from holdfast.evaluation import processes, scorer
+
+    torch.set_num_threads(1)
+
+    def score(predictions: Any, y: Any, **options: Any) -> Any:
+        return json.loads(json.dumps(scorer.score_rows(predictions, y, **options)))
+
+    processes.Predictor = PredictorInside  # type: ignore[misc, assignment]
+    processes.score = score
+
+
+def freeze(run: str) -> str:
+    from holdfast.evaluation.freezing import freeze_run
+
+    return freeze_run(Path(run)).selection
+
+
+def freezing(run: str) -> None:
+    freeze(run)
+
+
+def freezing_is_mended(run: str) -> None:
+    from holdfast.vault import registry
+    from holdfast.vault.verify import verify_home
+
+    selection = freeze(run)
+    (record,) = registry.records()
+    assert [e.selection for e in registry.read_ledger(record["vault"]) if e.type == "freeze"] == [selection]
+    assert verify_home() == []
+
+
+def opening(selection: str) -> None:
+    from holdfast.evaluation.final import open_vault
+
+    open_vault(selection)
+    mark(PRINTED)
+
+
+def opening_is_mended(selection: str, other: str) -> None:
+    from holdfast.core.errors import VaultRefused
+    from holdfast.evaluation.final import open_vault
+    from holdfast.vault import registry
+    from holdfast.vault.verify import verify_home
+
+    (record,) = registry.records()
+    types = [entry.type for entry in registry.read_ledger(record["vault"])]
+    assert DECRYPTED not in marks() or "open.intent" in types
+    assert PRINTED not in marks() or "open.result" in types
+    if "open.intent" in types:
+        try:
+            open_vault(other)
+        except VaultRefused:
+            pass
+        else:
+            raise AssertionError("another selection was opened")
+    assert open_vault(selection)[0].opening == 1
+    types = [entry.type for entry in registry.read_ledger(record["vault"])]
+    assert [type for type in types if type.startswith("open.")] == ["open.intent", "open.predicted", "open.result"]
+    assert verify_home() == []
+
+
+def main(how: str, act: str, home: str, *runs: str) -> None:
+    strike = {"kill": kill, "fill": fill, "limit": limit}[how]
+    if act == "seal":
+        import holdfast.vault.verify  # noqa: F401
+
+        print(strike_everywhere(strike, sealing, sealing_is_mended, Path(home)))
+        return
+    os.environ["HOLDFAST_HOME"] = home
+    prepare_evaluation()
+    if act == "freeze":
+        warm = Path(home).with_name("warm")
+        shutil.copytree(home, warm)
+        os.environ["HOLDFAST_HOME"] = str(warm)
+        freeze(runs[0])
+        print(strike_everywhere(strike, lambda: freezing(runs[0]), lambda: freezing_is_mended(runs[0]), Path(home)))
+        return
+    first, other = map(freeze, runs)
+    check = functools.partial(opening_is_mended, first, other)
+    print(strike_everywhere(strike, lambda: opening(first), check, Path(home)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
