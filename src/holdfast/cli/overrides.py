@@ -43,7 +43,8 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         key = override.key_or_group
         options = loader.get_group_options(key, ObjectType.CONFIG)
         found = list(_sweep_problems(override, is_sweep))
-        if options or key in loader.list_groups(""):
+        is_option = (options or key in loader.list_groups("")) and not isinstance(override.value(), dict)
+        if is_option:
             found += _option_problems(override, options)
             choices += [] if found else [_first_choice(override)]
             unsure |= {key} if found else set()
@@ -118,14 +119,16 @@ def _compose(loader: ConfigLoader, choices: list[str], problems: list[Problem]) 
     return None
 
 
-def composition_problem(error: Exception) -> Problem:
+def composition_problem(error: Exception, *, is_sweep: bool = False) -> Problem:
     """Hydra's message in one line."""
     cause = error.__cause__ if not str(error).strip() and error.__cause__ else error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     key = re.match(r"Could not override '(.+?)'", lines[0] if lines else "")
-    if key:  # Hydra composes a sweep once with the default options, whatever is swept over
+    if key and is_sweep:  # Hydra composes a sweep once with the default options, whatever is swept over
         what = "is no key of the options that the sweep starts from"
         return Problem(key[1], what, next=f"write ++{key[1]}=... when every swept option has it")
+    if key:
+        return Problem(key[1], "is given keys that its option does not have", next=f"+{key[1]}.KEY=... adds one")
     return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
 
 

@@ -102,7 +102,7 @@ def _explain(error: Exception) -> None:
         problems = command_line_problems(
             typed.overrides, GlobalHydra.instance().config_loader(), is_sweep=typed.multirun
         )
-    raise_problems(problems or [composition_problem(error)])
+    raise_problems(problems or [composition_problem(error, is_sweep=typed.multirun)])
 
 
 def _help_page() -> str:

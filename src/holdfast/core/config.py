@@ -64,7 +64,12 @@ GROUPS: dict[str, Group] = {
     "vault": Group(free=True),
     "check": Group(("holdfast.checks",), is_optional=True),
     "watch": Group(("holdfast.training",), is_optional=True),
-    "trainer": Group(("pytorch_lightning",)),
+    "trainer": Group(
+        ("pytorch_lightning",),
+        ("max_epochs", "callbacks", "plugins", "default_root_dir", "logger", "enable_checkpointing")
+        + ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
+    ),
+    "callbacks": Group(("pytorch_lightning.callbacks",), is_optional=True, free=True),
     "logger": Group(("pytorch_lightning.loggers",), ("save_dir",), is_optional=True, free=True),
     "debug": Group(is_optional=True, free=True),
     "paths": Group(free=True),

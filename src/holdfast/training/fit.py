@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -107,7 +108,7 @@ def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) ->
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
-            callbacks=[border],
+            callbacks=[border, *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=record.folder,
             **OURS,
@@ -115,6 +116,12 @@ def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) ->
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
     return trainer
+
+
+def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
+    """The callbacks of the option `callbacks`: a name and a target each."""
+    found = [build_option(node) for node in (config.get("callbacks") or {}).values()]
+    return [callback() if isinstance(callback, partial) else callback for callback in found]
 
 
 def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
@@ -167,6 +174,8 @@ def _run(
         except SIGTERMException:
             signals.check()
             raise
+        except MisconfigurationException as error:  # a callback or a setting that Lightning looks at late
+            raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
 
 
 def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:

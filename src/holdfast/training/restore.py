@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.config import check_recorded
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import read_run
+from holdfast.data.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule
@@ -83,3 +84,19 @@ def _load(config: Mapping[str, Any], path: Path, device: str) -> Restored:
         raise InputError(str(path), f"does not fit the network that run.json names ({error})") from None
     module.eval().requires_grad_(False)
     return Restored(module.to(device), shapes, len(content[STATE]["history"]), path)
+
+
+def statistics_state(run_folder: Path, checkpoint: str, statistics: TrainStatistics) -> list[tuple[str, NDArray[Any]]]:
+    """The buffers that a run's module would hold if it were built with these train statistics.
+
+    Args:
+        run_folder: Holds `run.json`.
+        checkpoint: Says what the data is like.
+        statistics: Of the train rows.
+    """
+    config = read_run(run_folder)["config"]
+    check_recorded(config, BUILT)
+    shapes = Shapes.from_dict(read_checkpoint(run_folder / checkpoint)[STATE]["shapes"])
+    state = build_untrained(config, shapes, statistics).state_dict()
+    held = {name: value for name, value in state.items() if not name.startswith("model.")}
+    return [(name, value.numpy()) for name, value in held.items()]
