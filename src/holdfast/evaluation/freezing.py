@@ -1,296 +1,267 @@
-"""Freezing: a run is chosen by its val score. Its files are copied; everything that decides the outcome is hashed."""
+"""Freezing: models are chosen by their val scores. Their files are copied; all that decides the outcome is hashed."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
 import secrets
 import shutil
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, sha256_file, sha256_hex, sync_folder, write_atomic
-from holdfast.core.run_record import FILE_NAME, environment, read_run
-from holdfast.data.targets import find_module_file
-from holdfast.evaluation import processes
-from holdfast.evaluation.statistics import CONFIDENCE
+from holdfast.core.files import sha256_file
+from holdfast.core.run_record import environment, read_run
+from holdfast.evaluation import processes, scan
+from holdfast.evaluation.criterion import parse_criterion
+from holdfast.evaluation.entering import STAGING, enter
+from holdfast.evaluation.provenance import installed_versions, user_modules
+from holdfast.evaluation.run_files import Copied, copy_run, refuse_former, save_array
+from holdfast.evaluation.statistics import CONFIDENCE, DEFINITIONS, INTERVALS
+from holdfast.evaluation.trials import describe_trials, sweep_of
 from holdfast.evaluation.validation import (
+    ValRows,
     columns_of,
+    exact_loss,
     has_standard_loss,
+    load_val,
     predict_val,
     refuse_other_scores,
+    refuse_other_statistics,
+    refuse_unstable,
     tolerance_of,
-    val_rows,
-    val_targets,
 )
-from holdfast.vault import ledger, registry
-from holdfast.vault.manifest import folder_of
-from holdfast.vault.verify import SELECTION_FILE
+from holdfast.training.names import NAMES
+from holdfast.vault import fingerprints, ledger, registry
+from holdfast.vault.manifest import folder_of, read_manifest
 
-VERSION = 1
-STAGING = ".freezing-"
-VAL_PREDICTIONS = "val_predictions.npy"
-LIBRARIES = ("holdfast", "torch", "pytorch_lightning", "torchmetrics", "kornia")
-ATTEMPTS = 20
-STALE_S = 86_400
+VERSION = 2
+VAL_PREDICTIONS = "models/0/val_predictions.npy"
+SHARED = {
+    "vault": "another vault",
+    "val_sha256": "other val rows: val scores cannot be compared",
+    "task": "another task",
+    "num_outputs": "another number of outputs",
+}
+
+__all__ = ["VAL_PREDICTIONS", "Frozen", "freeze_run", "freeze_runs", "installed_versions", "user_modules"]
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A selection: its id, its vault, the val metrics it was chosen by, and whether it was frozen before."""
+    """A selection.
+
+    Attributes:
+        selection: Its id.
+        vault: Whose test rows it may be opened on.
+        val: Val metrics of the first model, the one chosen.
+        is_new: False where the same files were frozen before.
+        models: {"name", "val", "trials"} of every model.
+        criterion: What must hold, if anything.
+    """
 
     selection: str
     vault: str
     val: dict[str, float]
     is_new: bool
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model of a run or an ensemble: its folder and record, its weights, and their hash where one was noted."""
-
-    folder: Path
-    record: Mapping[str, Any]
-    checkpoint: str
-    weight: float
-    sha256: str | None
+    models: tuple[dict[str, Any], ...] = ()
+    criterion: str | None = None
 
 
 def freeze_run(run: Path) -> Frozen:
-    """Freeze a completed run or ensemble against the vault of its data.
+    """Freeze one completed run or ensemble."""
+    return freeze_runs([run])
+
+
+def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
+    """Freeze completed runs or ensembles together against the vault of their data.
+
+    Args:
+        runs: The first is the one chosen; the others are compared with it.
+        criterion: Such as "accuracy > 0.94".
 
     Raises:
-        InputError: It is no completed run.
-        VaultRefused: It belongs to a former vault, a file is missing, changed or outside, or the val score of the
-            record is not that of the files.
+        InputError: One is no completed run, or they are of different data.
+        VaultRefused: They belong to a former vault; a file is missing, changed or outside; the val score of the record
+            is not that of the files; predictions depend on the batch; statistics are not those of the train rows; a
+            checkpoint holds sealed rows.
     """
-    record = read_run(run)
-    _refuse_unfinished(run, record)
-    vault = str(record["data"]["vault"])
-    _refuse_former(run, vault)
+    records = [_completed(run) for run in runs]
+    vault = _shared(runs, records)
+    task = str(records[0]["data"]["task"])
+    goal = None if criterion is None else str(parse_criterion(criterion, task))
+    _refuse_by_policy(vault, len(runs), goal)
     selections = folder_of(vault) / "selections"
     staging = selections / f"{STAGING}{secrets.token_hex(8)}"
     try:
         staging.mkdir(parents=True)
-        members = [_copy_member(staging / "members" / str(i), source) for i, source in enumerate(_models(run, record))]
-        fields = _describe(record, vault, members)
-        fields.update(_validate(record, fields, staging))
-        fields["files"] = {name: sha256_file(staging / name) for name in sorted(_files(staging))}
-        return _enter(staging, fields)
+        names = _names(runs, records)
+        copies = [copy_run(staging, i, run, record) for i, (run, record) in enumerate(zip(runs, records, strict=True))]
+        fields = _describe(records[0], vault, copies[0], goal)
+        val = load_val(fields)
+        fields["target_std"] = val.target_std
+        fields["models"] = [
+            {"name": name, **_freeze_model(copied, val, staging)} for name, copied in zip(names, copies, strict=True)
+        ]
+        fields |= {key: fields["models"][0][key] for key in MIRRORED}
+        found = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
+        fields["files"] = {name: sha256_file(staging / name) for name in found}
+        selection, is_new = enter(staging, fields)
     except OSError as error:
         where, what = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
         raise VaultRefused(where, what, next="free some space or mend the disk, then try again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    told = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
+    return Frozen(selection, vault, fields["models"][0]["val"], is_new, told, goal)
 
 
 # --- what may be frozen -----------------------------------------------------------------------------------------------
 
 
-def _refuse_unfinished(run: Path, record: Mapping[str, Any]) -> None:
+def _completed(run: Path) -> dict[str, Any]:
+    record = read_run(run)
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
+    return record
 
 
-def _refuse_former(run: Path, vault: str) -> None:
-    try:
-        record = registry.record_of(vault)
-    except InputError:
-        what = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
-        raise VaultRefused(
-            str(run), what, next="set HOLDFAST_HOME to where it was trained, or train it again"
-        ) from None
-    if record["status"] != "sealed":
-        what = f"belongs to the former vault {vault[:8]}: its rows were sealed anew as {str(record['replaced_by'])[:8]}"
-        raise VaultRefused(str(run), what, next="train it again with the split that is in force")
+def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
+    """The vault of all runs."""
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise InputError("freeze", "names a run twice", next="name each run once")
+    vault = str(records[0]["data"]["vault"])
+    refuse_former(str(runs[0]), vault)
+    for run, record in zip(runs[1:], records[1:], strict=True):
+        for name, words in SHARED.items():
+            if record["data"][name] != records[0]["data"][name]:
+                raise InputError(str(run), f"has {words} than {runs[0]}", next="freeze them on their own")
+    return vault
 
 
-def _models(run: Path, record: Mapping[str, Any]) -> list[Model]:
-    if record["kind"] != "ensemble":
-        return [Model(run, record, str(record["best"]["checkpoint"]), 1.0, None)]
-    found: list[Model] = []
-    for member in record["ensemble"]["members"]:
-        folder = run / member["run"]
-        one = read_run(folder)
-        for name in ("vault", "val_sha256"):
-            if one["data"][name] != record["data"][name]:
-                raise VaultRefused(str(folder), f"has another {name} than the ensemble")
-        found.append(Model(folder, one, str(member["checkpoint"]), float(member["weight"]), str(member["sha256"])))
-    return found
+def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> None:
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    where = f"vault {vault[:8]}"
+    if policy["policy"] == "criterion" and criterion is None:
+        hint = '--criterion "accuracy > 0.94"'
+        raise InputError(where, "answers pass or fail, and there is no criterion", next=hint)
+    if policy["policy"] == "criterion" and num_models > 1:
+        raise InputError(where, f"{num_models} models would be {num_models} answers", allowed="one", next="choose one")
+    if policy["policy"] == "batch" and num_models > policy["k"]:
+        raise InputError(where, f"{num_models} models", allowed=f"up to {policy['k']}, as it was sealed for")
 
 
-def _copy_member(target: Path, model: Model) -> dict[str, Any]:
-    for name in (FILE_NAME, model.checkpoint):
-        source = _inside(model.folder, name)
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target / name)
-        descriptor = os.open(target / name, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    if model.sha256 is not None and sha256_file(target / model.checkpoint) != model.sha256:
-        where = str(model.folder / model.checkpoint)
-        raise VaultRefused(where, "was changed since the ensemble was made", next="make the ensemble again")
-    place = {"folder": f"members/{target.name}", "checkpoint": model.checkpoint, "weight": model.weight}
-    return {**place, "run": model.record["id"], "seed": model.record["seed"]}
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file of a run, which must lie in the run's folder itself."""
-    path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
-        raise VaultRefused(str(path), "leaves the run's folder", next="freeze a run whose files are its own")
-    if not path.is_file():
-        raise VaultRefused(str(path), "is missing", next="train the run again")
-    return path
+def _names(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the models are called: the run's id, with its sweep; numbered where that is not enough."""
+    names = []
+    for run, record in zip(runs, records, strict=True):
+        sweep = sweep_of(run)
+        names.append(f"{sweep.name}/{record['id']}" if sweep else str(record["id"]))
+    return [name if names.count(name) == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)]
 
 
 # --- what is frozen ---------------------------------------------------------------------------------------------------
 
 
-def _describe(record: Mapping[str, Any], vault: str, members: list[dict[str, Any]]) -> dict[str, Any]:
+def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: str | None) -> dict[str, Any]:
     data, now = record["data"], environment()
     return {
-        **{"version": VERSION, "vault": vault, "name": data["name"], "run": record["id"], "kind": record["kind"]},
-        **{"task": data["task"], "num_outputs": data["num_outputs"], "members": members, "config": record["config"]},
-        **{
-            "versions": {**now["versions"], **installed_versions()},
-            "git": now["git"],
-            "modules": user_modules(record["config"]),
-        },
+        "version": VERSION,
+        "vault": vault,
+        "name": data["name"],
+        "task": data["task"],
+        "num_outputs": data["num_outputs"],
+        "class_names": list(data.get("class_names") or []),
+        "split": copied.records[0]["config"]["split"],
+        "val_sha256": data["val_sha256"],
+        "versions": {**now["versions"], **installed_versions()},
+        "git": now["git"],
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
-        **{"primary_metric": str(record["best"]["monitor"]).removeprefix("val/"), "confidence": CONFIDENCE},
-        **{"intervals": {"accuracy": "wilson"}, "thresholds": {"binary": 0.5, "multilabel": 0.5}},
-        "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
-        **{"val": record["best"]["metrics"], "val_sha256": data["val_sha256"]},
-        **{"trials": None, "pretrained": [], "criterion": None},
+        "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
+        "definitions": {name: DEFINITIONS[name] for name in NAMES[data["task"]]},
+        "confidence": CONFIDENCE,
+        "intervals": INTERVALS,
+        "thresholds": {"binary": 0.5, "multilabel": 0.5},
+        "criterion": criterion,
+        "pretrained": [],
     }
 
 
-def _validate(record: Mapping[str, Any], fields: Mapping[str, Any], staging: Path) -> dict[str, Any]:
+def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
+    """Refuse a model that is not what its record says; what a selection says of it."""
+    record = copied.record
+    model = {
+        "run": record["id"],
+        "kind": record["kind"],
+        "members": copied.members,
+        "config": record["config"],
+        "modules": user_modules(record["config"]),
+        "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
+        "val": record["best"]["metrics"],
+        "val_predictions": f"models/{copied.index}/val_predictions.npy",
+        "trials": describe_trials(copied.run, record),
+    }
+    return {**model, **_validate(model, copied, val, staging)}
+
+
+def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
     """Reproduce the val score from the copies; keep the predictions, to compare with when the vault is opened."""
-    runs = [json.loads((staging / member["folder"] / FILE_NAME).read_bytes()) for member in fields["members"]]
-    split = runs[0]["config"]["split"]
-    val = val_rows(fields["vault"], split, fields["val_sha256"])
-    tolerance = max(map(tolerance_of, runs))
+    record = copied.record
+    task, num_outputs = str(record["data"]["task"]), int(record["data"]["num_outputs"])
+    tolerance = max(map(tolerance_of, copied.records))
     # An ensemble states its loss in the same way whatever its members minimised.
-    has_loss = record["kind"] == "ensemble" or has_standard_loss(record["config"])
-    with processes.Predictor(fields["members"], staging) as predictor:
-        predictions = predict_val(predictor, val, columns_of(fields["task"], fields["num_outputs"]))
+    is_ensemble = record["kind"] == "ensemble"
+    has_loss = is_ensemble or has_standard_loss(record["config"])
+    with processes.Predictor(copied.members, staging) as predictor:
+        predictions = predict_val(predictor, val, columns_of(task, num_outputs))
+        refuse_unstable(predictor, val, predictions, task, tolerance)
+        expected = predictor.statistics_state(val.statistics)
+        # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
+        loss = None
+        if has_loss and not is_ensemble and task != "regression":
+            loss = exact_loss(predictor, val, task, num_outputs)
+    _look_into(copied.members, expected, val, staging)
     scored = processes.score(
         predictions,
-        val_targets(val),
-        task=fields["task"],
-        num_outputs=fields["num_outputs"],
+        val.targets,
+        task=task,
+        num_outputs=num_outputs,
         target_std=val.target_std,
         has_loss=has_loss,
         tolerance=tolerance,
         use_intervals=False,
     )
-    refuse_other_scores(fields["val"], scored, tolerance)
-    with (staging / VAL_PREDICTIONS).open("xb") as file:
-        np.save(file, predictions, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    return {"metrics": list(scored["metrics"]), "has_loss": has_loss, "target_std": val.target_std, "split": split}
+    if loss is not None:
+        scored["metrics"]["loss"], scored["slack"]["loss"] = {"value": loss[0]}, tolerance + loss[1]
+    refuse_other_scores(model["val"], scored, tolerance)
+    save_array(staging / model["val_predictions"], predictions)
+    return {"metrics": list(scored["metrics"]), "has_loss": has_loss}
 
 
-def installed_versions() -> dict[str, str]:
-    """Every installed distribution with its version."""
-    found = {str(dist.metadata["Name"]): str(dist.version) for dist in importlib.metadata.distributions()}
-    return dict(sorted(found.items()))
+def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
+    """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
+    prepared = val.prepared
+    form = scan.RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
+    records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
+    for index, member in enumerate(members):
+        name = f"{member['run']}/{member['checkpoint']}"
+        content = read_content(staging / member["folder"] / member["checkpoint"])
+        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
+        refuse_other_statistics(name, mine, content["state_dict"])
+        scan.refuse_sealed_rows(name, content, form, records)
+        scan.refuse_sealed_rows(name, read_run(staging / member["folder"])["config"], form, records)
 
 
-def user_modules(config: Mapping[str, Any]) -> dict[str, str]:
-    """The source of every module that the config names and that is neither ours nor installed."""
-    found: dict[str, str] = {}
-    for target in sorted(set(_targets(config))):
-        path = None if target.split(".")[0] in LIBRARIES else find_module_file(target)
-        if path is None or {"site-packages", "dist-packages"} & set(path.parts):
-            continue
-        package = path.parent if (path.parent / "__init__.py").exists() else None
-        for file in sorted(package.rglob("*.py")) if package else [path]:
-            found[f"{target.rpartition('.')[0]}:{file.relative_to(path.parent).as_posix()}"] = sha256_file(file)
-    return found
+def read_content(path: Path) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values."""
+    from holdfast.training.checkpoints import read_checkpoint
+
+    return read_checkpoint(path)
 
 
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from _targets(item)
-
-
-def _files(folder: Path) -> Iterator[str]:
-    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-# --- entering ---------------------------------------------------------------------------------------------------------
-
-
-def _enter(staging: Path, fields: dict[str, Any]) -> Frozen:
-    """Give the selection its name and its place in the ledger, or find it there."""
-    vault = fields["vault"]
-    with registry.locked():
-        _sweep(staging.parent)
-        _refuse_former(Path(fields["run"]), vault)
-        for _ in range(ATTEMPTS):
-            entries = registry.read_ledger(vault)
-            if known := _same_selection(vault, fields, entries):
-                return Frozen(known, vault, fields["val"], is_new=False)
-            content = canonical_json({**fields, "ledger_head": entries[-1].sha256})
-            selection = sha256_hex(content)
-            folder = folder_of(vault) / "selections" / selection
-            write_atomic(staging / SELECTION_FILE, content)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.rename(staging, folder)
-            sync_folder(folder.parent)
-            body = {
-                "name": fields["name"],
-                "run": fields["run"],
-                "val": fields["val"],
-                "rule": fields["selection_rule"],
-            }
-            try:
-                registry.append(vault, "freeze", body, selection=selection, expected_head=entries[-1].sha256)
-            except ledger.LedgerMoved:
-                os.rename(folder, staging)
-                continue
-            return Frozen(selection, vault, fields["val"], is_new=True)
-    raise VaultRefused(f"vault {vault[:8]}", "its ledger moved on every attempt", next="try again")
-
-
-def _sweep(selections: Path) -> None:
-    """Remove what a freeze that was killed long ago left."""
-    for path in selections.glob(f"{STAGING}*"):
-        if path.stat().st_mtime < time.time() - STALE_S:
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _same_selection(vault: str, fields: dict[str, Any], entries: list[ledger.Entry]) -> str | None:
-    """A selection that differs in nothing but the ledger's head."""
-    wanted = canonical_json(fields)
-    for entry in entries:
-        if entry.type == "freeze":
-            path = folder_of(vault) / "selections" / str(entry.selection) / SELECTION_FILE
-            try:
-                known = json.loads(path.read_bytes())
-                known.pop("ledger_head")
-            except (OSError, ValueError, KeyError):
-                continue
-            if canonical_json(known) == wanted:
-                return entry.selection
-    return None
+# What is said of the first model is said of the selection too.
+MIRRORED = ("run", "kind", "members", "config", "modules", "selection_rule", "val", "metrics", "has_loss", "trials")

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from holdfast.evaluation import wire
 
+Array = NDArray[Any]
+Header = dict[str, Any]
+Answer = tuple[list[Array], dict[str, Any]]
+
 
 def main() -> int:
     """Answer until stdin ends."""
@@ -24,15 +28,15 @@ def main() -> int:
     answer = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while (message := wire.receive(sys.stdin.buffer)) is not None:
-        header, (x,) = message
+        header, arrays = message
         if header["is_sealed"]:
             silence()
         try:
-            predictions = _predict(header["members"], x)
+            found, told = ANSWERS[header["ask"]](header, arrays)
         except BaseException as error:
             wire.send(answer, {"error": describe(error, is_sealed=header["is_sealed"])})
         else:
-            wire.send(answer, {}, predictions)
+            wire.send(answer, told, *found)
     return 0
 
 
@@ -52,11 +56,52 @@ def describe(error: BaseException, *, is_sealed: bool) -> dict[str, str]:
     return told if is_sealed else {**told, "text": str(error)}
 
 
-def _predict(members: list[dict[str, Any]], x: NDArray[Any]) -> NDArray[np.float32]:
+def _predict(header: Header, arrays: list[Array]) -> Answer:
+    """Predictions of rows by all members."""
     from holdfast.ensembles.average import Member, average_predictions
 
-    chosen = [Member(Path(member["folder"]), member["checkpoint"], member["weight"]) for member in members]
-    return average_predictions(chosen, x)
+    members = [Member(Path(one["folder"]), one["checkpoint"], one["weight"]) for one in header["members"]]
+    return [average_predictions(members, arrays[0], batch_size=header["batch_size"])], {}
+
+
+def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
+    """Log-probabilities of one model in float64, from its logits: (rows, classes), or (..., 2) of no and yes."""
+    import torch
+    from torch.nn import functional
+
+    from holdfast.training.restore import load_model
+
+    (member,), (x,), size = header["members"], arrays, header["batch_size"]
+    restored = load_model(Path(member["folder"]), member["checkpoint"])
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(x), size):
+            logits = restored.module(torch.from_numpy(np.array(x[start : start + size]))).double()
+            if restored.shapes.task == "multiclass":
+                parts.append(functional.log_softmax(logits, dim=1))
+            else:
+                parts.append(torch.stack([functional.logsigmoid(-logits), functional.logsigmoid(logits)], dim=-1))
+    return [torch.cat(parts).numpy()], {}
+
+
+def _statistics(header: Header, arrays: list[Array]) -> Answer:
+    """What each member's module holds of given train statistics, as arrays in the order of the answer's "names"."""
+    from holdfast.data.statistics import statistics_from_arrays
+    from holdfast.training.restore import statistics_state
+
+    statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})
+    states = [
+        {
+            f"{index}/{name}": value
+            for name, value in statistics_state(Path(one["folder"]), one["checkpoint"], statistics)
+        }
+        for index, one in enumerate(header["members"])
+    ]
+    found = {name: value for state in states for name, value in state.items()}
+    return list(found.values()), {"names": list(found)}
+
+
+ANSWERS = {"predict": _predict, "log_probabilities": _log_probabilities, "statistics": _statistics}
 
 
 if __name__ == "__main__":

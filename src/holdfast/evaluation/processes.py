@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 import holdfast
 from holdfast.core.errors import RunFailed
+from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
 from holdfast.evaluation import wire
 from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.statistics import DEFAULT
+
+BATCH_ROWS = 1024
 
 
 class Predictor:
@@ -45,7 +48,13 @@ class Predictor:
         self._process.communicate()
 
     def predict(
-        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...], *, is_sealed: bool
+        self,
+        layout: dict[str, Any],
+        blocks: Iterable[bytes],
+        columns: tuple[int, ...],
+        *,
+        is_sealed: bool,
+        batch_size: int = BATCH_ROWS,
     ) -> NDArray[np.float32]:
         """Predict rows.
 
@@ -54,21 +63,57 @@ class Predictor:
             blocks: Their bytes.
             columns: Shape of one row's prediction.
             is_sealed: The rows are sealed ones: nothing but predictions comes back.
+            batch_size: Rows in one forward pass.
 
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
         """
-        header = {"members": self._members, "is_sealed": is_sealed}
-        answer, arrays = _ask(self._process, "predictor", header, [layout], blocks)
+        header = {"ask": "predict", "batch_size": batch_size, "is_sealed": is_sealed}
+        (found,) = self._arrays(header, [layout], blocks)[0]
+        return _checked(found, np.float32, (layout["shape"][0], *columns))
+
+    def log_probabilities(
+        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """Log-probabilities of open rows in float64, of a single model.
+
+        Raises:
+            RunFailed: As `predict`.
+        """
+        header = {"ask": "log_probabilities", "batch_size": BATCH_ROWS, "is_sealed": False}
+        (found,) = self._arrays(header, [layout], blocks)[0]
+        return _checked(found, np.float64, (layout["shape"][0], *columns))
+
+    def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
+        """What the modules would hold of these train statistics, by "<number of the member>/<name of the buffer>".
+
+        Raises:
+            RunFailed: A module cannot be built.
+        """
+        arrays = statistics_as_arrays(statistics)
+        kind = str(arrays.pop("kind"))
+        header = {"ask": "statistics", "kind": kind, "names": list(arrays), "is_sealed": False}
+        layouts = [wire.layout_of(array) for array in arrays.values()]
+        blocks = (wire.little_endian(array).tobytes() for array in arrays.values())
+        found, answer = self._arrays(header, layouts, blocks)
+        return dict(zip(answer["names"], found, strict=True))
+
+    def _arrays(
+        self, header: dict[str, Any], layouts: list[dict[str, Any]], blocks: Iterable[bytes]
+    ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+        answer, arrays = _ask(self._process, "predictor", {**header, "members": self._members}, layouts, blocks)
         if error := answer.get("error"):
             text = f": {error['text']}" if "text" in error else "; its text is withheld, as it could carry rows"
             raise RunFailed("predictor", f"{error['code']} failed with {error['type']}{text}")
-        shape = (layout["shape"][0], *columns)
-        if len(arrays) != 1 or arrays[0].dtype != np.float32 or arrays[0].shape != shape:
-            raise RunFailed("predictor", f"gave no predictions of shape {shape}")
-        if not np.isfinite(arrays[0]).all():
-            raise RunFailed("predictor", "gave predictions that are not finite")
-        return cast("NDArray[np.float32]", arrays[0])
+        return arrays, answer
+
+
+def _checked(found: NDArray[Any], dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if found.dtype != dtype or found.shape != shape:
+        raise RunFailed("predictor", f"gave no predictions of shape {shape}")
+    if not np.isfinite(found).all():
+        raise RunFailed("predictor", "gave predictions that are not finite")
+    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,15 +161,12 @@ def _close_pairs(scores: Array, truth: NDArray[np.bool_], tolerance: float) -> f
 
 
 def _loss_slack(columns: Array, truth: NDArray[np.bool_], task: str, tolerance: float) -> float:
-    """-log p moves by the step of p over p; a p that float32 cannot tell from 0 says nothing about the loss."""
-    likely = np.where(truth, columns, 1.0 - columns).astype(np.float64)
+    """How far -log p moves with rounding, from above; p is not below 1e-12, so that it moves by no more than 28."""
     if task == "multiclass":
         # Softmax keeps the relative precision of small probabilities.
-        likely = likely[truth]
-        return float("1e30") if (likely <= 1e-12).any() else float(tolerance)
-    if (likely <= FLOAT32_STEP).any():
-        return 1e30
-    return float(tolerance + (FLOAT32_STEP / likely).mean())
+        return float(tolerance)
+    likely = np.where(truth, columns, 1.0 - columns).astype(np.float64)
+    return float(tolerance + np.minimum(FLOAT32_STEP / np.maximum(likely, 1e-12), 28.0).mean())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,17 @@ from holdfast.evaluation.resampling import Sampling
 
 CONFIDENCE = 0.95
 INTERVALS = {"proportion": "wilson", "draws": resampling.DRAWS, "seed": 0}
+DEFINITIONS = {
+    "loss": "mean -log p of the true class, p float32 and not below 1e-12; of values, squared error / train variance",
+    "accuracy": "share of rows that are right; of labels, rows with all of them right",
+    "precision_macro": "mean over classes of hits / guesses, 0/0 = 0",
+    "recall_macro": "mean over classes of hits / rows of the class, 0/0 = 0",
+    "f1_macro": "mean over classes of 2 hits / (guesses + rows of the class), 0/0 = 0",
+    "auroc_macro": "mean over classes of the area under the ROC curve, the class against all others",
+    "mae": "mean absolute error",
+    "rmse": "root of the mean squared error",
+    "r2": "1 - squared error / squared deviation from the mean",
+}
 PROPORTIONS = {"wilson": "wilson", "clopper-pearson": "exact"}
 DEFAULT = Sampling()
 COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")

@@ -1,10 +1,11 @@
-"""The val rows of a frozen run, predicted and scored by the same evaluator that will see the test rows."""
+"""The val rows of a frozen model, predicted and scored by the same evaluator that will see the test rows."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,36 +13,50 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.data.derived import compute
-from holdfast.data.store import open_prepared
+from holdfast.data.statistics import TrainStatistics
+from holdfast.data.store import Prepared, open_prepared
 from holdfast.data.targets import call_target
 from holdfast.evaluation.processes import Predictor
 from holdfast.evaluation.wire import layout_of
 
 BLOCK_ROWS = 4096
 SCORE_RTOL = 1e-5
+STATISTICS_RTOL = 1e-5
 PREDICTION_ATOL = 1e-4
+FLOAT32_STEP = 6e-8
+# Another order and other batch sizes, and some rows one by one.
+OTHER_BATCH_ROWS = 61
+SINGLE_ROWS = 16
 STANDARD_LOSSES = tuple(
     f"holdfast.training.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse")
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ValRows:
-    """Val rows and what the scorer must know of the train rows; taken from the rows, not from a cache.
+    """Val rows and what is known of the train rows; taken from the rows, not from a cache.
 
     Attributes:
-        x: (n, ...) development rows, a memory map.
-        y: (n, ...) their targets.
+        prepared: The development rows.
         rows: (v,) indices of the val rows.
         sha256: Hash over the digests of the val rows.
-        target_std: Spread of the train targets of a regression; else 1.
+        statistics: Of the train rows.
     """
 
-    x: NDArray[Any]
-    y: NDArray[Any]
+    prepared: Prepared
     rows: NDArray[np.int64]
     sha256: str
-    target_std: float
+    statistics: TrainStatistics
+
+    @property
+    def target_std(self) -> float:
+        """Spread of the train targets of a regression; else 1."""
+        return self.statistics.target_std or 1.0
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Targets of the val rows."""
+        return np.asarray(self.prepared.y[self.rows])
 
 
 def val_rows(vault: str, split: Mapping[str, Any], expected_sha256: str) -> ValRows:
@@ -56,19 +71,92 @@ def val_rows(vault: str, split: Mapping[str, Any], expected_sha256: str) -> ValR
     sha256 = hashlib.sha256(prepared.digests[mask].tobytes()).hexdigest()
     if sha256 != expected_sha256:
         raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
-    return ValRows(prepared.x, prepared.y, np.flatnonzero(mask), sha256, statistics.target_std or 1.0)
+    return ValRows(prepared, np.flatnonzero(mask), sha256, statistics)
 
 
-def predict_val(predictor: Predictor, val: ValRows, columns: tuple[int, ...]) -> NDArray[np.float32]:
-    """Predictions of the val rows."""
-    layout = layout_of(val.x[val.rows[:0]])
-    layout["shape"][0] = len(val.rows)
-    return predictor.predict(layout, _blocks(val), columns, is_sealed=False)
+def load_val(fields: Mapping[str, Any]) -> ValRows:
+    """The val rows that the models of a selection were chosen by; as `val_rows`."""
+    return val_rows(fields["vault"], fields["split"], fields["val_sha256"])
 
 
-def val_targets(val: ValRows) -> NDArray[Any]:
-    """Targets of the val rows."""
-    return np.asarray(val.y[val.rows])
+def predict_val(
+    predictor: Predictor,
+    val: ValRows,
+    columns: tuple[int, ...],
+    *,
+    places: NDArray[np.int64] | None = None,
+    batch_size: int = 1024,
+) -> NDArray[np.float32]:
+    """Predictions of the val rows, or of those at some places among them."""
+    rows = val.rows if places is None else val.rows[places]
+    layout = _layout(val, rows)
+    return predictor.predict(layout, _blocks(val, rows), columns, is_sealed=False, batch_size=batch_size)
+
+
+def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
+    """The val loss from float64 log-probabilities, and how far rounding in float32 can have moved a recorded one."""
+    columns = {"multiclass": (num_outputs,), "binary": (2,), "multilabel": (num_outputs, 2)}[task]
+    logs = predictor.log_probabilities(_layout(val, val.rows), _blocks(val, val.rows), columns)
+    chosen = np.take_along_axis(logs, val.targets.astype(np.int64)[..., None], axis=-1)
+    return float(-chosen.mean()), float(8 * FLOAT32_STEP * np.abs(logs).max(axis=-1).mean())
+
+
+def refuse_other_predictions(
+    predictor: Predictor, fields: Mapping[str, Any], model: Mapping[str, Any], folder: Path, val: ValRows
+) -> None:
+    """Preflight: the same evaluator must predict the val rows as it did when the model was frozen.
+
+    Raises:
+        VaultRefused: It does not.
+    """
+    frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
+    found = predict_val(predictor, val, columns_of(fields["task"], fields["num_outputs"]))
+    worst = _distance(found, frozen, fields["task"], val.target_std)
+    if not worst <= PREDICTION_ATOL:
+        what = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
+        raise VaultRefused("preflight", what, next="restore the environment of the freeze; nothing was spent")
+
+
+def refuse_unstable(
+    predictor: Predictor, val: ValRows, predictions: NDArray[np.float32], task: str, tolerance: float
+) -> None:
+    """Predict the val rows in reverse order and in batches of another size, and some of them alone.
+
+    Raises:
+        VaultRefused: A prediction depends on the rows that come with it: by more than 1e-4 (2e-2 in half precision),
+            or so that a decision changes that was no tie.
+    """
+    tolerance = max(tolerance, PREDICTION_ATOL)
+    num = len(predictions)
+    reverse, single = np.arange(num)[::-1], np.unique(np.linspace(0, num - 1, SINGLE_ROWS).astype(np.int64))
+    for places, batch_size, words in ((reverse, OTHER_BATCH_ROWS, "the order of rows or"), (single, 1, "")):
+        found = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
+        worst = _distance(found, predictions[places], task, val.target_std)
+        if not worst <= tolerance:
+            what = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
+            hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
+            raise VaultRefused("predictor", what, next=hint)
+
+
+def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
+    """Compare what a checkpoint holds of the train rows with what train rows alone give.
+
+    Args:
+        where: The checkpoint.
+        expected: Buffers built from recomputed statistics.
+        state: The checkpoint's `state_dict`.
+
+    Raises:
+        VaultRefused: One of them differs, as where val rows had a part in it.
+    """
+    for name, value in expected.items():
+        held = np.asarray(state[name]) if name in state else np.empty(0)
+        far = np.full(1, np.inf)
+        if held.shape == value.shape:
+            far = np.abs(held.astype(np.float64) - value) / np.maximum(np.abs(value.astype(np.float64)), 1e-7)
+        if not far.max(initial=0.0) <= STATISTICS_RTOL:
+            what = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
+            raise VaultRefused(where, what, next="train again: statistics must come from train rows")
 
 
 def columns_of(task: str, num_outputs: int) -> tuple[int, ...]:
@@ -111,7 +199,20 @@ def refuse_other_scores(recorded: Mapping[str, float], scored: Mapping[str, Any]
             raise VaultRefused(f"val/{name}", what, next=hint)
 
 
-def _blocks(val: ValRows) -> Iterator[bytes]:
-    for start in range(0, len(val.rows), BLOCK_ROWS):
-        block = np.ascontiguousarray(val.x[val.rows[start : start + BLOCK_ROWS]])
+def _distance(found: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
+    """The largest difference of two predictions; in units of the targets' spread for a regression."""
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max(initial=0.0)) / (target_std if task == "regression" else 1.0)
+
+
+def _layout(val: ValRows, rows: NDArray[np.int64]) -> dict[str, Any]:
+    layout = layout_of(val.prepared.x[:0])
+    layout["shape"][0] = len(rows)
+    return layout
+
+
+def _blocks(val: ValRows, rows: NDArray[np.int64]) -> Iterator[bytes]:
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = np.ascontiguousarray(val.prepared.x[rows[start : start + BLOCK_ROWS]])
         yield block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data import prepare, store
-from holdfast.evaluation import processes, scorer, wire
+from holdfast.data.statistics import TrainStatistics
+from holdfast.evaluation import freezing, processes, scorer, wire
 from holdfast.evaluation.details import outcomes_of
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
@@ -40,7 +41,13 @@ class FakePredictor:
     def __exit__(self, *_: object) -> None: ...
 
     def predict(
-        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...], *, is_sealed: bool
+        self,
+        layout: dict[str, Any],
+        blocks: Iterable[bytes],
+        columns: tuple[int, ...],
+        *,
+        is_sealed: bool,
+        batch_size: int = 1024,
     ) -> NDArray[np.float32]:
         x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
         if is_sealed and FakePredictor.failure is not None:
@@ -48,6 +55,16 @@ class FakePredictor:
         if is_sealed:
             FakePredictor.seen.append(x)
         return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
+
+    def log_probabilities(
+        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
+        logits = self.weights[0][0] * (x[:, 0].astype(np.float64) - 15)
+        return -np.logaddexp(0, np.stack([-logits, logits], axis=1))
+
+    def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
+        return {}
 
 
 def _score_models(predictions: list[NDArray[Any]], y: NDArray[Any], **options: Any) -> processes.Scored:
@@ -66,6 +83,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
+    monkeypatch.setattr(freezing, "read_content", lambda path: {"state_dict": {}})
     monkeypatch.setattr(processes, "score", _score)
     monkeypatch.setattr(processes, "score_models", _score_models)
     assert wire.layout_of(np.zeros((2, 1), np.uint8)) == {"dtype": "|u1", "shape": [2, 1]}

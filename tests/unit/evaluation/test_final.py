@@ -135,7 +135,7 @@ def _spent_nothing(vault: str) -> None:
 
 
 def test_a_changed_file_refuses_the_opening(selection: str, prepared: store.Prepared) -> None:
-    checkpoint = selection_folder(prepared.vault, selection) / "members/0/checkpoints/best.ckpt"
+    checkpoint = selection_folder(prepared.vault, selection) / "models/0/members/0/checkpoints/best.ckpt"
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(bytes([content[0] ^ 1]) + content[1:])
     with pytest.raises(VaultRefused, match=r"best.ckpt: was changed since the freeze"):

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.data import prepare, store
-from holdfast.evaluation.freezing import freeze_run
+from holdfast.evaluation import freezing
+from holdfast.evaluation.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
@@ -22,7 +28,7 @@ def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store
     folder = selection_folder(prepared.vault, frozen.selection)
     assert sha256_file(folder / "selection.json") == frozen.selection
     fields = read_selection(prepared.vault, frozen.selection)
-    names = ["members/0/checkpoints/best.ckpt", "members/0/run.json", "val_predictions.npy"]
+    names = ["models/0/members/0/checkpoints/best.ckpt", "models/0/members/0/run.json", "models/0/val_predictions.npy"]
     assert sorted(fields["files"]) == names
     assert (fields["primary_metric"], fields["selection_rule"]["mode"]) == ("loss", "min")
     entries = registry.read_ledger(prepared.vault)
@@ -156,4 +162,139 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
     checkpoint.write_text("0.80")
     with pytest.raises(VaultRefused, match="was changed since the ensemble was made"):
+        freeze_run(run)
+
+
+def test_several_models_are_frozen_together(make_run: Make, prepared: store.Prepared) -> None:
+    runs = [make_run("one"), make_run("two", 0.8)]
+    frozen = freeze_runs(runs, "accuracy>0.9")
+    fields = read_selection(prepared.vault, frozen.selection)
+    assert [model["name"] for model in fields["models"]] == ["one", "two"]
+    assert [model["members"][0]["folder"] for model in fields["models"]] == ["models/0/members/0", "models/1/members/0"]
+    assert fields["models"][1]["val_predictions"] == "models/1/val_predictions.npy"
+    assert set(fields["files"]) >= {"models/1/members/0/checkpoints/best.ckpt", "models/1/val_predictions.npy"}
+    assert fields["criterion"] == frozen.criterion == "accuracy > 0.9"
+    assert frozen.val == fields["models"][0]["val"]
+    assert registry.read_ledger(prepared.vault)[-1].body["models"] == ["one", "two"]
+    assert freeze_runs(runs, "accuracy > 0.9").selection == frozen.selection
+    assert freeze_runs(runs[::-1], "accuracy > 0.9").selection != frozen.selection
+    assert verify_home() == []
+
+
+def test_models_that_cannot_be_compared_are_not_frozen_together(make_run: Make) -> None:
+    run = make_run()
+    with pytest.raises(InputError, match="names a run twice"):
+        freeze_runs([run, run / "."])
+    data = json.loads((run / "run.json").read_text())["data"]
+    other = make_run("other", data={**data, "val_sha256": "0" * 64})
+    with pytest.raises(InputError, match="has other val rows: val scores cannot be compared"):
+        freeze_runs([run, other])
+    with pytest.raises(InputError, match="names 'acc', which is no metric here"):
+        freeze_runs([run], "acc > 0.9")
+
+
+@pytest.mark.parametrize(
+    ("policy", "num_models", "criterion", "words"),
+    [
+        ({"policy": "criterion"}, 1, None, "answers pass or fail, and there is no criterion"),
+        ({"policy": "criterion"}, 2, "accuracy > 0.9", "2 models would be 2 answers; allowed: one"),
+        ({"policy": "batch", "k": 2}, 3, None, "3 models; allowed: up to 2, as it was sealed for"),
+    ],
+)
+def test_the_vaults_policy_bounds_a_freeze(  # noqa: PLR0917
+    make_run: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: dict[str, Any],
+    num_models: int,
+    criterion: str | None,
+    words: str,
+) -> None:
+    runs = [make_run(f"run{index}", 1.0 + 0.1 * index) for index in range(num_models)]
+    monkeypatch.setattr(freezing, "read_manifest", lambda folder: ({"policy": policy}, ""))
+    with pytest.raises(InputError, match=words):
+        freeze_runs(runs, criterion)
+
+
+def test_a_saturated_run_cannot_claim_another_loss(make_run: Make) -> None:
+    run = make_run(weight=40.0)
+    record = json.loads((run / "run.json").read_text())
+    x = record["best"]["metrics"]["val/loss"]
+    with pytest.raises(VaultRefused, match="val/loss: was"):
+        freeze_run(run)  # its record has the loss of clipped probabilities, not of its logits
+    assert x > 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a home and a run of one epoch on digits, as a user has it."""
+    folder = tmp_path_factory.mktemp("trained")
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "PYTHONPATH": str(root / "src")}
+    command = [
+        sys.executable,
+        str(root / "train.py"),
+        "max_epochs=1",
+        "trainer=cpu",
+        "hydra.run.dir=run",
+        "logger=none",
+    ]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return folder
+
+
+def _changed(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any) -> Path:
+    """A copy of the run whose checkpoint was changed."""
+    import torch
+
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    run = tmp_path / "run"
+    shutil.copytree(trained / "run", run)
+    checkpoint = run / json.loads((run / "run.json").read_text())["best"]["checkpoint"]
+    content = torch.load(checkpoint, weights_only=True)
+    change(content)
+    torch.save(content, checkpoint)
+    return run
+
+
+@pytest.mark.slow
+def test_a_run_that_was_not_touched_is_frozen(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _changed(trained, tmp_path, monkeypatch, lambda content: None)
+    assert freeze_run(run).is_new
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["callbacks", "state"])
+def test_sealed_rows_in_a_checkpoint_are_found(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    import torch
+
+    from holdfast.data.sources.digits import load
+
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    vault = json.loads((trained / "run" / "run.json").read_text())["data"]["vault"]
+    known = {row.tobytes() for row in np.asarray(store.open_prepared(vault).x)}
+    sealed = np.stack([row for row in load().x if row.tobytes() not in known])[:5]
+
+    def smuggle(content: dict[str, Any]) -> None:
+        if place == "callbacks":
+            content["callbacks"]["Mine"] = {"hardest": sealed[:1].astype(float).tolist()}
+        else:
+            state, scale = content["state_dict"], content["state_dict"]
+            rows = (torch.from_numpy(sealed[..., 0]).float() - scale["transform.mean"]) / scale["transform.std"]
+            weight = state["model.1.weight"]
+            weight[:5] = rows.reshape(5, -1)
+
+    run = _changed(trained, tmp_path, monkeypatch, smuggle)
+    with pytest.raises(VaultRefused, match=r"holds sealed test rows in (callbacks\.Mine|state_dict\.model\.1\.weight)"):
+        freeze_run(run)
+
+
+@pytest.mark.slow
+def test_statistics_of_all_rows_are_refused(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shift(content: dict[str, Any]) -> None:
+        content["state_dict"]["transform.mean"] *= 1.0001
+
+    run = _changed(trained, tmp_path, monkeypatch, shift)
+    with pytest.raises(VaultRefused, match=r"transform\.mean is not what the train rows alone give"):
         freeze_run(run)

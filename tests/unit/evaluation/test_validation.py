@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import VaultRefused
+from holdfast.data import store
+from holdfast.data.derived import compute
+from holdfast.data.targets import call_target
+from holdfast.evaluation.validation import ValRows, exact_loss, predict_val, refuse_other_statistics, refuse_unstable
+
+from .conftest import SPLIT, FakePredictor
+
+MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
+
+
+@pytest.fixture
+def val(prepared: store.Prepared) -> ValRows:
+    mask, statistics = compute(prepared, call_target(SPLIT, "split"))
+    return ValRows(prepared, np.flatnonzero(mask), "", statistics)
+
+
+def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
+    (tmp_path / "weight").write_text(str(weight))
+    return FakePredictor(MEMBERS, tmp_path)
+
+
+def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: ValRows) -> None:
+    predictor = _predictor(tmp_path)
+    refuse_unstable(predictor, val, predict_val(predictor, val, ()), "binary", 1e-6)
+
+
+def _of_batch(rows: Any, batch_size: int) -> Any:
+    parts = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    return np.concatenate([part - 0.01 * part.mean() for part in parts]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_of_batch, "predictions change with the order of rows or the size of a batch"),
+        (lambda rows, size: rows + np.float32(0.001) * np.arange(len(rows), dtype=np.float32), "the order of rows"),
+        (lambda rows, size: rows + np.float32(0.001 * (size == 1)), r"change with the size of a batch \(by 0.001\)"),
+    ],
+)
+def test_a_model_that_looks_at_its_batch_is_refused(
+    tmp_path: Path, val: ValRows, monkeypatch: pytest.MonkeyPatch, change: Any, words: str
+) -> None:
+    real = FakePredictor.predict
+
+    def predict(self: FakePredictor, *values: Any, batch_size: int = 1024, **options: Any) -> Any:
+        return change(real(self, *values, **options), batch_size)
+
+    monkeypatch.setattr(FakePredictor, "predict", predict)
+    predictor = _predictor(tmp_path)
+    predictions = predict_val(predictor, val, ())
+    with pytest.raises(VaultRefused, match=words):
+        refuse_unstable(predictor, val, predictions, "binary", 1e-6)
+
+
+def test_half_precision_may_move_a_little_more(tmp_path: Path, val: ValRows, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = FakePredictor.predict
+    monkeypatch.setattr(
+        FakePredictor,
+        "predict",
+        lambda self, *v, batch_size=1024, **o: real(self, *v, **o) + np.float32(0.01 * (batch_size == 1)),
+    )
+    predictor = _predictor(tmp_path)
+    predictions = predict_val(predictor, val, ())
+    refuse_unstable(predictor, val, predictions, "binary", 2e-2)
+    with pytest.raises(VaultRefused):
+        refuse_unstable(predictor, val, predictions, "binary", 1e-6)
+
+
+def test_the_loss_of_a_saturated_model_is_not_hidden(tmp_path: Path, val: ValRows) -> None:
+    """float32 probabilities are 0 and 1 here; the logits still say what the loss is."""
+    predictor = _predictor(tmp_path, 40.0)
+    probabilities = predict_val(predictor, val, ())
+    assert (probabilities == 1).any()
+    logits = 40.0 * (val.prepared.x[val.rows][:, 0].astype(np.float64) - 15)
+    expected = np.logaddexp(0, np.where(val.targets > 0, 1, -1) * logits).mean()
+    value, rounding = exact_loss(predictor, val, "binary", 1)
+    assert value == pytest.approx(expected)
+    assert rounding < 1e-3 * value
+
+
+def test_statistics_of_other_rows_are_refused() -> None:
+    expected = {"transform.mean": np.array([1.0, 2.0], np.float32), "target_std": np.float32(3.0).reshape(())}
+    refuse_other_statistics("a.ckpt", expected, {**expected, "model.weight": np.ones(3)})
+    refuse_other_statistics("a.ckpt", expected, {**expected, "transform.mean": np.array([1.000005, 2.0])})
+    wrong = {
+        "is not what the train rows alone give .relative difference 0.0001": np.array([1.0001, 2.0]),
+        "relative difference inf": np.array([1.0]),
+    }
+    for words, mean in wrong.items():
+        with pytest.raises(VaultRefused, match=f"a.ckpt: transform.mean.*{words}"):
+            refuse_other_statistics("a.ckpt", expected, {**expected, "transform.mean": mean})
+    with pytest.raises(VaultRefused, match="target_std"):
+        refuse_other_statistics("a.ckpt", expected, {"transform.mean": expected["transform.mean"]})
