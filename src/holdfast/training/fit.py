@@ -135,7 +135,7 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
     has["gpu"] = has["cuda"] or has["mps"]
     if not has.get(accelerator, True):
         raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
-    _check_devices(trainer_config, is_cuda=accelerator in ("gpu", "cuda") and has["cuda"])
+    _check_devices(trainer_config, num_present=torch.cuda.device_count() if accelerator != "cpu" else 1)
 
 
 def check_clipping(config: Mapping[str, Any]) -> None:
@@ -149,10 +149,12 @@ def check_clipping(config: Mapping[str, Any]) -> None:
         raise InputError("optimizer.fused", what, "null, false")
 
 
-def _check_devices(trainer_config: Mapping[str, Any], *, is_cuda: bool) -> None:
-    devices = trainer_config.get("devices")
-    if is_cuda and isinstance(devices, int) and devices > torch.cuda.device_count():
-        raise InputError("trainer.devices", f"is {devices}", allowed=f"1 to {torch.cuda.device_count()}")
+def _check_devices(trainer_config: Mapping[str, Any], *, num_present: int) -> None:
+    """A run takes one device: records and checkpoints of several processes are not written yet."""
+    devices = trainer_config.get("devices", 1)
+    is_one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    if not is_one and not (devices in ("auto", -1, "-1") and num_present <= 1):
+        raise InputError("trainer.devices", f"is {devices}", "1, or a list of one such as [0]", "one run a device")
 
 
 def quiet_lightning() -> None:

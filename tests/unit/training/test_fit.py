@@ -138,3 +138,14 @@ def test_lines_of_the_epochs(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].startswith("epoch 1/2  train/loss ")
     assert lines[0].endswith(" s  best")
     assert err == ""
+
+
+@pytest.mark.parametrize("devices", [2, "2", [0, 1], 0])
+def test_several_devices_are_refused(devices: object) -> None:
+    with pytest.raises(InputError, match=r"trainer\.devices: is .*; allowed: 1, or a list of one"):
+        check_accelerator({"accelerator": "cpu", "devices": devices})
+
+
+@pytest.mark.parametrize("devices", [1, "auto", [0]])
+def test_one_device_is_taken(devices: object) -> None:
+    check_accelerator({"accelerator": "cpu", "devices": devices})
