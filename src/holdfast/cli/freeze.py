@@ -1,37 +1,50 @@
-"""`holdfast freeze RUN`: choose a run for the final evaluation."""
+"""`holdfast freeze RUN [RUN ...]`: choose runs for the final evaluation."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from holdfast.evaluation.freezing import Frozen, freeze_run
+from holdfast.evaluation.freezing import Frozen, freeze_runs
 
 
-def freeze(run: Path, as_json: bool) -> int:
-    """Freeze a run and say what was frozen.
+def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None) -> int:
+    """Freeze runs together and say what was frozen; the first is the one chosen.
 
     Raises:
-        InputError: It is no completed run.
-        VaultRefused: It cannot be frozen as it is.
+        InputError: One is no completed run, or they cannot be compared.
+        VaultRefused: One cannot be frozen as it is.
         RunFailed: Its models do not predict.
     """
-    frozen = freeze_run(run)
+    runs = [runs] if isinstance(runs, Path) else list(runs)
+    frozen = freeze_runs(runs, criterion)
     if as_json:
-        print(json.dumps({"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}))
+        answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
+        if len(frozen.models) > 1:
+            answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
+        if frozen.criterion is not None:
+            answer["criterion"] = frozen.criterion
+        print(json.dumps(answer))
     else:
-        _tell(frozen, run)
+        _tell(frozen, runs)
     return 0
 
 
-def _tell(frozen: Frozen, run: Path) -> None:
+def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in frozen.val.items() if value is not None)
     word = "frozen" if frozen.is_new else "frozen before, with the same files"
     console.print(f"selection  [bold]{frozen.selection}[/bold]")
-    console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
-    console.print(f"val        {scores}")
+    for run, model in zip(runs, frozen.models, strict=True):
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in model["val"].items() if value is not None)
+        console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
+        console.print(f"val        {scores}")
+        if model["trials"]:
+            console.print(f"trials     one of {model['trials']['runs']} runs in sweep {model['trials']['sweep']}")
+    if frozen.criterion:
+        console.print(f"criterion  {frozen.criterion}", markup=False)
     console.print(f"vault      {frozen.vault}: sealed")
     console.print(f"next       [bold]holdfast open {frozen.selection[:8]}[/bold]   (the test rows, once)")

@@ -60,13 +60,19 @@ def runs(
 
 @app.command()
 def freeze(
-    run: Annotated[Path, typer.Argument(help="The folder of a completed run or ensemble.")], as_json: Json = False
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of completed runs or ensembles; the first is the one chosen.")
+    ],
+    criterion: Annotated[
+        str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Choose a run for the final evaluation: copies its files and writes a selection."""
-    from holdfast.cli.freeze import freeze as freeze_run
+    """Choose for the final evaluation: copies the files of one run, or of several to compare, into a selection."""
+    from holdfast.cli.freeze import freeze as freeze_runs
 
     with ending(as_json=as_json):
-        freeze_run(run, as_json)
+        freeze_runs(runs, as_json, criterion)
 
 
 @app.command(name="open")
@@ -79,6 +85,18 @@ def open_(
 
     with ending(as_json=as_json):
         open_selection(selection, as_json)
+
+
+@app.command()
+def report(
+    selection: Annotated[str, typer.Argument(help="A selection's id, or eight or more of its first digits.")],
+    as_json: Json = False,
+) -> None:
+    """Write the report of a selection (HTML and JSON) beside it; nothing is decrypted."""
+    from holdfast.cli.report import report as write_report
+
+    with ending(as_json=as_json):
+        write_report(selection, as_json)
 
 
 @vault_app.command()

@@ -1,0 +1,61 @@
+"""The style of the report's page."""
+
+from __future__ import annotations
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#dfe4ea;--paper:#fff;--ground:#f4f6f8;
+--accent:#1f5fa8;--good:#1d7a4a;--bad:#b3341f;--wait:#8a6100;--tint:#eaf1f9}
+@media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#2d3643;--paper:#171c24;--ground:#0f1319;
+--accent:#7db3ee;--good:#5cc48d;--bad:#f08a75;--wait:#e0b452;--tint:#1b2735}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+main{max-width:860px;margin:0 auto;padding:40px 20px 56px}
+header{margin-bottom:28px}
+.eyebrow{margin:0;color:var(--soft);font-size:13px;letter-spacing:.08em;text-transform:uppercase}
+h1{margin:2px 0 10px;font-size:34px;line-height:1.15;letter-spacing:-.01em}
+h2{margin:0 0 14px;font-size:19px}
+h3{margin:22px 0 8px;font-size:15px}
+p{margin:8px 0}
+section{background:var(--paper);border:1px solid var(--line);border-radius:12px;padding:22px 24px;margin:0 0 18px}
+.quote{margin:18px 0 0;padding:14px 18px;background:var(--tint);border-left:4px solid var(--accent);border-radius:6px;
+font:15px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
+.chip{display:inline-block;padding:2px 10px;margin-right:6px;border-radius:999px;border:1px solid;
+font-size:13px;font-weight:600}
+.good{color:var(--good)}.bad{color:var(--bad)}.wait{color:var(--wait)}
+.note{color:var(--soft);font-size:14px}
+.scroll{overflow-x:auto}
+table{width:100%;border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
+th{color:var(--soft);font-weight:500;text-align:left}
+th,td{padding:7px 14px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
+th:last-child,td:last-child{padding-right:0}
+tbody tr:last-child td{border-bottom:0}
+.n{text-align:right;white-space:nowrap}
+abbr{text-decoration:underline dotted var(--soft);text-underline-offset:3px;cursor:help}
+dl{display:grid;grid-template-columns:minmax(120px,170px) 1fr;gap:6px 18px;margin:12px 0 0;font-size:14px}
+dt{color:var(--soft)}
+dd{margin:0;overflow-wrap:anywhere}
+ul{margin:0;padding-left:20px}
+li{margin:6px 0}
+code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
+figure{margin:0 0 14px}
+figcaption{margin-top:10px;text-align:center}
+svg{width:100%;height:auto;display:block}
+svg text{fill:var(--ink);font-size:13px;font-variant-numeric:tabular-nums}
+svg .tick{fill:var(--soft);font-size:12px}
+svg .grid{stroke:var(--line)}
+svg .bar{stroke:var(--accent);stroke-width:6;stroke-linecap:round;opacity:.42}
+svg .dot{fill:var(--accent)}
+svg .right{fill:var(--accent)}
+svg .wrong{fill:var(--bad)}
+svg .count{font-size:11px}
+svg .strong{fill:var(--paper)}
+.confusion{margin:0 auto}
+.pair{display:grid;grid-template-columns:1fr 1fr;gap:14px}
+.pair div{border:1px solid var(--line);border-radius:10px;padding:12px 16px}
+.pair b{display:block;font-size:24px;font-variant-numeric:tabular-nums}
+.pair span{color:var(--soft);font-size:13px}
+footer{color:var(--soft);font-size:13px}
+@media (max-width:560px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}.pair{grid-template-columns:1fr}}
+@media print{body{background:none}section{break-inside:avoid;border-color:#bbb}}
+"""
