@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.evaluation.freezing import Frozen, freeze_runs
+from holdfast.vault import project_lock
 
 
 def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None) -> int:
@@ -22,6 +23,7 @@ def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = N
     """
     runs = [runs] if isinstance(runs, Path) else list(runs)
     frozen = freeze_runs(runs, criterion)
+    project_lock.note_here(frozen.vault, "freeze")
     if as_json:
         answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
         if len(frozen.models) > 1:

@@ -3,60 +3,123 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.core.errors import HoldfastError, InputError
 from holdfast.evaluation.final import Opened, open_vault
+from holdfast.evaluation.report import write_report
 
 
-def open_selection(selection: str, as_json: bool) -> int:
+def open_selection(selection: str, as_json: bool, reason: str | None = None, key: Path | None = None) -> int:
     """Evaluate a frozen selection on the sealed test rows and print the answer.
+
+    Args:
+        selection: Eight or more digits of its id.
+        as_json: Answer for a script.
+        reason: Opens a vault again, at the level of the primary metric: not a clean test.
+        key: The private key, where the vault was sealed for one.
 
     Raises:
         InputError: No such selection.
         VaultRefused: The vault refuses.
         RunFailed: The models failed on the test rows.
     """
-    opened, changes = open_vault(selection)
+    if reason is not None and not reason.strip():
+        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    opened, changes = open_vault(selection, reason=reason, key_file=key)
+    report = _report(opened)
     if as_json:
         print(json.dumps(opened.as_dict()))
     else:
         _tell(opened, changes)
+        if report is not None:
+            print(f"report     {report}")
     return 0
+
+
+def _report(opened: Opened) -> Path | None:
+    """Where the report lies; None when it could not be written: the answer is told all the same."""
+    try:
+        return write_report(opened.vault, opened.selection)["html"]
+    except (HoldfastError, OSError) as error:
+        print(f"warning: the report could not be written ({error}); holdfast report writes it again", file=sys.stderr)
+        return None
 
 
 def quotable(opened: Opened) -> str:
     """The line for a paper: the first metric with its interval, and where it comes from."""
-    name = "accuracy" if "accuracy" in opened.metrics else "rmse"
+    where = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
+    of = f"opening {opened.opening} of {opened.opening}"
+    if not opened.metrics and opened.criterion:
+        word = "passed" if opened.criterion["passed"] else "failed"
+        return f"test of {opened.criterion['criterion']}: {word}, n = {opened.n:,}, {of}, {where}"
+    if opened.heading:
+        of = opened.heading
+    name = next((one for one in ("accuracy", "rmse") if one in opened.metrics), next(iter(opened.metrics)))
     entry = opened.metrics[name]
     if entry["low"] is None:
         value = f"{entry['value']:.4g}" if entry["value"] is not None else "undefined"
     else:
         low, high = 100 * entry["low"], 100 * entry["high"]
-        value = f"{100 * entry['value']:.2f} % [{low:.2f}, {high:.2f}] {entry['method'].capitalize()} 95 %"
-    where = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
-    return f"test {name} {value}, n = {opened.n:,}, opening {opened.opening} of {opened.opening}, {where}"
+        value = (
+            f"{100 * entry['value']:.2f} % [{low:.2f}, {high:.2f}] {entry['method'].capitalize()} {_percent(opened)}"
+        )
+    return f"test {name} {value}, n = {opened.n:,}, {of}, {where}"
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if opened.replayed:
         console.print("[dim]repeated from the ledger; nothing was decrypted[/dim]")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("test")
-    for column in ("value", "95 % interval"):
-        table.add_column(column, justify="right")
-    table.add_column("method")
-    for name, entry in opened.metrics.items():
-        table.add_row(name, _number(entry["value"]), _interval(entry), entry["method"])
-    console.print(table)
-    console.print()
+    if opened.heading:
+        console.print(f"[bold yellow]{opened.heading}[/bold yellow]: {opened.reason}")
+    tables = [(str(model["name"]), model["metrics"]) for model in opened.models]
+    for name, metrics in tables if len(tables) > 1 else [("test", opened.metrics)]:
+        if metrics:
+            console.print(_table(name, metrics, _percent(opened)))
+            console.print()
+    for one in opened.comparisons:
+        console.print(_comparison(one), markup=False)
+    if opened.heading and opened.wear:
+        console.print(_bound(opened), markup=False)
     console.print(f"[bold]{quotable(opened)}[/bold]")
     for change in changes:
         console.print(f"changed since the freeze: {change}", style="yellow", markup=False)
     console.print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
+
+
+def _table(name: str, metrics: dict[str, Any], percent: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(name)
+    for column in ("value", f"{percent} interval"):
+        table.add_column(column, justify="right")
+    table.add_column("method")
+    for metric, entry in metrics.items():
+        table.add_row(metric, _number(entry["value"]), _interval(entry), entry["method"])
+    return table
+
+
+def _percent(opened: Opened) -> str:
+    return f"{100 * opened.confidence:.4g} %"
+
+
+def _comparison(one: dict[str, Any]) -> str:
+    interval = _interval(one)
+    between = f" ({interval})" if interval else ""
+    p = "" if one.get("p_holm") is None else f", p {one['p_holm']:.3g}"
+    return f"{one['metric']}: {' - '.join(one['models'])} = {_number(one['difference'])}{between}{p}, {one['method']}"
+
+
+def _bound(opened: Opened) -> str:
+    """The adaptive bound: what is left of the test rows after all that was told before; a worst case."""
+    wear = opened.wear
+    left = f"{wear['bits_before']:.1f} bits were told before: as good as {int(wear['n_eff']):,} fresh rows at worst"
+    return f"{left}; a mean in [0, 1] within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -99,7 +99,7 @@ def _data_module(config: DictConfig) -> DataModule:
     from holdfast.data.store import prepare
 
     return DataModule(
-        prepare(config.data, config.split, config.vault),
+        prepare(config.data, config.split, config.vault, Path.cwd()),
         instantiate(config.split)(),
         batch_size=config.batch_size,
         seed=config.seed,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,9 @@ from rich.console import Console
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError
-from holdfast.vault import ledger, registry
+from holdfast.vault import ledger, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.verify import verify_home
+from holdfast.vault.verify import Finding, find_forks, locked_heads, missing_heads, verify_home, verify_path
 
 EXIT_FINDINGS = 3
 
@@ -29,25 +31,44 @@ def status(as_json: bool) -> int:
     return 0
 
 
-def verify(as_json: bool) -> int:
-    """Check every vault; the exit code is 3 when something is found."""
-    findings = verify_home(list(_store_digests()))
+def verify(as_json: bool, path: Path | None = None, against: Path | None = None, heads: Sequence[str] = ()) -> int:
+    """Check vaults; the exit code is 3 when something is found.
+
+    Args:
+        as_json: Answer for a script.
+        path: A copy of a home or a vault; None: this HOLDFAST_HOME, and what the project's `holdfast.lock` says of it.
+        against: Another copy, to find where they part.
+        heads: Heads that must stand in a ledger, or their first eight digits or more.
+
+    Raises:
+        InputError: There is no vault at the path.
+    """
+    findings = _find(path, against, heads)
     if as_json:
         print(json.dumps({"ok": not findings, "findings": [asdict(finding) for finding in findings]}))
         return EXIT_FINDINGS if findings else 0
     console = Console(highlight=False, soft_wrap=True)
-    vaults = list(places.registry().glob("*.json"))
+    place = path or places.home()
+    vaults = list(place.glob("registry/*.json")) or [place]
     for finding in findings:
         console.print(f"{finding.vault[:8] or 'home':8}  {finding.kind}: {finding.where} {finding.what}", markup=False)
     if findings:
-        console.print(
-            f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {places.home()}"
-        )
+        console.print(f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {place}")
         console.print("next       restore what was changed from a copy, then `holdfast vault verify` again")
         return EXIT_FINDINGS
     what = "every file, entry and head as it was left"
-    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {places.home()}, {what}")
+    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {what}")
     return 0
+
+
+def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list[Finding]:
+    place = path or places.home()
+    findings = verify_home(_store_digests()) if path is None else verify_path(path)
+    if path is None and (project := project_lock.find_project(Path.cwd())):
+        findings += locked_heads(place, project_lock.as_entries(project))
+    if against is not None:
+        findings += verify_path(against) + find_forks(place, against)
+    return findings + (missing_heads(place, heads) if heads else [])
 
 
 def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
@@ -62,10 +83,14 @@ def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
 
 def _describe(record: dict[str, Any]) -> dict[str, Any]:
     vault = record["vault"]
-    told: dict[str, Any] = {
-        **{name: record[name] for name in ("vault", "name", "status", "num_test", "sealed", "replaced_by")},
-        **{"policy": record["policy"]["policy"], "key_mode": record["policy"]["key_mode"], "head": record["head"]},
-        **{"selections": [], "total_bits": 0.0, "problem": None},
+    copied = ("vault", "name", "status", "num_test", "sealed", "replaced_by", "lineage", "head")
+    told: dict[str, Any] = {name: record[name] for name in copied}
+    told |= {
+        "policy": record["policy"]["policy"],
+        "key_mode": record["policy"]["key_mode"],
+        "selections": [],
+        "total_bits": 0.0,
+        "problem": None,
     }
     try:
         told["task"] = read_manifest(folder_of(vault))[0]["task"]
@@ -83,7 +108,13 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
 
 def _state(entries: list[ledger.Entry], freeze: ledger.Entry) -> dict[str, Any]:
     mine = {entry.type: entry for entry in entries if entry.selection == freeze.selection}
-    states = (("open.result", "opened"), ("open.intent", "interrupted"), ("refused", "refused"), ("freeze", "frozen"))
+    states = (
+        ("open.result", "opened"),
+        ("open.intent", "interrupted"),
+        ("withdraw", "withdrawn"),
+        ("refused", "refused"),
+        ("freeze", "frozen"),
+    )
     state = next(word for type, word in states if type in mine)
     opening = mine["open.intent"].fields["opening"] if "open.intent" in mine else None
     return {"run": freeze.body.get("run"), "state": state, "opening": opening, "val": freeze.body.get("val")}
@@ -104,11 +135,18 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
     if vault["status"] == "replaced":
         console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
         return
+    if vault["status"] in ("burnt", "destroyed"):
+        word = "superseded" if vault["status"] == "burnt" else "destroyed"
+        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {word}, its rows cannot be read again")
+        return
     how = f"policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
     kind = f"{vault['num_test']:,} test rows, {how}"
     console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {kind}")
     if vault["problem"]:
         console.print(f"          {vault['problem']}", style="red", markup=False)
+    if vault["lineage"]:
+        former = ", ".join(one[:8] for one in vault["lineage"])
+        console.print(f"          has rows of {former}, which were put out of force", style="yellow")
     for selection in vault["selections"]:
         number = f" (opening {selection['opening']})" if selection["opening"] else ""
         console.print(f"          {selection['selection'][:8]}  {selection['state']}{number}, run {selection['run']}")

@@ -40,7 +40,7 @@ def derive(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainSt
 
 def compute(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainStatistics]:
     """Like `derive`, from the rows themselves."""
-    val = split.val_rows(prepared.digests, stratum_of(prepared.y, prepared.task))
+    val = split.val_rows(prepared.units, stratum_of(prepared.y, prepared.task))
     num_classes = len(prepared.class_names)
     train = np.flatnonzero(~val)
     return val, train_statistics(prepared.x, prepared.y, train, kind=prepared.kind, num_classes=num_classes)

@@ -26,14 +26,15 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, Problem
 from holdfast.core.files import canonical_json, sync_folder, write_atomic
-from holdfast.data import store
+from holdfast.data import leaks, store
 from holdfast.data.rows import Rows, check_rows, stratum_of
 from holdfast.data.targets import call_target
-from holdfast.vault import registry
-from holdfast.vault.identity import content_id, row_digests
-from holdfast.vault.sealing import Sealed, SealRequest, ensure_sealed, recover
+from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
+from holdfast.vault.identity import content_id, digests_with_target, row_digests
+from holdfast.vault.sealing import NO_DIGESTS, Sealed, SealRequest, ensure_sealed
 
 Mask = NDArray[np.bool_]
+Digests = NDArray[np.uint8]
 
 
 def main() -> int:
@@ -63,25 +64,33 @@ def answer_request(request: Mapping[str, Any]) -> str:
     with _lock():
         _sweep()
         prepared = store.find_prepared(request)
-        return prepared.vault if prepared is not None else _prepare(request)
+        if prepared is None:
+            return _prepare(request)
+        store.refuse_other_vault(prepared, request.get("locked", ()))
+        return prepared.vault
 
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """All rows, and which of them are which."""
+    """All rows, and which of them are which; `full` digests are with the target, `units` of what stays together."""
 
     rows: Rows
-    digests: NDArray[np.uint8]
+    digests: Digests
+    full: Digests
+    units: Digests
     test: Mask
     development: Mask
     counts: dict[str, int]
     content: str
+    strata: list[dict[str, Any]]
 
 
 def _prepare(request: Mapping[str, Any]) -> str:
     start = time.monotonic()
-    parts = _load_parts(request)
     _say(f"preparing {request['name']} (once)")
+    parts = _load_parts(request)
+    if request["vault"]["policy"] == policies.NONE:
+        return _prepare_open(request, parts, start)
     store.pending_file().touch()
     try:
         sealed = ensure_sealed(_seal_request(request, parts))
@@ -90,30 +99,95 @@ def _prepare(request: Mapping[str, Any]) -> str:
         store.pending_file().unlink()
         raise
     _remove_replaced_rows()
-    _write_rows(request["name"], sealed, parts)
-    answer = {"vault": sealed.vault, "name": request["name"], "files": request["files"]}
+    _remove_open_rows(sealed.vault)
+    _finish(request, sealed.vault, parts)
+    _report(parts.counts, sealed, time.monotonic() - start)
+    return sealed.vault
+
+
+def _prepare_open(request: Mapping[str, Any], parts: _Parts, start: float) -> str:
+    """Rows without a vault: all of them may be trained on, but those that are sealed in one."""
+    forms = [digests[parts.development] for digests in (parts.digests, parts.full) if len(digests)]
+    with registry.locked():
+        lineage.recover()
+        tripwire.refuse_sealed_rows(request["name"], forms, [NO_DIGESTS], set())
+    name = store.open_name(parts.content)
+    store.pending_file().touch()
+    _finish(request, name, parts)
+    _say(
+        f"{parts.counts['development']:,} train and val rows in the store, no vault ({time.monotonic() - start:.1f} s)"
+    )
+    return name
+
+
+def _finish(request: Mapping[str, Any], vault: str, parts: _Parts) -> None:
+    _write_rows(request["name"], vault, parts)
+    answer = {"vault": vault, "name": request["name"], "files": request["files"]}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
     store.pending_file().unlink()
-    _report(parts.counts, sealed, time.monotonic() - start)
-    return sealed.vault
 
 
 def _load_parts(request: Mapping[str, Any]) -> _Parts:
     rows: Rows = call_target(request["source"], "data.source")
     check_rows(rows)
     digests = row_digests(rows.x, kind=rows.kind, feature_names=rows.feature_names)
-    split = call_target(request["split"], "split")
-    test = split.test_rows(digests, stratum_of(rows.y, rows.task), rows.official_test)
-    equals_test = ~test & np.isin(_as_items(digests), _as_items(digests[test]))
-    development = ~test & ~equals_test
-    masks = {"test": test, "development": development, "left_out": equals_test}
-    counts = {name: int(mask.sum()) for name, mask in masks.items()}
-    return _Parts(rows, digests, test, development, counts, content_id(digests, rows.y))
+    has_full = rows.kind == "table" and rows.y.ndim == 1
+    full = NO_DIGESTS
+    if has_full:
+        full = digests_with_target(rows.x, rows.y, feature_names=rows.feature_names, target_name=rows.target_name)
+    units = leaks.units_of(digests, rows.groups)
+    content = content_id(digests, rows.y)
+    if request["vault"]["policy"] == policies.NONE:
+        test = np.zeros(len(rows.x), bool) if rows.official_test is None else rows.official_test
+        development = ~test & ~_equal_to(units, test)
+        counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
+        return _Parts(rows, digests, full, units, test, development, counts, content, [])
+    split, strata = call_target(request["split"], "split"), stratum_of(rows.y, rows.task)
+    test = split.test_rows(units, strata, rows.official_test)
+    development = ~test & ~_equal_to(units, test)
+    counts = _count(rows, digests, test, development, with_looks=request["vault"]["near_duplicates"])
+    cuts = split.test_cuts(units, strata, test) if hasattr(split, "test_cuts") else []
+    return _Parts(rows, digests, full, units, test, development, counts, content, cuts)
+
+
+def _equal_to(units: Digests, test: Mask) -> Mask:
+    """Which rows must be on the test side because a test row is equal to them or of their group."""
+    found: Mask = np.isin(leaks.as_items(units), leaks.as_items(units[test]))
+    return found
+
+
+def _count(rows: Rows, digests: Digests, test: Mask, development: Mask, *, with_looks: bool) -> dict[str, int]:
+    """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
+    left_out = ~test & ~development
+    items = leaks.as_items(digests)
+    counts = {
+        "test": int(test.sum()),
+        "development": int(development.sum()),
+        "left_out": int(left_out.sum()),
+        "exact_duplicates": int(np.isin(items[~test], items[test]).sum()),
+        "seen_open": _count_seen_open(digests[test]),
+    }
+    if rows.groups is not None:
+        counts["groups"] = len(np.intersect1d(rows.groups[test], rows.groups[~test]))
+    if rows.times is not None:
+        counts["time_overlap"] = leaks.count_time_overlap(rows.times, test, development)
+    if with_looks and leaks.has_thumbnails(rows.x):
+        counts["near_duplicates"] = leaks.count_near_duplicates(rows.x, test, development)
+    return counts
+
+
+def _count_seen_open(digests: Digests) -> int:
+    """How many of the rows that will be sealed could be trained on before, under vault=none."""
+    items = leaks.as_items(digests)
+    found = np.zeros(len(items), bool)
+    for path in store.open_folders():
+        found |= np.isin(items, leaks.as_items(np.load(path / "digests.npy")))
+    return int(found.sum())
 
 
 def _seal_request(request: Mapping[str, Any], parts: _Parts) -> SealRequest:
-    rows = parts.rows
+    rows, has_full = parts.rows, len(parts.full) > 0
     return SealRequest(
         source={"name": request["name"], **request["source"]},
         content=parts.content,
@@ -128,12 +202,17 @@ def _seal_request(request: Mapping[str, Any], parts: _Parts) -> SealRequest:
         counts=parts.counts,
         kind=rows.kind,
         feature_names=rows.feature_names,
+        strata=parts.strata,
+        full_digests=parts.full[parts.test] if has_full else NO_DIGESTS,
+        full_development_digests=parts.full[parts.development] if has_full else NO_DIGESTS,
+        groups=rows.groups[parts.test] if rows.groups is not None else None,
+        locked=request.get("locked", ()),
     )
 
 
-def _write_rows(name: str, sealed: Sealed, parts: _Parts) -> None:
+def _write_rows(name: str, vault: str, parts: _Parts) -> None:
     """Write a folder of the store, unless a whole one is there."""
-    folder = store.rows_folder(sealed.vault)
+    folder = store.rows_folder(vault)
     try:
         store.read_folder(folder)
         return
@@ -142,14 +221,17 @@ def _write_rows(name: str, sealed: Sealed, parts: _Parts) -> None:
     temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
     temporary.mkdir(parents=True)
     rows = parts.rows
-    for part, array in (("x", rows.x), ("y", rows.y), ("digests", parts.digests)):
+    arrays = {"x": rows.x, "y": rows.y, "digests": parts.digests}
+    if rows.groups is not None:
+        arrays |= {"units": parts.units, "groups": rows.groups}
+    for part, array in arrays.items():
         with (temporary / f"{part}.npy").open("wb") as file:
             np.save(file, np.ascontiguousarray(array[parts.development]), allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
     meta = {
         "format": store.FORMAT,
-        "vault": sealed.vault,
+        "vault": vault,
         "content": parts.content,
         "name": name,
         "task": rows.task,
@@ -168,7 +250,17 @@ def _write_rows(name: str, sealed: Sealed, parts: _Parts) -> None:
 def _remove_replaced_rows() -> None:
     """Remove the rows of vaults that were sealed anew: rows that were train are test now."""
     for folder in list((places.store() / "rows").glob("*")):
-        if not registry.is_current(folder.name):
+        if not store.is_open(folder.name) and not registry.is_current(folder.name):
+            shutil.rmtree(folder)
+
+
+def _remove_open_rows(vault: str) -> None:
+    """Remove rows that were prepared without a vault and are sealed in one now."""
+    key = keys.fingerprint_key(vault=vault)
+    records = fingerprints.read_records(registry.fingerprints_path(vault))
+    for folder in store.open_folders():
+        prints = fingerprints.fingerprints_of(np.load(folder / "digests.npy"), key)
+        if fingerprints.is_sealed(records, prints).any():
             shutil.rmtree(folder)
 
 
@@ -176,13 +268,9 @@ def _sweep() -> None:
     """Finish what a killed preparation left: its vault may have been sealed, and may have replaced another."""
     if store.pending_file().exists():
         with registry.locked():
-            recover()
+            lineage.recover()
         _remove_replaced_rows()
         store.pending_file().unlink()
-
-
-def _as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
-    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
 
 
 @contextmanager

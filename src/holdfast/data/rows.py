@@ -29,6 +29,9 @@ class Rows:
         class_names: One per class or label, in the order of the indices; empty for regression.
         feature_names: One per column of a table; empty otherwise.
         official_test: (n,) True for the rows of the published test part; None where there is none.
+        target_name: A table's column that `y` comes from.
+        groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
+        times: (n,) When each row was taken, as a number; None where that is not known.
     """
 
     x: Array
@@ -38,6 +41,9 @@ class Rows:
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     official_test: NDArray[np.bool_] | None = None
+    target_name: str = "target"
+    groups: NDArray[np.int64] | None = None
+    times: NDArray[Any] | None = None
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:
@@ -62,6 +68,9 @@ def _shape_problems(rows: Rows) -> list[str]:
         found.append(f"has {num_rows} rows and {len(y)} targets")
     if rows.official_test is not None and rows.official_test.shape != (num_rows,):
         found.append(f"official_test has shape {rows.official_test.shape}, expected ({num_rows},)")
+    for name, values in (("groups", rows.groups), ("times", rows.times)):
+        if values is not None and values.shape != (num_rows,):
+            found.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
     if rows.kind == "image" and (x.ndim != 4 or x.dtype != np.uint8):
         found.append(f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)")
     if rows.kind == "table" and (x.ndim != 2 or x.dtype != np.float32):

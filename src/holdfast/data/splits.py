@@ -36,6 +36,9 @@ class Split(Protocol):
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else, as JSON."""
 
+    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+        """Where the rule has cut each stratum, so that more rows can be assigned later in the same way; or nothing."""
+
 
 @dataclass(frozen=True)
 class Holdout:
@@ -82,6 +85,17 @@ class Holdout:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "holdout", "test_fraction": self.fractions[2], "seed": self.seed, "stratify": self.stratify}
 
+    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+        """The greatest order key of each stratum's test rows, as 16 hex digits, and their number."""
+        keys = order_keys(digests, self.seed)
+        classes = strata if self.stratify and strata is not None else np.zeros(len(digests), np.int64)
+        cuts = []
+        for stratum in np.unique(classes).tolist():
+            chosen = keys[test & (classes == stratum)]
+            cut = f"{int(chosen.max()):016x}" if len(chosen) else ""
+            cuts.append({"stratum": stratum, "test": len(chosen), "cut": cut})
+        return cuts
+
 
 @dataclass(frozen=True)
 class Official:
@@ -122,6 +136,10 @@ class Official:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "official"}
+
+    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+        """None: the rows were published."""
+        return []
 
 
 def _first_rows(digests: Digests, strata: Strata, fraction: float, seed: int) -> Mask:

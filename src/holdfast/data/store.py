@@ -1,7 +1,8 @@
 """The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
 
     store/rows/<vault>/meta.json      what the rows are
-    store/rows/<vault>/x.npy, y.npy, digests.npy
+    store/rows/<vault>/x.npy, y.npy, digests.npy; units.npy and groups.npy where groups were declared
+    store/rows/none-<content>/        the same of rows that were prepared with vault=none
     store/rows/<vault>/derived/       val masks and train statistics, one file a split
     store/requests/<sha256>.json      a request that was answered: which vault, and the state of the files it read
     store/pending                     a preparation is going on, or was killed
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,11 @@ from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.rows import Array
 from holdfast.data.source_files import source_state
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
-from holdfast.vault import registry
+from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 
 FORMAT = 1
+OPEN = "none-"
 # What reading a damaged or half-deleted file may raise.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
@@ -68,6 +70,7 @@ class Prepared:
         x: (n, H, W, C) uint8 images, (n, d) float32 tables, (n, ...) arrays; a memory map.
         y: (n,) int64 or float32, (n, k) uint8; a memory map.
         digests: (n, 32) content digests; a memory map.
+        units: (n, 32) the same digest for all rows that stay on one side; `digests` where no groups were declared.
     """
 
     folder: Path
@@ -83,29 +86,46 @@ class Prepared:
     x: Array
     y: Array
     digests: NDArray[np.uint8]
+    units: NDArray[np.uint8]
 
 
-def prepare(data: Mapping[str, Any], split: Mapping[str, Any], vault: Mapping[str, Any]) -> Prepared:
+def prepare(
+    data: Mapping[str, Any], split: Mapping[str, Any], vault: Mapping[str, Any], project: Path | None = None
+) -> Prepared:
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
     Args:
         data: The `data` group of the config: `name` and `source`, an entry with a `_target_`.
         split: The `split` group.
         vault: The `vault` group: the policy that a new vault is given.
+        project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
 
     Raises:
         InputError: The source, its files or the split are at fault.
-        VaultRefused: This content is sealed with another test part.
+        VaultRefused: This content is sealed with another test part, or the lock names another vault for it.
         RunFailed: The preparation died.
     """
     request = make_request(as_plain(data), as_plain(split), as_plain(vault))
+    if project is not None:
+        request["locked"] = project_lock.as_entries(project)
     prepared = find_prepared(request)
     if prepared is None:
         _run_preparation(request)
         prepared = find_prepared(request)
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
+    if project is not None and not is_open(prepared.vault):
+        refuse_other_vault(prepared, request["locked"])
+        project_lock.check_heads(project, prepared.vault)
+        project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
+
+
+def refuse_other_vault(prepared: Prepared, locked: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows whose vault is not the one that the project's lock names for them."""
+    if not is_open(prepared.vault):
+        rows = registry.record_of(prepared.vault)["rows"]
+        project_lock.refuse_other(locked, prepared.vault, content=prepared.content, rows=rows)
 
 
 def open_prepared(vault: str) -> Prepared:
@@ -125,7 +145,8 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     """All that decides the outcome of a preparation, as JSON."""
     rule = call_target(split, "split").test_rule()
     source = {"_target_": data["source"]["_target_"], **arguments(data["source"])}
-    fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": arguments(vault)}
+    settings = policies.checked_settings(arguments(vault))
+    fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
     return {**fixed, "id": request_id, "name": data["name"], "split": split, "files": source_state(source)}
 
@@ -153,6 +174,9 @@ def read_folder(folder: Path) -> Prepared:
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("x", "y", "digests")}
     if any(len(array) != num_rows for array in arrays.values()):
         raise ValueError("rows are missing")
+    arrays["units"] = (
+        np.load(folder / "units.npy", mmap_mode="c") if (folder / "units.npy").exists() else arrays["digests"]
+    )
     for name in ("class_names", "feature_names"):
         meta[name] = tuple(meta[name])
     return Prepared(folder=folder, **meta, **arrays)
@@ -175,7 +199,22 @@ def pending_file() -> Path:
 
 def has_vault(vault: str) -> bool:
     """Whether the vault still stands: a vault that was sealed anew has other test rows, some of them in these rows."""
-    return registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file()
+    return is_open(vault) or (registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file())
+
+
+def open_name(content: str) -> str:
+    """What stands for the vault of rows that were prepared with vault=none."""
+    return f"{OPEN}{content[: 32 - len(OPEN)]}"
+
+
+def is_open(vault: str) -> bool:
+    """Whether rows were prepared with vault=none: no test rows were set aside."""
+    return vault.startswith(OPEN)
+
+
+def open_folders() -> list[Path]:
+    """Folders of rows that were prepared with vault=none."""
+    return sorted((places.store() / "rows").glob(f"{OPEN}*"))
 
 
 def _run_preparation(request: Mapping[str, Any]) -> None:

@@ -1,31 +1,36 @@
 """The fingerprints of sealed rows: keyed, so that they say nothing of a row, and sorted, so that they are found fast.
 
 A fingerprint is BLAKE2b-128 of a row's digest under one secret key per `HOLDFAST_HOME`. A file of them is a sequence
-of 17-byte records in ascending order, each once: 16 bytes of fingerprint, then 1 where the row is ambiguous (it
-occurred more than once when sealed, as rows of a few yes-or-no columns do), else 0. An ambiguous row proves nothing
-when it turns up again.
+of 17-byte records in ascending order, each once: 16 bytes of fingerprint, then 1 where the row is ambiguous, else 0. An
+ambiguous row proves nothing when it turns up again: it occurred more than once when sealed, is one value all over, or
+comes from columns of a few values each. Rows of a table stand there in two forms: without and with their target.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FINGERPRINT_BYTES = 16
 RECORD_BYTES = FINGERPRINT_BYTES + 1
+MIN_BITS = 20
+SAMPLE_ROWS = 100_000
 
 
 def fingerprints_of(digests: NDArray[np.uint8], key: bytes) -> NDArray[np.uint8]:
     """(n, 16) fingerprints of (n, 32) row digests."""
     whole = np.ascontiguousarray(digests).tobytes()
     width = digests.shape[1]
-    prints = [
-        hashlib.blake2b(whole[start : start + width], digest_size=FINGERPRINT_BYTES, key=key).digest()
-        for start in range(0, len(whole), width)
-    ]
+    keyed = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=key)
+    prints = []
+    for start in range(0, len(whole), width):
+        one = keyed.copy()
+        one.update(whole[start : start + width])
+        prints.append(one.digest())
     return np.frombuffer(b"".join(prints), np.uint8).reshape(-1, FINGERPRINT_BYTES)
 
 
@@ -35,13 +40,37 @@ def order_of(prints: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.lexsort((low, high))
 
 
-def as_records(prints: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(m, 17) records of (n, 16) fingerprints: ascending, each once, the repeated ones flagged."""
-    ordered = prints[order_of(prints)]
+def as_records(prints: NDArray[np.uint8], is_common: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """(m, 17) records of (n, 16) fingerprints: ascending, each once; flagged where repeated or `is_common`."""
+    order = order_of(prints)
+    ordered = prints[order]
     is_first = np.ones(len(ordered), bool)
     is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    times = np.diff(np.append(np.flatnonzero(is_first), len(ordered)))
-    return np.column_stack([ordered[is_first], (times > 1).astype(np.uint8)])
+    starts = np.flatnonzero(is_first)
+    times = np.diff(np.append(starts, len(ordered)))
+    flags = times > 1
+    if is_common is not None and len(starts):
+        flags |= np.logical_or.reduceat(is_common[order], starts)
+    return np.column_stack([ordered[is_first], flags.astype(np.uint8)])
+
+
+def is_common_row(x: NDArray[Any], kind: str) -> NDArray[np.bool_]:
+    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
+
+    Columns that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make every row common.
+    """
+    if not len(x):
+        return np.zeros(0, bool)
+    rows = x.reshape(len(x), -1)
+    is_flat: NDArray[np.bool_] = np.logical_and.reduce(rows == rows[:, :1], axis=1)
+    if kind != "table":
+        return is_flat
+    possible = 0.0
+    for column in rows.T:
+        possible += np.log2(len(np.unique(column[:SAMPLE_ROWS])))
+        if possible >= MIN_BITS:
+            return is_flat
+    return np.ones(len(x), bool)
 
 
 def read_records(path: Path) -> NDArray[np.uint8]:
@@ -53,19 +82,18 @@ def read_records(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, RECORD_BYTES)
 
 
-def count_matches(records: NDArray[np.uint8], prints: NDArray[np.uint8]) -> tuple[int, int]:
-    """How many of `prints` are sealed in `records`: (certain, ambiguous)."""
-    high, low = _halves(records[:, :FINGERPRINT_BYTES])
+def is_sealed(records: NDArray[np.uint8], prints: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(n,) Which of `prints` are sealed in `records` for certain; an ambiguous record is no match."""
+    certain = records[records[:, -1] == 0]
+    high, low = _halves(certain[:, :FINGERPRINT_BYTES])
     asked_high, asked_low = _halves(prints)
-    candidates = np.flatnonzero(np.isin(asked_high, high))
-    flags = (
-        dict(zip(zip(high.tolist(), low.tolist(), strict=True), records[:, -1].tolist(), strict=True))
-        if len(candidates)
-        else {}
-    )
-    asked = zip(asked_high[candidates].tolist(), asked_low[candidates].tolist(), strict=True)
-    found = [flags[pair] for pair in asked if pair in flags]
-    return found.count(0), len(found) - found.count(0)
+    found = np.isin(asked_high, high)
+    candidates = np.flatnonzero(found)
+    if len(candidates):
+        known = set(zip(high.tolist(), low.tolist(), strict=True))
+        asked = zip(asked_high[candidates].tolist(), asked_low[candidates].tolist(), strict=True)
+        found[candidates] = [pair in known for pair in asked]
+    return found
 
 
 def _halves(prints: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -51,6 +51,18 @@ def row_digests(x: Array, *, kind: str, feature_names: Sequence[str] = ()) -> ND
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
+def digests_with_target(x: Array, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
+    """(n, 32) digests of a table's rows in which the target is one more column.
+
+    They know a file again in which another column is the target: there the former target is a feature.
+    """
+    names = [*(feature_names or [f"column {index}" for index in range(x.shape[1])]), target_name]
+    rows = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
+    blocks = (np.column_stack([x[at : at + rows], y[at : at + rows]]) for at in range(0, len(x), rows))
+    digests = [row_digests(block, kind="table", feature_names=names) for block in blocks]
+    return np.concatenate(digests) if digests else np.zeros((0, DIGEST_BYTES), np.uint8)
+
+
 def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     """One pseudo-random number a row, keyed by the public `seed`: equal rows, equal numbers, on every machine.
 

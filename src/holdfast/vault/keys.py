@@ -1,7 +1,8 @@
-"""The keys of a vault, one for X and one for y, in key mode `local`: files that only this user can read.
+"""The files of keys: the two keys of a vault in key mode `local`, one for X and one for y, and the fingerprint key.
 
-    <keys>/<vault>.x.key, .y.key    {"version": 1, "vault", "part", "key": 64 hex digits}, mode 0600
-    <keys>/fingerprint.key          the same with "vault": "*": one key per HOLDFAST_HOME, to compare vaults
+    <keys>/<vault>.x.key, .y.key      {"version": 1, "vault", "part", "key": 64 hex digits}, mode 0600
+    <keys>/fingerprint.key            the same with "vault": "*": one key per HOLDFAST_HOME, to compare vaults
+    <keys>/<vault>.fingerprint.key    of a vault that came from another HOLDFAST_HOME
 
 What encrypts, checks and salts are separate keys, derived by HKDF-SHA256 (RFC 5869) from the one in the file.
 """
@@ -23,7 +24,6 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, write_atomic
 
-MODES = ("local",)
 PARTS = ("x", "y")
 KEY_BYTES = 32
 FINGERPRINT = ("*", "fingerprint")
@@ -31,17 +31,17 @@ FINGERPRINT = ("*", "fingerprint")
 
 def create_keys(vault: str) -> dict[str, bytes]:
     """Draw and store the two keys of a new vault."""
-    return {part: _create(key_path(vault, part), vault, part) for part in PARTS}
+    return {part: store_key(key_path(vault, part), vault, part) for part in PARTS}
 
 
 def load_key(vault: str, part: str, check: str) -> bytes:
-    """The key of one part, after its file and its value have been checked.
+    """The key of one part in mode `local`, after its file and its value have been checked.
 
     Raises:
         VaultRefused: The key file is missing, readable by others, inside the project, empty, or another vault's.
     """
     path = key_path(vault, part)
-    key = _load(path, vault, part)
+    key = read_key(path, vault, part)
     if not hmac.compare_digest(check_value(key, vault, part), check):
         raise VaultRefused(str(path), f"is the wrong key for vault {vault[:8]}: nothing was spent")
     return key
@@ -60,10 +60,14 @@ def derive(key: bytes, vault: str, purpose: str) -> bytes:
 def remove_keys(vault: str) -> None:
     """Delete both keys of a vault: what they sealed cannot be read again."""
     for part in PARTS:
-        path = key_path(vault, part)
-        if path.exists():
-            path.write_bytes(bytes(path.stat().st_size))
-            path.unlink()
+        overwrite(key_path(vault, part))
+
+
+def overwrite(path: Path) -> None:
+    """Write zeros over a file, as far as the disk lets one, and delete it."""
+    if path.exists():
+        path.write_bytes(bytes(path.stat().st_size))
+        path.unlink()
 
 
 def sweep() -> None:
@@ -77,27 +81,48 @@ def key_path(vault: str, part: str) -> Path:
     return places.keys() / f"{vault}.{part}.key"
 
 
-def fingerprint_key(*, may_create: bool) -> bytes:
+def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
     """The secret key of all fingerprints of this HOLDFAST_HOME; drawn on first use, when there is no vault yet.
+
+    Args:
+        may_create: Whether it may be drawn.
+        vault: The vault whose fingerprints are meant: one that was imported has a key of its own.
 
     Raises:
         VaultRefused: It is gone although there are vaults, or its file is not as it must be.
     """
+    if foreign_fingerprint_path(vault).exists():
+        return read_key(foreign_fingerprint_path(vault), vault, "fingerprint")
     path = places.keys() / "fingerprint.key"
     if may_create and not path.exists():
-        return _create(path, *FINGERPRINT)
-    return _load(path, *FINGERPRINT)
+        return store_key(path, *FINGERPRINT)
+    return read_key(path, *FINGERPRINT)
 
 
-def _create(path: Path, vault: str, part: str) -> bytes:
+def foreign_fingerprint_path(vault: str) -> Path:
+    """Where the fingerprint key of an imported vault lies."""
+    return places.keys() / f"{vault}.fingerprint.key"
+
+
+def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:
+    """Write a key file that only this user can read; a new key where none is given.
+
+    Raises:
+        VaultRefused: The place is inside the project.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _refuse_project(path)
-    key = secrets.token_bytes(KEY_BYTES)
+    key = key or secrets.token_bytes(KEY_BYTES)
     write_atomic(path, canonical_json({"key": key.hex(), "part": part, "vault": vault, "version": 1}), mode=0o600)
     return key
 
 
-def _load(path: Path, vault: str, part: str) -> bytes:
+def read_key(path: Path, vault: str, part: str) -> bytes:
+    """The key in a file of this user's alone.
+
+    Raises:
+        VaultRefused: The file is missing, readable by others, inside the project, tracked, empty, or another one's.
+    """
     try:
         status = path.stat()
         raw = path.read_bytes()
@@ -109,6 +134,15 @@ def _load(path: Path, vault: str, part: str) -> bytes:
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise VaultRefused(str(path), "the key belongs to another user")
     _refuse_project(path)
+    return parse_key(path, raw, vault, part)
+
+
+def parse_key(path: Path, raw: bytes, vault: str, part: str) -> bytes:
+    """The key in the content of a file.
+
+    Raises:
+        VaultRefused: It is empty, of no form known here, or another vault's or part's.
+    """
     if not raw.strip(b"\x00 \n"):
         raise VaultRefused(str(path), "the key file is empty")
     try:

@@ -37,7 +37,7 @@ from holdfast.core.run_record import boot_id, now
 VERSION = 1
 TYPES = (
     *("seal", "freeze", "withdraw", "open.intent", "open.predicted", "open.result", "open.mismatch"),
-    *("disclose", "refused", "supersede", "anchor", "verify"),
+    *("disclose", "refused", "supersede", "destroy", "anchor", "verify"),
 )
 FIRST_PREV = "0" * 64
 MAX_ENTRY_BYTES = 2**20
@@ -126,10 +126,17 @@ def append(
         if expected_head is not None and expected_head != (last.sha256 if last else ""):
             raise LedgerMoved(str(ledger), "another process added an entry first")
         entry = {
-            **{"version": VERSION, "index": last.index + 1 if last else 0, "prev": last.sha256 if last else FIRST_PREV},
-            **{"vault": vault, "type": type, **_witness()},
-            **{"selection": selection, "opening": opening, "bits": float(bits)},
-            **{"total_bits": float(bits) + (last.fields["total_bits"] if last else 0.0), "body": dict(body)},
+            "version": VERSION,
+            "index": last.index + 1 if last else 0,
+            "prev": last.sha256 if last else FIRST_PREV,
+            "vault": vault,
+            "type": type,
+            **_witness(),
+            "selection": selection,
+            "opening": opening,
+            "bits": float(bits),
+            "total_bits": float(bits) + (last.fields["total_bits"] if last else 0.0),
+            "body": dict(body),
         }
         content = canonical_json(entry)
         parse_entry(content)
@@ -224,14 +231,13 @@ def _witness() -> dict[str, Any]:
     except (KeyError, OSError):
         user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
     return {
-        **{
-            "time": now(),
-            "boot_id": boot_id(),
-            "monotonic": time.monotonic(),
-            "host": socket.gethostname(),
-            "user": user,
-        },
-        **{"pid": os.getpid(), "uuid": uuid.uuid4().hex},
+        "time": now(),
+        "boot_id": boot_id(),
+        "monotonic": time.monotonic(),
+        "host": socket.gethostname(),
+        "user": user,
+        "pid": os.getpid(),
+        "uuid": uuid.uuid4().hex,
         "framework": {"version": holdfast.__version__, "code_sha256": code_sha256()},
     }
 

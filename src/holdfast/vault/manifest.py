@@ -6,13 +6,14 @@
     source, kind, task, class_names      how the rows came in and what they are
     content, rows, claim                 identity of all rows with targets; without; of what exactly is sealed
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
-    policy                               {"policy", "key_mode"}
-    keys                                 {"mode", "check": {"x", "y"}}
+    policy                               {"policy", "k", "key_mode"}
+    keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
     parts                                {"x": {"dtype", "shape"}, "y": ...}: what the sealed files decrypt to
     fingerprints                         {"forms", "distinct", "ambiguous", "sha256"} of fingerprints.bin
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze
+    lineage                              vaults that had some of these rows and were superseded or destroyed
     framework                            {"version", "code_sha256"}
 """
 
@@ -28,11 +29,12 @@ from holdfast.core.files import sha256_hex
 
 VERSION = 1
 FILE_NAME = "manifest.json"
+GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 FIELDS = frozenset(
     (
         *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows", "claim"),
         *("test_rule", "strata", "policy", "keys", "num_test", "num_development", "parts", "fingerprints", "counts"),
-        *("replaces", "framework"),
+        *("replaces", "lineage", "framework"),
     )
 )
 

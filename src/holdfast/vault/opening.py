@@ -1,8 +1,9 @@
 """The only place that decrypts test rows. Each step asks for the ledger entry that must come before it.
 
-check_sealed     everything that can be known without spending: the sealed files are whole, both keys are right
+check_sealed     everything that can be known without spending: the sealed files are whole, both keys are right; gives a
+                 ring, which hands out a key when it is needed
 open_x           needs the durable `open.intent`: the opening is spent
-keep_predictions, kept_predictions    per-row outcomes, encrypted; they outlive a crash
+keep, kept       predictions and outcomes of each row, encrypted
 open_y           needs the durable `open.predicted`, which states the hash of the predictions
 """
 
@@ -19,13 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import sha256_file, sync_folder
+from holdfast.core.files import sha256_file, sha256_hex, sync_folder
 from holdfast.vault import commitment, keys, ledger, stream
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.keyring import Ring, unlock
+from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
+
+KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
 
-def check_sealed(vault: str) -> None:
-    """Check files and keys; the keys are dropped again and nothing is decrypted.
+def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
+    """Check files and keys; nothing of the rows is decrypted.
+
+    Args:
+        vault: Its id.
+        key_file: The private key, in key mode `keyfile`.
 
     Raises:
         VaultRefused: A file is not what was sealed, or a key is not the one it was sealed with.
@@ -38,21 +46,20 @@ def check_sealed(vault: str) -> None:
     for name, sha256 in sorted(committed["files"].items()):
         if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
             raise VaultRefused(str(folder / name), "is not the file that was sealed", next="restore it from a copy")
-    for part in keys.PARTS:
-        keys.load_key(vault, part, fields["keys"]["check"][part])
+    return unlock(vault, folder, fields["keys"], key_file)
 
 
-def open_x(vault: str, intent: ledger.Entry) -> Iterator[bytes]:
+def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:
     """The bytes of the test rows' features, piece by piece.
 
     Raises:
         VaultRefused: The intent is not in the ledger, or a file or key is not right.
     """
     _require(vault, intent, "open.intent")
-    return _open_part(vault, "x")
+    return _open_part(vault, "x", ring)
 
 
-def open_y(vault: str, predicted: ledger.Entry) -> NDArray[Any]:
+def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     """The targets of the test rows, after the row commitment has been checked against both parts.
 
     Raises:
@@ -60,10 +67,10 @@ def open_y(vault: str, predicted: ledger.Entry) -> NDArray[Any]:
     """
     _require(vault, predicted, "open.predicted")
     layout = read_manifest(folder_of(vault))[0]["parts"]
-    y = _as_array(b"".join(_open_part(vault, "y")), layout["y"])
-    tree = commitment.RowCommitment(_derived(vault, "y", "rows"))
+    y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
+    tree = commitment.RowCommitment(keys.derive(ring("y"), vault, "rows"))
     row_bytes = np.dtype(layout["x"]["dtype"]).itemsize * int(np.prod(layout["x"]["shape"][1:]))
-    rows = _split(_open_part(vault, "x"), row_bytes)
+    rows = _split(_open_part(vault, "x", ring), row_bytes)
     for row, target in zip(rows, y, strict=True):
         tree.add(row, target.tobytes())
     if tree.root() != ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]:
@@ -71,39 +78,70 @@ def open_y(vault: str, predicted: ledger.Entry) -> NDArray[Any]:
     return y
 
 
-def keep_predictions(vault: str, intent: ledger.Entry, predictions: NDArray[np.float32]) -> str:
-    """Encrypt the predictions of an opening beside the vault; return the file's SHA-256."""
-    _require(vault, intent, "open.intent")
-    path = predictions_path(vault, str(intent.selection))
+def group_numbers(vault: str) -> NDArray[np.int64] | None:
+    """(n,) Number of the group of every sealed row, in their order; None where no groups were declared."""
+    path = folder_of(vault) / GROUPS_FILE
+    if not path.exists():
+        return None
+    committed = ledger.read_entry(folder_of(vault) / "ledger", 0).body["files"]
+    content = path.read_bytes()
+    if sha256_hex(content) != committed.get(GROUPS_FILE):
+        raise VaultRefused(str(path), "is not the file that was sealed", next="restore it from a copy")
+    return np.frombuffer(content, "<i8").astype(np.int64)
+
+
+def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: Ring) -> dict[str, Any]:
+    """Encrypt what an opening has made of each row; what a ledger entry says of it: {"file", "dtype", "shape"}.
+
+    Args:
+        vault: Its id.
+        entry: The intent for "predictions", which outlive a crash; `open.predicted` for "outcomes".
+        what: "predictions" or "outcomes".
+        array: One entry a row, or a row of a model.
+        ring: Keys; predictions are kept under that of X, outcomes under that of y.
+    """
+    _require(vault, entry, "open.intent" if what == "predictions" else "open.predicted")
+    path = kept_path(vault, str(entry.selection), what)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    purpose = f"{what} {entry.selection}"
     try:
-        content = np.ascontiguousarray(predictions, "<f4").tobytes()
-        key = _derived(vault, "x", f"predictions {intent.selection}")
-        sha256 = stream.seal_file(temporary, [content], key, _associated(vault, f"predictions {intent.selection}"))
+        key = keys.derive(ring(KEPT[what]), vault, purpose)
+        sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-    return sha256
+    return {"file": sha256, "dtype": content.dtype.str, "shape": list(content.shape)}
 
 
-def kept_predictions(vault: str, predicted: ledger.Entry) -> NDArray[np.float32]:
-    """The predictions that an interrupted opening has made, in the shape its entry states."""
-    _require(vault, predicted, "open.predicted")
-    purpose = f"predictions {predicted.selection}"
-    path = predictions_path(vault, str(predicted.selection))
-    if not path.is_file() or sha256_file(path) != predicted.body["file"]:
+def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]:
+    """What an opening has kept of each row, as its entry states it.
+
+    Args:
+        vault: Its id.
+        entry: `open.predicted` for "predictions", `open.result` for "outcomes".
+        what: "predictions" or "outcomes".
+        ring: Keys.
+
+    Raises:
+        VaultRefused: The file is not the one that the ledger names.
+    """
+    _require(vault, entry, "open.predicted" if what == "predictions" else "open.result")
+    path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
+    told = entry.body if what == "predictions" else entry.body["outcomes"]
+    if not path.is_file() or sha256_file(path) != told["file"]:
         raise VaultRefused(str(path), "is not the file that the ledger names", next="restore it from a copy")
-    content = b"".join(stream.open_file(path, _derived(vault, "x", purpose), _associated(vault, purpose)))
-    layout = {"dtype": "<f4", "shape": predicted.body["shape"]}
-    return _as_array(content, layout)
+    key = keys.derive(ring(KEPT[what]), vault, purpose)
+    return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(told))
 
 
-def predictions_path(vault: str, selection: str) -> Path:
-    """Where the encrypted predictions of an opening lie."""
-    return folder_of(vault) / "openings" / f"{selection}.sealed"
+def kept_path(vault: str, selection: str, what: str) -> Path:
+    """Where the encrypted predictions or outcomes of an opening lie."""
+    suffix = "" if what == "predictions" else f".{what}"
+    return folder_of(vault) / "openings" / f"{selection}{suffix}.sealed"
 
 
 def _require(vault: str, entry: ledger.Entry, type: str) -> None:
@@ -113,15 +151,9 @@ def _require(vault: str, entry: ledger.Entry, type: str) -> None:
         raise VaultRefused(f"vault {vault[:8]}", f"nothing is decrypted without {type} in its ledger")
 
 
-def _open_part(vault: str, part: str) -> Iterator[bytes]:
-    return stream.open_file(
-        folder_of(vault) / f"{part}.sealed", _derived(vault, part, f"seal {part}"), _associated(vault, part)
-    )
-
-
-def _derived(vault: str, part: str, purpose: str) -> bytes:
-    check = read_manifest(folder_of(vault))[0]["keys"]["check"][part]
-    return keys.derive(keys.load_key(vault, part, check), vault, purpose)
+def _open_part(vault: str, part: str, ring: Ring) -> Iterator[bytes]:
+    key = keys.derive(ring(part), vault, f"seal {part}")
+    return stream.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
 
 
 def _associated(vault: str, part: str) -> bytes:

@@ -1,10 +1,12 @@
 """The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
 
     registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "claim", "num_test",
-                                     "policy", "sealed", "replaces", "replaced_by", "head": {"index", "sha256"}}
+                                     "policy", "sealed", "replaces", "replaced_by", "lineage",
+                                     "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
 
-`status` is "sealed" or "replaced" (sealed anew before its first freeze). Who changes the registry holds its lock.
+`status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
+Who changes the registry holds its lock.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def on_disk(where: Path, what: str) -> Iterator[None]:
 
 def records() -> list[dict[str, Any]]:
     """Every vault that was ever sealed here, oldest first."""
-    found = [_read(path) for path in places.registry().glob("*.json")]
+    found = [read_record(path) for path in places.registry().glob("*.json")]
     return sorted(found, key=lambda record: (str(record["sealed"]), str(record["vault"])))
 
 
@@ -66,21 +68,25 @@ def record_of(vault: str) -> dict[str, Any]:
     Raises:
         InputError: No such vault was sealed here.
     """
+    if vault.startswith("none-"):
+        what = "no test rows were set aside: the run was trained with vault=none"
+        raise VaultRefused("vault", what, next="train it with vault=once to have a test score")
     path = places.registry() / f"{vault}.json"
     if not path.exists():
         raise InputError(vault, f"is no vault of {places.home()}", next="holdfast vault status")
-    return _read(path)
+    return read_record(path)
 
 
 def is_current(vault: str) -> bool:
     """Whether a vault is the one in force for its rows: known here and not replaced."""
     path = places.registry() / f"{vault}.json"
-    return path.exists() and _read(path)["status"] == "sealed"
+    return path.exists() and read_record(path)["status"] == "sealed"
 
 
 def write_record(record: dict[str, Any]) -> None:
     """Store a vault's record, atomically."""
-    write_atomic(places.registry() / f"{record['vault']}.json", canonical_json({"version": VERSION, **record}))
+    content = canonical_json(record | {"version": VERSION})
+    write_atomic(places.registry() / f"{record['vault']}.json", content)
 
 
 def fingerprints_path(vault: str) -> Path:
@@ -96,7 +102,7 @@ def remember_head(vault: str, entry: ledger.Entry) -> None:
     ):
         record = record_of(vault)
         if record["head"]["index"] < entry.index:
-            write_record({**record, "head": {"index": entry.index, "sha256": entry.sha256}})
+            write_record(record | {"head": {"index": entry.index, "sha256": entry.sha256}})
 
 
 def read_ledger(vault: str) -> list[ledger.Entry]:
@@ -123,7 +129,12 @@ def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledge
     return entry
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """The record in a file, of this HOLDFAST_HOME or of a copy.
+
+    Raises:
+        VaultRefused: It is none.
+    """
     try:
         fields = json.loads(path.read_bytes())
         if fields["version"] != VERSION or fields["head"]["index"] < 0:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core import places
-from holdfast.core.errors import HoldfastError
+from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.files import sha256_file
-from holdfast.vault import fingerprints, keys, ledger, registry
-from holdfast.vault.manifest import FILE_NAME, folder_of, read_manifest
-from holdfast.vault.sealing import SECRET_FILES, VAULT_NAME
+from holdfast.vault import chain, fingerprints, keys, ledger, registry
+from holdfast.vault.lineage import ENDS, SECRET_FILES, VAULT_NAME
+from holdfast.vault.manifest import FILE_NAME, read_manifest
 
 SELECTION_FILE = "selection.json"
 StoreDigests = Iterable[tuple[str, NDArray[np.uint8]]]
+STUMBLES = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -40,39 +39,133 @@ def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
     Args:
         store_digests: Name and row digests of everything that development can read.
     """
-    findings: list[Finding] = []
-    known: dict[str, dict[str, Any]] = {}
-    for path in sorted(places.registry().glob("*.json")):
-        findings += _guarded(path.stem, "registry", path, functools.partial(_read_record, path.stem, known))
-    vaults = places.vaults()
-    present = {path.name for path in vaults.iterdir() if VAULT_NAME.fullmatch(path.name)} if vaults.is_dir() else set()
-    for vault in sorted(known.keys() | present):
-        if vault not in present:
-            findings.append(Finding(vault, "vault", str(folder_of(vault)), "the vault's folder is gone"))
-        else:
-            findings += verify_vault(folder_of(vault), known.get(vault))
+    findings, known = _verify_registered(places.vaults(), places.registry())
     return findings + _store_findings(known, list(store_digests))
 
 
-def verify_vault(folder: Path, record: dict[str, Any] | None) -> list[Finding]:
-    """Check one vault's folder, or a copy of it, against the registry's record where there is one."""
-    vault = str(record["vault"]) if record else folder.name
-    entries, findings = _scan(folder / "ledger", vault)
-    if record is None:
-        findings.append(Finding(vault, "registry", str(folder), "no record of this vault in the registry"))
-    else:
-        findings += [Finding(vault, "head", *finding) for finding in _head_findings(entries, record)]
+def verify_path(path: Path) -> list[Finding]:
+    """Check a copy: a whole HOLDFAST_HOME, a folder of vaults, or one vault.
+
+    Raises:
+        InputError: There is no vault.
+    """
+    if (path / "registry").is_dir():
+        return _verify_registered(path / "vaults", path / "registry")[0]
+    return [finding for folder in vault_folders(path).values() for finding in verify_vault(folder, None)]
+
+
+def vault_folders(path: Path) -> dict[str, Path]:
+    """The vaults at a path, which is a home, a folder of vaults or a vault, by id.
+
+    Raises:
+        InputError: There is none.
+    """
+    if (path / FILE_NAME).exists() or (path / "ledger").is_dir():
+        return {_id_of(path): path}
+    inside = path / "vaults" if (path / "vaults").is_dir() else path
+    found = {one.name: one for one in inside.glob("*") if VAULT_NAME.fullmatch(one.name)}
+    if not found:
+        raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
+    return dict(sorted(found.items()))
+
+
+def verify_vault(folder: Path, record: dict[str, Any] | None, remembered: Path | None = None) -> list[Finding]:
+    """Check one vault's folder, or a copy of it.
+
+    Args:
+        folder: Where it lies.
+        record: The registry's, where there is one.
+        remembered: The registry's copy of its fingerprints, where there is one.
+    """
+    vault = str(record["vault"]) if record else _id_of(folder)
+    entries, found = chain.scan(folder / "ledger", vault)
+    if record is not None:
+        found += chain.head_problems(entries, record["head"], "seen last")
+    findings = [Finding(vault, *one) for one in found]
     findings += _guarded(vault, "manifest", folder / FILE_NAME, lambda: _manifest_findings(folder, vault, entries))
-    is_replaced = record is not None and record["status"] == "replaced"
-    findings += _guarded(vault, "file", folder, lambda: _file_findings(folder, vault, entries, is_replaced))
+    findings += _guarded(vault, "file", folder, lambda: _file_findings(folder, vault, entries, remembered))
     findings += _guarded(vault, "selection", folder, lambda: _selection_findings(folder, vault, entries))
-    findings += _guarded(vault, "order", folder / "ledger", lambda: _order_findings(folder, vault, entries))
+
+    def in_order() -> Iterator[Finding]:
+        policy = read_manifest(folder)[0]["policy"]
+        yield from (Finding(vault, *one) for one in chain.order_problems(entries, policy))
+
+    return findings + _guarded(vault, "order", folder / "ledger", in_order)
+
+
+def find_forks(path: Path, other: Path) -> list[Finding]:
+    """Where two copies of the same vaults tell different stories."""
+    first, second = vault_folders(path), vault_folders(other)
+    common = sorted(first.keys() & second.keys())
+    if not common:
+        return [Finding("", "fork", str(other), f"has no vault in common with {path}")]
+    findings = []
+    for vault in common:
+        copies = [chain.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
+        findings += [Finding(vault, *one) for one in chain.fork_problems(*copies)]
     return findings
 
 
-def _read_record(vault: str, known: dict[str, dict[str, Any]]) -> list[Finding]:
-    known[vault] = registry.record_of(vault)
-    return []
+def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
+    """Given heads, or their first eight digits or more, that stand in no ledger at a path."""
+    known = {
+        entry.sha256
+        for vault, folder in vault_folders(path).items()
+        for entry in chain.scan(folder / "ledger", vault)[0]
+    }
+    what = "stands in no ledger: cut, rewritten, forked, or another vault"
+    return [Finding("", "head", head, what) for head in heads if not _stands(head, known)]
+
+
+def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Heads of a project's `holdfast.lock` that are not in the ledgers at a path."""
+    folders = vault_folders(path) if locked else {}
+    findings = []
+    for entry in locked:
+        vault = str(entry["vault"])
+        if vault not in folders:
+            findings.append(Finding(vault, "lock", str(path), "has no vault that holdfast.lock names"))
+            continue
+        entries = chain.scan(folders[vault] / "ledger", vault)[0]
+        for act, head in entry["heads"].items():
+            noted = f"that holdfast.lock has ({act})"
+            findings += [Finding(vault, *one) for one in chain.head_problems(entries, head, noted)]
+    return findings
+
+
+def _stands(head: str, known: set[str]) -> bool:
+    return len(head) >= 8 and any(one.startswith(head.lower()) for one in known)
+
+
+def _id_of(folder: Path) -> str:
+    """The id of a vault, also of a copy that was renamed."""
+    if VAULT_NAME.fullmatch(folder.name):
+        return folder.name
+    try:
+        return str(read_manifest(folder)[0]["vault"])
+    except (HoldfastError, *STUMBLES):
+        return folder.name
+
+
+def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict[str, dict[str, Any]]]:
+    """Every vault that is there or is remembered; and the records."""
+    findings: list[Finding] = []
+    known: dict[str, dict[str, Any]] = {}
+    for path in sorted(records.glob("*.json")):
+        try:
+            known[path.stem] = registry.read_record(path)
+        except HoldfastError as error:
+            findings.append(Finding(path.stem, "registry", str(path), error.problems[0].what))
+    present = {path.name for path in vaults.iterdir() if VAULT_NAME.fullmatch(path.name)} if vaults.is_dir() else set()
+    for vault in sorted(known.keys() | present):
+        if vault not in present:
+            findings.append(Finding(vault, "vault", str(vaults / vault), "the vault's folder is gone"))
+            continue
+        if vault not in known:
+            what = "no record of this vault in the registry"
+            findings.append(Finding(vault, "registry", str(vaults / vault), what))
+        findings += verify_vault(vaults / vault, known.get(vault), records / f"{vault}.fingerprints")
+    return findings, known
 
 
 def _guarded(vault: str, kind: str, where: Path, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -82,87 +175,9 @@ def _guarded(vault: str, kind: str, where: Path, check: Callable[[], Iterable[Fi
         findings.extend(check())
     except HoldfastError as error:
         findings += [Finding(vault, kind, problem.where, problem.what) for problem in error.problems]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except STUMBLES as error:
         findings.append(Finding(vault, kind, str(where), f"cannot be checked: {type(error).__name__} {error}"[:300]))
     return findings
-
-
-# --- the ledger -------------------------------------------------------------------------------------------------------
-
-
-def _scan(folder: Path, vault: str) -> tuple[list[ledger.Entry], list[Finding]]:
-    """All entries that can be read, and what is wrong with the chain."""
-    findings: list[Finding] = []
-    entries: list[ledger.Entry] = []
-    names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    for name in names:
-        if not ledger.NAME.fullmatch(name) and not (name.startswith(".") and name.endswith(".tmp")):
-            findings.append(Finding(vault, "ledger", str(folder / name), "is no entry of a ledger"))
-    indexes = [int(name[:8]) for name in names if ledger.NAME.fullmatch(name)]
-    if not indexes:
-        findings.append(Finding(vault, "ledger", str(folder), "there is no ledger"))
-    for expected in sorted(set(range(max(indexes, default=-1) + 1)) - set(indexes))[:20]:
-        findings.append(Finding(vault, "ledger", f"entry {expected}", "is missing"))
-    prev: str | None = ledger.FIRST_PREV
-    for index in indexes:
-        try:
-            entry = ledger.read_entry(folder, index)
-        except HoldfastError as error:
-            findings.append(Finding(vault, "ledger", f"entry {index}", error.problems[0].what))
-            prev = None
-            continue
-        entries.append(entry)
-        findings += [
-            Finding(vault, "ledger", f"entry {index}", what) for what in _link_problems(entry, index, prev, vault)
-        ]
-        prev = entry.sha256
-    total = 0.0
-    for entry in entries:
-        total += entry.fields["bits"]
-        if abs(entry.fields["total_bits"] - total) > 1e-6 * max(1.0, total):
-            findings.append(Finding(vault, "ledger", f"entry {entry.index}", "its total of bits is not the sum so far"))
-            break
-    return entries, findings
-
-
-def _link_problems(entry: ledger.Entry, index: int, prev: str | None, vault: str) -> Iterator[str]:
-    if entry.index != index:
-        yield f"says that it is entry {entry.index}"
-    if prev is not None and entry.fields["prev"] != prev:
-        yield "does not follow from the entry before it"
-    if entry.fields["vault"] != vault:
-        yield f"belongs to vault {entry.fields['vault'][:32]!r}"
-    if (entry.type == "seal") != (index == 0):
-        yield "is a second seal" if entry.type == "seal" else "is the first entry and no seal"
-
-
-def _head_findings(entries: Sequence[ledger.Entry], record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    index, sha256 = record["head"]["index"], record["head"]["sha256"]
-    by_index = {entry.index: entry for entry in entries}
-    if index not in by_index:
-        yield f"entry {index}", f"was the head seen last ({sha256[:12]}), and is gone: cut, or an old copy"
-    elif by_index[index].sha256 != sha256:
-        yield f"entry {index}", f"is not the head seen last ({sha256[:12]}): rewritten, or forked"
-
-
-def _order_findings(folder: Path, vault: str, entries: Sequence[ledger.Entry]) -> Iterator[Finding]:
-    """Every step has the step before it, and the policy was kept."""
-    seen: set[tuple[str, str | None, int | None]] = set()
-    opened: set[str | None] = set()
-    needs = {"open.predicted": "open.intent", "open.result": "open.predicted", "open.mismatch": "open.intent"}
-    for entry in entries:
-        where, step = f"entry {entry.index}", (entry.selection, entry.fields["opening"])
-        if entry.type in needs and (needs[entry.type], *step) not in seen:
-            yield Finding(vault, "order", where, f"is {entry.type} without its {needs[entry.type]}")
-        if entry.type == "open.intent" and ("freeze", entry.selection, None) not in seen:
-            yield Finding(vault, "order", where, "opens a selection that was not frozen")
-        if entry.type in ("open.intent", "open.predicted", "open.result") and (entry.type, *step) in seen:
-            yield Finding(vault, "order", where, f"is a second {entry.type} of the same opening")
-        opened |= {entry.selection} if entry.type == "open.intent" else set()
-        seen.add((entry.type, *step))
-    policy = read_manifest(folder)[0]["policy"]["policy"]
-    if policy == "once" and len(opened) > 1:
-        yield Finding(vault, "policy", "ledger", f"{len(opened)} selections were opened under the policy once")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -177,31 +192,42 @@ def _manifest_findings(folder: Path, vault: str, entries: Sequence[ledger.Entry]
         yield Finding(vault, "manifest", str(folder / FILE_NAME), f"belongs to vault {str(fields['vault'])[:32]!r}")
 
 
-def _file_findings(folder: Path, vault: str, entries: Sequence[ledger.Entry], is_replaced: bool) -> Iterator[Finding]:
+def _file_findings(
+    folder: Path, vault: str, entries: Sequence[ledger.Entry], remembered: Path | None
+) -> Iterator[Finding]:
     committed = dict(entries[0].body["files"]) if entries and entries[0].index == 0 else {}
-    openings = folder / "openings"
-    committed |= {
-        f"openings/{entry.selection}.sealed": entry.body["file"] for entry in entries if entry.type == "open.predicted"
-    }
-    for name, sha256 in sorted(committed.items()):
+    kept = _kept_files(entries)
+    is_ended = any(entry.type in ENDS for entry in entries)
+    for name, sha256 in sorted((committed | kept).items()):
         path = folder / name
-        if is_replaced and name in SECRET_FILES:
+        if is_ended and name in SECRET_FILES:
             if path.exists():
-                yield Finding(vault, "file", str(path), "should have gone when the vault was replaced")
+                yield Finding(vault, "file", str(path), "should have gone when the vault was put out of force")
         elif not path.is_file():
             yield Finding(vault, "file", str(path), "is missing")
         elif sha256_file(path) != sha256:
             yield Finding(vault, "file", str(path), "was changed")
-    if openings.is_dir():
-        for path in openings.iterdir():
-            if not path.name.startswith(".") and f"openings/{path.name}" not in committed:
-                # A crash between the file and its entry leaves one for an opening that was begun.
-                begun = any(entry.type == "open.intent" and entry.selection == path.stem for entry in entries)
-                if not begun:
-                    yield Finding(vault, "file", str(path), "belongs to no opening")
-    remembered = registry.fingerprints_path(vault)
-    if remembered.exists() and committed and sha256_file(remembered) != committed["fingerprints.bin"]:
-        yield Finding(vault, "registry", str(remembered), "was changed")
+    # A crash between a file and its entry leaves one for an opening that was begun.
+    begun = {str(entry.selection) for entry in entries if entry.type == "open.intent"}
+    for path in sorted((folder / "openings").glob("[!.]*")):
+        if f"openings/{path.name}" not in kept and path.name.partition(".")[0] not in begun:
+            yield Finding(vault, "file", str(path), "belongs to no opening")
+    if remembered is not None and committed:
+        if not remembered.exists():
+            yield Finding(vault, "registry", str(remembered), "is missing")
+        elif sha256_file(remembered) != committed["fingerprints.bin"]:
+            yield Finding(vault, "registry", str(remembered), "was changed")
+
+
+def _kept_files(entries: Sequence[ledger.Entry]) -> dict[str, str]:
+    """Predictions and outcomes of every opening, with their hashes."""
+    kept = {}
+    for entry in entries:
+        if entry.type == "open.predicted":
+            kept[f"openings/{entry.selection}.sealed"] = entry.body["file"]
+        elif entry.type == "open.result" and "outcomes" in entry.body:
+            kept[f"openings/{entry.selection}.outcomes.sealed"] = entry.body["outcomes"]["file"]
+    return kept
 
 
 def _selection_findings(folder: Path, vault: str, entries: Sequence[ledger.Entry]) -> Iterator[Finding]:
@@ -237,14 +263,13 @@ def _store_findings(
     findings: list[Finding] = []
 
     def check() -> Iterator[Finding]:
-        key = keys.fingerprint_key(may_create=False)
-        for name, digests in store_digests:
-            prints = fingerprints.fingerprints_of(digests, key)
-            for vault, record in known.items():
-                path = registry.fingerprints_path(vault)
-                if record["status"] != "sealed":
-                    continue
-                certain, _ = fingerprints.count_matches(fingerprints.read_records(path), prints)
+        for vault, record in known.items():
+            if record["status"] != "sealed":
+                continue
+            key, path = keys.fingerprint_key(vault=vault), registry.fingerprints_path(vault)
+            for name, digests in store_digests:
+                prints = fingerprints.fingerprints_of(digests, key)
+                certain = int(fingerprints.is_sealed(fingerprints.read_records(path), prints).sum())
                 if certain:
                     yield Finding(vault, "store", name, f"{certain} sealed rows lie in the open")
 

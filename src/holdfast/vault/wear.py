@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 
 FLOAT_BITS = 64.0
+PASS_BITS = 1.0
+DELTA = 0.05
 COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
@@ -23,6 +25,30 @@ def confusion_bits(num_rows: int, num_classes: int) -> float:
     cells = num_classes**2
     ways = math.lgamma(num_rows + cells) - math.lgamma(cells) - math.lgamma(num_rows + 1)
     return ways / math.log(2)
+
+
+def row_bits(num_rows: int) -> float:
+    """Bits of right or wrong, row by row: n."""
+    return float(num_rows)
+
+
+def choice_bits(num_models: int) -> float:
+    """Bits that a choice among K answers adds when all K were frozen first: log2 K."""
+    return math.log2(num_models)
+
+
+def half_width(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
+    """How far a mean of n values in [0, 1] may lie from the truth, with probability 1 - `delta`.
+
+    sqrt((A ln 2 + ln(2 / delta)) / (2 n)), with A = `bits_before` bits told before this answer.
+    """
+    return math.sqrt((bits_before * math.log(2) + math.log(2 / delta)) / (2 * num_rows))
+
+
+def n_eff(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
+    """n_eff: how many fresh rows would give the same bound: n ln(2/delta) / (A ln 2 + ln(2/delta))."""
+    fresh = math.log(2 / delta)
+    return num_rows * fresh / (bits_before * math.log(2) + fresh)
 
 
 def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) -> float:
@@ -39,5 +65,7 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
         return min(others + counted, float(num_rows * num_outputs))
     num_classes = 2 if task == "binary" else num_outputs
     has_only_accuracy = [name for name in metrics if name in COUNTED] == ["accuracy"]
-    counted = accuracy_bits(num_rows) if has_only_accuracy else confusion_bits(num_rows, num_classes)
+    has_counts = any(name in COUNTED for name in metrics)
+    counted = confusion_bits(num_rows, num_classes) if has_counts else 0.0
+    counted = accuracy_bits(num_rows) if has_only_accuracy else counted
     return min(others + counted, num_rows * math.log2(num_classes))

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data import store
-from holdfast.evaluation import final, processes
+from holdfast.evaluation import preflight, processes
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run
 from holdfast.evaluation.selections import selection_folder
@@ -90,9 +90,9 @@ def test_after_a_crash_only_the_same_selection_goes_on(  # noqa: PLR0917
     other = freeze_run(make_run("other", 0.5)).selection
     place, name = {
         "predict": (FakePredictor, "predict"),
-        "keep_predictions": (opening, "keep_predictions"),
+        "keep_predictions": (opening, "keep"),
         "open_y": (opening, "open_y"),
-        "score": (processes, "score"),
+        "score": (processes, "score_models"),
     }.get(step, (ledger, "append"))
     real = getattr(place, name)
 
@@ -185,8 +185,8 @@ def test_models_that_predict_otherwise_refuse(
 def test_a_changed_environment_is_told(
     selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = final.installed_versions
-    monkeypatch.setattr(final, "installed_versions", lambda: {**real(), "numpy": "9.9"})
+    real = preflight.installed_versions
+    monkeypatch.setattr(preflight, "installed_versions", lambda: {**real(), "numpy": "9.9"})
     _, changes = open_vault(selection)
     assert changes == [f"numpy: {np.__version__} -> 9.9"]
     assert registry.read_ledger(prepared.vault)[-1].body["changes"] == changes
@@ -215,7 +215,7 @@ def test_a_full_disk_prints_nothing(
 def test_too_little_space_is_found_before(
     selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(final, "MIN_FREE_BYTES", 2**62)
+    monkeypatch.setattr(preflight, "MIN_FREE_BYTES", 2**62)
     with pytest.raises(VaultRefused, match="free some space: nothing was decrypted"):
         open_vault(selection)
     _spent_nothing(prepared.vault)

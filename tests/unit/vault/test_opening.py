@@ -8,7 +8,8 @@ import pytest
 
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import keys, ledger, opening, registry
-from holdfast.vault.manifest import folder_of
+from holdfast.vault.keyring import Ring, unlock
+from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.sealing import ensure_sealed
 
 from .conftest import Make
@@ -21,14 +22,19 @@ def vault(home: Path, rows: Any, make_request: Make) -> str:
     return ensure_sealed(make_request(*rows)).vault
 
 
+def _ring(vault: str) -> Ring:
+    fields, _ = read_manifest(folder_of(vault))
+    return unlock(vault, folder_of(vault), fields["keys"])
+
+
 def _enter(vault: str, type: str, **body: Any) -> ledger.Entry:
     return registry.append(vault, type, body, selection=SELECTION, opening=1)
 
 
 def test_rows_come_back_as_they_were_sealed(vault: str, rows: Any) -> None:
     intent = _enter(vault, "open.intent")
-    x = np.frombuffer(b"".join(opening.open_x(vault, intent)), "<f4").reshape(20, 5)
-    y = opening.open_y(vault, _enter(vault, "open.predicted"))
+    x = np.frombuffer(b"".join(opening.open_x(vault, intent, _ring(vault))), "<f4").reshape(20, 5)
+    y = opening.open_y(vault, _enter(vault, "open.predicted"), _ring(vault))
     sealed = {(row.tobytes(), target) for row, target in zip(x, y.tolist(), strict=True)}
     assert sealed == {(row.tobytes(), target) for row, target in zip(rows[0][:20], rows[1][:20].tolist(), strict=True)}
     assert not np.array_equal(x, rows[0][:20])
@@ -40,9 +46,9 @@ def test_nothing_opens_without_its_entry_in_the_ledger(vault: str) -> None:
     made_up = ledger.Entry("0" * 64, intent.fields)
     for entry in (seal, made_up):
         with pytest.raises(VaultRefused, match=r"nothing is decrypted without open.intent in its ledger"):
-            opening.open_x(vault, entry)
+            opening.open_x(vault, entry, _ring(vault))
     with pytest.raises(VaultRefused, match=r"nothing is decrypted without open.predicted in its ledger"):
-        opening.open_y(vault, intent)
+        opening.open_y(vault, intent, _ring(vault))
 
 
 def test_x_and_y_swapped_are_refused(vault: str) -> None:
@@ -54,7 +60,7 @@ def test_x_and_y_swapped_are_refused(vault: str) -> None:
     with pytest.raises(VaultRefused, match=r"x.sealed: is not the file that was sealed"):
         opening.check_sealed(vault)
     with pytest.raises(VaultRefused, match="chunk 0 is not what was sealed for this vault and part"):
-        list(opening.open_x(vault, intent))
+        list(opening.open_x(vault, intent, _ring(vault)))
 
 
 def test_another_vaults_file_is_refused(vault: str, rows: Any, make_request: Make) -> None:
@@ -62,7 +68,7 @@ def test_another_vaults_file_is_refused(vault: str, rows: Any, make_request: Mak
     intent = _enter(vault, "open.intent")
     (folder_of(vault) / "x.sealed").write_bytes((folder_of(other) / "x.sealed").read_bytes())
     with pytest.raises(VaultRefused, match="chunk 0 is not what was sealed"):
-        list(opening.open_x(vault, intent))
+        list(opening.open_x(vault, intent, _ring(vault)))
 
 
 def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, make_request: Make) -> None:
@@ -80,16 +86,16 @@ def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: py
     predicted = _enter(vault, "open.predicted")
     monkeypatch.setattr("holdfast.vault.commitment.SALT_BYTES", 8)
     with pytest.raises(VaultRefused, match="the rows are not the ones that were committed to when sealing"):
-        opening.open_y(vault, predicted)
+        opening.open_y(vault, predicted, _ring(vault))
 
 
 def test_predictions_are_kept_encrypted(vault: str) -> None:
     predictions = np.random.default_rng(0).random((20, 3), np.float32)
-    sha256 = opening.keep_predictions(vault, _enter(vault, "open.intent"), predictions)
-    predicted = _enter(vault, "open.predicted", file=sha256, shape=[20, 3])
-    assert np.array_equal(opening.kept_predictions(vault, predicted), predictions)
-    path = opening.predictions_path(vault, SELECTION)
+    told = opening.keep(vault, _enter(vault, "open.intent"), "predictions", predictions, _ring(vault))
+    predicted = _enter(vault, "open.predicted", **told)
+    assert np.array_equal(opening.kept(vault, predicted, "predictions", _ring(vault)), predictions)
+    path = opening.kept_path(vault, SELECTION, "predictions")
     assert predictions.tobytes()[:32] not in path.read_bytes()
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     with pytest.raises(VaultRefused, match="is not the file that the ledger names"):
-        opening.kept_predictions(vault, predicted)
+        opening.kept(vault, predicted, "predictions", _ring(vault))

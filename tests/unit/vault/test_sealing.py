@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.vault import keys, ledger, opening, registry, sealing, stream
+from holdfast.vault import keys, ledger, lineage, opening, registry, stream
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.sealing import ensure_sealed
 
@@ -65,7 +65,7 @@ def test_the_manifest_says_what_is_sealed(home: Path, rows: Any, make_request: M
     fields, sha256 = read_manifest(folder_of(sealed.vault))
     assert fields["parts"] == {"x": {"dtype": "<f4", "shape": [20, 5]}, "y": {"dtype": "<i8", "shape": [20]}}
     assert (fields["num_test"], fields["num_development"], fields["name"]) == (20, 80, "points")
-    assert fields["policy"] == {"policy": "once", "key_mode": "local"}
+    assert fields["policy"] == {"policy": "once", "k": None, "key_mode": "local"}
     assert fields["fingerprints"]["distinct"] == 20
     entry = ledger.read(folder_of(sealed.vault) / "ledger")[0]
     assert entry.type == "seal"
@@ -166,8 +166,8 @@ STEPS = {
     "y": (stream, "seal_file"),
     "ledger": (ledger, "append"),
     "rename": (os, "rename"),
-    "registry": (sealing, "_adopt"),
-    "retire": (sealing, "_retire"),
+    "registry": (lineage, "adopt"),
+    "retire": (lineage, "_retire"),
     "old keys": (keys, "remove_keys"),
     "old record": (registry, "write_record"),
 }
@@ -229,12 +229,15 @@ def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make)
         ),
         (
             make_request(x, y, policy={"policy": "onse"}),
-            "vault.policy: 'onse' is not offered; allowed: once; next: did you",
+            "vault.policy: 'onse' is not offered; allowed: once, batch, criterion, none; next: did you",
         ),
-        (make_request(x, y, policy={"key_mode": "paper"}), "vault.key_mode: 'paper' is not offered; allowed: local"),
+        (
+            make_request(x, y, policy={"key_mode": "paper"}),
+            "vault.key_mode: 'paper' is not offered; allowed: local, passphrase, keyfile",
+        ),
         (
             make_request(x, y, policy={"polcy": "once"}),
-            "vault.polcy: is no setting of a vault; allowed: policy, key_mode",
+            "vault.polcy: is no setting of a vault; allowed: policy, k, key_mode, public_key",
         ),
         (make_request(x, y, digests=make_request(x, y).digests[::-1]), "data: the source changed while it was read"),
     ):

@@ -1,0 +1,99 @@
+"""The answer of an opening, read from its ledger entry: what is printed is what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.training.names import NAMES
+from holdfast.vault import ledger, policies
+
+ORDER = tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The answer of `holdfast open`.
+
+    Attributes:
+        selection: Its id.
+        vault: Its id.
+        opening: Which opening of the vault it was, from 1.
+        n: How many test rows there are.
+        metrics: {"value", "low", "high", "method"} by name, of the first model; empty under the policy criterion.
+        head: Of the ledger with the result in it.
+        replayed: Whether it was only repeated.
+        level: "full", "primary" (not a clean test) or "criterion".
+        models: {"name", "metrics"} of each, where several were frozen together.
+        comparisons: The first model against each other one.
+        confidence: Of each interval.
+        reason: Why the vault was opened again.
+        wear: {"bits_before", "delta", "half_width", "n_eff"} of the result: the adaptive bound.
+        criterion: {"criterion", "passed"}, or None.
+    """
+
+    selection: str
+    vault: str
+    opening: int
+    n: int
+    metrics: dict[str, dict[str, Any]]
+    head: str
+    replayed: bool
+    level: str = policies.FULL
+    models: list[dict[str, Any]] = field(default_factory=list)
+    comparisons: list[dict[str, Any]] = field(default_factory=list)
+    confidence: float = 0.95
+    reason: str | None = None
+    wear: dict[str, Any] = field(default_factory=dict)
+    criterion: dict[str, Any] | None = None
+
+    @property
+    def heading(self) -> str:
+        """What must stand above the numbers; empty for a clean opening."""
+        return f"opening {self.opening}; not a clean test" if self.level == policies.PRIMARY else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what does not apply is left out."""
+        names = ("selection", "vault", "opening", "n", "metrics", "head", "replayed")
+        told: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if len(self.models) > 1:
+            told |= {"models": self.models, "comparisons": self.comparisons}
+        if self.confidence != Opened.confidence:
+            told["confidence"] = self.confidence
+        if self.criterion is not None:
+            told |= self.criterion
+        if self.heading:
+            told |= {"heading": self.heading, "reason": self.reason, "wear": self.wear}
+        return told
+
+
+def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
+    """The answer that an `open.result` records."""
+    fields, body = result.fields, result.body
+    return Opened(
+        selection=str(result.selection),
+        vault=str(fields["vault"]),
+        opening=int(fields["opening"]),
+        n=int(body["n"]),
+        metrics=in_order(body["metrics"]),
+        head=result.sha256,
+        replayed=is_replayed,
+        level=str(body.get("level", policies.FULL)),
+        models=[{"name": one["name"], "metrics": in_order(one["metrics"])} for one in body.get("models", [])],
+        comparisons=list(body.get("comparisons", [])),
+        confidence=float(body.get("confidence", Opened.confidence)),
+        reason=body.get("reason"),
+        wear=dict(body.get("wear", {})),
+        criterion=body.get("criterion"),
+    )
+
+
+def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics in the order of `training.names`."""
+    return {name: metrics[name] for name in ORDER if name in metrics}
+
+
+def find_entry(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:
+    """The first entry of a type that is about a selection."""
+    return next((entry for entry in entries if entry.type == type and entry.selection == selection), None)

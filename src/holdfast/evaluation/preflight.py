@@ -1,0 +1,99 @@
+"""All that can be against an opening and can be known without spending it; no secret is touched, no row decrypted."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import holdfast
+from holdfast.core.errors import VaultRefused
+from holdfast.core.run_record import environment
+from holdfast.evaluation.answers import find_entry
+from holdfast.evaluation.provenance import installed_versions, user_modules
+from holdfast.vault import ledger, policies, project_lock, registry
+from holdfast.vault.manifest import folder_of, read_manifest
+
+MIN_FREE_BYTES = 16 * 2**20
+MAX_REFUSALS = 100
+
+
+def allowed_opening(
+    vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
+) -> policies.Allowed:
+    """How the policy allows a selection to be opened; a refusal is noted in the ledger, once for each selection.
+
+    Raises:
+        VaultRefused: It does not.
+    """
+    record = registry.record_of(vault)
+    if record["status"] != "sealed":
+        what = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
+        words = what.get(record["status"], "was destroyed")
+        raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    try:
+        return policies.allowed(policy, policies.History.of(entries), selection, reason=reason, where=vault[:8])
+    except VaultRefused as error:
+        num_refusals = sum(entry.type == "refused" for entry in entries)
+        is_frozen = find_entry(entries, "freeze", selection) is not None
+        if is_frozen and num_refusals < MAX_REFUSALS and not find_entry(entries, "refused", selection):
+            body = {"reason": error.problems[0].what, "policy": policy["policy"]}
+            registry.append(vault, "refused", body, selection=selection)
+        raise
+
+
+def refuse_other_lock(vault: str, project: Path) -> None:
+    """A ledger must hold every head that the project's `holdfast.lock` names, and the vault must be the one it names.
+
+    Raises:
+        VaultRefused: It is an old copy, or another vault over the same rows.
+    """
+    folder = project_lock.find_project(project)
+    if folder is None:
+        return
+    record = registry.record_of(vault)
+    locked = project_lock.as_entries(folder)
+    project_lock.refuse_other(locked, vault, content=record["content"], rows=record["rows"])
+    project_lock.check_heads(folder, vault)
+
+
+def refuse_multirun() -> None:
+    """No job of a sweep opens a vault: the choice would be made by test rows."""
+    if "hydra" not in sys.modules:
+        return
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise VaultRefused("open", "a job of a sweep opens no vault", next="choose one run by its val score")
+
+
+def refuse_little_space(vault: str) -> None:
+    """An opening that cannot be recorded is not begun."""
+    free = shutil.disk_usage(folder_of(vault)).free
+    if free < MIN_FREE_BYTES:
+        what = f"{free / 2**20:.0f} MiB are free, {MIN_FREE_BYTES // 2**20} are needed to record an opening"
+        raise VaultRefused(str(folder_of(vault)), what, next="free some space: nothing was decrypted")
+
+
+def environment_changes(fields: Mapping[str, Any]) -> list[str]:
+    """What is not as it was at the freeze: versions, code, commit."""
+    now = environment()
+    found = []
+    versions = {**now["versions"], **installed_versions()}
+    for name in sorted(fields["versions"].keys() | versions.keys()):
+        then, there = fields["versions"].get(name, "absent"), versions.get(name, "absent")
+        if then != there:
+            found.append(f"{name}: {then} -> {there}")
+    if fields["framework"]["code_sha256"] != ledger.code_sha256():
+        found.append(f"code of holdfast {fields['framework']['version']} -> {holdfast.__version__}")
+    for model in fields["models"]:
+        modules = user_modules(model["config"])
+        changed = [name for name, sha256 in model["modules"].items() if modules.get(name) != sha256]
+        found += [f"module {name} changed" for name in changed]
+    if fields["git"] != now["git"]:
+        found.append("git commit or uncommitted changes")
+    return list(dict.fromkeys(found))

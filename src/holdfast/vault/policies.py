@@ -1,0 +1,168 @@
+"""What a vault's policy allows: plain functions over the entries of its ledger. A policy is fixed when sealing.
+
+once         one selection, in full; any other only with a reason, its primary metric alone
+batch        K models that were frozen before the first opening, in full, at alpha / K
+criterion    every selection, pass or fail against the criterion it was frozen with: one bit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.core.errors import InputError, VaultRefused, did_you_mean
+from holdfast.vault.ledger import Entry
+
+POLICIES = ("once", "batch", "criterion")
+KEY_MODES = ("local", "passphrase", "keyfile")
+NONE = "none"
+MAX_K = 1000
+SETTINGS: dict[str, Any] = {
+    "policy": "once",
+    "k": None,
+    "key_mode": "local",
+    "public_key": None,
+    "near_duplicates": False,
+}
+FULL, PRIMARY, CRITERION = "full", "primary", "criterion"
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """An opening that the policy allows.
+
+    Attributes:
+        number: Which opening of the vault it is, from 1.
+        level: "full": all metrics; "primary": the primary metric, not a clean test; "criterion": pass or fail.
+        reason: Why a vault that was opened is opened again; None for a clean opening.
+    """
+
+    number: int
+    level: str
+    reason: str | None = None
+
+
+@dataclass
+class History:
+    """What was frozen, withdrawn and opened so far, in the order of the ledger; `models` are counted by selection."""
+
+    frozen: dict[str, int] = field(default_factory=dict)
+    late: set[str] = field(default_factory=set)
+    withdrawn: set[str] = field(default_factory=set)
+    opened: dict[str, Allowed] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> History:
+        """The history that entries tell."""
+        history = cls()
+        for entry in entries:
+            history.add(entry)
+        return history
+
+    def add(self, entry: Entry) -> None:
+        """Take one more entry into account."""
+        selection = str(entry.selection)
+        if entry.type == "freeze" and selection not in self.frozen:
+            models = entry.body.get("models")
+            self.frozen[selection] = len(models) if isinstance(models, list) and models else 1
+            if self.opened:
+                self.late.add(selection)
+        elif entry.type == "withdraw":
+            self.withdrawn.add(selection)
+        elif entry.type == "open.intent" and selection not in self.opened:
+            level, reason = str(entry.body.get("level", FULL)), entry.body.get("reason")
+            self.opened[selection] = Allowed(int(entry.fields["opening"] or 0), level, reason)
+
+
+def allowed(
+    policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
+) -> Allowed:
+    """How a selection may be opened now.
+
+    Args:
+        policy: {"policy", "k"} of the manifest.
+        history: All that is in the ledger.
+        selection: Its full id.
+        reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
+        where: First digits of the vault's id.
+
+    Raises:
+        VaultRefused: It may not.
+    """
+    name = f"selection {selection[:8]}"
+    if selection not in history.frozen:
+        raise VaultRefused(name, "is not in the ledger of its vault", next="holdfast freeze RUN")
+    if selection in history.opened:
+        return history.opened[selection]
+    if selection in history.withdrawn:
+        raise VaultRefused(name, "was withdrawn", next="freeze the run again")
+    number = len(history.opened) + 1
+    if policy["policy"] == "criterion":
+        return Allowed(number, CRITERION)
+    if refusal := _why_not(policy, history, selection, f"vault {where}".strip()):
+        if reason is None:
+            raise refusal
+        return Allowed(number, PRIMARY, reason)
+    return Allowed(number, FULL)
+
+
+def share_of_alpha(policy: Mapping[str, Any]) -> int:
+    """By what alpha is divided: K under `batch`, else 1."""
+    return int(policy["k"]) if policy["policy"] == "batch" else 1
+
+
+def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the group `vault` with their defaults filled in.
+
+    Raises:
+        InputError: A key or value is not offered.
+    """
+    chosen: dict[str, Any] = SETTINGS | dict(settings)
+    if unknown := sorted(set(chosen) - set(SETTINGS)):
+        hint = did_you_mean(unknown[0], SETTINGS)
+        raise InputError(f"vault.{unknown[0]}", "is no setting of a vault", allowed=", ".join(SETTINGS), next=hint)
+    for name, offered in (("policy", (*POLICIES, NONE)), ("key_mode", KEY_MODES)):
+        if chosen[name] not in offered:
+            hint = did_you_mean(str(chosen[name]), offered)
+            raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", allowed=", ".join(offered), next=hint)
+    _check_k(chosen["policy"], chosen["k"])
+    if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
+        what = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
+        raise InputError("vault.public_key", what, next="holdfast vault keygen FILE makes FILE and FILE.pub")
+    if not isinstance(chosen["near_duplicates"], bool):
+        raise InputError("vault.near_duplicates", f"is {chosen['near_duplicates']!r}", allowed="true, false")
+    return chosen
+
+
+def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the settings stands in the manifest."""
+    return {name: settings[name] for name in ("policy", "k", "key_mode")}
+
+
+def _check_k(policy: str, k: Any) -> None:
+    if policy == "batch":
+        if not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K:
+            raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
+    elif k is not None:
+        raise InputError("vault.k", f"is {k!r} under the policy {policy}", allowed="null", next="vault=batch")
+
+
+def _why_not(policy: Mapping[str, Any], history: History, selection: str, where: str) -> VaultRefused | None:
+    """Why a selection that was not opened is not a clean opening any more."""
+    again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
+    first = next(iter(history.opened), None)
+    if policy["policy"] == "once":
+        if first is None:
+            return None
+        what = f"was opened with selection {first[:8]}, and its policy is once"
+        return VaultRefused(where, what, next=f"holdfast open {first[:8]} repeats its result; {again}")
+    if selection in history.late:
+        what = f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch"
+        return VaultRefused(where, what, next=again)
+    used = sum(history.frozen.get(one, 1) for one, how in history.opened.items() if how.level == FULL)
+    asked = history.frozen[selection]
+    if used + asked <= policy["k"]:
+        return None
+    what = f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}"
+    return VaultRefused(where, what, next=again)

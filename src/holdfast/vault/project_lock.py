@@ -1,0 +1,124 @@
+"""`holdfast.lock` in a project, to be committed: which vaults its numbers come from, and how long their ledgers were.
+
+    {"version": 1, "vaults": {VAULT: {"name", "content", "rows", "heads": {"seal", "freeze", "open", "anchor"}}}}
+
+Each head is {"index", "sha256"}. A fresh container with the same content and another vault is refused, so that "opening
+1 of 1" cannot be had twice by deleting a home folder; a ledger that lacks a head that stands here was cut or replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.core import places
+from holdfast.core.errors import VaultRefused
+from holdfast.core.files import write_atomic
+from holdfast.vault import ledger, registry
+
+FILE_NAME = "holdfast.lock"
+VERSION = 1
+
+
+def read_lock(project: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a project's lock by vault; none where there is no file.
+
+    Raises:
+        VaultRefused: The file is of no form known here.
+    """
+    path = project / FILE_NAME
+    try:
+        fields = json.loads(path.read_bytes())
+        if fields["version"] != VERSION:
+            raise ValueError(f"has version {fields['version']!r}")
+        for entry in fields["vaults"].values():
+            if not isinstance(entry["heads"], dict) or not {"content", "rows", "name"} <= set(entry):
+                raise ValueError("lacks a field")
+        return dict(fields["vaults"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VaultRefused(str(path), f"cannot be read ({error})", next="restore it from git") from None
+
+
+def as_entries(project: Path) -> list[dict[str, Any]]:
+    """The entries as a list, for a request."""
+    return [{"vault": vault, **entry} for vault, entry in read_lock(project).items()]
+
+
+def refuse_other(locked: Sequence[Mapping[str, Any]], vault: str | None, *, content: str, rows: str) -> None:
+    """Refuse a vault that is not the one a project's lock names for the same rows.
+
+    Args:
+        locked: Entries of the lock.
+        vault: The vault there is; None: one would be sealed.
+        content: Identity of all rows with their targets.
+        rows: Identity of all rows.
+
+    Raises:
+        VaultRefused: The lock names another one, which was not replaced or superseded here.
+    """
+    known = {record["vault"]: record for record in registry.records()}
+    for entry in locked:
+        if entry["vault"] == vault or (rows != entry["rows"] and content != entry["content"]):
+            continue
+        if entry["vault"] in known:
+            continue  # this home has its ledger, and knows what became of it
+        what = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
+        hint = (
+            "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy; if nothing was ever frozen, delete "
+            f"{FILE_NAME} and commit that"
+        )
+        raise VaultRefused(FILE_NAME, what, next=hint)
+
+
+def check_heads(project: Path, vault: str) -> None:
+    """Refuse a ledger that lacks a head of the project's lock.
+
+    Raises:
+        VaultRefused: It was cut, rewritten, or is an older copy.
+    """
+    entry = read_lock(project).get(vault)
+    if entry is None:
+        return
+    entries = registry.read_ledger(vault)
+    for act, head in entry["heads"].items():
+        if head["index"] >= len(entries) or entries[head["index"]].sha256 != head["sha256"]:
+            what = f"has entry {head['index']} ({act}) of vault {vault[:8]}, which is not in its ledger here"
+            raise VaultRefused(FILE_NAME, what, next="restore the ledger from a copy; then holdfast vault verify")
+
+
+def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
+    """Write a vault's head into the project's lock, unless it is there.
+
+    Args:
+        project: The working folder.
+        vault: Id of the vault.
+        act: "seal", "freeze", "open" or "anchor".
+        entry: The newest entry of the ledger.
+    """
+    vaults, record = read_lock(project), registry.record_of(vault)
+    known = vaults.get(vault) or {"name": record["name"], "content": record["content"], "rows": record["rows"]}
+    heads = dict(known.get("heads", {}))
+    if act == "seal" and act in heads:
+        return
+    heads[act] = {"index": entry.index, "sha256": entry.sha256}
+    former = {one for one in vaults if one in record["replaces"]}
+    vaults = {one: fields for one, fields in vaults.items() if one not in former}
+    vaults[vault] = {**known, "heads": heads}
+    content = json.dumps({"version": VERSION, "vaults": vaults}, indent=1, sort_keys=True)
+    with registry.on_disk(project / FILE_NAME, "the lock could not be written"):
+        write_atomic(project / FILE_NAME, content + "\n")
+
+
+def note_here(vault: str, act: str) -> None:
+    """Note the newest head in the lock of the project that one stands in, where there is one."""
+    if folder := find_project(Path.cwd()):
+        note_head(folder, vault, act, registry.read_ledger(vault)[-1])
+
+
+def find_project(start: Path) -> Path | None:
+    """The nearest folder with a lock, from `start` upwards; None where there is none."""
+    return next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).exists()), None)
