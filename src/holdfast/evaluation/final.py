@@ -28,6 +28,7 @@ from holdfast.vault.keyring import Ring
 from holdfast.vault.manifest import folder_of, read_manifest
 
 COMPARISON_BITS = 2 * wear.FLOAT_BITS
+MAX_CLASSES = 100
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
 __all__ = ["Opened", "disclose", "open_vault"]
@@ -106,12 +107,15 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
         bits = wear.row_bits(int(result.body["n"])) * len(result.body["models"])
         is_known = find_entry(entries, "disclose", selection) is not None
         options = {"selection": selection, "opening": result.fields["opening"], "bits": 0.0 if is_known else bits}
-        entry = registry.append(vault, "disclose", {"reason": reason}, **options)
+        # Like an opening: the act is in the ledger before anything is decrypted, what it tells before it is told.
+        registry.append(vault, "disclose", {"reason": reason}, **options)
         with frozen_copy(vault, selection) as (fields, _):
             predictions = opening.kept(vault, predicted, "predictions", ring)
             y = opening.open_y(vault, predicted, ring)
             scored = _score(fields, list(predictions), y, float(result.body["confidence"]))
         outcomes = opening.kept(vault, result, "outcomes", ring)
+        body = {"reason": reason, "details": _short(scored.details)}
+        entry = registry.append(vault, "disclose", body, **(options | {"bits": 0.0}))
     return {
         "selection": selection,
         "head": entry.sha256,
@@ -182,7 +186,7 @@ def _conclude(
             "bits_before": before,
             "delta": wear.DELTA,
             "half_width": wear.half_width(before, len(y)),
-            "n_eff": wear.n_eff(before, len(y)),
+            "n_eff": wear.effective_rows(before, len(y)),
         },
     }
     if how.level == policies.FULL:
@@ -229,7 +233,11 @@ def _score(
     )
 
 
+def _short(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an entry of the ledger can hold: no confusion matrix of very many classes."""
+    return [one if len(one["per_class"]) <= MAX_CLASSES else one | {"confusion": None} for one in details]
+
+
 def _append(before: ledger.Entry, type: str, body: dict[str, Any], *, bits: float = 0.0) -> ledger.Entry:
     vault, number = str(before.fields["vault"]), before.fields["opening"]
     return registry.append(vault, type, body, selection=before.selection, opening=number, bits=bits)
-

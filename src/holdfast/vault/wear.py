@@ -45,7 +45,7 @@ def half_width(bits_before: float, num_rows: int, delta: float = DELTA) -> float
     return math.sqrt((bits_before * math.log(2) + math.log(2 / delta)) / (2 * num_rows))
 
 
-def n_eff(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
+def effective_rows(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
     """n_eff: how many fresh rows would give the same bound: n ln(2/delta) / (A ln 2 + ln(2/delta))."""
     fresh = math.log(2 / delta)
     return num_rows * fresh / (bits_before * math.log(2) + fresh)
