@@ -12,6 +12,7 @@ from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.evaluation.final import Opened, open_vault
+from holdfast.evaluation.quotable import quotable as quotable_line
 from holdfast.evaluation.report import write_report
 
 
@@ -52,24 +53,18 @@ def _report(opened: Opened) -> Path | None:
 
 
 def quotable(opened: Opened) -> str:
-    """The line for a paper: the first metric with its interval, and where it comes from."""
-    where = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
-    of = f"opening {opened.opening} of {opened.opening}"
-    if not opened.metrics and opened.criterion:
-        word = "passed" if opened.criterion["passed"] else "failed"
-        return f"test of {opened.criterion['criterion']}: {word}, n = {opened.n:,}, {of}, {where}"
-    if opened.heading:
-        of = opened.heading
-    name = next((one for one in ("accuracy", "rmse") if one in opened.metrics), next(iter(opened.metrics)))
-    entry = opened.metrics[name]
-    if entry["low"] is None:
-        value = f"{entry['value']:.4g}" if entry["value"] is not None else "undefined"
-    else:
-        low, high = 100 * entry["low"], 100 * entry["high"]
-        value = (
-            f"{100 * entry['value']:.2f} % [{low:.2f}, {high:.2f}] {entry['method'].capitalize()} {_percent(opened)}"
-        )
-    return f"test {name} {value}, n = {opened.n:,}, {of}, {where}"
+    """The line for a paper."""
+    return quotable_line(
+        opened.metrics,
+        n=opened.n,
+        opening=opened.opening,
+        vault=opened.vault,
+        selection=opened.selection,
+        head=opened.head,
+        confidence=opened.confidence,
+        is_clean=not opened.heading,
+        criterion=opened.criterion,
+    )
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:

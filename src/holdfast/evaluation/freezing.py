@@ -37,15 +37,12 @@ from holdfast.vault import fingerprints, ledger, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 2
-VAL_PREDICTIONS = "models/0/val_predictions.npy"
 SHARED = {
     "vault": "another vault",
     "val_sha256": "other val rows: val scores cannot be compared",
     "task": "another task",
     "num_outputs": "another number of outputs",
 }
-
-__all__ = ["VAL_PREDICTIONS", "Frozen", "freeze_run", "freeze_runs", "installed_versions", "user_modules"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,6 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         fields["models"] = [
             {"name": name, **_freeze_model(copied, val, staging)} for name, copied in zip(names, copies, strict=True)
         ]
-        fields |= {key: fields["models"][0][key] for key in MIRRORED}
         found = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {name: sha256_file(staging / name) for name in found}
         selection, is_new = enter(staging, fields)
@@ -261,7 +257,3 @@ def read_content(path: Path) -> dict[str, Any]:
     from holdfast.training.checkpoints import read_checkpoint
 
     return read_checkpoint(path)
-
-
-# What is said of the first model is said of the selection too.
-MIRRORED = ("run", "kind", "members", "config", "modules", "selection_rule", "val", "metrics", "has_loss", "trials")

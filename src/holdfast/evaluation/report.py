@@ -15,13 +15,13 @@ from typing import Any
 from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
+from holdfast.evaluation.quotable import quotable
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.vault import ledger, registry, wear
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 1
-ROWS_OF_MEANS = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 KEY_MODES = {
     "local": "The framework could decrypt as this user: accidents are prevented and a copied folder is of no use "
     "elsewhere; a user with a shell is not stopped, only recorded.",
@@ -74,36 +74,24 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
         "wear": _wear(entries, result, manifest["num_test"]),
         "environment": _environment(fields, body),
     }
-    return {**facts, "quote": quotable(facts), "limits": _limits(facts)}
+    return {**facts, "quote": _quote(facts), "limits": _limits(facts)}
 
 
-def quotable(facts: Mapping[str, Any]) -> str | None:
-    """The line for a paper: the first metric with its interval, and where it comes from; None before the opening."""
+def _quote(facts: Mapping[str, Any]) -> str | None:
     result = facts["result"]
     if result is None:
         return None
-    where = f"vault {facts['vault']['id'][:8]}, selection {facts['selection'][:8]}, head {result['head'][:8]}"
-    opening = f"opening {result['opening']} of {result['openings']}"
-    if result["level"] == "criterion":
-        word = "kept" if result["passed"] else "not kept"
-        return f"test criterion {facts['criterion']} {word}, n = {result['n']:,}, {opening}, {where}"
-    metrics = facts["models"][0]["test"]
-    name = next((one for one in ("accuracy", "rmse") if one in metrics), next(iter(metrics)))
-    value = _quoted(metrics[name], result["confidence"], is_share=name in ROWS_OF_MEANS)
-    clean = "" if result["is_clean"] else " (not a clean test)"
-    return f"test {name} {value}, n = {result['n']:,}, {opening}{clean}, {where}"
-
-
-def _quoted(entry: Mapping[str, Any], confidence: float, *, is_share: bool) -> str:
-    if entry["value"] is None:
-        return "undefined"
-    numbers = [entry["value"]] if entry["low"] is None else [entry["value"], entry["low"], entry["high"]]
-    told = [f"{100 * number:.2f}" if is_share else f"{number:.4g}" for number in numbers]
-    value = f"{told[0]} %" if is_share else told[0]
-    if len(told) == 1:
-        return value
-    method = entry["method"][:1].upper() + entry["method"][1:]
-    return f"{value} [{told[1]}, {told[2]}] {method} {100 * confidence:g} %"
+    return quotable(
+        facts["models"][0]["test"],
+        n=result["n"],
+        opening=result["opening"],
+        vault=facts["vault"]["id"],
+        selection=facts["selection"],
+        head=result["head"],
+        confidence=result["confidence"],
+        is_clean=result["is_clean"],
+        criterion={"criterion": facts["criterion"], "passed": result["passed"]} if facts["criterion"] else None,
+    )
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
@@ -115,12 +103,10 @@ def _result(fields: Mapping[str, Any], result: ledger.Entry) -> dict[str, Any]:
     return {
         "n": int(body["n"]),
         "opening": opening,
-        # An opening is described as of its own time: what came later does not change what it was.
-        "openings": opening,
         "level": level,
         "is_clean": level != "primary",
         "reason": body.get("reason"),
-        "passed": body.get("passed"),
+        "passed": (body.get("criterion") or {}).get("passed"),
         "confidence": float(body.get("confidence", fields["confidence"])),
         "time": result.fields["time"],
         "head": result.sha256,

@@ -8,9 +8,9 @@ from html import escape
 from typing import Any
 
 from holdfast.evaluation import report_plots as plots
+from holdfast.evaluation.quotable import SHARES
 from holdfast.evaluation.report_style import STYLE
 
-SHARES = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 Facts = Mapping[str, Any]
 
 
@@ -70,7 +70,11 @@ def _numbers(facts: Facts) -> str:
         for name, entry in model["test"].items()
     ]
     table = _table(["metric", "test", f"{confidence} interval", "method", "val"], rows, numeric=(1, 2, 4))
-    note = "Each interval holds by itself; val scores chose the model and flatter it." if rows else ""
+    note = "Each interval holds by itself; val scores chose the model and flatter it."
+    if not result["is_clean"]:
+        told = f"the vault had told {facts['wear']['bits_before']:.1f} bits before"
+        note = f"Not a clean test ({escape(str(result['reason']))}): {told}, and the interval does not know of it. "
+        note += f"With probability 0.95 a mean in [0, 1] is within {facts['wear']['half_width']:.4f} (adaptive bound)."
     criterion = ""
     if facts["criterion"] and result["passed"] is not None:
         criterion = (
@@ -200,7 +204,9 @@ def _openings(facts: Facts) -> str:
         for one in facts["openings"]
     ]
     table = (
-        _table(["opening", "selection", "time", "level", "bits"], rows, numeric=(4,)) if rows else "<p>No opening so far.</p>"
+        _table(["opening", "selection", "time", "level", "bits"], rows, numeric=(4,))
+        if rows
+        else "<p>No opening so far.</p>"
     )
     n = facts["vault"]["num_test"]
     told = [

@@ -1,18 +1,21 @@
 """Selections: what was frozen, by an id that is the hash of everything that decides the outcome.
 
-vaults/<vault>/selections/<id>/selection.json    canonical JSON; the id is its SHA-256
-vaults/<vault>/selections/<id>/members/0/...     run.json and checkpoint of every model, as they were
+vaults/<vault>/selections/<id>/selection.json             canonical JSON; the id is its SHA-256
+vaults/<vault>/selections/<id>/models/0/members/0/...     run.json and checkpoint of every model, as they were
 
-version, vault, ledger_head        1; what it is frozen against; the head before the freeze
-name, run, task, num_outputs       of the data set and the run
-kind, members                      "fit" or "ensemble"; [{"folder", "checkpoint", "weight", "run", "seed"}]
+version, vault, ledger_head        2; what it is frozen against; the head before the freeze
+name, task, num_outputs, class_names    of the data set
+split, val_sha256, target_std      which rows are val, and the unit of a regression's loss
+models                             the one chosen, then those it is compared with (below)
 files                              {path: sha256} of every file beside selection.json
-config                             the resolved config of the run
-versions, git, framework, modules  installed versions; commit; code of Holdfast; {module: sha256} of the user's own
-metrics, has_loss, target_std      names, and how the loss follows from predictions
-primary_metric, confidence, intervals, thresholds     how the answer is read
-selection_rule, val, val_sha256    {"monitor", "mode"}; val metrics; which rows are val
-trials, pretrained, criterion      null, [] and null where there are none
+versions, git, framework           installed versions; commit; code of Holdfast
+primary_metric, definitions, confidence, intervals, thresholds     how the answer is read
+criterion, pretrained              such as "accuracy > 0.94", or null; []
+
+Of a model: name; run, kind ("fit" or "ensemble"), members [{"folder", "checkpoint", "weight", "run", "seed"}]; config
+(resolved); modules {module: sha256} of the user's own; selection_rule {"monitor", "mode"}, val (its metrics),
+val_predictions (a file); metrics, has_loss (names, and whether the loss follows from predictions); trials (null, or the
+sweep it came from: runs, root of their records, seed spread).
 """
 
 from __future__ import annotations

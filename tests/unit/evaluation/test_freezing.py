@@ -30,7 +30,7 @@ def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store
     fields = read_selection(prepared.vault, frozen.selection)
     names = ["models/0/members/0/checkpoints/best.ckpt", "models/0/members/0/run.json", "models/0/val_predictions.npy"]
     assert sorted(fields["files"]) == names
-    assert (fields["primary_metric"], fields["selection_rule"]["mode"]) == ("loss", "min")
+    assert (fields["primary_metric"], fields["models"][0]["selection_rule"]["mode"]) == ("loss", "min")
     entries = registry.read_ledger(prepared.vault)
     assert [entry.type for entry in entries] == ["seal", "freeze"]
     assert fields["ledger_head"] == entries[0].sha256
@@ -155,9 +155,9 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
         patch.setattr("holdfast.evaluation.freezing.refuse_other_scores", lambda *values: None)
         frozen = freeze_run(run)
     fields = read_selection(prepared.vault, frozen.selection)
-    assert [member["weight"] for member in fields["members"]] == [0.5, 0.5]
+    assert [member["weight"] for member in fields["models"][0]["members"]] == [0.5, 0.5]
     assert fields["split"] == SPLIT
-    assert fields["has_loss"]
+    assert fields["models"][0]["has_loss"]
     assert validation.columns_of("binary", 1) == ()
     checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
     checkpoint.write_text("0.80")

@@ -13,7 +13,7 @@ from holdfast.data import store
 from holdfast.evaluation import report_plots
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
-from holdfast.evaluation.report import gather, quotable, write_report
+from holdfast.evaluation.report import _quote, gather, write_report
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.scorer import score_models
 from holdfast.vault import registry
@@ -124,9 +124,9 @@ def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.P
     facts["result"] |= {"level": "criterion", "passed": False}
     for model in facts["models"]:
         model["test"] = {}
-    line = quotable(facts)
+    line = _quote(facts)
     assert line is not None
-    assert line.startswith("test criterion accuracy > 0.5 not kept, n = 114, opening 1 of 1, vault")
+    assert line.startswith("test of accuracy > 0.5: failed, n = 114, opening 1 of 1, vault")
     html = page({**facts, "quote": line})
     _check(html)
     assert "one bit, nothing else was told" in html
@@ -135,9 +135,11 @@ def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.P
 def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Prepared) -> None:
     open_vault(selection)
     facts = gather(prepared.vault, selection)
-    facts["result"] |= {"level": "primary", "is_clean": False, "opening": 2, "openings": 2, "reason": "a bug"}
-    assert "opening 2 of 2 (not a clean test)" in str(quotable(facts))
-    assert "opening 2: not a clean test" in page(facts)
+    facts["result"] |= {"level": "primary", "is_clean": False, "opening": 2, "reason": "a bug"}
+    assert "opening 2; not a clean test" in str(_quote(facts))
+    html = page(facts)
+    assert "opening 2: not a clean test" in html
+    assert "Not a clean test (a bug): the vault had told 0.0 bits before" in html
 
 
 def test_the_command_says_where_it_is(
