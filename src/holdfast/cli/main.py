@@ -102,6 +102,15 @@ def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: J
         open_selection(selection, as_json, reason, key)
 
 
+@app.command()
+def report(selection: Selection, as_json: Json = False) -> None:
+    """Write the report of a selection (HTML and JSON) beside it; nothing is decrypted."""
+    from holdfast.cli.report import report as write_report
+
+    with ending(as_json=as_json):
+        write_report(selection, as_json)
+
+
 @vault_app.command()
 def status(as_json: Json = False) -> None:
     """What is sealed, what is frozen, what was opened."""
