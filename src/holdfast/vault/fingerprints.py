@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 FINGERPRINT_BYTES = 16
 RECORD_BYTES = FINGERPRINT_BYTES + 1
 MIN_BITS = 20
+FEW_VALUES = 8
 SAMPLE_ROWS = 100_000
 
 
@@ -57,7 +58,8 @@ def as_records(prints: NDArray[np.uint8], is_common: NDArray[np.bool_] | None = 
 def is_common_row(x: NDArray[Any], kind: str) -> NDArray[np.bool_]:
     """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
 
-    Columns that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make every row common.
+    Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
+    every row common; a column of fractions, or of a different number in almost every row, does not.
     """
     if not len(x):
         return np.zeros(0, bool)
@@ -67,7 +69,11 @@ def is_common_row(x: NDArray[Any], kind: str) -> NDArray[np.bool_]:
         return is_flat
     possible = 0.0
     for column in rows.T:
-        possible += np.log2(len(np.unique(column[:SAMPLE_ROWS])))
+        sample = column[:SAMPLE_ROWS]
+        values = np.unique(sample)
+        if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
+            return is_flat
+        possible += np.log2(len(values))
         if possible >= MIN_BITS:
             return is_flat
     return np.ones(len(x), bool)

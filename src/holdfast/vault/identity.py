@@ -13,14 +13,15 @@ from __future__ import annotations
 import hashlib
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 DIGEST_BYTES = 32
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
+PIECE_ROWS = 4096
 EXACT_INTEGER = 2**53
 CHANNELS = (1, 3, 4)
 NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
@@ -40,15 +41,17 @@ def row_digests(x: Array, *, kind: str, feature_names: Sequence[str] = ()) -> ND
         (n, 32) bytes, equal where the canonical rows are equal.
     """
     order = _column_order(x, feature_names) if kind == "table" else None
-    digests: list[bytes] = []
+    if kind not in ("image", "table", "array"):
+        raise ValueError(f"kind {kind!r} is none of image, table, array")
+    digests, done = np.empty((len(x), DIGEST_BYTES), np.uint8), 0
     for block in _blocks(x):
         if kind == "table":
-            digests.extend(_table_digests(block if order is None else block[:, order]))
-        elif kind in ("image", "array"):
-            digests.extend(_array_digests(block))
+            found = _table_digests(block if order is None else block[:, order])
         else:
-            raise ValueError(f"kind {kind!r} is none of image, table, array")
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+            found = _array_digests(block)
+        digests[done : done + len(block)] = _joined(found, DIGEST_BYTES)
+        done += len(block)
+    return digests
 
 
 def digests_with_target(x: Array, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
@@ -69,8 +72,8 @@ def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     Rows sorted by it are in an order that depends on neither their former order nor their names.
     """
     key = b"holdfast order %d" % seed
-    keys = [hashlib.blake2b(digest, digest_size=8, key=key).digest() for digest in _each(digests)]
-    return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
+    keys = _mapped(lambda digest: hashlib.blake2b(digest, digest_size=8, key=key).digest(), digests, 8)
+    return keys.view("<u8").astype(np.uint64).ravel()
 
 
 def content_id(digests: NDArray[np.uint8], y: Array) -> str:
@@ -78,28 +81,34 @@ def content_id(digests: NDArray[np.uint8], y: Array) -> str:
     targets = np.ascontiguousarray(y)
     targets = targets.astype(targets.dtype.newbyteorder("<"), copy=False).reshape(len(targets), -1)
     width = targets.dtype.itemsize * targets.shape[1]
-    rows = zip(_each(digests), _each(targets.view(np.uint8).reshape(len(targets), width)), strict=True)
+    rows = np.column_stack([digests, targets.view(np.uint8).reshape(len(targets), width)])
     header = f"holdfast content 1 {targets.dtype.str} {targets.shape[1]}".encode()
-    return _set_hash(header, [hashlib.blake2b(digest + target, digest_size=32).digest() for digest, target in rows])
+    return _set_hash(header, _mapped(lambda row: hashlib.blake2b(row, digest_size=32).digest(), rows, 32))
 
 
 def rows_id(*digests: NDArray[np.uint8]) -> str:
     """The identity of a set of rows without targets, given in parts, as 64 hex digits; order does not count."""
-    return _set_hash(b"holdfast rows 1", [digest for part in digests for digest in _each(part)])
+    return _set_hash(b"holdfast rows 1", np.concatenate(digests))
 
 
-def _set_hash(header: bytes, members: list[bytes]) -> str:
-    total = hashlib.sha256(header)
-    for member in sorted(members):
-        total.update(member)
-    return total.hexdigest()
+def _set_hash(header: bytes, members: NDArray[np.uint8]) -> str:
+    """The hash of (n, 32) members in ascending order."""
+    words = np.ascontiguousarray(members).view(">u8")
+    ordered = members[np.lexsort(words.T[::-1])]
+    return hashlib.sha256(header + ordered.tobytes()).hexdigest()
 
 
-def _each(rows: Array) -> Iterator[bytes]:
-    """The rows of a (n, width) byte array, one by one."""
-    width = rows.shape[1]
-    whole = np.ascontiguousarray(rows).tobytes()
-    return (whole[start : start + width] for start in range(0, len(whole), width))
+def _mapped(digest_of: Callable[[memoryview], bytes], rows: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(n, size) What a function of bytes gives for every row; held as bytes for a few rows at a time."""
+    found = np.empty((len(rows), size), np.uint8)
+    for start in range(0, len(rows), PIECE_ROWS):
+        piece = np.ascontiguousarray(rows[start : start + PIECE_ROWS])
+        found[start : start + PIECE_ROWS] = _joined([digest_of(row) for row in piece.data], size)
+    return found
+
+
+def _joined(digests: list[bytes], size: int) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, size)
 
 
 def _blocks(x: Array) -> Iterator[Array]:

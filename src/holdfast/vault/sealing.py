@@ -113,7 +113,9 @@ def ensure_sealed(request: SealRequest) -> Sealed:
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"), registry.locked():
         lineage.recover()
-        key = keys.fingerprint_key(may_create=not registry.records())
+        key = keys.fingerprint_key(
+            may_create=all(keys.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records())
+        )
         rows = rows_id(np.unique(np.concatenate([request.digests, request.development_digests]), axis=0))
         claim = _claim(request, policies.policy_of(settings), public)
         same = tripwire.same_rows(rows, claim)

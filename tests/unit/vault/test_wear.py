@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from holdfast.vault.wear import accuracy_bits, answer_bits, confusion_bits
+from holdfast.vault.wear import (
+    PASS_BITS,
+    accuracy_bits,
+    answer_bits,
+    choice_bits,
+    confusion_bits,
+    effective_rows,
+    half_width,
+    row_bits,
+)
 
 
 def test_bits_are_the_logarithm_of_the_number_of_answers() -> None:
@@ -20,3 +29,22 @@ def test_an_answer_holds_no_more_than_the_targets() -> None:
     assert answer_bits("binary", 1000, 1, ["accuracy"]) == pytest.approx(math.log2(1001))
     assert answer_bits("multilabel", 1000, 3, names) == 6 * 64
     assert answer_bits("regression", 100, 1, ["loss", "mae"]) == 128
+
+
+def test_figures_of_the_second_and_the_tenth_opening() -> None:
+    bits = accuracy_bits(10_000)
+    assert int(effective_rows(bits, 10_000)) == 2859
+    assert int(effective_rows(9 * bits, 10_000)) == 426
+    assert effective_rows(0, 10_000) == 10_000
+
+
+def test_half_width_is_hoeffdings_bound_over_all_answers() -> None:
+    n, bits, delta = 500, 12.5, 0.01
+    assert half_width(bits, n, delta) == pytest.approx(math.sqrt(math.log(2 * 2**bits / delta) / (2 * n)))
+    assert half_width(0, n, delta) == pytest.approx(math.sqrt(math.log(2 / delta) / (2 * n)))
+    fresh = effective_rows(bits, n, delta)
+    assert half_width(0, 1, delta) / math.sqrt(fresh) == pytest.approx(half_width(bits, n, delta))
+
+
+def test_bits_of_single_rows_choices_and_pass_or_fail() -> None:
+    assert (PASS_BITS, row_bits(300), choice_bits(8)) == (1.0, 300.0, 3.0)

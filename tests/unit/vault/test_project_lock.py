@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from holdfast.core.errors import VaultRefused
+from holdfast.vault import project_lock, registry
+from holdfast.vault.manifest import folder_of
+from holdfast.vault.sealing import ensure_sealed
+from holdfast.vault.verify import locked_heads
+
+from .conftest import Make
+
+
+def _seal(project: Path, make_request: Make, rows: Any, *test: slice) -> str:
+    request = make_request(*rows, *test, locked=project_lock.as_entries(project))
+    vault = ensure_sealed(request).vault
+    project_lock.note_head(project, vault, "seal", registry.read_ledger(vault)[0])
+    return vault
+
+
+def test_a_fresh_home_with_the_same_content_is_refused(
+    home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = _seal(tmp_path, make_request, rows)
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
+    for test in ((), (slice(10),)):
+        with pytest.raises(VaultRefused, match=rf"holdfast.lock: names vault {vault[:8]} for these rows, .*import"):
+            _seal(tmp_path, make_request, rows, *test)
+    assert not list((tmp_path / "fresh" / "vaults").iterdir())
+    monkeypatch.setenv("HOLDFAST_HOME", str(home))
+    assert _seal(tmp_path, make_request, rows) == vault
+
+
+def test_other_targets_are_the_same_rows(
+    home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _seal(tmp_path, make_request, rows)
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
+    with pytest.raises(VaultRefused, match="names vault"):
+        _seal(tmp_path, make_request, (rows[0], 1 - rows[1]))
+
+
+def test_a_vault_sealed_anew_takes_the_place_of_the_old_one(
+    home: Path, tmp_path: Path, rows: Any, make_request: Make
+) -> None:
+    _seal(tmp_path, make_request, rows)
+    new = _seal(tmp_path, make_request, rows, slice(10))
+    assert list(project_lock.read_lock(tmp_path)) == [new]
+
+
+def test_a_cut_ledger_is_missed(home: Path, tmp_path: Path, rows: Any, make_request: Make) -> None:
+    vault = _seal(tmp_path, make_request, rows)
+    entry = registry.append(vault, "verify", {})
+    project_lock.note_head(tmp_path, vault, "open", entry)
+    project_lock.check_heads(tmp_path, vault)
+    assert locked_heads(home, project_lock.as_entries(tmp_path)) == []
+    (folder_of(vault) / "ledger" / "00000001.json").unlink()
+    registry.write_record(registry.record_of(vault) | {"head": {"index": 0, "sha256": "0" * 64}})
+    (finding,) = locked_heads(home, project_lock.as_entries(tmp_path))
+    assert finding.what.startswith("was the head that holdfast.lock has (open)")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "vaults": {"a": {}}}'])
+def test_a_damaged_lock_is_told(home: Path, tmp_path: Path, content: str) -> None:
+    (tmp_path / project_lock.FILE_NAME).write_text(content)
+    with pytest.raises(VaultRefused, match=r"holdfast.lock: cannot be read .*restore it from git"):
+        project_lock.read_lock(tmp_path)
+
+
+def test_the_lock_is_found_from_below(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / project_lock.FILE_NAME).write_text(json.dumps({"version": 1, "vaults": {}}))
+    assert project_lock.find_project(tmp_path / "a" / "b") == tmp_path
