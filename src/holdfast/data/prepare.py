@@ -85,6 +85,20 @@ class _Parts:
     strata: list[dict[str, Any]]
 
 
+class _Chosen:
+    """Some rows of an array, gathered only where they are read: the test rows are never in memory as a whole."""
+
+    def __init__(self, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
+        self._x, self._rows = x, rows
+        self.dtype, self.shape = x.dtype, (len(rows), *x.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any) -> NDArray[Any]:
+        return np.asarray(self._x[self._rows[place]])
+
+
 def _prepare(request: Mapping[str, Any]) -> str:
     start = time.monotonic()
     _say(f"preparing {request['name']} (once)")
@@ -194,7 +208,7 @@ def _seal_request(request: Mapping[str, Any], parts: _Parts) -> SealRequest:
         test_rule=request["test_rule"],
         task=rows.task,
         class_names=rows.class_names,
-        x=rows.x[parts.test],
+        x=_Chosen(rows.x, np.flatnonzero(parts.test)),
         y=rows.y[parts.test],
         digests=parts.digests[parts.test],
         development_digests=parts.digests[parts.development],

@@ -15,24 +15,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.vault.identity import mapped
+
 FINGERPRINT_BYTES = 16
 RECORD_BYTES = FINGERPRINT_BYTES + 1
 MIN_BITS = 20
 FEW_VALUES = 8
 SAMPLE_ROWS = 100_000
+BLOCK_BYTES = 2**20
 
 
 def fingerprints_of(digests: NDArray[np.uint8], key: bytes) -> NDArray[np.uint8]:
     """(n, 16) fingerprints of (n, 32) row digests."""
-    whole = np.ascontiguousarray(digests).tobytes()
-    width = digests.shape[1]
     keyed = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=key)
-    prints = []
-    for start in range(0, len(whole), width):
+
+    def print_of(digest: bytes) -> bytes:
         one = keyed.copy()
-        one.update(whole[start : start + width])
-        prints.append(one.digest())
-    return np.frombuffer(b"".join(prints), np.uint8).reshape(-1, FINGERPRINT_BYTES)
+        one.update(digest)
+        return one.digest()
+
+    return mapped(print_of, FINGERPRINT_BYTES, digests)
 
 
 def order_of(prints: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -63,13 +65,12 @@ def is_common_row(x: NDArray[Any], kind: str) -> NDArray[np.bool_]:
     """
     if not len(x):
         return np.zeros(0, bool)
-    rows = x.reshape(len(x), -1)
-    is_flat: NDArray[np.bool_] = np.logical_and.reduce(rows == rows[:, :1], axis=1)
+    size = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
+    is_flat = np.concatenate([_is_flat(x[start : start + size]) for start in range(0, len(x), size)])
     if kind != "table":
         return is_flat
     possible = 0.0
-    for column in rows.T:
-        sample = column[:SAMPLE_ROWS]
+    for sample in x[:SAMPLE_ROWS].T:
         values = np.unique(sample)
         if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
             return is_flat
@@ -77,6 +78,11 @@ def is_common_row(x: NDArray[Any], kind: str) -> NDArray[np.bool_]:
         if possible >= MIN_BITS:
             return is_flat
     return np.ones(len(x), bool)
+
+
+def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
+    rows = block.reshape(len(block), -1)
+    return np.asarray((rows == rows[:, :1]).all(axis=1))
 
 
 def read_records(path: Path) -> NDArray[np.uint8]:

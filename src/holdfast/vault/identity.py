@@ -72,7 +72,7 @@ def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     Rows sorted by it are in an order that depends on neither their former order nor their names.
     """
     key = b"holdfast order %d" % seed
-    keys = _mapped(lambda digest: hashlib.blake2b(digest, digest_size=8, key=key).digest(), digests, 8)
+    keys = mapped(lambda digest: hashlib.blake2b(digest, digest_size=8, key=key).digest(), 8, digests)
     return keys.view("<u8").astype(np.uint64).ravel()
 
 
@@ -81,9 +81,9 @@ def content_id(digests: NDArray[np.uint8], y: Array) -> str:
     targets = np.ascontiguousarray(y)
     targets = targets.astype(targets.dtype.newbyteorder("<"), copy=False).reshape(len(targets), -1)
     width = targets.dtype.itemsize * targets.shape[1]
-    rows = np.column_stack([digests, targets.view(np.uint8).reshape(len(targets), width)])
+    flat = targets.view(np.uint8).reshape(len(targets), width)
     header = f"holdfast content 1 {targets.dtype.str} {targets.shape[1]}".encode()
-    return _set_hash(header, _mapped(lambda row: hashlib.blake2b(row, digest_size=32).digest(), rows, 32))
+    return _set_hash(header, mapped(lambda row: hashlib.blake2b(row, digest_size=32).digest(), 32, digests, flat))
 
 
 def rows_id(*digests: NDArray[np.uint8]) -> str:
@@ -93,17 +93,20 @@ def rows_id(*digests: NDArray[np.uint8]) -> str:
 
 def _set_hash(header: bytes, members: NDArray[np.uint8]) -> str:
     """The hash of (n, 32) members in ascending order."""
-    words = np.ascontiguousarray(members).view(">u8")
-    ordered = members[np.lexsort(words.T[::-1])]
-    return hashlib.sha256(header + ordered.tobytes()).hexdigest()
+    ordered = np.sort(np.ascontiguousarray(members).view(f"S{DIGEST_BYTES}").ravel())
+    total = hashlib.sha256(header)
+    total.update(ordered.view(np.uint8).data)
+    return total.hexdigest()
 
 
-def _mapped(digest_of: Callable[[memoryview], bytes], rows: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """(n, size) What a function of bytes gives for every row; held as bytes for a few rows at a time."""
-    found = np.empty((len(rows), size), np.uint8)
-    for start in range(0, len(rows), PIECE_ROWS):
-        piece = np.ascontiguousarray(rows[start : start + PIECE_ROWS])
-        found[start : start + PIECE_ROWS] = _joined([digest_of(row) for row in piece.data], size)
+def mapped(digest_of: Callable[[bytes], bytes], size: int, *parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(n, size) What a function gives for every row, its parts side by side; few rows at a time become objects."""
+    num_rows, width = len(parts[0]), sum(part.shape[1] for part in parts)
+    found = np.empty((num_rows, size), np.uint8)
+    for start in range(0, num_rows, PIECE_ROWS):
+        piece = np.column_stack([part[start : start + PIECE_ROWS] for part in parts]).tobytes()
+        rows = [digest_of(piece[place : place + width]) for place in range(0, len(piece), width)]
+        found[start : start + PIECE_ROWS] = _joined(rows, size)
     return found
 
 

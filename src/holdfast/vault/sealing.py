@@ -52,7 +52,7 @@ class SealRequest:
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
         class_names: Names of the classes, empty for regression.
-        x: (n, ...) test rows; read in blocks.
+        x: (n, ...) test rows: an array, or what gathers rows as it is indexed; read in blocks.
         y: (n,) or (n, k) their targets.
         digests: (n, 32) their row digests.
         development_digests: (m, 32) row digests of all other rows.
@@ -72,7 +72,7 @@ class SealRequest:
     test_rule: dict[str, Any]
     task: str
     class_names: tuple[str, ...]
-    x: NDArray[Any]
+    x: Any
     y: NDArray[Any]
     digests: NDArray[np.uint8]
     development_digests: NDArray[np.uint8]
