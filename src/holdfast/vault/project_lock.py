@@ -2,8 +2,9 @@
 
     {"version": 1, "vaults": {VAULT: {"name", "content", "rows", "heads": {"seal", "freeze", "open", "anchor"}}}}
 
-Each head is {"index", "sha256"}. A fresh container with the same content and another vault is refused, so that "opening
-1 of 1" cannot be had twice by deleting a home folder; a ledger that lacks a head that stands here was cut or replaced.
+Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with the same content and another vault is
+refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there as
+anywhere. A ledger that lacks a head that stands here was cut or replaced.
 """
 
 from __future__ import annotations
@@ -64,14 +65,16 @@ def refuse_other(locked: Sequence[Mapping[str, Any]], vault: str | None, *, cont
     for entry in locked:
         if entry["vault"] == vault or (rows != entry["rows"] and content != entry["content"]):
             continue
-        if entry["vault"] in known:
-            continue  # this home has its ledger, and knows what became of it
+        if entry["vault"] in known or not _is_binding(entry):
+            continue  # this home has its ledger and knows what became of it, or nothing was chosen yet
         what = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
-        hint = (
-            "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy; if nothing was ever frozen, delete "
-            f"{FILE_NAME} and commit that"
-        )
+        hint = "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy"
         raise VaultRefused(FILE_NAME, what, next=hint)
+
+
+def _is_binding(entry: Mapping[str, Any]) -> bool:
+    """Whether anything but the sealing stands in the lock: from then on the vault is the project's."""
+    return set(entry["heads"]) != {"seal"}
 
 
 def check_heads(project: Path, vault: str) -> None:
@@ -105,7 +108,11 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     if act == "seal" and act in heads:
         return
     heads[act] = {"index": entry.index, "sha256": entry.sha256}
-    former = {one for one in vaults if one in record["replaces"]}
+    former = {
+        one
+        for one, entry in vaults.items()
+        if one in record["replaces"] or (one != vault and entry["rows"] == record["rows"] and not _is_binding(entry))
+    }
     vaults = {one: fields for one, fields in vaults.items() if one not in former}
     vaults[vault] = {**known, "heads": heads}
     content = json.dumps({"version": VERSION, "vaults": vaults}, indent=1, sort_keys=True)

@@ -22,10 +22,25 @@ def _seal(project: Path, make_request: Make, rows: Any, *test: slice) -> str:
     return vault
 
 
+def _freeze(project: Path, vault: str) -> None:
+    project_lock.note_head(project, vault, "freeze", registry.append(vault, "freeze", {}, selection="a" * 64))
+
+
+def test_before_a_freeze_a_fresh_home_seals_anew(
+    home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _seal(tmp_path, make_request, rows)
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
+    second = _seal(tmp_path, make_request, rows, slice(10))
+    assert second != first
+    assert list(project_lock.read_lock(tmp_path)) == [second]
+
+
 def test_a_fresh_home_with_the_same_content_is_refused(
     home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vault = _seal(tmp_path, make_request, rows)
+    _freeze(tmp_path, vault)
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
     for test in ((), (slice(10),)):
         with pytest.raises(VaultRefused, match=rf"holdfast.lock: names vault {vault[:8]} for these rows, .*import"):
@@ -38,7 +53,7 @@ def test_a_fresh_home_with_the_same_content_is_refused(
 def test_other_targets_are_the_same_rows(
     home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _seal(tmp_path, make_request, rows)
+    _freeze(tmp_path, _seal(tmp_path, make_request, rows))
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
     with pytest.raises(VaultRefused, match="names vault"):
         _seal(tmp_path, make_request, (rows[0], 1 - rows[1]))
