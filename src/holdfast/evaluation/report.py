@@ -15,6 +15,7 @@ from typing import Any
 from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
+from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.quotable import quotable
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
@@ -71,7 +72,7 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
         "spread": _spread(fields, body),
         "vault": _vault(manifest, vault),
         "openings": _openings(entries),
-        "wear": _wear(entries, result, manifest["num_test"]),
+        "wear": _wear(entries, result, manifest["num_test"], len(fields["models"])),
         "environment": _environment(fields, body),
     }
     return {**facts, "quote": _quote(facts), "limits": _limits(facts)}
@@ -127,7 +128,7 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "seeds": [member["seed"] for member in model["members"]],
                 "rule": model["selection_rule"],
                 "val": {name.removeprefix("val/"): value for name, value in model["val"].items()},
-                "test": {name: test[name] for name in fields["definitions"] if name in test} if test else {},
+                "test": in_order(test) if test else {},
                 "trials": model["trials"],
             }
         )
@@ -213,16 +214,20 @@ def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
     return found
 
 
-def _wear(entries: Sequence[ledger.Entry], result: ledger.Entry | None, num_rows: int) -> dict[str, Any]:
-    """Bits told so far; what they leave of the rows for this answer, and for the next."""
+def _wear(
+    entries: Sequence[ledger.Entry], result: ledger.Entry | None, num_rows: int, num_models: int
+) -> dict[str, Any]:
+    """Bits told so far, and log2 K where the best of K models will be quoted; what they leave of the rows."""
     after = float(entries[-1].fields["total_bits"])
     before = float(result.fields["total_bits"] - result.fields["bits"]) if result else after
+    before += wear.choice_bits(num_models)
     return {
         "bits_before": before,
+        "bits_of_choice": wear.choice_bits(num_models),
         "bits_after": after,
-        "half_width": wear.half_width(before, num_rows),
+        "half_width": min(1.0, wear.half_width(before, num_rows)),
         "rows_left": math.floor(wear.effective_rows(before, num_rows)),
-        "half_width_next": wear.half_width(after, num_rows),
+        "half_width_next": min(1.0, wear.half_width(after, num_rows)),
         "rows_left_next": math.floor(wear.effective_rows(after, num_rows)),
     }
 

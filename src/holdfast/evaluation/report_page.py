@@ -11,6 +11,16 @@ from holdfast.evaluation import report_plots as plots
 from holdfast.evaluation.quotable import SHARES
 from holdfast.evaluation.report_style import STYLE
 
+COUNTS = {
+    "development": "train and val rows",
+    "test": "test rows",
+    "exact_duplicates": "train and val rows equal to a test row, before they were left out",
+    "left_out": "left out, as equal to a test row or of its group",
+    "groups": "groups with rows on both sides",
+    "time_overlap": "train and val rows not older than the oldest test row",
+    "near_duplicates": "test images with a look-alike in train or val",
+    "seen_open": "test rows that could be trained on before, with vault=none",
+}
 Facts = Mapping[str, Any]
 
 
@@ -56,7 +66,7 @@ def _numbers(facts: Facts) -> str:
         word, kind = ("kept", "good") if result["passed"] else ("not kept", "bad")
         told = f"{escape(str(facts['criterion']))}: one bit, nothing else was told."
         return _section("Criterion", f'<p><span class="chip {kind}">{word}</span> {told}</p>')
-    confidence = f"{100 * result['confidence']:g} %"
+    confidence = f"{100 * result['confidence']:.4g} %"
     shares = [(name, entry) for name, entry in model["test"].items() if name in SHARES]
     plot = plots.intervals(shares, is_share=True, label="test metrics with their intervals, in per cent")
     rows = [
@@ -183,7 +193,7 @@ def _vault(facts: Facts) -> str:
         *[("replaces", one) for one in vault["replaces"]],
         *[("lineage", _json(one)) for one in vault["lineage"]],
     ]
-    leaks = [[escape(_words(name)), escape(_json(count))] for name, count in vault["counts"].items()]
+    leaks = [[escape(COUNTS.get(name, _words(name))), escape(_json(count))] for name, count in vault["counts"].items()]
     leaks.append(["ambiguous fingerprints", f"{vault['ambiguous']:,}"])
     return _section(
         "The vault",
@@ -213,6 +223,8 @@ def _openings(facts: Facts) -> str:
         (words, f"{worn[f'bits_{when}']:.1f} bits: {_left(worn, suffix, n)}")
         for words, when, suffix in (("told before this answer", "before", ""), ("told up to now", "after", "_next"))
     ]
+    if worn["bits_of_choice"]:
+        told.insert(1, ("of these, a choice", f"{worn['bits_of_choice']:.1f} bits: the best of {len(facts['models'])}"))
     told.append(("head", f"{facts['head']['sha256']} (entry {facts['head']['index']})"))
     words = "Worst case, at 95 %. Competitions with natural reuse showed little overfitting (Roelofs et al. 2019)."
     note = f"<p class='note'>{words}</p>"

@@ -80,8 +80,9 @@ def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: 
     assert facts["head"]["sha256"] == registry.read_ledger(prepared.vault)[-1].sha256
     assert facts["vault"]["policy"]["key_mode"] == "local"
     assert facts["vault"]["counts"]["test"] == 114
-    assert facts["wear"]["bits_before"] == 0
-    assert facts["wear"]["rows_left"] == 114
+    assert facts["wear"]["bits_before"] == 1  # the choice between two models
+    assert facts["wear"]["rows_left"] == 95
+    assert list(facts["models"][0]["test"]) == list(opened.metrics)
     assert facts["wear"]["rows_left_next"] < 114
     assert [one["state"] for one in facts["openings"]] == ["opened"]
     assert facts["vault"]["source"]["words"].startswith("The rows come from a public source")
@@ -139,7 +140,7 @@ def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Pre
     assert "opening 2; not a clean test" in str(_quote(facts))
     html = page(facts)
     assert "opening 2: not a clean test" in html
-    assert "Not a clean test (a bug): the vault had told 0.0 bits before" in html
+    assert "Not a clean test (a bug): the vault had told 1.0 bits before" in html
 
 
 def test_the_command_says_where_it_is(
