@@ -44,6 +44,21 @@ def as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
     return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
 
 
+def is_among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> Mask:
+    """(n,) Which digests occur among others: found by their first eight bytes, then compared as a whole."""
+    if not len(others):
+        return np.zeros(len(digests), bool)
+    known, words = np.sort(_first_words(others)), _first_words(digests)
+    found: Mask = known[np.minimum(np.searchsorted(known, words), len(known) - 1)] == words
+    near = np.flatnonzero(found)
+    found[near] = np.isin(as_items(digests[near]), as_items(others))
+    return found
+
+
+def _first_words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
+
+
 def count_time_overlap(times: NDArray[Any], test: Mask, development: Mask) -> int:
     """Development rows that are not older than the oldest test row: a forecast would be trained on its future."""
     return int((times[development] >= times[test].min()).sum())

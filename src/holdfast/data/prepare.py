@@ -167,19 +167,17 @@ def _load_parts(request: Mapping[str, Any]) -> _Parts:
 
 def _equal_to(units: Digests, test: Mask) -> Mask:
     """Which rows must be on the test side because a test row is equal to them or of their group."""
-    found: Mask = np.isin(leaks.as_items(units), leaks.as_items(units[test]))
-    return found
+    return leaks.is_among(units, units[test])
 
 
 def _count(rows: Rows, digests: Digests, test: Mask, development: Mask, *, with_looks: bool) -> dict[str, int]:
     """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
     left_out = ~test & ~development
-    items = leaks.as_items(digests)
     counts = {
         "test": int(test.sum()),
         "development": int(development.sum()),
         "left_out": int(left_out.sum()),
-        "exact_duplicates": int(np.isin(items[~test], items[test]).sum()),
+        "exact_duplicates": int((leaks.is_among(digests, digests[test]) & ~test).sum()),
         "seen_open": _count_seen_open(digests[test]),
     }
     if rows.groups is not None:
@@ -193,10 +191,9 @@ def _count(rows: Rows, digests: Digests, test: Mask, development: Mask, *, with_
 
 def _count_seen_open(digests: Digests) -> int:
     """How many of the rows that will be sealed could be trained on before, under vault=none."""
-    items = leaks.as_items(digests)
-    found = np.zeros(len(items), bool)
+    found = np.zeros(len(digests), bool)
     for path in store.open_folders():
-        found |= np.isin(items, leaks.as_items(np.load(path / "digests.npy")))
+        found |= leaks.is_among(digests, np.load(path / "digests.npy"))
     return int(found.sum())
 
 
