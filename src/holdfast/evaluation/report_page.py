@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from holdfast.evaluation import report_plots as plots
 from holdfast.evaluation.quotable import SHARES
+from holdfast.evaluation.report_pieces import definitions, figure, metric_value, moment, plain, section, spoken, table
 from holdfast.evaluation.report_style import STYLE
 
 COUNTS = {
@@ -40,7 +40,7 @@ def page(facts: Facts) -> str:
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     head += f"<style>{STYLE}</style>"
-    foot = f"holdfast {escape(facts['holdfast'])}, written {_time(facts['written'])}. report.json has the same facts."
+    foot = f"holdfast {escape(facts['holdfast'])}, written {moment(facts['written'])}. report.json has the same facts."
     body = f"<main>{''.join(sections)}<footer>{foot}</footer></main>"
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
@@ -52,7 +52,7 @@ def _head(facts: Facts) -> str:
     else:
         kind, word = ("good", "clean test") if result["is_clean"] else ("bad", "not a clean test")
         chip = f'<span class="chip {kind}">opening {result["opening"]}: {word}</span>'
-        line = f"{result['n']:,} test rows, opened {_time(result['time'])}"
+        line = f"{result['n']:,} test rows, opened {moment(result['time'])}"
     quote = f'<p class="quote">{escape(facts["quote"])}</p>' if facts["quote"] else ""
     title = f"<p class='eyebrow'>final evaluation</p><h1>{escape(facts['name'])}</h1>"
     return f"<header>{title}<p>{chip} {line}</p>{quote}</header>"
@@ -65,21 +65,23 @@ def _numbers(facts: Facts) -> str:
     if result["level"] == "criterion":
         word, kind = ("kept", "good") if result["passed"] else ("not kept", "bad")
         told = f"{escape(str(facts['criterion']))}: one bit, nothing else was told."
-        return _section("Criterion", f'<p><span class="chip {kind}">{word}</span> {told}</p>')
+        return section("Criterion", f'<p><span class="chip {kind}">{word}</span> {told}</p>')
     confidence = f"{100 * result['confidence']:.4g} %"
     shares = [(name, entry) for name, entry in model["test"].items() if name in SHARES]
     plot = plots.intervals(shares, is_share=True, label="test metrics with their intervals, in per cent")
     rows = [
         [
             f'<abbr title="{escape(facts["definitions"][name])}">{escape(name)}</abbr>',
-            _value(name, entry["value"]),
-            "" if entry["low"] is None else f"{_value(name, entry['low'])} to {_value(name, entry['high'])}",
+            metric_value(name, entry["value"]),
+            ""
+            if entry["low"] is None
+            else f"{metric_value(name, entry['low'])} to {metric_value(name, entry['high'])}",
             escape(entry["method"]),
-            _value(name, model["val"].get(name)),
+            metric_value(name, model["val"].get(name)),
         ]
         for name, entry in model["test"].items()
     ]
-    table = _table(["metric", "test", f"{confidence} interval", "method", "val"], rows, numeric=(1, 2, 4))
+    listed = table(["metric", "test", f"{confidence} interval", "method", "val"], rows, numeric=(1, 2, 4))
     note = "Each interval holds by itself; val scores chose the model and flatter it."
     if not result["is_clean"]:
         told = f"the vault had told {facts['wear']['bits_before']:.1f} bits before"
@@ -90,7 +92,7 @@ def _numbers(facts: Facts) -> str:
         criterion = (
             f"<p>Criterion {escape(facts['criterion'])}: <b>{'kept' if result['passed'] else 'not kept'}</b>.</p>"
         )
-    return _section("Test metrics", f"{_figure(plot)}{table}<p class='note'>{note}</p>{criterion}")
+    return section("Test metrics", f"{figure(plot)}{listed}<p class='note'>{note}</p>{criterion}")
 
 
 def _comparisons(facts: Facts) -> str:
@@ -100,21 +102,18 @@ def _comparisons(facts: Facts) -> str:
     name = next(one for one in (*SHARES, "rmse") if one in models[0]["test"])
     rows = [(model["name"], model["test"][name]) for model in models]
     plot = plots.intervals(rows, is_share=name in SHARES, label=f"{name} of every model")
-    body = [
-        [
-            escape(one["metric"]),
-            escape(one["models"][1]),
-            _value(one["metric"], one["difference"], signed=True),
-            f"{_value(one['metric'], one['low'], signed=True)} to {_value(one['metric'], one['high'], signed=True)}",
-            f"{one['p']:.3g}",
-            f"{one['p_holm']:.3g}",
-            escape(one["method"]),
-        ]
-        for one in facts["comparisons"]
-    ]
+    body = []
+    for one in facts["comparisons"]:
+        metric = one["metric"]
+        low, high = (metric_value(metric, one[key], signed=True) for key in ("low", "high"))
+        difference = metric_value(metric, one["difference"], signed=True)
+        chance = [f"{one['p']:.3g}", f"{one['p_holm']:.3g}"]
+        body.append(
+            [escape(metric), escape(one["models"][1]), difference, f"{low} to {high}", *chance, escape(one["method"])]
+        )
     names = ["metric", "against", "difference", "interval", "p", "p (Holm)", "method"]
     words = f"{escape(models[0]['name'])} against the other models on the same rows, first minus other."
-    return _section("Comparison", f"{_figure(plot)}<p>{words}</p>{_table(names, body, numeric=(2, 3, 4, 5))}")
+    return section("Comparison", f"{figure(plot)}<p>{words}</p>{table(names, body, numeric=(2, 3, 4, 5))}")
 
 
 def _details(facts: Facts) -> str:
@@ -130,10 +129,10 @@ def _details(facts: Facts) -> str:
         if one["confusion"]:
             words = "True class by row, guessed class by column; shaded by the share of the row, errors four times."
             matrix = f"{plots.confusion(one['confusion'], names)}<figcaption class='note'>{words}</figcaption>"
-        table = _table(["class", "rows", "precision %", "recall %", "F1 %"], rows, numeric=(1, 2, 3, 4))
+        listed = table(["class", "rows", "precision %", "recall %", "F1 %"], rows, numeric=(1, 2, 3, 4))
         title = f"<h3>{escape(one['name'])}</h3>" if len(facts["details"]) > 1 else ""
-        parts.append(f"{title}{_figure(matrix)}{table}")
-    return _section("Classes (disclosed)", "".join(parts)) if parts else ""
+        parts.append(f"{title}{figure(matrix)}{listed}")
+    return section("Classes (disclosed)", "".join(parts)) if parts else ""
 
 
 def _choice(facts: Facts) -> str:
@@ -153,7 +152,7 @@ def _choice(facts: Facts) -> str:
         facts_told.append(("root of their records", trials["root"]))
     if facts["criterion"]:
         facts_told.append(("criterion", facts["criterion"]))
-    return _section("How it was chosen", _facts(facts_told) + _spread(facts))
+    return section("How it was chosen", definitions(facts_told) + _spread(facts))
 
 
 def _spread(facts: Facts) -> str:
@@ -184,20 +183,22 @@ def _vault(facts: Facts) -> str:
     told = [
         ("vault", vault["id"]),
         ("rows", rows),
-        ("test rule", _json(vault["test_rule"])),
+        ("test rule", plain(vault["test_rule"])),
         ("policy", policy),
         ("key", f"{vault['policy']['key_mode']}. {vault['key_mode']}"),
         ("source", vault["source"]["words"]),
-        ("sealed", _time(vault["sealed"])),
+        ("sealed", moment(vault["sealed"])),
         ("content", vault["content"]),
         *[("replaces", one) for one in vault["replaces"]],
-        *[("lineage", _json(one)) for one in vault["lineage"]],
+        *[("lineage", plain(one)) for one in vault["lineage"]],
     ]
-    leaks = [[escape(COUNTS.get(name, _words(name))), escape(_json(count))] for name, count in vault["counts"].items()]
+    leaks = [[escape(COUNTS.get(name, spoken(name))), escape(plain(count))] for name, count in vault["counts"].items()]
     leaks.append(["ambiguous fingerprints", f"{vault['ambiguous']:,}"])
-    return _section(
+    return section(
         "The vault",
-        _facts(told) + "<h3>Across the split, as counted when sealing</h3>" + _table(["", "rows"], leaks, numeric=(1,)),
+        definitions(told)
+        + "<h3>Across the split, as counted when sealing</h3>"
+        + table(["", "rows"], leaks, numeric=(1,)),
     )
 
 
@@ -207,17 +208,14 @@ def _openings(facts: Facts) -> str:
         [
             str(one["opening"]),
             f"<code>{escape(str(one['selection'])[:8])}</code>",
-            _time(one["time"]),
+            moment(one["time"]),
             escape(one["level"]) + (f": {escape(one['reason'])}" if one["reason"] else ""),
             "" if one["bits"] is None else f"{one['bits']:.1f}",
         ]
         for one in facts["openings"]
     ]
-    table = (
-        _table(["opening", "selection", "time", "level", "bits"], rows, numeric=(4,))
-        if rows
-        else "<p>No opening so far.</p>"
-    )
+    names = ["opening", "selection", "time", "level", "bits"]
+    listed = table(names, rows, numeric=(4,)) if rows else "<p>No opening so far.</p>"
     n = facts["vault"]["num_test"]
     told = [
         (words, f"{worn[f'bits_{when}']:.1f} bits: {_left(worn, suffix, n)}")
@@ -228,7 +226,7 @@ def _openings(facts: Facts) -> str:
     told.append(("head", f"{facts['head']['sha256']} (entry {facts['head']['index']})"))
     words = "Worst case, at 95 %. Competitions with natural reuse showed little overfitting (Roelofs et al. 2019)."
     note = f"<p class='note'>{words}</p>"
-    return _section("Openings and wear", table + _facts(told) + note)
+    return section("Openings and wear", listed + definitions(told) + note)
 
 
 def _left(worn: Mapping[str, Any], suffix: str, num_rows: int) -> str:
@@ -252,62 +250,10 @@ def _environment(facts: Facts) -> str:
         *[("changed since the freeze", change) for change in environment["changes"]],
         ("selection", facts["selection"]),
     ]
-    return _section("Environment", _facts(told))
+    return section("Environment", definitions(told))
 
 
 def _limits(facts: Facts) -> str:
     items = "".join(f"<li>{escape(limit)}</li>" for limit in facts["limits"])
     check = "<p>Check it: <code>holdfast vault verify</code> needs no key.</p>"
-    return _section("What this report cannot say", f"<ul>{items}</ul>{check}")
-
-
-# --- pieces -----------------------------------------------------------------------------------------------------------
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def _figure(svg: str) -> str:
-    return f"<figure>{svg}</figure>" if svg else ""
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[int] = ()) -> str:
-    """Cells are HTML already."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        kinds = [' class="n"' if index in numeric else "" for index in range(len(cells))]
-        return (
-            "<tr>" + "".join(f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)) + "</tr>"
-        )
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<div class='scroll'><table><thead>{line(names, 'th')}</thead><tbody>{body}</tbody></table></div>"
-
-
-def _facts(pairs: Sequence[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs) + "</dl>"
-
-
-def _value(metric: str, value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "–" if signed else "undefined"
-    if metric in SHARES:
-        return f"{100 * value:{'+' if signed else ''}.2f} %"
-    return f"{value:{'+' if signed else ''}.4g}"
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))} {_json(item)}" for key, item in value.items())
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _time(text: str) -> str:
-    return escape(f"{text[:10]} {text[11:16]} UTC")
+    return section("What this report cannot say", f"<ul>{items}</ul>{check}")

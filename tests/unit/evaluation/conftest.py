@@ -18,6 +18,30 @@ from holdfast.evaluation.details import outcomes_of
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
 
+# a record without anything particular
+WHOLE: dict[str, Any] = {
+    "schema": 1,
+    "id": "run",
+    "kind": "fit",
+    "status": "completed",
+    "created": "2026-01-01T00:00:00.000+00:00",
+    "heartbeat": "2026-01-01T00:00:00.000+00:00",
+    "host": "somewhere",
+    "pid": 1,
+    "cwd": "/",
+    "seed": 0,
+    "config": {},
+    "choices": {},
+    "timings": {},
+    "overrides": [],
+    "history": [],
+    "resumes": [],
+    "best": None,
+    "data": None,
+    "ensemble": None,
+    "error": None,
+}
+
 Make = Callable[..., Path]
 
 
@@ -106,20 +130,30 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
         scored = _score(
             predict_rows(prepared.x[mask], weight),
             np.asarray(prepared.y[mask]),
-            **{"task": "binary", "num_outputs": 1, "target_std": 1.0, "has_loss": True, "tolerance": 1e-6},
+            task="binary",
+            num_outputs=1,
+            target_std=1.0,
+            has_loss=True,
+            tolerance=1e-6,
         )
         folder = tmp_path / "outputs" / name
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "checkpoints" / "best.ckpt").write_text(str(weight))
         metrics = {f"val/{key}": entry["value"] for key, entry in scored["metrics"].items()}
         data = {
-            **{"name": prepared.name, "task": "binary", "vault": prepared.vault, "num_outputs": 1},
+            "name": prepared.name,
+            "task": "binary",
+            "vault": prepared.vault,
+            "num_outputs": 1,
             "val_sha256": hashlib.sha256(prepared.digests[mask].tobytes()).hexdigest(),
         }
         best = {"monitor": "val/loss", "mode": "min", "value": metrics["val/loss"], "epoch": 1}
         record = {
-            **{"schema": 1, "id": name, "kind": "fit", "status": "completed", "seed": 0, "data": data},
-            **{"precision": "32-true", "device": "cpu", "ensemble": None},
+            **WHOLE,
+            "id": name,
+            "data": data,
+            "precision": "32-true",
+            "device": "cpu",
             "config": {"split": SPLIT, "loss": {"_target_": "holdfast.training.losses.auto", "_partial_": True}},
             "best": {**best, "checkpoint": "checkpoints/best.ckpt", "metrics": metrics},
         }

@@ -9,6 +9,8 @@ import pytest
 
 from holdfast.evaluation.trials import describe_trials, merkle_root, sweep_of
 
+from .conftest import WHOLE
+
 
 def _hash(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
@@ -27,8 +29,7 @@ def test_the_root_is_that_of_rfc_6962() -> None:
 
 def _run(folder: Path, seed: int, value: float, **changes: Any) -> dict[str, Any]:
     record = {
-        "schema": 1,
-        "status": "completed",
+        **WHOLE,
         "seed": seed,
         "config": {"seed": seed, "lr": 0.1},
         "data": {"val_sha256": "v"},
