@@ -83,3 +83,10 @@ def strike(how: str, act: str, home: Path, *runs: Path, environment: dict[str, s
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
+
+
+def write_callback(project: Path, code: str, name: str) -> None:
+    """A user's module `spy.py` and the option `callbacks=spy` that names its callback."""
+    (project / "spy.py").write_text(code)
+    (project / "conf" / "callbacks").mkdir(parents=True, exist_ok=True)
+    (project / "conf" / "callbacks" / "spy.yaml").write_text(f"spy:\n  _target_: spy.{name}\n")

@@ -1,0 +1,54 @@
+"""Attacks 6 and 7: an opening of a subset, in a sweep, or again and again until the number is good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import STEPS, Run, answer, ledger_types, write_callback
+
+pytestmark = pytest.mark.slow
+Freeze = Callable[..., str]
+
+
+def test_a_loop_of_openings_gives_one_result(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
+    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(4)]
+    done = [holdfast("open", selection, "--json") for selection in selections]
+    assert [one.returncode for one in done] == [0, 3, 3, 3]
+    for one in done[1:]:
+        assert json.loads(one.stdout)["error"]["what"].startswith(f"was opened with selection {selections[0][:8]}")
+    again = [holdfast("open", selection) for selection in selections]
+    assert [one.returncode for one in again] == [0, 3, 3, 3]
+    assert ledger_types(tmp_path / "home")[5:] == [*STEPS, "refused", "refused", "refused"]
+    assert answer(holdfast("vault", "verify", "--json")) == {"ok": True, "findings": []}
+
+
+@pytest.mark.parametrize("option", ["--limit-test-batches=1", "--subset=0.1", "--devices=2", "--fast-dev-run"])
+def test_no_part_of_the_test_rows_is_opened(holdfast: Run, option: str) -> None:
+    done = holdfast("open", "12345678", option)
+    assert done.returncode == 2
+    assert "No such option" in done.stderr
+
+
+SWEEPER = """
+from pytorch_lightning import Callback
+
+
+class Opener(Callback):
+    def on_train_end(self, trainer, pl_module):
+        from holdfast.evaluation.final import open_vault
+
+        open_vault("SELECTION")
+"""
+
+
+def test_a_job_of_a_sweep_opens_nothing(freeze: Freeze, train: Run, project: Path, tmp_path: Path) -> None:
+    selection = freeze("run")
+    write_callback(project, SWEEPER.replace("SELECTION", selection), "Opener")
+    done = train("-m", "seed=1,2", "callbacks=spy", "trusted_modules=[spy]", "hydra.sweep.dir=sweep")
+    assert done.returncode != 0
+    assert "a job of a sweep opens no vault" in done.stdout + done.stderr
+    assert "open.intent" not in ledger_types(tmp_path / "home")

@@ -1,0 +1,38 @@
+"""Attack 17: many processes open at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import STEPS, Run, ledger_types
+
+pytestmark = pytest.mark.slow
+Freeze = Callable[..., str]
+
+
+@pytest.mark.parametrize("num_selections", [1, 2])
+def test_four_openings_at_once_spend_one(
+    freeze: Freeze, holdfast: Run, project: Path, environment: dict[str, str], num_selections: int
+) -> None:
+    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(num_selections)]
+    command = [sys.executable, "-m", "holdfast.cli.main", "open", "--json"]
+    processes = [
+        subprocess.Popen(
+            [*command, selections[index % num_selections]], cwd=project, env=environment, stdout=subprocess.PIPE
+        )
+        for index in range(4)
+    ]
+    answers = [json.loads(process.communicate()[0]) for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    opened = [one for one in answers if "error" not in one]
+    assert codes == ([0] * 4 if num_selections == 1 else [0, 0, 3, 3])
+    assert sum(not one["replayed"] for one in opened) == 1
+    assert len({one["head"] for one in opened}) == 1
+    types = ledger_types(Path(environment["HOLDFAST_HOME"]))
+    assert [type for type in types if type.startswith("open.")] == STEPS
