@@ -15,14 +15,13 @@ Freeze = Callable[..., str]
 
 
 def test_a_loop_of_openings_gives_one_result(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(4)]
+    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(3)]
     done = [holdfast("open", selection, "--json") for selection in selections]
-    assert [one.returncode for one in done] == [0, 3, 3, 3]
+    assert [one.returncode for one in done] == [0, 3, 3]
     for one in done[1:]:
         assert json.loads(one.stdout)["error"]["what"].startswith(f"was opened with selection {selections[0][:8]}")
-    again = [holdfast("open", selection) for selection in selections]
-    assert [one.returncode for one in again] == [0, 3, 3, 3]
-    assert ledger_types(tmp_path / "home")[5:] == [*STEPS, "refused", "refused", "refused"]
+    assert [holdfast("open", selection).returncode for selection in selections[:2]] == [0, 3]
+    assert ledger_types(tmp_path / "home")[4:] == [*STEPS, "refused", "refused"]
     assert answer(holdfast("vault", "verify", "--json")) == {"ok": True, "findings": []}
 
 

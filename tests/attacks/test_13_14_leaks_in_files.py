@@ -39,4 +39,4 @@ def test_a_buffer_with_all_rows(
     assert done.returncode == 0, done.stderr
     done = holdfast("freeze", "run")
     assert done.returncode == 3, done.stderr
-    assert "sealed rows" in done.stderr
+    assert "holds sealed test rows" in done.stderr
