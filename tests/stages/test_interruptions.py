@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,6 +132,38 @@ def test_a_signal_lets_no_further_job_of_a_sweep_start(work: Path) -> None:
     assert started.ends_with() == 130
     assert record(work / "sweep" / "0")["status"] == "interrupted"
     assert not (work / "sweep" / "1").exists()
+
+
+def test_a_strangers_folder_trusts_nothing_here(work: Path, left_alone: dict[str, Any]) -> None:
+    folder = work / "strange"
+    shutil.copytree(work / "left_alone", folder)
+    (work / "evil.py").write_text("import pathlib\npathlib.Path('pwned').touch()\ndef f(): pass\n")
+    found = record(folder)
+    found["status"] = "interrupted"
+    found["config"]["trusted_modules"] = ["evil"]
+    (folder / "run.json").write_text(json.dumps(found))
+    words = [*OVERRIDES, "trusted_modules=[evil]", "++model._target_=evil.f"]
+    (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in words))
+    started = start(work, "resume=strange")
+    assert started.ends_with() == 2
+    assert "trusts evil, and you have not on this machine" in started.stderr.read_text()
+    (folder / ".hydra" / "overrides.yaml").write_text("- hydra.callbacks.x._target_=evil.f\n")
+    found["config"]["trusted_modules"] = []
+    (folder / "run.json").write_text(json.dumps(found))
+    started = start(work, "resume=strange")
+    assert started.ends_with() == 2
+    assert "which a run does not record" in started.stderr.read_text()
+    assert not (work / "pwned").exists()
+
+
+def test_a_sweep_into_a_used_folder_is_refused(work: Path) -> None:
+    words = ("-m", "seed=1,2", "max_epochs=1", "hydra.sweep.dir=used")
+    assert start(work, *words).ends_with() == 0
+    before = {path: path.read_bytes() for path in (work / "used").rglob("*.yaml")}
+    started = start(work, *words)
+    assert started.ends_with() == 2
+    assert "hydra.sweep.dir: used/0 holds a run already" in started.stderr.read_text()
+    assert {path: path.read_bytes() for path in (work / "used").rglob("*.yaml")} == before
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import TextIO
 
 from holdfast.core.errors import HoldfastError
 
@@ -37,6 +39,54 @@ def ending(*, as_json: bool = False) -> Iterator[None]:
         print(f"holdfast: unexpected {type(error).__name__}: {error}", file=sys.stderr)
         traceback.print_exc()
         sys.exit(1)
+
+
+def program() -> str:
+    """What the user typed to get here."""
+    return "python train.py" if os.path.basename(sys.argv[0]) == "train.py" else "holdfast train"
+
+
+def survive_closed_stdout() -> None:
+    """Go on without output when nobody reads it (`| head`, `>&-`): training is worth more than its progress lines."""
+    sys.stdout = _Survivor(sys.stdout)
+
+
+class _Survivor(io.TextIOBase):
+    """Hands everything to `stream` until that is closed, then to nowhere."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream if stream is not None else open(os.devnull, "w")  # noqa: SIM115 - for the whole process
+
+    def write(self, text: str) -> int:
+        """Write, and survive a pipe that was closed."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._go_on_without()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, likewise."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._go_on_without()
+
+    def isatty(self) -> bool:
+        """Whether a person reads it."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor behind it."""
+        return self._stream.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Of the stream behind it."""
+        return self._stream.encoding
+
+    def _go_on_without(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def tell(error: HoldfastError) -> None:

@@ -47,7 +47,7 @@ def _check_run(config: DictConfig) -> None:
 
 def _check_sweep(config: DictConfig) -> None:
     from holdfast.cli.run import check_before_start
-    from holdfast.cli.sweep import warm_up
+    from holdfast.cli.sweep import check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)
@@ -56,9 +56,11 @@ def _check_sweep(config: DictConfig) -> None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
     warm_up(config)
     problems: dict[Problem, None] = {}
-    for job in jobs(config, overrides):
+    for number, job in enumerate(jobs(config, overrides)):
         try:
-            check_before_start(_without_hydra(loader.load_sweep_config(config, job)))
+            job_config = loader.load_sweep_config(config, job)
+            check_job_folder(job_config, number)
+            check_before_start(_without_hydra(job_config))
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
         except (HydraException, OmegaConfBaseException) as error:

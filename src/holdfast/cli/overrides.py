@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from holdfast.cli.resume import quoted
 from holdfast.core.config import PRIMARY, SCALARS
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
@@ -45,7 +46,7 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         found = list(_sweep_problems(override, is_sweep))
         is_option = (options or key in loader.list_groups("")) and not isinstance(override.value(), dict)
         if is_option:
-            found += _option_problems(override, options)
+            found += _option_problems(override, options, loader)
             choices += [] if found else [_first_choice(override)]
             unsure |= {key} if found else set()
         elif not found and not override.is_hydra_override():
@@ -73,19 +74,31 @@ def _grammar_problem(argument: str, error: HydraException) -> Problem:
     if "=" not in argument and not argument.startswith("~"):
         return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return Problem(argument, f"cannot be read ({lines[0]})", next=f'quote the value: "{argument.replace("=", "=", 1)}"')
+    key, _, value = argument.partition("=")
+    return Problem(argument, f"cannot be read ({lines[0]})", next=f'quote the value: "{key}={quoted(value)}"')
 
 
-def _option_problems(override: Override, options: list[str]) -> Iterator[Problem]:
+def _option_problems(override: Override, options: list[str], loader: ConfigLoader) -> Iterator[Problem]:
     group = override.key_or_group
     if override.is_delete():
         return
     allowed = ", ".join(options) or "nothing: there is no option in this group"
     for value in _swept(override):
-        names = value if isinstance(value, list) else [value]
-        for name in names:
-            if name is not None and str(name) not in options and f"{group}/{name}" not in options:
-                yield Problem(group, f"has no option {str(name)!r}", allowed, did_you_mean(str(name), options))
+        if isinstance(value, list):
+            names = ",".join(map(str, value))
+            yield Problem(group, f"is a list ({names}) and takes one option", next=f"add -m and write {group}={names}")
+        elif value is None and group != "recipes":
+            yield Problem(group, "is null", allowed)
+        elif value is not None and not _is_option(group, str(value), options, loader):
+            yield Problem(group, f"has no option {str(value)!r}", allowed, did_you_mean(str(value), options))
+
+
+def _is_option(group: str, name: str, options: list[str], loader: ConfigLoader) -> bool:
+    """Options of a folder below the group are named with a slash."""
+    folder, _, last = name.rpartition("/")
+    return name in options or (
+        folder != "" and last in loader.get_group_options(f"{group}/{folder}", ObjectType.CONFIG)
+    )
 
 
 def _first_choice(override: Override) -> str:
@@ -139,8 +152,8 @@ def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) 
         yield Problem(key, "is neither a group nor a key of the config", next=_hint(root, known))
         return
     if override.is_add() or override.is_force_add():
-        if "." not in key:
-            yield Problem(f"+{key}", "adds a key that nobody reads", next=f"leave out the +: {key}=...")
+        if "." not in key and (override.is_add() or key not in base):
+            yield Problem(f"+{key}", "adds nothing that is read", next=f"leave out the +: {key}=...")
         return  # a new argument of a target: the signature judges it
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base

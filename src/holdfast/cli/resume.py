@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
+from holdfast.core.trust import trusted_here
 
 _MAY_CHANGE = ("trainer", "logger")
 
@@ -20,8 +24,10 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         InputError: The folder is no run, the run cannot go on, or another override would change it.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
-    if not named or named[-1] in ("", "null"):
+    if not named or named[-1] == "null":
         return arguments
+    if named[-1].strip("'\"") == "":
+        raise InputError("resume", "names no folder", next="`holdfast runs outputs` lists the runs")
     folder = Path(named[-1].strip("'\"")).expanduser()
     if not folder.is_dir():
         raise InputError("resume", f"there is no folder {folder}", next="`holdfast runs outputs` lists the runs")
@@ -38,6 +44,9 @@ def resume_arguments(arguments: list[str]) -> list[str]:
         raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
     if record["kind"] != "fit":
         raise InputError("resume", f"{folder} trained nothing", next="repeat its command")
+    if record.get("cwd") not in (None, str(Path.cwd())):
+        print(f"note: the run was started in {record['cwd']}; relative paths are looked for here", file=sys.stderr)
+    _refuse_untrusted(folder, record)
     replaced = {argument.partition("=")[0] for argument in others}
     kept = [word for word in _recorded_overrides(folder) if word.partition("=")[0].lstrip("+~") not in replaced]
     place = quoted(str(folder.absolute()))
@@ -50,8 +59,8 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     Raises:
         InputError: A key now has another value than the run recorded.
     """
-    recorded = _flat(OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml")))
-    composed = _flat(OmegaConf.to_container(config))
+    recorded = _flat(read_run(folder)["config"])
+    composed = _flat(OmegaConf.to_container(config, resolve=True))
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
     raise_problems(
         [
@@ -76,7 +85,25 @@ def _recorded_overrides(folder: Path) -> list[str]:
     path = folder / ".hydra" / "overrides.yaml"
     if not path.is_file():
         raise InputError("resume", f"{folder} has no .hydra/overrides.yaml", next="start the run anew")
-    return [str(word) for word in OmegaConf.load(path)]
+    try:
+        words = [str(word) for word in OmegaConf.load(path)]
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(
+            str(path), f"cannot be read ({str(error).splitlines()[0]})", next="start the run anew"
+        ) from None
+    foreign = [word for word in words if word.lstrip("+~").startswith("hydra")]
+    if foreign:
+        raise InputError(str(path), f"sets {foreign[0]}, which a run does not record", next="start the run anew")
+    return words
+
+
+def _refuse_untrusted(folder: Path, record: dict[str, Any]) -> None:
+    """A folder may come from a stranger: what it trusts counts only where the user has trusted it before."""
+    words = [word for word in _recorded_overrides(folder) if "trusted_modules" in word]
+    unknown = set(record["config"].get("trusted_modules") or ()) - trusted_here()
+    if unknown or (words and not record["config"].get("trusted_modules")):
+        what = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
+        raise InputError("resume", what, next="train once with trusted_modules=[...] if you know them")
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

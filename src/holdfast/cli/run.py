@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +16,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from holdfast.cli.exits import program
 from holdfast.cli.resume import check_same_config
 from holdfast.core.config import check_config
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
@@ -37,10 +41,23 @@ def check_folder(config: DictConfig) -> None:
     if config.resume is not None:
         plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         check_same_config(plain, Path(config.resume))
-    elif (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
-        raise InputError("hydra.run.dir", f"{folder} holds a run already", next="choose another folder")
-    elif folder.exists() and not folder.is_dir():
-        raise InputError("hydra.run.dir", f"{folder} is a file", next="choose another folder")
+    else:
+        check_free(folder, "hydra.run.dir")
+
+
+def check_free(folder: Path, where: str) -> None:
+    """Refuse a folder that holds a run already, or that cannot be made.
+
+    Raises:
+        InputError: Blaming the key `where`.
+    """
+    if (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
+        raise InputError(where, f"{folder} holds a run already", next="choose another folder")
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=there))
+    except OSError as error:
+        raise InputError(where, f"{folder} cannot be made ({error.strerror})", next="choose another folder") from None
 
 
 def check_before_start(config: DictConfig) -> None:
@@ -51,15 +68,16 @@ def check_before_start(config: DictConfig) -> None:
     """
     check_monitor(config.monitor)
     check_config(config)
-    remember_trusted(config.trusted_modules)
     if config.ensemble:
         from holdfast.ensembles.members import check_members
 
         check_members(config)
         return
-    from holdfast.training.fit import check_accelerator, check_parts
+    from holdfast.training.fit import build_trainer, check_accelerator, check_parts, quiet_lightning
 
+    quiet_lightning()
     check_accelerator(config.trainer)  # before the rows are prepared, which takes longer
+    build_trainer(config, Path.cwd())
     check_parts(config, _data_module(config))
 
 
@@ -77,6 +95,8 @@ def run(config: DictConfig, started: float | None = None) -> None:
     """
     started = time.perf_counter() if started is None else started
     check_before_start(config)
+    if config.resume is None:
+        remember_trusted(config.trusted_modules)
     folder = Path(HydraConfig.get().runtime.output_dir)
     record = RunRecord.reopen(folder) if config.resume else RunRecord.create(folder, **_first_fields(config))
     with _recorded(record, started):
@@ -134,7 +154,7 @@ def _recorded(record: RunRecord, started: float) -> Iterator[None]:
         yield
     except Interrupted as error:
         finish("interrupted", str(error), None)
-        print(f"interrupted; go on with: python train.py resume={record.folder}", flush=True)
+        print(f"interrupted; go on with: {program()} resume={shlex.quote(str(record.folder))}", flush=True)
         raise
     except KeyboardInterrupt:
         finish("interrupted", "interrupted by the keyboard", None)
@@ -153,7 +173,7 @@ def _say_what_next(record: RunRecord) -> None:
     best = record.fields["best"]
     scores = [f"{name} {value:.4f}" for name, value in best["metrics"].items() if name != best["monitor"]]
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
-    folder = _relative(record.folder)
+    folder = shlex.quote(str(_relative(record.folder)))
     print(f"\nrun    {folder}")
     print(f"best   {best['monitor']} {best['value']:.4f}{epoch}; {', '.join(scores)}", flush=True)
     if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job

@@ -15,6 +15,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from yaml import YAMLError
 
 from holdfast.core.config import CONF, PRIMARY, RECIPES
 from holdfast.core.errors import InputError
@@ -23,8 +24,25 @@ GROUP = "recipes"
 _ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}
 
 
+def _read(source: FileConfigSource, config_path: str) -> ConfigResult:
+    """Load a file that somebody else wrote.
+
+    Raises:
+        InputError: It is no YAML, or cannot be read.
+    """
+    try:
+        return FileConfigSource.load_config(source, config_path)
+    except (YAMLError, UnicodeDecodeError, OSError) as error:
+        path = Path(source.path) / f"{config_path}.yaml"
+        raise InputError(str(path), f"cannot be read ({' '.join(str(error).split())[:200]})") from None
+
+
 class UserOptions(FileConfigSource):
     """A user's `./conf`: options of groups, never the primary config."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read an option."""
+        return _read(self, config_path)
 
     @staticmethod
     def scheme() -> str:
@@ -52,7 +70,7 @@ class Recipes(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read a recipe and refuse what a stranger's recipe must not say."""
-        result = super().load_config(_inside(config_path))
+        result = _read(self, _inside(config_path))
         result.header["package"] = result.header.get("package") or "_global_"
         _refuse_what_runs_code(config_path, result)
         return result

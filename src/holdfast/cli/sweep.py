@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from holdfast.cli.exits import ending
+from holdfast.cli.run import check_free, run
 from holdfast.core.errors import InputError, Interrupted, RunFailed
 
 PRELOADED = ["holdfast.cli.run", "holdfast.training.fit", "holdfast.data.datamodule"]
@@ -32,6 +34,17 @@ def warm_up(config: DictConfig) -> None:
 
         multiprocessing.set_forkserver_preload(PRELOADED)
         forkserver.ensure_running()
+
+
+def check_job_folder(config: DictConfig, number: int) -> None:
+    """Refuse a sweep into a folder where a job's run lies already: its `.hydra` would be written over.
+
+    Raises:
+        InputError: With the folder.
+    """
+    with open_dict(config):
+        config.hydra.job.num = number
+    check_free(Path(config.hydra.sweep.dir) / str(config.hydra.sweep.subdir), "hydra.sweep.dir")
 
 
 def run_jobs(
@@ -84,7 +97,6 @@ def _job_config(job: Sequence[str], number: int, config: DictConfig, hydra_conte
 def _run_one(config: DictConfig, command_line: list[str]) -> None:
     from hydra._internal.callbacks import Callbacks
 
-    from holdfast.cli.run import run
     from holdfast.cli.train import register_resolvers
 
     if hasattr(os, "setpgrp"):
@@ -135,7 +147,7 @@ def _show(folder: Path) -> None:
         print()
         print_table(rows, Console(width=None if sys.stdout.isatty() else 200))
         if rows[0].value is not None:
-            print(f"next   holdfast freeze {folder / rows[0].folder}", flush=True)
+            print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}", flush=True)
 
 
 def _raise_failures(codes: dict[int, int], signals: list[int], folder: Path) -> None:

@@ -17,8 +17,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from holdfast import __version__
 from holdfast.cli import sources
-from holdfast.cli.exits import ending
+from holdfast.cli.exits import ending, program, survive_closed_stdout
 from holdfast.cli.overrides import command_line_problems, composition_problem
 from holdfast.cli.resume import resume_arguments
 from holdfast.core.config import CONF, PRIMARY
@@ -54,19 +55,23 @@ Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | ho
 def main() -> None:
     """Answer `--help` and `resume=`, then hand the command line to Hydra; exit codes as in `holdfast.core.errors`."""
     with ending():
+        survive_closed_stdout()
         if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
             sys.path.insert(1, str(Path.cwd()))
+        if "--version" in sys.argv[1:]:
+            print(f"holdfast {__version__}")
+            return
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help_page(), end="")
             return
         if {"-m", "--multirun"} & set(sys.argv[1:]) and {"--cfg", "-c"} & set(sys.argv[1:]):
             raise InputError("--cfg", "shows the config of one run", next="leave out -m")
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
-        sys.argv[1:] = sorted(resume_arguments(sys.argv[1:]), key=lambda word: "=" in word and not word.startswith("-"))
+        sys.argv[1:] = sorted(resume_arguments(sys.argv[1:]), key=_is_override)
         _set_up_hydra()
         try:
             _compose_and_run()
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             _explain(error)
 
 
@@ -84,6 +89,10 @@ def _compose_and_run(config: DictConfig) -> None:
 def register_resolvers() -> None:
     """`${run_id:}`: six hex digits of this process, so that two runs of one second have folders of their own."""
     OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
+
+
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word[:1] in ("+", "~"))
 
 
 def _set_up_hydra() -> None:
@@ -109,9 +118,7 @@ def _help_page() -> str:
     groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
     scalars = [line.split(":")[0] for line in (CONF / f"{PRIMARY}.yaml").read_text().splitlines() if line[:1].isalpha()]
     return HELP.format(
-        program="python train.py"
-        if sys.argv[0].endswith("train.py") and Path("train.py").exists()
-        else "holdfast train",
+        program=program(),
         scalars=" ".join(name for name in scalars if name not in ("defaults", "hydra")),
         groups=_wrapped([*groups, "recipes"]),
     )

@@ -12,14 +12,14 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from importlib import import_module
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from holdfast.core.annotations import fits, type_name
 from holdfast.core.errors import Problem, did_you_mean, raise_problems
 from holdfast.core.trust import trusted_here
 
@@ -39,40 +39,53 @@ class Group:
         supplied: Arguments that Holdfast passes when it calls the target; a config must not set them.
         is_optional: Whether an option may be empty.
         free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
+        accepts: Those of `supplied` that a target must have as arguments.
+        required: Keys that an option of a free group must have.
+        only_entries: Every value of an option is a target.
     """
 
     trusted: tuple[str, ...] = ()
     supplied: tuple[str, ...] = ()
     is_optional: bool = False
     free: bool = False
+    accepts: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    only_entries: bool = False
 
 
 GROUPS: dict[str, Group] = {
     "stage": Group(("holdfast.training.fit",), ("config", "record", "datamodule")),
-    "data": Group(("holdfast.data.sources",), free=True),
+    "data": Group(("holdfast.data.sources",), free=True, required=("name", "resident", "num_workers", "source")),
     "split": Group(("holdfast.data.splits",)),
     "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),
-    "augment": Group(("holdfast.data.augment", "kornia", "torch.nn"), is_optional=True),
-    "model": Group(("holdfast.models", "torch.nn"), ("input_shape", "num_outputs", "category_sizes")),
+    "augment": Group(("holdfast.data.augment", "kornia.augmentation", "torch.nn"), is_optional=True),
+    "model": Group(
+        ("holdfast.models", "torch.nn"),
+        ("input_shape", "num_outputs", "category_sizes"),
+        accepts=("input_shape", "num_outputs"),
+    ),
     "init": Group(("holdfast.models", "torch.nn.init"), is_optional=True),
     "loss": Group(("holdfast.training.losses", "torch.nn"), ("class_weights", "task")),
     "regularization": Group(("holdfast.training",), is_optional=True),
     "optimizer": Group(("torch.optim", "holdfast.optim"), ("params",)),
-    "schedule": Group(("holdfast.optim",), ("optimizer", "total_steps", "steps_per_epoch")),
+    "schedule": Group(
+        ("holdfast.optim",), ("optimizer", "total_steps", "steps_per_epoch"), accepts=("total_steps", "steps_per_epoch")
+    ),
     "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
     "vault": Group(free=True),
     "check": Group(("holdfast.checks",), is_optional=True),
     "watch": Group(("holdfast.training",), is_optional=True),
     "trainer": Group(
-        ("pytorch_lightning",),
+        ("pytorch_lightning.Trainer", "pytorch_lightning.trainer", "pytorch_lightning.strategies")
+        + ("pytorch_lightning.profilers",),
         ("max_epochs", "callbacks", "plugins", "default_root_dir", "logger", "enable_checkpointing")
         + ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
     ),
-    "callbacks": Group(("pytorch_lightning.callbacks",), is_optional=True, free=True),
-    "logger": Group(("pytorch_lightning.loggers",), ("save_dir",), is_optional=True, free=True),
+    "callbacks": Group(("pytorch_lightning.callbacks",), is_optional=True, free=True, only_entries=True),
+    "logger": Group(("pytorch_lightning.loggers",), ("save_dir",), is_optional=True, free=True, only_entries=True),
     "debug": Group(is_optional=True, free=True),
-    "paths": Group(free=True),
+    "paths": Group(free=True, required=("output",)),
 }
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
@@ -101,6 +114,11 @@ def check_config(config: DictConfig) -> None:
                 Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}")
             )
         else:
+            problems += [Problem(f"{name}.{key}", "is missing") for key in group.required if key not in node]
+            if group.only_entries:
+                problems += [
+                    Problem(f"{name}.{key}", "has no _target_") for key, entry in node.items() if not _is_target(entry)
+                ]
             for path, target_node in _targets(name, node):
                 problems += _target_problems(path, target_node, group, values["trusted_modules"])
     raise_problems(problems)
@@ -163,11 +181,15 @@ SCALARS: dict[str, Scalar] = {
         "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
     ),
     "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
-    "resume": Scalar("a run's folder", lambda value: value is None or isinstance(value, str)),
+    "resume": Scalar("a run's folder", lambda value: value is None or (isinstance(value, str) and value != "")),
     "trusted_modules": Scalar(
         "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
     ),
 }
+
+
+def _is_target(entry: Any) -> bool:
+    return isinstance(entry, dict) and "_target_" in entry
 
 
 def _targets(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -202,15 +224,15 @@ def _target_problems(path: str, node: dict[str, Any], group: Group, trusted_modu
     home = getattr(symbol, "__module__", None) or ""
     if not _is_under(home, trusted) or _is_under(home, FORBIDDEN):
         return [untrusted]
-    if not callable(symbol):
-        return [Problem(where, f"{target!r} is not callable")]
-    return list(_argument_problems(path, node, target, symbol, group.supplied))
+    # A method could do more than its class is trusted with, such as `LightningModule.load_from_checkpoint`.
+    if not callable(symbol) or getattr(symbol, "__qualname__", ".") != getattr(symbol, "__name__", ""):
+        return [Problem(where, f"{target!r} is neither a class nor a function of a module")]
+    return list(_argument_problems(path, node, target, symbol, group))
 
 
-def _argument_problems(
-    path: str, node: dict[str, Any], target: str, symbol: Any, supplied: tuple[str, ...]
-) -> Iterator[Problem]:
+def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any, group: Group) -> Iterator[Problem]:
     parameters, types_of = _signature(symbol)
+    supplied = group.supplied
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     settable = [name for name in names if name not in supplied]
@@ -220,8 +242,14 @@ def _argument_problems(
         if key not in settable and not (takes_any and key not in supplied):
             hint = did_you_mean(key, settable)
             yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
-        elif key in types_of and not _fits(value, types_of[key]):
-            yield Problem(f"{path}.{key}", f"is {value!r}", _type_name(types_of[key]))
+        elif key in types_of and not fits(value, types_of[key]):
+            yield Problem(f"{path}.{key}", f"is {value!r}", type_name(types_of[key]))
+    if not takes_any and "." not in path:
+        for name in group.accepts:
+            if name not in names:
+                yield Problem(
+                    path, f"{target} must take {name}", ", ".join(group.accepts), "see the README, Your own parts"
+                )
     if node.get("_partial_") or not supplied:
         missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
         # The first positional argument of an optimizer goes by several names; it is ours to give.
@@ -276,37 +304,3 @@ def _near_symbol(target: str) -> str:
 
 def _is_under(name: str, prefixes: Sequence[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value from YAML can be meant by an annotation; what cannot be judged fits."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation is None or annotation is type(None):
-        return value is None
-    if origin is typing.Literal:
-        return value in arguments
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, argument) for argument in arguments)
-    if annotation is bool:
-        return isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is str:
-        return isinstance(value, str)
-    container = origin or annotation
-    if container is tuple and isinstance(value, list) and arguments and arguments[-1] is not Ellipsis:
-        return len(value) == len(arguments) and all(map(_fits, value, arguments))
-    if inspect.isclass(container) and issubclass(container, list | tuple | Sequence):
-        return isinstance(value, list) and all(_fits(item, argument) for item in value for argument in arguments[:1])
-    if inspect.isclass(container) and issubclass(container, dict):
-        return isinstance(value, dict)
-    if annotation is typing.Any or not inspect.isclass(annotation):
-        return True
-    # A YAML value is never an object of another class: in a union such as `float | Tensor` that arm does not speak.
-    return isinstance(value, dict) or (isinstance(value, str) and issubclass(annotation, PurePath | Enum))
-
-
-def _type_name(annotation: Any) -> str:
-    return annotation.__name__ if inspect.isclass(annotation) else str(annotation).replace("typing.", "")

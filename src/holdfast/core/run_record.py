@@ -6,6 +6,7 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     status, stop_reason         "running", "completed", "failed", "interrupted"; a sentence
     created, finished           when the run started and ended
     host, pid, boot_id, heartbeat   who writes this file, and when it last did
+    cwd                         the folder in which the command was typed
     overrides, choices, config  what was typed; group -> option; the resolved config
     seed, monitor, mode         the monitored metric and "min" or "max"
     best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
@@ -142,7 +143,16 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise InputError(
             str(path), f"has schema {schema!r}", allowed=str(SCHEMA), next="read it with the version that wrote it"
         )
-    if fields["status"] == "running" and not _is_alive(fields):
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(fields.get(name), kind)]
+    if wrong:
+        raise InputError(
+            str(path), f"is no whole record: {wrong[0]} is {fields.get(wrong[0])!r}", next="restore the file"
+        )
+    try:
+        has_died = fields["status"] == "running" and not _is_alive(fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(str(path), f"is no whole record ({error!r})", next="restore the file") from None
+    if has_died:
         fields["status"] = "interrupted"
         fields["stop_reason"] = "the process ended without a word"
     return fields
@@ -182,18 +192,33 @@ def _git_state(folder: Path) -> dict[str, str | None] | None:
 def _is_alive(fields: Mapping[str, Any]) -> bool:
     if fields.get("host") == socket.gethostname() and fields.get("boot_id") == boot_id():
         try:
-            os.kill(fields["pid"], 0)
+            os.kill(int(fields["pid"]), 0)
         except ProcessLookupError:
             return False
         except PermissionError:
             pass
-    age = datetime.now(UTC) - datetime.fromisoformat(fields["heartbeat"])
+    age = datetime.now(UTC) - datetime.fromisoformat(fields.get("heartbeat") or fields["created"])
     return age.total_seconds() < STALE_S
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("id", "kind", "status"), str),
+    **dict.fromkeys(("best", "data", "ensemble"), (dict, type(None))),
+    "config": dict,
+}
 
 
 def _empty() -> dict[str, Any]:
     nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "parameters", "error", "ensemble")
-    return {**dict.fromkeys(nulls), "history": [], "timings": {}, "checks": [], "diagnosis": [], "resumes": []}
+    lists = ("overrides", "history", "checks", "diagnosis", "resumes")
+    empty: dict[str, Any] = {
+        **dict.fromkeys(nulls),
+        **{name: [] for name in lists},
+        "choices": {},
+        "config": {},
+        "timings": {},
+    }
+    return {**empty, "cwd": str(Path.cwd())}
 
 
 def _finite(value: Any) -> Any:

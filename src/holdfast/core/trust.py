@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 
 from holdfast.core import places
+from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 
 FILE_NAME = "trusted_modules.json"
@@ -28,5 +29,8 @@ def remember_trusted(modules: Iterable[str]) -> None:
     """Trust `modules` from now on."""
     known = trusted_here()
     if not known.issuperset(modules):
-        places.home().mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_atomic(places.home() / FILE_NAME, json.dumps(sorted(known.union(modules))), mode=0o600)
+        try:
+            places.home().mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomic(places.home() / FILE_NAME, json.dumps(sorted(known.union(modules))), mode=0o600)
+        except OSError as error:
+            raise InputError("HOLDFAST_HOME", f"{places.home()} cannot be written to ({error.strerror})") from None

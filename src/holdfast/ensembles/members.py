@@ -26,7 +26,8 @@ def check_members(config: DictConfig) -> None:
     Raises:
         InputError: Fewer than two runs, a run twice, one that is not completed, or runs of other rows; all at once.
     """
-    _checked(config.ensemble.runs, config.ensemble.weights)
+    _, records, _ = _checked(config.ensemble.runs, config.ensemble.weights)
+    check_monitor(config.monitor, records[0]["data"]["task"])
 
 
 def combine(
@@ -47,7 +48,6 @@ def combine(
 
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
-    check_monitor(config.monitor, data["task"])
     members = [
         {
             "run": str(folder.absolute()),
@@ -58,7 +58,14 @@ def combine(
         }
         for folder, run, share in zip(folders, records, shares, strict=True)
     ]
-    record.update(data=data, ensemble={"members": members})
+    shared = {group: records[0]["config"][group] for group in ("data", "split", "vault")}
+    chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
+    record.update(
+        data=data,
+        ensemble={"members": members},
+        config=record.fields["config"] | shared,
+        choices=record.fields["choices"] | chosen_groups,
+    )
     x, y, target_std = _val_rows(records[0])
     chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in members]
     metrics = score(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
 from holdfast.data.statistics import TrainStatistics, neutral_statistics
@@ -59,7 +60,12 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     """
     if statistics is None:
         statistics = neutral_statistics(shapes.kind, shapes.input_shape)
-    model = build_option(config["model"])(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs)
+    try:
+        model = build_option(config["model"])(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code may raise anything
+        raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
     spec = TaskSpec(shapes.task, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec)
 
@@ -117,17 +123,42 @@ def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
         InputError: With both shapes.
     """
     module.eval()
-    with torch.no_grad():
-        try:
-            answer = tuple(module.model(torch.zeros(2, *shapes.input_shape)).shape)
-        except (RuntimeError, ValueError, IndexError) as error:
-            shape = _shape_text(shapes.input_shape)
-            raise InputError("model", f"does not take rows of the shape {shape} ({error})") from None
+    outputs = _try_rows(module.model, 2, shapes)
     module.train()
+    answer = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if answer != (2, shapes.num_outputs):
         raise InputError(
             "model", f"gives outputs of the shape {answer} for 2 rows", allowed=str((2, shapes.num_outputs))
         )
+
+
+def check_single_row(module: SupervisedModule, shapes: Shapes) -> None:
+    """Refuse a model that cannot train on one row at a time, as batch normalisation cannot.
+
+    Raises:
+        InputError: With what the model said.
+    """
+    _try_rows(copy.deepcopy(module.model).train(), 1, shapes)
+
+
+def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: int) -> None:
+    """Build optimizer and schedule once, to have their refusals before anything is written.
+
+    Raises:
+        InputError: An argument of either is refused.
+    """
+    assert module.make_optimizer is not None
+    assert module.make_schedule is not None
+    module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+
+
+def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
+    with torch.no_grad():
+        try:
+            return model(torch.zeros(num_rows, *shapes.input_shape))
+        except Exception as error:  # a user's own code may raise anything
+            what = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
+            raise InputError("model", f"{what} ({type(error).__name__}: {error})") from error
 
 
 def _shape_text(shape: Sequence[int]) -> str:

@@ -55,7 +55,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(str(path), "there is no such checkpoint") from None
     except Exception as error:  # torch raises whatever its readers do
-        raise InputError(str(path), f"cannot be read as a checkpoint ({_first_line(error)})") from None
+        what = f"is damaged, or holds more than tensors and plain values ({type(error).__name__})"
+        raise InputError(str(path), what, next="take another checkpoint, or train the run again") from None
     if not isinstance(content, dict) or STATE not in content:
         raise InputError(str(path), "is no checkpoint of a Holdfast run")
     return content
@@ -74,7 +75,3 @@ def newest_readable(folder: Path) -> tuple[Path, dict[str, Any]]:
         except InputError as error:
             reasons.append(error)
     raise reasons[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

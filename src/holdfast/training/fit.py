@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -14,10 +15,10 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
-from holdfast.training.build import Shapes, build_option, build_trainable, clips_mixed
+from holdfast.training.build import Shapes, build_option, build_trainable, check_single_row, check_steps, clips_mixed
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
@@ -73,7 +74,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             loggers=loggers,
             resumed=resumed,
         )
-        trainer = build_trainer(config, record, border)
+        trainer = build_trainer(config, record.folder, [border])
         border.progress = _build_progress(config, trainer)
         record.update(**_description(module, trainer), timings=_with_start_up(record, started))
         try:
@@ -81,6 +82,8 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
                 _run(trainer, module, datamodule, path, signals)
         finally:
             border.progress.stop()
+        if border.best is None:
+            raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
     record.update(stop_reason=border.stop_reason, timings={**record.fields["timings"], **border.clock.timings()})
 
@@ -96,10 +99,37 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     check_monitor(config.monitor, datamodule.task)
     statistics = datamodule.statistics
     shapes = Shapes(datamodule.task, statistics.kind, tuple(datamodule.input_shape), datamodule.num_outputs)
-    return build_trainable(config, shapes, statistics), shapes
+    module = build_trainable(config, shapes, statistics)
+    num_batches = _num_batches(config, datamodule)
+    if config.batch_size == 1:
+        check_single_row(module, shapes)
+    steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
+    check_steps(module, total_steps=config.max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    if config.get("early_stopping"):
+        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
+    return module, shapes
 
 
-def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) -> pl.Trainer:
+def _num_batches(config: DictConfig, datamodule: DataModule) -> int:
+    """Train batches of an epoch; a limit that leaves none of train or val is refused."""
+    numbers = {}
+    for part, loader in (("train", datamodule.train_dataloader()), ("val", datamodule.val_dataloader())):
+        limit = config.trainer.get(f"limit_{part}_batches")
+        numbers[part] = len(loader)
+        if limit is not None:
+            numbers[part] = min(len(loader), int(limit * len(loader) if isinstance(limit, float) else limit))
+        if numbers[part] < 1:
+            where = f"trainer.limit_{part}_batches"
+            raise InputError(
+                where, f"is {limit}, which leaves no batch of {len(loader)}", "a count, or a share as in 0.5"
+            )
+    accumulate = config.trainer.get("accumulate_grad_batches")
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise InputError("trainer.accumulate_grad_batches", f"is {accumulate!r}", "whole numbers from 1")
+    return numbers["train"]
+
+
+def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
     """The option's Trainer with our own callback in it.
 
     Raises:
@@ -108,9 +138,9 @@ def build_trainer(config: DictConfig, record: RunRecord, border: EpochBorder) ->
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
-            callbacks=[border, *_own_callbacks(config)],
+            callbacks=[*callbacks, *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO()],
-            default_root_dir=record.folder,
+            default_root_dir=folder,
             **OURS,
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:

@@ -45,7 +45,7 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
         metrics: dict[str, Metric] = {
             "mae": MeanAbsoluteError(),
             "rmse": MeanSquaredError(squared=False),
-            "r2": R2Score(),
+            "r2": _R2(),
         }
         return MetricCollection(dict(metrics), compute_groups=False)
     metrics = _multilabel(num_outputs) if task == "multilabel" else _classes(2 if task == "binary" else num_outputs)
@@ -143,6 +143,13 @@ def as_predictions(outputs: Tensor, task: str) -> Tensor:
     if task == "multiclass":
         return outputs.softmax(dim=1)
     return outputs if task == "regression" else outputs.sigmoid()
+
+
+class _R2(R2Score):
+    """R2, and NaN for fewer than two rows, where torchmetrics raises."""
+
+    def compute(self) -> Tensor:
+        return super().compute() if int(self.total) > 1 else torch.full((), torch.nan, device=self.device)
 
 
 class _PresentClassAUROC(MulticlassAUROC):

@@ -63,8 +63,8 @@ class SupervisedModule(pl.LightningModule):
     ) -> None:
         """What training needs beside the network; predicting does without."""
         self._loss = loss
-        self._make_optimizer = make_optimizer
-        self._make_schedule = make_schedule
+        self.make_optimizer = make_optimizer
+        self.make_schedule = make_schedule
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw outputs (rows, outputs), or (rows,) for binary and regression, of rows as they are stored."""
@@ -91,10 +91,10 @@ class SupervisedModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule in Lightning's form."""
-        optimizer = self._make_optimizer(self.model)
+        optimizer = self.make_optimizer(self.model)
         total_steps = int(self.trainer.estimated_stepping_batches)
         steps_per_epoch = -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
-        schedule = self._make_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+        schedule = self.make_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _step(self, batch: tuple[Tensor, Tensor], metrics: EpochMetrics) -> Tensor:

@@ -3,8 +3,8 @@
     {"version": 1, "vaults": {VAULT: {"name", "content", "rows", "heads": {"seal", "freeze", "open", "anchor"}}}}
 
 Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with the same content and another vault is
-refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there as
-anywhere. A ledger that lacks a head that stands here was cut or replaced.
+refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there
+as anywhere. A ledger that lacks a head that stands here was cut or replaced.
 """
 
 from __future__ import annotations

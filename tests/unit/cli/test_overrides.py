@@ -46,7 +46,7 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("split.fractions=3", "split.fractions: is 3; allowed: a list"),
         ("+recipe=x", "recipe: is neither a group nor a key of the config; next: did you mean 'recipes'?"),
         ("recipes=nonsuch", "recipes: has no option 'nonsuch'"),
-        ("+lr=3", "+lr: adds a key that nobody reads"),
+        ("+lr=3", "+lr: adds nothing that is read"),
         ("foo", "foo: is no override; allowed: key=value"),
         ("lr=1,2", "lr: has several values (1,2) and this is one run; next: add -m"),
         ("lr=(", "lr=(: cannot be read"),

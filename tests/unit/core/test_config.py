@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,24 @@ def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
 def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
     assert "is not trusted" in told({"_target_": target, "_partial_": True})
     assert "is not trusted" in told({"_target_": target}, trusted_modules=[target.split(".", maxsplit=1)[0]])
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "pytorch_lightning.LightningModule.load_from_checkpoint",
+        "pytorch_lightning.Trainer.save_checkpoint",
+        "torch.load",
+    ],
+)
+def test_a_method_or_a_neighbour_of_what_is_trusted_is_refused(home: Path, target: str) -> None:
+    node = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "strategy": {"_target_": target}}
+    assert re.search("trainer.strategy._target_: '.*' is (not trusted|neither a class nor)", told(node, "trainer"))
+
+
+def test_a_model_must_take_what_it_is_given(home: Path) -> None:
+    node = {"_target_": "torch.nn.Linear", "_partial_": True, "in_features": 3, "out_features": 2}
+    assert "model: torch.nn.Linear must take input_shape" in told(node)
 
 
 def test_what_the_vault_has_is_refused_even_when_trusted(home: Path) -> None:

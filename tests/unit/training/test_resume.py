@@ -127,7 +127,7 @@ def test_only_damaged_checkpoints_are_told(run, tmp_path: Path) -> None:
         path.unlink()
         path.write_bytes(b"PK")
     config.resume = "run"
-    with pytest.raises(InputError, match=r"last\.ckpt: cannot be read as a checkpoint"):
+    with pytest.raises(InputError, match=r"last\.ckpt: is damaged"):
         run(config, make_data("binary"))
 
 
