@@ -17,7 +17,7 @@ Freeze = Callable[..., str]
 
 def test_a_bit_of_a_frozen_checkpoint(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
     selection = freeze("run")
-    (checkpoint,) = (tmp_path / "home").glob("vaults/*/selections/*/members/0/checkpoints/*.ckpt")
+    (checkpoint,) = (tmp_path / "home").glob("vaults/*/selections/*/**/checkpoints/*.ckpt")
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
     checkpoint.write_bytes(content)
