@@ -101,8 +101,8 @@ class _Chosen:
 
 def _prepare(request: Mapping[str, Any]) -> str:
     start = time.monotonic()
-    _say(f"preparing {request['name']} (once)")
     parts = _load_parts(request)
+    _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     if request["vault"]["policy"] == policies.NONE:
         return _prepare_open(request, parts, start)
     store.pending_file().touch()
