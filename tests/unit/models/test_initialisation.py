@@ -38,6 +38,7 @@ VARIANCES: list[tuple[Any, Any, bool]] = [
 ]
 
 
+@torch.no_grad()
 @pytest.mark.parametrize(("option", "variance", "is_uniform"), VARIANCES)
 def test_variance_of_large_layers(option: Any, variance: Any, is_uniform: bool) -> None:
     built = model()
