@@ -18,21 +18,31 @@ ELSEWHERE = {
     ("data", "mnist"),
     ("ensemble", "members"),
     ("loss", "binary_cross_entropy"),
+    ("loss", "huber"),
+    ("loss", "mae"),
     ("loss", "mse"),
     ("split", "official"),
     ("trainer", "gpu"),
 }
 MORE = {
-    "data": [("data=breast_cancer", "loss=binary_cross_entropy"), ("data=diabetes", "loss=mse")],
+    "data": [
+        ("data=breast_cancer", "loss=binary_cross_entropy"),
+        ("data=breast_cancer", "loss=focal", "loss.class_weights=balanced"),
+        *(("data=diabetes", f"loss={loss}") for loss in ("mse", "mae", "huber")),
+    ],
+    "loss": [("loss.class_weights=balanced",), ("loss=cross_entropy", "loss.label_smoothing=0.1")],
+    "schedule": [("schedule.momentum=[0.5,0.99]", "schedule.warmup_epochs=1", "optimizer=nesterov")],
     "trainer": [("trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1")],
 }
 TRAINED = (
     "data",
     "early_stopping",
+    "init",
     "logger",
     "loss",
     "model",
     "optimizer",
+    "regularization",
     "schedule",
     "split",
     "trainer",

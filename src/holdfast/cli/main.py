@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 vault_app = typer.Typer(help="What is sealed, what was opened, and whether the ledger is whole.", no_args_is_help=True)
 app.add_typer(vault_app, name="vault")
+schedule_app = typer.Typer(help="Learning-rate schedules.", no_args_is_help=True)
+app.add_typer(schedule_app, name="schedule")
 
 Selection = Annotated[str, typer.Argument(help="A selection's id, or eight or more of its first digits.")]
 Vault = Annotated[str, typer.Argument(help="A vault's id, or eight or more of its first digits.")]
@@ -223,6 +225,21 @@ def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")], 
 
     with ending(as_json=as_json):
         import_vault(file, as_json)
+
+
+@schedule_app.command()
+def preview(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: schedule=cosine lr=0.1 max_epochs=20 ...")
+    ] = None,
+    steps_per_epoch: Annotated[int, typer.Option(help="Optimizer steps of an epoch: train rows / batch_size.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Draw a schedule as a table and a plot, without training."""
+    from holdfast.cli.schedule import preview as preview_schedule
+
+    with ending(as_json=as_json):
+        preview_schedule(overrides or [], steps_per_epoch, as_json)
 
 
 def _print_version(asked: bool) -> None:

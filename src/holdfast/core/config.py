@@ -64,12 +64,14 @@ GROUPS: dict[str, Group] = {
         ("input_shape", "num_outputs", "category_sizes"),
         accepts=("input_shape", "num_outputs"),
     ),
-    "init": Group(("holdfast.models", "torch.nn.init"), is_optional=True),
-    "loss": Group(("holdfast.training.losses", "torch.nn"), ("class_weights", "task")),
-    "regularization": Group(("holdfast.training",), is_optional=True),
+    "init": Group(("holdfast.models", "torch.nn.init"), ("model",), is_optional=True),
+    "loss": Group(("holdfast.training.losses", "torch.nn"), ("task",)),
+    "regularization": Group(("holdfast.training",), ("model",), is_optional=True),
     "optimizer": Group(("torch.optim", "holdfast.optim"), ("params",)),
     "schedule": Group(
-        ("holdfast.optim",), ("optimizer", "total_steps", "steps_per_epoch"), accepts=("total_steps", "steps_per_epoch")
+        ("holdfast.optim",),
+        ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
+        accepts=("total_steps", "steps_per_epoch"),
     ),
     "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),

@@ -1,38 +1,36 @@
-"""Learning-rate schedules: the rate of a step or an epoch as a factor of the optimizer's own rate.
+"""Schedules by the epoch: the rate of an epoch as a factor of the optimizer's own rate.
 
-Every option is called `schedule(optimizer, *, total_steps, steps_per_epoch)` and gives Lightning's scheduler
-dictionary, which says itself whether it moves per step or per epoch. Steps and epochs count from 0 here.
+Epochs count from 1. Every option is called `schedule(optimizer, *, total_steps, steps_per_epoch)` and gives Lightning's
+scheduler dictionary. All share `warmup_epochs`, `warmup_steps` and `warmup_fraction` (at most one of them) and
+`momentum`, which `holdfast.optim.factors` explains.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 
 from holdfast.core.errors import InputError
+from holdfast.optim.factors import Plan, in_range, over_epochs, over_training
 
 
-class Schedule(Protocol):
-    """A schedule option."""
-
-    def __call__(self, optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
-        """Build the scheduler.
-
-        Args:
-            optimizer: Its rates are what the factors multiply.
-            total_steps: Optimizer steps of the whole training.
-            steps_per_epoch: Optimizer steps of one epoch.
-        """
-        ...
-
-
-def constant(optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
+def constant(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
+) -> dict[str, Any]:
     """The rate stays as it is."""
-    return _scheduler(optimizer, lambda epoch: 1.0, "epoch")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    return over_epochs(plan, lambda epoch: 1.0)
 
 
 def step(
@@ -42,87 +40,147 @@ def step(
     steps_per_epoch: int,
     factor: float = 0.5,
     every_epochs: int = 5,
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Multiply the rate by `factor` after every `every_epochs` epochs (CS231n: 0.5 every 5, or 0.1 every 20).
 
-    Per epoch: factor ** (epoch // every_epochs).
+    factor ** ((epoch - 1) // every_epochs).
 
     Raises:
         InputError: `factor` is not in (0, 1], or `every_epochs` is below 1.
     """
-    if not 0.0 < factor <= 1.0:
-        raise InputError("schedule.factor", f"is {factor}", allowed="0 < factor <= 1")
+    _check_factor(factor)
     if every_epochs < 1:
         raise InputError("schedule.every_epochs", f"is {every_epochs}", allowed="whole numbers from 1")
-    return _scheduler(optimizer, lambda epoch: factor ** (epoch // every_epochs), "epoch")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    return over_epochs(plan, lambda epoch: factor ** ((epoch - 1) // every_epochs))
 
 
-def cosine(
+def multistep(
     optimizer: torch.optim.Optimizer,
     *,
     total_steps: int,
     steps_per_epoch: int,
-    final_factor: float = 0.0,
+    epochs: Sequence[int] = (15, 25),
+    factor: float = 0.1,
     warmup_epochs: float | None = None,
     warmup_steps: int | None = None,
     warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """Half a cosine from 1 to `final_factor` (Loshchilov and Hutter 2017, equation 5, one cycle), after a warm-up.
+    """By hand: multiply the rate by `factor` after each of the given epochs.
 
-    Per step t of T with w steps of warm-up: (t + 1) / (w + 1) for t < w, then
-    final + (1 - final) (1 + cos(pi (t - w) / (T - w))) / 2. The full rate is reached at t = w.
-
-    Args:
-        optimizer: Its rates are what the factors multiply.
-        total_steps: T.
-        steps_per_epoch: Optimizer steps of one epoch.
-        final_factor: What is left of the rate after the last step, in [0, 1].
-        warmup_epochs: Length of the linear warm-up in epochs; give at most one of the three lengths.
-        warmup_steps: Its length in steps.
-        warmup_fraction: Its length as a share of all steps, in [0, 1).
+    factor ** (number of `epochs` that lie before this one); with `epochs=[15, 25]` it drops in epochs 16 and 26.
 
     Raises:
-        InputError: Two lengths are given, or the warm-up is not shorter than the training.
+        InputError: `epochs` do not rise from 1 on, or `factor` is not in (0, 1].
     """
-    if not 0.0 <= final_factor <= 1.0:
-        raise InputError("schedule.final_factor", f"is {final_factor}", allowed="0 <= final_factor <= 1")
-    warmup = warmup_length(
-        total_steps, steps_per_epoch, epochs=warmup_epochs, steps=warmup_steps, fraction=warmup_fraction
-    )
-    return _scheduler(optimizer, lambda step: _cosine_factor(step, warmup, total_steps, final_factor), "step")
+    _check_factor(factor)
+    if any(late <= early for early, late in pairwise([0, *epochs])):
+        raise InputError("schedule.epochs", f"is {list(epochs)}", allowed="rising whole numbers from 1")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    return over_epochs(plan, lambda epoch: factor ** sum(past < epoch for past in epochs))
 
 
-def warmup_length(
-    total_steps: int, steps_per_epoch: int, *, epochs: float | None, steps: int | None, fraction: float | None
-) -> int:
-    """Steps of warm-up from at most one of three units; 0 when none is given.
+def geometric(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    base: float = 0.95,
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """base ** epoch (exponential decay in TUM's form, lecture 6, "Learning Rate Decay": alpha = t^epoch alpha_0).
+
+    The first epoch, which is epoch 1, has the factor `base`.
 
     Raises:
-        InputError: Two units are given, the length is negative, or it is not shorter than the training.
+        InputError: `base` is not in (0, 1].
     """
-    lengths = {"warmup_epochs": epochs, "warmup_steps": steps, "warmup_fraction": fraction}
-    given = {name: value for name, value in lengths.items() if value is not None}
-    if len(given) > 1:
-        raise InputError("schedule", f"{' and '.join(given)} are given together", allowed="one of the three units")
-    units = {"warmup_epochs": steps_per_epoch, "warmup_steps": 1, "warmup_fraction": total_steps}
-    for name, value in given.items():
-        length = round(value * units[name])
-        if not 0 <= length < total_steps:
-            raise InputError(
-                f"schedule.{name}", f"is {value}, that is {length} steps", allowed=f"0 to {total_steps - 1} steps"
-            )
-        return length
-    return 0
+    in_range("schedule", "base", base, least=math.ulp(0.0), most=1.0, text="0 < base <= 1")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    return over_epochs(plan, lambda epoch: float(base**epoch))
 
 
-def _cosine_factor(step: int, warmup: int, total_steps: int, final_factor: float) -> float:
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    progress = min(1.0, (step - warmup) / (total_steps - warmup))
-    return final_factor + (1.0 - final_factor) * 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-def _scheduler(
-    optimizer: torch.optim.Optimizer, factor: Callable[[int], float], interval: Literal["step", "epoch"]
+def inverse_sqrt(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    scale: float = 1.0,
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    return {"scheduler": LambdaLR(optimizer, factor), "interval": interval, "frequency": 1, "name": "lr"}
+    """scale / sqrt(epoch) (TUM, lecture 6, "Learning Rate Decay": alpha = t / sqrt(epoch) alpha_0).
+
+    Raises:
+        InputError: `scale` is not positive.
+    """
+    in_range("schedule", "scale", scale, least=math.ulp(0.0), text="scale > 0")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    return over_epochs(plan, lambda epoch: scale / math.sqrt(epoch))
+
+
+def exponential(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    k: float = 0.1,
+    unit: Literal["epoch", "step"] = "epoch",
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Exponential decay in CS231n's form, exp(-k t) ("Annealing the learning rate": alpha = alpha_0 e^(-k t)).
+
+    t is the number of epochs or, with `unit=step`, of steps that are done: the training begins with the full rate.
+
+    Raises:
+        InputError: `k` is negative.
+    """
+    in_range("schedule", "k", k, least=0.0, text="k >= 0")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    if unit == "step":
+        return over_training(plan, lambda step, num_steps: math.exp(-k * step))
+    return over_epochs(plan, lambda epoch: math.exp(-k * (epoch - 1)))
+
+
+def inverse_time(
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+    k: float = 0.1,
+    unit: Literal["epoch", "step"] = "epoch",
+    warmup_epochs: float | None = None,
+    warmup_steps: int | None = None,
+    warmup_fraction: float | None = None,
+    momentum: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """1/t decay, 1 / (1 + k t) (CS231n, "Annealing the learning rate"; TUM, lecture 6, "Learning Rate Decay").
+
+    t is the number of epochs or, with `unit=step`, of steps that are done: the training begins with the full rate.
+    (TUM's table, 0.1, 0.05, 0.033, ... for k = 1, numbers its epochs from 0.)
+
+    Raises:
+        InputError: `k` is negative.
+    """
+    in_range("schedule", "k", k, least=0.0, text="k >= 0")
+    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
+    if unit == "step":
+        return over_training(plan, lambda step, num_steps: 1.0 / (1.0 + k * step))
+    return over_epochs(plan, lambda epoch: 1.0 / (1.0 + k * (epoch - 1)))
+
+
+def _check_factor(factor: float) -> None:
+    in_range("schedule", "factor", factor, least=math.ulp(0.0), most=1.0, text="0 < factor <= 1")

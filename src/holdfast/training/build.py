@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from holdfast.data.statistics import TrainStatistics, neutral_statistics
 from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss
 from holdfast.training.module import SupervisedModule, TaskSpec
+from holdfast.training.names import mode_of
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,28 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
     """
     module = build_untrained(config, shapes, statistics)
     check_outputs(module, shapes)
+    if config.get("init"):
+        build_option(config["init"])(module.model)
+    regularization = build_option(config["regularization"]) if config.get("regularization") else None
+    if regularization is not None:
+        regularization(module.model)  # a wrong strength is told here
     module.set_training(
-        loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs),
+        loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs, statistics.class_counts),
+        regularization=regularization,
         make_optimizer=partial(
             build_optimizer, build_option(config["optimizer"]), may_fuse=not clips_mixed(config["trainer"])
         ),
-        make_schedule=build_option(config["schedule"]),
+        make_schedule=build_schedule(config),
     )
     return module
+
+
+def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+    """The schedule option, with those of the run's `monitor` and `mode` that it names."""
+    schedule: Callable[..., dict[str, Any]] = build_option(config["schedule"])
+    named = inspect.signature(schedule).parameters
+    supplied = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"])}
+    return partial(schedule, **{name: value for name, value in supplied.items() if name in named})
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
@@ -104,11 +121,14 @@ def build_optimizer(
         may_fuse: Whether it may be.
 
     Raises:
-        InputError: The optimizer refuses an argument, or there is nothing to train.
+        InputError: The rate or another argument is out of its range, or there is nothing to train.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("model", "has no parameters to train")
     given = getattr(factory, "keywords", {})
+    lr = given.get("lr", 1.0)
+    if isinstance(lr, int | float) and not 0.0 < lr < math.inf:
+        raise InputError("optimizer.lr", f"is {lr}", allowed="a positive number")
     fused = {"fused": True} if may_fuse and given.get("fused", False) is None and not given.get("foreach") else {}
     try:
         return factory(param_groups(model, weight_decay=given.get("weight_decay") or 0.0), **fused)

@@ -92,7 +92,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     """Build what will be trained; whatever does not fit the machine or the data is told here.
 
     Raises:
-        InputError: Accelerator, clipping, monitor, model, loss or optimizer.
+        InputError: Accelerator, clipping, monitor, model, loss, optimizer or schedule.
     """
     check_accelerator(config.trainer)
     check_clipping(config)

@@ -60,8 +60,10 @@ class SupervisedModule(pl.LightningModule):
         loss: Callable[[Tensor, Tensor], Tensor],
         make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         make_schedule: Callable[..., dict[str, Any]],
+        regularization: Callable[[nn.Module], Tensor] | None = None,
     ) -> None:
         """What training needs beside the network; predicting does without."""
+        self._regularization = regularization
         self._loss = loss
         self.make_optimizer = make_optimizer
         self.make_schedule = make_schedule
@@ -82,8 +84,9 @@ class SupervisedModule(pl.LightningModule):
         return as_predictions(outputs, self.spec.task)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """One step; the loss is a mean over rows."""
-        return self._step(batch, self.train_metrics)
+        """One step; the loss is a mean over rows, and the metrics hold it without the regularisation."""
+        loss = self._step(batch, self.train_metrics)
+        return loss if self._regularization is None else loss + self._regularization(self.model)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""

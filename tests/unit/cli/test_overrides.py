@@ -30,7 +30,7 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("optimizer=adm", "optimizer: has no option 'adm'; allowed: adam, adamw"),
+        ("optimizer=adm", "optimizer: has no option 'adm'; allowed: adadelta, adagrad, adam, adamw"),
         ("optimizer=adm", "did you mean 'adam'?"),
         ("optimzer=adam", "optimzer: is neither a group nor a key of the config; next: did you mean 'optimizer'?"),
         ("optimizer.lrr=1", "optimizer.lrr: is no key of the config; allowed: optimizer.lr, "),

@@ -22,6 +22,8 @@ OPTIONS = {
     "dropout": ["model.dropout=0.5"],
     "cosine": ["schedule=cosine", "schedule.warmup_epochs=1"],
     "step": ["schedule=step", "schedule.every_epochs=1"],
+    "plateau": ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.2"],
+    "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup_epochs=1", "schedule.momentum=[0.5,0.99]"],
     "patience": ["early_stopping=patience", "early_stopping.num_epochs=2", "optimizer=sgd"],
     "accumulate": ["trainer.accumulate_grad_batches=3", "optimizer=momentum"],
 }

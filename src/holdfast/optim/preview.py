@@ -1,0 +1,83 @@
+"""A schedule drawn without training: the option is moved as Lightning moves it, over an optimizer of one number."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from holdfast.core.errors import InputError
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Rates of one epoch, from 1 on; `momentum` is that of its first step, None without a momentum schedule."""
+
+    epoch: int
+    first_lr: float
+    last_lr: float
+    momentum: float | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The rate of every step, and what a table shows of it."""
+
+    rates: tuple[float, ...]
+    epochs: tuple[Epoch, ...]
+
+
+def preview(
+    schedule: Callable[..., dict[str, Any]], *, lr: float, momentum: float, max_epochs: int, steps_per_epoch: int
+) -> Preview:
+    """Move a schedule option through a whole training.
+
+    Args:
+        schedule: The option.
+        lr: The optimizer's rate.
+        momentum: The optimizer's momentum; 0 when it has none.
+        max_epochs: Epochs of the training.
+        steps_per_epoch: Optimizer steps of one epoch.
+
+    Raises:
+        InputError: The schedule refuses its arguments, or goes by what is measured.
+    """
+    if "monitor" in inspect.signature(schedule).parameters:
+        raise InputError("schedule", "goes by a val metric, which only training knows", next="another schedule")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=momentum)
+    answer = schedule(optimizer, total_steps=max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    scheduler, group = answer["scheduler"], optimizer.param_groups[0]
+    rates, momenta = [], []
+    for step in range(1, max_epochs * steps_per_epoch + 1):
+        rates.append(float(group["lr"]))
+        momenta.append(float(group["momentum"]))
+        optimizer.step()
+        if answer["interval"] == "step" or step % steps_per_epoch == 0:
+            scheduler.step()
+    has_momentum = any(value != momentum for value in momenta)
+    epochs = []
+    for index in range(max_epochs):
+        first, last = index * steps_per_epoch, (index + 1) * steps_per_epoch - 1
+        epochs.append(Epoch(index + 1, rates[first], rates[last], momenta[first] if has_momentum else None))
+    return Preview(tuple(rates), tuple(epochs))
+
+
+def plot(rates: Sequence[float], *, width: int = 72, height: int = 10) -> list[str]:
+    """The rates as lines of text: one column for some steps (their mean), eight levels a line, zero at the bottom."""
+    width = min(width, len(rates))
+    bounds = [round(column * len(rates) / width) for column in range(width + 1)]
+    means = [math.fsum(rates[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    most = max(means) or 1.0
+    levels = [round(8 * height * mean / most) for mean in means]
+    lines = []
+    for row in reversed(range(height)):
+        label = f"{most * (row + 1) / height:9.3g} |"
+        lines.append(label + "".join(BLOCKS[min(8, max(0, level - 8 * row))] for level in levels))
+    return [*lines, " " * 10 + "+" + "-" * width]
