@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.exits import ending
 from holdfast.cli.overrides import command_line_problems, composition_problem
+from holdfast.cli.sources import leaks
 from holdfast.core.errors import InputError, Problem, raise_problems
 
 
@@ -41,6 +43,7 @@ def _check_run(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     raise_problems(command_line_problems(list(config.hydra.overrides.task), loader, is_sweep=False))
+    _warn_of_leaks(config)
     check_folder(config)
     check_before_start(_without_hydra(config))
 
@@ -55,6 +58,7 @@ def _check_sweep(config: DictConfig) -> None:
     if config.resume is not None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
     warm_up(config)
+    _warn_of_leaks(config)
     problems: dict[Problem, None] = {}
     for number, job in enumerate(jobs(config, overrides)):
         try:
@@ -67,6 +71,14 @@ def _check_sweep(config: DictConfig) -> None:
             told = command_line_problems(job, loader, is_sweep=False) or [composition_problem(error)]
             problems |= dict.fromkeys(told)
     raise_problems(list(problems))
+
+
+def _warn_of_leaks(config: DictConfig) -> None:
+    recipe = config.hydra.runtime.choices.get("recipes")
+    if recipe and config.resume is None:
+        typed = {word.partition("=")[0] for word in config.hydra.overrides.task}
+        for warning in leaks(str(recipe), typed):
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 def jobs(config: DictConfig, overrides: list[str]) -> list[list[str]]:

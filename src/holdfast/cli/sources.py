@@ -6,6 +6,7 @@ Registered by `holdfast.cli.train` for this process only; a global plugin would 
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +16,10 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from holdfast.core.config import CONF, PRIMARY, RECIPES
+from holdfast.core.config import CONF, GROUPS, PRIMARY, RECIPES
 from holdfast.core.errors import InputError
 
 GROUP = "recipes"
@@ -63,6 +65,8 @@ class UserOptions(FileConfigSource):
 class Recipes(FileConfigSource):
     """A folder of recipes, shown to Hydra as the group `recipes`; a recipe sets values from the root of the config."""
 
+    contents: ClassVar[dict[str, Any]] = {}  # the recipes that were read, by name
+
     @staticmethod
     def scheme() -> str:
         """The scheme of the search path entry."""
@@ -73,6 +77,7 @@ class Recipes(FileConfigSource):
         result = _read(self, _inside(config_path))
         result.header["package"] = result.header.get("package") or "_global_"
         _refuse_what_runs_code(config_path, result)
+        self.contents[_inside(config_path)] = OmegaConf.to_container(result.config)
         return result
 
     def is_group(self, config_path: str) -> bool:
@@ -115,6 +120,31 @@ def register(user_folder: Path) -> None:
     SearchPath.user_folder = user_folder
     for plugin in (UserOptions, Recipes, SearchPath):
         Plugins.instance().register(plugin)
+
+
+def leaks(recipe: str, swapped: Set[str]) -> list[str]:
+    """Values that a recipe sets for an option which it did not choose, or which the command line has swapped.
+
+    Args:
+        recipe: The name of the chosen recipe.
+        swapped: Groups whose option stands on the command line.
+
+    Returns:
+        One warning a group.
+    """
+    content = Recipes.contents.get(recipe) or {}
+    entries = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
+    chosen = {
+        str(key).removeprefix("override").strip().strip("/").partition("@")[0] for entry in entries for key in entry
+    }
+    warnings = []
+    for group in sorted(GROUPS.keys() & content.keys()):
+        values = ", ".join(f"{group}.{key}={value}" for key, value in dict(content[group] or {}).items())
+        if group in swapped:
+            warnings.append(f"recipe {recipe} sets {values}, which stays although you chose another {group}")
+        elif group not in chosen:
+            warnings.append(f"recipe {recipe} sets {values} without choosing the {group} that it is meant for")
+    return warnings
 
 
 def shadowed(user_folder: Path) -> list[str]:
