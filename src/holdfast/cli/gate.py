@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.exits import ending
@@ -39,17 +39,17 @@ def _or_exit(check: Callable[[], None]) -> None:
 
 
 def _check_run(config: DictConfig) -> None:
-    from holdfast.cli.run import check_before_start, check_folder
+    from holdfast.cli.run import check_before_start, check_folder, without_hydra
 
     loader = GlobalHydra.instance().config_loader()
     raise_problems(command_line_problems(list(config.hydra.overrides.task), loader, is_sweep=False))
     _warn_of_leaks(config)
     check_folder(config)
-    check_before_start(_without_hydra(config))
+    check_before_start(without_hydra(config))
 
 
 def _check_sweep(config: DictConfig) -> None:
-    from holdfast.cli.run import check_before_start
+    from holdfast.cli.run import check_before_start, without_hydra
     from holdfast.cli.sweep import check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
@@ -64,7 +64,7 @@ def _check_sweep(config: DictConfig) -> None:
         try:
             job_config = loader.load_sweep_config(config, job)
             check_job_folder(job_config, number)
-            check_before_start(_without_hydra(job_config))
+            check_before_start(without_hydra(job_config))
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
         except (HydraException, OmegaConfBaseException) as error:
@@ -99,9 +99,3 @@ def jobs(config: DictConfig, overrides: list[str]) -> list[list[str]]:
     if not found:
         raise InputError("sweep", "has no job: a value to sweep over is empty", next="check what a glob() matches")
     return found
-
-
-def _without_hydra(config: DictConfig) -> DictConfig:
-    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    assert isinstance(plain, DictConfig)
-    return plain

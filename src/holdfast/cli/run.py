@@ -39,8 +39,7 @@ def check_folder(config: DictConfig) -> None:
     """
     folder = Path(config.hydra.run.dir)
     if config.resume is not None:
-        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        check_same_config(plain, Path(config.resume))
+        check_same_config(without_hydra(config), Path(config.resume))
     else:
         check_free(folder, "hydra.run.dir")
 
@@ -58,6 +57,13 @@ def check_free(folder: Path, where: str) -> None:
         os.rmdir(tempfile.mkdtemp(dir=there))
     except OSError as error:
         raise InputError(where, f"{folder} cannot be made ({error.strerror})", next="choose another folder") from None
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The part of a composed config that is the experiment."""
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert isinstance(plain, DictConfig)
+    return plain
 
 
 def check_before_start(config: DictConfig) -> None:
