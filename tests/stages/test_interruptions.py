@@ -134,6 +134,18 @@ def test_a_signal_lets_no_further_job_of_a_sweep_start(work: Path) -> None:
     assert not (work / "sweep" / "1").exists()
 
 
+def test_the_job_of_a_killed_sweep_stops_and_can_go_on(work: Path) -> None:
+    started = start(work, "-m", *OVERRIDES, "seed=0,1", "hydra.sweep.dir=orphaned")
+    wait_for_epoch(started, work / "orphaned" / "0", 1)
+    started.process.kill()
+    started.process.wait()
+    deadline = time.monotonic() + 30
+    while record(work / "orphaned" / "0")["status"] == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert record(work / "orphaned" / "0")["status"] == "interrupted"
+    assert not (work / "orphaned" / "1").exists()
+
+
 def test_a_strangers_folder_trusts_nothing_here(work: Path, left_alone: dict[str, Any]) -> None:
     folder = work / "strange"
     shutil.copytree(work / "left_alone", folder)

@@ -100,7 +100,7 @@ def run(config: DictConfig, started: float | None = None) -> None:
         Interrupted: A signal asked to stop; the run can go on with `resume=`.
     """
     started = time.perf_counter() if started is None else started
-    check_before_start(config)
+    check_config(config)  # a launcher or sweeper of another's may have come around the gate; `fit` checks the rest
     if config.resume is None:
         remember_trusted(config.trusted_modules)
     folder = Path(HydraConfig.get().runtime.output_dir)

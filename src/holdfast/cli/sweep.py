@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -101,6 +102,7 @@ def _run_one(config: DictConfig, command_line: list[str]) -> None:
 
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once
+    threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     sys.argv = command_line
     setup_globals()
     register_resolvers()
@@ -116,6 +118,14 @@ def _run_one(config: DictConfig, command_line: list[str]) -> None:
         )
         if result.status is JobStatus.FAILED:
             raise result._return_value
+
+
+def _end_with_the_sweep() -> None:
+    """A sweep that is killed can pass no signal on; its jobs stop as if it had, so that they can be resumed."""
+    sweep = multiprocessing.parent_process()
+    if sweep is not None:
+        connection.wait([sweep.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def combine(
 
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
+    check_monitor(config.monitor, data["task"])
     members = [
         {
             "run": str(folder.absolute()),
