@@ -81,6 +81,8 @@ class DataModule(pl.LightningDataModule):
             "train_rows": len(self.train_rows),
             "val_rows": len(self.val_rows),
             "val_sha256": self.val_sha256,
+            "row_shape": list(prepared.x.shape[1:]),
+            "dtype": str(prepared.x.dtype),
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,
             "class_names": list(prepared.class_names),

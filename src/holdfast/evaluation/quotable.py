@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-SHARES = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
+from holdfast.training.names import SHARES
+
 FIRST = ("accuracy", "rmse")
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from holdfast.evaluation import report_plots as plots
-from holdfast.evaluation.quotable import SHARES
-from holdfast.evaluation.report_pieces import definitions, figure, metric_value, moment, plain, section, spoken, table
-from holdfast.evaluation.report_style import STYLE
+from holdfast.reporting import plots
+from holdfast.reporting.pieces import definitions, figure, metric_value, moment, plain, section, spoken, table
+from holdfast.reporting.style import STYLE
+from holdfast.training.names import SHARES
 
 COUNTS = {
     "development": "train and val rows",

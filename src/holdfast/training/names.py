@@ -9,6 +9,8 @@ from holdfast.core.errors import InputError, did_you_mean
 
 LOWER_IS_BETTER = ("loss", "mae", "rmse")
 _CLASSES = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
+# those that are a share of rows, written in per cent
+SHARES = _CLASSES[1:]
 NAMES: dict[str, tuple[str, ...]] = {
     "multiclass": _CLASSES,
     "binary": _CLASSES,

@@ -57,6 +57,7 @@ def test_description_is_json(prepared: Prepared) -> None:
     assert found["train_rows"] + found["val_rows"] == 161
     assert found["split"]["split"] == "holdout"
     assert found["input_shape"] == [2, 4, 3]
+    assert (found["row_shape"], found["dtype"]) == ([4, 3, 2], "uint8")
 
 
 def test_val_hash_tells_val_parts_apart(prepared: Prepared) -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from holdfast.cli.report import report
 from holdfast.data import store
-from holdfast.evaluation import report_plots
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.report import _quote, gather, write_report
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.scorer import score_models
+from holdfast.reporting import plots
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
@@ -161,12 +161,12 @@ def test_the_command_says_where_it_is(
 
 @pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
 def test_ticks_are_few_and_round(low: float, high: float) -> None:
-    ticks = report_plots._ticks(low, high)
+    ticks = plots._ticks(low, high)
     assert 2 <= len(ticks) <= 6
     assert all(low <= tick <= high for tick in ticks)
 
 
 def test_an_interval_without_width_is_drawn() -> None:
     entry = {"value": 1.0, "low": 1.0, "high": 1.0, "method": "none"}
-    assert "circle" in report_plots.intervals([("a", entry)], is_share=False, label="x")
-    assert report_plots.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""
+    assert "circle" in plots.intervals([("a", entry)], is_share=False, label="x")
+    assert plots.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""

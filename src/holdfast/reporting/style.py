@@ -1,4 +1,4 @@
-"""The style of the report's page."""
+"""The style of every page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pieces of the report's page: boxes, tables, lists and values, as HTML."""
+"""The pieces of a page: boxes, tables, lists and values, as HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from holdfast.evaluation.quotable import SHARES
+from holdfast.training.names import SHARES
 
 
 def section(title: str, body: str) -> str:

@@ -1,4 +1,4 @@
-"""Small drawings of the report, as inline SVG; colours come from the page's style."""
+"""Small drawings as inline SVG; colours come from the page's style."""
 
 from __future__ import annotations
 
