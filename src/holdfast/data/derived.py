@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data.rows import stratum_of
-from holdfast.data.splits import Split
+from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
 from holdfast.data.store import UNREADABLE, Prepared
 
@@ -40,10 +40,21 @@ def derive(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainSt
 
 def compute(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainStatistics]:
     """Like `derive`, from the rows themselves."""
-    val = split.val_rows(prepared.units, stratum_of(prepared.y, prepared.task))
+    val = split.val_rows(facts_of(prepared))
     num_classes = len(prepared.class_names)
     train = np.flatnonzero(~val)
     return val, train_statistics(prepared.x, prepared.y, train, kind=prepared.kind, num_classes=num_classes)
+
+
+def facts_of(prepared: Prepared) -> SplitFacts:
+    """What a split may know of the development rows; which of them were official or declared test rows is over."""
+    return SplitFacts(
+        prepared.units,
+        strata=stratum_of(prepared.y, prepared.task),
+        times=getattr(prepared, "times", None),
+        parts=getattr(prepared, "parts", None),
+        targets=prepared.y if prepared.task == "regression" else None,
+    )
 
 
 def _file_of(prepared: Prepared, split: Split) -> Path | None:

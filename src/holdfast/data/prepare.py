@@ -28,6 +28,7 @@ from holdfast.core.errors import HoldfastError, InputError, Problem
 from holdfast.core.files import canonical_json, sync_folder, write_atomic
 from holdfast.data import leaks, store
 from holdfast.data.rows import Rows, check_rows, stratum_of
+from holdfast.data.splits import SplitFacts
 from holdfast.data.targets import call_target
 from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
 from holdfast.vault.identity import content_id, digests_with_target, row_digests
@@ -157,12 +158,24 @@ def _load_parts(request: Mapping[str, Any]) -> _Parts:
         development = ~test & ~_equal_to(units, test)
         counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
         return _Parts(rows, digests, full, units, test, development, counts, content, [])
-    split, strata = call_target(request["split"], "split"), stratum_of(rows.y, rows.task)
-    test = split.test_rows(units, strata, rows.official_test)
+    split, facts = call_target(request["split"], "split"), _facts_of(rows, units)
+    test = split.test_rows(facts)
     development = ~test & ~_equal_to(units, test)
     counts = _count(rows, digests, test, development, with_looks=request["vault"]["near_duplicates"])
-    cuts = split.test_cuts(units, strata, test) if hasattr(split, "test_cuts") else []
+    cuts = split.test_cuts(facts, test) if hasattr(split, "test_cuts") else []
     return _Parts(rows, digests, full, units, test, development, counts, content, cuts)
+
+
+def _facts_of(rows: Rows, units: Digests) -> SplitFacts:
+    return SplitFacts(
+        units,
+        strata=stratum_of(rows.y, rows.task),
+        official=rows.official_test,
+        groups=rows.groups,
+        times=rows.times,
+        parts=getattr(rows, "parts", None),
+        targets=rows.y if rows.task == "regression" else None,
+    )
 
 
 def _equal_to(units: Digests, test: Mask) -> Mask:

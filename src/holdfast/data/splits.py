@@ -3,13 +3,13 @@
 Rows are put in the order of a keyed hash of their content (`vault.identity.order_keys`), within each stratum, and a
 part takes the first of them. The outcome does not depend on the order of rows, on names or on the machine, and rows
 with equal features stay on one side. A split decides in two steps: the test part once, by `test_rule`; the val part
-over the rows that are left, as often as one likes.
+over the rows that are left, as often as one likes. Both are given the facts of the rows, never the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,19 +24,50 @@ Strata = NDArray[np.int64] | None
 PARTS = ("train", "val", "test")
 
 
+@dataclass(frozen=True, eq=False)
+class SplitFacts:
+    """What a split may know of each row.
+
+    Attributes:
+        units: (n, bytes) One digest for all rows that stay on one side: equal rows, and rows of one group.
+        strata: (n,) The class of each row; None for tasks without classes.
+        official: (n,) True for the rows of a published test part; None where there is none, or no longer.
+        groups: (n,) Number of the declared group of each row; None where no groups were declared.
+        times: (n,) When each row was taken, as a number; None where that is not known.
+        parts: (n,) int8, what a column or files declare: 0 train, 1 val, 2 test; None where nothing is declared.
+        targets: (n,) The targets of a regression; None for other tasks.
+    """
+
+    units: Digests
+    strata: Strata = None
+    official: Mask | None = None
+    groups: NDArray[np.int64] | None = None
+    times: NDArray[Any] | None = None
+    parts: NDArray[np.int8] | None = None
+    targets: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def of(self, rows: Mask | NDArray[np.int64]) -> SplitFacts:
+        """The facts of some of the rows."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in known.items() if value is not None})
+
+
 class Split(Protocol):
     """What an option of the group `split` names."""
 
-    def test_rows(self, digests: Digests, strata: Strata, official: Mask | None) -> Mask:
+    def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows."""
 
-    def val_rows(self, digests: Digests, strata: Strata) -> Mask:
-        """The val part of the rows that are not test."""
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The val part of the rows that are not test, whose facts these are."""
 
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else, as JSON."""
 
-    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
         """Where the rule has cut each stratum, so that more rows can be assigned later in the same way; or nothing."""
 
 
@@ -61,34 +92,34 @@ class Holdout:
         _check_seed("split.seed", self.seed)
         _check_seed("split.val_seed", self.seed if self.val_seed is None else self.val_seed)
 
-    def test_rows(self, digests: Digests, strata: Strata, official: Mask | None) -> Mask:
-        """The test part of all rows; an `official` one is not looked at.
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The test part of all rows; one that is declared or official is not looked at.
 
         Raises:
             InputError: A part would be empty, or a class has too few rows.
         """
-        strata = strata if self.stratify else None
-        _check_enough(digests, strata)
-        test = _first_rows(digests, strata, self.fractions[2], self.seed)
-        _check_parts({"test": test, "train and val": ~test}, digests, "split.fractions")
+        strata = facts.strata if self.stratify else None
+        _check_enough(facts.units, strata)
+        test = _first_rows(facts.units, strata, self.fractions[2], self.seed)
+        _check_parts({"test": test, "train and val": ~test}, facts.units, "split.fractions")
         return test
 
-    def val_rows(self, digests: Digests, strata: Strata) -> Mask:
+    def val_rows(self, facts: SplitFacts) -> Mask:
         """The val part of the rows that are not test."""
         train, val, _ = self.fractions
         seed = self.seed if self.val_seed is None else self.val_seed
-        mask = _first_rows(digests, strata if self.stratify else None, val / (train + val), seed)
-        _check_parts({"val": mask, "train": ~mask}, digests, "split.fractions")
+        mask = _first_rows(facts.units, facts.strata if self.stratify else None, val / (train + val), seed)
+        _check_parts({"val": mask, "train": ~mask}, facts.units, "split.fractions")
         return mask
 
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "holdout", "test_fraction": self.fractions[2], "seed": self.seed, "stratify": self.stratify}
 
-    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
         """The greatest order key of each stratum's test rows, as 16 hex digits, and their number."""
-        keys = order_keys(digests, self.seed)
-        classes = strata if self.stratify and strata is not None else np.zeros(len(digests), np.int64)
+        keys = order_keys(facts.units, self.seed)
+        classes = facts.strata if self.stratify and facts.strata is not None else np.zeros(len(facts), np.int64)
         cuts = []
         for stratum in np.unique(classes).tolist():
             chosen = keys[test & (classes == stratum)]
@@ -116,28 +147,28 @@ class Official:
             raise InputError("split.val_fraction", f"is {self.val_fraction!r}", allowed="a number between 0 and 1")
         _check_seed("split.seed", self.seed)
 
-    def test_rows(self, digests: Digests, strata: Strata, official: Mask | None) -> Mask:
+    def test_rows(self, facts: SplitFacts) -> Mask:
         """The published test part.
 
         Raises:
             InputError: There is none, or it is empty or everything.
         """
-        if official is None:
+        if facts.official is None:
             raise InputError("split", "this data set has no official test part", next="choose split=holdout")
-        _check_parts({"test": official, "train and val": ~official}, digests, "split")
-        return official
+        _check_parts({"test": facts.official, "train and val": ~facts.official}, facts.units, "split")
+        return facts.official
 
-    def val_rows(self, digests: Digests, strata: Strata) -> Mask:
+    def val_rows(self, facts: SplitFacts) -> Mask:
         """The val part of the rows that are not test."""
-        mask = _first_rows(digests, strata if self.stratify else None, self.val_fraction, self.seed)
-        _check_parts({"val": mask, "train": ~mask}, digests, "split.val_fraction")
+        mask = _first_rows(facts.units, facts.strata if self.stratify else None, self.val_fraction, self.seed)
+        _check_parts({"val": mask, "train": ~mask}, facts.units, "split.val_fraction")
         return mask
 
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "official"}
 
-    def test_cuts(self, digests: Digests, strata: Strata, test: Mask) -> list[dict[str, Any]]:
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
         """None: the rows were published."""
         return []
 

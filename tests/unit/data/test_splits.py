@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits import Holdout, Official
+from holdfast.data.splits import Holdout, Official, SplitFacts
 from holdfast.vault.identity import row_digests
 
 
@@ -19,10 +19,10 @@ def both_masks(
     split: Holdout, values: NDArray[np.int64], strata: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Test mask and val mask, both over all rows."""
-    digests = digests_of(values)
-    test = split.test_rows(digests, strata, None)
+    facts = SplitFacts(digests_of(values), strata)
+    test = split.test_rows(facts)
     val = np.zeros_like(test)
-    val[~test] = split.val_rows(digests[~test], None if strata is None else strata[~test])
+    val[~test] = split.val_rows(facts.of(~test))
     return test, val
 
 
@@ -85,9 +85,9 @@ def test_regression_rows_are_split_without_strata() -> None:
 def test_official_test_part_is_taken_as_it_is() -> None:
     digests, strata = digests_of(np.arange(70)), np.arange(70) % 10
     official = np.arange(70) >= 60
-    split = Official()
-    assert np.array_equal(split.test_rows(digests, strata, official), official)
-    val = split.val_rows(digests[:60], strata[:60])
+    split, facts = Official(), SplitFacts(digests, strata, official)
+    assert np.array_equal(split.test_rows(facts), official)
+    val = split.val_rows(facts.of(~official))
     assert np.bincount(strata[:60][val]).tolist() == [1] * 10
     assert split.test_rule() == Official(val_fraction=0.5, seed=3).test_rule()
 
@@ -121,16 +121,16 @@ def test_impossible_val_fraction(fraction: object) -> None:
 
 
 def test_impossible_splits_are_refused_with_the_reason() -> None:
-    equal = digests_of(np.zeros(50, np.int64))
+    equal = SplitFacts(digests_of(np.zeros(50, np.int64)))
     with pytest.raises(InputError, match="the 50 rows hold 1 different one, too few for train, val and test"):
-        Holdout().test_rows(equal, None, None)
+        Holdout().test_rows(equal)
     with pytest.raises(InputError, match=r"class 1 has 2 rows, too few .* split.stratify=false"):
-        Holdout().test_rows(digests_of(np.arange(50)), (np.arange(50) < 2).astype(np.int64), None)
+        Holdout().test_rows(SplitFacts(digests_of(np.arange(50)), (np.arange(50) < 2).astype(np.int64)))
     with pytest.raises(InputError, match=r"leaves no row for test \(20 rows, 20 different\)"):
-        Holdout(fractions=(0.98, 0.01, 0.01)).test_rows(digests_of(np.arange(20)), None, None)
+        Holdout(fractions=(0.98, 0.01, 0.01)).test_rows(SplitFacts(digests_of(np.arange(20))))
     with pytest.raises(InputError, match="no official test part; next: choose split=holdout"):
-        Official().test_rows(equal, None, None)
+        Official().test_rows(equal)
     with pytest.raises(InputError, match="leaves no row for train and val"):
-        Official().test_rows(equal, None, np.ones(50, bool))
+        Official().test_rows(SplitFacts(equal.units, official=np.ones(50, bool)))
     with pytest.raises(InputError, match="leaves no row for val"):
-        Official().val_rows(equal, None)
+        Official().val_rows(equal)

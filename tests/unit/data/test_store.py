@@ -15,7 +15,7 @@ import pytest
 
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed, VaultRefused
 from holdfast.data import store
-from holdfast.data.splits import Holdout
+from holdfast.data.splits import Holdout, SplitFacts
 from holdfast.data.store import Prepared
 from holdfast.vault.identity import row_digests
 
@@ -30,7 +30,7 @@ def test_development_rows_are_in_the_store_and_test_rows_nowhere(prepare_mine: P
     prepared = prepare_mine()
     x = all_rows()
     digests = row_digests(x, kind="table", feature_names=("a", "b", "c"))
-    test = Holdout().test_rows(digests, np.arange(100) % 2, None)
+    test = Holdout().test_rows(SplitFacts(digests, np.arange(100) % 2))
     assert np.array_equal(prepared.x, x[~test])
     assert np.array_equal(prepared.digests, digests[~test])
     assert (prepared.num_test, prepared.num_left_out, prepared.name) == (20, 0, "mine")
