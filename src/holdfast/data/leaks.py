@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.vault.identity import RowArray
+
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16
 MAX_DISTANCE = 12
@@ -64,7 +66,7 @@ def count_time_overlap(times: NDArray[Any], test: Mask, development: Mask) -> in
     return int((times[development] >= times[test].min()).sum())
 
 
-def count_near_duplicates(x: NDArray[np.uint8], test: Mask, development: Mask) -> int:
+def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:
     """Test images that have a development image of almost the same look.
 
     Differences of neighbours in a 16 x 17 thumbnail (dHash, Krawetz 2013), 256 bits; near is at most 12 apart.
@@ -91,7 +93,7 @@ def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.ascontiguousarray(packed).view(np.uint64)
 
 
-def has_thumbnails(x: NDArray[Any]) -> bool:
+def has_thumbnails(x: RowArray) -> bool:
     """Whether images are large enough to be compared by their look."""
     return x.ndim == 4 and x.dtype == np.uint8 and x.shape[1] >= MIN_SIZE and x.shape[2] > MIN_SIZE
 

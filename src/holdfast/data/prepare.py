@@ -31,7 +31,7 @@ from holdfast.data.rows import Rows, check_rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.targets import call_target
 from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
-from holdfast.vault.identity import content_id, digests_with_target, row_digests
+from holdfast.vault.identity import RowArray, content_id, digests_with_target, row_digests
 from holdfast.vault.sealing import NO_DIGESTS, Sealed, SealRequest, ensure_sealed
 
 Mask = NDArray[np.bool_]
@@ -89,7 +89,7 @@ class _Parts:
 class _Chosen:
     """Some rows of an array, gathered only where they are read: the test rows are never in memory as a whole."""
 
-    def __init__(self, x: NDArray[Any], rows: NDArray[np.int64]) -> None:
+    def __init__(self, x: RowArray, rows: NDArray[np.int64]) -> None:
         self._x, self._rows = x, rows
         self.dtype, self.shape = x.dtype, (len(rows), *x.shape[1:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
+from holdfast.data.columns import UNSEEN, Column
+from holdfast.vault.identity import DIGEST_BYTES, RowArray
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Kind = Literal["image", "table", "array"]
 
 Array = NDArray[Any]
+BLOCK_BYTES = 4 * 2**20
+TRAIN, VAL, TEST = 0, 1, 2
 TARGET_TYPES = {"multiclass": "int64", "binary": "int64", "multilabel": "uint8", "regression": "float32"}
 
 
@@ -22,7 +27,8 @@ class Rows:
     """All rows of a data set, train, val and test alike, in the order of the source.
 
     Attributes:
-        x: (n, H, W, C) uint8 images, (n, d) float32 tables, (n, ...) arrays.
+        x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
+            `data.spool.Spool` where they may be many.
         y: (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels.
         task: What is predicted.
         kind: How `x` is laid out.
@@ -32,9 +38,16 @@ class Rows:
         target_name: A table's column that `y` comes from.
         groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
         times: (n,) When each row was taken, as a number; None where that is not known.
+        columns: What the columns of a table are; empty: numbers, none missing. A missing number is NaN; categories are
+            those of all rows.
+        parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it; None: they do not.
+        source_digests: (n, 16) digests of what the source holds (`identity.table_digests`), where a table as stored
+            says less: texts, columns that are left out, digits beyond float32. None: they are taken from `x`.
+        full_digests: The same with the target as one more column; None: taken from `x` and `y`.
+        notes: Warnings, each shown once: columns or rows that were left out, and why.
     """
 
-    x: Array
+    x: RowArray
     y: Array
     task: Task
     kind: Kind
@@ -44,6 +57,11 @@ class Rows:
     target_name: str = "target"
     groups: NDArray[np.int64] | None = None
     times: NDArray[Any] | None = None
+    columns: tuple[Column, ...] = ()
+    parts: NDArray[np.int8] | None = None
+    source_digests: NDArray[np.uint8] | None = None
+    full_digests: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:
@@ -54,6 +72,12 @@ def check_rows(rows: Rows, where: str = "data.source") -> None:
     """
     found = [*_shape_problems(rows), *_target_problems(rows)] if len(rows.x) else ["has no rows"]
     raise_problems([Problem(where, what) for what in found or _value_problems(rows)])
+
+
+def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
+    """Rows a few MiB at a time, each block with the place of its first row."""
+    size = max(1, BLOCK_BYTES // max(1, x.nbytes // max(1, len(x))))
+    return ((start, np.asarray(x[start : start + size])) for start in range(0, len(x), size))
 
 
 def stratum_of(y: Array, task: str) -> NDArray[np.int64] | None:
@@ -68,15 +92,24 @@ def _shape_problems(rows: Rows) -> list[str]:
         found.append(f"has {num_rows} rows and {len(y)} targets")
     if rows.official_test is not None and rows.official_test.shape != (num_rows,):
         found.append(f"official_test has shape {rows.official_test.shape}, expected ({num_rows},)")
-    for name, values in (("groups", rows.groups), ("times", rows.times)):
+    for name, values in (("groups", rows.groups), ("times", rows.times), ("parts", rows.parts)):
         if values is not None and values.shape != (num_rows,):
             found.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
+    if rows.parts is not None and not np.isin(rows.parts, (TRAIN, VAL, TEST)).all():
+        found.append(f"parts holds {np.unique(rows.parts).tolist()}, expected {TRAIN}, {VAL} and {TEST}")
+    for name, digests in (("source_digests", rows.source_digests), ("full_digests", rows.full_digests)):
+        if digests is not None and (digests.dtype != np.uint8 or digests.shape != (num_rows, DIGEST_BYTES)):
+            found.append(
+                f"{name} is {digests.dtype} of shape {digests.shape}, expected uint8 of shape (n, {DIGEST_BYTES})"
+            )
     if rows.kind == "image" and (x.ndim != 4 or x.dtype != np.uint8):
         found.append(f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)")
-    if rows.kind == "table" and (x.ndim != 2 or x.dtype != np.float32):
-        found.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 of shape (n, columns)")
+    if rows.kind == "table" and (x.ndim != 2 or x.dtype not in (np.float32, np.float64)):
+        found.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 or float64 of shape (n, columns)")
     if rows.kind == "table" and x.ndim == 2 and rows.feature_names and len(rows.feature_names) != x.shape[1]:
         found.append(f"has {x.shape[1]} columns and {len(rows.feature_names)} feature names")
+    if rows.columns and tuple(column.name for column in rows.columns) != rows.feature_names:
+        found.append("the names of its columns are not its feature names")
     if 0 in x.shape[1:]:
         found.append(f"rows have no features (shape {x.shape})")
     return found
@@ -103,12 +136,31 @@ def _target_problems(rows: Rows) -> list[str]:
 
 
 def _value_problems(rows: Rows) -> list[str]:
-    found = []
-    for name, values in (("x", rows.x), ("y", rows.y)):
-        if values.dtype.kind != "f" or np.isfinite(values).all():
-            continue
-        places = np.argwhere(~np.isfinite(values))
-        row, *rest = places[0].tolist()
-        column = f", column {rows.feature_names[rest[0]]!r}" if name == "x" and rest and rows.feature_names else ""
-        found.append(f"{name} has {len(places)} values that are not finite; the first in row {row}{column}")
-    return found
+    """Values that are not finite, NaN in the columns of numbers left out; codes that stand for nothing."""
+    if rows.y.dtype.kind == "f" and not np.isfinite(rows.y).all():
+        places = np.flatnonzero(~np.isfinite(rows.y))
+        return [f"y has {len(places)} values that are not finite; the first in row {places[0]}"]
+    if rows.x.dtype.kind != "f":
+        return []
+    count, first = 0, ""
+    for start, block in blocks_of(rows.x):
+        is_wrong = _wrong_values(block, rows.columns)
+        if is_wrong.any():
+            row, *rest = np.argwhere(is_wrong)[0].tolist()
+            name = f", column {rows.feature_names[rest[0]]!r}" if rest and rows.feature_names else ""
+            first = first or f"{start + row}{name} ({block[(row, *rest)]:g})"
+            count += int(is_wrong.sum())
+    return [f"x has {count} values that are not finite or stand for no category; the first in row {first}"] * (
+        count > 0
+    )
+
+
+def _wrong_values(block: Array, columns: tuple[Column, ...]) -> NDArray[np.bool_]:
+    is_wrong: NDArray[np.bool_] = ~np.isfinite(block)
+    for index, column in enumerate(columns):
+        values = block[:, index]
+        if column.type == "number":
+            is_wrong[:, index] = np.isinf(values)
+        else:
+            is_wrong[:, index] |= (values != np.rint(values)) | (values < UNSEEN) | (values >= len(column.categories))
+    return is_wrong

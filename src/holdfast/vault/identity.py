@@ -14,7 +14,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,31 @@ NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
 Array: TypeAlias = NDArray[Any]
 
 
-def row_digests(x: Array, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
+class RowArray(Protocol):
+    """An array of rows, or what gives rows as it is indexed, by slices and by arrays of numbers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, then the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the numbers."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: Any, /) -> Array: ...
+
+
+def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
     """Digest every row's features, targets left out.
 
     Args:
@@ -54,7 +78,7 @@ def row_digests(x: Array, *, kind: str, feature_names: Sequence[str] = ()) -> ND
     return digests
 
 
-def digests_with_target(x: Array, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
+def digests_with_target(x: RowArray, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
     """(n, 32) digests of a table's rows in which the target is one more column.
 
     They know a file again in which another column is the target: there the former target is a feature.
@@ -114,7 +138,7 @@ def _joined(digests: list[bytes], size: int) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, size)
 
 
-def _blocks(x: Array) -> Iterator[Array]:
+def _blocks(x: RowArray) -> Iterator[Array]:
     rows = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
     return (np.asarray(x[start : start + rows]) for start in range(0, len(x), rows))
 
@@ -178,7 +202,7 @@ def _little_endian(block: Array) -> Array:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _column_order(x: Array, names: Sequence[str]) -> NDArray[np.int64] | None:
+def _column_order(x: RowArray, names: Sequence[str]) -> NDArray[np.int64] | None:
     if x.ndim != 2:
         raise ValueError(f"a table has two axes, not {x.ndim}")
     if not names:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
+from holdfast.data.columns import Column
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import breast_cancer, diabetes, digits
+from holdfast.data.spool import Spool
 
 TABLE = Rows(
     x=np.ones((4, 2), np.float32),
@@ -17,6 +19,7 @@ TABLE = Rows(
     class_names=("a", "b", "c"),
     feature_names=("size", "age"),
 )
+COLUMNS = (Column("size", "number"), Column("age", "category", ("", "old", "young")))
 
 
 def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
@@ -30,8 +33,11 @@ def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     [
         ({"x": TABLE.x[:0], "y": TABLE.y[:0]}, "has no rows"),
         ({"x": TABLE.x[:3]}, "has 3 rows and 4 targets"),
-        ({"x": with_hole(TABLE.x)}, "x has 1 values that are not finite; the first in row 2, column 'age'"),
-        ({"x": TABLE.x.astype(np.float64)}, "a table is float64 of shape (4, 2), expected float32"),
+        (
+            {"x": with_hole(TABLE.x)},
+            "x has 1 values that are not finite or stand for no category; the first in row 2, column 'age' (nan)",
+        ),
+        ({"x": TABLE.x.astype(np.int64)}, "a table is int64 of shape (4, 2), expected float32 or float64"),
         ({"kind": "image"}, "images are float32 of shape (4, 2), expected uint8"),
         ({"feature_names": ("size",)}, "has 2 columns and 1 feature names"),
         ({"y": np.array([0, 1, 3, 0])}, "row 2 has class 3, expected 0 to 2"),
@@ -39,6 +45,12 @@ def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         ({"task": "ranking"}, "task 'ranking' is none of multiclass, binary"),
         ({"task": "regression"}, "targets of a regression task are int64 with 1 axes, expected float32 with 1"),
         ({"official_test": np.ones(3, bool)}, "official_test has shape (3,), expected (4,)"),
+        ({"parts": np.array([0, 1, 2, 3], np.int8)}, "parts holds [0, 1, 2, 3], expected 0, 1 and 2"),
+        ({"parts": np.zeros(3, np.int8)}, "parts has shape (3,), expected (4,)"),
+        ({"full_digests": np.zeros((4, 8), np.uint8)}, "full_digests is uint8 of shape (4, 8), expected uint8 of"),
+        ({"columns": COLUMNS[::-1]}, "the names of its columns are not its feature names"),
+        ({"columns": COLUMNS, "x": with_hole(TABLE.x * 9)}, "x has 4 values that are not finite or stand for no categ"),
+        ({"columns": COLUMNS, "x": TABLE.x * np.float32(np.inf)}, "x has 8 values that are not finite"),
     ],
 )
 def test_unusable_rows_are_refused(change: dict[str, object], words: str) -> None:
@@ -49,6 +61,9 @@ def test_unusable_rows_are_refused(change: dict[str, object], words: str) -> Non
 
 def test_usable_rows_pass() -> None:
     check_rows(TABLE)
+    spool = Spool((2,), np.float32)
+    spool.append([[np.nan, 1], [1, -1], [2, 0], [np.nan, 2]])
+    check_rows(replace(TABLE, x=spool, columns=COLUMNS))
     check_rows(replace(TABLE, task="multilabel", y=np.ones((4, 3), np.uint8)))
 
 
