@@ -30,6 +30,8 @@ Selection = Annotated[str, typer.Argument(help="A selection's id, or eight or mo
 Vault = Annotated[str, typer.Argument(help="A vault's id, or eight or more of its first digits.")]
 Reason = Annotated[str, typer.Option(help="Why, in a sentence: it stays in the ledger.")]
 KeyFile = Annotated[Path | None, typer.Option(help="The private key, where a vault was sealed for one.")]
+Run = Annotated[Path, typer.Argument(help="The folder of a run or of an ensemble.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer for a script, on stdout.")]
 
 
@@ -111,6 +113,21 @@ def report(selection: Selection, as_json: Json = False) -> None:
 
     with ending(as_json=as_json):
         write_report(selection, as_json)
+
+
+@app.command(name="export")
+def export_model(
+    run: Run,
+    form: Annotated[str, typer.Option("--format", help="onnx, torch_export or safetensors.")] = "onnx",
+    output: Annotated[Path | None, typer.Option(help="The file; by default below RUN/export.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model, preprocessing included, as one file; kept only if it gives the same predictions."""
+    from holdfast.cli.export import export as export_run
+
+    with ending(as_json=as_json):
+        export_run(run, form, output, overwrite, as_json)
 
 
 @vault_app.command()

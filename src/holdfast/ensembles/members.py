@@ -67,7 +67,7 @@ def combine(
         config=record.fields["config"] | shared,
         choices=record.fields["choices"] | chosen_groups,
     )
-    x, y, target_std = _val_rows(records[0])
+    x, y, target_std = val_rows(records[0])
     chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in members]
     metrics = score(
         average_predictions(chosen, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std
@@ -119,7 +119,7 @@ def _squared_error(predictions: NDArray[np.float32], y: NDArray[Any], target_std
     return float(np.square((predictions.astype(np.float64) - y) / target_std).mean())
 
 
-def _val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
     """The val rows of a run, its targets and the spread of its train targets.
 
     Raises:

@@ -1,0 +1,63 @@
+"""What is refused before torch is imported: runs that cannot predict, paths that cannot be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.run_record import read_run
+
+SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
+NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "safetensors": ("safetensors",)}
+
+
+def read_predicting_run(folder: Path) -> dict[str, Any]:
+    """The record of a run that can predict.
+
+    Raises:
+        InputError: The folder is no run, or one without weights.
+    """
+    record = read_run(folder)
+    if record["best"] is None or record["data"] is None:
+        raise InputError(str(folder), f"has no trained model (status {record['status']})", next="choose another run")
+    if "row_shape" not in record["data"]:
+        raise InputError(str(folder), "does not say how its rows are stored", next="train it again with this version")
+    return record
+
+
+def check_new_file(path: Path, *, overwrite: bool, where: str = "--output") -> None:
+    """Refuse a file that would be lost, and a path that cannot be written.
+
+    Raises:
+        InputError: Blaming the option `where`.
+    """
+    if path.is_dir():
+        raise InputError(where, f"{path} is a folder", next="name a file")
+    if path.exists() and not overwrite:
+        raise InputError(where, f"{path} exists", next="name another file, or --overwrite")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(where, f"{path} cannot be written", next="name a file in a folder of yours")
+
+
+def check_format(form: str, needed: Mapping[str, Sequence[str]], where: str = "--format") -> None:
+    """Refuse a format that is unknown, or whose packages are not installed.
+
+    Args:
+        form: What was asked for.
+        needed: The packages of every format.
+        where: The option.
+
+    Raises:
+        InputError: With the formats there are, or with what to install.
+    """
+    if form not in needed:
+        raise InputError(where, f"is {form!r}", allowed=", ".join(needed), next=did_you_mean(form, needed))
+    missing = [name for name in needed[form] if find_spec(name) is None]
+    if missing:
+        hint = f"pip install {' '.join(missing)}"
+        raise InputError(where, f"{form} needs {', '.join(missing)}, not installed here", next=hint)

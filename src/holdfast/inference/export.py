@@ -1,0 +1,168 @@
+"""Export a run: one file that takes rows as they are stored, preprocessing included, tried before it is kept.
+
+FILE          onnx: an ONNX graph; torch_export: a `torch.export` program; safetensors: weights alone
+FILE.json     what goes in (shape, type, columns with their categories), what comes out, classes, versions, the check
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import RunFailed
+from holdfast.core.files import sha256_file, write_atomic
+from holdfast.core.run_record import environment
+from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_file
+from holdfast.inference.formats import WRITERS, Predict, quiet
+from holdfast.inference.network import Loaded, load_run
+from holdfast.inference.trial_rows import trial_rows
+
+TOLERANCE = 1e-4
+MEANINGS = {
+    "multiclass": "probability of each class",
+    "binary": "probability of the second class",
+    "multilabel": "probability of each label",
+    "regression": "value in original units",
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported model.
+
+    Attributes:
+        path: The model's file; `<path>.json` describes it.
+        rows: How many rows it was tried with.
+        rows_from: Which rows these are.
+        max_difference: Of its predictions to those of the run, on these rows.
+        tolerance: What was allowed.
+    """
+
+    path: Path
+    rows: int
+    rows_from: str
+    max_difference: float
+    tolerance: float
+
+
+def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:
+    """Export a run or an ensemble, try the file and describe it.
+
+    Args:
+        run: The folder.
+        form: "onnx", "torch_export" or "safetensors".
+        output: The file; None: `export/model.<suffix>` in the run's folder.
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.
+        RunFailed: The model cannot be exported, or the exported one predicts something else: no file is left.
+    """
+    check_format(form, NEEDED)
+    path = output or run / "export" / f"model{SUFFIXES[form]}"
+    check_new_file(path, overwrite=overwrite)
+    loaded = load_run(run)
+    x, words = trial_rows(loaded.record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{SUFFIXES[form]}")
+    try:
+        with quiet():
+            predict = WRITERS[form](loaded.network, temporary, x)
+            difference, tolerance = _compare(loaded, predict, x)
+        exported = Exported(path, len(x), words, difference, tolerance)
+        description = json.dumps(_description(loaded, form, temporary, exported), indent=1, ensure_ascii=False)
+        temporary.chmod(0o644)  # safetensors makes a file that others cannot read
+        os.replace(temporary, path)
+        write_atomic(description_path(path), description + "\n")
+    finally:
+        temporary.unlink(missing_ok=True)
+    return exported
+
+
+def description_path(path: Path) -> Path:
+    """Where the description of an exported file lies."""
+    return path.with_name(f"{path.name}.json")
+
+
+# --- the check -------------------------------------------------------------------------------------------------------
+
+
+def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, float]:
+    """The greatest difference to the run's own predictions, over all rows at once and over the first alone.
+
+    Raises:
+        RunFailed: It is beyond the tolerance.
+    """
+    expected = loaded.predict(x)
+    found = [(predict(x), expected), (predict(x[:1]), expected[:1])]
+    difference = max(greatest_difference(one, other) for one, other in found)
+    tolerance = TOLERANCE
+    if loaded.data["task"] == "regression":
+        spread = max(float(restored.module.target_std) for _, restored in loaded.members)
+        tolerance = TOLERANCE * spread + 1e-6 * float(np.nanmax(np.abs(expected)))
+    if not difference <= tolerance:
+        what = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
+        raise RunFailed("model", what, next="another --format")
+    return difference, tolerance
+
+
+def greatest_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Of two arrays; infinite where their shapes differ or one has a NaN that the other has not."""
+    if found.shape != expected.shape or not np.array_equal(np.isnan(found), np.isnan(expected)):
+        return float("inf")
+    return float(np.nanmax(np.abs(found.astype(np.float64) - expected), initial=0.0))
+
+
+def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> dict[str, Any]:
+    data = loaded.data
+    columns = data.get("columns") or [{"name": name, "type": "number"} for name in data["feature_names"]]
+    width = [] if data["task"] in ("binary", "regression") else [data["num_outputs"]]
+    network = [
+        {
+            "weight": weight,
+            "model": config["model"],
+            "transform": config["transform"],
+            "shapes": restored.shapes.as_dict(),
+            "checkpoint": str(restored.checkpoint.absolute()),
+            "checkpoint_sha256": sha256_file(restored.checkpoint),
+        }
+        for weight, (config, restored) in zip(loaded.network.weights, loaded.members, strict=True)
+    ]
+    return {
+        "format": form,
+        "sha256": sha256_file(file),
+        "run": str(loaded.folder.absolute()),
+        "data": data["name"],
+        "task": data["task"],
+        "input": {
+            "name": "rows",
+            "shape": ["batch", *data["row_shape"]],
+            "dtype": data["dtype"],
+            "layout": {"image": "batch, height, width, channels", "table": "batch, columns"}.get(data["kind"]),
+            "columns": columns,
+            "missing": "number: NaN; category: the code of ''; a text that is not listed: -1" if columns else None,
+        },
+        "output": {
+            "name": "predictions",
+            "shape": ["batch", *width],
+            "dtype": "float32",
+            "meaning": MEANINGS[data["task"]],
+        },
+        "class_names": data["class_names"],
+        "preprocessing": "in the file" if form != "safetensors" else "its statistics are in the file, as *.transform.*",
+        "network": network,
+        "check": {
+            "rows": exported.rows,
+            "of": exported.rows_from,
+            "max_difference": exported.max_difference,
+            "tolerance": exported.tolerance,
+        },
+        "versions": environment()["versions"],
+    }

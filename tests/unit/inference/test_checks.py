@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.inference.checks import NEEDED, check_format, check_new_file
+from holdfast.inference.trial_rows import random_rows
+
+
+def test_formats() -> None:
+    check_format("torch_export", NEEDED)
+    with pytest.raises(InputError, match=r"is 'onyx'; allowed: onnx, torch_export, safetensors; next: did you mean"):
+        check_format("onyx", NEEDED)
+    with pytest.raises(InputError, match=r"onnx needs no_such_package, not installed here; next: pip install no_such"):
+        check_format("onnx", {"onnx": ("no_such_package",)})
+
+
+def test_files(tmp_path: Path) -> None:
+    check_new_file(tmp_path / "not" / "there.onnx", overwrite=False)
+    with pytest.raises(InputError, match="is a folder"):
+        check_new_file(tmp_path, overwrite=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        check_new_file(tmp_path / "file" / "below.onnx", overwrite=False)
+
+
+def test_random_rows_are_like_stored_ones() -> None:
+    columns = [
+        {"name": "age", "type": "number", "has_missing": True},
+        {"name": "town", "type": "category", "categories": ["", "Bonn", "Ulm"]},
+        {"name": "size", "type": "number"},
+    ]
+    x = random_rows({"row_shape": [3], "dtype": "float32", "columns": columns}, 500)
+    assert x.dtype == "float32"
+    assert set(x[:, 1]) == {-1.0, 0.0, 1.0, 2.0}
+    assert 20 < sum(x[:, 0] != x[:, 0]) < 90
+    assert (x[:, 2] == x[:, 2]).all()
+    assert random_rows({"row_shape": [2, 2, 1], "dtype": "uint8"}, 90).max() > 200

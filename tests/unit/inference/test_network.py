@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.inference.network import load_run
+from holdfast.training.restore import load_model
+
+from .conftest import MakeRun
+
+X = np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("task", "columns"), [("multiclass", (3,)), ("binary", ()), ("multilabel", (3,)), ("regression", ())]
+)
+def test_a_run_predicts_as_it_is_restored(make_run: MakeRun, task: str, columns: tuple[int, ...]) -> None:
+    run = make_run(task=task)
+    found = load_run(run).predict(X, batch_size=3)
+    assert (found.shape, found.dtype) == ((7, *columns), np.float32)
+    np.testing.assert_allclose(found, load_model(run).predict(X), rtol=1e-6)
+    assert load_run(run).predict(X[:0]).shape == (0, *columns)
+
+
+def test_an_ensemble_is_the_weighted_mean(make_ensemble: MakeRun) -> None:
+    folder = make_ensemble(task="regression")
+    one, other = (load_model(folder.parent / name).predict(X) for name in ("one", "other"))
+    assert np.abs(one - other).max() > 1
+    np.testing.assert_allclose(load_run(folder).predict(X), 0.25 * one + 0.75 * other, rtol=1e-5)
+
+
+def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
+    folder = make_ensemble()
+    path = folder.parent / "other" / "checkpoints" / "best.ckpt"
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(InputError, match="is not the checkpoint that was averaged"):
+        load_run(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt any more"):
+        load_run(folder)
+
+
+def test_a_run_without_a_model(make_run: MakeRun) -> None:
+    run = make_run(best=None, status="failed")
+    with pytest.raises(InputError, match=r"has no trained model \(status failed\)"):
+        load_run(run)
+
+
+def test_a_run_of_before_rows_were_described(make_run: MakeRun) -> None:
+    run = make_run()
+    record = json.loads((run / "run.json").read_text())
+    del record["data"]["row_shape"]
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="train it again with this version"):
+        load_run(run)
