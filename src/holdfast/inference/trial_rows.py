@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.config import check_recorded
 from holdfast.core.errors import HoldfastError
 
 NUM_ROWS = 512
@@ -22,6 +23,7 @@ def trial_rows(record: dict[str, Any]) -> tuple[NDArray[Any], str]:
     from holdfast.ensembles.members import val_rows
 
     try:
+        check_recorded(record["config"], ("split",))
         x, _, _ = val_rows(record)
         return np.asarray(x[:NUM_ROWS]), f"val rows of {record['data']['name']}"
     except HoldfastError:

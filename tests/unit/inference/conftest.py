@@ -62,7 +62,14 @@ def make_run(tmp_path: Path) -> MakeRun:
             "feature_names": [] if kind == "image" else ["w", "x", "y", "z"],
         }
         best = {"monitor": "val/loss", "mode": "min", "value": 0.5, "epoch": 1, "checkpoint": "checkpoints/best.ckpt"}
-        split = {"split": {"_target_": "holdfast.data.splits.Holdout"}}
+        split = {
+            "split": {
+                "_target_": "holdfast.data.splits.Holdout",
+                "fractions": [0.6, 0.2, 0.2],
+                "seed": 0,
+                "_partial_": True,
+            }
+        }
         record = {**RECORD, "id": name, "data": data, "best": {**best, "metrics": {"val/loss": 0.5}}}
         (folder / "run.json").write_text(json.dumps({**record, "config": {**config, **split}, **changes}))
         return folder
