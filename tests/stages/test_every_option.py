@@ -21,6 +21,7 @@ ELSEWHERE = {
     ("loss", "huber"),
     ("loss", "mae"),
     ("loss", "mse"),
+    ("model", "timm"),
     ("split", "official"),
     ("trainer", "gpu"),
 }

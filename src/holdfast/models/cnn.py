@@ -8,7 +8,7 @@ from torch import nn
 
 from holdfast.core.errors import InputError
 from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_no_categories, check_sizes, image_norm, vector_norm
+from holdfast.models.layers import check_image, check_no_categories, check_sizes, image_norm, laid_out, vector_norm
 from holdfast.models.layers import dropout as dropout_layer
 
 
@@ -23,6 +23,7 @@ def cnn(
     activation: str = "relu",
     norm: str = "batch",
     dropout: float = 0.0,
+    channels_last: bool = False,
 ) -> nn.Module:
     """Blocks of convolution, norm, 2x2 max pooling and activation, then one hidden layer and the logits.
 
@@ -36,8 +37,9 @@ def cnn(
         kernel_size: Odd side of the kernels; borders are padded with zeros.
         hidden: Units of the hidden layer.
         activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch" or "layer".
+        norm: A name of `layers.IMAGE_NORMS`.
         dropout: Share of units set to zero in training, in front of the last two layers.
+        channels_last: Kernels in this order; see `layers.laid_out`.
 
     Raises:
         InputError: The rows are no images, or too small.
@@ -57,13 +59,11 @@ def cnn(
         maps, height, width = count, height // 2, width // 2
     layers += [nn.Flatten(), *dropout_layer(dropout), nn.Linear(maps * height * width, hidden, bias=norm != "batch")]
     layers += [*vector_norm(norm, hidden), activation_layer(activation), *dropout_layer(dropout)]
-    return nn.Sequential(*layers, nn.Linear(hidden, num_outputs))
+    return laid_out(nn.Sequential(*layers, nn.Linear(hidden, num_outputs)), channels_last)
 
 
 def _image_side(input_shape: Sequence[int], num_halvings: int) -> tuple[int, int]:
-    if len(input_shape) != 3:
-        shape = " x ".join(map(str, input_shape))
-        raise InputError("model=cnn", f"takes images; a row of this data has the shape {shape}", next="model=mlp")
+    check_image("model=cnn", input_shape)
     _, height, width = input_shape
     smallest = 2**num_halvings
     if min(height, width) < smallest:

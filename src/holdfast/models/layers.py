@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from holdfast.core.errors import InputError, did_you_mean
 
 T = TypeVar("T")
 
+# of a group norm (Wu and He 2018), or as many of them as divide the width evenly
+NORM_GROUPS = 8
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(inplace=True),
@@ -24,11 +28,13 @@ VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda features: nn.Identity(),
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
+    "group": lambda features: nn.GroupNorm(math.gcd(NORM_GROUPS, features), features),
 }
 IMAGE_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "none": lambda channels: nn.Identity(),
     "batch": nn.BatchNorm2d,
     "layer": lambda channels: nn.GroupNorm(1, channels),
+    "group": lambda channels: nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
 }
 
 
@@ -56,10 +62,31 @@ def dropout(probability: float) -> list[nn.Module]:
     return [nn.Dropout(probability)] if probability > 0 else []
 
 
+def laid_out(model: nn.Module, channels_last: bool) -> nn.Module:
+    """`model` with its kernels in channels-last order if asked for: the same values, often faster convolutions.
+
+    A convolution follows the layout of its kernel, so inputs need not be laid out anew. On two CPU cores a ResNet-9
+    takes two thirds of the time, networks of narrow maps may take longer.
+    """
+    return model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+
+
 def check_sizes(where: str, sizes: Sequence[int]) -> None:
     """Refuse layer sizes below 1."""
     if any(size < 1 for size in sizes):
         raise InputError(where, f"is {list(sizes)}", allowed="whole numbers from 1")
+
+
+def check_image(where: str, input_shape: Sequence[int], *, least_side: int = 1) -> None:
+    """Refuse rows that are no images of (channels, height, width), or too small ones."""
+    if len(input_shape) != 3:
+        shape = " x ".join(map(str, input_shape))
+        raise InputError(where, f"takes images; a row of this data has the shape {shape}", next="model=mlp")
+    _, height, width = input_shape
+    if min(height, width) < least_side:
+        raise InputError(
+            where, f"{height} x {width} pixels are too few", allowed=f"at least {least_side} x {least_side}"
+        )
 
 
 def check_no_categories(where: str, category_sizes: Sequence[int]) -> None:

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from torch import nn
 
 from holdfast.models.layers import check_no_categories
+from holdfast.models.layers import dropout as dropout_layer
 
 
 def linear(
-    *, input_shape: Sequence[int], num_outputs: int, category_sizes: Sequence[int] = (), bias: bool = True
+    *,
+    input_shape: Sequence[int],
+    num_outputs: int,
+    category_sizes: Sequence[int] = (),
+    bias: bool = True,
+    dropout: float = 0.0,
 ) -> nn.Module:
-    """One affine map from the flattened row, W x + b, to the logits."""
+    """One affine map from the flattened row, W x + b, to the logits; `dropout` sets inputs to zero in training."""
     check_no_categories("model=linear", category_sizes)
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), num_outputs, bias=bias))
+    return nn.Sequential(
+        nn.Flatten(), *dropout_layer(dropout), nn.Linear(math.prod(input_shape), num_outputs, bias=bias)
+    )

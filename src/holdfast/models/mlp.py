@@ -30,7 +30,7 @@ def mlp(
         category_sizes: Must be empty: this model takes numbers only.
         hidden: Units of each hidden layer.
         activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch" (Ioffe and Szegedy 2015) or "layer" (Ba et al. 2016).
+        norm: "none", "batch" (Ioffe and Szegedy 2015), "layer" (Ba et al. 2016) or "group" (Wu and He 2018).
         dropout: Share of hidden units set to zero in training.
     """
     check_no_categories("model=mlp", category_sizes)

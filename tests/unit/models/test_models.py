@@ -62,7 +62,7 @@ def test_names_become_layers() -> None:
             mlp,
             TABLE,
             {"norm": "bach"},
-            "model.norm: unknown name 'bach'; allowed: none, batch, layer; next: did you mean 'batch'?",
+            "model.norm: unknown name 'bach'; allowed: none, batch, layer, group; next: did you mean 'batch'?",
         ),
         (
             linear,

@@ -1,0 +1,94 @@
+"""An autoencoder whose encoder classifies: pretrained without labels, then tuned with few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.core.errors import InputError
+from holdfast.models.layers import activation as activation_layer
+from holdfast.models.layers import check_no_categories, check_sizes, vector_norm
+from holdfast.models.layers import dropout as dropout_layer
+
+
+def autoencoder(
+    *,
+    input_shape: Sequence[int],
+    num_outputs: int,
+    category_sizes: Sequence[int] = (),
+    hidden: Sequence[int] = (256, 128),
+    code: int = 64,
+    activation: str = "relu",
+    norm: str = "batch",
+    dropout: float = 0.0,
+    noise: float = 0.0,
+) -> Autoencoder:
+    """An encoder of `hidden` layers down to `code` numbers, its mirror image back, and a linear map to the logits.
+
+    With `loss=reconstruction` encoder and decoder are trained and the map to the logits is left alone; with any other
+    loss the decoder is (Bengio et al. 2007, "Greedy layer-wise training", without the layers one by one).
+
+    Args:
+        input_shape: Shape of one row; images are flattened.
+        num_outputs: Logits a row.
+        category_sizes: Must be empty: this model takes numbers only.
+        hidden: Units of the encoder's layers; the decoder has them in reverse.
+        code: Units of the layer in the middle.
+        activation: A name of `layers.ACTIVATIONS`.
+        norm: A name of `layers.VECTOR_NORMS`.
+        dropout: Share of the encoder's units set to zero in training.
+        noise: Standard deviation of what is added to a standardised row in training before it is encoded; the row
+            without it is what has to be reconstructed (a denoising autoencoder, Vincent et al. 2010).
+
+    Raises:
+        InputError: A size is below 1, or `noise` is negative.
+    """
+    check_no_categories("model=autoencoder", category_sizes)
+    check_sizes("model.hidden", hidden)
+    check_sizes("model.code", [code])
+    if not 0.0 <= noise < math.inf:
+        raise InputError("model.noise", f"is {noise}", allowed="noise >= 0")
+
+    def layers(width_in: int, widths: Sequence[int], share: float) -> list[nn.Module]:
+        found: list[nn.Module] = []
+        for units in widths:
+            found += [nn.Linear(width_in, units, bias=norm != "batch"), *vector_norm(norm, units)]
+            found += [activation_layer(activation), *dropout_layer(share)]
+            width_in = units
+        return found
+
+    num_features = math.prod(input_shape)
+    encoder = nn.Sequential(_Noise(noise), nn.Flatten(), *layers(num_features, [*hidden, code], dropout))
+    back = layers(code, [*reversed(hidden)], 0.0)
+    decoder = nn.Sequential(*back, nn.Linear(hidden[0] if hidden else code, num_features))
+    return Autoencoder(encoder, decoder, nn.Linear(code, num_outputs))
+
+
+class Autoencoder(nn.Module):
+    """Logits by `forward`, rows again by `reconstruct`."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, ...) -> (rows, outputs)."""
+        logits: Tensor = self.head(self.encoder(x))
+        return logits
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """(rows, ...) -> the same shape."""
+        rows: Tensor = self.decoder(self.encoder(x))
+        return rows.reshape(x.shape)
+
+
+class _Noise(nn.Module):
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.std * torch.randn_like(x) if self.training and self.std else x
