@@ -17,7 +17,7 @@ BLOCK = 512
 
 
 def units_of(digests: NDArray[np.uint8], groups: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-    """(n, 32) One digest for all rows that must stay on one side: equal rows, rows of one group, and so on.
+    """(n, 16) One digest for all rows that must stay on one side: equal rows, rows of one group, and so on.
 
     It is the least digest among them, so that it depends on no order.
     """

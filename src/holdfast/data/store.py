@@ -45,7 +45,7 @@ from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 
-FORMAT = 1
+FORMAT = 2
 OPEN = "none-"
 # What reading a damaged or half-deleted file may raise.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
@@ -69,8 +69,8 @@ class Prepared:
         num_left_out: Rows left out because an official test row is equal to them.
         x: (n, H, W, C) uint8 images, (n, d) float32 tables, (n, ...) arrays; a memory map.
         y: (n,) int64 or float32, (n, k) uint8; a memory map.
-        digests: (n, 32) content digests; a memory map.
-        units: (n, 32) the same digest for all rows that stay on one side; `digests` where no groups were declared.
+        digests: (n, 16) content digests; a memory map.
+        units: (n, 16) the same digest for all rows that stay on one side; `digests` where no groups were declared.
     """
 
     folder: Path

@@ -26,7 +26,7 @@ BLOCK_BYTES = 2**20
 
 
 def fingerprints_of(digests: NDArray[np.uint8], key: bytes) -> NDArray[np.uint8]:
-    """(n, 16) fingerprints of (n, 32) row digests."""
+    """(n, 16) fingerprints of (n, 16) row digests."""
     keyed = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=key)
 
     def print_of(digest: bytes) -> bytes:

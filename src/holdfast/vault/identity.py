@@ -1,30 +1,34 @@
 """What makes two rows the same row: digests of content, whatever the file, the name, the order or the storage.
 
-A digest is BLAKE2b-256 (RFC 7693) over the canonical form of one row's features:
+A digest is BLAKE2b-128 (RFC 7693) over the canonical form of one row's features:
 
     image   "image", H, W, C, then uint8 pixels in HWC order; floats k/255, integers 0..255 and CHW are turned into that
-    table   columns in the order of their sorted names; float64 little-endian, one NaN, no negative zero;
-            integers beyond 2**53 as decimal text; text in NFC
+    table   its cells (`vault.cells`) in the order of the columns' sorted names; names themselves do not count. Where
+            every cell is a number: the numbers; else the words of all cells
     array   dtype, shape and bytes
+
+So a table is known again as CSV, Parquet, JSON lines or arrays, in float64 or float32, whole numbers beyond 2**24 in
+float32 left out: there they are other numbers. Where columns have no names, they count in the order they are in.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-DIGEST_BYTES = 32
+from holdfast.vault.cells import WORD_BYTES, Cells, canonical_numbers, is_numeric, words_of
+
+DIGEST_BYTES = 16
 BLOCK_BYTES = 4 * 2**20
 PIECE_ROWS = 4096
-EXACT_INTEGER = 2**53
+BLOCK_ROWS = 2**16
+SORT_BYTES = 12 * 2**20
 CHANNELS = (1, 3, 4)
-NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -62,7 +66,7 @@ def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) ->
         feature_names: Names of a table's columns; equal tables with columns in another order have equal digests.
 
     Returns:
-        (n, 32) bytes, equal where the canonical rows are equal.
+        (n, 16) bytes, equal where the canonical rows are equal.
     """
     order = _column_order(x, feature_names) if kind == "table" else None
     if kind not in ("image", "table", "array"):
@@ -79,7 +83,7 @@ def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) ->
 
 
 def digests_with_target(x: RowArray, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
-    """(n, 32) digests of a table's rows in which the target is one more column.
+    """(n, 16) digests of a table's rows in which the target is one more column.
 
     They know a file again in which another column is the target: there the former target is a feature.
     """
@@ -90,37 +94,124 @@ def digests_with_target(x: RowArray, y: Array, *, feature_names: Sequence[str], 
     return np.concatenate(digests) if digests else np.zeros((0, DIGEST_BYTES), np.uint8)
 
 
+def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
+    """(n, 16) digests of a table's rows from its cells, column by column; a block of rows at a time will do.
+
+    Args:
+        cells: By column name: (n,) numbers, NaN where missing (whole numbers as integers, so that they are exact); or
+            (n,) codes, -1 where missing, and the texts that they stand for; or (n,) objects.
+    """
+    folded = {name: unicodedata.normalize("NFC", name) for name in cells}
+    columns = [cells[name] for name in sorted(cells, key=folded.__getitem__)]
+    num_rows = len(columns[0][0] if isinstance(columns[0], tuple) else columns[0])
+    size = max(1, BLOCK_BYTES // (WORD_BYTES * len(columns)))
+    digests = np.empty((num_rows, DIGEST_BYTES), np.uint8)
+    for start in range(0, num_rows, size):
+        rows = slice(start, start + size)
+        digests[rows] = _cell_digests([_rows_of(column, rows) for column in columns])
+    return digests
+
+
 def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
     """One pseudo-random number a row, keyed by the public `seed`: equal rows, equal numbers, on every machine.
 
-    Rows sorted by it are in an order that depends on neither their former order nor their names.
+    Rows sorted by it are in an order that depends on neither their former order nor their names. AES-256 under a key
+    made of the seed is the pseudo-random function, a digest is one block, its first half the number.
     """
-    key = b"holdfast order %d" % seed
-    keys = mapped(lambda digest: hashlib.blake2b(digest, digest_size=8, key=key).digest(), 8, digests)
-    return keys.view("<u8").astype(np.uint64).ravel()
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    cipher = Cipher(algorithms.AES256(hashlib.sha256(b"holdfast order %d" % seed).digest()), modes.ECB()).encryptor()
+    keys = np.empty(len(digests), np.uint64)
+    for start in range(0, len(digests), BLOCK_ROWS):
+        sealed = cipher.update(digests[start : start + BLOCK_ROWS].tobytes())
+        keys[start : start + BLOCK_ROWS] = np.frombuffer(sealed, "<u8")[::2]
+    return keys
 
 
-def content_id(digests: NDArray[np.uint8], y: Array) -> str:
-    """The identity of a set of rows with their targets, as 64 hex digits; the order of rows does not count."""
-    targets = np.ascontiguousarray(y)
-    targets = targets.astype(targets.dtype.newbyteorder("<"), copy=False).reshape(len(targets), -1)
-    width = targets.dtype.itemsize * targets.shape[1]
-    flat = targets.view(np.uint8).reshape(len(targets), width)
-    header = f"holdfast content 1 {targets.dtype.str} {targets.shape[1]}".encode()
-    return _set_hash(header, mapped(lambda row: hashlib.blake2b(row, digest_size=32).digest(), 32, digests, flat))
+def content_id(digests: RowArray, y: Array) -> str:
+    """The identity of a set of rows with their targets, as 64 hex digits; the order of rows does not count.
+
+    SHA-256 over a header and the rows in ascending order, each its digest followed by the bytes of its target.
+    """
+    targets = y.astype(y.dtype.newbyteorder("<"), copy=False).reshape(len(y), -1)
+    header = f"holdfast content 2 {targets.dtype.str} {targets.shape[1]}".encode()
+
+    def members() -> Iterator[NDArray[np.uint8]]:
+        for start, block in digest_blocks(digests):
+            target = np.ascontiguousarray(targets[start : start + len(block)])
+            yield np.column_stack([block, target.view(np.uint8).reshape(len(block), -1)])
+
+    return _set_hash(header, members, DIGEST_BYTES + targets.dtype.itemsize * targets.shape[1], len(digests))
 
 
-def rows_id(*digests: NDArray[np.uint8]) -> str:
-    """The identity of a set of rows without targets, given in parts, as 64 hex digits; order does not count."""
-    return _set_hash(b"holdfast rows 1", np.concatenate(digests))
+def rows_id(digests: RowArray, rows: NDArray[np.bool_] | None = None) -> str:
+    """The identity of a set of different rows without targets, as 64 hex digits; order does not count.
+
+    Args:
+        digests: (n, 16).
+        rows: (n,) Which of them count; all by default.
+    """
+
+    def members() -> Iterator[NDArray[np.uint8]]:
+        for start, block in digest_blocks(digests):
+            yield block if rows is None else block[rows[start : start + len(block)]]
+
+    return _set_hash(b"holdfast rows 2", members, DIGEST_BYTES, len(digests), is_distinct=True)
 
 
-def _set_hash(header: bytes, members: NDArray[np.uint8]) -> str:
-    """The hash of (n, 32) members in ascending order."""
-    ordered = np.sort(np.ascontiguousarray(members).view(f"S{DIGEST_BYTES}").ravel())
+def digest_blocks(digests: RowArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Digests a block at a time, each with the place of its first row."""
+    places = range(0, len(digests), BLOCK_ROWS)
+    return ((start, np.ascontiguousarray(digests[start : start + BLOCK_ROWS])) for start in places)
+
+
+def ascending(members: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The order in which (n, bytes) members ascend, bytes compared from the first on; equal ones keep theirs."""
+    words = members[:, :8].copy().view(">u8").ravel().astype(np.uint64)
+    order = np.argsort(words)
+    is_tied = np.zeros(len(order), bool)
+    if len(order) > 1:
+        same = words[order[1:]] == words[order[:-1]]
+        is_tied[1:] |= same
+        is_tied[:-1] |= same
+    tied = np.flatnonzero(is_tied)
+    if len(tied):  # most members differ in their first word: only a few are compared as a whole
+        rows = np.sort(order[tied])
+        order[tied] = rows[np.lexsort(members[rows].T[::-1])]
+    return order
+
+
+def _set_hash(
+    header: bytes,
+    members: Callable[[], Iterable[NDArray[np.uint8]]],
+    width: int,
+    count: int,
+    *,
+    is_distinct: bool = False,
+) -> str:
+    """SHA-256 over members in ascending order, sorted part by part, so that few of them are in memory."""
+    num_parts = max(1, -(-count * width // SORT_BYTES))
     total = hashlib.sha256(header)
-    total.update(ordered.view(np.uint8).data)
+    for part in range(num_parts):
+        found = np.concatenate(
+            [block[_part_of(block, num_parts) == part] for block in members()] or [np.empty((0, width), np.uint8)]
+        )
+        order = ascending(found)
+        before = np.zeros((0, width), np.uint8)
+        for start in range(0, len(order), PIECE_ROWS):
+            piece = found[order[start : start + PIECE_ROWS]]
+            if is_distinct:
+                is_new = np.ones(len(piece), bool)
+                is_new[1:] = (piece[1:] != piece[:-1]).any(axis=1)
+                is_new[:1] = not np.array_equal(piece[:1], before)
+                before, piece = piece[-1:], piece[is_new]
+            total.update(np.ascontiguousarray(piece).data)
     return total.hexdigest()
+
+
+def _part_of(members: NDArray[np.uint8], num_parts: int) -> NDArray[np.int64]:
+    """Which of so many stretches of about equal length a digest falls into."""
+    return (members[:, 0].astype(np.int64) * 256 + members[:, 1]) * num_parts >> 16
 
 
 def mapped(digest_of: Callable[[bytes], bytes], size: int, *parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -214,42 +305,30 @@ def _column_order(x: RowArray, names: Sequence[str]) -> NDArray[np.int64] | None
 
 
 def _table_digests(block: Array) -> list[bytes]:
-    if block.dtype.kind == "f" or (block.dtype.kind in "biu" and not _has_long_integers(block)):
+    if is_numeric(block):
         return _number_digests(block)
-    rows = [[_as_cell(value) for value in row] for row in block.tolist()]
-    digests = []
-    for row in rows:
-        if all(isinstance(cell, float) for cell in row):
-            digests.extend(_number_digests(np.array([row], np.float64)))
-        else:
-            text = b"".join(_encode_cell(cell) for cell in row)
-            digests.extend(_hash_rows(f"table mixed {len(row)}", np.frombuffer(text, np.uint8)[None]))
+    return [row.tobytes() for row in _cell_digests(list(block.T))]
+
+
+def _rows_of(cells: Cells, rows: slice) -> Cells:
+    return (cells[0][rows], cells[1]) if isinstance(cells, tuple) else cells[rows]
+
+
+def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
+    """Digests of rows from their columns; a row that holds numbers alone has the digest of those numbers."""
+    if all(is_numeric(column) for column in columns):
+        numbers = np.column_stack([canonical_numbers(np.asarray(column)) for column in columns])
+        return _joined(_hash_rows(f"table numbers {len(columns)}", numbers), DIGEST_BYTES)
+    found = [words_of(column) for column in columns]
+    words = np.stack([word for word, _ in found], axis=1)
+    is_mixed = np.logical_or.reduce([is_text for _, is_text in found])
+    digests = np.empty((len(words), DIGEST_BYTES), np.uint8)
+    for rows, kind in ((~is_mixed, "numbers"), (is_mixed, "mixed")):
+        content = words[rows] if kind == "mixed" else words[rows, :, :8]
+        if len(content):
+            digests[rows] = _joined(_hash_rows(f"table {kind} {len(columns)}", content), DIGEST_BYTES)
     return digests
 
 
 def _number_digests(block: Array) -> list[bytes]:
-    numbers = block.astype("<f8") + 0.0
-    numbers[np.isnan(numbers)] = NAN
-    return _hash_rows(f"table numbers {numbers.shape[1]}", numbers)
-
-
-def _has_long_integers(block: Array) -> bool:
-    if block.dtype.kind == "b" or not block.size:
-        return False
-    return int(block.max()) > EXACT_INTEGER or int(block.min()) < -EXACT_INTEGER
-
-
-def _as_cell(value: Any) -> float | str | bytes:
-    """A number as float, a long integer as decimal text in bytes, anything else as text."""
-    if value is None:
-        return float("nan")
-    if isinstance(value, int) and abs(value) > EXACT_INTEGER:
-        return b"%d" % value
-    return float(value) if isinstance(value, int | float) else unicodedata.normalize("NFC", str(value))
-
-
-def _encode_cell(cell: float | str | bytes) -> bytes:
-    if isinstance(cell, float):
-        return b"n" + (np.array(NAN if math.isnan(cell) else cell, "<f8") + 0.0).tobytes()
-    tag, content = (b"i", cell) if isinstance(cell, bytes) else (b"s", cell.encode())
-    return tag + len(content).to_bytes(8, "little") + content
+    return _hash_rows(f"table numbers {block.shape[1]}", canonical_numbers(block))

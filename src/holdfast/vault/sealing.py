@@ -37,9 +37,9 @@ from holdfast.vault import (
     tripwire,
     wrapping,
 )
-from holdfast.vault.identity import content_id, rows_id
+from holdfast.vault.identity import DIGEST_BYTES, content_id, rows_id
 
-NO_DIGESTS = np.zeros((0, 32), np.uint8)
+NO_DIGESTS = np.zeros((0, DIGEST_BYTES), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class SealRequest:
         class_names: Names of the classes, empty for regression.
         x: (n, ...) test rows: an array, or what gathers rows as it is indexed; read in blocks.
         y: (n,) or (n, k) their targets.
-        digests: (n, 32) their row digests.
-        development_digests: (m, 32) row digests of all other rows.
+        digests: (n, 16) their row digests.
+        development_digests: (m, 16) row digests of all other rows.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
         kind: "image", "table" or "array": the rows are digested again while they are sealed; "": they are not.
         feature_names: Names of a table's columns.
         strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.
-        full_digests: (n, 32) of a table's test rows with their target; empty for what is no table.
-        full_development_digests: (m, 32) of all other rows with their target.
+        full_digests: (n, 16) of a table's test rows with their target; empty for what is no table.
+        full_development_digests: (m, 16) of all other rows with their target.
         groups: (n,) number of the group of each test row; None: no groups were declared.
         locked: Entries of the project's `holdfast.lock`.
     """
@@ -116,7 +116,7 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         key = keys.fingerprint_key(
             may_create=all(keys.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records())
         )
-        rows = rows_id(np.unique(np.concatenate([request.digests, request.development_digests]), axis=0))
+        rows = rows_id(np.concatenate([request.digests, request.development_digests]))
         claim = _claim(request, policies.policy_of(settings), public)
         same = tripwire.same_rows(rows, claim)
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None

@@ -46,7 +46,7 @@ def refuse_sealed_rows(data: str, development: Sequence[Digests], test: Sequence
 
     Args:
         data: Name of the data set, to say whose rows these are.
-        development: (n, 32) digests in one or two forms; an empty form is left out. A match of either is a match.
+        development: (n, 16) digests in one or two forms; an empty form is left out. A match of either is a match.
         test: The same of the rows that would be sealed.
         replaces: Vaults that are about to be replaced.
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
-from holdfast.vault.identity import content_id, order_keys, row_digests, rows_id
+from holdfast.vault import identity
+from holdfast.vault.identity import content_id, order_keys, row_digests, rows_id, table_digests
 
 
 def test_an_image_is_known_in_its_usual_disguises() -> None:
@@ -35,12 +38,40 @@ def test_a_table_row_is_known_by_its_numbers() -> None:
     assert np.array_equal(row_digests(table.astype(object), kind="table"), row_digests(table, kind="table"))
 
 
+def test_a_fraction_is_known_in_float32_and_a_whole_number_is_exact() -> None:
+    values = np.array([[0.1, 1 / 3, 3.0], [2**24 + 1, 1700000000.25, 1e-60], [1e20, -7.1, 2**53 + 2]])
+    known = row_digests(values, kind="table")
+    single = row_digests(values.astype(np.float32), kind="table")
+    assert (known == single).all(axis=1).tolist() == [True, False, False]
+    near = row_digests(np.nextafter(values, 0), kind="table")
+    assert (known == near).all(axis=1).tolist() == [True, False, False]
+
+
+def test_a_table_is_known_from_numbers_texts_codes_and_objects() -> None:
+    numbers = {"age": np.array([1.0, 2.5, np.nan]), "size": np.array([3, 2**53 + 1, -4])}
+    texts = {"size": np.array(["3", "9007199254740993", " -4.0"]), "age": (np.array([1, 0, -1]), ["2.50", "1e0"])}
+    objects = {"age": np.array([True, "2.5", None], object), "size": np.array([3, 2**53 + 1, "-4"], object)}
+    missing = {"age": (np.arange(3), ["true", "2.5", "NA"]), "size": np.array([3, 2**53 + 1, -4])}
+    known = table_digests(numbers)
+    assert len(np.unique(known, axis=0)) == 3
+    for other in (texts, objects, missing):
+        assert np.array_equal(table_digests(other), known)
+    renamed = table_digests({"size": numbers["age"], "age": numbers["size"]})
+    assert not (renamed == known).all(axis=1).any()
+
+
+def test_a_row_of_numbers_in_a_mixed_table_is_that_of_a_table_of_numbers() -> None:
+    mixed = table_digests({"a": np.array([1.0, 2.0]), "b": (np.array([0, 1]), ["7", "seven"])})
+    numbers = row_digests(np.array([[1.0, 7.0], [2.0, 7.0]], np.float32), kind="table", feature_names=("a", "b"))
+    assert (mixed == numbers).all(axis=1).tolist() == [True, False]
+
+
 def test_long_integers_and_text_are_exact() -> None:
     long = np.array([[2**53 + 1, 1], [2**53 + 2, 1], [2**53, 1]])
     digests = row_digests(long, kind="table")
     assert len(np.unique(digests, axis=0)) == 3
-    assert np.array_equal(digests[2], row_digests(np.array([[float(2**53), 1.0]]), kind="table")[0])
-    text = np.array([["Caf\u00e9", 1], ["Cafe\u0301", 1.0], ["Cafe", 1]], object)
+    assert np.array_equal(digests[1:], row_digests(long[1:].astype(float), kind="table"))
+    text = np.array([["Caf\u00e9 au lait", 1], ["Cafe\u0301  au lait ", 1.0], ["Cafe", 1]], object)
     first, second, third = row_digests(text, kind="table")
     assert np.array_equal(first, second)
     assert not np.array_equal(first, third)
@@ -51,13 +82,13 @@ def test_digests_do_not_depend_on_blocks_or_order(monkeypatch: pytest.MonkeyPatc
     whole = row_digests(table, kind="table")
     monkeypatch.setattr("holdfast.vault.identity.BLOCK_BYTES", 100)
     assert np.array_equal(row_digests(table[::-1], kind="table")[::-1], whole)
-    assert row_digests(table[:0], kind="table").shape == (0, 32)
+    assert row_digests(table[:0], kind="table").shape == (0, 16)
 
 
 def test_order_keys_are_fixed_for_ever() -> None:
-    digests = np.zeros((2, 32), np.uint8)
+    digests = np.zeros((2, 16), np.uint8)
     digests[1, 0] = 1
-    assert order_keys(digests, 0).tolist() == [9315369632862752480, 4815608018825486237]
+    assert order_keys(digests, 0).tolist() == [11952673591912459186, 717659808066428872]
     assert not np.array_equal(order_keys(digests, 0), order_keys(digests, 1))
 
 
@@ -68,8 +99,26 @@ def test_content_counts_rows_and_targets_but_not_their_order() -> None:
     assert content_id(digests, y) == content_id(digests[shuffled], y[shuffled])
     assert content_id(digests, y) != content_id(digests, 1 - y)
     assert content_id(digests, y) != content_id(digests[:5], y[:5])
-    assert rows_id(digests[:2], digests[2:]) == rows_id(digests[shuffled])
     assert len(content_id(digests, np.eye(6, dtype=np.uint8))) == 64
+    assert rows_id(digests) == rows_id(digests[[*shuffled, 0, 0]])
+    assert rows_id(digests[:4]) == rows_id(digests, np.arange(6) < 4)
+
+
+def test_a_set_is_hashed_in_parts_as_it_is_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = np.random.default_rng(0).integers(0, 256, (900, 16), np.uint8)
+    digests[:, :8][300:600] = digests[:300, :8]  # equal in their first word alone
+    digests[600:] = digests[:300]
+    y = np.arange(900) % 7
+    members = sorted(
+        digest.tobytes() + int(target).to_bytes(8, "little") for digest, target in zip(digests, y, strict=True)
+    )
+    expected = hashlib.sha256(b"holdfast content 2 <i8 1" + b"".join(members)).hexdigest()
+    distinct = sorted({digest.tobytes() for digest in digests})
+    for size in (2**20, 2000):
+        monkeypatch.setattr(identity, "SORT_BYTES", size)
+        monkeypatch.setattr(identity, "PIECE_ROWS", 10)
+        assert content_id(digests, y) == expected
+        assert rows_id(digests) == hashlib.sha256(b"holdfast rows 2" + b"".join(distinct)).hexdigest()
 
 
 def test_other_kinds_are_refused() -> None:

@@ -1,0 +1,116 @@
+"""Cells of a table in one form, whatever file they came from: a number where a cell is a number, else text.
+
+    number   float64 little-endian, one NaN for all that is missing, no negative zero; a fraction is rounded to float32,
+             so that a table that was stored as float32 is known again. Whole numbers are exact, and so are fractions
+             where float32 has none (from 2**23 on) or next to none (below 2**-126). yes-or-no is 1 or 0.
+    text     NFC with white space folded; a text that writes a number is that number; "", "NA", "null" and the like are
+             missing. A whole number that no float64 holds is the text of its digits.
+
+One word of 16 bytes stands for a cell: the number and eight zero bytes, or the BLAKE2b-128 hash of the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers: TypeAlias = NDArray[Any]
+Texts: TypeAlias = tuple[NDArray[Any], Sequence[str]]
+Cells: TypeAlias = Numbers | Texts
+
+NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
+EXACT_INTEGER = 2**53
+FRACTIONS_UP_TO = 2.0**23
+LEAST_SINGLE = 2.0**-126
+WORD_BYTES = 16
+LONGEST_INTEGER = 400
+IS_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+IS_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+# What pandas and others read as a missing value.
+MISSING = frozenset(
+    ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA")
+    + ("NULL", "NaN", "None", "n/a", "nan", "null")
+)
+TRUTH = {"true": 1.0, "false": 0.0}
+
+
+def canonical_numbers(values: Numbers) -> NDArray[np.float64]:
+    """Numbers of any shape in their one form."""
+    numbers = values.astype("<f8") + 0.0
+    if values.dtype == np.float64:
+        size = np.abs(numbers)
+        is_rounded = (numbers != np.rint(numbers)) & (size < FRACTIONS_UP_TO) & (size >= LEAST_SINGLE)
+        np.copyto(numbers, np.where(is_rounded, numbers, 0.0).astype(np.float32), where=is_rounded)
+    numbers[np.isnan(numbers)] = NAN
+    return numbers
+
+
+def has_long_integers(values: Numbers) -> bool:
+    """Whether whole numbers are too long for a float64 to count them."""
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+        return False
+    return int(values.max()) > EXACT_INTEGER or int(values.min()) < -EXACT_INTEGER
+
+
+def is_numeric(cells: Cells) -> bool:
+    """Whether cells are numbers alone, each of which a float64 holds."""
+    return not isinstance(cells, tuple) and cells.dtype.kind in "biuf" and not has_long_integers(cells)
+
+
+def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """(n, 16) the words of a column's cells, and (n,) which of them are texts.
+
+    Args:
+        cells: (n,) numbers; (n,) codes, -1 where missing, and the texts they stand for; or (n,) objects.
+    """
+    if is_numeric(cells):
+        words = np.zeros((len(cells), WORD_BYTES), np.uint8)
+        words[:, :8] = canonical_numbers(np.asarray(cells)).view(np.uint8).reshape(-1, 8)
+        return words, np.zeros(len(cells), bool)
+    codes, texts = cells if isinstance(cells, tuple) else _as_texts(cells)
+    used, place = np.unique(codes, return_inverse=True)
+    found = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]
+    words = np.frombuffer(b"".join(word for word, _ in found), np.uint8).reshape(-1, WORD_BYTES)
+    return words[place], np.array([is_text for _, is_text in found], bool)[place]
+
+
+def _as_texts(values: Numbers) -> Texts:
+    """Objects, or long integers, as texts; each kind of value once."""
+    texts = ["" if value is None else str(value) for value in values.tolist()]
+    known, codes = np.unique(np.array(texts, object), return_inverse=True)
+    return codes, known.tolist()
+
+
+@lru_cache(maxsize=2**16)
+def _word_of(text: str) -> tuple[bytes, bool]:
+    """The word of a text, and whether it is one and not a number."""
+    folded = " ".join(unicodedata.normalize("NFC", text).split())
+    number = _number_in(folded)
+    if number is not None:
+        return canonical_numbers(np.array([number])).tobytes() + bytes(WORD_BYTES - 8), False
+    if IS_INTEGER.fullmatch(folded) and len(folded) <= LONGEST_INTEGER:
+        folded = str(int(folded))
+    content = folded.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=WORD_BYTES, person=b"holdfast text 1").digest(), True
+
+
+def _number_in(text: str) -> float | None:
+    if text in MISSING:
+        return float("nan")
+    if text.lower() in TRUTH:
+        return TRUTH[text.lower()]
+    if not IS_NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    if not np.isfinite(number):
+        return None
+    if abs(number) >= EXACT_INTEGER and IS_INTEGER.fullmatch(text) and int(number) != int(text):
+        return None
+    return number
