@@ -1,0 +1,96 @@
+"""Apply a run to new rows, a block at a time: what is in memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.inference.tables import as_table, table_writer
+from holdfast.vault.identity import row_digests
+
+
+class Block(Protocol):
+    """Some new rows.
+
+    Attributes:
+        x: (n, ...) rows as they are stored.
+        ids: (n,) what each is called.
+    """
+
+    @property
+    def x(self) -> NDArray[Any]: ...  # noqa: D102
+
+    @property
+    def ids(self) -> Any: ...  # noqa: D102
+
+
+def predict_blocks(
+    run: Path,
+    data: dict[str, Any],
+    blocks: Iterable[Block],
+    output: Path,
+    *,
+    id_name: str,
+    batch_size: int = 1024,
+    overwrite: bool = False,
+    on_rows: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Predict every block and write the table of all.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        data: What its record says of the data.
+        blocks: New rows; nothing is written when one of them raises.
+        output: The table's file.
+        id_name: Name of the column with the ids.
+        batch_size: Rows in one forward pass.
+        overwrite: Whether a file that is there is replaced.
+        on_rows: Is told the number of rows of every block that is done.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        InputError: There are no rows, or rows of another shape.
+        VaultRefused: A row is sealed in a vault.
+    """
+    refuse_sealed = sealed_rows_refusal()
+    checked = _checked(blocks, data)
+    first = next(checked, None)  # read before torch is imported: most mistakes are in it
+    if first is None:
+        raise InputError("--input", "has no rows")
+    from holdfast.inference.network import load_run
+
+    loaded, done = load_run(run), 0
+    with table_writer(output, overwrite=overwrite) as write:
+        for block in chain([first], checked):
+            refuse_sealed([row_digests(block.x, kind=data["kind"], feature_names=data["feature_names"])])
+            predictions = loaded.predict(block.x, batch_size=batch_size)
+            write({id_name: block.ids, **as_table(predictions, data["task"], data["class_names"])})
+            done += len(block.x)
+            on_rows(len(block.x))
+    return done
+
+
+def _checked(blocks: Iterable[Block], data: dict[str, Any]) -> Iterator[Block]:
+    """The blocks that have rows.
+
+    Raises:
+        InputError: Rows have another shape, or another type of numbers, than those that the run was trained on.
+    """
+    shape, dtype = tuple(data["row_shape"]), np.dtype(data["dtype"])
+    for block in blocks:
+        if block.x.shape[1:] != shape:
+            what = f"has rows of the shape {block.x.shape[1:]}, the run takes {shape}"
+            raise InputError("--input", what, next="bring them into that shape")
+        if block.x.dtype != dtype:
+            raise InputError("--input", f"has rows of {block.x.dtype}, the run takes {dtype}")
+        if len(block.x):
+            yield block

@@ -1,0 +1,52 @@
+"""Rows that are sealed in a vault are not predicted on: that would be an opening that no ledger tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core import places
+from holdfast.core.errors import VaultRefused
+from holdfast.vault import fingerprints, keys, registry
+
+Forms = Sequence[NDArray[np.uint8]]
+
+
+def sealed_rows_refusal() -> Callable[[Forms], None]:
+    """A function that refuses blocks with sealed rows; it does nothing where there is no HOLDFAST_HOME.
+
+    It takes the digests of a block's rows, in one form or several: a match of any is a match. Rows whose fingerprint
+    is ambiguous match nothing.
+
+    Raises:
+        VaultRefused: The key of the fingerprints is gone; later, a row is sealed in a vault.
+    """
+    sealed = _sealed_vaults() if places.registry().is_dir() else []
+
+    def refuse(forms: Forms) -> None:
+        for record, key, known in sealed:
+            found = np.zeros(len(forms[0]), bool)
+            for digests in forms:
+                found |= fingerprints.is_sealed(known, fingerprints.fingerprints_of(digests, key))
+            if found.any():
+                name = f"vault {record['vault'][:8]} ({record['name']})"
+                what = f"{found.sum():,} of {len(found):,} rows are sealed in {name}: nothing was written"
+                hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
+                raise VaultRefused("--input", what, next=hint)
+
+    return refuse
+
+
+def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, NDArray[np.uint8]]]:
+    return [
+        (
+            record,
+            keys.fingerprint_key(vault=record["vault"]),
+            fingerprints.read_records(registry.fingerprints_path(record["vault"])),
+        )
+        for record in registry.records()
+        if record["status"] == "sealed"
+    ]

@@ -1,0 +1,130 @@
+"""Predictions as a table: ids, the prediction, a column of probabilities for each class; written block by block."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
+PREDICTION = "prediction"
+Table = Mapping[str, Sequence[Any] | NDArray[Any]]
+
+
+def check_suffix(path: Path, where: str = "--output") -> None:
+    """Refuse a file whose format is not known by its name.
+
+    Raises:
+        InputError: With the formats there are.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(where, f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES))
+
+
+def column_names(task: str, class_names: Sequence[str]) -> list[str]:
+    """The columns beside that of the ids."""
+    probabilities = [f"probability_{name}" for name in class_names]
+    if task == "multilabel":
+        return [*(f"{PREDICTION}_{name}" for name in class_names), *probabilities]
+    return [PREDICTION, *probabilities]
+
+
+def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[str]) -> dict[str, Any]:
+    """Predictions as columns.
+
+    Args:
+        predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) values.
+        task: "multiclass", "binary", "multilabel" or "regression".
+        class_names: In the order of the indices.
+
+    Returns:
+        The name of the likeliest class (of two, the second where it is more than one half), or 0 and 1 for each label,
+        and the probabilities; or the value.
+    """
+    names = column_names(task, class_names)
+    if task == "regression":
+        return {names[0]: predictions}
+    if task == "binary":
+        predictions = np.stack([1.0 - predictions, predictions], axis=1)
+    if task == "multilabel":
+        chosen = [*(predictions > 0.5).astype(np.int8).T]
+    else:
+        chosen = [np.array(class_names, object)[predictions.argmax(axis=1)]]
+    return dict(zip(names, [*chosen, *predictions.T], strict=True))
+
+
+@contextmanager
+def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], None]]:
+    """Write a table block by block; the file appears when all of it is there, and not at all after an error.
+
+    Args:
+        path: Its suffix names the format.
+        overwrite: Whether a file that is there is replaced.
+
+    Yields:
+        A function that appends a block: names of columns and their values.
+
+    Raises:
+        InputError: The file cannot be written, or has appeared meanwhile.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write, close = _open(temporary, path.suffix.lower())
+        try:
+            yield write
+        finally:
+            close()
+        if path.exists() and not overwrite:
+            raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
+    return _open_parquet(path) if suffix == ".parquet" else _open_text(path, suffix)
+
+
+def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
+    import pandas as pd
+
+    file = path.open("x", encoding="utf-8", newline="")
+
+    def write(table: Table) -> None:
+        frame = pd.DataFrame(dict(table))
+        if suffix == ".jsonl":
+            frame.to_json(file, orient="records", lines=True, force_ascii=False, double_precision=15)
+        else:
+            separator = "\t" if suffix == ".tsv" else ","
+            frame.to_csv(file, sep=separator, index=False, header=file.tell() == 0, lineterminator="\n")
+
+    return write, file.close
+
+
+def _open_parquet(path: Path) -> tuple[Callable[[Table], None], Callable[[], None]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writers: list[pq.ParquetWriter] = []
+
+    def write(table: Table) -> None:
+        block = pa.table({name: pa.array(values) for name, values in table.items()})
+        if not writers:
+            writers.append(pq.ParquetWriter(path, block.schema))
+        writers[0].write_table(block)
+
+    def close() -> None:
+        for writer in writers:
+            writer.close()
+
+    return write, close

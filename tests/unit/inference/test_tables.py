@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.inference.tables import as_table, check_suffix, column_names, table_writer
+
+READERS = {
+    ".csv": pd.read_csv,
+    ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+    ".parquet": pd.read_parquet,
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+}
+
+
+def test_classes() -> None:
+    found = as_table(np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], np.float32), "multiclass", ("a", "b", "c"))
+    assert list(found) == ["prediction", "probability_a", "probability_b", "probability_c"]
+    assert found["prediction"].tolist() == ["b", "a"]
+    assert found["probability_a"].tolist() == pytest.approx([0.1, 0.5])
+
+
+def test_two_classes() -> None:
+    found = as_table(np.array([0.5, 0.75], np.float32), "binary", ("no", "yes"))
+    assert found["prediction"].tolist() == ["no", "yes"]
+    assert found["probability_no"].tolist() == [0.5, 0.25]
+    assert found["probability_yes"].tolist() == [0.5, 0.75]
+
+
+def test_labels_and_values() -> None:
+    found = as_table(np.array([[0.9, 0.2], [0.6, 0.5]], np.float32), "multilabel", ("sun", "rain"))
+    assert found["prediction_sun"].tolist() == [1, 1]
+    assert found["prediction_rain"].tolist() == [0, 0]
+    assert list(found)[2:] == ["probability_sun", "probability_rain"]
+    assert as_table(np.array([1.5], np.float32), "regression", ())["prediction"].tolist() == [1.5]
+    assert column_names("regression", ()) == ["prediction"]
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_blocks_become_one_table(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"p{suffix}"
+    with table_writer(path, overwrite=False) as write:
+        for start in (0, 2):
+            ids = np.array([f"a,{start}", "ü\n"], object)
+            write({"name": ids, "prediction": np.array([start, 0.1], np.float32)})
+        assert not path.exists()
+    found = READERS[suffix](path)
+    assert found["name"].tolist() == ["a,0", "ü\n", "a,2", "ü\n"]
+    assert found["prediction"].tolist() == pytest.approx([0, 0.1, 2, 0.1], abs=1e-7)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_nothing_is_left_after_an_error(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"p{suffix}"
+    path.write_text("mine")
+
+    def write_half() -> None:
+        with table_writer(path, overwrite=True) as write:
+            write({"row": [1], "prediction": np.zeros(1, np.float32)})
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
+    assert path.read_text() == "mine"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+
+    def write_slowly() -> None:
+        with table_writer(path, overwrite=False) as write:
+            write({"row": [1]})
+            path.write_text("another's")
+
+    with pytest.raises(InputError, match="exists"):
+        write_slowly()
+    assert path.read_text() == "another's"
+
+
+def test_unknown_formats(tmp_path: Path) -> None:
+    check_suffix(tmp_path / "P.CSV")
+    with pytest.raises(InputError, match=r"p\.xlsx has no known format; allowed: \*\.csv, \*\.tsv, "):
+        check_suffix(Path("p.xlsx"))
+    with (
+        pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"),
+        table_writer(tmp_path / "no" / "p.csv", overwrite=False),
+    ):
+        pass
