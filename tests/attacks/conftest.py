@@ -1,9 +1,13 @@
-"""Attacks as an attacker would carry them out: whole commands, other people's code, signals."""
+"""Attacks as an attacker would carry them out: whole commands, other people's code, signals.
+
+What many attacks begin with, runs that were trained and frozen, is made once in a session and copied for each.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +18,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ["open.intent", "open.predicted", "open.result"]
-Run = Callable[..., subprocess.CompletedProcess[str]]
+NUM_RUNS = 3
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+Frozen = Callable[[int], list[str]]
 
 
 @pytest.fixture
@@ -28,29 +35,70 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """Of the attacker's shell: a home of its own."""
-    return {**os.environ, "HOLDFAST_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT / "src")}
+    return environment_of(tmp_path / "home")
 
 
 @pytest.fixture
 def train(project: Path, environment: dict[str, str]) -> Run:
-    def call(*overrides: str, cwd: Path = project, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "train.py"), "max_epochs=1", "trainer=cpu", *overrides]
-        return subprocess.run(
-            command, cwd=cwd, env={**environment, **changes}, capture_output=True, text=True, check=False
-        )
+    def call(*overrides: str, cwd: Path = project, **changes: str) -> Done:
+        return run_training(*overrides, cwd=cwd, environment={**environment, **changes})
 
     return call
 
 
 @pytest.fixture
 def holdfast(project: Path, environment: dict[str, str]) -> Run:
-    def call(*words: str, cwd: Path = project, **changes: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "holdfast.cli.main", *words]
-        return subprocess.run(
-            command, cwd=cwd, env={**environment, **changes}, capture_output=True, text=True, check=False
-        )
+    def call(*words: str, cwd: Path = project, **changes: str) -> Done:
+        return run_holdfast(*words, cwd=cwd, environment={**environment, **changes})
 
     return call
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`project` with run0, run1 and run2, of different seeds, and the `home` they were trained in; nothing frozen."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "project").mkdir()
+    for seed in range(NUM_RUNS):
+        overrides = (f"hydra.run.dir=run{seed}", f"seed={seed}")
+        done = run_training(*overrides, cwd=folder / "project", environment=environment_of(folder / "home"))
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def frozen_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same with no, one, two and all runs frozen; `selections.json` beside project and home has their ids."""
+    folders, selections = [trained_once], list[str]()
+    (trained_once / "selections.json").write_text("[]")
+    for seed in range(NUM_RUNS):
+        folder = tmp_path_factory.mktemp(f"frozen{seed + 1}")
+        shutil.copytree(folders[-1], folder, dirs_exist_ok=True)
+        environment = environment_of(folder / "home")
+        done = run_holdfast("freeze", f"run{seed}", "--json", cwd=folder / "project", environment=environment)
+        selections.append(str(answer(done)["selection"]))
+        (folder / "selections.json").write_text(json.dumps(selections))
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture
+def frozen(frozen_once: list[Path], tmp_path: Path, project: Path) -> Frozen:
+    """Begin with run0, run1 and run2 in the project, some of them frozen; their selections."""
+
+    def call(number: int) -> list[str]:
+        shutil.copytree(frozen_once[number] / "home", tmp_path / "home")
+        shutil.copytree(frozen_once[number] / "project", project, dirs_exist_ok=True)
+        found: list[str] = json.loads((frozen_once[number] / "selections.json").read_text())
+        return found
+
+    return call
+
+
+@pytest.fixture
+def trained(frozen: Frozen) -> None:
+    """Begin with three runs in the project, none of them frozen."""
+    frozen(0)
 
 
 @pytest.fixture
@@ -65,16 +113,35 @@ def freeze(train: Run, holdfast: Run) -> Callable[..., str]:
     return call
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def environment_of(home: Path) -> dict[str, str]:
+    return {**os.environ, "HOLDFAST_HOME": str(home), "PYTHONPATH": str(ROOT / "src")}
+
+
+def run_training(*overrides: str, cwd: Path, environment: dict[str, str]) -> Done:
+    command = [sys.executable, str(ROOT / "train.py"), "max_epochs=1", "trainer=cpu", *overrides]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def run_holdfast(*words: str, cwd: Path, environment: dict[str, str]) -> Done:
+    command = [sys.executable, "-m", "holdfast.cli.main", *words]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def answer(done: Done) -> dict[str, Any]:
     """The JSON a command printed."""
     found: dict[str, Any] = json.loads(done.stdout)
     assert done.returncode == 0, found
     return found
 
 
+def ledger_entries(home: Path) -> list[dict[str, Any]]:
+    """All entries of all ledgers, as they lie there."""
+    return [json.loads(path.read_bytes()) for path in sorted(home.glob("vaults/*/ledger/*.json"))]
+
+
 def ledger_types(home: Path) -> list[str]:
-    """The types of all entries of all ledgers, as they lie there."""
-    return [json.loads(path.read_bytes())["type"] for path in sorted(home.glob("vaults/*/ledger/*.json"))]
+    """The types of all entries of all ledgers."""
+    return [entry["type"] for entry in ledger_entries(home)]
 
 
 def strike(how: str, act: str, home: Path, *runs: Path, environment: dict[str, str]) -> int:
@@ -90,3 +157,11 @@ def write_callback(project: Path, code: str, name: str) -> None:
     (project / "spy.py").write_text(code)
     (project / "conf" / "callbacks").mkdir(parents=True, exist_ok=True)
     (project / "conf" / "callbacks" / "spy.yaml").write_text(f"spy:\n  _target_: spy.{name}\n")
+
+
+def write_model(project: Path, code: str, name: str) -> list[str]:
+    """A user's module `mine.py` and the option `model=mine` that names its class; the overrides that choose it."""
+    (project / "mine.py").write_text(code)
+    (project / "conf" / "model").mkdir(parents=True, exist_ok=True)
+    (project / "conf" / "model" / "mine.yaml").write_text(f"_target_: mine.{name}\n_partial_: true\n")
+    return ["model=mine", "trusted_modules=[mine]"]

@@ -115,9 +115,12 @@ def run(config: DictConfig, started: float | None = None) -> None:
 
 
 def _train(config: DictConfig, record: RunRecord, started: float) -> None:
+    from holdfast.training.row_guard import guarded
+
     datamodule = _data_module(config)
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - started})
-    instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
+    with guarded(datamodule.row_form(), record.folder.name):
+        instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 
 
 def _data_module(config: DictConfig) -> DataModule:

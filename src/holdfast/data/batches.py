@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from holdfast.data.rows import Array
 
 Batch = tuple[Tensor, Tensor]
+MARK = "holdfast"
 
 
 class RowOrder:
@@ -81,7 +82,7 @@ class ResidentBatches:
     def __iter__(self) -> Iterator[Batch]:
         # A generator: Lightning makes the iterator before it sets the epoch.
         for rows in self.sampler.batches():
-            yield self.x.index_select(0, rows), self.y.index_select(0, rows)
+            yield hand_over((self.x.index_select(0, rows), self.y.index_select(0, rows)))
 
 
 class LoadedBatches:
@@ -107,7 +108,7 @@ class LoadedBatches:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._loader
+        yield from map(hand_over, self._loader)
 
 
 class StoredRows(Dataset[Batch]):
@@ -128,6 +129,22 @@ class StoredRows(Dataset[Batch]):
 
     def _map(self, name: str) -> Any:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+
+def hand_over(batch: Batch) -> Batch:
+    """Mark a batch as one of the run's own; who writes into its rows takes the mark off."""
+    batch[0].__dict__[MARK] = _version(batch[0])
+    return batch
+
+
+def is_handed_over(batch: Any) -> bool:
+    """Whether a batch, or its rows alone, is one that a loader here handed out, as it was."""
+    x = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    return isinstance(x, Tensor) and x.__dict__.get(MARK) == _version(x)
+
+
+def _version(x: Tensor) -> int:
+    return 0 if x.is_inference() else x._version  # torch counts writes, but for tensors of the inference mode
 
 
 def as_target(y: Any) -> Tensor:

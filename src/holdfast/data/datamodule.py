@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.core.errors import InputError, VaultLocked
-from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target
+from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target, hand_over, is_handed_over
 from holdfast.data.capacity import free_bytes, num_cores
 from holdfast.data.derived import derive
+from holdfast.data.disguises import RowForm
 from holdfast.data.splits import Split
 from holdfast.data.store import Prepared
 
@@ -90,6 +91,11 @@ class DataModule(pl.LightningDataModule):
             "split": self.split.test_rule(),
         }
 
+    def row_form(self) -> RowForm:
+        """What a stored row is like, to know one that comes from elsewhere."""
+        x = self.prepared.x
+        return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.prepared.feature_names, self.statistics)
+
     def train_dataloader(self) -> ResidentBatches | LoadedBatches:
         """Batches of train rows, in a new order every epoch."""
         order = RowOrder(torch.from_numpy(self.train_rows), batch_size=self.batch_size, seed=self.seed)
@@ -123,7 +129,8 @@ class DataModule(pl.LightningDataModule):
         x, y = batch
         if x.device == device:
             return batch
-        return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+        moved = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+        return hand_over(moved) if is_handed_over(batch) else moved
 
     def is_resident(self, device: torch.device) -> bool:
         """Whether the rows are kept on `device`."""

@@ -13,6 +13,7 @@ import holdfast
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import environment, read_run
+from holdfast.data.disguises import RowForm
 from holdfast.evaluation import processes, scan
 from holdfast.evaluation.criterion import parse_criterion
 from holdfast.evaluation.entering import STAGING, enter
@@ -241,7 +242,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
-    form = scan.RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
+    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
     records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"

@@ -13,17 +13,16 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.evaluation.answers import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.vault import ledger, policies, project_lock, registry
+from holdfast.vault import ledger, policies, project_lock, refusals, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 
 MIN_FREE_BYTES = 16 * 2**20
-MAX_REFUSALS = 100
 
 
 def allowed_opening(
     vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
 ) -> policies.Allowed:
-    """How the policy allows a selection to be opened; a refusal is noted in the ledger, once for each selection.
+    """How the policy allows a selection to be opened; a refusal is noted in the ledger, not too often.
 
     Raises:
         VaultRefused: It does not.
@@ -37,11 +36,9 @@ def allowed_opening(
     try:
         return policies.allowed(policy, policies.History.of(entries), selection, reason=reason, where=vault[:8])
     except VaultRefused as error:
-        num_refusals = sum(entry.type == "refused" for entry in entries)
-        is_frozen = find_entry(entries, "freeze", selection) is not None
-        if is_frozen and num_refusals < MAX_REFUSALS and not find_entry(entries, "refused", selection):
+        if find_entry(entries, "freeze", selection) is not None:
             body = {"reason": error.problems[0].what, "policy": policy["policy"]}
-            registry.append(vault, "refused", body, selection=selection)
+            refusals.note_refusal(vault, body, selection=selection)
         raise
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.training.metrics import EpochMetrics, as_predictions
+from holdfast.training.row_guard import guards_rows, watch
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SupervisedModule(pl.LightningModule):
         self._is_flat = spec.task in ("binary", "regression")
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
+        watch(model, transform)
         self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=False)
         self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=True)
 
@@ -68,6 +70,7 @@ class SupervisedModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.make_schedule = make_schedule
 
+    @guards_rows
     def forward(self, x: Tensor) -> Tensor:
         """Raw outputs (rows, outputs), or (rows,) for binary and regression, of rows as they are stored."""
         x = self.transform(x)
@@ -83,11 +86,13 @@ class SupervisedModule(pl.LightningModule):
             outputs = self._original_units(outputs)
         return as_predictions(outputs, self.spec.task)
 
+    @guards_rows
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One step; the loss is a mean over rows, and the metrics hold it without the regularisation."""
         loss = self._step(batch, self.train_metrics)
         return loss if self._regularization is None else loss + self._regularization(self.model)
 
+    @guards_rows
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
         self._step(batch, self.val_metrics)

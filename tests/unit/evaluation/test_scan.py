@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from holdfast.core.errors import VaultRefused
+from holdfast.data.disguises import RowForm
 from holdfast.data.statistics import channel_statistics, train_statistics
-from holdfast.evaluation.scan import RowForm, refuse_sealed_rows
+from holdfast.evaluation.scan import refuse_sealed_rows
 from holdfast.vault import fingerprints, keys
 from holdfast.vault.identity import row_digests
 

@@ -1,4 +1,4 @@
-"""Attacks 3, 4 and 5: a user's code asks for the test rows by every door that Lightning has."""
+"""Attacks 3 and 4: a user's code asks for the test rows by every door that Lightning has."""
 
 from __future__ import annotations
 

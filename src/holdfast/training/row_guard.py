@@ -1,0 +1,150 @@
+"""While a run trains, rows that come from elsewhere are looked at before a model of ours sees them.
+
+The loaders of the data module mark what they hand out (`data.batches.hand_over`): a step over such a batch costs two
+look-ups. Everything else that reaches a module, its transform or its network, by a callback, a second Trainer or a
+loader of a user's own, is digested and shown to a process that knows the sealed rows (`vault.recognise`); no key is in
+this one. A sealed row ends the run, also where somebody swallows the exception.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.data.batches import is_handed_over
+from holdfast.data.disguises import RowForm, candidates, numbers_in
+
+Step = TypeVar("Step", bound=Callable[..., Any])
+
+
+class RowGuard:
+    """Looks at rows on behalf of one run.
+
+    Attributes:
+        is_in_step: Whether the module works on a batch that was admitted.
+        refusal: Raised once, and again at every later step.
+        num_looks: How often rows were shown to the process that knows.
+    """
+
+    def __init__(self, form: RowForm, run: str) -> None:
+        self.is_in_step = False
+        self.refusal: VaultRefused | None = None
+        self.num_looks = 0
+        self._form = form
+        self._run = run
+        self._environment = dict(os.environ)  # as it is now: user's code may change it
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __deepcopy__(self, memo: object) -> RowGuard:
+        return self
+
+    def admit(self, content: Any) -> None:
+        """Refuse sealed rows.
+
+        Args:
+            content: What a module is called with: tensors, also nested.
+
+        Raises:
+            VaultRefused: There are some in it, or there were before.
+            RunFailed: Nobody can say.
+        """
+        self.refuse_again()
+        if is_handed_over(content):
+            return
+        for _, numbers in numbers_in(content, int(np.prod(self._form.shape))):
+            for digests in candidates(numbers, self._form):
+                told = self._ask(digests)
+                if told["rows"]:
+                    what = f"{told['rows']} rows that were handed to the model are sealed in vault {told['vault'][:8]}"
+                    hint = "validate on the val rows of the data module; the ledger has noted it"
+                    self.refusal = VaultRefused("test rows", what, next=hint)
+                    raise self.refusal
+
+    def refuse_again(self) -> None:
+        """Raise a refusal that somebody has swallowed."""
+        if self.refusal is not None:
+            raise self.refusal
+
+    def close(self) -> None:
+        """End the process that knows the rows."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+
+    def _ask(self, digests: NDArray[np.uint8]) -> dict[str, Any]:
+        self.num_looks += 1
+        if self._process is None:
+            command = [sys.executable, "-P", "-m", "holdfast.vault.recognise", self._run]
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=self._environment)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(len(digests).to_bytes(8, "big") + digests.tobytes())
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        told: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
+        if "error" in told:
+            raise RunFailed("test rows", f"cannot be told from others: {told['error']}", next="holdfast vault verify")
+        return told
+
+
+_guards: list[RowGuard] = []  # of the run that trains in this process
+
+
+@contextlib.contextmanager
+def guarded(form: RowForm, run: str) -> Iterator[RowGuard]:
+    """Guard all modules of ours in this process.
+
+    Raises:
+        VaultRefused: At the end, where a refusal was swallowed.
+    """
+    guard = RowGuard(form, run)
+    _guards.append(guard)
+    try:
+        yield guard
+        guard.refuse_again()
+    finally:
+        _guards.remove(guard)
+        guard.close()
+
+
+def watch(*modules: nn.Module) -> None:
+    """Have modules look at what they are called with."""
+    for module in modules:
+        module.register_forward_pre_hook(_look)
+
+
+def guards_rows(step: Step) -> Step:
+    """A method `(self, batch, ...)` that admits its batch once, and lets the modules work on it in peace."""
+
+    @functools.wraps(step)
+    def call(self: Any, batch: Any, *rest: Any, **options: Any) -> Any:
+        if torch.compiler.is_compiling() or not _guards or _guards[-1].is_in_step:
+            return step(self, batch, *rest, **options)
+        guard = _guards[-1]
+        guard.admit(batch)
+        guard.is_in_step = True
+        try:
+            return step(self, batch, *rest, **options)
+        finally:
+            guard.is_in_step = False
+
+    return call  # type: ignore[return-value]
+
+
+def _look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    if not torch.compiler.is_compiling() and _guards and not _guards[-1].is_in_step:
+        _guards[-1].admit(inputs)

@@ -1,0 +1,139 @@
+"""Rows from elsewhere, over the digits that come along."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.core.places import vaults
+from holdfast.data import prepare, store
+from holdfast.data.datamodule import DataModule
+from holdfast.data.sources.digits import load
+from holdfast.data.splits import Holdout
+from holdfast.data.transforms import Standardize
+from holdfast.training.module import SupervisedModule, TaskSpec
+from holdfast.training.row_guard import RowGuard, _guards, guarded
+
+SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
+DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.digits.load"}}
+
+
+class Flat(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.flatten(1))
+
+
+@pytest.fixture
+def data(home: Path) -> DataModule:
+    prepared = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    return DataModule(prepared, Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)
+
+
+@pytest.fixture
+def module(data: DataModule) -> SupervisedModule:
+    module = SupervisedModule(Flat(), Standardize(data.statistics), TaskSpec("multiclass", 10))
+    module.set_training(loss=nn.functional.cross_entropy, make_optimizer=None, make_schedule=None)  # type: ignore[arg-type]
+    return module
+
+
+@pytest.fixture
+def guard(data: DataModule) -> Iterator[RowGuard]:
+    with guarded(data.row_form(), "run") as guard:
+        yield guard
+        guard.refusal = None
+    assert not _guards
+
+
+@pytest.fixture
+def test_rows(data: DataModule) -> torch.Tensor:
+    x, known = load().x, {row.tobytes() for row in data.prepared.x}
+    return torch.from_numpy(np.array([row for row in x if row.tobytes() not in known]))
+
+
+def _refusals(data: DataModule) -> list[dict[str, Any]]:
+    entries = [json.loads(path.read_bytes()) for path in sorted(vaults().glob("*/ledger/*.json"))]
+    return [entry["body"] for entry in entries if entry["type"] == "refused"]
+
+
+def test_own_batches_are_not_looked_at(data: DataModule, module: SupervisedModule, guard: RowGuard) -> None:
+    for batch in data.train_dataloader():
+        module.training_step(batch, 0)
+        module.predict(batch[0])
+    with torch.inference_mode():
+        for batch in data.val_dataloader():
+            moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+            module.validation_step(moved, 0)
+    module(torch.zeros(2, 8, 8, 1))  # an example input holds no row
+    assert guard.num_looks == 0
+
+
+def test_sealed_rows_are_refused_at_every_door(
+    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+) -> None:
+    statistics = Standardize(data.statistics)(test_rows)
+    other = (test_rows.permute(0, 3, 1, 2) / 16.0 - 0.1307) / 0.3081
+    labels = torch.zeros(len(test_rows), dtype=torch.int64)
+    overwritten = next(iter(data.train_dataloader()))
+    overwritten[0].copy_(test_rows[: len(overwritten[0])])
+    for door in (
+        lambda: module(test_rows),
+        lambda: module.forward(test_rows[:1]),
+        lambda: module.predict(test_rows.float()),
+        lambda: module.validation_step((test_rows, labels), 0),
+        lambda: module.training_step(overwritten, 0),
+        lambda: module.transform(test_rows),
+        lambda: module.model(statistics),
+        lambda: module.model(other),
+        lambda: copy.deepcopy(module)(test_rows),
+        lambda: SupervisedModule(Flat(), Standardize(data.statistics), module.spec)(test_rows),
+    ):
+        guard.refusal = None
+        with pytest.raises(VaultRefused, match=rf"\d+ rows that .* are sealed in vault {data.prepared.vault[:8]}"):
+            door()
+    expected = {"reason": "sealed rows were handed to a model while it was trained", "run": "run", "rows": 359}
+    assert _refusals(data) == [expected], "once, not for every attempt"
+
+
+def test_rows_of_ones_own_are_let_through(data: DataModule, module: SupervisedModule, guard: RowGuard) -> None:
+    val = torch.from_numpy(data.prepared.x[data.val_rows])
+    module.validation_step((val, torch.zeros(len(val), dtype=torch.int64)), 0)
+    module(torch.randint(0, 17, (4, 8, 8, 1)).to(torch.uint8))
+    assert guard.num_looks > 0
+    assert _refusals(data) == []
+
+
+def test_a_refusal_that_is_swallowed_comes_back(
+    data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
+) -> None:
+    def run() -> None:
+        with guarded(data.row_form(), "run"):
+            with contextlib.suppress(VaultRefused):
+                module(test_rows)
+            with pytest.raises(VaultRefused):
+                module.training_step(next(iter(data.train_dataloader())), 0)
+
+    with pytest.raises(VaultRefused, match="are sealed"):
+        run()
+    assert module(test_rows).shape == (359, 10), "nobody trains any more"
+
+
+def test_rows_that_cannot_be_told_from_others_end_the_run(
+    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor, home: Path
+) -> None:
+    (home / "keys" / "fingerprint.key").unlink()
+    with pytest.raises(RunFailed, match=r"cannot be told from others: .* the key cannot be read"):
+        module(test_rows)
