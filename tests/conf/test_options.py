@@ -64,18 +64,19 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
     from holdfast.core.config import resolve_target
 
     node = OmegaConf.load(CONF / f"{option}.yaml")
-    if option.parent.name in ("trainer", "stage") or "_target_" not in node:
+    named = {name: entry for name, entry in node.items() if option.parent.name == "augment" and name != "defaults"}
+    nodes = list(named.values()) or [node]
+    if option.parent.name in ("trainer", "stage") or not all("_target_" in each for each in nodes):
         pytest.skip("a preset, or no target")
-    symbol = resolve_target(node._target_)
-    supplied = GROUPS[option.parent.name].supplied
-    names = [
-        p.name
-        for p in inspect.signature(symbol).parameters.values()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    missing = {name for name in names if name not in node} - set(supplied)
-    newer_torch = {"decoupled_weight_decay"} if node._target_ == "torch.optim.AdamW" else set()
-    assert not missing - newer_torch
+    for each in nodes:
+        names = [
+            p.name
+            for p in inspect.signature(resolve_target(each._target_)).parameters.values()
+            if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        ]
+        missing = {name for name in names if name not in each} - set(GROUPS[option.parent.name].supplied)
+        newer_torch = {"decoupled_weight_decay"} if each._target_ == "torch.optim.AdamW" else set()
+        assert not missing - newer_torch
 
 
 def test_the_walk_finds_the_recipes() -> None:

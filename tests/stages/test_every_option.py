@@ -15,6 +15,7 @@ from holdfast.core.config import CONF
 ROOT = Path(__file__).resolve().parents[2]
 # options that do not go with digits, or are tried elsewhere
 ELSEWHERE = {
+    ("augment", "color"),
     ("data", "mnist"),
     ("ensemble", "members"),
     ("loss", "binary_cross_entropy"),
@@ -26,6 +27,8 @@ ELSEWHERE = {
     ("trainer", "gpu"),
 }
 MORE = {
+    "augment": [("augment=[crop,mirror]", "augment.crop.padding=1", "model=cnn")],
+    "mixing": [("data=breast_cancer", "mixing=mixup")],
     "data": [
         ("data=breast_cancer", "loss=binary_cross_entropy"),
         ("data=breast_cancer", "loss=focal", "loss.class_weights=balanced"),
@@ -36,11 +39,13 @@ MORE = {
     "trainer": [("trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1")],
 }
 TRAINED = (
+    "augment",
     "data",
     "early_stopping",
     "init",
     "logger",
     "loss",
+    "mixing",
     "model",
     "optimizer",
     "regularization",
@@ -48,6 +53,7 @@ TRAINED = (
     "split",
     "trainer",
     "transform",
+    "tta",
 )
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.resume import quoted
-from holdfast.core.config import PRIMARY, SCALARS
+from holdfast.core.config import GROUPS, PRIMARY, SCALARS, Group
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
 # Words that are allowed beside the type of the default.
@@ -84,7 +84,11 @@ def _option_problems(override: Override, options: list[str], loader: ConfigLoade
         return
     allowed = ", ".join(options) or "nothing: there is no option in this group"
     for value in _swept(override):
-        if isinstance(value, list):
+        if isinstance(value, list) and GROUPS.get(group, Group()).only_entries:  # options of named entries add up
+            for name in value:
+                if not _is_option(group, str(name), options, loader):
+                    yield Problem(group, f"has no option {str(name)!r}", allowed, did_you_mean(str(name), options))
+        elif isinstance(value, list):
             names = ",".join(map(str, value))
             yield Problem(group, f"is a list ({names}) and takes one option", next=f"add -m and write {group}={names}")
         elif value is None and group != "recipes":

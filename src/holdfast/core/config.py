@@ -58,7 +58,11 @@ GROUPS: dict[str, Group] = {
     "data": Group(("holdfast.data.sources",), free=True, required=("name", "resident", "num_workers", "source")),
     "split": Group(("holdfast.data.splits",)),
     "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),
-    "augment": Group(("holdfast.data.augment", "kornia.augmentation", "torch.nn"), is_optional=True),
+    "augment": Group(
+        ("holdfast.data.augment", "kornia.augmentation"), ("size",), is_optional=True, free=True, only_entries=True
+    ),
+    "mixing": Group(("holdfast.training",), ("x",), is_optional=True),
+    "tta": Group(("holdfast.training",), ("x",), is_optional=True),
     "model": Group(
         ("holdfast.models", "torch.nn"),
         ("input_shape", "num_outputs", "category_sizes"),

@@ -132,6 +132,10 @@ class DataModule(pl.LightningDataModule):
         moved = x.to(device, non_blocking=True), y.to(device, non_blocking=True)
         return hand_over(moved) if is_handed_over(batch) else moved
 
+    def first_train_rows(self, count: int) -> Tensor:
+        """Up to `count` train rows as they are stored."""
+        return torch.from_numpy(np.array(self.prepared.x[self.train_rows[:count]]))
+
     def is_resident(self, device: torch.device) -> bool:
         """Whether the rows are kept on `device`."""
         if self.resident != "auto":

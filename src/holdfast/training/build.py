@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
@@ -20,6 +19,8 @@ from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.names import mode_of
+from holdfast.training.options import build_option
+from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,6 @@ class Shapes:
         return cls(**{**values, "input_shape": tuple(values["input_shape"])})
 
 
-def build_option(node: Any) -> Any:
-    """The object that an option names, with plain lists and dictionaries as arguments."""
-    return instantiate(node, _convert_="all")
-
-
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
 
@@ -70,7 +66,8 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     except Exception as error:  # a user's own code may raise anything
         raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
     spec = TaskSpec(shapes.task, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
-    return SupervisedModule(model, build_option(config["transform"])(statistics), spec)
+    views = build_option(config["tta"]) if config.get("tta") else None
+    return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
 
 def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) -> SupervisedModule:
@@ -79,6 +76,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
     Raises:
         InputError: Model, loss or optimizer do not fit the data.
     """
+    check_images_only(config, shapes.kind)
     module = build_untrained(config, shapes, statistics)
     check_outputs(module, shapes)
     if config.get("init"):
@@ -93,6 +91,8 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
             build_optimizer, build_option(config["optimizer"]), may_fuse=not clips_mixed(config["trainer"])
         ),
         make_schedule=build_schedule(config),
+        augmentation=build_augmentation(config.get("augment"), shapes.input_shape),
+        mixing=build_mixing(config.get("mixing"), shapes.task, shapes.input_shape),
     )
     return module
 

@@ -18,13 +18,15 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
-from holdfast.training.build import Shapes, build_option, build_trainable, check_single_row, check_steps, clips_mixed
+from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, clips_mixed
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, log_outcome
 from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.options import build_option
+from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ OURS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
+NUM_PICTURED = 8
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
 
 
@@ -76,6 +79,9 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         )
         trainer = build_trainer(config, record.folder, [border])
         border.progress = _build_progress(config, trainer)
+        picture = record.folder / AUGMENTED
+        if module.augmentation is not None and not picture.exists():
+            write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
         record.update(**_description(module, trainer), timings=_with_start_up(record, started))
         try:
             if not (resumed and resumed["stop_reason"]):

@@ -10,7 +10,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 
 from holdfast.core.run_record import RunRecord
-from holdfast.training.build import build_option
+from holdfast.training.options import build_option
 
 SCALARS = ("lr", "seed", "max_epochs", "batch_size")
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.training.metrics import EpochMetrics, as_predictions
+from holdfast.training.mixing import Mixing
 from holdfast.training.row_guard import guards_rows, watch
+from holdfast.training.views import Views
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class SupervisedModule(pl.LightningModule):
     target_mean: Tensor
     target_std: Tensor
 
-    def __init__(self, model: nn.Module, transform: nn.Module, spec: TaskSpec) -> None:
+    def __init__(self, model: nn.Module, transform: nn.Module, spec: TaskSpec, views: Views | None = None) -> None:
         super().__init__()
         self.model = model
         self.transform = transform
         self.spec = spec
+        self._views = views
         self._is_regression = spec.task == "regression"
         self._has_classes = spec.task == "multiclass"
         self._is_flat = spec.task in ("binary", "regression")
@@ -63,8 +66,12 @@ class SupervisedModule(pl.LightningModule):
         make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
         make_schedule: Callable[..., dict[str, Any]],
         regularization: Callable[[nn.Module], Tensor] | None = None,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
         """What training needs beside the network; predicting does without."""
+        self.augmentation = augmentation
+        self._mixing = mixing
         self._regularization = regularization
         self._loss = loss
         self.make_optimizer = make_optimizer
@@ -72,12 +79,14 @@ class SupervisedModule(pl.LightningModule):
 
     @guards_rows
     def forward(self, x: Tensor) -> Tensor:
-        """Raw outputs (rows, outputs), or (rows,) for binary and regression, of rows as they are stored."""
-        x = self.transform(x)
-        if x.dtype is not self.dtype and x.is_floating_point():
-            x = x.to(self.dtype)
-        outputs: Tensor = self.model(x)
-        return outputs.reshape(-1) if self._is_flat else outputs
+        """Raw outputs (rows, outputs), or (rows,) for binary and regression, of rows as they are stored.
+
+        Outside of training they are means over the views of `tta`, where there are any.
+        """
+        x = self._as_input(x)
+        if self.training or self._views is None:
+            return self._outputs(x)
+        return torch.stack([self._outputs(view) for view in self._views(x)]).mean(dim=0)
 
     def predict(self, x: Tensor) -> Tensor:
         """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values (rows,)."""
@@ -88,14 +97,33 @@ class SupervisedModule(pl.LightningModule):
 
     @guards_rows
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """One step; the loss is a mean over rows, and the metrics hold it without the regularisation."""
-        loss = self._step(batch, self.train_metrics)
+        """One step; the loss is a mean over rows, and the metrics hold it without the regularisation.
+
+        Train metrics are those of the rows as they are trained on: augmented, and mixed ones compared with the target
+        that has the larger share.
+        """
+        x, y = batch
+        if self.augmentation is not None:
+            x = self.augmentation(x)
+        x = self._as_input(x)
+        mixed = None if self._mixing is None else self._mixing(x)
+        if mixed is None:
+            outputs = self._outputs(x)
+            loss = self._loss_of(outputs, y)
+        else:
+            outputs = self._outputs(mixed.x)
+            others = self._loss_of(outputs, y[mixed.partner])
+            loss = mixed.share * self._loss_of(outputs, y) + (1.0 - mixed.share) * others
+            y = mixed.main_targets(y)
+        self._keep(self.train_metrics, loss, outputs, y)
         return loss if self._regularization is None else loss + self._regularization(self.model)
 
     @guards_rows
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
-        self._step(batch, self.val_metrics)
+        x, y = batch
+        outputs = self(x)
+        self._keep(self.val_metrics, self._loss_of(outputs, y), outputs, y)
 
     def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule in Lightning's form."""
@@ -105,18 +133,27 @@ class SupervisedModule(pl.LightningModule):
         schedule = self.make_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _step(self, batch: tuple[Tensor, Tensor], metrics: EpochMetrics) -> Tensor:
-        x, y = batch
-        outputs = self(x)
+    def _as_input(self, x: Tensor) -> Tensor:
+        """Rows as the network sees them."""
+        x = self.transform(x)
+        return x.to(self.dtype) if x.dtype is not self.dtype and x.is_floating_point() else x
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.model(x)
+        return outputs.reshape(-1) if self._is_flat else outputs
+
+    def _loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
+        if outputs.dtype in (torch.float16, torch.bfloat16):
+            outputs = outputs.float()  # a mean over rows in half precision has two or three digits
         if self._has_classes:
-            loss = self._loss(outputs, y)
-        elif self._is_regression:
-            loss = self._loss(outputs, ((y - self.target_mean) / self.target_std).to(outputs.dtype))
-            outputs = self._original_units(outputs.detach())
-        else:
-            loss = self._loss(outputs, y.to(outputs.dtype))
-        metrics.add(loss, outputs, y)
-        return loss
+            return self._loss(outputs, y)
+        if self._is_regression:
+            y = (y - self.target_mean) / self.target_std
+        return self._loss(outputs, y.to(outputs.dtype))
+
+    def _keep(self, metrics: EpochMetrics, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
+        outputs = outputs.detach()
+        metrics.add(loss, self._original_units(outputs) if self._is_regression else outputs, y)
 
     def _original_units(self, outputs: Tensor) -> Tensor:
         return outputs * self.target_std + self.target_mean

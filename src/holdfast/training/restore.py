@@ -19,7 +19,7 @@ from holdfast.training.build import Shapes, build_untrained
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule
 
-BUILT = ("model", "transform")
+BUILT = ("model", "transform", "tta")
 
 
 @dataclass(frozen=True)

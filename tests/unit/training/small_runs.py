@@ -67,6 +67,9 @@ class Data(pl.LightningDataModule):
     def train_dataloader(self) -> Batches:
         return Batches(self.train_x, self.train_y, self.batch_size, shuffle=True)
 
+    def first_train_rows(self, count: int) -> torch.Tensor:
+        return self.train_x[:count]
+
     def val_dataloader(self) -> Batches:
         return Batches(self.val_x, self.val_y, self.batch_size, shuffle=False)
 
@@ -95,7 +98,8 @@ def make_config(*overrides: str, **values: Any) -> DictConfig:
     scalars = {"lr": 0.01, "seed": 0, "max_epochs": 2, "batch_size": 16, "monitor": "val/loss", "mode": "auto"}
     roots = [f"+{key}={value}" for key, value in (scalars | values).items()]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        typed = [f"+{o}" if o.partition("=")[0] in groups else o for o in overrides]
+        named = (*groups, "augment", "averaging", "mixing", "tta")
+        typed = [f"+{o}" if o.partition("=")[0] in named else o for o in overrides]
         config = compose(overrides=[*picked, *roots, *sorted(typed, key=lambda o: not o.startswith("+"))])
     OmegaConf.set_struct(config, False)
     config.resume = values.get("resume")

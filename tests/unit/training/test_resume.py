@@ -25,6 +25,7 @@ OPTIONS = {
     "plateau": ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.2"],
     "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup_epochs=1", "schedule.momentum=[0.5,0.99]"],
     "patience": ["early_stopping=patience", "early_stopping.num_epochs=2", "optimizer=sgd"],
+    "augment": ["model=cnn", "augment=[crop,mirror]", "mixing=cutmix"],
     "accumulate": ["trainer.accumulate_grad_batches=3", "optimizer=momentum"],
 }
 
@@ -72,7 +73,8 @@ def assert_same(first: Path, second: Path) -> None:
 def test_resumed_is_uninterrupted_to_the_bit(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, step: int
 ) -> None:
-    config, data = make_config(*OPTIONS[option], max_epochs=5), make_data("multiclass")
+    config = make_config(*OPTIONS[option], max_epochs=5)
+    data = make_data("multiclass", image="model=cnn" in OPTIONS[option])
     run(config, data, "whole")
     with monkeypatch.context() as patch:
         stop_at(patch, step)
@@ -81,7 +83,7 @@ def test_resumed_is_uninterrupted_to_the_bit(
     done = len(json.loads((tmp_path / "killed" / "run.json").read_bytes())["history"])
     assert done == (step - 1) // 8
     config.resume = str(tmp_path / "killed")
-    record = run(config, make_data("multiclass"), "killed")
+    record = run(config, data, "killed")
     assert [resumed["epoch"] for resumed in record.fields["resumes"]] == [done]
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
