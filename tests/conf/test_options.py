@@ -64,8 +64,8 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
     from holdfast.core.config import resolve_target
 
     node = OmegaConf.load(CONF / f"{option}.yaml")
-    named = {name: entry for name, entry in node.items() if option.parent.name == "augment" and name != "defaults"}
-    nodes = list(named.values()) or [node]
+    named = [name for name in node if option.parent.name == "augment" and name != "defaults"]
+    nodes = [node[name] for name in named] or [node]
     if option.parent.name in ("trainer", "stage") or not all("_target_" in each for each in nodes):
         pytest.skip("a preset, or no target")
     for each in nodes:
