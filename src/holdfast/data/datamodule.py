@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 from holdfast.core.errors import InputError, VaultLocked
 from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target, hand_over, is_handed_over
 from holdfast.data.capacity import free_bytes, num_cores
-from holdfast.data.derived import derive
+from holdfast.data.derived import columns_of, derive
 from holdfast.data.disguises import RowForm
 from holdfast.data.splits import Split
 from holdfast.data.store import Prepared
+from holdfast.data.table_inputs import InputColumn, input_columns, input_width
 
 Resident = Literal["auto"] | bool
 RESIDENT_SHARE = 0.5
@@ -39,6 +41,7 @@ class DataModule(pl.LightningDataModule):
             rows take at most half of the memory that is free on the device. On a CPU, resident rows are the mapped
             file itself, so they are never in memory twice.
         num_workers: Processes that read batches when the rows are not resident; at most one a core.
+        subset: How many of the train rows are used: a share, or a count; None: all.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class DataModule(pl.LightningDataModule):
         seed: int,
         resident: Resident = "auto",
         num_workers: int = 0,
+        subset: float | int | None = None,
     ) -> None:
         super().__init__()
         _check(batch_size, resident, num_workers)
@@ -61,12 +65,15 @@ class DataModule(pl.LightningDataModule):
         self.num_workers = min(num_workers, num_cores())
         self.task = prepared.task
         self.class_names = prepared.class_names
-        val, self.statistics = derive(prepared, split)
-        self.train_rows: NDArray[np.int64] = np.flatnonzero(~val)
-        self.val_rows: NDArray[np.int64] = np.flatnonzero(val)
-        self.val_sha256 = hashlib.sha256(prepared.digests[val].tobytes()).hexdigest()
-        shape = prepared.x.shape[1:]
-        self.input_shape: tuple[int, ...] = (shape[-1], *shape[:-1]) if prepared.kind == "image" else shape
+        self.subset = subset
+        derived = derive(prepared, split, subset)
+        self.statistics = derived.statistics
+        self.train_rows: NDArray[np.int64] = derived.train
+        self.val_rows: NDArray[np.int64] = derived.val
+        self.val_sha256 = hashlib.sha256(prepared.digests[derived.val].tobytes()).hexdigest()
+        is_table = prepared.kind == "table"
+        self.columns = input_columns(columns_of(prepared), self.statistics) if is_table else ()
+        self.input_shape = _input_shape(prepared, self.columns)
         self.num_outputs = 1 if self.task in ("binary", "regression") else len(prepared.class_names)
         self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
 
@@ -88,7 +95,9 @@ class DataModule(pl.LightningDataModule):
             "num_outputs": self.num_outputs,
             "class_names": list(prepared.class_names),
             "feature_names": list(prepared.feature_names),
+            "columns": [column.as_dict() for column in self.columns],
             "split": self.split.test_rule(),
+            "subset": self.subset,
         }
 
     def row_form(self) -> RowForm:
@@ -152,6 +161,14 @@ class DataModule(pl.LightningDataModule):
             x, y = torch.from_numpy(self.prepared.x), as_target(self.prepared.y)
             self._on_device = (device, x.to(device), y.to(device))
         return ResidentBatches(*self._on_device[1:], order)
+
+
+def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[int, ...]:
+    """The shape of one row as a model sees it."""
+    shape = prepared.x.shape[1:]
+    if prepared.kind == "image":
+        return (shape[-1], *shape[:-1])
+    return (input_width(columns),) if columns else shape
 
 
 def _check(batch_size: int, resident: Resident, num_workers: int) -> None:

@@ -1,10 +1,10 @@
-"""What a split makes of prepared rows: the val mask and the train statistics, remembered beside the rows."""
+"""What a split makes of prepared rows: train and val rows and the train statistics, remembered beside the rows."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +12,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.data.columns import Column
 from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
 from holdfast.data.store import UNREADABLE, Prepared
+from holdfast.data.subset import subset_of
+
+VERSION = 2  # of what is remembered
 
 
-def derive(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainStatistics]:
-    """The val mask over the development rows, and the statistics of the others.
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """Who trains, who validates, and what is known of those that train.
 
-    For splits of ours both are read from the store when they were taken before.
+    Attributes:
+        train: Indices of the train rows, ascending.
+        val: Indices of the val rows, ascending.
+        statistics: Of the train rows.
     """
-    path = _file_of(prepared, split)
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    statistics: TrainStatistics
+
+
+def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
+    """Train rows, val rows and train statistics.
+
+    For splits of ours they are read from the store when they were taken before.
+
+    Args:
+        prepared: The development rows.
+        split: Decides the val rows among them.
+        subset: How many of the other rows train (`subset.subset_of`); None: all.
+    """
+    path = _file_of(prepared, split, subset)
     if path is not None:
         with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
-            return known["val"], statistics_from_arrays(known)
-    val, statistics = compute(prepared, split)
+            train, val = (_rows_of(known[name], len(prepared.y)) for name in ("train", "val"))
+            return Derived(train, val, statistics_from_arrays(known))
+    found = compute(prepared, split, subset)
     if path is not None:
         content = io.BytesIO()
-        arrays: dict[str, Any] = {"val": val, **statistics_as_arrays(statistics)}
+        masks = {"train": _as_bits(found.train, len(prepared.y)), "val": _as_bits(found.val, len(prepared.y))}
+        arrays: dict[str, Any] = {**masks, **statistics_as_arrays(found.statistics)}
         np.savez(content, **arrays)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
             write_atomic(path, content.getvalue())
-    return val, statistics
+    return found
 
 
-def compute(prepared: Prepared, split: Split) -> tuple[NDArray[np.bool_], TrainStatistics]:
+def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
     """Like `derive`, from the rows themselves."""
-    val = split.val_rows(facts_of(prepared))
-    num_classes = len(prepared.class_names)
-    train = np.flatnonzero(~val)
-    return val, train_statistics(prepared.x, prepared.y, train, kind=prepared.kind, num_classes=num_classes)
+    facts = facts_of(prepared)
+    val = split.val_rows(facts)
+    train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
+    statistics = train_statistics(
+        prepared.x,
+        prepared.y,
+        train,
+        kind=prepared.kind,
+        num_classes=len(prepared.class_names),
+        columns=columns_of(prepared) if prepared.kind == "table" else (),
+    )
+    return Derived(train, np.flatnonzero(val), statistics)
+
+
+def columns_of(prepared: Prepared) -> tuple[Column, ...]:
+    """The columns of a prepared table; numbers where its source says nothing of them."""
+    names = prepared.feature_names or [f"column {index}" for index in range(prepared.x.shape[1])]
+    return getattr(prepared, "columns", ()) or tuple(Column(name, "number") for name in names)
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:
@@ -57,9 +97,19 @@ def facts_of(prepared: Prepared) -> SplitFacts:
     )
 
 
-def _file_of(prepared: Prepared, split: Split) -> Path | None:
+def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:
     kind = type(split)
     if not kind.__module__.startswith("holdfast.") or not is_dataclass(split):
         return None
-    name = sha256_hex(canonical_json({"split": kind.__name__, **asdict(split)}))
-    return prepared.folder / "derived" / f"{name}.npz"
+    fixed = {"version": VERSION, "split": kind.__name__, "subset": subset, **asdict(split)}
+    return prepared.folder / "derived" / f"{sha256_hex(canonical_json(fixed))}.npz"
+
+
+def _as_bits(rows: NDArray[np.int64], num_rows: int) -> NDArray[np.uint8]:
+    mask = np.zeros(num_rows, bool)
+    mask[rows] = True
+    return np.packbits(mask)
+
+
+def _rows_of(bits: NDArray[np.uint8], num_rows: int) -> NDArray[np.int64]:
+    return np.flatnonzero(np.unpackbits(bits, count=num_rows))

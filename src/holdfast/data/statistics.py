@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.columns import Column
 from holdfast.data.rows import Array
 
 BLOCK_BYTES = 8 * 2**20
+MEDIAN_BYTES = 128 * 2**20
+# The mean of equal numbers is off by rounding: a smaller spread than this, relative to the mean, is none.
+SMALLEST_SPREAD = {"float64": 1e-14}
+SMALLEST_SPREAD_FLOAT32 = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +27,16 @@ class TrainStatistics:
     Attributes:
         kind: "image", "table" or "array".
         num_rows: The number of train rows.
-        mean: Of every feature, shaped like one row as stored (an image: H, W, C).
-        std: Population standard deviation of every feature; 0 for a constant one.
+        mean: Of every feature, shaped like one row as stored (an image: H, W, C); a table's missing numbers are left
+            out; 0 for a category column.
+        std: Population standard deviation of every feature; 0 for a constant one and for a category column.
         target_mean: Of the targets; None unless the task is a regression.
         target_std: Likewise.
         class_counts: Rows of each class, or with each label; None for a regression.
+        median: (d,) Of the numbers of a table that are not missing; None for other kinds.
+        has_missing: (d,) Which number columns of a table lack a number in some train row; None for other kinds.
+        category_counts: Train rows with each code, by the index of the category column, in order.
+        dtype: Type of the rows as stored.
     """
 
     kind: str
@@ -36,10 +46,16 @@ class TrainStatistics:
     target_mean: float | None
     target_std: float | None
     class_counts: tuple[int, ...] | None
+    median: NDArray[np.float64] | None = None
+    has_missing: NDArray[np.bool_] | None = None
+    category_counts: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    dtype: str = "float32"
 
 
-def train_statistics(x: Array, y: Array, train: NDArray[np.int64], *, kind: str, num_classes: int) -> TrainStatistics:
-    """Take the statistics of the rows `train` of a memory map, in two passes and in blocks.
+def train_statistics(
+    x: Array, y: Array, train: NDArray[np.int64], *, kind: str, num_classes: int, columns: Sequence[Column] = ()
+) -> TrainStatistics:
+    """Take the statistics of the rows `train` of a memory map, in blocks.
 
     Args:
         x: (n, ...) development rows.
@@ -47,23 +63,26 @@ def train_statistics(x: Array, y: Array, train: NDArray[np.int64], *, kind: str,
         train: Indices of the train rows.
         kind: "image", "table" or "array".
         num_classes: Classes or labels; 0 for a regression.
+        columns: Of a table; empty: numbers.
     """
-    total = np.zeros(x.shape[1:], np.float64)
-    for block in _blocks(x, train):
-        total += block.sum(axis=0, dtype=np.float64)
-    mean = total / len(train)
-    squares = np.zeros_like(mean)
-    for block in _blocks(x, train):
-        squares += np.square(block - mean).sum(axis=0)
-    std = np.sqrt(squares / len(train))
-    # The mean of equal numbers is off by rounding; float32 rows cannot vary by less than this.
-    std[std <= 1e-7 * np.abs(mean)] = 0.0
+    codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
+    counts, mean, squares = _moments(x, train)
+    std = np.sqrt(squares / np.maximum(counts, 1))
+    std[std <= SMALLEST_SPREAD.get(x.dtype.name, SMALLEST_SPREAD_FLOAT32) * np.abs(mean)] = 0.0
+    rest: dict[str, Any] = {"dtype": x.dtype.name}
+    if kind == "table":
+        numbers = np.array([index for index in range(x.shape[1]) if index not in codes], np.int64)
+        mean[list(codes)], std[list(codes)] = 0.0, 0.0
+        has_missing = counts < len(train)
+        has_missing[list(codes)] = False
+        rest |= {"median": _medians(x, train, numbers), "has_missing": has_missing}
+        rest["category_counts"] = _category_counts(x, train, codes)
     targets = np.asarray(y[train])
     if num_classes:
-        counts = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
-        return TrainStatistics(kind, len(train), mean, std, None, None, tuple(counts.tolist()))
+        of_classes = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
+        return TrainStatistics(kind, len(train), mean, std, None, None, tuple(of_classes.tolist()), **rest)
     target_mean, target_std = float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
-    return TrainStatistics(kind, len(train), mean, std, target_mean, target_std, None)
+    return TrainStatistics(kind, len(train), mean, std, target_mean, target_std, None, **rest)
 
 
 def neutral_statistics(kind: str, input_shape: tuple[int, ...]) -> TrainStatistics:
@@ -71,7 +90,8 @@ def neutral_statistics(kind: str, input_shape: tuple[int, ...]) -> TrainStatisti
 
     Args:
         kind: "image", "table" or "array".
-        input_shape: As a model sees one row: (C, H, W) for an image.
+        input_shape: As a model sees one row: (C, H, W) for an image. A table of other columns than complete numbers
+            has `table_inputs.neutral_table_statistics`.
     """
     shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape
     return TrainStatistics(kind, 0, np.zeros(shape), np.ones(shape), 0.0, 1.0, None)
@@ -92,29 +112,94 @@ def statistics_as_arrays(statistics: TrainStatistics) -> dict[str, Array]:
     nan = math.nan
     target = [nan if value is None else value for value in (statistics.target_mean, statistics.target_std)]
     counts = [-1] if statistics.class_counts is None else list(statistics.class_counts)
-    return {
+    arrays = {
         "kind": np.array(statistics.kind),
+        "dtype": np.zeros(0, statistics.dtype),
         "num_rows": np.array(statistics.num_rows),
         "mean": statistics.mean,
         "std": statistics.std,
         "target": np.array(target),
         "class_counts": np.array(counts, np.int64),
     }
+    if statistics.median is not None and statistics.has_missing is not None:
+        arrays |= {"median": statistics.median, "has_missing": statistics.has_missing}
+        arrays |= {f"category_counts.{index}": counts for index, counts in statistics.category_counts.items()}
+    return arrays
 
 
 def statistics_from_arrays(arrays: Any) -> TrainStatistics:
     """The inverse of `statistics_as_arrays`."""
     target = [None if math.isnan(value) else value for value in arrays["target"].tolist()]
     counts = tuple(arrays["class_counts"].tolist())
+    of_codes = {int(name.partition(".")[2]): arrays[name] for name in arrays if name.startswith("category_counts.")}
     return TrainStatistics(
         kind=str(arrays["kind"]),
+        dtype=arrays["dtype"].dtype.name,
         num_rows=int(arrays["num_rows"]),
         mean=arrays["mean"],
         std=arrays["std"],
         target_mean=target[0],
         target_std=target[1],
         class_counts=None if counts == (-1,) else counts,
+        median=arrays.get("median"),
+        has_missing=arrays.get("has_missing"),
+        category_counts=dict(sorted(of_codes.items())),
     )
+
+
+def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:
+    """How many numbers there are, their mean, and the sum of squares about it; NaN is left out.
+
+    Blocks are merged by Chan, Golub and LeVeque 1983, equations 1.5a and 1.5b.
+    """
+    shape = x.shape[1:]
+    counts, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for block in _blocks(x, rows):
+        values = block.astype(np.float64)
+        total, present = values.sum(axis=0), np.full(shape, float(len(values)))
+        missing = None
+        if np.isnan(total).any():
+            missing = np.isnan(values)
+            values[missing] = 0.0
+            total, present = values.sum(axis=0), present - missing.sum(axis=0)
+        block_mean = total / np.maximum(present, 1.0)
+        values -= block_mean
+        if missing is not None:
+            values[missing] = 0.0
+        merged = np.maximum(counts + present, 1.0)
+        delta = block_mean - mean
+        squares += np.einsum("i...,i...->...", values, values) + np.square(delta) * (counts * present / merged)
+        mean += delta * (present / merged)
+        counts += present
+    return counts, mean, squares
+
+
+def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(d,) The median of each number column, NaN left out; some columns at a time. 0 for the others."""
+    medians = np.zeros(x.shape[1])
+    size = max(1, MEDIAN_BYTES // max(1, len(rows) * x.dtype.itemsize))
+    for start in range(0, len(numbers), size):
+        chosen = numbers[start : start + size]
+        held = np.empty((len(chosen), len(rows)), x.dtype)
+        place = 0
+        for block in _blocks(x, rows):
+            held[:, place : place + len(block)] = block[:, chosen].T
+            place += len(block)
+        for column, values in zip(chosen.tolist(), held, strict=True):
+            values.sort()
+            num = len(values) - int(np.isnan(values).sum())  # sorted to the end
+            if num:
+                medians[column] = (float(values[(num - 1) // 2]) + float(values[num // 2])) / 2
+    return medians
+
+
+def _category_counts(x: Array, rows: NDArray[np.int64], codes: Mapping[int, Column]) -> dict[int, NDArray[np.int64]]:
+    """How many of the rows have each code; a code that stands for no known text is not counted."""
+    counts = {index: np.zeros(len(column.categories) + 1, np.int64) for index, column in codes.items()}
+    for block in _blocks(x, rows) if codes else ():
+        for index, known in counts.items():
+            np.add(known, np.bincount(block[:, index].astype(np.int64) + 1, minlength=len(known)), out=known)
+    return {index: found[1:] for index, found in counts.items()}
 
 
 def _blocks(x: Array, rows: NDArray[np.int64]) -> Iterator[Array]:

@@ -17,7 +17,13 @@ from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, read_run
 from holdfast.training.names import NAMES, check_monitor, mode_of
 
-SHARED = {"vault": "vault", "val_sha256": "val rows", "task": "task", "num_outputs": "number of outputs"}
+SHARED = {
+    "vault": "vault",
+    "val_sha256": "val rows",
+    "task": "task",
+    "num_outputs": "number of outputs",
+    "subset": "part of the train rows",
+}
 
 
 def check_members(config: DictConfig) -> None:
@@ -129,7 +135,9 @@ def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
     from holdfast.data.store import open_prepared
 
     split = instantiate(OmegaConf.create(run["config"]["split"]))()
-    datamodule = DataModule(open_prepared(run["data"]["vault"]), split, batch_size=1, seed=0)
+    datamodule = DataModule(
+        open_prepared(run["data"]["vault"]), split, batch_size=1, seed=0, subset=run["data"].get("subset")
+    )
     if datamodule.val_sha256 != run["data"]["val_sha256"]:
         raise InputError(
             "ensemble.runs", "the val rows in the store are not those of the runs", next="train them again"
@@ -156,7 +164,7 @@ def _checked(
                     next="average runs of the same data and split",
                 )
                 for folder, record in zip(folders, records, strict=True)
-                if record["data"][key] != records[0]["data"][key]
+                if record["data"].get(key) != records[0]["data"].get(key)
             ]
         )
     weights = [1.0] * len(runs) if weights is None else list(weights)

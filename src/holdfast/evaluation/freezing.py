@@ -28,6 +28,7 @@ from holdfast.evaluation.validation import (
     has_standard_loss,
     load_val,
     predict_val,
+    refuse_other_columns,
     refuse_other_scores,
     refuse_other_statistics,
     refuse_unstable,
@@ -43,6 +44,7 @@ SHARED = {
     "val_sha256": "other val rows: val scores cannot be compared",
     "task": "another task",
     "num_outputs": "another number of outputs",
+    "subset": "another part of the train rows",
 }
 
 
@@ -135,7 +137,7 @@ def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
     refuse_former(str(runs[0]), vault)
     for run, record in zip(runs[1:], records[1:], strict=True):
         for name, words in SHARED.items():
-            if record["data"][name] != records[0]["data"][name]:
+            if record["data"].get(name) != records[0]["data"].get(name):
                 raise InputError(str(run), f"has {words} than {runs[0]}", next="freeze them on their own")
     return vault
 
@@ -174,6 +176,7 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "num_outputs": data["num_outputs"],
         "class_names": list(data.get("class_names") or []),
         "split": copied.records[0]["config"]["split"],
+        "subset": data.get("subset"),
         "val_sha256": data["val_sha256"],
         "versions": {**now["versions"], **installed_versions()},
         "git": now["git"],
@@ -249,6 +252,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         content = read_content(staging / member["folder"] / member["checkpoint"])
         mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
+        refuse_other_columns(name, val, content)
         scan.refuse_sealed_rows(name, content, form, records)
         scan.refuse_sealed_rows(name, read_run(staging / member["folder"])["config"], form, records)
 

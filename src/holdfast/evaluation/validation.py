@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
+from holdfast.data.derived import columns_of as stored_columns
 from holdfast.data.derived import compute
 from holdfast.data.statistics import TrainStatistics
 from holdfast.data.store import Prepared, open_prepared
+from holdfast.data.table_inputs import input_columns
 from holdfast.data.targets import call_target
 from holdfast.evaluation.processes import Predictor
 from holdfast.evaluation.wire import layout_of
@@ -59,24 +61,30 @@ class ValRows:
         return np.asarray(self.prepared.y[self.rows])
 
 
-def val_rows(vault: str, split: Mapping[str, Any], expected_sha256: str) -> ValRows:
+def val_rows(vault: str, split: Mapping[str, Any], expected_sha256: str, subset: float | int | None = None) -> ValRows:
     """The val rows that a run was chosen by.
+
+    Args:
+        vault: Of the run.
+        split: Its option, as recorded.
+        expected_sha256: Of its val rows.
+        subset: Of its train rows.
 
     Raises:
         InputError: The store no longer has rows for the vault.
         VaultRefused: The rows are others than those of the run.
     """
     prepared = open_prepared(vault)
-    mask, statistics = compute(prepared, call_target(split, "split"))
-    sha256 = hashlib.sha256(prepared.digests[mask].tobytes()).hexdigest()
+    found = compute(prepared, call_target(split, "split"), subset)
+    sha256 = hashlib.sha256(prepared.digests[found.val].tobytes()).hexdigest()
     if sha256 != expected_sha256:
         raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
-    return ValRows(prepared, np.flatnonzero(mask), sha256, statistics)
+    return ValRows(prepared, found.val, sha256, found.statistics)
 
 
 def load_val(fields: Mapping[str, Any]) -> ValRows:
     """The val rows that the models of a selection were chosen by; as `val_rows`."""
-    return val_rows(fields["vault"], fields["split"], fields["val_sha256"])
+    return val_rows(fields["vault"], fields["split"], fields["val_sha256"], fields.get("subset"))
 
 
 def predict_val(
@@ -157,6 +165,18 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
         if not far.max(initial=0.0) <= STATISTICS_RTOL:
             what = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
             raise VaultRefused(where, what, next="train again: statistics must come from train rows")
+
+
+def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -> None:
+    """Compare a table's columns in a checkpoint, vocabularies included, with what train rows alone give.
+
+    Raises:
+        VaultRefused: They differ.
+    """
+    held = content.get("holdfast", {}).get("shapes", {}).get("columns")
+    if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
+        what = "columns are not what the train rows alone give"
+        raise VaultRefused(where, what, next="train again: vocabularies must come from train rows")
 
 
 def columns_of(task: str, num_outputs: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Activations and norms by name."""
+"""Activations and norms by name; categories as one-hot numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from holdfast.core.errors import InputError, did_you_mean
 
@@ -69,6 +69,38 @@ def laid_out(model: nn.Module, channels_last: bool) -> nn.Module:
     takes two thirds of the time, networks of narrow maps may take longer.
     """
     return model.to(memory_format=torch.channels_last) if channels_last else model  # type: ignore[call-overload]
+
+
+class OneHot(nn.Module):
+    """(rows, numbers + columns) -> (rows, numbers + known categories): 1 where a category is, 0 elsewhere.
+
+    Args:
+        category_sizes: Indices of each of the last columns; 0, the unknown category, becomes zeros alone.
+    """
+
+    column: Tensor
+    category: Tensor
+
+    def __init__(self, category_sizes: Sequence[int]) -> None:
+        super().__init__()
+        pairs = [(place, index) for place, size in enumerate(category_sizes) for index in range(1, size)]
+        self.num_columns = len(category_sizes)
+        self.num_known = len(pairs)
+        self.register_buffer("column", torch.tensor([place for place, _ in pairs], dtype=torch.int64), persistent=False)
+        self.register_buffer("category", torch.tensor([float(index) for _, index in pairs]), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Numbers as they are, then the categories, in the order of the columns and their indices."""
+        numbers, indices = x[:, : -self.num_columns], x[:, -self.num_columns :]
+        return torch.cat([numbers, (indices.index_select(1, self.column) == self.category).to(x.dtype)], dim=1)
+
+
+def one_hot_layers(width: int, category_sizes: Sequence[int]) -> tuple[list[nn.Module], int]:
+    """Flattens rows of `width` numbers, with categories one-hot; and how many numbers come out."""
+    if not category_sizes:
+        return [nn.Flatten()], width
+    one_hot = OneHot(category_sizes)
+    return [nn.Flatten(), one_hot], width - one_hot.num_columns + one_hot.num_known
 
 
 def check_sizes(where: str, sizes: Sequence[int]) -> None:

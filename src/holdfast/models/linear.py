@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from holdfast.models.layers import check_no_categories
 from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import one_hot_layers
 
 
 def linear(
@@ -19,8 +19,9 @@ def linear(
     bias: bool = True,
     dropout: float = 0.0,
 ) -> nn.Module:
-    """One affine map from the flattened row, W x + b, to the logits; `dropout` sets inputs to zero in training."""
-    check_no_categories("model=linear", category_sizes)
-    return nn.Sequential(
-        nn.Flatten(), *dropout_layer(dropout), nn.Linear(math.prod(input_shape), num_outputs, bias=bias)
-    )
+    """One affine map from the flattened row, categories one-hot, W x + b, to the logits.
+
+    `dropout` sets inputs to zero in training.
+    """
+    layers, width = one_hot_layers(math.prod(input_shape), category_sizes)
+    return nn.Sequential(*layers, *dropout_layer(dropout), nn.Linear(width, num_outputs, bias=bias))

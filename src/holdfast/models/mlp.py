@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_no_categories, check_sizes, vector_norm
+from holdfast.models.layers import check_sizes, one_hot_layers, vector_norm
 from holdfast.models.layers import dropout as dropout_layer
 
 
@@ -27,19 +27,26 @@ def mlp(
     Args:
         input_shape: Shape of one row; images are flattened.
         num_outputs: Logits a row.
-        category_sizes: Must be empty: this model takes numbers only.
+        category_sizes: Indices of each category column, which come last in a row; they become one-hot.
         hidden: Units of each hidden layer.
         activation: A name of `layers.ACTIVATIONS`.
         norm: "none", "batch" (Ioffe and Szegedy 2015), "layer" (Ba et al. 2016) or "group" (Wu and He 2018).
         dropout: Share of hidden units set to zero in training.
     """
-    check_no_categories("model=mlp", category_sizes)
     check_sizes("model.hidden", hidden)
-    layers: list[nn.Module] = [nn.Flatten()]
-    width = math.prod(input_shape)
+    layers, width = one_hot_layers(math.prod(input_shape), category_sizes)
+    hiddens, width = hidden_layers(width, hidden, activation=activation, norm=norm, dropout=dropout)
+    return nn.Sequential(*layers, *hiddens, nn.Linear(width, num_outputs))
+
+
+def hidden_layers(
+    width: int, hidden: Sequence[int], *, activation: str, norm: str, dropout: float
+) -> tuple[list[nn.Module], int]:
+    """Hidden layers over `width` numbers a row, and how many numbers come out; arguments as of `mlp`."""
+    layers: list[nn.Module] = []
     for units in hidden:
         # a batch norm brings its own shift: the bias before it would do nothing
         layers += [nn.Linear(width, units, bias=norm != "batch"), *vector_norm(norm, units)]
         layers += [activation_layer(activation), *dropout_layer(dropout)]
         width = units
-    return nn.Sequential(*layers, nn.Linear(width, num_outputs))
+    return layers, width

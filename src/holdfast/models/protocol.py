@@ -19,6 +19,7 @@ class ModelFactory(Protocol):
         Args:
             input_shape: Shape of one transformed row: (features,) or (channels, height, width).
             num_outputs: Logits a row: classes; 1 for binary and regression; labels for multilabel.
-            category_sizes: Number of categories of each categorical column.
+            category_sizes: Indices of each category column of a table, the unknown one, 0, included; these columns
+                are the last ones of a row.
         """
         ...

@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
 from holdfast.data.statistics import TrainStatistics, neutral_statistics
+from holdfast.data.table_inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
 from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss
 from holdfast.training.module import SupervisedModule, TaskSpec
@@ -32,21 +33,39 @@ class Shapes:
         kind: "image", "table" or "array": how stored rows are laid out.
         input_shape: One row as the model sees it: (features,) or (channels, height, width).
         num_outputs: Outputs of the model for one row.
+        columns: Of a table, with the vocabularies of the train rows.
+        dtype: Type of the rows as stored.
     """
 
     task: str
     kind: str
     input_shape: tuple[int, ...]
     num_outputs: int
+    columns: tuple[InputColumn, ...] = ()
+    dtype: str = "float32"
+
+    @property
+    def category_sizes(self) -> tuple[int, ...]:
+        """How many indices each category column of the input has; these columns come last."""
+        return category_sizes(self.columns)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
-        return {**asdict(self), "input_shape": list(self.input_shape)}
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns = [column.as_dict() for column in self.columns]
+        return {**plain, "input_shape": list(self.input_shape), "columns": columns}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shapes:
         """The inverse of `as_dict`."""
-        return cls(**{**values, "input_shape": tuple(values["input_shape"])})
+        columns = tuple(input_column_from_dict(column) for column in values.get("columns", ()))
+        return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
+
+    def neutral_statistics(self) -> TrainStatistics:
+        """What a transform can be built from before its own statistics are loaded."""
+        if self.columns:
+            return neutral_table_statistics(self.columns, self.dtype)
+        return neutral_statistics(self.kind, self.input_shape)
 
 
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
@@ -58,9 +77,9 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
         statistics: Of the train rows; None when weights and statistics are loaded afterwards.
     """
     if statistics is None:
-        statistics = neutral_statistics(shapes.kind, shapes.input_shape)
+        statistics = shapes.neutral_statistics()
     try:
-        model = build_option(config["model"])(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs)
+        model = _build_model(config["model"], shapes)
     except InputError:
         raise
     except Exception as error:  # a user's own code may raise anything
@@ -68,6 +87,14 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     spec = TaskSpec(shapes.task, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
     views = build_option(config["tta"]) if config.get("tta") else None
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
+
+
+def _build_model(node: Any, shapes: Shapes) -> nn.Module:
+    factory = build_option(node)
+    # A model of numbers need not know the word.
+    sizes = {"category_sizes": shapes.category_sizes} if shapes.category_sizes else {}
+    model: nn.Module = factory(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs, **sizes)
+    return model
 
 
 def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) -> SupervisedModule:

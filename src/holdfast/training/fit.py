@@ -104,7 +104,14 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     check_clipping(config)
     check_monitor(config.monitor, datamodule.task)
     statistics = datamodule.statistics
-    shapes = Shapes(datamodule.task, statistics.kind, tuple(datamodule.input_shape), datamodule.num_outputs)
+    shapes = Shapes(
+        datamodule.task,
+        statistics.kind,
+        tuple(datamodule.input_shape),
+        datamodule.num_outputs,
+        datamodule.columns,
+        statistics.dtype,
+    )
     module = build_trainable(config, shapes, statistics)
     num_batches = _num_batches(config, datamodule)
     if config.batch_size == 1:

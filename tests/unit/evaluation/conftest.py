@@ -124,12 +124,12 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
     from holdfast.data.derived import compute
     from holdfast.data.splits import Holdout
 
-    mask, _ = compute(prepared, Holdout(**{k: v for k, v in SPLIT.items() if k != "_target_"}))
+    val = compute(prepared, Holdout(**{k: v for k, v in SPLIT.items() if k != "_target_"})).val
 
     def make(name: str = "run", weight: float = 1.0, **changes: Any) -> Path:
         scored = _score(
-            predict_rows(prepared.x[mask], weight),
-            np.asarray(prepared.y[mask]),
+            predict_rows(prepared.x[val], weight),
+            np.asarray(prepared.y[val]),
             task="binary",
             num_outputs=1,
             target_std=1.0,
@@ -145,7 +145,7 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
             "task": "binary",
             "vault": prepared.vault,
             "num_outputs": 1,
-            "val_sha256": hashlib.sha256(prepared.digests[mask].tobytes()).hexdigest(),
+            "val_sha256": hashlib.sha256(prepared.digests[val].tobytes()).hexdigest(),
         }
         best = {"monitor": "val/loss", "mode": "min", "value": metrics["val/loss"], "epoch": 1}
         record = {

@@ -19,8 +19,8 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
 @pytest.fixture
 def val(prepared: store.Prepared) -> ValRows:
-    mask, statistics = compute(prepared, call_target(SPLIT, "split"))
-    return ValRows(prepared, np.flatnonzero(mask), "", statistics)
+    found = compute(prepared, call_target(SPLIT, "split"))
+    return ValRows(prepared, found.val, "", found.statistics)
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:

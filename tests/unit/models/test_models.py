@@ -65,10 +65,10 @@ def test_names_become_layers() -> None:
             "model.norm: unknown name 'bach'; allowed: none, batch, layer, group; next: did you mean 'batch'?",
         ),
         (
-            linear,
-            TABLE,
+            cnn,
+            DIGITS,
             {"category_sizes": (3, 2)},
-            "model=linear: takes numbers only; the data has 2 categorical columns",
+            "model=cnn: takes numbers only; the data has 2 categorical columns",
         ),
     ],
 )
