@@ -18,8 +18,8 @@ class Column:
     Attributes:
         name: As the source has it.
         type: A "number" is stored as it is, missing as NaN; a "category" is stored as its code.
-        categories: Sorted texts of a category column; a code is an index into them, "" is the category of missing cells,
-            and the code -1 a text that is not among them.
+        categories: Sorted texts of a category column; a code is an index into them, "" is the category of missing
+            cells, and the code -1 a text that is not among them.
     """
 
     name: str

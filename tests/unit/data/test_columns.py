@@ -18,5 +18,5 @@ def test_a_number_has_no_categories_in_json() -> None:
     "plain", [{}, {"name": "a", "type": "text"}, {"name": 1, "type": "number"}, {"name": "a", "type": "category"}]
 )
 def test_what_describes_no_column(plain: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"describes no column|are no texts"):
         column_from_dict({"categories": [1], **plain})

@@ -1,0 +1,141 @@
+"""The files that a path stands for, and their bytes: decompressed, with errors that say what to do."""
+
+from __future__ import annotations
+
+import glob
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from holdfast.core.errors import InputError
+
+COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".xz")
+MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst", b"\xfd7zXZ\x00": ".xz"}
+ARCHIVES = {b"PK\x03\x04": "a zip archive (or a spreadsheet)", b"PAR1": "a Parquet file", b"\x89PNG": "an image"}
+# What a damaged stream may raise; a decompressor of pyarrow raises OSError.
+DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
+
+
+def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
+    """The files that a setting names: a file, a list, a glob, or all files with one of the suffixes in a folder.
+
+    Raises:
+        InputError: There is no such file, or it cannot be read; `where` is the setting to blame.
+    """
+    if path is None or path in ([], ""):
+        raise InputError(where, "is not given", next=f"{where}=FILE names the file to read")
+    if isinstance(path, list | tuple):
+        return [file for entry in path for file in files_of(entry, where, suffixes)]
+    if not isinstance(path, str) or "\x00" in path:
+        raise InputError(where, f"is {path!r}", allowed="a file, a list of files, a glob or a folder")
+    given = Path(path).expanduser()
+    try:
+        if given.is_dir():
+            return _files_in(given, where, suffixes)
+        if not given.exists() and glob.has_magic(str(given)):
+            found = sorted(Path(name) for name in glob.glob(str(given), recursive=True) if os.path.isfile(name))
+            if not found:
+                raise InputError(where, f"no file matches {path}")
+            return [_readable(file, where) for file in found]
+        return [_readable(given, where)]
+    except PermissionError:
+        raise InputError(where, f"{given} cannot be read: no permission") from None
+    except OSError as error:
+        raise InputError(where, f"{path[:200]} cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
+    """The decompressed bytes of a file.
+
+    Raises:
+        InputError: Also while it is read: the file is damaged.
+    """
+    try:
+        with open_stream(path) as stream:
+            yield stream
+    except DAMAGED as error:
+        raise InputError(where, f"{path} is damaged or truncated ({error})") from None
+    except PermissionError:
+        raise InputError(where, f"{path} cannot be read: no permission", next=f"chmod u+r {path}") from None
+    except OSError as error:
+        reason = " ".join(str(error.strerror or error).split())
+        raise InputError(where, f"{path} cannot be read ({reason})", next=_advice(path)) from None
+
+
+def open_stream(path: Path) -> Any:
+    """A binary stream over a file, decompressed by its suffix."""
+    if path.suffix == ".xz":
+        return io.BufferedReader(lzma.open(path))
+    import pyarrow as pa
+
+    if path.suffix in COMPRESSED:
+        return pa.input_stream(str(path), compression="detect")
+    return path.open("rb")
+
+
+def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
+    """Tell a user who names a file of another kind what it is.
+
+    Args:
+        path: The file.
+        start: Its first bytes, decompressed.
+        where: The setting to blame.
+
+    Raises:
+        InputError: It is an archive, compressed under another suffix, or empty.
+    """
+    if not start:
+        raise InputError(where, f"{path} is empty")
+    for magic, what in ARCHIVES.items():
+        if start.startswith(magic):
+            raise InputError(
+                where, f"{path} is {what}, not text", next="unpack or export it, or choose its data option"
+            )
+    for magic, suffix in MAGIC.items():
+        if start.startswith(magic):
+            raise InputError(where, f"{path} is compressed", next=f"name it {path.name}{suffix}")
+
+
+def _files_in(folder: Path, where: str, suffixes: Sequence[str]) -> list[Path]:
+    endings = tuple(suffix + packed for suffix in suffixes for packed in ("", *COMPRESSED))
+    found = sorted(file for file in folder.rglob("*") if file.name.endswith(endings) and _is_visible(file, folder))
+    if not found:
+        what = f"{folder} is a folder without {' or '.join(suffixes)} files"
+        raise InputError(where, what, next=f"{where}=FILE names the file to read")
+    return [_readable(file, where) for file in found]
+
+
+def _is_visible(file: Path, folder: Path) -> bool:
+    return file.is_file() and not any(part[0] in "._" for part in file.relative_to(folder).parts)
+
+
+def _readable(file: Path, where: str) -> Path:
+    if not file.exists():
+        near = _near(file)
+        raise InputError(where, f"{file} does not exist", next=f"did you mean {near}?" if near else "")
+    if not file.is_file():
+        raise InputError(where, f"{file} is not a file")
+    if not os.access(file, os.R_OK):
+        raise InputError(where, f"{file} cannot be read: no permission", next=f"chmod u+r {file}")
+    return file
+
+
+def _near(file: Path) -> str:
+    import difflib
+
+    try:
+        names = [entry.name for entry in file.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.6)
+    return str(file.parent / near[0]) if near else ""
+
+
+def _advice(path: Path) -> str:
+    return "is it whole, and of the kind that its suffix says?" if path.suffix in COMPRESSED else ""

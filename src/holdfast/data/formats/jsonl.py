@@ -1,0 +1,135 @@
+"""JSON, one object a line, block by block, by pyarrow; the standard library's parser finds the lines of mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError
+from holdfast.data.formats.files import opened, refuse_other_formats
+from holdfast.data.formats.types import Conflict, arrow_type
+
+WHERE = "data.path"
+SUFFIXES = (".jsonl", ".ndjson", ".json")
+BLOCK_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class JsonlFile:
+    """One file of JSON lines; a compressed one is known by its suffix.
+
+    Attributes:
+        path: Where it lies.
+        skipped: Stays empty: a line that is no object is an error.
+        known: The types of all keys, once all lines had to be looked at.
+    """
+
+    path: Path
+    skipped: list[str] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+
+    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows, again and again.
+
+        Args:
+            types: Columns to be read as text, whatever they hold.
+
+        Raises:
+            Conflict: Later rows have other keys or types than the first; they are known now.
+            InputError: The file is malformed.
+        """
+        import pyarrow as pa
+
+        with opened(self.path, WHERE) as stream:
+            refuse_other_formats(self.path, stream.read(8), WHERE)
+        with opened(self.path, WHERE) as stream:
+            try:
+                for batch in _reader(stream, self.known):
+                    yield (
+                        [name.strip() for name in batch.schema.names],
+                        [
+                            column.cast(pa.string()) if types.get(name) == "string" else column
+                            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                        ],
+                    )
+            except (pa.ArrowInvalid, UnicodeError) as error:
+                self._explain(error)
+
+    def place_of(self, row: int) -> str:
+        """The line of a row, counted from 0 over the lines that are not empty."""
+        for count, (line, _) in enumerate(self._lines()):
+            if count == row:
+                return f"line {line}"
+        return f"row {row}"
+
+    def _explain(self, error: Exception) -> None:
+        if not self.known:
+            self.known.update(self._types())
+            raise Conflict("", "") from None
+        raise InputError(WHERE, f"{self.path}: {' '.join(str(error).split())[:200]}") from None
+
+    def _types(self) -> dict[str, str]:
+        """The type of every key over all lines."""
+        found: dict[str, str] = {}
+        for line, text in self._lines():
+            for name, value in self._object(line, text).items():
+                new, old = _type_of(value), found.get(name, "null")
+                if new != old and "null" not in (new, old) and {new, old} != {"int64", "double"}:
+                    what = f"{self.path}, line {line}: {name!r} is a {_WORDS[new]}, and a {_WORDS[old]} above"
+                    raise InputError(WHERE, what, next=f"write one kind of value under {name!r}")
+                found[name] = max(new, old, key=_ORDER.index)
+        return {name: "double" if kind == "null" else kind for name, kind in found.items()}
+
+    def _object(self, line: int, text: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except UnicodeDecodeError:
+            raise InputError(WHERE, f"{self.path}, line {line}: is not utf-8") from None
+        except (ValueError, RecursionError) as error:
+            what = f"{self.path}, line {line}: is no JSON ({str(error)[:100]})"
+            raise InputError(WHERE, what, next="write one object a line") from None
+        if not isinstance(value, dict):
+            what = f"{self.path}, line {line}: is a {type(value).__name__}, not an object"
+            raise InputError(WHERE, what, next="write one object a line")
+        return value
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        with opened(self.path, WHERE) as stream:
+            rest, number = b"", 0
+            while content := stream.read(BLOCK_BYTES):
+                *whole, rest = (rest + content).split(b"\n")
+                for text in whole:
+                    number += 1
+                    if text.strip():
+                        yield number, text
+            if rest.strip():
+                yield number + 1, rest
+
+
+_ORDER = ("null", "int64", "double", "bool", "string", "nested")
+_WORDS = {"int64": "number", "double": "number", "bool": "truth value", "string": "text", "nested": "list or object"}
+
+
+def _type_of(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int64" if abs(value) < 2**63 else "double"
+    return "double" if isinstance(value, float) else "string" if isinstance(value, str) else "nested"
+
+
+def _reader(stream: Any, types: Mapping[str, str]) -> Any:
+    import pyarrow as pa
+    from pyarrow import json as arrow
+
+    schema = pa.schema([(name, arrow_type(kind)) for name, kind in types.items() if kind != "nested"])
+    return arrow.open_json(
+        stream,
+        read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
+        parse_options=arrow.ParseOptions(explicit_schema=schema if types else None, newlines_in_values=False),
+    )

@@ -1,0 +1,189 @@
+"""Delimited text as lines: what its delimiter is, and on which line a mistake stands."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError
+from holdfast.data.formats.files import opened, refuse_other_formats
+
+WHERE = "data.path"
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_BYTES = 256 * 1024
+MAX_FIELD_BYTES = 64 * 2**20
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+$")
+_DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+$")
+
+
+def sample_of(path: Path, encoding: str) -> str:
+    """The beginning of a file as text.
+
+    Raises:
+        InputError: It is empty, no text, or in another encoding.
+    """
+    try:
+        decode = codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError:
+        raise InputError("data.encoding", f"is {encoding!r}, which Python does not know") from None
+    with opened(path, WHERE) as stream:
+        start = stream.read(SAMPLE_BYTES)
+    refuse_other_formats(path, start, WHERE)
+    is_wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    if is_wide and "16" not in encoding and "32" not in encoding:
+        raise InputError(WHERE, f"{path} is UTF-16", next="data.encoding=utf-16")
+    try:
+        text = decode.decode(start, len(start) < SAMPLE_BYTES)
+    except UnicodeError:
+        raise not_decodable(path, encoding) from None
+    if "\x00" in text:
+        raise has_nul(path, text[: text.index("\x00")].count("\n") + 1)
+    return text.removeprefix("\ufeff")
+
+
+def has_nul(path: Path, line: int) -> InputError:
+    """The error of a file with NUL bytes."""
+    return InputError(WHERE, f"{path}, line {line}: holds a NUL byte; the file is no text, or damaged")
+
+
+def some_rows(text: str, delimiter: str) -> list[list[str]]:
+    """The rows of a sample, the header first; a last row that the sample may have cut is left out."""
+    whole = text if len(text) < SAMPLE_BYTES // 4 else text[: text.rfind("\n") + 1]
+    try:
+        return [row for row in csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter) if row]
+    except csv.Error:
+        return [next(csv.reader(io.StringIO(whole.splitlines()[0]), delimiter=delimiter), [])]
+
+
+def guess_delimiter(text: str) -> str:
+    """The delimiter that gives the rows the most equal number of cells, and then the most cells."""
+
+    def score(delimiter: str) -> tuple[bool, float, int]:
+        rows = some_rows(text, delimiter)[:200]
+        width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+        return width > 1 and len(rows[0]) == width, round(count / max(1, len(rows)), 1), width
+
+    best = max(DELIMITERS, key=score)
+    return best if score(best)[0] else max(DELIMITERS, key=text.partition("\n")[0].count)
+
+
+def guess_decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:
+    """A comma where cells look like 3,14 and none like 3.14; it cannot be one where it stands between cells."""
+    if delimiter == ",":
+        return "."
+    cells = [cell.strip() for row in rows[:1000] for cell in row]
+    if any(map(_DECIMAL_COMMA.match, cells)) and not any(map(_DECIMAL_POINT.match, cells)):
+        return ","
+    return "."
+
+
+def line_of_record(path: Path, encoding: str, delimiter: str, number: int) -> int:
+    """The line on which a record starts; the header is record 1, empty lines are none."""
+    for count, (line, _) in enumerate(_records(path, encoding, delimiter), start=1):
+        if count == number:
+            return line
+    return number
+
+
+def line_of_row(path: Path, encoding: str, delimiter: str, row: int) -> int:
+    """The line of the row with the index `row` among those that have as many cells as the header."""
+    width, good = 0, -1
+    for line, cells in _records(path, encoding, delimiter):
+        width = width or cells
+        good += cells == width
+        if good == row + 1:
+            return line
+    return row + 2
+
+
+def unclosed_quote(path: Path, encoding: str, delimiter: str) -> int | None:
+    """The line on which a quote opens that never closes; None where all do."""
+    start = 1
+    with _lines(path, encoding) as lines, _large_fields():
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        while True:
+            try:
+                next(reader)
+            except StopIteration:
+                return None
+            except csv.Error as error:
+                if "unexpected end of data" in str(error) or "field larger" in str(error):
+                    return start
+            start = reader.line_num + 1
+
+
+def long_line(path: Path, encoding: str, delimiter: str, limit: int) -> int:
+    """The line of the first record that is longer than a limit."""
+    lines = [1]
+    try:
+        for line, _ in _records(path, encoding, delimiter, limit):
+            lines[0] = line
+    except csv.Error:
+        pass
+    return lines[0]
+
+
+def not_decodable(path: Path, encoding: str) -> InputError:
+    """The error of a file in another encoding, with the line of the first bytes that show it."""
+    line, what = 0, "some bytes"
+    decode = codecs.getincrementaldecoder(encoding)("strict")
+    with opened(path, WHERE) as stream:
+        count = 1
+        while content := stream.read(SAMPLE_BYTES):
+            try:
+                count += decode.decode(content).count("\n")
+            except UnicodeDecodeError as error:
+                before = error.object[: error.start].decode(encoding, "replace").count("\n")
+                line, what = count + before, f"byte 0x{error.object[error.start]:02x}"
+                break
+            except UnicodeError:
+                line = count
+                break
+    known = f", line {line}" if line else ""
+    advice = "data.encoding=latin-1 (or cp1252, utf-16, ...) if it was written so"
+    return InputError(WHERE, f"{path}{known}: is not {encoding} ({what})", next=advice)
+
+
+def _records(path: Path, encoding: str, delimiter: str, limit: int | None = None) -> Iterator[tuple[int, int]]:
+    """The first line and the number of cells of each record that is not empty."""
+    start = 1
+    with _lines(path, encoding) as lines, _large_fields(limit):
+        reader = csv.reader(lines, delimiter=delimiter)
+        for cells in reader:
+            if cells:
+                yield start, len(cells)
+            start = reader.line_num + 1
+
+
+@contextmanager
+def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
+    """The lines of a file, whatever bytes there are."""
+    decode = codecs.getincrementaldecoder(encoding)("replace")
+
+    def texts(stream: Any) -> Iterator[str]:
+        rest = ""
+        while content := stream.read(SAMPLE_BYTES):
+            *whole, rest = (rest + decode.decode(content).replace("\x00", " ")).split("\n")
+            yield from (line + "\n" for line in whole)
+        if rest:
+            yield rest
+
+    with opened(path, WHERE) as stream:
+        yield texts(stream)
+
+
+@contextmanager
+def _large_fields(limit: int | None = None) -> Iterator[None]:
+    former = csv.field_size_limit(limit or MAX_FIELD_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(former)

@@ -1,0 +1,229 @@
+"""A table as users have them, from the file to `Rows`."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.data.columns import Column
+from holdfast.data.rows import Rows, check_rows
+from holdfast.data.sources import csv, jsonl, parquet
+
+Load = Callable[..., Rows]
+HEADER = "id,color,size,kind\n"
+BODY = "".join(f"{i},{'ab'[i % 2]},{i * 1.5},{'pq'[i % 2]}\n" for i in range(30))
+NUMBERS = "".join(f"{i},{i % 2}\n" for i in range(30))
+
+
+@pytest.fixture
+def load(home: Path, tmp_path: Path) -> Load:
+    def load_it(content: str | bytes, target: Any = "kind", name: str = "t.csv", **settings: Any) -> Rows:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        rows = csv.load(str(path), target, **settings)
+        check_rows(rows)
+        return rows
+
+    return load_it
+
+
+def test_types_are_inferred_and_shown(load: Load, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = load(HEADER + BODY)
+    assert rows.columns == (Column("id", "number"), Column("color", "category", ("a", "b")), Column("size", "number"))
+    assert rows.x.dtype == np.float32
+    assert rows.x[:2].tolist() == [[0, 0, 0], [1, 1, 1.5]]
+    assert (rows.task, rows.class_names, rows.y[:3].tolist()) == ("binary", ("p", "q"), [0, 1, 0])
+    assert rows.notes == ("column 'id' looks like an identifier: data.drop=auto leaves it out",)
+    shown = capsys.readouterr().err
+    assert "30 rows; 2 numbers: id, size; 1 categories: color (2); target 'kind': 2 classes (text): p (15), q" in shown
+
+
+def test_missing_cells_are_nan_and_a_category(load: Load) -> None:
+    rows = load("a,b,y\n" + "1,x,0\nNA,?,1\n,,0\n-9, x,1\n" * 3, "y", missing=[-9])
+    assert rows.columns[1].categories == ("", "x")
+    assert np.isnan(rows.x[:4, 0]).tolist() == [False, True, True, True]
+    assert rows.x[:4, 1].tolist() == [1, 0, 0, 1]
+
+
+def test_a_type_that_a_later_row_lacks_is_read_again(load: Load) -> None:
+    content = "a,y\n" + NUMBERS * 20_000 + "0.5,1\n"
+    assert load(content, "y").x[-1, 0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"drop": "auto"}, ("color", "size")),
+        ({"drop": ["color"]}, ("id", "size")),
+        ({"types": {"color": "drop"}}, ("id", "size")),
+    ],
+)
+def test_columns_are_left_out_on_request(load: Load, settings: dict[str, Any], names: tuple[str, ...]) -> None:
+    rows = load(HEADER + BODY, **settings)
+    assert rows.feature_names == names
+    assert rows.x.shape == (30, 2)
+    assert rows.source_digests is not None
+    assert (rows.source_digests == load(HEADER + BODY).source_digests).all(), "of the source, whatever is left out"
+
+
+def test_constant_columns_are_named(load: Load) -> None:
+    rows = load("a,b,y\n" + "1,NA,0\n1,NA,1\n" * 10, "y")
+    assert [note.partition(":")[0] for note in rows.notes] == [
+        "column 'a' is the same in every row",
+        "column 'b' is the same in every row",
+    ]
+
+
+def test_one_table_in_many_files_has_the_same_rows_and_digests(load: Load, tmp_path: Path) -> None:
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=50).round(3), "color": rng.choice(["red", "blue", None], 50)})
+    frame["sold"], frame["price"] = rng.random(50) < 0.5, rng.integers(0, 1000, 50)
+    expected = load(frame.to_csv(index=False), "price")
+    variants = {
+        "a.csv.gz": gzip.compress(frame.to_csv(index=False).encode()),
+        "a.tsv.bz2": bz2.compress(frame.to_csv(index=False, sep="\t").encode()),
+        "a.txt.xz": lzma.compress(frame.to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n").encode()),
+        "bom.csv": b"\xef\xbb\xbf" + frame.to_csv(index=False, sep="|").encode(),
+    }
+    found = [load(content, "price", name) for name, content in variants.items()]
+    found.append(load(frame.to_csv(index=False).encode("utf-16"), "price", encoding="utf-16"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    found.append(parquet.load(str(tmp_path / "a.parquet"), "price"))
+    found.append(jsonl.load(str(tmp_path / "a.jsonl"), "price"))
+    for rows in found:
+        assert rows.columns == expected.columns
+        np.testing.assert_array_equal(rows.x[:], expected.x[:])
+        assert rows.source_digests is not None
+        assert (rows.source_digests == expected.source_digests).all()
+        assert (rows.full_digests == expected.full_digests).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes"),
+    [
+        (["yes", "no"], "binary", ("no", "yes")),
+        (["true", "False"], "binary", ("false", "true")),
+        ([0.0, 1.0], "binary", ("0", "1")),
+        ([10, 2, 3], "multiclass", ("2", "3", "10")),
+        ([0.5, 1.5], "regression", ()),
+        (list(range(0, 42, 2)), "regression", ()),
+    ],
+)
+def test_the_task_is_decided_by_the_target(load: Load, values: list[Any], task: str, classes: tuple[str, ...]) -> None:
+    rows = load("a,y\n" + "".join(f"{i},{values[i % len(values)]}\n" for i in range(60)), "y")
+    assert (rows.task, rows.class_names) == (task, classes)
+
+
+def test_labels_groups_times_and_parts(load: Load, tmp_path: Path) -> None:
+    lines = "".join(
+        f"{i},p{i // 3},2020-01-{i % 9 + 1:02d},{['train', 'dev', 'Test'][i % 3]},{i % 2},{i % 3 == 0}\n"
+        for i in range(30)
+    )
+    settings = {"group": "who", "time": "day", "split_column": "part"}
+    rows = load("a,who,day,part,u,v\n" + lines, ["u", "v"], **settings)
+    assert (rows.task, rows.class_names, rows.feature_names) == ("multilabel", ("u", "v"), ("a",))
+    assert rows.y[:4].tolist() == [[0, 1], [1, 0], [0, 0], [1, 1]]
+    assert rows.groups is not None
+    assert rows.groups[:4].tolist() == [0, 0, 0, 1]
+    assert rows.times is not None
+    assert rows.times[:2].tolist() == [18262, 18263]
+    assert rows.parts is not None
+    assert rows.parts[:4].tolist() == [0, 1, 2, 0]
+    (tmp_path / "test.csv").write_text("kind,id,color,size\np,1,b,2\n")
+    rows = load(HEADER + BODY, test_path=str(tmp_path / "test.csv"))
+    assert rows.official_test is not None
+    assert rows.official_test.tolist() == [False] * 30 + [True]
+    assert rows.x[-1].tolist() == [1, 1, 2]
+
+
+def test_dates_are_days_when_declared_so(load: Load) -> None:
+    content = "d,y\n" + "".join(f"2020-01-{i + 1:02d} 12:00:00,{i % 2}\n" for i in range(20))
+    assert load(content, "y", types={"d": "number"}).x[:2, 0].tolist() == [18262.5, 18263.5]
+    assert load(content, "y", types={"d": "category"}).columns[0].categories[0] == "2020-01-01 12:00:00"
+
+
+def test_numbers_that_float32_would_make_equal_are_kept(load: Load) -> None:
+    rows = load("a,y\n" + "16777216,0\n16777217,1\n" * 10, "y")
+    assert rows.x.dtype == np.float64
+    assert rows.x[:2, 0].tolist() == [16777216, 16777217]
+
+
+def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
+    bad = "5,a,abc,p\n6,a,inf,p\n7,a,1,\n8,a\n"
+    rows = load(HEADER + BODY + bad, on_error="skip", drop=["id"])
+    assert len(rows.x) == 30
+    assert sorted(rows.notes) == [
+        "1 rows left out: they have a text among the numbers of 'size'",
+        "1 rows left out: they have an infinite value in 'size'",
+        "1 rows left out: they have another number of cells",
+        "1 rows left out: they have no value in 'kind'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "words"),
+    [
+        ("", {}, "t.csv is empty"),
+        ("\n\n", {}, "it has neither a header nor rows"),
+        (HEADER, {}, "has a header and no rows"),
+        (HEADER + BODY, {"target": "Kind"}, "allowed: the columns are id, color, size, kind; next: did you mean 'kind'?"),
+        (HEADER + BODY, {"target": None}, "data.target: is not given"),
+        (HEADER + BODY, {"delimiter": ";"}, "the columns are id,color,size,kind; next: is data.delimiter right?"),
+        ("5.1,3.5,a\n" + "4,3,b\n" * 9, {}, "line 1: holds numbers (5.1, 3.5), not the names of columns"),
+        ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: has 1 names more than once: 'a'"),
+        (HEADER + BODY + "1,2\n", {}, "line 32: has 2 cells, the header has 4"),
+        (HEADER + "\n" + '1,"x\ny",3,q\n' + BODY + "1,2\n", {}, "line 35: has 2 cells"),
+        (HEADER + BODY + "5,a,abc,p\n", {}, "line 32, column 'size': has a text among the numbers ('abc')"),
+        (HEADER + BODY + "5,a,-inf,p\n", {}, "line 32, column 'size': has an infinite value ('-inf')"),
+        (HEADER + BODY + "5,a,1,NA\n", {}, "data.target: "),
+        (HEADER + BODY + "5,a,1,r\n", {}, "'kind' has 1 of 3 classes with a single row: 'r'"),
+        (HEADER + "1,a,1,p\n" * 9, {}, "'kind' is 'p' in every row: there is nothing to learn"),
+        (HEADER + "".join(f"1,a,1,p{i}\n" for i in range(9)), {}, "'kind' has 9 classes in 9 rows"),
+        (HEADER + BODY, {"target": "id"}, "'id' counts the rows (0 to 29, all distinct)"),
+        (HEADER + BODY + '1,"a,1,p\n2,b,2,q\n', {}, "line 32: a quote opens and never closes"),
+        (HEADER.encode() + b"1,\xe9,1,p\n", {}, "line 2: is not utf-8 (byte 0xe9); next: data.encoding=latin-1"),
+        (HEADER.encode("utf-16"), {}, "is UTF-16; next: data.encoding=utf-16"),
+        (HEADER.encode() + b"1,\x00,1,p\n", {}, "line 2: holds a NUL byte"),
+        (b"PK\x03\x04", {}, "is a zip archive (or a spreadsheet), not text"),
+        (HEADER + BODY, {"types": {"size": "text"}}, "data.types.size: is 'text'; allowed: number, category, drop"),
+        (HEADER + BODY, {"drop": ["sise"]}, "data.drop: there is no column 'sise'"),
+        (HEADER + BODY, {"drop": ["id", "color", "size"]}, "data.drop: leaves no column but the target"),
+        (HEADER + BODY, {"encoding": "utf-99"}, "data.encoding: is 'utf-99'"),
+        ("d,kind\n" + "2020-01-01,p\n2020-01-02,q\n" * 5, {}, "(2020-01-01), which no model takes as they are; next: data.types={d: drop}"),
+        ("d,kind\n" + "31/12/20,p\n30/12/20,q\n" * 5, {}, "column 'd' holds dates (31/12/20)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_in_one_line(
+    load: Load, content: str | bytes, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load(content, **{"target": "kind", **settings})
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_files_that_are_not_there(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "houses.csv").write_text(HEADER + BODY)
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(HEADER.encode() * 99)[:-9])
+    for path, words in {
+        "house.csv": "does not exist; next: did you mean",
+        "*.nope": "no file matches",
+        "cut.csv.gz": "cannot be read (Truncated compressed stream)",
+    }.items():
+        with pytest.raises(InputError, match=r"data\.path") as caught:
+            csv.load(str(tmp_path / path), "kind")
+        assert words in str(caught.value)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"is a folder without \.csv"):
+        csv.load(str(tmp_path / "empty"), "kind")
