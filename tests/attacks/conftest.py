@@ -5,6 +5,7 @@ What many attacks begin with, runs that were trained and frozen, is made once in
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -67,29 +68,34 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def frozen_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The same with no, one, two and all runs frozen; `selections.json` beside project and home has their ids."""
-    folders, selections = [trained_once], list[str]()
+def frozen_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """The same with the first so many runs frozen; `selections.json` beside project and home has their ids."""
     (trained_once / "selections.json").write_text("[]")
-    for seed in range(NUM_RUNS):
-        folder = tmp_path_factory.mktemp(f"frozen{seed + 1}")
-        shutil.copytree(folders[-1], folder, dirs_exist_ok=True)
+
+    @functools.cache
+    def folder_of(number: int) -> Path:
+        if number == 0:
+            return trained_once
+        before, folder = folder_of(number - 1), tmp_path_factory.mktemp(f"frozen{number}")
+        shutil.copytree(before, folder, dirs_exist_ok=True)
         environment = environment_of(folder / "home")
-        done = run_holdfast("freeze", f"run{seed}", "--json", cwd=folder / "project", environment=environment)
-        selections.append(str(answer(done)["selection"]))
+        done = run_holdfast("freeze", f"run{number - 1}", "--json", cwd=folder / "project", environment=environment)
+        selections = [*json.loads((before / "selections.json").read_text()), answer(done)["selection"]]
         (folder / "selections.json").write_text(json.dumps(selections))
-        folders.append(folder)
-    return folders
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture
-def frozen(frozen_once: list[Path], tmp_path: Path, project: Path) -> Frozen:
+def frozen(frozen_once: Callable[[int], Path], tmp_path: Path, project: Path) -> Frozen:
     """Begin with run0, run1 and run2 in the project, some of them frozen; their selections."""
 
     def call(number: int) -> list[str]:
-        shutil.copytree(frozen_once[number] / "home", tmp_path / "home")
-        shutil.copytree(frozen_once[number] / "project", project, dirs_exist_ok=True)
-        found: list[str] = json.loads((frozen_once[number] / "selections.json").read_text())
+        folder = frozen_once(number)
+        shutil.copytree(folder / "home", tmp_path / "home")
+        shutil.copytree(folder / "project", project, dirs_exist_ok=True)
+        found: list[str] = json.loads((folder / "selections.json").read_text())
         return found
 
     return call

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from holdfast.training.restore import load_model
 from torch.utils.data import DataLoader, TensorDataset
 
 FOLDER = "FOLDER"
@@ -59,11 +60,11 @@ DOORS = {
     "the network alone": ("on_train_epoch_end", "module.model((X.permute(0, 3, 1, 2) / 255 - 0.1307) / 0.3081)"),
     "a loaded checkpoint": (
         "on_train_end",
-        "from holdfast.training.restore import load_model; load_model(Path(trainer.default_root_dir)).predict(X.numpy())",
+        "load_model(Path(trainer.default_root_dir)).predict(X.numpy())",
     ),
     "a test step": (
         "on_train_end",
-        "module.test_step = lambda batch, batch_idx: module.validation_step(batch, 0); second().test(module, loader(X, Y))",
+        "module.test_step = lambda batch, batch_idx: module(batch[0]); second().test(module, loader(X, Y))",
     ),
 }
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import STEPS, Run, answer, ledger_types, write_callback
+from .conftest import STEPS, Frozen, Run, answer, ledger_types, write_callback
 
 pytestmark = pytest.mark.slow
-Freeze = Callable[..., str]
 
 
-def test_a_loop_of_openings_gives_one_result(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(3)]
+def test_a_loop_of_openings_gives_one_result(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    selections = frozen(3)
     done = [holdfast("open", selection, "--json") for selection in selections]
     assert [one.returncode for one in done] == [0, 3, 3]
     for one in done[1:]:
@@ -44,8 +42,8 @@ class Opener(Callback):
 """
 
 
-def test_a_job_of_a_sweep_opens_nothing(freeze: Freeze, train: Run, project: Path, tmp_path: Path) -> None:
-    selection = freeze("run")
+def test_a_job_of_a_sweep_opens_nothing(frozen: Frozen, train: Run, project: Path, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
     write_callback(project, SWEEPER.replace("SELECTION", selection), "Opener")
     done = train("-m", "seed=1,2", "callbacks=spy", "trusted_modules=[spy]", "hydra.sweep.dir=sweep")
     assert done.returncode != 0

@@ -13,9 +13,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.vault.identity import content_id, row_digests
 from holdfast.vault.sealing import SealRequest, ensure_sealed
 
-from .conftest import Run
-
-Freeze = Callable[..., str]
+from .conftest import Frozen, Run
 
 
 def seal(x: Any, num_test: int, name: str = "photos", kind: str = "image") -> str:
@@ -65,8 +63,8 @@ def test_a_disguise(home: Path, disguise: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_new_seed_or_fraction_after_a_freeze(freeze: Freeze, train: Run) -> None:
-    freeze("run")
+def test_a_new_seed_or_fraction_after_a_freeze(frozen: Frozen, train: Run) -> None:
+    frozen(1)
     for number, override in enumerate(("split.seed=1", "split.fractions=[0.8,0.1,0.1]", "split.stratify=false")):
         done = train(f"hydra.run.dir=other{number}", override)
         assert done.returncode == 3, done.stderr
@@ -90,8 +88,8 @@ def load(fold=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vault", ["once", "none"])
-def test_folds_over_all_rows(freeze: Freeze, train: Run, project: Path, vault: str) -> None:
-    freeze("run")
+def test_folds_over_all_rows(frozen: Frozen, train: Run, project: Path, vault: str) -> None:
+    frozen(1)
     (project / "folds.py").write_text(FOLDS)
     (project / "conf" / "data").mkdir(parents=True)
     option = (

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import Run, answer
+from .conftest import Frozen, Run, answer
 
 pytestmark = pytest.mark.slow
-Freeze = Callable[..., str]
 
 
-def test_a_deleted_vault_is_not_sealed_again(freeze: Freeze, train: Run, holdfast: Run, tmp_path: Path) -> None:
-    selection = freeze("run")
+def test_a_deleted_vault_is_not_sealed_again(frozen: Frozen, train: Run, holdfast: Run, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
     answer(holdfast("open", selection, "--json"))
     shutil.rmtree(tmp_path / "home" / "vaults")
     done = train("hydra.run.dir=again")
@@ -24,8 +22,8 @@ def test_a_deleted_vault_is_not_sealed_again(freeze: Freeze, train: Run, holdfas
     assert "its folder is gone" in done.stderr
 
 
-def test_a_former_vault_put_back_is_noticed(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selections = [freeze("run"), freeze("other", "seed=1")]
+def test_a_former_vault_put_back_is_noticed(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    selections = frozen(2)
     home = tmp_path / "home"
     shutil.copytree(home / "vaults", tmp_path / "copy")
     answer(holdfast("open", selections[0], "--json"))
@@ -38,9 +36,9 @@ def test_a_former_vault_put_back_is_noticed(freeze: Freeze, holdfast: Run, tmp_p
 
 
 def test_a_deleted_home_gives_no_second_first_opening(
-    freeze: Freeze, train: Run, holdfast: Run, tmp_path: Path
+    frozen: Frozen, train: Run, holdfast: Run, tmp_path: Path
 ) -> None:
-    answer(holdfast("open", freeze("run"), "--json"))
+    answer(holdfast("open", frozen(1)[0], "--json"))
     shutil.rmtree(tmp_path / "home")
     done = train("hydra.run.dir=again", "seed=1")
     assert done.returncode == 3, done.stderr
@@ -48,8 +46,8 @@ def test_a_deleted_home_gives_no_second_first_opening(
     assert not list((tmp_path / "home" / "vaults").glob("*"))
 
 
-def test_two_copies_that_were_both_opened_have_forked(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selections = [freeze("run"), freeze("other", "seed=1")]
+def test_two_copies_that_were_both_opened_have_forked(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    selections = frozen(2)
     home, copy = tmp_path / "home", tmp_path / "copy"
     shutil.copytree(home, copy)
     shutil.copytree(tmp_path / "project", tmp_path / "project2")

@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import STEPS, Run, ledger_types
+from .conftest import STEPS, Frozen, ledger_types
 
 pytestmark = pytest.mark.slow
-Freeze = Callable[..., str]
 
 
 @pytest.mark.parametrize("num_selections", [1, 2])
 def test_four_openings_at_once_spend_one(
-    freeze: Freeze, holdfast: Run, project: Path, environment: dict[str, str], num_selections: int
+    frozen: Frozen, project: Path, environment: dict[str, str], num_selections: int
 ) -> None:
-    selections = [freeze(f"run{seed}", f"seed={seed}") for seed in range(num_selections)]
+    selections = frozen(num_selections)
     command = [sys.executable, "-m", "holdfast.cli.main", "open", "--json"]
     processes = [
         subprocess.Popen(

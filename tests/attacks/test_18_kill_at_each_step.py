@@ -7,37 +7,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import STEPS, Run, answer, ledger_types, strike
+from .conftest import STEPS, Frozen, Run, answer, ledger_types, strike
 
 pytestmark = pytest.mark.slow
-Freeze = Callable[..., str]
 
 
 def test_sealing(tmp_path: Path, environment: dict[str, str]) -> None:
     assert strike("kill", "seal", tmp_path / "home", environment=environment) > 50
 
 
-def test_freezing(train: Run, project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    assert train("hydra.run.dir=run").returncode == 0
-    assert strike("kill", "freeze", tmp_path / "home", project / "run", environment=environment) > 15
+def test_freezing(trained: None, project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    assert strike("kill", "freeze", tmp_path / "home", project / "run0", environment=environment) > 15
 
 
-def test_opening(train: Run, project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    for seed in range(2):
-        assert train(f"hydra.run.dir=run{seed}", f"seed={seed}").returncode == 0
+def test_opening(trained: None, project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     runs = project / "run0", project / "run1"
     assert strike("kill", "open", tmp_path / "home", *runs, environment=environment) > 30
 
 
 def test_a_whole_opening_that_is_killed_goes_on(
-    freeze: Freeze, holdfast: Run, project: Path, environment: dict[str, str]
+    frozen: Frozen, holdfast: Run, project: Path, environment: dict[str, str]
 ) -> None:
-    selection, other = freeze("run"), freeze("other", "seed=1")
+    selection, other = frozen(2)
     home = Path(environment["HOLDFAST_HOME"])
     for step in STEPS[:2]:
         process = subprocess.Popen(

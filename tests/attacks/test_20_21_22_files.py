@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, Run, ledger_types
+from .conftest import ROOT, Frozen, Run, ledger_types
 
 pytestmark = pytest.mark.slow
-Freeze = Callable[..., str]
 
 
-def test_a_bit_of_a_frozen_checkpoint(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selection = freeze("run")
+def test_a_bit_of_a_frozen_checkpoint(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
     (checkpoint,) = (tmp_path / "home").glob("vaults/*/selections/*/**/checkpoints/*.ckpt")
     content = bytearray(checkpoint.read_bytes())
     content[len(content) // 2] ^= 1
@@ -27,8 +28,8 @@ def test_a_bit_of_a_frozen_checkpoint(freeze: Freeze, holdfast: Run, tmp_path: P
     assert "open.intent" not in ledger_types(tmp_path / "home")
 
 
-def test_the_keys_of_another_home(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selection = freeze("run")
+def test_the_keys_of_another_home(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
     done = holdfast("open", selection, HOLDFAST_KEYS=str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert "the key cannot be read" in done.stderr
@@ -36,8 +37,8 @@ def test_the_keys_of_another_home(freeze: Freeze, holdfast: Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("attack", ["swapped", "chunks"])
-def test_sealed_parts_are_exchanged(freeze: Freeze, holdfast: Run, tmp_path: Path, attack: str) -> None:
-    selection = freeze("run")
+def test_sealed_parts_are_exchanged(frozen: Frozen, holdfast: Run, tmp_path: Path, attack: str) -> None:
+    (selection,) = frozen(1)
     (folder,) = (path.parent for path in (tmp_path / "home").glob("vaults/*/x.sealed"))
     x, y = folder / "x.sealed", folder / "y.sealed"
     if attack == "swapped":
@@ -53,8 +54,8 @@ def test_sealed_parts_are_exchanged(freeze: Freeze, holdfast: Run, tmp_path: Pat
     assert "open.intent" not in ledger_types(tmp_path / "home")
 
 
-def test_a_patched_framework_leaves_its_hash(freeze: Freeze, holdfast: Run, tmp_path: Path) -> None:
-    selection = freeze("run")
+def test_a_patched_framework_leaves_its_hash(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
     patched = tmp_path / "patched"
     shutil.copytree(ROOT / "src", patched, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conf", "recipes"):
@@ -68,3 +69,23 @@ def test_a_patched_framework_leaves_its_hash(freeze: Freeze, holdfast: Run, tmp_
     hashes = [entry["framework"]["code_sha256"] for entry in entries]
     assert len(set(hashes)) == 2
     assert hashes[0] != hashes[-1]
+
+
+def test_a_checkpoint_that_is_exchanged_after_it_was_checked(
+    frozen: Frozen, project: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Another process waits for the copies that an opening makes, and changes one before it is loaded."""
+    (selection,) = frozen(1)
+    command = [sys.executable, "-m", "holdfast.cli.main", "open", selection]
+    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+    pattern = "vaults/*/.opening-files/models/0/val_predictions.npy"  # the last of them
+    while not list((tmp_path / "home").glob(pattern)):
+        assert process.poll() is None
+        time.sleep(0.001)
+    (checkpoint,) = (tmp_path / "home").glob("vaults/*/.opening-files/**/*.ckpt")
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    assert "a frozen file was changed while the vault was being opened" in process.communicate()[1]
+    assert process.returncode == 3
+    assert "open.intent" not in ledger_types(tmp_path / "home")

@@ -5,7 +5,7 @@ Averaging the predictions of independently trained models (CS231n, "Model ensemb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ class Member:
         run: The run's folder.
         checkpoint: The file of its weights, relative to the folder.
         weight: Its share; the shares of an ensemble sum to 1.
+        sha256: What its files must hash to when they are loaded, by name; None: they may be any.
     """
 
     run: Path
     checkpoint: str
     weight: float
+    sha256: Mapping[str, str] | None = None
 
 
 def average_predictions(members: Sequence[Member], x: NDArray[Any], *, batch_size: int = 1024) -> NDArray[np.float32]:
@@ -46,7 +48,8 @@ def average_predictions(members: Sequence[Member], x: NDArray[Any], *, batch_siz
     """
     total: NDArray[np.float64] | None = None
     for member in members:
-        predictions = load_model(member.run, member.checkpoint).predict(x, batch_size=batch_size)
+        restored = load_model(member.run, member.checkpoint, sha256=member.sha256)
+        predictions = restored.predict(x, batch_size=batch_size)
         share = member.weight * predictions.astype(np.float64)
         total = share if total is None else total + share
     assert total is not None

@@ -21,7 +21,7 @@ from holdfast.evaluation import answers, preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.selections import find_selection, frozen_copy
+from holdfast.evaluation.selections import find_selection, frozen_copy, hashed_members
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
 from holdfast.vault import ledger, opening, policies, project_lock, registry, wear
 from holdfast.vault.keyring import Ring
@@ -64,7 +64,8 @@ def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None 
         ring = opening.check_sealed(vault, key_file)
         with frozen_copy(vault, selection) as (fields, folder), contextlib.ExitStack() as stack:
             predictors = [
-                stack.enter_context(processes.Predictor(model["members"], folder)) for model in fields["models"]
+                stack.enter_context(processes.Predictor(hashed_members(fields, model), folder))
+                for model in fields["models"]
             ]
             val = load_val(fields)
             for predictor, model in zip(predictors, fields["models"], strict=True):

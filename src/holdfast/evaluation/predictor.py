@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.errors import VaultRefused
 from holdfast.evaluation import wire
+
+CHANGED = "changed"  # a file is not the one that was frozen
 
 Array = NDArray[Any]
 Header = dict[str, Any]
@@ -51,6 +54,8 @@ def describe(error: BaseException, *, is_sealed: bool) -> dict[str, str]:
     """An error as a code and a type; its text only where the rows are no secret."""
     kind = type(error)
     is_known = kind.__module__.split(".")[0] in ("builtins", "torch", "numpy", "holdfast")
+    if isinstance(error, VaultRefused):
+        return {"code": CHANGED, "type": kind.__name__}
     code = "memory" if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" else "predict"
     told = {"code": code, "type": kind.__name__ if is_known else "an exception type of the model's own"}
     return told if is_sealed else {**told, "text": str(error)}
@@ -60,7 +65,9 @@ def _predict(header: Header, arrays: list[Array]) -> Answer:
     """Predictions of rows by all members."""
     from holdfast.ensembles.average import Member, average_predictions
 
-    members = [Member(Path(one["folder"]), one["checkpoint"], one["weight"]) for one in header["members"]]
+    members = [
+        Member(Path(one["folder"]), one["checkpoint"], one["weight"], one.get("sha256")) for one in header["members"]
+    ]
     return [average_predictions(members, arrays[0], batch_size=header["batch_size"])], {}
 
 

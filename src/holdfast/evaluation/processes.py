@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import holdfast
-from holdfast.core.errors import RunFailed
+from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
 from holdfast.evaluation import wire
+from holdfast.evaluation.predictor import CHANGED
 from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.statistics import DEFAULT
 
@@ -32,7 +33,7 @@ class Predictor:
         """Start it.
 
         Args:
-            members: {"folder", "checkpoint", "weight"} of every model.
+            members: {"folder", "checkpoint", "weight"} of every model; "sha256" of its files where they are known.
             folder: What their folders are relative to.
         """
         self._members = [{**member, "folder": str(folder / member["folder"])} for member in members]
@@ -103,6 +104,9 @@ class Predictor:
     ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
         answer, arrays = _ask(self._process, "predictor", {**header, "members": self._members}, layouts, blocks)
         if error := answer.get("error"):
+            if error["code"] == CHANGED:
+                what = "a frozen file was changed while the vault was being opened"
+                raise VaultRefused("predictor", what, next="open the same selection again")
             text = f": {error['text']}" if "text" in error else "; its text is withheld, as it could carry rows"
             raise RunFailed("predictor", f"{error['code']} failed with {error['type']}{text}")
         return arrays, answer

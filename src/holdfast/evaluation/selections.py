@@ -26,12 +26,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.run_record import FILE_NAME
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import SELECTION_FILE, selection_problems
 
@@ -99,6 +100,15 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
         yield fields, copies
     finally:
         shutil.rmtree(copies, ignore_errors=True)
+
+
+def hashed_members(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The members of a model with the hashes of their files, which are asked for again as they are loaded."""
+
+    def hashes(member: Mapping[str, Any]) -> dict[str, str]:
+        return {name: fields["files"][f"{member['folder']}/{name}"] for name in (FILE_NAME, member["checkpoint"])}
+
+    return [{**member, "sha256": hashes(member)} for member in model["members"]]
 
 
 def _copy_checked(source: Path, target: Path, sha256: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from holdfast.core.errors import InputError
-from holdfast.core.files import write_atomic
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import sha256_hex, write_atomic
 
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
@@ -44,14 +44,22 @@ def remove_other_bests(folder: Path, keep: str | None) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:
     """Load a checkpoint of ours on the CPU, tensors and plain values only.
+
+    Args:
+        path: The file.
+        sha256: What its content must hash to: the very bytes that are loaded.
 
     Raises:
         InputError: The file is missing, damaged, not ours, or holds more than tensors and plain values.
+        VaultRefused: Its content is another one.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        source = path if sha256 is None else io.BytesIO(_bytes_of(path, sha256))
+        content = torch.load(source, map_location="cpu", weights_only=True)
+    except VaultRefused:
+        raise
     except FileNotFoundError:
         raise InputError(str(path), "there is no such checkpoint") from None
     except Exception as error:  # torch raises whatever its readers do
@@ -59,6 +67,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(str(path), what, next="take another checkpoint, or train the run again") from None
     if not isinstance(content, dict) or STATE not in content:
         raise InputError(str(path), "is no checkpoint of a Holdfast run")
+    return content
+
+
+def _bytes_of(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes()
+    if sha256_hex(content) != sha256:
+        raise VaultRefused(str(path), "was changed since the freeze")
     return content
 
 

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from holdfast.core.config import check_recorded
-from holdfast.core.errors import InputError
-from holdfast.core.run_record import read_run
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import sha256_file
+from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.data.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
@@ -55,7 +56,13 @@ class Restored:
         return self.module.predict(batch).float().cpu().numpy()
 
 
-def load_model(run_folder: Path, checkpoint: str | Path | None = None, *, device: str = "cpu") -> Restored:
+def load_model(
+    run_folder: Path,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    sha256: Mapping[str, str] | None = None,
+) -> Restored:
     """Build the network of a run again and load its weights.
 
     Args:
@@ -63,19 +70,24 @@ def load_model(run_folder: Path, checkpoint: str | Path | None = None, *, device
         checkpoint: A checkpoint file, relative to the folder; by default the best one, or the last where no epoch
             was best.
         device: Where to predict.
+        sha256: What the files must hash to, by name; None: they may be any.
 
     Raises:
         InputError: The folder is no run, or the checkpoint is missing, damaged, or of another network.
+        VaultRefused: A file is not the one that was hashed.
     """
     record = read_run(run_folder)
     best = record["best"]
     path = run_folder / (checkpoint or (best["checkpoint"] if best else f"{FOLDER}/{LAST}"))
-    return _load(record["config"], path, device)
+    if sha256 is not None and sha256_file(run_folder / FILE_NAME) != sha256[FILE_NAME]:
+        raise VaultRefused(str(run_folder / FILE_NAME), "was changed since the freeze")
+    expected = None if sha256 is None else sha256[str(path.relative_to(run_folder))]
+    return _load(record["config"], path, device, expected)
 
 
-def _load(config: Mapping[str, Any], path: Path, device: str) -> Restored:
+def _load(config: Mapping[str, Any], path: Path, device: str, sha256: str | None) -> Restored:
     check_recorded(config, BUILT)
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, sha256)
     shapes = Shapes.from_dict(content[STATE]["shapes"])
     module = build_untrained(config, shapes)
     try:
