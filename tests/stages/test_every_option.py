@@ -41,6 +41,7 @@ MORE = {
 TRAINED = (
     "augment",
     "data",
+    "averaging",
     "early_stopping",
     "init",
     "logger",

@@ -63,6 +63,7 @@ GROUPS: dict[str, Group] = {
     ),
     "mixing": Group(("holdfast.training",), ("x",), is_optional=True),
     "tta": Group(("holdfast.training",), ("x",), is_optional=True),
+    "averaging": Group(("holdfast.training",), is_optional=True),
     "model": Group(
         ("holdfast.models", "torch.nn"),
         ("input_shape", "num_outputs", "category_sizes"),

@@ -77,7 +77,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             loggers=loggers,
             resumed=resumed,
         )
-        trainer = build_trainer(config, record.folder, [border])
+        trainer = build_trainer(config, record.folder, [border, *build_averaging(config)])
         border.progress = _build_progress(config, trainer)
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and not picture.exists():
@@ -118,6 +118,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
         check_single_row(module, shapes)
     steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
     check_steps(module, total_steps=config.max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    build_averaging(config)
     if config.get("early_stopping"):
         build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
     return module, shapes
@@ -159,6 +160,20 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
     return trainer
+
+
+def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
+    """The callback of the option `averaging`, if one is chosen.
+
+    Raises:
+        InputError: An argument is out of its range, or the weights are too coarse to be averaged.
+    """
+    if not config.get("averaging"):
+        return []
+    if str(config["trainer"].get("precision")) in ("bf16-true", "16-true"):
+        what = "takes weights in full precision: an average moves by less than half-precision weights can tell"
+        raise InputError("averaging", what, next="trainer.precision=bf16-mixed")
+    return [build_option(config["averaging"])()]
 
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
