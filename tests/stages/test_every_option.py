@@ -49,6 +49,7 @@ TRAINED = (
     "mixing",
     "model",
     "optimizer",
+    "rates",
     "regularization",
     "schedule",
     "split",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
@@ -34,7 +33,7 @@ def fits(value: Any, annotation: Any) -> bool:
         return len(value) == len(arguments) and all(map(fits, value, arguments))
     if inspect.isclass(container) and issubclass(container, list | tuple | Sequence):
         return isinstance(value, list) and all(fits(item, argument) for item in value for argument in arguments[:1])
-    if inspect.isclass(container) and issubclass(container, dict):
+    if inspect.isclass(container) and issubclass(container, Mapping):
         return isinstance(value, dict)
     if annotation is typing.Any or not inspect.isclass(annotation):
         return True
@@ -43,8 +42,31 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def type_name(annotation: Any) -> str:
-    """How a type is told to a user: `float | null`."""
-    if inspect.isclass(annotation) and not typing.get_args(annotation):
-        return str(annotation.__name__)
-    words = re.sub(r"\b(typing|collections\.abc|torch|pathlib)\.", "", str(annotation))
-    return re.sub(r"\bNone(Type)?\b", "null", words)
+    """How a type is told to a user: `a number or null`, `'balanced'`, `a list of numbers`."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        # an arm that no YAML value can be, such as a tensor, is not told
+        words = [type_name(arm) for arm in arguments if not _is_object(arm)]
+        return ", ".join(dict.fromkeys(words))
+    if origin is typing.Literal:
+        return ", ".join(map(str, arguments))
+    if annotation in (None, type(None)):
+        return "null"
+    container = origin or annotation
+    if inspect.isclass(container) and issubclass(container, list | tuple | Sequence) and container is not str:
+        of = next((argument for argument in arguments if argument is not Ellipsis), None)
+        return f"a list of {_PLURALS.get(of, type_name(of))}" if of is not None else "a list"
+    if inspect.isclass(container) and issubclass(container, Mapping):
+        return "keys with values"
+    return _NAMES.get(annotation) or (annotation.__name__ if inspect.isclass(annotation) else str(annotation))
+
+
+_NAMES: dict[Any, str] = {bool: "true, false", int: "a whole number", float: "a number", str: "a word"}
+_PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", str: "words"}
+
+
+def _is_object(annotation: Any) -> bool:
+    """Whether a type is a class that YAML has no values of."""
+    if not inspect.isclass(annotation) or annotation in (*_NAMES, type(None)):
+        return False
+    return not issubclass(annotation, list | tuple | Sequence | Mapping | PurePath | Enum)

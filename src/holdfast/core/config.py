@@ -78,6 +78,7 @@ GROUPS: dict[str, Group] = {
         ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
         accepts=("total_steps", "steps_per_epoch"),
     ),
+    "rates": Group(("holdfast.training",), ("model",)),
     "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
     "vault": Group(free=True),
@@ -183,7 +184,7 @@ SCALARS: dict[str, Scalar] = {
     "lr": Scalar("a positive number", lambda value: _is_number(value) and value > 0),
     "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
     "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
-    "batch_size": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),
     "monitor": Scalar(
         "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
     ),

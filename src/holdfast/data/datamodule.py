@@ -35,7 +35,7 @@ class DataModule(pl.LightningDataModule):
     Args:
         prepared: Development rows.
         split: Decides the val rows among them.
-        batch_size: Train rows in a batch, on each device.
+        batch_size: Train rows in a batch; "full": all of them.
         seed: Fixes the order of the train rows.
         resident: True keeps all rows on the device; False reads batches from the memory map; "auto" is True when all
             rows take at most half of the memory that is free on the device. On a CPU, resident rows are the mapped
@@ -49,17 +49,16 @@ class DataModule(pl.LightningDataModule):
         prepared: Prepared,
         split: Split,
         *,
-        batch_size: int,
+        batch_size: int | Literal["full"],
         seed: int,
         resident: Resident = "auto",
         num_workers: int = 0,
         subset: float | int | None = None,
     ) -> None:
         super().__init__()
-        _check(batch_size, resident, num_workers)
+        _check(resident, num_workers)
         self.prepared = prepared
         self.split = split
-        self.batch_size = batch_size
         self.seed = seed
         self.resident = resident
         self.num_workers = min(num_workers, num_cores())
@@ -69,6 +68,7 @@ class DataModule(pl.LightningDataModule):
         derived = derive(prepared, split, subset)
         self.statistics = derived.statistics
         self.train_rows: NDArray[np.int64] = derived.train
+        self.batch_size = _batch_size(batch_size, len(self.train_rows))
         self.val_rows: NDArray[np.int64] = derived.val
         self.val_sha256 = hashlib.sha256(prepared.digests[derived.val].tobytes()).hexdigest()
         is_table = prepared.kind == "table"
@@ -171,9 +171,15 @@ def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[in
     return (input_width(columns),) if columns else shape
 
 
-def _check(batch_size: int, resident: Resident, num_workers: int) -> None:
-    if batch_size < 1:
-        raise InputError("batch_size", f"is {batch_size}", allowed="1 or more")
+def _batch_size(given: int | Literal["full"], num_train: int) -> int:
+    if given == "full":
+        return num_train
+    if given < 1:
+        raise InputError("batch_size", f"is {given}", allowed="1 or more")
+    return given
+
+
+def _check(resident: Resident, num_workers: int) -> None:
     if num_workers < 0:
         raise InputError("data.num_workers", f"is {num_workers}", allowed="0 or more")
     if resident not in ("auto", True, False):

@@ -21,6 +21,7 @@ from holdfast.training.losses import build_loss
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.names import mode_of
 from holdfast.training.options import build_option
+from holdfast.training.rates import Rates
 from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
 
 
@@ -115,7 +116,10 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
         loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs, statistics.class_counts),
         regularization=regularization,
         make_optimizer=partial(
-            build_optimizer, build_option(config["optimizer"]), may_fuse=not clips_mixed(config["trainer"])
+            build_optimizer,
+            build_option(config["optimizer"]),
+            may_fuse=not clips_mixed(config["trainer"]),
+            rates=build_option(config["rates"]) if config.get("rates") else None,
         ),
         make_schedule=build_schedule(config),
         augmentation=build_augmentation(config.get("augment"), shapes.input_shape),
@@ -138,7 +142,11 @@ def clips_mixed(trainer: Mapping[str, Any]) -> bool:
 
 
 def build_optimizer(
-    factory: Callable[..., torch.optim.Optimizer], model: nn.Module, *, may_fuse: bool = True
+    factory: Callable[..., torch.optim.Optimizer],
+    model: nn.Module,
+    *,
+    may_fuse: bool = True,
+    rates: Rates | None = None,
 ) -> torch.optim.Optimizer:
     """Hand the parameter groups of `model` to an optimizer option.
 
@@ -146,6 +154,7 @@ def build_optimizer(
         factory: The option; where its `fused` is null, the fused kernel is taken: on a CPU it is three times as fast.
         model: What is trained.
         may_fuse: Whether it may be.
+        rates: Gives the share of the rate of each parameter; None: all have the whole.
 
     Raises:
         InputError: The rate or another argument is out of its range, or there is nothing to train.
@@ -157,8 +166,12 @@ def build_optimizer(
     if isinstance(lr, int | float) and not 0.0 < lr < math.inf:
         raise InputError("optimizer.lr", f"is {lr}", allowed="a positive number")
     fused = {"fused": True} if may_fuse and given.get("fused", False) is None and not given.get("foreach") else {}
+    factors = rates(model) if rates is not None else None
+    groups = param_groups(model, weight_decay=given.get("weight_decay") or 0.0, lr=given.get("lr"), factors=factors)
+    if getattr(factory, "func", factory) is torch.optim.LBFGS and len(groups) > 1:
+        raise InputError("rates", "give several rates, and lbfgs has one for all parameters", next="rates=uniform")
     try:
-        return factory(param_groups(model, weight_decay=given.get("weight_decay") or 0.0), **fused)
+        return factory(groups, **fused)
     except (ValueError, TypeError) as error:
         raise InputError("optimizer", str(error)) from None
 

@@ -18,8 +18,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, clips_mixed
+from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
+from holdfast.training.combinations import check_combinations
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, log_outcome
@@ -101,7 +102,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
         InputError: Accelerator, clipping, monitor, model, loss, optimizer or schedule.
     """
     check_accelerator(config.trainer)
-    check_clipping(config)
+    check_combinations(config)
     check_monitor(config.monitor, datamodule.task)
     statistics = datamodule.statistics
     shapes = Shapes(
@@ -114,6 +115,10 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     )
     module = build_trainable(config, shapes, statistics)
     num_batches = _num_batches(config, datamodule)
+    num_train = datamodule.statistics.num_rows
+    if config.batch_size != "full" and config.batch_size > num_train:
+        what = f"is {config.batch_size}, and there are {num_train} train rows"
+        raise InputError("batch_size", what, allowed=f"1 to {num_train}, or full")
     if config.batch_size == 1:
         check_single_row(module, shapes)
     steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
@@ -194,17 +199,6 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
     if not has.get(accelerator, True):
         raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
     _check_devices(trainer_config, num_present=torch.cuda.device_count() if accelerator != "cpu" else 1)
-
-
-def check_clipping(config: Mapping[str, Any]) -> None:
-    """Refuse a fused optimizer where Lightning must take the loss scale out of the gradients before it clips them.
-
-    Raises:
-        InputError: With the override that helps.
-    """
-    if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
-        what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
-        raise InputError("optimizer.fused", what, "null, false")
 
 
 def _check_devices(trainer_config: Mapping[str, Any], *, num_present: int) -> None:

@@ -56,6 +56,7 @@ class SupervisedModule(pl.LightningModule):
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)
+        self._place: tuple[int, int] | None = None
         self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=False)
         self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=True)
 
@@ -115,7 +116,10 @@ class SupervisedModule(pl.LightningModule):
             others = self._loss_of(outputs, y[mixed.partner])
             loss = mixed.share * self._loss_of(outputs, y) + (1.0 - mixed.share) * others
             y = mixed.main_targets(y)
-        self._keep(self.train_metrics, loss, outputs, y)
+        place = (self.current_epoch, batch_idx)
+        if place != self._place:  # L-BFGS asks for the loss of a batch several times: the first answer counts
+            self._keep(self.train_metrics, loss, outputs, y)
+            self._place = place
         return loss if self._regularization is None else loss + self._regularization(self.model)
 
     @guards_rows

@@ -76,7 +76,7 @@ def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
     [
         ({"hiden": [3]}, "model.hiden: holdfast.models.mlp.mlp has no such argument"),
         ({"hiden": [3]}, "did you mean 'hidden'?"),
-        ({"dropout": "much"}, "model.dropout: is 'much'; allowed: float"),
+        ({"dropout": "much"}, "model.dropout: is 'much'; allowed: a number"),
         ({"input_shape": [3]}, "model.input_shape: holdfast.models.mlp.mlp has no such argument"),
         ({"_target_": "holdfast.models.mlp.mlpp"}, "did you mean 'mlp'?"),
         ({"_target_": "holdfast.models.nonsuch.mlp"}, "cannot be found"),
@@ -105,7 +105,7 @@ def test_a_users_module_is_believed_once_it_was_trusted_here(
     assert trusted_here() == {"my_nets"}
     assert told(node, trusted_modules=["my_nets"]) == ""
     assert "is not trusted" in told(node), "the record must name it too"
-    assert "model.width: is 'x'; allowed: int" in told({**node, "width": "x"}, trusted_modules=["my_nets"])
+    assert "model.width: is 'x'; allowed: a whole number" in told({**node, "width": "x"}, trusted_modules=["my_nets"])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def test_shapes() -> None:
 
 
 def test_noise_in_training_only() -> None:
-    model = autoencoder(input_shape=(6,), num_outputs=1, hidden=[], code=3, norm="none", noise=1.0)
+    model = autoencoder(input_shape=(6,), num_outputs=1, hidden=[], code=3, norm="none", activation="tanh", noise=1.0)
     x = torch.zeros(2, 6)
     assert not torch.equal(model.reconstruct(x)[0], model.reconstruct(x)[1])
     model.eval()

@@ -84,5 +84,15 @@ def test_the_seed_decides() -> None:
 def test_mistakes() -> None:
     with pytest.raises(InputError, match=r"^init\.std: is -1; allowed: std > 0$"):
         init.small_random(model(), std=-1)
-    with pytest.raises(InputError, match=r"^init: the model has no linear layer"):
+    with pytest.raises(InputError, match=r"^model: has no linear layer and no convolution$"):
         init.he_normal(nn.ReLU())
+
+
+def test_biases() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    init.he_normal(model, bias=0.1, zero_last=True)
+    assert (model[0].bias == 0.1).all()
+    assert (model[1].bias == 0.0).all()
+    assert (model[2].bias == 0.0).all()
+    with pytest.raises(InputError, match=r"init\.bias: is nan; allowed: a finite number"):
+        init.he_normal(model, bias=float("nan"))

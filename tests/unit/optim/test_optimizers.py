@@ -191,7 +191,7 @@ def assert_equal(found: dict[str, Array], expected: dict[str, Array]) -> None:
 
 
 def test_every_option_has_its_formula() -> None:
-    assert set(FORMULAS) == {path.stem for path in (CONF / "optimizer").glob("*.yaml")}
+    assert {*FORMULAS, "lbfgs"} == {path.stem for path in (CONF / "optimizer").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("may_fuse", [True, False])
@@ -221,6 +221,72 @@ def test_cs231n_nesterov_is_the_same_path() -> None:
         return x - 0.9 * before + (1 + 0.9) * s["v"]
 
     assert_equal(by_torch("nesterov"), by_numpy(update))
+
+
+def lbfgs_by_numpy(history_size: int) -> dict[str, Array]:
+    """One iteration a step (Nocedal 1980; Nocedal and Wright 2006, algorithm 7.4), the first one shorter."""
+
+    def flat(parts: dict[str, Array]) -> Array:
+        return np.concatenate([parts["weight"].ravel(), parts["bias"]])
+
+    def parts(x: Array) -> dict[str, Array]:
+        return {"weight": x[:6].reshape(2, 3), "bias": x[6:]}
+
+    x, pairs = flat(START), []
+    g = flat(gradients(parts(x)))
+    for t in range(1, STEPS + 1):
+        q, shares = g.copy(), []
+        for s, y in reversed(pairs):
+            shares.append(s @ q / (s @ y))
+            q -= shares[-1] * y
+        q *= pairs[-1][0] @ pairs[-1][1] / (pairs[-1][1] @ pairs[-1][1]) if pairs else 1.0
+        for (s, y), share in zip(pairs, reversed(shares), strict=True):
+            q += s * (share - y @ q / (s @ y))
+        step = -q * LR * (min(1.0, 1 / np.abs(g).sum()) if t == 1 else 1.0)
+        new = flat(gradients(parts(x + step)))
+        pairs = [*pairs, (step, new - g)][-history_size:]
+        x, g = x + step, new
+    return parts(x)
+
+
+def by_lbfgs(**arguments: Any) -> tuple[Linear, torch.optim.Optimizer]:
+    node = OmegaConf.load(CONF / "optimizer" / "lbfgs.yaml")
+    node.lr = LR
+    node.merge_with(arguments)
+    model = Linear()
+    return model, build_optimizer(instantiate(node, _convert_="all"), model)
+
+
+def closure(model: Linear, optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = model.loss()
+        value.backward()
+        return value
+
+    return loss
+
+
+@pytest.mark.parametrize("history_size", [3, 100])
+def test_lbfgs_formula(history_size: int) -> None:
+    model, optimizer = by_lbfgs(max_iter=1, line_search_fn=None, history_size=history_size, tolerance_change=0.0)
+    for _ in range(STEPS):
+        optimizer.step(closure(model, optimizer))
+    found = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    assert_equal(found, lbfgs_by_numpy(history_size))
+
+
+def test_lbfgs_comes_to_the_least_squares() -> None:
+    model, optimizer = by_lbfgs(lr=1.0, tolerance_grad=1e-12, tolerance_change=1e-16)
+    optimizer.step(closure(model, optimizer))
+    best = np.linalg.lstsq(np.column_stack([X, np.ones(len(X))]), Y, rcond=None)[0]
+    assert model.weight.detach().numpy() == pytest.approx(best[:3].T, abs=1e-8)
+    assert model.bias.detach().numpy() == pytest.approx(best[3], abs=1e-8)
+
+
+def test_full_batch_gradient_descent_is_sgd_on_all_rows() -> None:
+    """`batch_size=full optimizer=sgd`: x -= lr grad, with the gradient of the mean over all rows."""
+    assert_equal(by_torch("sgd"), by_numpy(lambda x, g, t, s, wd: x - LR * g))
 
 
 def test_newton_schulz_gives_a_nearly_orthogonal_matrix() -> None:
@@ -279,7 +345,7 @@ def test_muon_with_one_kind_alone(shape: tuple[int, ...]) -> None:
     assert (parameter < 1).all()
 
 
-@pytest.mark.parametrize("option", FORMULAS)
+@pytest.mark.parametrize("option", [*FORMULAS, "lbfgs"])
 @pytest.mark.parametrize("lr", [-0.1, 0.0, float("nan"), float("inf")])
 def test_a_wrong_rate_is_refused(option: str, lr: float) -> None:
     node = OmegaConf.load(CONF / "optimizer" / f"{option}.yaml")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
+import torch
 from torch import nn
 
+from holdfast.core.errors import InputError
 from holdfast.optim.param_groups import param_groups
 
 
@@ -25,3 +28,22 @@ def test_frozen_parameters_are_left_out() -> None:
     model[0].requires_grad_(False)
     (group,) = param_groups(model, weight_decay=0.1)
     assert [tuple(p.shape) for p in group["params"]] == [(1, 2)]
+
+
+def test_shares_of_the_rate_and_decay_together() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    factors = {"0.weight": 0.5, "0.bias": 0.5}
+    groups = param_groups(model, weight_decay=0.1, lr=0.2, factors=factors)
+    assert [(group.get("lr"), group.get("weight_decay"), len(group["params"])) for group in groups] == [
+        (None, None, 1),
+        (None, 0.0, 1),
+        (0.1, None, 1),
+        (0.1, 0.0, 1),
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.2, weight_decay=0.1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.2, 0.1, 0.1]
+
+
+def test_shares_need_a_rate() -> None:
+    with pytest.raises(InputError, match=r"rates: are shares of optimizer\.lr"):
+        param_groups(nn.Linear(3, 2), weight_decay=0.0, factors={"weight": 0.5})

@@ -1,0 +1,39 @@
+"""Options that are right each on its own and do not go together; told before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from holdfast.core.errors import Problem, raise_problems
+from holdfast.training.build import clips_mixed
+
+
+def check_combinations(config: Mapping[str, Any]) -> None:
+    """Refuse what Lightning or an optimizer would refuse late, or would do wrong.
+
+    Raises:
+        InputError: All of it at once.
+    """
+    raise_problems([*_clipping(config), *_lbfgs(config)])
+
+
+def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Lightning must take the loss scale out of the gradients before it clips them; a fused kernel does it itself."""
+    if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
+        what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
+        yield Problem("optimizer.fused", what, "null, false")
+
+
+def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """It asks for loss and gradient several times a step: they must be those of the same function."""
+    if config["optimizer"].get("_target_") != "torch.optim.LBFGS":
+        return
+    trainer = config["trainer"]
+    if trainer.get("accumulate_grad_batches", 1) != 1:
+        what = "lbfgs takes several looks at one batch, and sees only the last of those that are accumulated"
+        yield Problem("trainer.accumulate_grad_batches", what, "1", "a larger batch_size, or batch_size=full")
+    if trainer.get("gradient_clip_val"):
+        yield Problem("trainer.gradient_clip_val", "lbfgs needs gradients as they are", "null")
+    if str(trainer.get("precision")) == "16-mixed":
+        yield Problem("trainer.precision", "lbfgs has no step with scaled losses", "32-true, 64-true, bf16-mixed")
