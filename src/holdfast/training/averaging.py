@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import WeightAveraging
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
@@ -83,7 +82,7 @@ class AveragedWeights(WeightAveraging):
         average = self._average_model
         assert average is not None
         if not self._has_begun(trainer.global_step - 1):
-            average.n_averaged.zero_()  # type: ignore[operator]
+            average.n_averaged.zero_()
         elif self.takes_statistics:
             self._take_statistics(trainer, average)
 
@@ -99,7 +98,7 @@ class AveragedWeights(WeightAveraging):
         """One pass over the train rows, as they are stored (Izmailov et al. 2018, section 3.2)."""
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         with trainer.precision_plugin.forward_context():
-            update_bn(loader, average.module, device=average.n_averaged.device)  # type: ignore[arg-type]
+            update_bn(loader, average.module, device=average.n_averaged.device)
 
 
 def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -> AveragedWeights:
@@ -113,7 +112,8 @@ def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -
     if not 0.0 <= decay < 1.0:
         raise InputError("averaging.decay", f"is {decay}", allowed="0 <= decay < 1")
     _check(every_num_steps=every_num_steps, start=start)
-    return AveragedWeights(get_ema_multi_avg_fn(decay), start=start, every_num_steps=every_num_steps)
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedWeights(average, start=start, every_num_steps=every_num_steps)
 
 
 def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
@@ -123,9 +123,8 @@ def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
         InputError: An argument is out of its range.
     """
     _check(every_num_epochs=every_num_epochs, start=start)
-    return AveragedWeights(
-        get_swa_multi_avg_fn(), start=start, every_num_epochs=every_num_epochs, takes_statistics=True
-    )
+    average = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+    return AveragedWeights(average, start=start, every_num_epochs=every_num_epochs, takes_statistics=True)
 
 
 def _check(*, start: float, **counts: int) -> None:
