@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from holdfast.cli import sources, train
 from holdfast.core.config import CONF, GROUPS, PRIMARY, RECIPES, check_config
+from holdfast.core.errors import InputError
 
 OPTIONS = sorted(
     path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
@@ -116,3 +117,26 @@ def test_every_command_line_composes(where: str, line: str) -> None:
     assert command_line_problems(overrides, loader, is_sweep=is_sweep) == []
     if not is_sweep:
         check_config(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (
+            "data.subset=0",
+            "data.subset: is 0; allowed: a share of the train rows between 0 and 1, as in 0.1, or a count",
+        ),
+        ("data.subset=1", "data.subset: is 1; allowed: a share"),
+        ("data.subset=1.5", "data.subset: is 1.5; allowed: a share"),
+        (
+            "data.sampling=balance",
+            "data.sampling: is 'balance'; allowed: balanced, null; next: did you mean 'balanced'?",
+        ),
+        ("data.resident=atuo", "data.resident: is 'atuo'; allowed: auto, true, false; next: did you mean 'auto'?"),
+        ("data.num_workers=-1", "data.num_workers: is -1; allowed: a whole number, 0 or more"),
+    ],
+)
+def test_how_rows_are_used_is_checked_before_they_are_prepared(override: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_config(composed(override))
+    assert str(caught.value).startswith(words)

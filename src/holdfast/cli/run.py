@@ -134,6 +134,8 @@ def _data_module(config: DictConfig) -> DataModule:
         seed=config.seed,
         resident=config.data.resident,
         num_workers=config.data.num_workers,
+        subset=config.data.get("subset"),
+        sampling=config.data.get("sampling"),
     )
 
 

@@ -123,6 +123,7 @@ def check_config(config: DictConfig) -> None:
             )
         else:
             problems += [Problem(f"{name}.{key}", "is missing") for key in group.required if key not in node]
+            problems += _value_problems(name, node)
             if group.only_entries:
                 problems += [
                     Problem(f"{name}.{key}", "has no _target_") for key, entry in node.items() if not _is_target(entry)
@@ -194,6 +195,27 @@ SCALARS: dict[str, Scalar] = {
         "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
     ),
 }
+
+
+# Values of a free group that are no argument of a target, and so have no annotation to be checked by.
+VALUES: dict[str, dict[str, Scalar]] = {
+    "data": {
+        "resident": Scalar("auto, true, false", lambda value: value == "auto" or isinstance(value, bool)),
+        "num_workers": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
+        "subset": Scalar(
+            "a share of the train rows between 0 and 1, as in 0.1, or a count from 2, as in 500",
+            lambda value: value is None or _is_count(value, 2) or (isinstance(value, float) and 0 < value <= 1),
+        ),
+        "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
+    }
+}
+
+
+def _value_problems(name: str, node: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, rule in VALUES.get(name, {}).items():
+        if key in node and not rule.accepts(node[key]):
+            hint = did_you_mean(str(node[key]), rule.allowed.split(", "))
+            yield Problem(f"{name}.{key}", f"is {node[key]!r}", rule.allowed, hint)
 
 
 def _is_target(entry: Any) -> bool:

@@ -2,7 +2,8 @@
 
 Both hand out whole batches; nothing is done row by row. The order of an epoch is a permutation drawn from (seed, epoch)
 and from nothing else, so it is the same for both ways, on every device, and after a resume. Several devices share the
-permutation: each takes every n-th row of it (as `torch.utils.data.DistributedSampler` does).
+permutation: each takes every n-th row of it (as `torch.utils.data.DistributedSampler` does). Balanced sampling draws
+the rows of an epoch, as many as there are, with replacement.
 """
 
 from __future__ import annotations
@@ -32,11 +33,22 @@ class RowOrder:
         seed: Fixes all permutations; None keeps the rows as they are.
         rank: This process among those that share the rows.
         num_ranks: How many there are; the permutation is filled up from its start to a multiple of it.
+        classes: (n,) the class of each of the rows, to draw every class as often; None takes each row once.
         epoch: Set by Lightning through `set_epoch`.
     """
 
-    def __init__(self, rows: Tensor, *, batch_size: int, seed: int | None, rank: int = 0, num_ranks: int = 1) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        *,
+        batch_size: int,
+        seed: int | None,
+        rank: int = 0,
+        num_ranks: int = 1,
+        classes: Tensor | None = None,
+    ) -> None:
         self.rows = rows
+        self.classes = classes
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
@@ -52,19 +64,42 @@ class RowOrder:
         full, rest = divmod(share, self.batch_size)
         return full + (rest > 1 or (rest == 1 and full == 0))
 
-    def batches(self) -> list[Tensor]:
+    def batches(self) -> Iterator[Tensor]:
         """The indices of each batch of the present epoch, on the device of `rows`."""
         order = self.rows
         if self.seed is not None:
             state = np.random.SeedSequence([self.seed % 2**64, self.epoch]).generate_state(1, np.uint64)
             generator = torch.Generator().manual_seed(int(state[0]))
-            order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+            if self.classes is None:
+                places = torch.randperm(len(order), generator=generator)
+            else:
+                places = draw_balanced(self.classes, generator)
+            order = order[places.to(order.device)]
         if self.num_ranks > 1:
             missing = -len(order) % self.num_ranks
             order = torch.cat((order, order[:missing]))[self.rank :: self.num_ranks].contiguous()
-        sizes = [self.batch_size] * len(self)
-        sizes[-1] = len(order) - sum(sizes[:-1])
-        return list(torch.split(order, sizes))
+        num_batches = len(self)
+        for index in range(num_batches):
+            start = index * self.batch_size
+            yield order[start : start + self.batch_size if index < num_batches - 1 else len(order)]
+
+
+def draw_balanced(classes: Tensor, generator: torch.Generator) -> Tensor:
+    """Places of rows, drawn with replacement: a class with rows, each as likely, then one of its rows, each as likely.
+
+    Args:
+        classes: (n,) the class of each row.
+        generator: All that is drawn comes from it.
+
+    Returns:
+        (n,) places in `classes`.
+    """
+    by_class = torch.argsort(classes, stable=True)
+    _, counts = torch.unique(classes, return_counts=True)
+    drawn = torch.randint(len(counts), (len(classes),), generator=generator)
+    share = torch.rand(len(classes), generator=generator, dtype=torch.float64)
+    within = (share * counts[drawn]).long()  # a share is below 1 by more than a product with a count rounds
+    return by_class[(torch.cumsum(counts, 0) - counts)[drawn] + within]
 
 
 class ResidentBatches:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from holdfast.core.errors import InputError, VaultLocked
+from holdfast.core.errors import InputError, VaultLocked, did_you_mean
 from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target, hand_over, is_handed_over
 from holdfast.data.capacity import free_bytes, num_cores
 from holdfast.data.derived import columns_of, derive
@@ -22,6 +22,7 @@ from holdfast.data.store import Prepared
 from holdfast.data.table_inputs import InputColumn, input_columns, input_width
 
 Resident = Literal["auto"] | bool
+Sampling = Literal["balanced"] | None
 RESIDENT_SHARE = 0.5
 VAL_BATCH_FACTOR = 4
 
@@ -42,6 +43,8 @@ class DataModule(pl.LightningDataModule):
             file itself, so they are never in memory twice.
         num_workers: Processes that read batches when the rows are not resident; at most one a core.
         subset: How many of the train rows are used: a share, or a count; None: all.
+        sampling: "balanced" draws the train rows of an epoch with replacement, every class as often; None takes each
+            row once.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class DataModule(pl.LightningDataModule):
         resident: Resident = "auto",
         num_workers: int = 0,
         subset: float | int | None = None,
+        sampling: Sampling = None,
     ) -> None:
         super().__init__()
         _check(resident, num_workers)
@@ -64,7 +68,8 @@ class DataModule(pl.LightningDataModule):
         self.num_workers = min(num_workers, num_cores())
         self.task = prepared.task
         self.class_names = prepared.class_names
-        self.subset = subset
+        _check_sampling(sampling, prepared.task)
+        self.subset, self.sampling = subset, sampling
         derived = derive(prepared, split, subset)
         self.statistics = derived.statistics
         self.train_rows: NDArray[np.int64] = derived.train
@@ -98,6 +103,7 @@ class DataModule(pl.LightningDataModule):
             "columns": [column.as_dict() for column in self.columns],
             "split": self.split.test_rule(),
             "subset": self.subset,
+            "sampling": self.sampling,
         }
 
     def row_form(self) -> RowForm:
@@ -107,7 +113,9 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResidentBatches | LoadedBatches:
         """Batches of train rows, in a new order every epoch."""
-        order = RowOrder(torch.from_numpy(self.train_rows), batch_size=self.batch_size, seed=self.seed)
+        classes = torch.from_numpy(self.prepared.y[self.train_rows]) if self.sampling == "balanced" else None
+        rows = torch.from_numpy(self.train_rows)
+        order = RowOrder(rows, batch_size=self.batch_size, seed=self.seed, classes=classes)
         if self.trainer is not None:
             order.rank, order.num_ranks = self.trainer.global_rank, self.trainer.world_size
         return self._batches(order)
@@ -184,3 +192,11 @@ def _check(resident: Resident, num_workers: int) -> None:
         raise InputError("data.num_workers", f"is {num_workers}", allowed="0 or more")
     if resident not in ("auto", True, False):
         raise InputError("data.resident", f"is {resident!r}", allowed="auto, true, false")
+
+
+def _check_sampling(sampling: Sampling, task: str) -> None:
+    if sampling not in ("balanced", None):
+        hint = did_you_mean(str(sampling), ["balanced"])
+        raise InputError("data.sampling", f"is {sampling!r}", "balanced, null", hint)
+    if sampling is not None and task not in ("multiclass", "binary"):
+        raise InputError("data.sampling", f"is 'balanced', and a {task} task has no classes to draw by", "null")

@@ -107,6 +107,8 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
     check_images_only(config, shapes.kind)
     module = build_untrained(config, shapes, statistics)
     check_outputs(module, shapes)
+    if config.get("mixing") and shapes.category_sizes:
+        raise InputError("mixing", "makes rows between two, and categories have no between", next="mixing=none")
     if config.get("init"):
         build_option(config["init"])(module.model)
     regularization = build_option(config["regularization"]) if config.get("regularization") else None

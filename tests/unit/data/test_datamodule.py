@@ -113,11 +113,43 @@ def test_last_batch_of_one_row_joins_the_one_before(num_rows: int, batch_size: i
 
 def test_devices_share_the_train_rows() -> None:
     shares = [RowOrder(torch.arange(11), batch_size=3, seed=0, rank=rank, num_ranks=3) for rank in range(3)]
-    rows = [torch.cat(share.batches()).tolist() for share in shares]
+    rows = [torch.cat(list(share.batches())).tolist() for share in shares]
     assert [len(part) for part in rows] == [4, 4, 4]
     assert {len(share) for share in shares} == {1}
     assert set().union(*rows) == set(range(11))
     assert len(set(rows[0]) | set(rows[1])) == 8
+
+
+def test_balanced_sampling_draws_every_class_as_often(make_prepared: Callable[..., Prepared]) -> None:
+    y = np.repeat([0, 1, 2], [1200, 280, 20])
+    prepared = make_prepared(np.arange(1500, dtype=np.float32)[:, None], y, kind="table")
+    data = module_of(prepared, sampling="balanced", seed=1)
+    one, again = ([torch.cat(part) for part in zip(*epoch_of(data, 0), strict=True)] for _ in (0, 1))
+    labels, other = one[1], torch.cat([y for _, y in epoch_of(data, 1)])
+    assert torch.equal(one[0], again[0]), "not fixed by (seed, epoch)"
+    assert not torch.equal(labels, other)
+    counts = torch.bincount(labels)
+    assert counts.sum() == len(data.train_rows) == 1125
+    assert (counts - 375).abs().max() < 4 * np.sqrt(1125 * 2 / 9)
+    rare = one[0][labels == 2].ravel().unique(return_counts=True)[1]
+    assert len(rare) == 15, "each of its rows"
+    assert set(one[0].ravel().long().tolist()) <= set(data.train_rows.tolist())
+    assert torch.bincount(torch.cat([y for _, y in data.val_dataloader()])).tolist() == [300, 70, 5]
+    loaded = module_of(prepared, sampling="balanced", seed=1, resident=False)
+    assert torch.equal(torch.cat([x for x, _ in epoch_of(loaded, 0)]), one[0])
+
+
+def test_a_part_of_the_train_rows(prepared: Prepared) -> None:
+    whole, part = module_of(prepared), module_of(prepared, subset=0.25)
+    assert len(part.train_rows) == 30
+    assert set(part.train_rows) < set(whole.train_rows)
+    assert part.val_sha256 == whole.val_sha256
+    assert part.statistics.num_rows == 30
+    assert part.statistics.class_counts == (10, 10, 10)
+    exact = prepared.x[part.train_rows].astype(np.float64)
+    np.testing.assert_allclose(part.statistics.mean, exact.mean(axis=0), rtol=1e-12)
+    assert np.array_equal(module_of(prepared, subset=0.25).statistics.mean, part.statistics.mean), "from the store"
+    assert (part.describe()["subset"], part.describe()["train_rows"]) == (0.25, 30)
 
 
 def test_targets_of_a_regression_are_floats(make_prepared: Callable[..., Prepared]) -> None:
@@ -125,6 +157,8 @@ def test_targets_of_a_regression_are_floats(make_prepared: Callable[..., Prepare
     prepared = make_prepared(x, np.arange(40, dtype=np.float32), kind="table")
     data = module_of(prepared)
     assert (data.input_shape, data.num_outputs) == ((2,), 1)
+    with pytest.raises(InputError, match="a regression task has no classes to draw by; allowed: null"):
+        module_of(prepared, sampling="balanced")
     x0, y0 = next(iter(data.train_dataloader()))
     assert (x0.dtype, y0.dtype) == (torch.float32, torch.float32)
 
@@ -163,6 +197,11 @@ def test_wrong_settings(prepared: Prepared) -> None:
         ({"batch_size": 0}, "batch_size: is 0; allowed: 1 or more"),
         ({"num_workers": -1}, "data.num_workers: is -1"),
         ({"resident": "yes"}, "data.resident: is 'yes'; allowed: auto, true, false"),
+        (
+            {"sampling": "blanced"},
+            "data.sampling: is 'blanced'; allowed: balanced, null; next: did you mean 'balanced'",
+        ),
+        ({"subset": 500}, "data.subset: is 500; there are 121 train rows"),
     ):
         with pytest.raises(InputError, match=words):
             module_of(prepared, **options)
