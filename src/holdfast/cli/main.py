@@ -26,6 +26,9 @@ app.add_typer(vault_app, name="vault")
 schedule_app = typer.Typer(help="Learning-rate schedules.", no_args_is_help=True)
 app.add_typer(schedule_app, name="schedule")
 
+data_app = typer.Typer(help="Data sets: what is in them, by train and val rows.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
 Selection = Annotated[str, typer.Argument(help="A selection's id, or eight or more of its first digits.")]
 Vault = Annotated[str, typer.Argument(help="A vault's id, or eight or more of its first digits.")]
 Reason = Annotated[str, typer.Option(help="Why, in a sentence: it stays in the ledger.")]
@@ -242,6 +245,21 @@ def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")], 
 
     with ending(as_json=as_json):
         import_vault(file, as_json)
+
+
+@data_app.command()
+def inspect(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: data=csv data.path=FILE data.target=COLUMN ...")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The page; by default below outputs/inspect.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare a data set as training would, and show classes, columns, missing values, examples and leak checks."""
+    from holdfast.cli.data import inspect as inspect_data
+
+    with ending(as_json=as_json):
+        inspect_data(overrides or [], output, as_json)
 
 
 @schedule_app.command()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from omegaconf import DictConfig
-
-from holdfast.core.errors import InputError, raise_problems
+from holdfast.cli.compose import compose
+from holdfast.core.errors import InputError
 
 
 def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> None:
@@ -25,7 +23,7 @@ def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> No
     """
     if steps_per_epoch < 1:
         raise InputError("--steps-per-epoch", f"is {steps_per_epoch}", allowed="whole numbers from 1")
-    config = _compose(list(overrides))
+    config = compose(list(overrides))
     from hydra.utils import instantiate
 
     from holdfast.optim.preview import plot
@@ -53,26 +51,3 @@ def _print_table(epochs: list[dict[str, float | None]]) -> None:
     for row in epochs:
         end = f" {row['momentum']:10.4g}" if has_momentum else ""
         print(f"{row['epoch']:5} {row['first_lr']:10.4g} {row['last_lr']:10.4g}{end}")
-
-
-def _compose(overrides: list[str]) -> DictConfig:
-    """The checked config of a command line.
-
-    Raises:
-        InputError: Every mistake at once.
-    """
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
-
-    from holdfast.cli import sources, train
-    from holdfast.cli.overrides import command_line_problems
-    from holdfast.core.config import CONF, PRIMARY, check_config
-
-    train.register_resolvers()
-    sources.register(Path.cwd())
-    with hydra.initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
-        loader = GlobalHydra.instance().config_loader()
-        raise_problems(command_line_problems(overrides, loader, is_sweep=False))
-        config = hydra.compose(PRIMARY, overrides)
-    check_config(config)
-    return config

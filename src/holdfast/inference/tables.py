@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -96,19 +98,26 @@ def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[]
 
 
 def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
-    import pandas as pd
-
     file = path.open("x", encoding="utf-8", newline="")
+    writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
 
-    def write(table: Table) -> None:
-        frame = pd.DataFrame(dict(table))
-        if suffix == ".jsonl":
-            frame.to_json(file, orient="records", lines=True, force_ascii=False, double_precision=15)
-        else:
-            separator = "\t" if suffix == ".tsv" else ","
-            frame.to_csv(file, sep=separator, index=False, header=file.tell() == 0, lineterminator="\n")
+    def write_rows(table: Table) -> None:
+        if not file.tell():
+            writer.writerow(table)
+        writer.writerows(zip(*map(_plain, table.values()), strict=True))
 
-    return write, file.close
+    def write_objects(table: Table) -> None:
+        for row in zip(*map(_plain, table.values()), strict=True):
+            file.write(json.dumps(dict(zip(table, row, strict=True)), ensure_ascii=False) + "\n")
+
+    return write_objects if suffix == ".jsonl" else write_rows, file.close
+
+
+def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
+    """Python's own numbers and texts; a float32 with as few digits as tell it from others."""
+    if isinstance(values, np.ndarray):
+        return (values.astype(str).astype(np.float64) if values.dtype == np.float32 else values).tolist()
+    return list(values)
 
 
 def _open_parquet(path: Path) -> tuple[Callable[[Table], None], Callable[[], None]]:

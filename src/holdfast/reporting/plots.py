@@ -25,7 +25,7 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">']
-    for tick in _ticks(low, high):
+    for tick in ticks(low, high):
         x = place(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 26}"/>')
         parts.append(
@@ -96,7 +96,7 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """About five round numbers."""
     raw = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(raw))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--line:#dfe4ea;--paper:#fff;--ground:#f4f6f8;
---accent:#1f5fa8;--good:#1d7a4a;--bad:#b3341f;--wait:#8a6100;--tint:#eaf1f9}
+--accent:#1f5fa8;--second:#d07a1c;--good:#1d7a4a;--bad:#b3341f;--wait:#8a6100;--tint:#eaf1f9}
 @media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#9aa6b5;--line:#2d3643;--paper:#171c24;--ground:#0f1319;
---accent:#7db3ee;--good:#5cc48d;--bad:#f08a75;--wait:#e0b452;--tint:#1b2735}}
+--accent:#7db3ee;--second:#e9a45b;--good:#5cc48d;--bad:#f08a75;--wait:#e0b452;--tint:#1b2735}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);
 font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -46,11 +46,28 @@ svg .tick{fill:var(--soft);font-size:12px}
 svg .grid{stroke:var(--line)}
 svg .bar{stroke:var(--accent);stroke-width:6;stroke-linecap:round;opacity:.42}
 svg .dot{fill:var(--accent)}
+svg .fill{fill:var(--accent)}
+svg .line{fill:none;stroke-width:2;stroke-linejoin:round}
+svg .mark{stroke:var(--soft);stroke-dasharray:4 4}
+svg .point{fill:var(--accent);fill-opacity:.45}
+svg .fill.s1{fill:var(--second)}svg .fill.s2{fill:var(--good)}svg .fill.s3{fill:var(--bad)}
+svg .line.s0{stroke:var(--accent)}svg .line.s1{stroke:var(--second)}
+svg .line.s2{stroke:var(--good)}svg .line.s3{stroke:var(--bad)}
+svg.spark{width:132px;height:30px}
+.legend{margin:6px 0 0;text-align:center;font-size:13px;color:var(--soft)}
+.legend span{margin:0 10px}
+.legend span::before{content:"";display:inline-block;width:12px;height:3px;margin-right:6px;vertical-align:middle;
+background:var(--accent)}
+.legend .s1::before{background:var(--second)}.legend .s2::before{background:var(--good)}
+.legend .s3::before{background:var(--bad)}
+.strip{display:block;max-width:100%}
+.dense table{font-size:13px}.dense th,.dense td{padding:5px 12px 5px 0}
+.dense td{max-width:260px;overflow-wrap:anywhere}
 svg .right{fill:var(--accent)}
 svg .wrong{fill:var(--bad)}
 svg .count{font-size:11px}
 svg .strong{fill:var(--paper)}
-.confusion{margin:0 auto}
+.confusion,.scatter{margin:0 auto}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:14px}
 .pair div{border:1px solid var(--line);border-radius:10px;padding:12px 16px}
 .pair b{display:block;font-size:24px;font-variant-numeric:tabular-nums}

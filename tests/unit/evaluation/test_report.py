@@ -161,7 +161,7 @@ def test_the_command_says_where_it_is(
 
 @pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
 def test_ticks_are_few_and_round(low: float, high: float) -> None:
-    ticks = plots._ticks(low, high)
+    ticks = plots.ticks(low, high)
     assert 2 <= len(ticks) <= 6
     assert all(low <= tick <= high for tick in ticks)
 

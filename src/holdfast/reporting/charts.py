@@ -1,0 +1,188 @@
+"""Charts as inline SVG: curves over epochs, histograms, bars, points; colours come from the page's style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from holdfast.reporting.plots import ticks
+
+WIDTH, HEIGHT = 720, 250
+LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 28
+FEW_POINTS = 40
+Points = Sequence[tuple[float, float]]
+
+
+def lines(series: Sequence[tuple[str, Points]], *, label: str, is_log: bool = False, mark: float | None = None) -> str:
+    """Curves over epochs, at most four, named on top.
+
+    Args:
+        series: Names and their points (epoch, value); values that are not finite, or not positive where `is_log`, are
+            left out.
+        label: What a reader who does not see it is told.
+        is_log: Whether the values are on a logarithmic axis.
+        mark: An epoch that gets a vertical line: the best one.
+    """
+    drawn = [(name, _drawable(points, is_log)) for name, points in series]
+    drawn = [(name, points) for name, points in drawn if points]
+    if not drawn:
+        return ""
+    epochs = [x for _, points in drawn for x, _ in points]
+    values = [y for _, points in drawn for _, y in points]
+    x_range = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (min(epochs) - 1, max(epochs) + 1)
+    y_range, y_ticks = _log_axis(values) if is_log else _axis(values)
+    place = _placer(x_range, y_range)
+    parts = [_open(label), *_grid(y_ticks, place, x_range[0])]
+    for tick in _epoch_ticks(*x_range):
+        parts.append(_text("tick", place(tick, y_range[0])[0], HEIGHT - 8, f"{tick:g}", "middle"))
+    if mark is not None:
+        x = place(mark, y_range[0])[0]
+        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    for index, (_, points) in enumerate(drawn):
+        placed = [place(x, math.log10(y) if is_log else y) for x, y in points]
+        if len(placed) > 1:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+            parts.append(f'<polyline class="line s{index}" points="{path}"/>')
+        if len(placed) <= FEW_POINTS:
+            parts += [f'<circle class="fill s{index}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in placed]
+    return "".join([*parts, "</svg>", legend([name for name, _ in drawn])])
+
+
+def legend(names: Sequence[str]) -> str:
+    """Names beside the colours of their curves."""
+    return (
+        '<p class="legend">'
+        + "".join(f'<span class="s{i}">{escape(name)}</span>' for i, name in enumerate(names))
+        + "</p>"
+    )
+
+
+def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = False) -> str:
+    """Counts between `low` and `high` as bars; small ones fit into a table's cell."""
+    if not facts:
+        return ""
+    counts = facts["counts"]
+    width, height, foot = (132, 30, 0) if is_small else (WIDTH, 170, 24)
+    step, most = width / len(counts), max([1, *counts])
+    css = "spark" if is_small else "hist"
+    parts = [f'<svg class="{css}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    for index, count in enumerate(counts):
+        tall = (height - foot - 2) * count / most
+        if count:
+            tall = max(tall, 1.0)
+        box = f'x="{index * step + 0.5:.1f}" y="{height - foot - tall:.1f}" width="{max(step - 1, 1):.1f}"'
+        parts.append(f'<rect class="fill" {box} height="{tall:.1f}"><title>{count:,}</title></rect>')
+    if not is_small:
+        parts.append(_text("tick", 2, height - 6, f"{facts['low']:.4g}", "start"))
+        parts.append(_text("tick", width - 2, height - 6, f"{facts['high']:.4g}", "end"))
+    return "".join([*parts, "</svg>"])
+
+
+def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
+    """Two bars a class, for its share of the train rows and of the val rows; the counts are written beside them."""
+    shown = classes[:limit]
+    totals = {part: max(1, sum(one[part] for one in classes)) for part in ("train", "val")}
+    most = max(one[part] / totals[part] for one in shown for part in totals) or 1.0
+    left, right, row = 160, 150, 30
+    height = row * len(shown) + 6
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="rows of each class, train and val">']
+    for index, one in enumerate(shown):
+        y = 3 + row * index
+        parts.append(_text("name", left - 14, y + row / 2 + 4, _short(one["name"]), "end"))
+        for place, part in enumerate(totals):
+            wide = (WIDTH - left - right) * one[part] / totals[part] / most
+            top = y + 4 + place * 11
+            parts.append(
+                f'<rect class="fill s{place}" x="{left}" y="{top}" width="{max(wide, 1):.1f}" height="9" rx="2"/>'
+            )
+        told = f"{one['train']:,} / {one['val']:,}  ({100 * one['train'] / totals['train']:.1f} %)"
+        parts.append(_text("told", WIDTH - right + 12, y + row / 2 + 4, told, "start"))
+    more = f"<p class='note'>{len(classes) - limit:,} more classes.</p>" if len(classes) > limit else ""
+    return "".join([*parts, "</svg>", legend(["train", "val"]), more])
+
+
+def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
+    """Points with a diagonal: values and what was predicted for them."""
+    low, high = (f(v for point in points for v in point) for f in (min, max))
+    space = 0.04 * (high - low) or 1.0
+    limits = (low - space, high + space)
+    size, foot = 420, 44
+    box = f'viewBox="0 0 {size + foot} {size + foot}" style="max-width:{size}px"'
+    parts = [f'<svg class="scatter" {box} role="img" aria-label="{escape(label)}">']
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        span = limits[1] - limits[0]
+        return foot + (x - limits[0]) / span * size, size - (y - limits[0]) / span * size
+
+    for tick in ticks(*limits):
+        x, y = place(tick, tick)
+        parts.append(f'<line class="grid" x1="{foot}" x2="{size + foot}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" y1="0" y2="{size}" x1="{x:.1f}" x2="{x:.1f}"/>')
+        parts.append(_text("tick", foot - 5, y + 4, f"{tick:.4g}", "end"))
+        parts.append(_text("tick", x, size + 15, f"{tick:.4g}", "middle"))
+    (x1, y1), (x2, y2) = place(limits[0], limits[0]), place(limits[1], limits[1])
+    parts.append(f'<line class="mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
+    parts += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in (place(*p) for p in points)]
+    parts.append(_text("tick", foot + size / 2, size + 36, names[0], "middle"))
+    turned = f'transform="translate(12 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
+    parts.append(f'<text class="tick" {turned}>{escape(names[1])}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def _drawable(points: Points, is_log: bool) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in points if y is not None and math.isfinite(y) and (y > 0 or not is_log)]
+
+
+def _axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[float, str]]]:
+    low, high = min(values), max(values)
+    space = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    low, high = low - space, high + space
+    return (low, high), [(tick, f"{tick:.4g}") for tick in ticks(low, high)]
+
+
+def _log_axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[float, str]]]:
+    low, high = math.log10(min(values)), math.log10(max(values))
+    space = 0.06 * (high - low) or 0.2
+    low, high = low - space, high + space
+    found = [
+        (math.log10(factor) + power, f"{factor * 10.0**power:.3g}")
+        for power in range(math.floor(low), math.ceil(high) + 1)
+        for factor in ((1, 2, 5) if high - low < 2.5 else (1,))
+    ]
+    return (low, high), [one for one in found if low <= one[0] <= high]
+
+
+def _placer(x_range: tuple[float, float], y_range: tuple[float, float]) -> Any:
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_range[0]) / (x_range[1] - x_range[0])
+        up = (y - y_range[0]) / (y_range[1] - y_range[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+
+    return place
+
+
+def _grid(y_ticks: Sequence[tuple[float, str]], place: Any, x: float) -> list[str]:
+    parts = []
+    for tick, told in y_ticks:
+        y = place(x, tick)[1]
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text("tick", LEFT - 8, y + 4, told, "end"))
+    return parts
+
+
+def _epoch_ticks(low: float, high: float) -> list[float]:
+    return sorted({round(tick) for tick in ticks(low, high) if low <= round(tick) <= high})
+
+
+def _open(label: str) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+
+
+def _text(css: str, x: float, y: float, told: str, anchor: str) -> str:
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(told)}</text>'
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 20 else name[:19] + "…"

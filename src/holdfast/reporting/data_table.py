@@ -1,0 +1,104 @@
+"""A data set on the terminal: a few lines, a table of columns or classes, the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from holdfast.reporting.data_page import row_words, test_words
+from holdfast.reporting.dataset import missing_share
+
+MAX_COLUMNS = 40
+MAX_CLASSES = 20
+BLOCKS = " ▁▂▃▄▅▆▇█"
+MARKS = {"good": "[green]ok[/]", "look": "[yellow]look[/]", "bad": "[bold red]leak?[/]"}
+Facts = Mapping[str, Any]
+
+
+def print_data(facts: Facts, console: Console) -> None:
+    """Print what `data inspect` found."""
+    rows, classes = facts["rows"], facts["classes"]
+    target = f" {facts['target']}" if facts["target"] else ""
+    told = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
+    console.print(f"data      [bold]{escape(facts['name'])}[/]: {row_words(facts)}")
+    console.print(f"rows      {told if rows['test'] else told.removesuffix(' looked at')}")
+    console.print(f"target   {escape(target)} {facts['task']}" + (f", {len(classes)} classes" if classes else ""))
+    for note in facts["notes"]:
+        console.print(f"note      {note}", markup=False)
+    console.print()
+    if facts["columns"]:
+        _print_columns(facts["columns"], console)
+    if classes:
+        _print_classes(classes, console)
+    elif facts["values"]:
+        values = facts["values"]
+        numbers = ", ".join(f"{name} {values[name]:.4g}" for name in ("mean", "std", "min", "median", "max"))
+        console.print(f"target    {bars(values['histogram'])}  {numbers}\n")
+    checks = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("check", "", "found"):
+        checks.add_column(name, overflow="fold")
+    for check in facts["checks"]:
+        checks.add_row(check["name"], MARKS[check["verdict"]], escape(check["what"]))
+    console.print(checks)
+
+
+def bars(histogram: Mapping[str, Any] | None) -> str:
+    """A histogram in one line of blocks."""
+    if not histogram:
+        return ""
+    most = max(histogram["counts"]) or 1
+    counts = _merged(histogram["counts"])
+    most = max(counts) or 1
+    return "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // most)] for count in counts)
+
+
+def _merged(counts: Sequence[int]) -> list[int]:
+    return [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)] if len(counts) > 12 else list(counts)
+
+
+def _print_columns(columns: Sequence[Facts], console: Console) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("column", overflow="fold")
+    table.add_column("type")
+    for name in ("missing", "distinct", "mean", "std"):
+        table.add_column(name, justify="right")
+    table.add_column("range, or most frequent", overflow="ellipsis", no_wrap=True)
+    table.add_column("")
+    for column in columns[:MAX_COLUMNS]:
+        missing = f"{100 * missing_share(column):.1f} %" if column["missing_train"] else ""
+        first = [escape(column["name"]), column["type"], missing, f"{column['distinct']:,}"]
+        if column["type"] == "category":
+            top = ", ".join(f"{name} ({count:,})" for name, count in column["top"])
+            table.add_row(*first, "", "", escape(top), "")
+        elif column["histogram"]:
+            spread = f"{column['min']:.4g} … {column['max']:.4g}"
+            numbers = f"{column['mean']:.4g}", f"{column['std']:.4g}"
+            table.add_row(*first, *numbers, spread, bars(column["histogram"]))
+        else:
+            table.add_row(*first, "", "", "all missing", "")
+    console.print(table)
+    if len(columns) > MAX_COLUMNS:
+        console.print(f"and {len(columns) - MAX_COLUMNS:,} more columns", style="dim")
+    console.print()
+
+
+def _print_classes(classes: Sequence[Facts], console: Console) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for name in ("train", "val", "share"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    total, most = (max(1, of(one["train"] for one in classes)) for of in (sum, max))
+    for one in classes[:MAX_CLASSES]:
+        share = f"{100 * one['train'] / total:.1f} %"
+        table.add_row(
+            escape(one["name"]), f"{one['train']:,}", f"{one['val']:,}", share, "█" * round(24 * one["train"] / most)
+        )
+    console.print(table)
+    if len(classes) > MAX_CLASSES:
+        console.print(f"and {len(classes) - MAX_CLASSES:,} more classes", style="dim")
+    console.print()

@@ -1,0 +1,240 @@
+"""What a data set is like, by its train and val rows alone: of the test rows only their number is known here.
+
+name, task, kind, vault, target, notes
+rows         {"train", "val", "test", "left_out", "looked_at"}: columns and leaks are taken from a sample
+row          {"shape", "dtype"}
+classes      [{"name", "train", "val"}], or null
+values       the target of a regression, described like a number column, or null
+columns      [{"name", "type", "missing_train", "missing_val", "distinct", ...}] of a table
+pixels       all numbers of images and arrays, described like a number column, or null
+examples     {"header", "rows"}: train rows of a table as texts, or null
+checks       [{"name", "verdict": "good" | "look" | "bad", "what"}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.data.columns import MISSING, Column
+from holdfast.data.store import Prepared, is_open
+
+SAMPLE_ROWS = 20_000
+SAMPLE_BYTES = 64 * 2**20
+MAX_NUMBERS = 4_000_000
+BINS = 24
+TOP = 6
+NUM_EXAMPLES = 6
+
+Rows = NDArray[np.int64]
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Prepared rows and who is who among them.
+
+    Attributes:
+        prepared: The development rows.
+        train: Indices of the train rows, ascending.
+        val: Indices of the val rows, ascending.
+        columns: Of a table; empty otherwise.
+        target: Name of what is predicted; None where it is not known.
+        notes: Warnings of the source.
+    """
+
+    prepared: Prepared
+    train: Rows
+    val: Rows
+    columns: tuple[Column, ...] = ()
+    target: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows that are looked at, with their features.
+
+    Attributes:
+        train: Indices of train rows.
+        val: Indices of val rows.
+        x_train: (n, ...) as stored.
+        x_val: (m, ...) as stored.
+    """
+
+    train: Rows
+    val: Rows
+    x_train: NDArray[Any]
+    x_val: NDArray[Any]
+
+
+def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
+    """Who is who among prepared rows.
+
+    Args:
+        prepared: The development rows.
+        split: Decides the val rows among them.
+        data: The config's `data`: the name of the target, and the subset that would be trained on.
+    """
+    from holdfast.data.derived import columns_of, derive
+
+    derived = derive(prepared, split, data.get("subset"))
+    columns = columns_of(prepared) if prepared.kind == "table" else ()
+    target = data.get("target")
+    notes = tuple(getattr(prepared, "notes", ()))
+    return Parts(prepared, derived.train, derived.val, columns, target if isinstance(target, str) else None, notes)
+
+
+def dataset_facts(parts: Parts) -> Facts:
+    """Everything that is told of a data set, as JSON would have it."""
+    from holdfast.reporting.leak_checks import leak_checks
+
+    prepared = parts.prepared
+    sample = take_sample(parts)
+    is_table = prepared.kind == "table"
+    columns = [
+        column_facts(column, sample.x_train[:, index], sample.x_val[:, index])
+        for index, column in enumerate(parts.columns if is_table else ())
+    ]
+    rows = {"train": len(parts.train), "val": len(parts.val), "test": prepared.num_test}
+    return {
+        "name": prepared.name,
+        "task": prepared.task,
+        "kind": prepared.kind,
+        "vault": None if is_open(prepared.vault) else prepared.vault,
+        "target": parts.target,
+        "notes": list(parts.notes),
+        "rows": {**rows, "left_out": prepared.num_left_out, "looked_at": len(sample.train) + len(sample.val)},
+        "row": {"shape": list(prepared.x.shape[1:]), "dtype": str(prepared.x.dtype)},
+        "classes": class_facts(parts),
+        "values": number_facts(prepared.y[parts.train]) if prepared.task == "regression" else None,
+        "columns": columns,
+        "pixels": None if is_table else number_facts(_thinned(sample.x_train)),
+        "examples": example_rows(parts) if is_table else None,
+        "checks": leak_checks(parts, sample, columns),
+    }
+
+
+def take_sample(parts: Parts) -> Sample:
+    """The train and val rows that are looked at."""
+    x = parts.prepared.x
+    train, val = sampled(x, parts.train), sampled(x, parts.val)
+    return Sample(train, val, np.asarray(x[train]), np.asarray(x[val]))
+
+
+def sampled(x: Any, rows: Rows) -> Rows:
+    """At most 20,000 rows, or 64 MiB of them, evenly over all."""
+    limit = max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // max(1, x[:1].nbytes)))
+    if len(rows) <= limit:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
+
+
+def class_facts(parts: Parts) -> list[Facts] | None:
+    """Train and val rows of each class, or with each label."""
+    prepared = parts.prepared
+    if prepared.task == "regression":
+        return None
+    counts = []
+    for rows in (parts.train, parts.val):
+        y = np.asarray(prepared.y[rows])
+        of_classes = (
+            y.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(y, minlength=len(prepared.class_names))
+        )
+        counts.append(of_classes.tolist())
+    return [
+        {"name": name, "train": train, "val": val}
+        for name, train, val in zip(prepared.class_names, *counts, strict=True)
+    ]
+
+
+def column_facts(column: Column, train: NDArray[Any], val: NDArray[Any]) -> Facts:
+    """One column of a table; everything but `missing_val` and `new_in_val` is from train rows."""
+    told: Facts = {"name": column.name, "type": column.type, "rows_train": len(train), "rows_val": len(val)}
+    if column.type == "number":
+        missing = {"missing_train": int(np.isnan(train).sum()), "missing_val": int(np.isnan(val).sum())}
+        return {**told, **missing, **number_facts(train)}
+    codes, counts = np.unique(train, return_counts=True)
+    texts = dict(enumerate(column.categories))
+    order = np.argsort(-counts, kind="stable")
+    top = [[texts.get(int(codes[place]), "?"), int(counts[place])] for place in order[:TOP]]
+    blank = column.categories.index(MISSING) if MISSING in column.categories else None
+    return {
+        **told,
+        "missing_train": 0 if blank is None else int((train == blank).sum()),
+        "missing_val": 0 if blank is None else int((val == blank).sum()),
+        "distinct": len(codes),
+        "top": [["missing" if text == MISSING else text, count] for text, count in top],
+        "new_in_val": int((~np.isin(val, codes)).sum()),
+    }
+
+
+def number_facts(values: NDArray[Any]) -> Facts:
+    """Numbers that are not missing: how many differ, mean, spread, range, and a histogram of the middle 99 %."""
+    numbers = np.asarray(values, np.float64).ravel()
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return {"distinct": 0, "histogram": None}
+    low, median, high = np.quantile(numbers, [0.005, 0.5, 0.995])
+    counts, edges = (
+        np.histogram(np.clip(numbers, low, high), BINS) if high > low else (np.array([len(numbers)]), [low, low])
+    )
+    return {
+        "distinct": len(np.unique(numbers)),
+        **{"mean": float(numbers.mean()), "std": float(numbers.std()), "median": float(median)},
+        **{"min": float(numbers.min()), "max": float(numbers.max())},
+        "histogram": {"low": float(edges[0]), "high": float(edges[-1]), "counts": counts.tolist()},
+    }
+
+
+def example_rows(parts: Parts) -> Facts:
+    """A few train rows of a table, as texts."""
+    prepared, columns = parts.prepared, parts.columns
+    rows = parts.train[np.linspace(0, len(parts.train) - 1, min(NUM_EXAMPLES, len(parts.train))).astype(np.int64)]
+    table = [
+        [
+            *(cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)),
+            target_text(prepared, y),
+        ]
+        for x, y in zip(np.asarray(prepared.x[rows]), np.asarray(prepared.y[rows]), strict=True)
+    ]
+    return {"header": [*(column.name for column in columns), parts.target or "target"], "rows": table}
+
+
+def cell_text(column: Column, value: float) -> str:
+    """A stored cell as a person reads it."""
+    if column.type == "number":
+        return "missing" if value != value else f"{value:.6g}"  # noqa: PLR0124 - NaN
+    if not 0 <= value < len(column.categories):
+        return "?"
+    return column.categories[int(value)] or "missing"
+
+
+def target_text(prepared: Prepared, y: Any) -> str:
+    """A target as a person reads it."""
+    if prepared.task == "regression":
+        return f"{float(y):.6g}"
+    if prepared.task == "multilabel":
+        return ", ".join(name for name, is_set in zip(prepared.class_names, y, strict=True) if is_set) or "none"
+    return prepared.class_names[int(y)]
+
+
+def _thinned(x: NDArray[Any]) -> NDArray[Any]:
+    """Some of the rows, so that there are at most four million numbers."""
+    step = -(-x.size // MAX_NUMBERS)
+    return x[:: max(1, step)]
+
+
+def missing_share(column: Mapping[str, Any]) -> float:
+    """Share of train rows that lack a value."""
+    return float(column["missing_train"] / max(1, column["rows_train"]))
+
+
+def named(items: Sequence[str], limit: int = 5) -> str:
+    """Names in a sentence, the first few."""
+    told = ", ".join(f"'{item}'" for item in items[:limit])
+    return told + (f" and {len(items) - limit} more" if len(items) > limit else "")

@@ -1,0 +1,256 @@
+"""Does something give the target away that it should not? Checks of train and val rows; test rows have no part.
+
+A check is {"name", "verdict", "what"}: "good", "look" (a person should), or "bad" (almost surely a mistake).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.data import leaks
+from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
+
+MAX_COLUMNS = 500
+MAX_LABELS = 10
+LEAVES = 128
+# Above chance, in [0, 1]: iris' petal width alone reaches 0.94, the best of 30 measures of breast_cancer 0.83.
+GIVES_AWAY, IS_STRONG = 0.98, 0.9
+MOSTLY_MISSING = 0.5
+RARE_ROWS = 10
+MANY_TO_ONE = 20
+NUM_LOOKS = (2_000, 10_000)
+
+Array = NDArray[Any]
+
+
+def leak_checks(parts: Parts, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
+    """All checks that apply.
+
+    Args:
+        parts: The rows.
+        sample: Those that are looked at.
+        columns: Facts of a table's columns.
+    """
+    prepared, x_train, x_val = parts.prepared, sample.x_train, sample.x_val
+    y_train, y_val = np.asarray(prepared.y[sample.train]), np.asarray(prepared.y[sample.val])
+    checks = [*_duplicates(parts)]
+    if prepared.kind == "table" or (x_train.ndim == 2 and x_train.shape[1] <= MAX_COLUMNS):
+        scores = column_scores(x_train, y_train, x_val, y_val, [one["type"] == "category" for one in columns])
+        names = [one["name"] for one in columns] or [f"feature {index}" for index in range(len(scores))]
+        checks += [_given_away(names, scores), *_identifiers(columns, x_train, scores)]
+    places = [rows[:, None].astype(np.float64) for rows in (sample.train, sample.val)]
+    checks.append(_row_order(column_scores(places[0], y_train, places[1], y_val)[0]))
+    checks += _columns(columns)
+    checks += _classes(parts)
+    if leaks.has_thumbnails(prepared.x):
+        checks.append(_near_duplicates(x_train, x_val))
+    return checks
+
+
+# --- what one column tells -------------------------------------------------------------------------------------------
+
+
+def column_scores(
+    x_train: Array, y_train: Array, x_val: Array, y_val: Array, is_category: Sequence[bool] = ()
+) -> NDArray[np.float64]:
+    """How well each column alone predicts the target of val rows: 0 as by chance, 1 always right.
+
+    A tree on the one column is grown on train rows; a category gives its most frequent class or its mean. Classes are
+    scored by balanced accuracy above chance, values by R2 or squared rank correlation; of labels the best one counts.
+    """
+    if y_train.ndim == 2:
+        labels = [
+            column_scores(x_train, one, x_val, other, is_category)
+            for one, other in zip(
+                y_train.T[:MAX_LABELS].astype(np.int64), y_val.T[:MAX_LABELS].astype(np.int64), strict=True
+            )
+        ]
+        return np.asarray(np.max(labels, axis=0))
+    scores = np.zeros(min(x_train.shape[1], MAX_COLUMNS))
+    if not len(y_val) or len(np.unique(y_train)) < 2:
+        return scores
+    for index in range(len(scores)):
+        guess = _by_category if index < len(is_category) and is_category[index] else _by_tree
+        guessed = guess(x_train[:, index], y_train, x_val[:, index])
+        if y_val.dtype.kind == "f":
+            scores[index] = max(_r2(guessed, y_val), _rank_correlation(x_val[:, index], y_val) ** 2)
+        else:
+            scores[index] = _above_chance(guessed, y_val)
+    return scores
+
+
+def _by_tree(train: Array, y: Array, val: Array) -> Array:
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    if y.dtype.kind == "f":
+        tree: Any = DecisionTreeRegressor(max_leaf_nodes=LEAVES, min_samples_leaf=3, random_state=0)
+    else:
+        tree = DecisionTreeClassifier(
+            max_leaf_nodes=LEAVES, min_samples_leaf=3, class_weight="balanced", random_state=0
+        )
+    return np.asarray(tree.fit(train[:, None], y).predict(val[:, None]))
+
+
+def _by_category(train: Array, y: Array, val: Array) -> Array:
+    codes = np.unique(train)
+    places = np.searchsorted(codes, train)
+    if y.dtype.kind == "f":
+        of_codes = np.bincount(places, y) / np.bincount(places)
+        rest: Any = y.mean()
+    else:
+        counts = np.zeros((len(codes), int(y.max()) + 1))
+        np.add.at(counts, (places, y), 1 / np.bincount(y)[y])
+        of_codes, rest = counts.argmax(axis=1), np.bincount(y).argmax()
+    place = np.minimum(np.searchsorted(codes, val), len(codes) - 1)
+    return np.where(codes[place] == val, of_codes[place], rest)
+
+
+def _above_chance(guessed: Array, y: Array) -> float:
+    """Balanced accuracy, scaled so that guessing gives 0."""
+    classes = np.unique(y)
+    if len(classes) < 2:
+        return 0.0
+    recall = np.mean([(guessed[y == one] == one).mean() for one in classes])
+    return float(max(0.0, (recall - 1 / len(classes)) / (1 - 1 / len(classes))))
+
+
+def _rank_correlation(x: Array, y: Array) -> float:
+    """Spearman's, of the rows that have a number; a monotone curve that a tree follows badly in long tails has 1."""
+    from scipy.stats import rankdata
+
+    has = ~np.isnan(x)
+    if has.sum() < max(3, len(x) / 2) or len(np.unique(x[has])) < 2 or len(np.unique(y[has])) < 2:
+        return 0.0
+    return float(np.corrcoef(rankdata(x[has]), rankdata(y[has]))[0, 1])
+
+
+def _r2(guessed: Array, y: Array) -> float:
+    spread = float(np.square(y - y.mean(dtype=np.float64)).sum())
+    return max(0.0, 1.0 - float(np.square(y - guessed).sum()) / spread) if spread > 0 else 0.0
+
+
+# --- the checks ------------------------------------------------------------------------------------------------------
+
+
+def _given_away(names: Sequence[str], scores: NDArray[np.float64]) -> Facts:
+    name = "one column gives the target away"
+    order = np.argsort(-scores, kind="stable")
+    given = [index for index in order if scores[index] >= GIVES_AWAY]
+    if given:
+        told = ", ".join(f"'{names[index]}' ({scores[index]:.3f})" for index in given[:5])
+        what = f"{told} alone predicts the target: is it known when the prediction is needed?"
+        return _check(name, "bad", what)
+    best = order[0]
+    told = f"'{names[best]}' alone reaches {scores[best]:.2f} (0 as by chance, 1 always right)"
+    if scores[best] >= IS_STRONG:
+        return _check(name, "look", f"{told}: make sure that it is known when the prediction is needed")
+    return _check(name, "good", f"the best, {told}")
+
+
+def _identifiers(columns: Sequence[Facts], x: Array, scores: NDArray[np.float64]) -> Iterator[Facts]:
+    found = [index for index, one in enumerate(columns[: len(scores)]) if _is_identifier(one, x[:, index])]
+    name = "identifiers among the columns"
+    if not columns:
+        return
+    if not found:
+        yield _check(name, "good", "none")
+        return
+    telling = [index for index in found if scores[index] >= 0.5]
+    names = named([columns[index]["name"] for index in found])
+    if telling:
+        told = ", ".join(f"'{columns[index]['name']}' ({scores[index]:.2f})" for index in telling)
+        yield _check(name, "bad", f"{told} looks like an identifier and predicts the target: leave it out (data.drop)")
+    else:
+        yield _check(name, "look", f"{names}: a different value in every row; leave it out (data.drop) if it is a name")
+
+
+def _is_identifier(column: Facts, values: Array) -> bool:
+    """Texts that hardly repeat; or whole numbers, each once, close together."""
+    num_rows = column["rows_train"] - column["missing_train"]
+    if num_rows < 30:
+        return False
+    if column["type"] == "category":
+        return bool(column["distinct"] > 0.9 * num_rows)
+    if column["distinct"] < num_rows:
+        return False
+    numbers = values[~np.isnan(values)]
+    return bool((numbers == np.rint(numbers)).all() and numbers.max() - numbers.min() < 4 * num_rows + 100)
+
+
+def _row_order(score: float) -> Facts:
+    name = "the order of rows tells the target"
+    if score < 0.5:
+        return _check(name, "good", f"no ({score:.2f}, 0 as by chance)")
+    what = f"rows near each other have the same target ({score:.2f}): no harm where the file was sorted by it;"
+    return _check(name, "look", f"{what} where neighbours belong together (one patient, one scene), declare data.group")
+
+
+def _duplicates(parts: Parts) -> Iterator[Facts]:
+    prepared = parts.prepared
+    digests, y = np.asarray(prepared.digests), np.asarray(prepared.y)
+    across = int(leaks.is_among(digests[parts.val], digests[parts.train]).sum())
+    name = "val rows that are also train rows"
+    yield _check(name, "bad" if across else "good", f"{across:,} of {len(parts.val):,}")
+    if y.ndim == 2:
+        return
+    _, first, row_of = np.unique(leaks.as_items(digests), return_index=True, return_inverse=True)
+    repeated = len(digests) - len(first)
+    unlike = int((y[first[row_of]] != y).sum())
+    if unlike:
+        what = f"{repeated:,} rows repeat another one, {unlike:,} of them with another target"
+        yield _check("equal rows", "look", what)
+    else:
+        yield _check(
+            "equal rows", "good", f"{repeated:,} rows repeat another one, with the same target" if repeated else "none"
+        )
+
+
+def _near_duplicates(x_train: Array, x_val: Array) -> Facts:
+    val, train = x_val[: NUM_LOOKS[0]], x_train[: NUM_LOOKS[1]]
+    mask = np.zeros(len(val) + len(train), bool)
+    mask[: len(val)] = True
+    count = leaks.count_near_duplicates(np.concatenate([val, train]), mask, ~mask)
+    what = f"{count:,} of {len(val):,} val images, among {len(train):,} train images"
+    return _check("val images that look like a train image", "look" if count > 0.01 * len(val) else "good", what)
+
+
+def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
+    if not columns:
+        return
+    missing = [one["name"] for one in columns if missing_share(one) > MOSTLY_MISSING]
+    if missing:
+        yield _check("columns that are mostly missing", "look", named(missing))
+    constant = [one["name"] for one in columns if one["distinct"] <= 1]
+    if constant:
+        yield _check("columns with one value only", "look", f"{named(constant)}: tells nothing; leave out (data.drop)")
+    new = [f"{one['name']} ({one['new_in_val']})" for one in columns if one.get("new_in_val")]
+    if new:
+        yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
+
+
+def _classes(parts: Parts) -> Iterator[Facts]:
+    classes = class_facts(parts)
+    if classes is None:
+        return
+    for part in ("train", "val"):
+        absent = [one["name"] for one in classes if one[part] == 0]
+        if absent:
+            yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", named(absent))
+    rare = [one["name"] for one in classes if 0 < one["train"] < RARE_ROWS]
+    if rare:
+        yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
+    counts = [one["train"] for one in classes if one["train"]]
+    if len(counts) > 1 and parts.prepared.task != "multilabel":
+        ratio = max(counts) / min(counts)
+        what = f"the largest class has {ratio:.1f} times the rows of the smallest"
+        if ratio > MANY_TO_ONE:
+            what += "; loss.class_weights=balanced or data.sampling=balanced weigh them alike"
+        yield _check("class balance", "look" if ratio > MANY_TO_ONE else "good", what)
+
+
+def _check(name: str, verdict: str, what: str) -> Facts:
+    return {"name": name, "verdict": verdict, "what": what}

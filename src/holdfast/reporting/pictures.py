@@ -1,0 +1,70 @@
+"""Examples of images as strips of thumbnails: PNG bytes by Pillow."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.reporting.dataset import Parts
+
+CELL = 60
+GAP = 4
+A_STRIP = 12
+MAX_STRIPS = 20
+
+
+def example_strips(parts: Parts) -> list[tuple[str, bytes]]:
+    """Train images as (what they are, PNG): a strip a class, or one strip where there are no classes."""
+    prepared = parts.prepared
+    if prepared.kind != "image" or not len(parts.train):
+        return []
+    if prepared.task in ("regression", "multilabel"):
+        return [("train images", strip(np.asarray(prepared.x[_spread(parts.train)])))]
+    y = np.asarray(prepared.y[parts.train])
+    rows = {name: parts.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
+    return [(name, strip(np.asarray(prepared.x[_spread(found)]))) for name, found in rows.items() if len(found)]
+
+
+def strip(images: NDArray[np.uint8]) -> bytes:
+    """(n, H, W, C) images side by side; small ones are enlarged without smoothing."""
+    from PIL import Image
+
+    height, width = images.shape[1:3]
+    scale = CELL / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = Image.new("RGBA", ((size[0] + GAP) * len(images) - GAP, size[1]))
+    how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    for index, pixels in enumerate(images):
+        picture.paste(_as_image(pixels).resize(size, how), (index * (size[0] + GAP), 0))
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def as_data_uri(png: bytes) -> str:
+    """A PNG as the address of an image that lies in the page itself."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _as_image(pixels: NDArray[np.uint8]) -> Any:
+    """One channel is grey, three are colours, four have transparency; of others the first is shown.
+
+    Grey images of few levels, such as 0 to 16, are stretched to be seen.
+    """
+    from PIL import Image
+
+    if pixels.shape[2] in (3, 4):
+        return Image.fromarray(pixels).convert("RGBA")
+    grey = pixels[..., 0]
+    most = int(grey.max())
+    if 0 < most < 64:
+        grey = (grey.astype(np.uint16) * 255 // most).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGBA")
+
+
+def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows[np.linspace(0, len(rows) - 1, min(A_STRIP, len(rows))).astype(np.int64)]
