@@ -129,7 +129,7 @@ def _digests(block: Array, form: RowForm) -> Iterator[NDArray[np.uint8]]:
             yield row_digests(pixels, kind=form.kind)
         return
     for rows in _tables(block, form):
-        yield row_digests(rows, kind=form.kind, feature_names=form.feature_names)
+        yield row_digests(rows, kind=form.kind)
 
 
 def _tables(block: Array, form: RowForm) -> Iterator[Array]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.identity import RowArray
+from holdfast.data.rows import blocks_of
+from holdfast.vault.identity import RowArray, as_items, equal_to_marked, first_words
 
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16
@@ -16,49 +17,58 @@ MIN_SIZE = 16
 BLOCK = 512
 
 
-def units_of(digests: NDArray[np.uint8], groups: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64]) -> NDArray[np.uint8]:
     """(n, 16) One digest for all rows that must stay on one side: equal rows, rows of one group, and so on.
 
     It is the least digest among them, so that it depends on no order.
+
+    Args:
+        digests: (n, 16) of the rows.
+        labels: (n,) each; rows with the same label stay together: numbers of groups.
     """
-    if groups is None:
+    numbered = [np.unique(label, return_inverse=True)[1] for label in labels]
+    is_linked = np.zeros(len(digests), bool)
+    for numbers in numbered:
+        is_linked |= np.bincount(numbers)[numbers] > 1
+    rows = np.flatnonzero(is_linked)
+    if not len(rows):
         return digests
+    # Rows with the digest of a linked one come along, whatever their own labels.
+    rows = np.flatnonzero(is_linked | equal_to_marked(digests, is_linked))
+    units = digests.copy()
+    units[rows] = _joined_units(digests[rows], [numbers[rows] for numbers in numbered])
+    return units
+
+
+def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]]) -> NDArray[np.uint8]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    items = as_items(digests)
-    distinct, row_of = np.unique(items, return_inverse=True)
-    names, group_of = np.unique(groups, return_inverse=True)
-    nodes = len(distinct) + len(names)
-    edges = (row_of, len(distinct) + group_of)
-    _, parts = connected_components(coo_array((np.ones(len(items)), edges), shape=(nodes, nodes)), directed=False)
-    part_of = parts[row_of]
-    order = np.lexsort((row_of, part_of))  # `distinct` is sorted, so the least digest of a part comes first
+    _, row_of = np.unique(as_items(digests), return_inverse=True)  # numbers that ascend with the digests
+    ends, num_nodes = [], int(row_of.max()) + 1
+    for label in labels:
+        ends.append(label + num_nodes)
+        num_nodes += int(label.max()) + 1
+    edges = (np.tile(row_of, len(ends)), np.concatenate(ends))
+    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(num_nodes, num_nodes))
+    part_of = connected_components(graph, directed=False)[1][row_of]
+    order = np.lexsort((row_of, part_of))
     is_first = np.ones(len(order), bool)
     is_first[1:] = part_of[order][1:] != part_of[order][:-1]
-    least = np.zeros(nodes, np.int64)
+    least = np.zeros(num_nodes, np.int64)
     least[part_of[order][is_first]] = order[is_first]
     return np.ascontiguousarray(digests[least[part_of]])
-
-
-def as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Digests as things that can be compared."""
-    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
 
 
 def is_among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> Mask:
     """(n,) Which digests occur among others: found by their first eight bytes, then compared as a whole."""
     if not len(others):
         return np.zeros(len(digests), bool)
-    known, words = np.sort(_first_words(others)), _first_words(digests)
+    known, words = np.sort(first_words(others)), first_words(digests)
     found: Mask = known[np.minimum(np.searchsorted(known, words), len(known) - 1)] == words
     near = np.flatnonzero(found)
     found[near] = np.isin(as_items(digests[near]), as_items(others))
     return found
-
-
-def _first_words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
 
 
 def count_time_overlap(times: NDArray[Any], test: Mask, development: Mask) -> int:
@@ -71,7 +81,8 @@ def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:
 
     Differences of neighbours in a 16 x 17 thumbnail (dHash, Krawetz 2013), 256 bits; near is at most 12 apart.
     """
-    sealed, others = perceptual_hashes(x[test]), perceptual_hashes(x[development])
+    looks = np.concatenate([perceptual_hashes(block) for _, block in blocks_of(x)])
+    sealed, others = looks[test], looks[development]
     found = np.zeros(len(sealed), bool)
     for start in range(0, len(sealed), BLOCK):
         block = sealed[start : start + BLOCK]

@@ -1,7 +1,7 @@
 """The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
 
     store/rows/<vault>/meta.json      what the rows are
-    store/rows/<vault>/x.npy, y.npy, digests.npy; units.npy and groups.npy where groups were declared
+    store/rows/<vault>/x.npy, y.npy, digests.npy; where there are any: units.npy, groups.npy, times.npy, parts.npy
     store/rows/none-<content>/        the same of rows that were prepared with vault=none
     store/rows/<vault>/derived/       val masks and train statistics, one file a split
     store/requests/<sha256>.json      a request that was answered: which vault, and the state of the files it read
@@ -39,6 +39,7 @@ from holdfast.core.errors import (
     raise_problems,
 )
 from holdfast.core.files import canonical_json, sha256_hex
+from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
 from holdfast.data.source_files import source_state
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
@@ -67,10 +68,15 @@ class Prepared:
         feature_names: One per column of a table.
         num_test: How many rows are sealed.
         num_left_out: Rows left out because an official test row is equal to them.
-        x: (n, H, W, C) uint8 images, (n, d) float32 tables, (n, ...) arrays; a memory map.
+        x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map.
         y: (n,) int64 or float32, (n, k) uint8; a memory map.
-        digests: (n, 16) content digests; a memory map.
-        units: (n, 16) the same digest for all rows that stay on one side; `digests` where no groups were declared.
+        digests: (n, 16) content digests of what the source holds; a memory map.
+        units: (n, 16) the same digest for all rows that stay on one side; `digests` where nothing links rows.
+        columns: What the columns of a table are; empty: numbers, none missing.
+        notes: Warnings of the source.
+        groups: (n,) numbers of the groups; None where none were declared.
+        times: (n,) When each row was taken; None where that is not known.
+        parts: (n,) int8, 0 train, 1 val, as they were declared; None where they were not.
     """
 
     folder: Path
@@ -87,6 +93,11 @@ class Prepared:
     y: Array
     digests: NDArray[np.uint8]
     units: NDArray[np.uint8]
+    columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
+    groups: NDArray[np.int64] | None = None
+    times: Array | None = None
+    parts: NDArray[np.int8] | None = None
 
 
 def prepare(
@@ -170,15 +181,15 @@ def read_folder(folder: Path) -> Prepared:
     if meta.pop("format") != FORMAT:
         raise ValueError("another format")
     num_rows = meta.pop("num_rows")
+    names = meta.pop("arrays")
     # Copy on write: torch wants writable memory, the file stays as it is.
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ("x", "y", "digests")}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
     if any(len(array) != num_rows for array in arrays.values()):
         raise ValueError("rows are missing")
-    arrays["units"] = (
-        np.load(folder / "units.npy", mmap_mode="c") if (folder / "units.npy").exists() else arrays["digests"]
-    )
-    for name in ("class_names", "feature_names"):
+    arrays.setdefault("units", arrays["digests"])
+    for name in ("class_names", "feature_names", "notes"):
         meta[name] = tuple(meta[name])
+    meta["columns"] = tuple(column_from_dict(column) for column in meta["columns"])
     return Prepared(folder=folder, **meta, **arrays)
 
 

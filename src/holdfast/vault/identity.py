@@ -57,6 +57,21 @@ class RowArray(Protocol):
     def __getitem__(self, place: Any, /) -> Array: ...
 
 
+class Chosen:
+    """Some rows of an array, gathered only where they are read."""
+
+    def __init__(self, x: RowArray, rows: NDArray[np.int64]) -> None:
+        self._x, self._rows = x, rows
+        self.dtype, self.ndim, self.shape = x.dtype, x.ndim, (len(rows), *x.shape[1:])
+        self.nbytes = x.nbytes // max(1, len(x)) * len(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: Any, /) -> Array:
+        return np.asarray(self._x[self._rows[place]])
+
+
 def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
     """Digest every row's features, targets left out.
 
@@ -80,18 +95,6 @@ def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) ->
         digests[done : done + len(block)] = _joined(found, DIGEST_BYTES)
         done += len(block)
     return digests
-
-
-def digests_with_target(x: RowArray, y: Array, *, feature_names: Sequence[str], target_name: str) -> NDArray[np.uint8]:
-    """(n, 16) digests of a table's rows in which the target is one more column.
-
-    They know a file again in which another column is the target: there the former target is a feature.
-    """
-    names = [*(feature_names or [f"column {index}" for index in range(x.shape[1])]), target_name]
-    rows = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
-    blocks = (np.column_stack([x[at : at + rows], y[at : at + rows]]) for at in range(0, len(x), rows))
-    digests = [row_digests(block, kind="table", feature_names=names) for block in blocks]
-    return np.concatenate(digests) if digests else np.zeros((0, DIGEST_BYTES), np.uint8)
 
 
 def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
@@ -165,6 +168,38 @@ def digest_blocks(digests: RowArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     return ((start, np.ascontiguousarray(digests[start : start + BLOCK_ROWS])) for start in places)
 
 
+def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(n,) Which rows that are not marked equal a marked one."""
+    blocks = digest_blocks(digests)
+    words = [first_words(block[is_marked[at : at + len(block)]]) for at, block in blocks]
+    known = np.sort(np.concatenate(words)) if words else np.zeros(0, np.uint64)
+    near = np.zeros(len(is_marked), bool)
+    if not len(known):
+        return near
+    for at, block in digest_blocks(digests):
+        asked = first_words(block)
+        near[at : at + len(block)] = known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked
+    near &= ~is_marked
+    rows = np.flatnonzero(near)
+    if len(rows):
+        candidates = digests[rows]
+        marked = [block[is_marked[at : at + len(block)]] for at, block in digest_blocks(digests)]
+        asked = first_words(candidates)
+        others = np.concatenate([block[np.isin(first_words(block), asked)] for block in marked])
+        near[rows] = np.isin(as_items(candidates), as_items(others))
+    return near
+
+
+def first_words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """The first eight bytes of each: enough to tell most digests apart."""
+    return digests[:, :8].copy().view(np.uint64).ravel()
+
+
+def as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Digests as things that can be compared."""
+    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
+
+
 def ascending(members: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The order in which (n, bytes) members ascend, bytes compared from the first on; equal ones keep theirs."""
     words = members[:, :8].copy().view(">u8").ravel().astype(np.uint64)
@@ -214,12 +249,11 @@ def _part_of(members: NDArray[np.uint8], num_parts: int) -> NDArray[np.int64]:
     return (members[:, 0].astype(np.int64) * 256 + members[:, 1]) * num_parts >> 16
 
 
-def mapped(digest_of: Callable[[bytes], bytes], size: int, *parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(n, size) What a function gives for every row, its parts side by side; few rows at a time become objects."""
-    num_rows, width = len(parts[0]), sum(part.shape[1] for part in parts)
-    found = np.empty((num_rows, size), np.uint8)
-    for start in range(0, num_rows, PIECE_ROWS):
-        piece = np.column_stack([part[start : start + PIECE_ROWS] for part in parts]).tobytes()
+def mapped(digest_of: Callable[[bytes], bytes], size: int, digests: RowArray) -> NDArray[np.uint8]:
+    """(n, size) What a function gives for every digest; few of them at a time become objects."""
+    found, width = np.empty((len(digests), size), np.uint8), digests.shape[1]
+    for start in range(0, len(digests), PIECE_ROWS):
+        piece = digests[start : start + PIECE_ROWS].tobytes()
         rows = [digest_of(piece[place : place + width]) for place in range(0, len(piece), width)]
         found[start : start + PIECE_ROWS] = _joined(rows, size)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.vault import commitment, keys, stream
-from holdfast.vault.identity import row_digests
+from holdfast.vault.identity import RowArray, row_digests
 
 BLOCK_BYTES = 2**20
+GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
 FILES = {part: f"{part}.sealed" for part in keys.PARTS}
 
 
-def layout_of(rows: NDArray[Any]) -> dict[str, Any]:
+def layout_of(rows: RowArray) -> dict[str, Any]:
     """What a part decrypts to."""
     return {"dtype": rows.dtype.newbyteorder("<").str, "shape": [int(size) for size in rows.shape]}
 
@@ -45,13 +46,17 @@ def write_parts(
 
 
 class Rows:
-    """Test rows on their way into a vault; `kind` is "" where they are not digested again."""
+    """Test rows on their way into a vault.
 
-    def __init__(
-        self, x: NDArray[Any], y: NDArray[Any], digests: NDArray[np.uint8], kind: str, feature_names: Sequence[str]
-    ) -> None:
-        self._x, self._y, self._digests = x, y, digests
-        self._kind, self._feature_names = kind, feature_names
+    Args:
+        x: (n, ...) rows.
+        y: Their targets.
+        digests: (n, 16) of the rows as they are in `x`.
+        kind: How they were digested.
+    """
+
+    def __init__(self, x: RowArray, y: NDArray[Any], digests: RowArray, kind: str) -> None:
+        self._x, self._y, self._digests, self._kind = x, y, digests, kind
 
     def features(self, order: NDArray[np.int64], tree: commitment.RowCommitment) -> Iterator[bytes]:
         """The bytes of X, block by block; every row is digested again and entered in the commitment.
@@ -59,27 +64,30 @@ class Rows:
         Raises:
             InputError: A row is not what it was when its digest was taken.
         """
-        size = max(1, BLOCK_BYTES // max(1, self._x[:1].nbytes))
-        for start in range(0, len(order), size):
-            place = order[start : start + size]
-            block = _little_endian(self._x[place])
-            self._refuse_changes(block, place)
+        row_bytes = max(1, self._x.nbytes // max(1, len(self._x)))
+        size = max(1, BLOCK_BYTES // row_bytes)
+        for place in _pieces(order, max(size, GATHER_BYTES // row_bytes)):
+            rows = _little_endian(self._x[place])
+            self._refuse_changes(rows, place)
             targets = _little_endian(self._y[place])
-            for row, target in zip(block, targets, strict=True):
-                tree.add(row.tobytes(), target.tobytes())
-            yield block.tobytes()
+            for start in range(0, len(rows), size):
+                content = rows[start : start + size].tobytes()
+                tree.add_block(content, targets[start : start + size].tobytes(), len(rows[start : start + size]))
+                yield content
 
     def targets(self, order: NDArray[np.int64]) -> Iterator[bytes]:
         """The bytes of y."""
-        yield _little_endian(self._y[order]).tobytes()
+        size = max(1, BLOCK_BYTES // max(1, self._y.nbytes // max(1, len(self._y))))
+        return (_little_endian(self._y[place]).tobytes() for place in _pieces(order, size))
 
-    def _refuse_changes(self, block: NDArray[Any], place: NDArray[np.int64]) -> None:
-        if not self._kind:
-            return
-        again = row_digests(block, kind=self._kind, feature_names=self._feature_names)
-        if not np.array_equal(again, self._digests[place]):
+    def _refuse_changes(self, rows: NDArray[Any], place: NDArray[np.int64]) -> None:
+        if not np.array_equal(row_digests(rows, kind=self._kind), self._digests[place]):
             hint = "try again when nothing writes to it"
             raise InputError("data", "the source changed while it was read", next=hint)
+
+
+def _pieces(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    return (order[start : start + size] for start in range(0, len(order), size))
 
 
 def _little_endian(rows: NDArray[Any]) -> NDArray[Any]:

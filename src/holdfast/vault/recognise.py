@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.core.errors import HoldfastError
 from holdfast.vault import refusals, tripwire
@@ -37,7 +38,7 @@ def main(run: str) -> int:
     return 0
 
 
-def _recognise(digests: tripwire.Digests, run: str) -> dict[str, Any]:
+def _recognise(digests: NDArray[np.uint8], run: str) -> dict[str, Any]:
     found = tripwire.count_sealed(digests)
     if not found:
         return {"rows": 0, "vault": ""}

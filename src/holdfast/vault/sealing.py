@@ -37,9 +37,10 @@ from holdfast.vault import (
     tripwire,
     wrapping,
 )
-from holdfast.vault.identity import DIGEST_BYTES, content_id, rows_id
+from holdfast.vault.identity import Chosen, RowArray, ascending, content_id, equal_to_marked, rows_id
 
-NO_DIGESTS = np.zeros((0, DIGEST_BYTES), np.uint8)
+STORED = "as stored"
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,17 @@ class SealRequest:
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
         class_names: Names of the classes, empty for regression.
+        kind: "image", "table" or "array".
         x: (n, ...) test rows: an array, or what gathers rows as it is indexed; read in blocks.
         y: (n,) or (n, k) their targets.
-        digests: (n, 16) their row digests.
-        development_digests: (m, 16) row digests of all other rows.
+        digests: (m, 16) digests of all rows: what the source holds.
+        test: (m,) Which of them are test rows.
+        development: (m,) Which of them may be trained on; the others are left out.
+        forms: Further digests of all rows, by name: "features and target", and `STORED` where the rows in `x` are not
+            what the source holds.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
-        kind: "image", "table" or "array": the rows are digested again while they are sealed; "": they are not.
-        feature_names: Names of a table's columns.
         strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.
-        full_digests: (n, 16) of a table's test rows with their target; empty for what is no table.
-        full_development_digests: (m, 16) of all other rows with their target.
         groups: (n,) number of the group of each test row; None: no groups were declared.
         locked: Entries of the project's `holdfast.lock`.
     """
@@ -72,19 +73,23 @@ class SealRequest:
     test_rule: dict[str, Any]
     task: str
     class_names: tuple[str, ...]
-    x: Any
+    kind: str
+    x: RowArray
     y: NDArray[Any]
-    digests: NDArray[np.uint8]
-    development_digests: NDArray[np.uint8]
+    digests: RowArray
+    test: Mask
+    development: Mask
     policy: Mapping[str, Any]
     counts: dict[str, Any]
-    kind: str = ""
-    feature_names: tuple[str, ...] = ()
+    forms: Mapping[str, RowArray] = field(default_factory=dict)
     strata: list[dict[str, Any]] = field(default_factory=list)
-    full_digests: NDArray[np.uint8] = field(default_factory=lambda: NO_DIGESTS)
-    full_development_digests: NDArray[np.uint8] = field(default_factory=lambda: NO_DIGESTS)
     groups: NDArray[np.int64] | None = None
     locked: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def num_test(self) -> int:
+        """The number of test rows."""
+        return int(self.test.sum())
 
 
 @dataclass(frozen=True)
@@ -116,28 +121,27 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         key = keys.fingerprint_key(
             may_create=all(keys.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records())
         )
-        rows = rows_id(np.concatenate([request.digests, request.development_digests]))
+        rows = rows_id(request.digests, request.test | request.development)
         claim = _claim(request, policies.policy_of(settings), public)
         same = tripwire.same_rows(rows, claim)
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None
         project_lock.refuse_other(request.locked, known, content=request.content, rows=rows)
         if known is not None:
-            return Sealed(known, registry.read_ledger(known)[-1].sha256, len(request.digests), is_new=False)
+            return Sealed(known, registry.read_ledger(known)[-1].sha256, request.num_test, is_new=False)
         replaces = tuple(record["vault"] for record in same)
-        development = [request.development_digests, request.full_development_digests]
-        test = [request.digests, request.full_digests]
-        tripwire.refuse_sealed_rows(str(request.source.get("name", "")), development, test, set(replaces))
+        forms, name = [request.digests, *request.forms.values()], str(request.source.get("name", ""))
+        tripwire.refuse_sealed_rows(name, forms, request.development, request.test, set(replaces))
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policies.policy_of(settings),
             "rows": rows,
             "claim": claim,
             "replaces": list(replaces),
-            "lineage": tripwire.ended_vaults([*development, *test]),
+            "lineage": tripwire.ended_vaults(forms, request.test | request.development),
         }
         _seal(request, fields, key, public)
         lineage.recover()
         vault = fields["vault"]
-        return Sealed(vault, registry.read_ledger(vault)[-1].sha256, len(request.digests), True, replaces)
+        return Sealed(vault, registry.read_ledger(vault)[-1].sha256, request.num_test, True, replaces)
 
 
 def is_frozen(vault: str) -> bool:
@@ -146,14 +150,13 @@ def is_frozen(vault: str) -> bool:
 
 
 def _check(request: SealRequest) -> None:
-    if len({len(request.x), len(request.y), len(request.digests)}) != 1:
-        raise ValueError(f"{len(request.x)} rows, {len(request.y)} targets, {len(request.digests)} digests")
-    for part, digests in (("test", request.digests), ("development", request.development_digests)):
-        if not len(digests):
+    if {len(request.x), len(request.y)} != {request.num_test} or len(request.digests) != len(request.test):
+        raise ValueError(f"{request.num_test} test rows: {len(request.x)} rows, {len(request.y)} targets")
+    for part, rows in (("test", request.test), ("development", request.development)):
+        if not rows.any():
             hint = "choose other split.fractions"
             raise InputError("split", f"the {part} part is empty: {request.test_rule}", next=hint)
-    test = {digest.tobytes() for digest in request.digests}
-    shared = sum(digest.tobytes() in test for digest in request.development_digests)
+    shared = int((equal_to_marked(request.digests, request.test) & request.development).sum())
     if shared:
         what = f"{shared} development rows equal rows of the test part"
         raise InputError("split", what, next="equal rows must stay on one side")
@@ -162,7 +165,7 @@ def _check(request: SealRequest) -> None:
 def _claim(request: SealRequest, policy: dict[str, Any], public: bytes | None) -> str:
     what = {
         "content": request.content,
-        "test": content_id(request.digests, request.y),
+        "test": content_id(Chosen(request.digests, np.flatnonzero(request.test)), request.y),
         "task": request.task,
         "class_names": list(request.class_names),
         "policy": policy,
@@ -185,8 +188,8 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
         "test_rule": request.test_rule,
         "strata": request.strata,
         "counts": request.counts,
-        "num_test": len(request.digests),
-        "num_development": len(request.development_digests),
+        "num_test": request.num_test,
+        "num_development": int(request.development.sum()),
         "parts": {part: parts.layout_of(rows) for part, rows in (("x", request.x), ("y", request.y))},
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
     }
@@ -207,13 +210,13 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
             files[wrapping.FILE_NAME] = sha256_file(staging / wrapping.FILE_NAME)
         check = {part: keys.check_value(secret[part], vault, part) for part in keys.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
-        prints = fingerprints.fingerprints_of(request.digests, key)
-        fields["fingerprints"] = _write_fingerprints(request, staging, prints, key)
+        test = np.flatnonzero(request.test)
+        fields["fingerprints"], order = _write_fingerprints(request, staging, test, key)
         files["fingerprints.bin"] = fields["fingerprints"]["sha256"]
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)
-        rows = parts.Rows(request.x, request.y, request.digests, request.kind, request.feature_names)
-        order = fingerprints.order_of(prints)
+        stored = Chosen(request.forms.get(STORED, request.digests), test)
+        rows = parts.Rows(request.x, request.y, stored, request.kind)
         if request.groups is not None:
             numbers = np.unique(request.groups, return_inverse=True)[1][order]
             write_atomic(staging / manifest.GROUPS_FILE, numbers.astype("<i8").tobytes())
@@ -233,16 +236,16 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         raise
 
 
-def _write_fingerprints(request: SealRequest, staging: Path, prints: NDArray[np.uint8], key: bytes) -> dict[str, Any]:
-    """`fingerprints.bin`, and what the manifest says of it."""
-    forms, is_common = [prints], fingerprints.is_common_row(request.x, request.kind)
-    if len(request.full_digests):
-        forms.append(fingerprints.fingerprints_of(request.full_digests, key))
-    records = fingerprints.as_records(np.concatenate(forms), np.tile(is_common, len(forms)))
-    write_atomic(staging / "fingerprints.bin", records.tobytes())
-    return {
-        "forms": ["features", "features and target"][: len(forms)],
-        "distinct": len(records),
-        "ambiguous": int(records[:, -1].sum()),
-        "sha256": sha256_file(staging / "fingerprints.bin"),
-    }
+def _write_fingerprints(
+    request: SealRequest, staging: Path, test: NDArray[np.int64], key: bytes
+) -> tuple[dict[str, Any], NDArray[np.int64]]:
+    """`fingerprints.bin`: what the manifest says of it, and the order in which the test rows are sealed.
+
+    They lie in the order of their fingerprints, so that their place says nothing.
+    """
+    forms = {"features": request.digests, **request.forms}
+    prints = [fingerprints.fingerprints_of(Chosen(digests, test), key) for digests in forms.values()]
+    is_common = fingerprints.is_common_row(request.x, request.kind)
+    distinct, ambiguous = fingerprints.write_records(staging / "fingerprints.bin", prints, is_common)
+    sha256 = sha256_file(staging / "fingerprints.bin")
+    return {"forms": list(forms), "distinct": distinct, "ambiguous": ambiguous, "sha256": sha256}, ascending(prints[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import fingerprints, keys, manifest, registry
+from holdfast.vault.identity import RowArray
 
-Digests = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+BLOCK_ROWS = 2**16
 
 
 def is_frozen(vault: str) -> bool:
@@ -41,59 +43,63 @@ def same_rows(rows: str, claim: str) -> list[dict[str, Any]]:
     return same
 
 
-def refuse_sealed_rows(data: str, development: Sequence[Digests], test: Sequence[Digests], replaces: set[str]) -> None:
+def refuse_sealed_rows(data: str, forms: Sequence[RowArray], development: Mask, test: Mask, replaces: set[str]) -> None:
     """A row that is sealed in another vault enters neither the store nor a second vault.
 
     Args:
         data: Name of the data set, to say whose rows these are.
-        development: (n, 16) digests in one or two forms; an empty form is left out. A match of either is a match.
-        test: The same of the rows that would be sealed.
+        forms: (n, 16) digests of all rows, in one or several forms; a match of any is a match.
+        development: (n,) Which rows would be trained on.
+        test: (n,) Which rows would be sealed.
         replaces: Vaults that are about to be replaced.
 
     Raises:
         VaultRefused: Naming the vault that has the rows.
     """
-    for record, key in _in_status("sealed", replaces):
-        in_development = int(sealed_rows(record["vault"], key, development).sum())
-        in_test = int(sealed_rows(record["vault"], key, test).sum())
+    records = {record["vault"]: record for record in _in_status("sealed") if record["vault"] not in replaces}
+    for vault, (in_development, in_test) in _count(forms, (development, test), records).items():
         if in_development or in_test:
-            name = f"vault {record['vault'][:8]} ({record['name']})"
+            name = f"vault {vault[:8]} ({records[vault]['name']})"
             counts = f"{in_development} would be trained on, {in_test} would be sealed twice"
             what = f"{in_development + in_test} of these rows are sealed in {name}: {counts}"
             hint = f"train on the data as {name} has it, or leave these rows out of the source"
             raise VaultRefused(f"data {data}".strip(), what, next=hint)
 
 
-def sealed_rows(vault: str, key: bytes, forms: Sequence[Digests]) -> NDArray[np.bool_]:
-    """Which rows are sealed in a vault for certain, by any of their forms."""
-    records = fingerprints.read_records(registry.fingerprints_path(vault))
-    found = np.zeros(len(forms[0]), bool)
-    for digests in forms:
-        if len(digests):
-            found |= fingerprints.is_sealed(records, fingerprints.fingerprints_of(digests, key))
-    return found
-
-
-def count_sealed(digests: Digests) -> dict[str, int]:
+def count_sealed(digests: NDArray[np.uint8]) -> dict[str, int]:
     """How many of some rows are sealed for certain, by vault in force; vaults with none of them are left out."""
-    counts = {
-        record["vault"]: int(sealed_rows(record["vault"], key, [digests]).sum())
-        for record, key in _in_status("sealed", set())
-    }
-    return {vault: count for vault, count in counts.items() if count}
+    counts = _count([digests], [np.ones(len(digests), bool)], [record["vault"] for record in _in_status("sealed")])
+    return {vault: count for vault, (count,) in counts.items() if count}
 
 
-def ended_vaults(forms: Sequence[Digests]) -> list[str]:
-    """Vaults that were superseded or destroyed and had some of these rows, and what those descend from."""
+def ended_vaults(forms: Sequence[RowArray], rows: Mask) -> list[str]:
+    """Vaults that were superseded or destroyed and had some of these `rows`, and what those descend from."""
     found: list[str] = []
     for status in ("burnt", "destroyed"):
-        for record, key in _in_status(status, set()):
-            if any(sealed_rows(record["vault"], key, [digests]).any() for digests in forms if len(digests)):
-                found += [*record["lineage"], record["vault"]]
+        records = {record["vault"]: record for record in _in_status(status)}
+        for vault, (count,) in _count(forms, [rows], records).items():
+            found += [*records[vault]["lineage"], vault] if count else []
     return list(dict.fromkeys(found))
 
 
-def _in_status(status: str, without: set[str]) -> Iterator[tuple[dict[str, Any], bytes]]:
-    for record in registry.records():
-        if record["status"] == status and record["vault"] not in without:
-            yield record, keys.fingerprint_key(vault=record["vault"])
+def _count(forms: Sequence[RowArray], sides: Sequence[Mask], vaults: Collection[str]) -> dict[str, list[int]]:
+    """For each vault, how many rows of each side are sealed in it for certain, by any of their forms."""
+    counts = {vault: [0] * len(sides) for vault in vaults}
+    key_of = {vault: keys.fingerprint_key(vault=vault) for vault in vaults}
+    known = {
+        vault: fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault))) for vault in vaults
+    }
+    for start in range(0, len(forms[0]) if vaults else 0, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        blocks = [form[rows] for form in forms]
+        # Vaults of one home have one key: a row is fingerprinted once for all of them.
+        prints = {key: [fingerprints.fingerprints_of(block, key) for block in blocks] for key in set(key_of.values())}
+        for vault in vaults:
+            found = np.logical_or.reduce([known[vault].has(one) for one in prints[key_of[vault]]])
+            for index, side in enumerate(sides):
+                counts[vault][index] += int((found & side[rows]).sum())
+    return counts
+
+
+def _in_status(status: str) -> list[dict[str, Any]]:
+    return [record for record in registry.records() if record["status"] == status]

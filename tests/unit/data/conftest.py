@@ -74,7 +74,8 @@ def make_prepared(tmp_path: Path) -> MakePrepared:
         meta = {
             **{"format": FORMAT, "vault": "0" * 32, "content": "1" * 64, "name": "made", "num_rows": len(x)},
             **{"task": "multiclass" if classes else "regression", "kind": kind, "class_names": classes},
-            **{"feature_names": [], "num_test": 1, "num_left_out": 0},
+            **{"feature_names": [], "num_test": 1, "num_left_out": 0, "columns": [], "notes": []},
+            "arrays": ["x", "y", "digests"],
         }
         (folder / "meta.json").write_text(json.dumps(meta))
         return read_folder(folder)

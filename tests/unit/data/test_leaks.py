@@ -7,7 +7,7 @@ from holdfast.data import leaks
 
 
 def _digests(*numbers: int) -> np.ndarray:
-    digests = np.zeros((len(numbers), 32), np.uint8)
+    digests = np.zeros((len(numbers), 16), np.uint8)
     digests[:, 0] = numbers
     return digests
 
@@ -18,7 +18,11 @@ def test_equal_rows_and_groups_are_one_unit() -> None:
     assert units[:, 0].tolist() == [5, 6, 5, 5, 8, 6]
     order = np.array([3, 5, 0, 4, 2, 1])
     assert np.array_equal(leaks.units_of(digests[order], np.array([1, 2, 3, 3, 4, 2])[order]), units[order])
-    assert leaks.units_of(digests, None) is digests
+    assert leaks.units_of(digests) is digests
+    assert leaks.units_of(digests, np.arange(6)) is digests
+    # Two relations at once: 5 and 7 by the first, 7 and 9 by the second, and the other 5 with them.
+    both = leaks.units_of(digests, np.array([0, 1, 2, 0, 3, 4]), np.array([0, 1, 2, 3, 4, 3]))
+    assert both[:, 0].tolist() == [5, 6, 5, 5, 8, 5]
 
 
 def test_rows_after_the_first_test_row_overlap_in_time() -> None:
@@ -45,8 +49,8 @@ def test_small_images_have_no_thumbnails(shape: tuple[int, ...], is_large: bool)
 @pytest.mark.parametrize("values", [2, 256])
 def test_digests_are_found_among_others(values: int) -> None:
     random = np.random.default_rng(0)
-    rows = random.integers(0, values, (500, 32)).astype(np.uint8)
-    others = np.concatenate([rows[::7], random.integers(0, values, (80, 32)).astype(np.uint8)])
+    rows = random.integers(0, values, (500, 16)).astype(np.uint8)
+    others = np.concatenate([rows[::7], random.integers(0, values, (80, 16)).astype(np.uint8)])
     rows[3, :8] = others[0, :8]  # the same beginning, another row
     assert leaks.is_among(rows, others).tolist() == [row.tobytes() in {one.tobytes() for one in others} for row in rows]
     assert not leaks.is_among(rows, others[:0]).any()

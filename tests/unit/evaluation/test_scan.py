@@ -21,7 +21,7 @@ def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> tuple[RowForm, Ar
     """The form of rows, their statistics from the first half, and the fingerprints of the second."""
     half = len(x) // 2
     statistics = train_statistics(x, np.zeros(len(x), np.int64), np.arange(half), kind=kind, num_classes=2)
-    digests = row_digests(x[half:], kind=kind, feature_names=names)
+    digests = row_digests(x[half:], kind=kind)
     records = fingerprints.as_records(fingerprints.fingerprints_of(digests, keys.fingerprint_key(may_create=True)))
     return RowForm(x.shape[1:], x.dtype, kind, names, statistics), records, x[half:]
 

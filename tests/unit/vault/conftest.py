@@ -31,12 +31,7 @@ def make_request() -> Make:
         fields: dict[str, Any] = {
             **{"source": {"name": "points"}, "content": content_id(digests, y), "test_rule": {"split": "holdout"}},
             **{"task": "binary", "class_names": ("no", "yes"), "x": x[mask], "y": y[mask], "kind": "table"},
-            **{
-                "digests": digests[mask],
-                "development_digests": digests[~mask],
-                "policy": {},
-                "counts": {"left_out": 0},
-            },
+            **{"digests": digests, "test": mask, "development": ~mask, "policy": {}, "counts": {"left_out": 0}},
         }
         return SealRequest(**{**fields, **changes})
 

@@ -1,18 +1,27 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from holdfast.vault.fingerprints import as_records, fingerprints_of, is_common_row, is_sealed
-from holdfast.vault.identity import digests_with_target, row_digests
+from holdfast.vault import fingerprints
+from holdfast.vault.fingerprints import (
+    as_records,
+    fingerprints_of,
+    is_common_row,
+    is_sealed,
+    read_records,
+    write_records,
+)
+from holdfast.vault.identity import row_digests
 
 KEY = b"k" * 32
 
 
 def test_sealed_rows_are_found_and_ambiguous_ones_are_not() -> None:
-    digests = np.random.default_rng(0).integers(0, 256, (100, 32), np.uint8)
+    digests = np.random.default_rng(0).integers(0, 256, (100, 16), np.uint8)
     prints = fingerprints_of(digests, KEY)
     records = as_records(np.concatenate([prints[:50], prints[:5]]), np.arange(55) == 10)
     assert len(records) == 50
@@ -27,26 +36,31 @@ def test_rows_that_prove_nothing_are_common() -> None:
     assert not is_common_row(np.random.default_rng(0).normal(size=(6, 2)), "table").any()
     numbered = np.column_stack([bits, np.arange(500)])
     assert not is_common_row(numbered[1:], "table").any()
+    some_missing = np.where(np.random.default_rng(1).random((500, 3)) < 0.1, np.nan, bits)
+    assert is_common_row(some_missing, "table").all()
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
     images[1] = 255
     assert is_common_row(images, "image").tolist() == [False, True, False, False]
     assert is_common_row(images[:0], "image").tolist() == []
 
 
-def test_a_file_is_known_when_another_column_is_the_target() -> None:
-    table = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
-    columns = ["a", "b", "c", "d"]
+def test_records_are_written_in_parts_as_they_are_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prints = np.random.default_rng(0).integers(0, 256, (500, 16), np.uint8)
+    forms, is_common = [prints[:300], prints[200:]], np.arange(300) % 7 == 0
+    expected = as_records(np.concatenate(forms), np.tile(is_common, 2))
+    for size in (2**20, 1000):
+        monkeypatch.setattr(fingerprints, "PART_BYTES", size)
+        counts = write_records(tmp_path / str(size), forms, is_common)
+        assert np.array_equal(read_records(tmp_path / str(size)), expected)
+        assert counts == (500, int(expected[:, -1].sum()))
+    (tmp_path / "none").touch()
+    assert not is_sealed(read_records(tmp_path / "none"), prints).any()
 
-    def full(target: int) -> list[bytes]:
-        others = [index for index in range(4) if index != target]
-        names = [columns[index] for index in others]
-        found = digests_with_target(
-            table[:, others], table[:, target], feature_names=names, target_name=columns[target]
-        )
-        return [digest.tobytes() for digest in found]
 
-    assert full(0) == full(3)
-    assert full(0) == [digest.tobytes() for digest in row_digests(table, kind="table", feature_names=columns)]
+def test_fingerprints_that_are_alike_in_their_first_half() -> None:
+    prints = np.random.default_rng(0).integers(0, 256, (100, 16), np.uint8)
+    prints[:, :8] = prints[:1, :8]
+    assert is_sealed(as_records(prints[:60]), prints).tolist() == [True] * 60 + [False] * 40
 
 
 @pytest.mark.slow

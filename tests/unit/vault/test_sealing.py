@@ -13,7 +13,7 @@ import pytest
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.vault import keys, ledger, lineage, opening, registry, stream
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.sealing import ensure_sealed
+from holdfast.vault.sealing import STORED, ensure_sealed
 
 from .conftest import Make
 
@@ -239,7 +239,10 @@ def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make)
             make_request(x, y, policy={"polcy": "once"}),
             "vault.polcy: is no setting of a vault; allowed: policy, k, key_mode, public_key",
         ),
-        (make_request(x, y, digests=make_request(x, y).digests[::-1]), "data: the source changed while it was read"),
+        (
+            make_request(x, y, forms={STORED: make_request(x, y).digests[::-1]}),
+            "data: the source changed while it was read",
+        ),
     ):
         with pytest.raises(InputError, match=word):
             ensure_sealed(request)

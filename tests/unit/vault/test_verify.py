@@ -53,7 +53,7 @@ def test_a_whole_home_has_no_findings(home: Path, vault: str, rows: Any, make_re
     assert _words() == []
     ensure_sealed(make_request(*rows, slice(10)))
     assert _words() == []
-    assert verify_home([("store", make_request(*rows).development_digests[20:])]) == []
+    assert verify_home([("store", make_request(*rows).digests[40:])]) == []
 
 
 def test_an_empty_home_has_no_findings(home: Path) -> None:
