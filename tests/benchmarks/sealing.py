@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TAR = Path(os.environ.get("HOLDFAST_TEST_DATA", ROOT.parent / "shared" / "data")) / "cifar10-jpg.tar"
 CIFAR_ROWS, CIFAR_TEST, TABLE_ROWS, TABLE_COLUMNS = 60_000, 10_000, 10_000_000, 20
 MIB = 2**20
-FIGURES = ("arrays", "jpegs", "memory", "table_memory", "fingerprints", "table")
+TABLE_MEMORY = {"table_memory": 1_000_000, "large_table_memory": TABLE_ROWS}
+FIGURES = ("arrays", "jpegs", "memory", *TABLE_MEMORY, "fingerprints", "table")
 loading_s = 0.0
 
 
@@ -45,7 +46,7 @@ def from_arrays(path: str) -> Any:
     """60,000 images of CIFAR's size, mapped from a file; the last 10,000 are the official test part."""
     from holdfast.data.rows import Rows
 
-    x, y = np.load(f"{path}/x.npy", mmap_mode="r"), np.load(f"{path}/y.npy")
+    x, y = (np.load(f"{path}/{name}.npy", mmap_mode="r") for name in "xy")
     official = np.arange(len(x)) >= len(x) - CIFAR_TEST
     names = tuple(map(str, range(10)))
     return Rows(x=x, y=y, task="multiclass", kind="image", class_names=names, official_test=official)
@@ -55,7 +56,7 @@ def from_table(path: str) -> Any:
     """Rows of 20 numbers, mapped from a file."""
     from holdfast.data.rows import Rows
 
-    x, y = np.load(f"{path}/x.npy", mmap_mode="r"), np.load(f"{path}/y.npy")
+    x, y = (np.load(f"{path}/{name}.npy", mmap_mode="r") for name in "xy")
     names = tuple(f"column {index:02d}" for index in range(x.shape[1]))
     return Rows(x=x, y=y, task="binary", kind="table", class_names=("no", "yes"), feature_names=names)
 
@@ -93,8 +94,8 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     """Seconds of loading, sealing and writing, and the peak of memory while sealing."""
     import sealing as here  # the module that the source is found in
 
-    from holdfast.data import prepare, store
-    from holdfast.vault import sealing, stream  # noqa: F401 - imported before memory is measured
+    from holdfast.data import division, prepare, store, writing  # noqa: F401 - imported before memory is measured
+    from holdfast.vault import sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
     data = {"name": "benchmark", "source": entry}
@@ -102,16 +103,11 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     request = store.make_request(data, {"_target_": f"holdfast.data.splits.{split}"}, settings)
     with peak_memory() as peak:
         start = time.perf_counter()
-        parts = prepare._load_parts(request)
-        sealed = sealing.ensure_sealed(prepare._seal_request(request, parts))
+        found = division.divide(request)
+        sealed = sealing.ensure_sealed(division.seal_request(request, found))
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
-    folder = store.rows_folder(sealed.vault)
-    folder.mkdir(parents=True)
-    for name, array in (("x", parts.rows.x), ("y", parts.rows.y), ("digests", parts.digests)):
-        with (folder / f"{name}.npy").open("wb") as file:
-            np.save(file, np.ascontiguousarray(array[parts.development]))
-            os.fsync(file.fileno())
+    writing.write_rows("benchmark", sealed.vault, found)
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 
@@ -161,7 +157,11 @@ def images(folder: Path, num_rows: int = CIFAR_ROWS) -> Path:
 def table(folder: Path, num_rows: int) -> Path:
     """Random numbers on disk."""
     random = np.random.default_rng(0)
-    np.save(folder / "x.npy", random.standard_normal((num_rows, TABLE_COLUMNS), np.float32))
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, (num_rows, TABLE_COLUMNS))
+    for start in range(0, num_rows, 100_000):
+        x[start : start + 100_000] = random.standard_normal(
+            (len(x[start : start + 100_000]), TABLE_COLUMNS), np.float32
+        )
     np.save(folder / "y.npy", random.integers(0, 2, num_rows))
     return folder
 
@@ -186,8 +186,8 @@ def figure(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
             preparing = found["loading_s"] + found["writing_s"]
             what = f"sealing beside preparing 60,000 JPEG files ({found['sealing_s']:.2f} s of {preparing:.2f} s)"
             return [(what, 100 * found["sealing_s"] / preparing, 25, "%")]
-        if name == "table_memory":
-            num_rows = 1_000_000
+        if name in TABLE_MEMORY:
+            num_rows = TABLE_MEMORY[name]
             found = measure_sealing("from_table", table(folder, num_rows), "Holdout")
         else:
             num_rows = CIFAR_ROWS
@@ -195,7 +195,7 @@ def figure(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
         if name == "arrays":
             return [("sealing from arrays of CIFAR's size", found["sealing_s"], 3, "s")]
         bound = 64 + 16 * num_rows / MIB
-        words = "a table of a million rows" if name == "table_memory" else "arrays of CIFAR's size"
+        words = f"a table of {num_rows:,} rows" if name in TABLE_MEMORY else "arrays of CIFAR's size"
         return [(f"memory of sealing {words}", found["peak_bytes"] / MIB, bound, "MiB")]
 
 
