@@ -115,9 +115,10 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
     """Python's own numbers and texts; a float32 with as few digits as tell it from others."""
-    if isinstance(values, np.ndarray):
-        return (values.astype(str).astype(np.float64) if values.dtype == np.float32 else values).tolist()
-    return list(values)
+    if not isinstance(values, np.ndarray):
+        return list(values)
+    plain: list[Any] = (values.astype(str).astype(np.float64) if values.dtype == np.float32 else values).tolist()
+    return plain
 
 
 def _open_parquet(path: Path) -> tuple[Callable[[Table], None], Callable[[], None]]:
