@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ State = dict[str, list[int]]
 def source_state(source: Mapping[str, Any]) -> State:
     """Absolute path -> [size, mtime in ns] of every file that the source may read.
 
-    Every argument that names an existing file counts, and every file below an argument that names an existing folder.
+    Every argument that names an existing file counts, and every file below an argument that names an existing folder;
+    a glob stands for the files that match it.
     So does the user's own module that holds the source.
     """
     files = list(_files_of(arguments(source)))
@@ -42,6 +44,8 @@ def _files_at(path: Path) -> Iterator[str]:
     elif os.path.isdir(path):
         for folder, _, names in os.walk(path):
             yield from (os.path.join(folder, name) for name in names)
+    elif glob.has_magic(str(path)):
+        yield from (name for name in glob.iglob(str(path), recursive=True) if os.path.isfile(name))
 
 
 def _state(path: str) -> list[int] | None:

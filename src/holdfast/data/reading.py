@@ -1,0 +1,192 @@
+"""New rows for a run, brought into the form in which its own rows are stored: block by block, with their ids."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.data.cells import MISSING_TEXTS, cells_of, kind_of, numbers_of
+from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
+from holdfast.data.formats import csv, jsonl, parquet
+from holdfast.data.formats.files import COMPRESSED, files_of
+from holdfast.data.formats.types import Conflict
+from holdfast.data.table_sources import as_names
+from holdfast.data.tables import TableFile
+
+WHERE = "--input"
+
+
+@dataclass(frozen=True, eq=False)
+class NewRows:
+    """Some new rows.
+
+    Attributes:
+        x: (n, ...) as the run's own rows are stored.
+        ids: (n,) what each is called: the column that was asked for, the path of an image, or its number from 0.
+    """
+
+    x: NDArray[Any]
+    ids: Sequence[Any]
+
+
+def read_like(
+    description: Mapping[str, Any],
+    paths: Path | str | Sequence[Path | str],
+    *,
+    id_column: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[NewRows]:
+    """Read rows in the form of a run's.
+
+    Args:
+        description: The field `data` of the run's record.
+        paths: Files or folders.
+        id_column: The column of a table that names its rows.
+        settings: The group `data` of the run's config: how its files were read.
+
+    Yields:
+        Blocks of rows, in the order of the files.
+
+    Raises:
+        InputError: A file cannot be read, or does not have what the run needs.
+    """
+    given = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    read = {"table": _table_blocks, "image": _image_blocks, "array": _array_blocks}[description["kind"]]
+    try:
+        yield from read(description, given, id_column, settings or {})
+    except InputError as error:
+        raise_problems(
+            [replace(p, where=WHERE if p.where.startswith("data.") else p.where) for p in error.problems], InputError
+        )
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _table_blocks(
+    description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
+) -> Iterator[NewRows]:
+    columns = [column_from_dict(column) for column in description["columns"]]
+    missing = frozenset((*MISSING_TEXTS, *as_names(settings.get("missing"))))
+    dtype = np.dtype(description["dtype"])
+    done = 0
+    for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
+        file = _open_table(path, settings, missing)
+        for start, arrays in _selected(file, path, columns, id_column):
+            count = len(next(iter(arrays.values())))
+            x = np.empty((count, len(columns)), dtype)
+
+            def place_of(row: int, file: TableFile = file, path: Path = path, start: int = start) -> str:
+                return f"{path}, {file.place_of(start + row)}"
+
+            for index, column in enumerate(columns):
+                x[:, index] = _stored(arrays[column.name], column, missing, place_of)
+            yield NewRows(x, range(done, done + count) if id_column is None else arrays[id_column].to_pylist())
+            done += count
+
+
+def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]) -> TableFile:
+    name = path.name.lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
+    if name.endswith(parquet.SUFFIXES):
+        return parquet.ParquetFile(path)
+    if name.endswith(jsonl.SUFFIXES):
+        return jsonl.JsonlFile(path)
+    delimiter, decimal = (str(settings.get(key) or "auto") for key in ("delimiter", "decimal"))
+    return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), tuple(missing))
+
+
+def _selected(
+    file: TableFile, path: Path, columns: Sequence[Column], id_column: str | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The columns that are needed, some rows at a time, each time with the number of the first row in the file."""
+    wanted = [column.name for column in columns] + ([] if id_column is None else [id_column])
+    types = {column.name: "string" for column in columns if column.type == "category"}
+    if id_column is not None and id_column not in types:
+        types[id_column] = "string"
+    done, is_told = 0, False
+    while True:
+        row = 0
+        try:
+            for names, arrays in file.batches(types):
+                _check_names(path, names, wanted)
+                if not is_told:
+                    _tell_ignored(path, names, wanted)
+                    is_told = True
+                start, row = row, row + len(arrays[0])
+                if row > done:  # else: read before, under types that did not hold later
+                    skipped = max(0, done - start)
+                    found = dict(zip(names, arrays, strict=True))
+                    yield start + skipped, {name: found[name].slice(skipped) for name in wanted}
+                    done = row
+            return
+        except Conflict as conflict:
+            if conflict.column and types.get(conflict.column) == conflict.type:
+                raise InputError(WHERE, f"{path}: column {conflict.column!r} cannot be read") from None
+            types[conflict.column] = conflict.type
+
+
+def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    lacking = [name for name in wanted if name not in names]
+    if lacking:
+        shown = ", ".join(map(repr, lacking[:10])) + (f" and {len(lacking) - 10} others" if len(lacking) > 10 else "")
+        hint = did_you_mean(lacking[0], names) or f"its columns are {', '.join(names[:12])}"
+        raise InputError(WHERE, f"{path} has no column {shown}, which the run needs", next=hint)
+
+
+def _tell_ignored(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    ignored = [name for name in names if name not in wanted]
+    if ignored:
+        shown = ", ".join(ignored[:8]) + (", ..." if len(ignored) > 8 else "")
+        print(f"holdfast: {path}: {len(ignored)} columns are not used: {shown}", file=sys.stderr, flush=True)
+
+
+def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Callable[[int], str]) -> NDArray[np.float64]:
+    """(n,) The cells of a column as the run stores them; `place_of` says where a row stands."""
+    if kind_of(array.type) == "nested":
+        raise InputError(
+            WHERE, f"{place_of(0)}, column {column.name!r}: holds {array.type}, which is no cell of a table"
+        )
+    if column.type == "category":
+        import pyarrow as pa
+
+        cells = cells_of(array if kind_of(array.type) == "text" else array.cast(pa.string()), missing)
+        code_of = {text: code for code, text in enumerate(column.categories)}
+        table = np.array([*(code_of.get(text, UNSEEN) for text in cells.texts), code_of.get(MISSING, UNSEEN)], float)
+        codes: NDArray[np.float64] = table[cells.values]
+        return codes
+    cells = cells_of(array, missing)
+    values = cells.values
+    if cells.kind == "text":
+        values, is_stray = numbers_of(cells)
+        if is_stray.any():
+            row = int(np.flatnonzero(is_stray)[0])
+            what = f"{place_of(row)}, column {column.name!r}: is "
+            raise InputError(WHERE, f"{what}{cells.texts[int(cells.values[row])]!r}, the run has numbers there")
+    if np.isinf(values).any():
+        row = int(np.flatnonzero(np.isinf(values))[0])
+        raise InputError(WHERE, f"{place_of(row)}, column {column.name!r}: is infinite")
+    return values
+
+
+# --- images and arrays -----------------------------------------------------------------------------------------------
+
+
+def _image_blocks(
+    description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
+) -> Iterator[NewRows]:
+    raise NotImplementedError
+
+
+def _array_blocks(
+    description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
+) -> Iterator[NewRows]:
+    raise NotImplementedError

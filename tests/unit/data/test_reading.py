@@ -1,0 +1,90 @@
+"""New rows in the form of a run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.data.columns import Column
+from holdfast.data.reading import read_like
+from holdfast.data.sources import csv
+
+TABLE = {
+    "kind": "table",
+    "dtype": "float32",
+    "columns": [Column("size", "number").as_dict(), Column("color", "category", ("", "blue", "red")).as_dict()],
+}
+
+
+def write(path: Path, content: str) -> str:
+    path.write_text(content)
+    return str(path)
+
+
+def test_columns_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "new.csv", "color,who,size,extra\nred,a,1.5,x\ngreen,b,,y\n ,c,?,z\nblue,d,7,z\n")
+    (rows,) = list(read_like(TABLE, path, id_column="who"))
+    assert rows.ids == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(rows.x, np.array([[1.5, 2], [np.nan, -1], [np.nan, 0], [7, 1]], np.float32))
+    assert "1 columns are not used: extra" in capsys.readouterr().err
+    ids = [
+        id for rows in read_like(TABLE, [path, write(tmp_path / "more.csv", "size,color\n1,red\n")]) for id in rows.ids
+    ]
+    assert ids == [0, 1, 2, 3, 4]
+
+
+def test_other_formats_give_the_same_rows(tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"size": [1.5, None, 3], "color": ["red", "blue", None]})
+    frame.to_csv(tmp_path / "a.csv", index=False, sep=";", decimal=",")
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
+    for name in ("a.csv", "a.parquet", "a.jsonl"):
+        x = np.concatenate([rows.x for rows in read_like(TABLE, tmp_path / name)])
+        np.testing.assert_array_equal(x, np.array([[1.5, 2], [np.nan, 1], [3, 0]], np.float32), name)
+
+
+def test_a_source_read_again_gives_its_own_rows(home: Path, tmp_path: Path) -> None:
+    lines = "".join(f"{i / 2},{i % 5},{'ab'[i % 2]},{i % 3 == 0},{'uv'[i % 2]}\n" for i in range(200))
+    path = write(tmp_path / "t.csv", "a,zip,b,c,y\n" + "?,1,,,u\n" + lines)
+    rows = csv.load(path, "y", types={"zip": "category"})
+    data = {"kind": "table", "dtype": "float32", "columns": [column.as_dict() for column in rows.columns]}
+    again = np.concatenate([block.x for block in read_like(data, path)])
+    np.testing.assert_array_equal(again, rows.x[:])
+
+
+def test_rows_that_come_under_another_type_later_are_given_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "size,color,note\n" + "1,red,5\n" * 600_000 + "1.5,blue,text\n")
+    blocks = list(read_like(TABLE, path))
+    assert sum(len(rows.x) for rows in blocks) == 600_001
+    assert [id for rows in blocks for id in (rows.ids[0], rows.ids[-1])][-1] == 600_000
+    assert blocks[-1].x[-1].tolist() == [1.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "id_column", "words"),
+    [
+        ("size,colour\n1,red\n", None, "has no column 'color', which the run needs; next: did you mean 'colour'?"),
+        ("size,color\n1,red\n", "who", "has no column 'who'"),
+        ("size,color\n1,red\nbig,red\n", None, "line 3, column 'size': is 'big', the run has numbers there"),
+        ("size,color\n1,red\ninf,red\n", None, "line 3, column 'size': is infinite"),
+        ("size,color\n1,red\n2\n", None, "line 3: has 1 cells, the header has 2"),
+        ("", None, "is empty"),
+    ],
+)
+def test_what_a_run_cannot_take(tmp_path: Path, content: str, id_column: str | None, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        list(read_like(TABLE, write(tmp_path / "new.csv", content), id_column=id_column))
+    assert str(caught.value).startswith("--input: ")
+    assert words in str(caught.value)
+
+
+def test_settings_of_the_run_are_kept(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"missing": [-9], "delimiter": ":"}
+    path = write(tmp_path / "new.txt", "size:color\n-9:red\n")
+    assert np.isnan(next(read_like(TABLE, path, settings=settings)).x[0, 0])
