@@ -254,7 +254,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         scan.refuse_sealed_rows(name, content, form, records)
-        scan.refuse_sealed_rows(name, read_run(staging / member["folder"])["config"], form, records)
+        scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records)
 
 
 def read_content(path: Path) -> dict[str, Any]:

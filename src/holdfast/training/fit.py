@@ -25,7 +25,7 @@ from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, log_outcome
 from holdfast.training.module import SupervisedModule
-from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.names import check_monitor, mode_of, names_test_rows
 from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.progress import Progress
@@ -183,8 +183,13 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the option `callbacks`: a name and a target each."""
-    found = [build_option(node) for node in (config.get("callbacks") or {}).values()]
-    return [callback() if isinstance(callback, partial) else callback for callback in found]
+    found = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
+    callbacks = {name: one() if isinstance(one, partial) else one for name, one in found.items()}
+    for name, callback in callbacks.items():
+        if names_test_rows(str(getattr(callback, "monitor", ""))):
+            what = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
+            raise InputError(f"callbacks.{name}.monitor", what, next="monitor a metric of the val rows")
+    return list(callbacks.values())
 
 
 def check_accelerator(trainer_config: Mapping[str, Any]) -> None:

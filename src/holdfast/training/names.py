@@ -17,6 +17,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "multilabel": _CLASSES,
     "regression": ("loss", "mae", "rmse", "r2"),
 }
+# Cyrillic and Greek letters
+LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")
 # exact AUROC sorts every row of an epoch: on the train rows that costs more than it tells
 _NOT_IN_TRAINING = ("auroc_macro",)
 
@@ -42,11 +44,17 @@ def check_monitor(monitor: str, task: str | None = None) -> None:
     if monitor in known:
         return
     what = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
-    if "test" in unicodedata.normalize("NFKC", str(monitor)).casefold():
+    if names_test_rows(str(monitor)):
         what = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
     elif str(monitor).startswith("train/"):
         what = f"is '{monitor}': choosing by train rows rewards overfitting"
     raise InputError("monitor", what, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
+
+
+def names_test_rows(name: str) -> bool:
+    """Whether a metric claims to be of test rows, also in letters that only look like those of "test"."""
+    letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return "test" in "".join(letters).casefold().translate(LOOK_ALIKES)
 
 
 def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
