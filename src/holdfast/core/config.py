@@ -272,6 +272,8 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
         if key not in settable and not (takes_any and key not in supplied):
             hint = did_you_mean(key, settable)
             yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
+        elif _has_nan(value):
+            yield Problem(f"{path}.{key}", f"is {value!r}", "numbers")
         elif key in types_of and not fits(value, types_of[key]):
             yield Problem(f"{path}.{key}", f"is {value!r}", type_name(types_of[key]))
     if not takes_any and "." not in path:
@@ -285,6 +287,11 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
         # The first positional argument of an optimizer goes by several names; it is ours to give.
         for name in missing[1:] if path == "optimizer" and missing and missing[0] == names[0] else missing:
             yield Problem(f"{path}.{name}", f"is missing; {target} needs it")
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether a value or one in its list is no number, which most targets take without a word."""
+    return any(map(_has_nan, value)) if isinstance(value, list) else isinstance(value, float) and math.isnan(value)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -17,20 +18,36 @@ class StoppingRule(Protocol):
 
 
 def patience(
-    values: Sequence[float], *, mode: Literal["min", "max"], num_epochs: int = 10, min_delta: float = 0.0
+    values: Sequence[float],
+    *,
+    mode: Literal["min", "max"],
+    num_epochs: int = 10,
+    min_delta: float = 0.0,
+    divergence: float | None = None,
 ) -> tuple[bool, str]:
     """Stop when `num_epochs` epochs in a row did not improve on the best by more than `min_delta` (Prechelt 1998).
 
     The answer follows from the history alone, so a resumed run stops where an uninterrupted one does.
 
+    Args:
+        values: The monitored value of every epoch so far.
+        mode: Whether less or more of it is better.
+        num_epochs: Epochs without an improvement.
+        min_delta: What counts as one, in units of the metric.
+        divergence: A value that is worse stops the run at once; None: however bad, it is waited for.
+
     Raises:
-        InputError: `num_epochs` is below 1, or `min_delta` is negative.
+        InputError: `num_epochs` is below 1, `min_delta` is negative, or `divergence` is no number.
     """
     if num_epochs < 1:
         raise InputError("early_stopping.num_epochs", f"is {num_epochs}", allowed="whole numbers from 1")
     if min_delta < 0:
         raise InputError("early_stopping.min_delta", f"is {min_delta}", allowed="numbers from 0")
+    if divergence is not None and not math.isfinite(divergence):
+        raise InputError("early_stopping.divergence", f"is {divergence}", allowed="null, or a finite number")
     sign = 1.0 if mode == "min" else -1.0
+    if divergence is not None and values and sign * values[-1] > sign * divergence:
+        return True, f"diverged: {values[-1]:.6g} in epoch {len(values)} is worse than {divergence:g}"
     best, best_epoch = float("inf"), 0
     for epoch, value in enumerate(values, start=1):
         if sign * value < best - min_delta:

@@ -22,6 +22,7 @@ from holdfast.training.build import Shapes, build_trainable, check_single_row, c
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.combinations import check_combinations
 from holdfast.training.epoch_border import EpochBorder
+from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, log_outcome
 from holdfast.training.module import SupervisedModule
@@ -78,7 +79,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             loggers=loggers,
             resumed=resumed,
         )
-        trainer = build_trainer(config, record.folder, [border, *build_averaging(config)])
+        trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
         border.progress = _build_progress(config, trainer)
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and not picture.exists():

@@ -40,3 +40,16 @@ def test_the_reason_names_the_best() -> None:
 def test_wrong_arguments(name: str, value: float) -> None:
     with pytest.raises(InputError, match=rf"early_stopping\.{name}: is {value}"):
         patience([], mode="min", **{name: value})
+
+
+@pytest.mark.parametrize(("mode", "values"), [("min", [1.0, 0.5, 3.1]), ("max", [3.5, 4.0, 2.9])])
+def test_a_value_that_diverged_stops_at_once(mode: str, values: list[float]) -> None:
+    is_over, reason = patience(values, mode=mode, divergence=3.0)
+    assert is_over
+    assert reason == f"diverged: {values[-1]:g} in epoch 3 is worse than 3"
+    assert patience(values[:2], mode=mode, divergence=3.0) == (False, "")
+
+
+def test_divergence_is_a_number() -> None:
+    with pytest.raises(InputError, match=r"early_stopping\.divergence: is nan"):
+        patience([], mode="min", divergence=float("nan"))
