@@ -159,21 +159,22 @@ class _Reading:
             row = 0
             for names, arrays in file.batches(self.plan.read_as):
                 if not self.names:
-                    self._start(names, arrays)
+                    _check_names(self.settings, names)
+                    self.names = names
                 elif set(names) != set(self.names):
                     self._refuse_other_names(file, names)
                 if len(arrays[0]):
+                    if self.spool is None:
+                        self._start(names, arrays)
                     self._add(dict(zip(names, arrays, strict=True)), number, row, part)
                 row += len(arrays[0])
             if file.skipped:
                 self.left_out["have another number of cells"] = sum(len(file.skipped) for file, _ in self.files)
 
     def _start(self, names: list[str], arrays: list[Any]) -> None:
-        _check_names(self.settings, names)
-        self.names = names
-        settings, others = self.settings, {"drop"}
+        settings = self.settings
         taken = {*settings.target, *filter(None, (settings.group, settings.time, settings.split_column))}
-        dropped = {*settings.drop, *(column for column, kind in settings.types.items() if kind in others)}
+        dropped = {*settings.drop, *(column for column, kind in settings.types.items() if kind == "drop")}
         self.kinds = {name: kind_of(array.type) for name, array in zip(names, arrays, strict=True)}
         self.features = [name for name in names if name not in taken | dropped]
         if not self.features:

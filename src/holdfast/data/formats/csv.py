@@ -59,6 +59,7 @@ class CsvFile:
         known, names = self._sampled()
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
+        yield names, [pa.nulls(0) for _ in names]
         with opened(self.path, WHERE) as stream:
             try:
                 for batch in known._reader(stream, names, types, ragged):

@@ -1,0 +1,126 @@
+"""One image file, decoded by Pillow: the right way up, of one mode and one size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Mode = Literal["gray", "rgb", "rgba"]
+Fit = Literal["stretch", "crop", "pad"]
+PILLOW_MODES = {"gray": "L", "rgb": "RGB", "rgba": "RGBA"}
+CHANNELS = {"gray": 1, "rgb": 3, "rgba": 4}
+GRAY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".jp2", ".avif")
+# Formats that one suffix may stand for: a photo with a second frame for the depth is still a photo.
+ALSO = {"JPEG": ("MPO",), "PPM": ("PGM", "PBM")}
+ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class ImageForm:
+    """What every image becomes.
+
+    Attributes:
+        mode: Its channels.
+        size: Height and width; None: as it is.
+        fit: How another size becomes this one: stretched, cropped around the centre, or padded with black.
+    """
+
+    mode: Mode
+    size: tuple[int, int] | None = None
+    fit: Fit = "stretch"
+
+
+def decode(path: str | Path, form: ImageForm) -> Pixels | str:
+    """(H, W, C) pixels, or what is wrong with the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; what matters is raised
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                problem = _problem(image, Path(path))
+                return problem or _pixels(_upright(image), form)
+    except FileNotFoundError:
+        return "does not exist"
+    except PermissionError:
+        return "cannot be read: no permission"
+    except IsADirectoryError:
+        return "is a folder"
+    except UnidentifiedImageError:
+        return "is empty" if Path(path).stat().st_size == 0 else "is no image"
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return "has more pixels than an image should (a decompression bomb?)"
+    except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
+        return "is truncated" if "truncated" in str(error) else f"is damaged ({' '.join(str(error).split())[:80]})"
+
+
+def is_gray(path: str | Path) -> bool:
+    """Whether an image has one channel; False where it cannot be opened."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.mode in GRAY_MODES
+    except Exception:
+        return False
+
+
+def _problem(image: Any, path: Path) -> str:
+    from PIL import Image
+
+    expected = Image.registered_extensions().get(path.suffix.lower())
+    if expected is not None and image.format != expected and image.format not in ALSO.get(expected, ()):
+        return f"is named {path.suffix} and holds {image.format}"
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        return f"is animated ({image.n_frames} frames)"
+    return ""
+
+
+def _upright(image: Any) -> Any:
+    """Turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+
+
+def _pixels(image: Any, form: ImageForm) -> Pixels:
+    if image.mode in DEEP_MODES:
+        image = _eight_bits(image)
+    if image.mode != PILLOW_MODES[form.mode]:
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        image = image.convert(PILLOW_MODES[form.mode])
+    if form.size is not None and image.size != form.size[::-1]:
+        image = _fitted(image, form.size, form.fit)
+    pixels = np.array(image, np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _eight_bits(image: Any) -> Any:
+    """Of 16 bits, the upper eight."""
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.int64)
+    return Image.fromarray(np.clip(values >> 8 if values.max() > 255 else values, 0, 255).astype(np.uint8))
+
+
+def _fitted(image: Any, size: Sequence[int], fit: Fit) -> Any:
+    from PIL import Image, ImageOps
+
+    width, height = size[1], size[0]
+    filtering = Image.Resampling.BILINEAR
+    if fit == "crop":
+        return ImageOps.fit(image, (width, height), filtering)
+    if fit == "pad":
+        return ImageOps.pad(image, (width, height), filtering)
+    return image.resize((width, height), filtering)

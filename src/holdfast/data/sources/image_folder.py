@@ -1,0 +1,279 @@
+"""Images in class folders, in folders of parts with class folders, or named in an index with their labels.
+
+pets/cat/1.jpg, pets/dog/2.jpg                        a class a folder
+pets/train/cat/1.jpg, pets/test/dog/2.jpg             parts: train, val and test
+labels.csv with the columns path, label               and, where there are, split and group
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.data.cells import Vocabulary
+from holdfast.data.formats.files import files_of
+from holdfast.data.formats.images import SUFFIXES, Fit, ImageForm
+from holdfast.data.image_index import Index, read_index
+from holdfast.data.image_rows import decoded, gray_or_rgb, listed, sizes_problem
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.spool import Spool
+from holdfast.data.table_sources import OnError, Task
+from holdfast.data.table_targets import target_of
+from holdfast.data.tables import PART_WORDS
+
+WHERE = "data.path"
+IGNORED = ("thumbs.db", "desktop.ini")
+IN_MEMORY_BYTES = 64 * 2**20
+MAX_SIDE = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The files of a data set before any is opened.
+
+    Attributes:
+        files: In the order of the rows.
+        labels: What the index or the folder says of each: texts, or numbers.
+        parts: (n,) int8, or None.
+        groups: What the index says, or None.
+        problems: Names of files and what is wrong with them.
+        notes: What else there is to say.
+    """
+
+    files: list[Path]
+    labels: list[Any]
+    parts: NDArray[np.int8] | None
+    groups: list[Any] | None
+    problems: list[tuple[str, str]]
+    notes: list[str]
+
+
+def load(
+    path: str | None = None,
+    *,
+    index: str | None = None,
+    size: int | list[int] | None = None,
+    mode: Literal["auto", "gray", "rgb", "rgba"] = "auto",
+    fit: Fit = "stretch",
+    task: Task = "auto",
+    on_error: OnError = "stop",
+) -> Rows:
+    """Images as (n, H, W, C) pixels.
+
+    Args:
+        path: The folder; with an index, the folder that its paths are relative to (null: the index's own).
+        index: A CSV with the columns path and label, and split (train, val, test) and group where there are.
+        size: Height and width that every image is brought to: one number or [height, width]; None: they are all alike.
+        mode: Of every image; auto: that of the first, gray or rgb.
+        fit: How an image of another size is brought to it.
+        task: Whether the labels of an index are classes or values.
+        on_error: What becomes of files that cannot be used: stop, or skip them and say which.
+
+    Raises:
+        InputError: One line for each file that cannot be used.
+    """
+    form = _form(size, mode, fit)
+    if path is None and index is None:
+        raise InputError(WHERE, "is not given", next="data.path=FOLDER, or data.index=labels.csv")
+    root = _folder(path) if path is not None else None
+    listing = _from_index(index, root) if index is not None else _from_folders(root or Path())
+    if not listing.files:
+        raise_problems(listed(listing.problems, WHERE))
+        raise InputError(WHERE, f"{path} has no images", allowed=", ".join(SUFFIXES))
+    if mode == "auto":
+        form = replace(form, mode=gray_or_rgb(listing.files))
+    return _rows(listing, form, task, skips=on_error == "skip", root=root)
+
+
+def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Path | None) -> Rows:
+    spool: Spool | None = None
+    good: list[NDArray[np.int64]] = []
+    problems = list(listing.problems)
+    sizes: Counter[tuple[int, int]] = Counter()
+    for found in decoded(listing.files, form):
+        sizes += found.sizes
+        problems += [(_name(listing.files[place], root), what) for place, what in found.problems]
+        if skips or not problems:
+            spool = spool or Spool(found.pixels.shape[1:], np.uint8)
+            spool.append(found.pixels)
+            good.append(found.good)
+    if form.size is None and len(sizes) > 1:
+        raise sizes_problem(sizes)
+    if problems and (not skips or spool is None or not len(spool)):
+        raise_problems(listed(problems, WHERE))
+    assert spool is not None
+    kept = np.concatenate(good)
+    target = _target([listing.labels[place] for place in kept.tolist()], task)
+    parts = None if listing.parts is None else listing.parts[kept]
+    notes = [*listing.notes, *_skipped_notes(problems)]
+    if parts is not None:
+        counts = np.bincount(parts, minlength=3).tolist()
+        notes.append(
+            f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
+            "split=predefined keeps to that, split=official to the test rows"
+        )
+    height, width, channels = spool.shape[1:]
+    print(f"holdfast: {len(kept):,} images of {height}x{width}x{channels}; {target.words}", file=sys.stderr, flush=True)
+    return Rows(
+        x=spool[:] if spool.nbytes <= IN_MEMORY_BYTES else spool,
+        y=target.y,
+        task=target.task,
+        kind="image",
+        class_names=target.class_names,
+        official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
+        groups=_groups(listing.groups, kept),
+        parts=parts,
+        notes=tuple(notes),
+    )
+
+
+# --- which files there are -----------------------------------------------------------------------------------------
+
+
+def _from_folders(root: Path) -> Listing:
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry))
+    loose = [entry for entry in root.iterdir() if entry.is_file() and entry.suffix.lower() in SUFFIXES]
+    if not folders:
+        what = f"{root} has {len(loose)} images and no folders" if loose else f"{root} is empty"
+        raise InputError(WHERE, what, next="put the images into one folder a class, or give data.index=labels.csv")
+    parts = [PART_WORDS.get(folder.name.lower()) for folder in folders]
+    found = Listing([], [], None, None, [(entry.name, "is in no class folder") for entry in loose], [])
+    if TRAIN in parts and None not in parts:
+        codes: list[int] = []
+        for folder, part in zip(folders, parts, strict=True):
+            _add_classes(folder, root, found)
+            codes += [part or 0] * (len(found.files) - len(codes))
+        _check_classes(found, np.array(codes))
+        return replace(found, parts=np.array(codes, np.int8))
+    _add_classes(root, root, found)
+    return found
+
+
+def _add_classes(folder: Path, root: Path, found: Listing) -> None:
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry))
+    if not classes:
+        found.problems.append((_name(folder, root), "has no class folders"))
+    for entry in classes:
+        files = [file for file in _files_below(entry) if not _is_hidden(file)]
+        images = [file for file in files if file.suffix.lower() in SUFFIXES]
+        others = [file for file in files if file.suffix.lower() not in SUFFIXES]
+        found.problems.extend((_name(file, root), f"is no image by its name ({file.suffix})") for file in others)
+        if not images:
+            found.problems.append((_name(entry, root), "is a class without images"))
+        found.files.extend(images)
+        found.labels.extend([entry.name] * len(images))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files, sorted; `os.walk` looks at no file twice."""
+    return sorted(Path(at, name) for at, _, names in os.walk(folder) for name in names)
+
+
+def _check_classes(found: Listing, parts: NDArray[np.int64]) -> None:
+    """A class that only test rows have cannot be learned."""
+    labels = np.array(found.labels, object)
+    for name in sorted(set(labels[parts != TRAIN]) - set(labels[parts == TRAIN])):
+        found.problems.append((name, "is a class without train images"))
+
+
+def _from_index(index: str, root: Path | None) -> Listing:
+    (file,) = files_of(index, "data.index", (".csv", ".tsv"))
+    table: Index = read_index(file)
+    base = root if root is not None else file.parent
+    files = [base / path for path in table.paths]
+    missing = [(path, f"is in {file.name} ({place}) and does not exist") for path, full, place in zip(
+        table.paths, files, table.places(), strict=True) if not full.is_file()]  # fmt: skip
+    twice = [(path, f"is {count} times in {file.name}") for path, count in Counter(table.paths).items() if count > 1]
+    notes = []
+    if root is not None:
+        named = {full.resolve() for full in files}
+        extra = sum(1 for entry in root.rglob("*") if entry.suffix.lower() in SUFFIXES and entry.resolve() not in named)
+        notes = [f"{extra:,} images of {root} are not in {file.name} and are not used"] if extra else []
+    there = [place for place, full in enumerate(files) if full.is_file()]
+    return Listing(
+        [files[place] for place in there],
+        [table.labels[place] for place in there],
+        None if table.parts is None else table.parts[there],
+        None if table.groups is None else [table.groups[place] for place in there],
+        [*missing, *twice],
+        notes,
+    )
+
+
+def _folder(path: str) -> Path:
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise InputError(WHERE, f"{root} does not exist")
+    if not root.is_dir():
+        raise InputError(WHERE, f"{root} is a file, not a folder", next="data.path=FOLDER, or data.index=labels.csv")
+    try:
+        next(root.iterdir(), None)
+    except PermissionError:
+        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {root}") from None
+    return root
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__MACOSX")) or path.name.lower() in IGNORED
+
+
+def _name(file: Path, root: Path | None) -> str:
+    return str(file.relative_to(root)) if root is not None and file.is_relative_to(root) else str(file)
+
+
+# --- settings and targets ------------------------------------------------------------------------------------------
+
+
+def _form(size: int | Sequence[int] | None, mode: str, fit: str) -> ImageForm:
+    problems = []
+    sides = [size, size] if isinstance(size, int) else list(size) if isinstance(size, list | tuple) else size
+    if sides is not None and not (
+        isinstance(sides, list)
+        and len(sides) == 2
+        and all(isinstance(side, int) and not isinstance(side, bool) and 1 <= side <= MAX_SIDE for side in sides)
+    ):
+        problems.append(Problem("data.size", f"is {size!r}", "a number of pixels, or [height, width]"))
+    for where, value, allowed in (
+        ("data.mode", mode, ("auto", "gray", "rgb", "rgba")),
+        ("data.fit", fit, ("stretch", "crop", "pad")),
+    ):
+        if value not in allowed:
+            problems.append(Problem(where, f"is {value!r}", ", ".join(allowed)))
+    raise_problems(problems)
+    known: Any = "rgb" if mode == "auto" else mode
+    return ImageForm(known, None if sides is None else (sides[0], sides[1]), fit)  # type: ignore[arg-type]
+
+
+def _target(labels: list[Any], task: str) -> Any:
+    """Classes from the names of folders, or what an index says."""
+    vocabulary = Vocabulary()
+    if all(isinstance(label, float) for label in labels):
+        return target_of(["label"], [np.array(labels, np.float64)], [vocabulary], task)
+    names = sorted({str(label) for label in labels})
+    code_of = {name: code for code, name in enumerate(names)}
+    vocabulary.texts = names
+    codes = np.array([code_of[str(label)] for label in labels], np.int64)
+    return target_of(["label"], [codes], [vocabulary], task)
+
+
+def _groups(groups: list[Any] | None, kept: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if groups is None:
+        return None
+    _, codes = np.unique(np.array([str(groups[place]) for place in kept.tolist()]), return_inverse=True)
+    return codes.astype(np.int64).reshape(-1)
+
+
+def _skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
+    if not problems:
+        return []
+    shown = "; ".join(f"{name} {what}" for name, what in problems[:20])
+    return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > 20 else ''}"]

@@ -1,0 +1,222 @@
+"""Images in folders: what becomes of them, and every file that will not do, told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from holdfast.core.errors import InputError
+from holdfast.data import image_rows
+from holdfast.data.rows import Rows, check_rows
+from holdfast.data.sources import image_folder
+
+Save = Callable[..., Path]
+
+
+@pytest.fixture
+def save(home: Path, tmp_path: Path) -> Save:
+    """Write a picture of one grey value, its left half black."""
+
+    def save_it(name: str, value: int = 200, size: tuple[int, int] = (8, 6), mode: str = "RGB", **more: Any) -> Path:
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((*size, 3), value, np.uint8)
+        pixels[:, : size[1] // 2] = 0
+        Image.fromarray(pixels).convert(mode).save(path, **more)
+        return tmp_path / "pets"
+
+    return save_it
+
+
+def filled(save: Save, folder: str = "") -> Path:
+    for index in range(3):
+        save(f"{folder}cat/{index}.png", 100 + index)
+        save(f"{folder}dog/deep/{index}.png", 200 + index)
+    return save(f"{folder}dog/9.png", 250)
+
+
+def load(path: Path | None, **settings: Any) -> Rows:
+    rows = image_folder.load(None if path is None else str(path), **settings)
+    check_rows(rows)
+    return rows
+
+
+def test_class_folders(save: Save) -> None:
+    rows = load(filled(save))
+    assert (rows.x.shape, rows.x.dtype, rows.kind) == ((7, 8, 6, 3), np.uint8, "image")
+    assert (rows.task, rows.class_names) == ("binary", ("cat", "dog"))
+    assert rows.y.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert rows.x[:, 0, -1, 0].tolist() == [100, 101, 102, 250, 200, 201, 202], "sorted by path"
+    assert rows.parts is None
+
+
+def test_folders_of_parts(save: Save) -> None:
+    filled(save, "train/")
+    rows = load(filled(save, "Test/"))
+    assert rows.official_test is not None
+    assert rows.official_test.tolist() == [True] * 7 + [False] * 7
+    assert rows.parts is not None
+    assert rows.parts.tolist() == [2] * 7 + [0] * 7
+    assert rows.notes == (
+        "the source declares 7 train, 0 val and 7 test rows; split=predefined keeps to that, split=official to the "
+        "test rows",
+    )
+
+
+def test_several_processes_give_the_same_rows(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = filled(save)
+    (folder / "cat" / "bad.png").write_bytes(b"no image")
+    expected = load(folder, on_error="skip")
+    monkeypatch.setattr(image_rows, "MIN_FILES_A_PROCESS", 2)
+    monkeypatch.setattr(image_rows, "CHUNK_FILES", 2)
+    rows = load(folder, on_error="skip")
+    np.testing.assert_array_equal(rows.x[:], expected.x[:])
+    assert rows.notes == expected.notes == ("1 left out: cat/bad.png is no image",)
+
+
+@pytest.mark.parametrize(
+    ("fit", "columns"), [("stretch", [0, 0, 200, 200]), ("crop", [0, 0, 200, 200]), ("pad", [0, 0, 200, 0])]
+)
+def test_one_size(save: Save, fit: str, columns: list[int]) -> None:
+    save("a/1.png", size=(8, 4))
+    save("a/2.png", size=(4, 4))
+    save("b/1.png", size=(4, 4))
+    rows = load(save("b/2.png", size=(4, 4)), size=4, fit=fit)
+    assert rows.x.shape == (4, 4, 4, 3)
+    assert rows.x[1, 2, :, 0].tolist() == [0, 0, 200, 200]
+    tall = rows.x[0, 2, :, 0].tolist()
+    assert [value > 100 for value in tall] == [value > 100 for value in columns]
+    assert load(save("b/2.png", size=(4, 4)), size=[2, 6]).x.shape == (4, 2, 6, 3)
+
+
+def test_modes(save: Save) -> None:
+    for index in range(2):
+        save(f"a/{index}.png", mode="L")
+        folder = save(f"b/{index}.png", mode="RGBA")
+    assert load(folder).x.shape[3] == 1, "as the first image"
+    assert load(folder, mode="rgb").x[0, 0, -1].tolist() == [200, 200, 200]
+    assert load(folder, mode="rgba").x[0, 0, -1].tolist() == [200, 200, 200, 255]
+    deep = np.full((8, 6), 200 * 256, np.uint16)
+    Image.fromarray(deep).save(folder / "a" / "1.png")
+    assert load(folder).x[1, 0, 0].tolist() == [200]
+
+
+def test_a_photo_is_turned_as_it_says(save: Save) -> None:
+    for name in ("a/1", "a/2", "b/1"):
+        save(f"{name}.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees: it is stored as 6 x 8
+    rows = load(save("b/2.jpg", size=(6, 8), exif=exif))
+    assert rows.x.shape == (4, 8, 6, 3)
+    assert (rows.x[3, :3, :, 0] < 60).all(), "the left half is the upper one"
+
+
+def test_every_file_that_will_not_do_is_told_at_once(save: Save) -> None:
+    folder = filled(save)
+    whole = (folder / "cat" / "0.png").read_bytes()
+    (folder / "cat" / "empty.png").touch()
+    (folder / "cat" / "cut.png").write_bytes(whole[:-30])
+    (folder / "cat" / "notes.txt").write_text("x")
+    (folder / "cat" / ".DS_Store").touch()
+    (folder / "cat" / "wrong.jpg").write_bytes(whole)
+    (folder / "bird").mkdir()
+    frames = [Image.new("L", (6, 8), value) for value in (0, 200)]
+    frames[0].save(folder / "dog" / "film.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert str(caught.value).splitlines() == [
+        "data.path: bird is a class without images",
+        "data.path: cat/notes.txt is no image by its name (.txt)",
+        "data.path: cat/cut.png is truncated",
+        "data.path: cat/empty.png is empty",
+        "data.path: cat/wrong.jpg is named .jpg and holds PNG",
+        "data.path: dog/film.gif is animated (2 frames); next: mend or remove them, or data.on_error=skip leaves them "
+        "out",
+    ]
+    rows = load(folder, on_error="skip")
+    assert len(rows.x) == 7
+    assert rows.notes[0].startswith("6 left out: bird is a class without images; cat/notes.txt")
+
+
+def test_a_long_list_is_cut(save: Save) -> None:
+    folder = filled(save)
+    for index in range(30):
+        (folder / "cat" / f"x{index}.png").write_text("no")
+    with pytest.raises(InputError) as caught:
+        load(folder)
+    assert len(caught.value.problems) == 21
+    assert caught.value.problems[-1].what == "and 10 others like these"
+
+
+def test_an_index(save: Save, tmp_path: Path) -> None:
+    folder = filled(save)
+    index = tmp_path / "labels.csv"
+    index.write_text("path,label,split,group\n" + "".join(
+        f"cat/{i}.png,tabby,train,g{i}\ndog/deep/{i}.png,hound,test,g{i}\n" for i in range(3)
+    ))  # fmt: skip
+    rows = load(folder, index=str(index))
+    assert rows.class_names == ("hound", "tabby")
+    assert rows.y.tolist() == [1, 0, 1, 0, 1, 0]
+    assert rows.groups is not None
+    assert rows.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert rows.parts is not None
+    assert rows.parts.tolist() == [0, 2, 0, 2, 0, 2]
+    assert rows.notes[0].endswith("1 images of " + str(folder) + " are not in labels.csv and are not used")
+    values = "path,label\n" + "".join(f"cat/{i}.png,{i}.5\n" for i in range(3))
+    (folder / "ages.csv").write_text(values)
+    rows = load(None, index=str(folder / "ages.csv"))
+    assert (rows.task, rows.y.tolist()) == ("regression", [0.5, 1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file,label\n", "has no column 'path'; allowed: its columns: file, label"),
+        ("path,labl\n", "allowed: its columns: path, labl; next: did you mean 'labl'?"),
+        ("path,label\n", "has a header and no rows"),
+        ("path,label\ncat/0.png,a\ncat/77.png,b\n", "cat/77.png is in labels.csv (row 2) and does not exist"),
+        ("path,label\ncat/0.png,a\ncat/0.png,b\n", "cat/0.png is 2 times in labels.csv"),
+        ("path,label\ncat/0.png,\n", "labels.csv, line 2: has no label"),
+        ("path,label,split\ncat/0.png,a,trian\n", "labels.csv, line 2: split is 'trian'; allowed: train, val, test"),
+    ],
+)
+def test_an_index_that_will_not_do(save: Save, tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(InputError) as caught:
+        load(filled(save), index=str(tmp_path / "labels.csv"))
+    assert words in str(caught.value)
+
+
+def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> None:
+    save("loose.png")
+    folder = tmp_path / "pets"
+    for settings, words in (
+        ({"path": None}, "data.path: is not given"),
+        ({"path": str(tmp_path / "nowhere")}, "nowhere does not exist"),
+        ({"path": str(folder)}, "has 1 images and no folders; next: put the images into one folder a class"),
+        ({"path": str(folder), "size": 0}, "data.size: is 0; allowed: a number of pixels, or [height, width]"),
+        ({"path": str(folder), "size": [4]}, "data.size: is [4]"),
+        ({"path": str(folder), "mode": "cmyk"}, "data.mode: is 'cmyk'; allowed: auto, gray, rgb, rgba"),
+    ):
+        with pytest.raises(InputError) as caught:
+            image_folder.load(**settings)  # type: ignore[arg-type]
+        assert words in str(caught.value)
+    save("a/1.png")
+    with pytest.raises(InputError, match=r"loose\.png is in no class folder"):
+        load(save("a/2.png"))
+
+
+def test_images_of_several_sizes(save: Save) -> None:
+    save("a/1.png", size=(8, 4))
+    save("a/2.png", size=(4, 4))
+    with pytest.raises(InputError) as caught:
+        load(save("b/1.png", size=(4, 4)))
+    assert str(caught.value) == (
+        "data.size: the images have 2 sizes: 4x4 (2), 8x4 (1); next: data.size=[4,4] brings all to one (and "
+        "data.fit=stretch, crop or pad says how)"
+    )
