@@ -1,0 +1,60 @@
+"""What a split is given and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Digests = NDArray[np.uint8]
+Strata = NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, eq=False)
+class SplitFacts:
+    """What a split may know of each row.
+
+    Attributes:
+        units: (n, bytes) One digest for all rows that stay on one side: equal rows, and rows of one group.
+        strata: (n,) The class of each row; None for tasks without classes.
+        official: (n,) True for the rows of a published test part; None where there is none, or no longer.
+        groups: (n,) Number of the declared group of each row; None where no groups were declared, or no longer.
+        times: (n,) When each row was taken, as a number; None where that is not known.
+        parts: (n,) int8, what a column or files declare: 0 train, 1 val, 2 test; None where nothing is declared.
+        targets: (n,) The targets of a regression; None for other tasks.
+    """
+
+    units: Digests
+    strata: Strata = None
+    official: Mask | None = None
+    groups: NDArray[np.int64] | None = None
+    times: NDArray[Any] | None = None
+    parts: NDArray[np.int8] | None = None
+    targets: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def of(self, rows: Mask | NDArray[np.int64]) -> SplitFacts:
+        """The facts of some of the rows."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in known.items() if value is not None})
+
+
+class Split(Protocol):
+    """What an option of the group `split` names."""
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The test part of all rows."""
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The val part of the rows that are not test, whose facts these are."""
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else, as JSON."""
+
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
+        """Where the rule has cut each stratum, so that more rows can be assigned later in the same way; or nothing."""

@@ -1,0 +1,147 @@
+"""Cross-validation over the rows that are not test; one run is one fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.splits.checks import check_fraction, check_seed, is_count
+from holdfast.data.splits.declared import Official, Predefined
+from holdfast.data.splits.facts import Mask, Split, SplitFacts
+from holdfast.data.splits.grouped import Group
+from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_units
+from holdfast.data.splits.shares import Holdout, Stratified
+from holdfast.data.splits.timed import Time
+
+TestPart = Literal["holdout", "stratified", "official", "predefined", "group", "time"]
+TEST_PARTS = ("holdout", "stratified", "official", "predefined", "group", "time")
+
+
+@dataclass(frozen=True)
+class KFold:
+    """One fold of the rows that are not test is val, the others train; the test part is the same for all folds.
+
+    Every row is val in one fold. Equal rows and rows of one declared group share a fold. A test part by a rule of
+    another split is that split's: its vault is the same one.
+
+    Attributes:
+        fold: The val fold, from 0.
+        num_folds: How many there are.
+        test: The split that chooses the test part.
+        test_fraction: Share of the test rows, where that split takes shares.
+        seed: Fixes the test part.
+        fold_seed: Fixes the folds; None is `seed`.
+        stratify: Every class has its share in each fold, within one row or unit.
+    """
+
+    fold: int = 0
+    num_folds: int = 5
+    test: TestPart = "holdout"
+    test_fraction: float = 0.2
+    seed: int = 0
+    fold_seed: int | None = None
+    stratify: bool = True
+
+    def __post_init__(self) -> None:
+        if not is_count(self.num_folds, 2):
+            raise InputError("split.num_folds", f"is {self.num_folds!r}", "a whole number, 2 or more")
+        if not is_count(self.fold, 0) or self.fold >= self.num_folds:
+            allowed = f"0 to {self.num_folds - 1}, as split.num_folds is {self.num_folds}"
+            raise InputError("split.fold", f"is {self.fold!r}", allowed)
+        if self.test not in TEST_PARTS:
+            hint = did_you_mean(str(self.test), TEST_PARTS)
+            raise InputError("split.test", f"is {self.test!r}", ", ".join(TEST_PARTS), hint)
+        check_fraction("split.test_fraction", self.test_fraction)
+        check_seed("split.seed", self.seed)
+        check_seed("split.fold_seed", self.seed if self.fold_seed is None else self.fold_seed)
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The test part of all rows, as the split named by `test` has it."""
+        return self._test_split().test_rows(facts)
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The rows of the fold.
+
+        Raises:
+            InputError: There are fewer different rows, or groups, than folds.
+        """
+        distinct = num_units(facts.units)
+        if distinct < self.num_folds:
+            what = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
+            raise InputError("split.num_folds", what, f"2 to {distinct}")
+        folds = folds_of(facts, self.num_folds, self._seed(), stratify=self.stratify)
+        return np.asarray(folds == self.fold)
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else: that of the split named by `test`."""
+        return self._test_split().test_rule()
+
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
+        """Those of the split named by `test`."""
+        return self._test_split().test_cuts(facts, test)
+
+    def _seed(self) -> int:
+        return self.seed if self.fold_seed is None else self.fold_seed
+
+    def _test_split(self) -> Split:
+        rest = (1.0 - self.test_fraction) / 2
+        fractions = (rest, rest, self.test_fraction)
+        splits: dict[str, Split] = {
+            "holdout": Holdout(fractions, self.seed, stratify=self.stratify),
+            "stratified": Stratified(fractions, self.seed),
+            "official": Official(),
+            "predefined": Predefined(),
+            "group": Group(fractions, self.seed),
+            "time": Time(fractions),
+        }
+        return splits[self.test]
+
+
+def folds_of(facts: SplitFacts, num_folds: int, seed: int, *, stratify: bool) -> NDArray[np.int64]:
+    """(n,) The fold of each row.
+
+    Units of several rows come first, the largest before the others, each to the fold that has fewest rows of its
+    stratum (as scikit-learn's GroupKFold does without strata); single rows then fill the folds up to equal numbers.
+    """
+    order, unit_of_sorted = sorted_units(facts.units, seed)
+    sizes = np.bincount(unit_of_sorted)
+    stratum = np.unique(strata_of_units(facts.strata if stratify else None, order, sizes), return_inverse=True)[1]
+    counts = np.zeros((int(stratum.max()) + 1, num_folds), np.int64)
+    fold_of_unit = np.zeros(len(sizes), np.int64)
+    several = np.flatnonzero(sizes > 1)
+    for unit in several[np.argsort(-sizes[several], kind="stable")].tolist():
+        mine = counts[stratum[unit]]
+        fold = int(np.lexsort((counts.sum(axis=0), mine))[0])
+        fold_of_unit[unit] = fold
+        mine[fold] += sizes[unit]
+    for index in range(len(counts)):
+        single = np.flatnonzero((stratum == index) & (sizes == 1))
+        added = _filled(counts[index], counts.sum(axis=0), len(single))
+        fold_of_unit[single] = np.repeat(np.arange(num_folds), added)
+        counts[index] += added
+    folds = np.empty(len(facts), np.int64)
+    folds[order] = fold_of_unit[unit_of_sorted]
+    return folds
+
+
+def _filled(counts: NDArray[np.int64], totals: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
+    """How many of `num_rows` go to each fold, so that the folds of a stratum become as equal as they can.
+
+    Where one has to have a row more, it is one that has fewer rows of all strata.
+    """
+    order = np.lexsort((totals, counts))
+    sorted_counts = counts[order]
+    ranks = np.arange(1, len(counts) + 1)
+    # Raising the first k folds to the level of the next one takes this many rows.
+    needed = sorted_counts * (ranks - 1) - (np.cumsum(sorted_counts) - sorted_counts)
+    num_raised = int(np.searchsorted(needed, num_rows, side="right"))
+    level, rest = divmod(num_rows + int(sorted_counts[:num_raised].sum()), num_raised)
+    added = np.zeros(len(counts), np.int64)
+    raised = order[:num_raised]
+    added[raised] = level - counts[raised]
+    added[raised[np.argsort(totals[raised], kind="stable")[:rest]]] += 1
+    return added

@@ -1,0 +1,88 @@
+"""Whole groups: patients, scenes or customers that training has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+from holdfast.data.splits.checks import check_enough, check_seed, valid_fractions
+from holdfast.data.splits.facts import Mask, SplitFacts
+from holdfast.data.splits.ordering import sorted_units
+
+
+@dataclass(frozen=True)
+class Group:
+    """Groups of the rows for train, val and test, by their order keys, as many as come nearest to these shares of rows.
+
+    Attributes:
+        fractions: Train, val and test; positive, with sum 1.
+        seed: Fixes the test part.
+        val_seed: Fixes the val part among the other rows; None is `seed`.
+    """
+
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+    seed: int = 0
+    val_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", valid_fractions(self.fractions))
+        check_seed("split.seed", self.seed)
+        check_seed("split.val_seed", self.seed if self.val_seed is None else self.val_seed)
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """Test groups.
+
+        Raises:
+            InputError: No groups are declared, there are fewer than three, or they are too large for their part.
+        """
+        if facts.groups is None:
+            hint = "say data.group=COLUMN, or choose split=holdout"
+            raise InputError("split", "no groups are declared", next=hint)
+        check_enough(facts, None)
+        return _fitting_units(facts, self.fractions[2], self.seed, "test")
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """Val groups among those that are not test."""
+        train, val, _ = self.fractions
+        return _fitting_units(facts, val / (train + val), self.seed if self.val_seed is None else self.val_seed, "val")
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        return {"split": "group", "test_fraction": self.fractions[2], "seed": self.seed}
+
+    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
+        """None: whether a group fits depends on those before it."""
+        return []
+
+
+def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:
+    order, unit_of_sorted = sorted_units(facts.units, seed)
+    sizes = np.bincount(unit_of_sorted)
+    target = round(fraction * len(facts))
+    chosen = _fitting(sizes, target)
+    if not chosen.any() or chosen.all():
+        small, large = int(sizes.min()), int(sizes.max())
+        what = f"{len(sizes)} groups of {small:,} to {large:,} rows are too large for a {part} part of {target:,} rows"
+        raise InputError("split.fractions", what, next=f"give {part} a larger share, or take finer groups")
+    mask = np.zeros(len(facts), bool)
+    mask[order] = chosen[unit_of_sorted]
+    return mask
+
+
+def _fitting(sizes: NDArray[np.int64], target: int) -> Mask:
+    """Which units together come close to `target` rows: each that still fits, and one more where that is nearer."""
+    chosen, total = np.zeros(len(sizes), bool), 0
+    for unit, size in enumerate(sizes.tolist()):
+        if total + size <= target:
+            chosen[unit], total = True, total + size
+    rest = np.flatnonzero(~chosen)
+    if len(rest):
+        nearest = rest[np.argmin(np.abs(total + sizes[rest] - target))]
+        if abs(total + sizes[nearest] - target) < abs(total - target):
+            chosen[nearest] = True
+    return chosen
