@@ -12,7 +12,7 @@ import pytest
 # set by torch and Lightning when they are imported, and by pytest
 SET_BY_LIBRARIES = {
     *("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),
-    *("PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"),
+    *("PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR", "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR"),
 }
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -28,6 +28,7 @@ ELSEWHERE = {
 }
 MORE = {
     "augment": [("augment=[crop,mirror]", "augment.crop.padding=1", "model=cnn")],
+    "averaging": [("compile=true", "averaging=ema", "model=cnn")],
     "mixing": [("data=breast_cancer", "mixing=mixup")],
     "data": [
         ("data=breast_cancer", "loss=binary_cross_entropy"),

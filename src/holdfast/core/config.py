@@ -186,6 +186,8 @@ SCALARS: dict[str, Scalar] = {
     "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
     "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
     "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),
+    "deterministic": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "compile": Scalar("true, false", lambda value: isinstance(value, bool)),
     "monitor": Scalar(
         "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
     ),

@@ -184,6 +184,9 @@ def _batch_size(given: int | Literal["full"], num_train: int) -> int:
         return num_train
     if given < 1:
         raise InputError("batch_size", f"is {given}", allowed="1 or more")
+    if given > num_train:
+        what = f"is {given}, and there are {num_train} train rows"
+        raise InputError("batch_size", what, f"1 to {num_train}", "batch_size=full takes all of them in each step")
     return given
 
 

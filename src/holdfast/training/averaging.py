@@ -46,12 +46,6 @@ class AveragedWeights(WeightAveraging):
         self.takes_statistics = takes_statistics
         self._steps_per_epoch = self._num_epochs = 0
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Copy the module, in the precision that it will have: a checkpoint is loaded into the copy soon."""
-        super().setup(trainer, pl_module, stage)
-        if self._average_model is not None and trainer.precision == "64-true":
-            self._average_model.double()
-
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See how long training will be; by now the module is on its device."""
         assert self._average_model is not None

@@ -29,6 +29,7 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of, names_test_rows
 from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
+from holdfast.training.precision import check_half_rows, check_precision, precision_of
 from holdfast.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             loggers=loggers,
             resumed=resumed,
         )
+        if precision_of(config.trainer) == "64-true":
+            module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
+        if config.get("compile"):
+            module.model.compile()  # in place: names in checkpoints stay as they are
         trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
         border.progress = _build_progress(config, trainer)
         picture = record.folder / AUGMENTED
@@ -114,6 +119,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
         datamodule.columns,
         statistics.dtype,
     )
+    check_half_rows(config.trainer, shapes.kind, shapes.task)
     module = build_trainable(config, shapes, statistics)
     num_batches = _num_batches(config, datamodule)
     num_train = datamodule.statistics.num_rows
@@ -176,7 +182,7 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
     """
     if not config.get("averaging"):
         return []
-    if str(config["trainer"].get("precision")) in ("bf16-true", "16-true"):
+    if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
         what = "takes weights in full precision: an average moves by less than half-precision weights can tell"
         raise InputError("averaging", what, next="trainer.precision=bf16-mixed")
     return [build_option(config["averaging"])()]
@@ -204,6 +210,7 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
     has["gpu"] = has["cuda"] or has["mps"]
     if not has.get(accelerator, True):
         raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
+    check_precision(trainer_config)
     _check_devices(trainer_config, num_present=torch.cuda.device_count() if accelerator != "cpu" else 1)
 
 

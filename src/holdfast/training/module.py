@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from holdfast.training.metrics import EpochMetrics, as_predictions
 from holdfast.training.mixing import Mixing
+from holdfast.training.precision import HALF
 from holdfast.training.row_guard import guards_rows, watch
 from holdfast.training.views import Views
 
@@ -129,6 +130,17 @@ class SupervisedModule(pl.LightningModule):
         outputs = self(x)
         self._keep(self.val_metrics, self._loss_of(outputs, y), outputs, y)
 
+    def setup(self, stage: str) -> None:
+        """Keep the statistics of the train rows as they are, whatever precision the weights will have."""
+        self._statistics = {k: v.clone() for k, v in self.named_buffers() if not k.startswith("model.")}
+
+    def on_fit_start(self) -> None:
+        """Statistics of train rows have all their digits where weights have few."""
+        if self.dtype in HALF:
+            for name, value in self._statistics.items():
+                place, _, last = name.rpartition(".")
+                setattr(self.get_submodule(place), last, value.to(self.device))
+
     def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule in Lightning's form."""
         optimizer = self.make_optimizer(self.model)
@@ -147,8 +159,7 @@ class SupervisedModule(pl.LightningModule):
         return outputs.reshape(-1) if self._is_flat else outputs
 
     def _loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
-        if outputs.dtype in (torch.float16, torch.bfloat16):
-            outputs = outputs.float()  # a mean over rows in half precision has two or three digits
+        outputs = _full(outputs)
         if self._has_classes:
             return self._loss(outputs, y)
         if self._is_regression:
@@ -160,4 +171,9 @@ class SupervisedModule(pl.LightningModule):
         metrics.add(loss, self._original_units(outputs) if self._is_regression else outputs, y)
 
     def _original_units(self, outputs: Tensor) -> Tensor:
-        return outputs * self.target_std + self.target_mean
+        return _full(outputs) * self.target_std + self.target_mean
+
+
+def _full(outputs: Tensor) -> Tensor:
+    """In single precision at least: a mean over rows in half precision has three digits."""
+    return outputs.float() if outputs.dtype in HALF else outputs

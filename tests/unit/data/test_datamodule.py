@@ -155,7 +155,7 @@ def test_a_part_of_the_train_rows(prepared: Prepared) -> None:
 def test_targets_of_a_regression_are_floats(make_prepared: Callable[..., Prepared]) -> None:
     x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
     prepared = make_prepared(x, np.arange(40, dtype=np.float32), kind="table")
-    data = module_of(prepared)
+    data = module_of(prepared, batch_size=8)
     assert (data.input_shape, data.num_outputs) == ((2,), 1)
     with pytest.raises(InputError, match="a regression task has no classes to draw by; allowed: null"):
         module_of(prepared, sampling="balanced")
@@ -195,6 +195,7 @@ def test_lightning_cannot_reach_them_either(prepared: Prepared, tmp_path: Path) 
 def test_wrong_settings(prepared: Prepared) -> None:
     for options, words in (
         ({"batch_size": 0}, "batch_size: is 0; allowed: 1 or more"),
+        ({"batch_size": 1000}, "batch_size: is 1000, and there are 121 train rows; allowed: 1 to 121; next: batch"),
         ({"num_workers": -1}, "data.num_workers: is -1"),
         ({"resident": "yes"}, "data.resident: is 'yes'; allowed: auto, true, false"),
         (

@@ -25,6 +25,8 @@ OPTIONS = {
     "plateau": ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.2"],
     "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup_epochs=1", "schedule.momentum=[0.5,0.99]"],
     "patience": ["early_stopping=patience", "early_stopping.num_epochs=2", "optimizer=sgd"],
+    "double": ["trainer.precision=64-true", "averaging=ema", "averaging.decay=0.9"],
+    "half": ["trainer.precision=bf16-true", "model=cnn", "optimizer=sgd"],
     "ema": ["averaging=ema", "averaging.decay=0.9", "model.dropout=0.5", "averaging.start=0.3"],
     "swa": ["averaging=swa", "averaging.start=0.4", "model.dropout=0.5"],
     "augment": ["model=cnn", "augment=[crop,mirror]", "mixing=cutmix"],
