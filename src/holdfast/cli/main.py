@@ -118,6 +118,24 @@ def report(selection: Selection, as_json: Json = False) -> None:
         write_report(selection, as_json)
 
 
+@app.command()
+def predict(
+    run: Run,
+    *,
+    input: Annotated[list[Path], typer.Option(help="A table, a folder of images, images, or an array.")],
+    output: Annotated[Path, typer.Option(help="A new table: csv, tsv, parquet or jsonl.")],
+    id: Annotated[str | None, typer.Option(help="The column that names the rows; by default they are counted.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows in one forward pass.")] = 1024,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Apply a run to new rows: predictions and probabilities, with the ids of the rows."""
+    from holdfast.cli.predict import predict as predict_rows
+
+    with ending(as_json=as_json):
+        predict_rows(run, input, output, id_column=id, batch_size=batch_size, overwrite=overwrite, as_json=as_json)
+
+
 @app.command(name="export")
 def export_model(
     run: Run,

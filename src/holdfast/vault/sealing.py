@@ -163,14 +163,17 @@ def _check(request: SealRequest) -> None:
 
 
 def _claim(request: SealRequest, policy: dict[str, Any], public: bytes | None) -> str:
+    test = np.flatnonzero(request.test)
     what = {
         "content": request.content,
-        "test": content_id(Chosen(request.digests, np.flatnonzero(request.test)), request.y),
+        "test": content_id(Chosen(request.digests, test), request.y),
         "task": request.task,
         "class_names": list(request.class_names),
         "policy": policy,
         "public": public.hex() if public else None,
     }
+    if STORED in request.forms:  # the same cells, with other columns left out or types declared
+        what["stored"] = content_id(Chosen(request.forms[STORED], test), request.y)
     return sha256_hex(canonical_json(what))
 
 

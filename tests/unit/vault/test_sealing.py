@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.vault import keys, ledger, lineage, opening, registry, stream
+from holdfast.vault.identity import row_digests
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.sealing import STORED, ensure_sealed
 
@@ -106,6 +107,16 @@ def test_after_a_freeze_nothing_else_is_sealed(home: Path, rows: Any, make_reque
         ensure_sealed(request)
     assert _files(home) == before
     assert ensure_sealed(make_request(x, y)).vault == sealed.vault
+
+
+def test_other_columns_of_the_same_rows_are_sealed_anew(home: Path, rows: Any, make_request: Make) -> None:
+    x, y = rows
+    content = make_request(x, y)
+    vaults = []
+    for kept in (5, 3, 3):
+        stored = {STORED: row_digests(x[:, :kept], kind="table")}
+        vaults.append(ensure_sealed(dataclasses.replace(content, x=x[:20, :kept], forms=stored)).vault)
+    assert vaults[0] != vaults[1] == vaults[2]
 
 
 def test_the_tripwire_names_the_vault(home: Path, rows: Any, make_request: Make) -> None:

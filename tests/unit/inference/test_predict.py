@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyarrow.csv import read_csv
+
+from holdfast.cli.predict import predict
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.run_record import read_run
+from holdfast.data import prepare, store
+from holdfast.inference.predict import predict_blocks
+from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.training.restore import load_model
+from holdfast.vault.identity import row_digests
+
+from .conftest import MakeRun
+
+X = np.random.default_rng(3).normal(size=(11, 4)).astype(np.float32)
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
+
+
+@dataclass
+class Block:
+    x: Any
+    ids: Any
+
+
+def blocks_of(x: Any, size: int = 4) -> list[Block]:
+    return [Block(x[at : at + size], [f"row {i}" for i in range(at, min(at + size, len(x)))]) for at in (0, 4, 8)]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_blocks_are_predicted_as_one(make_run: MakeRun, tmp_path: Path, task: str) -> None:
+    run, told = make_run(task=task), []
+    data = read_run(run)["data"]
+    num = predict_blocks(run, data, blocks_of(X), tmp_path / "p.csv", id_name="id", batch_size=3, on_rows=told.append)
+    assert (num, told) == (11, [4, 4, 3])
+    found = read_csv(tmp_path / "p.csv")
+    assert found["id"].to_pylist() == [f"row {index}" for index in range(11)]
+    expected = load_model(run).predict(X)
+    columns = ["prediction"] if task == "regression" else ["probability_a", "probability_b", "probability_c"]
+    np.testing.assert_allclose(np.column_stack([found[name] for name in columns]), expected.reshape(11, -1), rtol=1e-6)
+    if task == "multiclass":
+        assert found["prediction"].to_pylist() == [data["class_names"][index] for index in expected.argmax(axis=1)]
+
+
+def test_rows_of_another_kind(make_run: MakeRun, tmp_path: Path) -> None:
+    run, output = make_run(), tmp_path / "p.csv"
+    data = read_run(run)["data"]
+    with pytest.raises(InputError, match=r"has rows of the shape \(3,\), the run takes \(4,\)"):
+        predict_blocks(run, data, [Block(X[:, :3], [])], output, id_name="id")
+    with pytest.raises(InputError, match="has rows of float64, the run takes float32"):
+        predict_blocks(run, data, [Block(X, X[:, 0]), Block(X.astype(float), [])], output, id_name="id")
+    with pytest.raises(InputError, match="--input: has no rows"):
+        predict_blocks(run, data, [Block(X[:0], [])], output, id_name="id")
+    assert not output.exists()
+
+
+def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
+    prepared = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    from holdfast.data.sources.breast_cancer import load
+
+    names = prepared.feature_names
+    all_rows = row_digests(load().x, kind="table", feature_names=names)
+    refuse = sealed_rows_refusal()
+    refuse([row_digests(np.asarray(prepared.x), kind="table", feature_names=names)])
+    with pytest.raises(VaultRefused, match=r"114 of 569 rows are sealed in vault \w{8} \(breast_cancer\)"):
+        refuse([all_rows])
+    with pytest.raises(VaultRefused):
+        refuse([np.zeros_like(all_rows), all_rows])
+
+
+def test_without_a_home_nothing_is_refused_or_made(home: Path) -> None:
+    sealed_rows_refusal()([np.zeros((3, 16), np.uint8)])
+    assert not home.exists()
+
+
+def test_wrong_requests(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    (tmp_path / "in.csv").write_text("w,x,y,z\n1,2,3,4\n")
+    for words, source, target, size in (
+        (r"no\.csv does not exist", "no.csv", "p.csv", 1),
+        (r"in\.csv is the input", "in.csv", "in.csv", 1),
+        (r"p\.xls has no known format", "in.csv", "p.xls", 1),
+        (r"no is no folder; next: make it first", "in.csv", "no/p.csv", 1),
+        (r"--batch-size: is 0", "in.csv", "p.csv", 0),
+        (r"checkpoints/best\.ckpt\S* exists|has no known format", "in.csv", "run/checkpoints/best.ckpt", 1),
+    ):
+        options = {"id_column": None, "batch_size": size, "overwrite": False, "as_json": False}
+        with pytest.raises(InputError, match=words):
+            predict(run, [tmp_path / source], tmp_path / target, **options)
