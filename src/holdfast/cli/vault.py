@@ -110,6 +110,7 @@ def _state(entries: list[ledger.Entry], freeze: ledger.Entry) -> dict[str, Any]:
     mine = {entry.type: entry for entry in entries if entry.selection == freeze.selection}
     states = (
         ("open.result", "opened"),
+        ("open.mismatch", "mismatch"),
         ("open.intent", "interrupted"),
         ("withdraw", "withdrawn"),
         ("refused", "refused"),

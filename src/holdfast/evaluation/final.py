@@ -7,7 +7,7 @@ preflight (costs nothing) -> `open.intent` -> X to the predictors -> `open.predi
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,10 @@ def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None 
             for predictor, model in zip(predictors, fields["models"], strict=True):
                 refuse_other_predictions(predictor, fields, model, folder, val)
             intent = _intend(vault, selection, how, entries)
-            predicted, predictions = _predict(fields, intent, predictors, ring)
-        result = _conclude(fields, how, predicted, predictions, ring)
+            with _mismatches_noted(intent):
+                predicted, predictions = _predict(fields, intent, predictors, ring)
+        with _mismatches_noted(predicted):
+            result = _conclude(fields, how, predicted, predictions, ring)
         with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
             project_lock.note_here(vault, "open")
         return answer_of(result, is_replayed=False), list(result.body["changes"])
@@ -143,6 +145,18 @@ def _intend(vault: str, selection: str, how: policies.Allowed, entries: Sequence
         raise VaultRefused(f"vault {vault[:8]}", what, next=hint) from None
 
 
+@contextlib.contextmanager
+def _mismatches_noted(step: ledger.Entry) -> Iterator[None]:
+    """Note in the ledger, once in a row, that rows or predictions are not what it states."""
+    try:
+        yield
+    except opening.Mismatch as error:
+        last = registry.read_ledger(str(step.fields["vault"]))[-1]
+        if (last.type, last.selection, last.body) != ("open.mismatch", step.selection, error.body):
+            _append(step, "open.mismatch", error.body)
+        raise
+
+
 def _predict(
     fields: Mapping[str, Any], intent: ledger.Entry, predictors: Sequence[processes.Predictor], ring: Ring
 ) -> tuple[ledger.Entry, NDArray[np.float32]]:
@@ -150,8 +164,9 @@ def _predict(
     vault, selection = fields["vault"], str(intent.selection)
     if predicted := find_entry(registry.read_ledger(vault), "open.predicted", selection):
         predictions = opening.kept(vault, predicted, "predictions", ring)
-        if sha256_hex(predictions.tobytes()) != predicted.body["predictions"]:
-            raise VaultRefused(f"selection {selection[:8]}", "its predictions are not those of the ledger")
+        found, stated = sha256_hex(predictions.tobytes()), predicted.body["predictions"]
+        if found != stated:
+            raise opening.Mismatch("predictions", stated=stated, found=found)
         return predicted, predictions
     layout = read_manifest(folder_of(vault))[0]["parts"]["x"]
     columns = columns_of(fields["task"], fields["num_outputs"])

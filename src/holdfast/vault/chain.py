@@ -85,6 +85,10 @@ def order_problems(entries: Sequence[ledger.Entry], policy: Mapping[str, Any]) -
             yield "order", where, f"is a second {entry.type} of the same opening"
         seen.add((entry.type, *step))
         history.add(entry)
+    for entry in entries:
+        if entry.type == "open.mismatch" and ("open.result", entry.selection, entry.fields["opening"]) not in seen:
+            what = f"the opening found other {str(entry.body.get('what'))[:32]} than the ledger states"
+            yield "mismatch", f"entry {entry.index}", what
 
 
 def fork_problems(first: Sequence[ledger.Entry], second: Sequence[ledger.Entry]) -> Iterator[Found]:

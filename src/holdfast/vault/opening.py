@@ -28,6 +28,15 @@ from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
 KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
 
+class Mismatch(VaultRefused):
+    """What was decrypted is not what the ledger states: `what` ("rows" or "predictions"), and both hashes."""
+
+    def __init__(self, what: str, *, stated: str, found: str) -> None:
+        hint = "holdfast vault verify; restore the vault's folder from a copy, then open the same selection again"
+        super().__init__("opening", f"the {what} are not those that the ledger states", next=hint)
+        self.body = {"what": what, "stated": stated, "found": found}
+
+
 def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """Check files and keys; nothing of the rows is decrypted.
 
@@ -63,7 +72,8 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     """The targets of the test rows, after the row commitment has been checked against both parts.
 
     Raises:
-        VaultRefused: The hash of the predictions is not in the ledger, or the rows are not the ones committed to.
+        Mismatch: The rows are not the ones committed to.
+        VaultRefused: The hash of the predictions is not in the ledger.
     """
     _require(vault, predicted, "open.predicted")
     layout = read_manifest(folder_of(vault))[0]["parts"]
@@ -73,8 +83,9 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     rows = _split(_open_part(vault, "x", ring), row_bytes)
     for row, target in zip(rows, y, strict=True):
         tree.add(row, target.tobytes())
-    if tree.root() != ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]:
-        raise VaultRefused(f"vault {vault[:8]}", "the rows are not the ones that were committed to when sealing")
+    stated = ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]
+    if tree.root() != stated:
+        raise Mismatch("rows", stated=stated, found=tree.root())
     return y
 
 
@@ -127,13 +138,16 @@ def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]
         ring: Keys.
 
     Raises:
-        VaultRefused: The file is not the one that the ledger names.
+        Mismatch: The file is not the one that the ledger names.
+        VaultRefused: It is missing.
     """
     _require(vault, entry, "open.predicted" if what == "predictions" else "open.result")
     path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
     told = entry.body if what == "predictions" else entry.body["outcomes"]
-    if not path.is_file() or sha256_file(path) != told["file"]:
-        raise VaultRefused(str(path), "is not the file that the ledger names", next="restore it from a copy")
+    if not path.is_file():
+        raise VaultRefused(str(path), "is missing", next="restore it from a copy")
+    if (found := sha256_file(path)) != told["file"]:
+        raise Mismatch(what, stated=told["file"], found=found)
     key = keys.derive(ring(KEPT[what]), vault, purpose)
     return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(told))
 

@@ -13,7 +13,7 @@ from holdfast.evaluation import preflight, processes
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run
 from holdfast.evaluation.selections import selection_folder
-from holdfast.vault import keys, ledger, opening, registry
+from holdfast.vault import commitment, keys, ledger, opening, registry
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import verify_home
 
@@ -118,6 +118,47 @@ def test_after_a_crash_only_the_same_selection_goes_on(  # noqa: PLR0917
     assert opened.replayed is ((step, when) == ("open.result", "after"))
     assert [type for type in _types(prepared.vault) if type.startswith("open.")] == STEPS
     assert verify_home() == []
+
+
+def _kinds() -> set[str]:
+    return {finding.kind for finding in verify_home()}
+
+
+def test_other_predictions_than_the_ledgers_are_noted(
+    selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "score_models", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            open_vault(selection)
+    kept = opening.kept_path(prepared.vault, selection, "predictions")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for _ in range(2):
+        with pytest.raises(VaultRefused, match="the predictions are not those that the ledger states"):
+            open_vault(selection)
+    assert _types(prepared.vault)[2:] == ["open.intent", "open.predicted", "open.mismatch"]
+    last = registry.read_ledger(prepared.vault)[-1]
+    assert (last.selection, last.body["what"]) == (selection, "predictions")
+    assert _kinds() == {"file", "mismatch"}
+    kept.write_bytes(content)
+    assert _kinds() == {"mismatch"}
+    assert open_vault(selection)[0].opening == 1
+    assert verify_home() == []
+
+
+def test_other_rows_than_the_ledgers_are_noted(
+    selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(commitment.RowCommitment, "root", lambda self: "0" * 64)
+        with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
+            open_vault(selection)
+    assert _types(prepared.vault)[2:] == ["open.intent", "open.predicted", "open.mismatch"]
+    body = registry.read_ledger(prepared.vault)[-1].body
+    assert body == {"what": "rows", "found": "0" * 64, "stated": registry.read_ledger(prepared.vault)[0].body["rows"]}
+    assert [finding.what for finding in verify_home()] == ["the opening found other rows than the ledger states"]
+    assert open_vault(selection)[0].n == prepared.num_test
 
 
 def test_models_that_fail_can_be_opened_again(selection: str, prepared: store.Prepared) -> None:

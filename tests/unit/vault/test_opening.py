@@ -85,7 +85,7 @@ def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, ma
 def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = _enter(vault, "open.predicted")
     monkeypatch.setattr("holdfast.vault.commitment.SALT_BYTES", 8)
-    with pytest.raises(VaultRefused, match="the rows are not the ones that were committed to when sealing"):
+    with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
         opening.open_y(vault, predicted, _ring(vault))
 
 
@@ -97,5 +97,5 @@ def test_predictions_are_kept_encrypted(vault: str) -> None:
     path = opening.kept_path(vault, SELECTION, "predictions")
     assert predictions.tobytes()[:32] not in path.read_bytes()
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
-    with pytest.raises(VaultRefused, match="is not the file that the ledger names"):
+    with pytest.raises(VaultRefused, match="the predictions are not those that the ledger states"):
         opening.kept(vault, predicted, "predictions", _ring(vault))
