@@ -23,6 +23,15 @@ from holdfast.core.errors import InputError, Problem, did_you_mean
 WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
 
 
+# Mappings whose keys are the user's: columns of a table.
+OPEN_MAPPINGS = ("data.types.", "data.types=")
+
+
+def with_open_key(word: str) -> str:
+    """An override as Hydra wants it: a key of an open mapping need not be there to be set."""
+    return f"++{word}" if word.startswith(OPEN_MAPPINGS) else word
+
+
 def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_sweep: bool) -> list[Problem]:
     """Compare every override with what the options offer.
 

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from holdfast import __version__
 from holdfast.cli import sources
 from holdfast.cli.exits import ending, program, survive_closed_stdout
-from holdfast.cli.overrides import command_line_problems, composition_problem
+from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.cli.resume import resume_arguments
 from holdfast.core.config import CONF, PRIMARY
 from holdfast.core.errors import InputError, raise_problems
@@ -67,7 +67,7 @@ def main() -> None:
         if {"-m", "--multirun"} & set(sys.argv[1:]) and {"--cfg", "-c"} & set(sys.argv[1:]):
             raise InputError("--cfg", "shows the config of one run", next="leave out -m")
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
-        sys.argv[1:] = sorted(resume_arguments(sys.argv[1:]), key=_is_override)
+        sys.argv[1:] = sorted(map(with_open_key, resume_arguments(sys.argv[1:])), key=_is_override)
         _set_up_hydra()
         try:
             _compose_and_run()

@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,15 @@ def check_config(config: DictConfig) -> None:
                     Problem(f"{name}.{key}", "has no _target_") for key, entry in node.items() if not _is_target(entry)
                 ]
             for path, target_node in _targets(name, node):
-                problems += _target_problems(path, target_node, group, values["trusted_modules"])
+                found = _target_problems(path, target_node, group, values["trusted_modules"])
+                problems += [_as_typed(problem, name, node) for problem in found] if group.free else found
     raise_problems(problems)
+
+
+def _as_typed(problem: Problem, group: str, node: Mapping[str, Any]) -> Problem:
+    """Blame `data.task`, which the user can type, and not `data.source.task`, which is taken from it."""
+    parent, _, key = problem.where.rpartition(".")
+    return replace(problem, where=f"{group}.{key}") if parent.count(".") == 1 and key in node else problem
 
 
 def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.data.cells import MISSING_TEXTS, cells_of, kind_of, numbers_of
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
 from holdfast.data.formats import csv, jsonl, parquet
+from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS
 from holdfast.data.formats.files import COMPRESSED, files_of
 from holdfast.data.formats.types import Conflict
 from holdfast.data.table_sources import as_names
@@ -101,6 +102,7 @@ def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]
     if name.endswith(jsonl.SUFFIXES):
         return jsonl.JsonlFile(path)
     delimiter, decimal = (str(settings.get(key) or "auto") for key in ("delimiter", "decimal"))
+    delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
     return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), tuple(missing))
 
 

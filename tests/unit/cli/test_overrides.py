@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from holdfast.cli import sources, train
-from holdfast.cli.overrides import command_line_problems
+from holdfast.cli.overrides import command_line_problems, with_open_key
 from holdfast.core.config import CONF
 
 
@@ -84,3 +84,15 @@ def test_what_is_right_passes(argument: str) -> None:
 def test_a_key_of_another_option_is_known_with_that_option() -> None:
     assert told("optimizer=momentum", "optimizer.momentum=0.8") == []
     assert "optimizer.momentum: is no key" in told("optimizer=adam", "optimizer.momentum=0.8")[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("data.types.zip=category", "++data.types.zip=category"),
+        ("data.types={zip: category}", "++data.types={zip: category}"),
+        ("data.task=auto", "data.task=auto"),
+    ],
+)
+def test_the_columns_of_a_table_need_no_plus(word: str, expected: str) -> None:
+    assert with_open_key(word) == expected

@@ -17,6 +17,9 @@ WHERE = text.WHERE
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 BLOCK_BYTES = 4 * 2**20
 MAX_RAGGED = 1000
+# A comma would end a list on the command line.
+DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", "\\t": "\t", "space": " "}
+DECIMAL_WORDS = {"comma": ",", "point": "."}
 # What a column is read as when its first type does not hold; anything else: as text.
 WIDER = {"int64": "double"}
 _CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\w+)")

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.formats.csv import SUFFIXES, CsvFile
+from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS, SUFFIXES, CsvFile
 from holdfast.data.rows import Rows
 from holdfast.data.table_sources import OnError, Task, as_settings, load_files
-
-TAB_WORDS = ("\\t", "tab", "\t")
 
 
 def load(
@@ -53,12 +51,15 @@ def load(
     Raises:
         InputError: With the line and the column at fault.
     """
-    delimiter = "\t" if delimiter in TAB_WORDS else delimiter
+    delimiter = DELIMITER_WORDS.get(delimiter, delimiter)
+    decimal = DECIMAL_WORDS.get(decimal, decimal)
     problems = []
     if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
-        problems.append(Problem("data.delimiter", f"is {delimiter!r}", "auto, tab, or one character"))
+        problems.append(
+            Problem("data.delimiter", f"is {delimiter!r}", "auto, comma, semicolon, tab, pipe, space, or one character")
+        )
     if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
-        problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, '.' or ',', and not the delimiter"))
+        problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
     raise_problems(problems)
     settings = as_settings(
         target,
