@@ -228,7 +228,9 @@ def main() -> int:
 def _in_a_process(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
     with tempfile.TemporaryDirectory() as home:
         path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", str(ROOT / "src"))])
-        environment = {**os.environ, "HOLDFAST_HOME": home, "PYTHONPATH": path}
+        # As a preparation is started by `data.store`.
+        memory = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
+        environment = {**os.environ, **memory, "HOLDFAST_HOME": home, "PYTHONPATH": path}
         command = [sys.executable, __file__, name, "--tar", str(tar), "--json"]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
     found: list[tuple[str, float, float, str]] = [tuple(one) for one in json.loads(done.stdout)]

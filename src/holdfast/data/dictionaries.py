@@ -4,33 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.columns import UNSEEN, Column
+from holdfast.data.recoded import Recoded
 from holdfast.data.rows import blocks_of
 from holdfast.vault.identity import RowArray
-
-Array = NDArray[Any]
-
-
-class Recoded:
-    """A table whose category codes are replaced by others as it is read."""
-
-    def __init__(self, x: RowArray, codes: dict[int, Array]) -> None:
-        self._x, self._codes = x, codes
-        self.shape, self.dtype, self.ndim, self.nbytes = x.shape, x.dtype, x.ndim, x.nbytes
-
-    def __len__(self) -> int:
-        return len(self._x)
-
-    def __getitem__(self, place: Any, /) -> Array:
-        rows = np.array(self._x[place])
-        for index, codes in self._codes.items():
-            rows[..., index] = codes[rows[..., index].astype(np.int64)]
-        return rows
 
 
 def reduced(x: RowArray, columns: Sequence[Column], rows: NDArray[np.bool_]) -> tuple[RowArray, tuple[Column, ...]]:
@@ -55,5 +36,5 @@ def reduced(x: RowArray, columns: Sequence[Column], rows: NDArray[np.bool_]) -> 
         is_used = found[:-1]
         texts = np.flatnonzero(is_used)
         kept[index] = replace(columns[index], categories=tuple(columns[index].categories[text] for text in texts))
-        codes[index] = np.append(np.where(is_used, np.cumsum(is_used) - 1, UNSEEN), UNSEEN).astype(x.dtype)
-    return Recoded(x, codes), tuple(kept)
+        codes[index] = np.append(np.where(is_used, np.cumsum(is_used) - 1, UNSEEN), UNSEEN)
+    return Recoded(x, range(len(columns)), codes), tuple(kept)

@@ -127,11 +127,14 @@ def _facts_of(rows: Rows, units: NDArray[np.uint8]) -> SplitFacts:
 
 def _count(rows: Rows, identity: RowIdentity, test: Mask, development: Mask, *, with_looks: bool) -> dict[str, int]:
     """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
+    is_left_out = ~test & ~development
+    is_linked = identity.units is not identity.digests
+    equal = equal_to_marked(identity.digests, test) if is_linked else is_left_out
     counts = {
         "test": int(test.sum()),
         "development": int(development.sum()),
-        "left_out": int((~test & ~development).sum()),
-        "exact_duplicates": int(equal_to_marked(identity.digests, test).sum()),
+        "left_out": int(is_left_out.sum()),
+        "exact_duplicates": int(equal.sum()),
         "seen_open": _count_seen_open(identity.digests, test),
     }
     if rows.groups is not None:

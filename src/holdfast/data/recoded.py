@@ -49,8 +49,7 @@ class Recoded:
         return map(self._recoded, self._rows.blocks())
 
     def _recoded(self, rows: NDArray[Any]) -> NDArray[Any]:
-        is_whole = self._columns == list(range(rows.shape[-1]))
-        block: NDArray[Any] = rows if is_whole else np.ascontiguousarray(rows[..., self._columns])
+        block: NDArray[Any] = np.take(rows, self._columns, axis=-1)
         for at, table in self._tables.items():
             block[..., at] = table[block[..., at].astype(np.int64)]
         return block

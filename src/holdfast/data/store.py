@@ -229,7 +229,8 @@ def open_folders() -> list[Path]:
 
 
 def _run_preparation(request: Mapping[str, Any]) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path())}
+    # Memory that is free goes back to the system at once (glibc), not when the largest array is gone.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path()), "MALLOC_MMAP_THRESHOLD_": str(2**20)}
     # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
     command = [sys.executable, "-P", "-m", "holdfast.data.prepare"]
     done = subprocess.run(command, input=canonical_json(request), stdout=subprocess.PIPE, env=environment, check=False)

@@ -26,7 +26,7 @@ MIN_BITS = 20
 FEW_VALUES = 8
 SAMPLE_ROWS = 100_000
 BLOCK_BYTES = 2**20
-PART_BYTES = 8 * 2**20
+PART_BYTES = 4 * 2**20
 
 
 def fingerprints_of(digests: RowArray, key: bytes) -> NDArray[np.uint8]:

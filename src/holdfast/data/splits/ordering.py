@@ -8,22 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.splits.facts import Digests, Mask, Strata
-from holdfast.vault.identity import order_keys
+from holdfast.vault.identity import BLOCK_ROWS, order_keys
+
+Keys = NDArray[np.uint64]
 
 
 def first_rows(units: Digests, strata: Strata, fraction: float, seed: int) -> Mask:
-    """In each stratum, the first share of rows by order key; rows of one unit go together."""
-    order, unit_of_sorted = sorted_units(units, seed)
-    sizes = np.bincount(unit_of_sorted)
-    stratum = strata_of_units(strata, order, sizes)
-    names, stratum = np.unique(stratum, return_inverse=True)
-    targets = largest_remainder(np.bincount(stratum, weights=sizes), fraction)
-    chosen = np.zeros(len(sizes), bool)
-    for index in range(len(names)):
-        members = np.flatnonzero(stratum == index)
-        chosen[members[: _nearest_count(sizes[members], targets[index])]] = True
-    mask = np.zeros(len(units), bool)
-    mask[order] = chosen[unit_of_sorted]
+    """(n,) In each stratum, the first share of rows by order key; rows of one unit go together.
+
+    A unit of rows of several classes counts where its lowest class does. Few numbers a row are in memory.
+    """
+    keys = order_keys(units, seed)
+    classes = _classes_of_groups(keys, strata) if strata is not None else np.zeros(len(keys), np.int8)
+    names, sizes = np.unique(classes, return_counts=True)
+    mask = np.zeros(len(keys), bool)
+    for name, count in zip(names.tolist(), largest_remainder(sizes, fraction).tolist(), strict=True):
+        rows = classes == name
+        cut = _cut(keys[rows], count)
+        if cut is not None:
+            mask |= rows & (keys <= cut)
     return mask
 
 
@@ -58,7 +61,9 @@ def largest_remainder(sizes: NDArray[Any], fraction: float) -> NDArray[np.int64]
 
 def num_units(units: Digests) -> int:
     """How many different units there are."""
-    return len(np.unique(order_keys(units, 0)))
+    keys = order_keys(units, 0)
+    keys.sort()
+    return len(keys[:1]) + int((keys[1:] != keys[:-1]).sum())
 
 
 def largest_unit(units: Digests) -> int:
@@ -70,7 +75,32 @@ def _differs(words: NDArray[Any]) -> Mask:
     return np.asarray((words[1:] != words[:-1]).any(axis=1))
 
 
-def _nearest_count(sizes: NDArray[np.int64], target: int) -> int:
-    """How many leading units together come nearest to `target` rows."""
-    totals = np.concatenate(([0], np.cumsum(sizes)))
-    return int(np.argmin(np.abs(totals - target)))
+def _classes_of_groups(keys: Keys, strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    repeated = np.flatnonzero(_is_repeated(keys))
+    if not len(repeated):
+        return strata
+    _, group_of = np.unique(keys[repeated], return_inverse=True)
+    lowest = np.full(group_of.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(lowest, group_of, strata[repeated])
+    classes = strata.copy()
+    classes[repeated] = lowest[group_of]
+    return classes
+
+
+def _is_repeated(words: Keys) -> Mask:
+    """(n,) Which words occur more than once."""
+    ordered = np.sort(words)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    found = np.zeros(len(words), bool)
+    for start in range(0, len(words) if len(repeated) else 0, BLOCK_ROWS):
+        found[start : start + BLOCK_ROWS] = np.isin(words[start : start + BLOCK_ROWS], repeated)
+    return found
+
+
+def _cut(keys: Keys, count: int) -> int | None:
+    """The key up to which rows are taken: whole groups, together as near to `count` rows as can be; None: no row."""
+    keys.sort()
+    below = int(np.searchsorted(keys, keys[count], "left")) if count < len(keys) else len(keys)
+    above = int(np.searchsorted(keys, keys[count - 1], "right")) if count else 0
+    taken = below if count - below <= above - count else above
+    return int(keys[taken - 1]) if taken else None
