@@ -83,7 +83,7 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
 def columns_of(prepared: Prepared) -> tuple[Column, ...]:
     """The columns of a prepared table; numbers where its source says nothing of them."""
     names = prepared.feature_names or [f"column {index}" for index in range(prepared.x.shape[1])]
-    return getattr(prepared, "columns", ()) or tuple(Column(name, "number") for name in names)
+    return prepared.columns or tuple(Column(name, "number") for name in names)
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:
@@ -91,8 +91,9 @@ def facts_of(prepared: Prepared) -> SplitFacts:
     return SplitFacts(
         prepared.units,
         strata=stratum_of(prepared.y, prepared.task),
-        times=getattr(prepared, "times", None),
-        parts=getattr(prepared, "parts", None),
+        groups=prepared.groups,
+        times=prepared.times,
+        parts=prepared.parts,
         targets=prepared.y if prepared.task == "regression" else None,
     )
 
