@@ -104,7 +104,7 @@ def _prepare_open(request: Mapping[str, Any], division: Division, start: float) 
 
 def _finish(request: Mapping[str, Any], vault: str, division: Division) -> None:
     write_rows(request["name"], vault, division)
-    answer = {"vault": vault, "name": request["name"], "files": request["files"]}
+    answer = {"vault": vault, **{key: request[key] for key in ("name", "files", "contents")}}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
     store.pending_file().unlink()

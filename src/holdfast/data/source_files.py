@@ -3,54 +3,93 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.files import sha256_file
 from holdfast.data.targets import arguments, find_module_file
 
-State = dict[str, list[int]]
+State = dict[str, list[Any]]
 
 
 def source_state(source: Mapping[str, Any]) -> State:
-    """Absolute path -> [size, mtime in ns] of every file that the source may read.
+    """The state of everything that the source may read.
 
     Every argument that names an existing file counts, and every file below an argument that names an existing folder;
-    a glob stands for the files that match it.
-    So does the user's own module that holds the source.
+    a glob stands for the files that match it. So does the user's own module that holds the source.
+
+    Returns:
+        Absolute path of a file -> [size, mtime in ns]; of a folder -> [files below it, SHA-256 of their names and
+        states].
     """
-    files = list(_files_of(arguments(source)))
-    if not source["_target_"].startswith("holdfast."):
-        module = find_module_file(source["_target_"])
-        files += [str(module)] if module is not None else []
-    return {path: state for path in sorted(set(files)) if (state := _state(path)) is not None}
+    states = {path: state for path in _paths_of(source) if (state := _state(path)) is not None}
+    return dict(sorted(states.items()))
 
 
-def _files_of(value: Any) -> Iterator[str]:
+def content_sha256(source: Mapping[str, Any]) -> str:
+    """SHA-256 over the names and contents of everything that the source may read."""
+    total = hashlib.sha256()
+    for path in sorted(set(_paths_of(source))):
+        for name in [""] if os.path.isfile(path) else _files_below(path):
+            sha256 = sha256_file(Path(path, name))
+            total.update(f"{name}\0{sha256}\0".encode(errors="surrogateescape"))
+    return total.hexdigest()
+
+
+def _paths_of(source: Mapping[str, Any]) -> list[str]:
+    """Files and folders, absolute."""
+    module = None if source["_target_"].startswith("holdfast.") else find_module_file(source["_target_"])
+    return [*_paths_in(arguments(source)), *([str(module)] if module is not None else [])]
+
+
+def _paths_in(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for item in value.values():
-            yield from _files_of(item)
+            yield from _paths_in(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _files_of(item)
+            yield from _paths_in(item)
     elif isinstance(value, str) and value and "\x00" not in value:
-        yield from _files_at(Path(os.path.abspath(os.path.expanduser(value))))
+        path = os.path.abspath(os.path.expanduser(value))
+        if os.path.exists(path):
+            yield path
+        elif glob.has_magic(path):
+            yield from (name for name in glob.iglob(path, recursive=True) if os.path.isfile(name))
 
 
-def _files_at(path: Path) -> Iterator[str]:
-    if os.path.isfile(path):
-        yield str(path)
-    elif os.path.isdir(path):
-        for folder, _, names in os.walk(path):
-            yield from (os.path.join(folder, name) for name in names)
-    elif glob.has_magic(str(path)):
-        yield from (name for name in glob.iglob(str(path), recursive=True) if os.path.isfile(name))
-
-
-def _state(path: str) -> list[int] | None:
+def _state(path: str) -> list[Any] | None:
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return [found.st_size, found.st_mtime_ns]
+    if not os.path.isdir(path):
+        return [found.st_size, found.st_mtime_ns]
+    count, total = 0, hashlib.sha256()
+    for folder, states in _states_below(path):
+        count += len(states)
+        total.update("\0".join([folder, *states, ""]).encode(errors="surrogateescape"))
+    return [count, total.hexdigest()]
+
+
+def _states_below(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Each folder, and name, size and time of its files; links to folders are not followed."""
+    for folder, folders, names, descriptor in os.fwalk(path):
+        folders.sort()
+        states = []
+        for name in sorted(names):
+            try:
+                found = os.stat(name, dir_fd=descriptor)  # half of what a look at the whole path takes
+            except OSError:
+                continue
+            states.append(f"{name}/{found.st_size} {found.st_mtime_ns}")
+        yield os.path.relpath(folder, path), states
+
+
+def _files_below(path: str) -> Iterator[str]:
+    """Relative names, in order."""
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        yield from (os.path.relpath(os.path.join(folder, name), path) for name in sorted(names))

@@ -41,7 +41,7 @@ from holdfast.core.errors import (
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
-from holdfast.data.source_files import source_state
+from holdfast.data.source_files import content_sha256, source_state
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
@@ -106,7 +106,8 @@ def prepare(
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
     Args:
-        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`.
+        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`; with `verify`, files are
+            known by their contents, which are read at every start, and not by size and time.
         split: The `split` group.
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
@@ -159,7 +160,8 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    return {**fixed, "id": request_id, "name": data["name"], "split": split, "files": source_state(source)}
+    state = {"files": source_state(source), "contents": content_sha256(source) if data.get("verify") else None}
+    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split}
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
@@ -168,7 +170,8 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         return None
     try:
         answer = json.loads(request_file(request["id"]).read_bytes())
-        if answer["files"] != request["files"] or not has_vault(answer["vault"]):
+        known = "files" if request["contents"] is None else "contents"
+        if answer[known] != request[known] or not has_vault(answer["vault"]):
             return None
         return replace(read_folder(rows_folder(answer["vault"])), name=request["name"])
     except UNREADABLE:

@@ -73,6 +73,27 @@ def test_a_changed_file_is_noticed(prepare_mine: Prepare) -> None:
     assert touched.vault == after.vault, "the same content has the same vault"
 
 
+def test_contents_are_looked_at_when_asked(prepare_mine: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare() -> Prepared:
+        source = {"_target_": "my_rows.load", "_partial_": True, "path": "numbers.txt"}
+        data = {"name": "mine", "source": source, "verify": True}
+        return store.prepare(data, {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}, {})
+
+    Path("numbers.txt").write_text("one")
+    os.utime("numbers.txt", (1, 1))
+    before = prepare()
+    Path("numbers.txt").write_text("seven"[:3])
+    os.utime("numbers.txt", (1, 1))
+    assert prepare_mine(path="numbers.txt").vault == before.vault, "the same size and time"
+    started = []
+    monkeypatch.setattr(store, "_run_preparation", lambda request: started.append(request))
+    with pytest.raises(RunFailed):
+        prepare()
+    Path("numbers.txt").write_text("one")  # another time, the same contents
+    assert prepare().vault == before.vault
+    assert len(started) == 1
+
+
 def test_a_changed_module_is_noticed(prepare_mine: Prepare) -> None:
     before = prepare_mine()
     Path("my_rows.py").write_text(Path("my_rows.py").read_text().replace('("no", "yes")', '("off", "on")'))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
-from holdfast.data.source_files import source_state
+from holdfast.data.source_files import content_sha256, source_state
 from holdfast.data.targets import as_plain, call_target, find_module_file, find_target
 
 
@@ -61,9 +62,24 @@ def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "n": 3,
     }
     state = source_state(source)
-    assert {path: size for path, (size, _) in state.items()} == {
-        str(tmp_path / "images" / "cat" / "0.png"): 3,
+    assert {path: count for path, (count, _) in state.items()} == {
+        str(tmp_path / "images"): 1,
         str(tmp_path / "index.csv"): 5,
     }
     (tmp_path / "images" / "cat" / "1.png").write_bytes(b"")
-    assert source_state(source) != state
+    more = source_state(source)
+    assert more[str(tmp_path / "images")][0] == 2
+    os.utime(tmp_path / "images" / "cat" / "0.png", (1, 1))
+    (tmp_path / "images" / "cat" / "1.png").rename(tmp_path / "images" / "1.png")
+    assert len({str(source_state(source)), str(more), str(state)}) == 3
+
+
+def test_contents_of_a_source(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "0.png").write_bytes(b"123")
+    source = {"_target_": "holdfast.data.sources.digits.load", "path": str(tmp_path)}
+    before = content_sha256(source)
+    os.utime(tmp_path / "cat" / "0.png", (1, 1))
+    assert content_sha256(source) == before
+    (tmp_path / "cat" / "0.png").write_bytes(b"124")
+    assert content_sha256(source) != before
