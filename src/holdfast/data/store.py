@@ -160,7 +160,10 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    state = {"files": source_state(source), "contents": content_sha256(source) if data.get("verify") else None}
+    verify = data.get("verify", False)
+    if not isinstance(verify, bool):
+        raise InputError("data.verify", f"is {verify!r}", allowed="true, false")
+    state = {"files": source_state(source), "contents": content_sha256(source) if verify else None}
     return {**fixed, **state, "id": request_id, "name": data["name"], "split": split}
 
 
