@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.data import leaks, store
 from holdfast.data.columns import Column
+from holdfast.data.custom_rows import as_rows
 from holdfast.data.dictionaries import reduced
 from holdfast.data.row_identity import RowIdentity, identity_of, with_stored
 from holdfast.data.rows import TEST, Rows, check_rows, stratum_of
@@ -61,7 +62,7 @@ def divide(request: Mapping[str, Any]) -> Division:
     Raises:
         InputError: The rows cannot be used, or not split in this way.
     """
-    rows: Rows = call_target(request["source"], "data.source")
+    rows = as_rows(call_target(request["source"], "data.source"))
     check_rows(rows)
     identity = identity_of(rows)
     cuts: list[dict[str, Any]] = []

@@ -90,8 +90,8 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
     counts = np.bincount(y, minlength=len(class_names))
     if len(class_names) == 1:
         raise InputError(WHERE, f"{name!r} is {class_names[0]!r} in every row: there is nothing to learn")
-    if len(class_names) == len(y):
-        what = f"{name!r} has {len(y)} classes in {len(y)} rows: every row is a class of its own"
+    if len(class_names) >= len(y):
+        what = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
         raise InputError(
             WHERE, what, next="choose another column" + ("" if why == "text" else ", or data.task=regression")
         )

@@ -1,0 +1,121 @@
+"""Arrays in files: `.npy` (with a second file of targets), `.npz` and `.safetensors` (with keys)."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.array_rows import Layout, describe, rows_from_arrays
+from holdfast.data.formats.files import files_of
+from holdfast.data.rows import Rows
+from holdfast.data.table_sources import Task
+
+WHERE = "data.path"
+SUFFIXES = (".npy", ".npz", ".safetensors")
+X_KEYS = ("x", "X", "data", "images", "features", "inputs", "arr_0")
+Y_KEYS = ("y", "Y", "labels", "label", "targets", "target", "arr_1")
+PARTS = ("train", "val", "test")
+PART_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+
+
+def load(
+    path: str | None = None,
+    *,
+    y_path: str | None = None,
+    x_key: str | None = None,
+    y_key: str | None = None,
+    layout: Layout = "auto",
+    task: Task = "auto",
+) -> Rows:
+    """Features and targets of one set; see `array_rows` for what they may be.
+
+    Args:
+        path: A `.npy` file of features, or a `.npz` or `.safetensors` file with features and targets.
+        y_path: The `.npy` file of targets, where `path` has none.
+        x_key: The name of the features in `path`; None: x, data, images or the like, or x_train, x_val and x_test.
+        y_key: Likewise of the targets.
+        layout: The axes of images where they cannot be told.
+        task: Whether targets are classes or values.
+
+    Raises:
+        InputError: A file cannot be read, or its arrays cannot be used.
+    """
+    (file,) = files_of(path, WHERE, SUFFIXES)[:1]
+    arrays = read_arrays(file)
+    parts = None
+    if y_path is not None:
+        (y_file,) = files_of(y_path, "data.y_path", SUFFIXES)[:1]
+        x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(read_arrays(y_file, "data.y_path"), y_key, Y_KEYS, "y_key")
+    elif x_key is None and y_key is None and (found := _parts_of(arrays)):
+        x = np.concatenate([arrays[names[0]] for names in found.values()])
+        y = np.concatenate([arrays[names[1]] for names in found.values()])
+        parts = np.concatenate([np.full(len(arrays[n[0]]), PARTS.index(part), np.int8) for part, n in found.items()])
+    elif len(arrays) == 1:
+        only = f"{file} has one array ({describe(next(iter(arrays.values())))})"
+        raise InputError("data.y_path", f"is not given, and {only}", next="data.y_path=FILE names the targets")
+    else:
+        x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(arrays, y_key, Y_KEYS, "y_key")
+    rows = rows_from_arrays(x, y, layout=layout, task=task, parts=parts)
+    words = f"{rows.kind}s" if rows.kind == "image" else rows.kind
+    print(
+        f"holdfast: {file.name}: {len(rows.x):,} rows, {words} of {rows.x.dtype} {tuple(rows.x.shape[1:])}; {rows.task}"
+        + (f" with {len(rows.class_names)} classes" if rows.class_names else ""),
+        file=sys.stderr,
+        flush=True,
+    )
+    return rows
+
+
+def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
+    """The arrays in a file by name; a `.npy` file is mapped, its one array is called x.
+
+    Raises:
+        InputError: The file is damaged or holds Python objects.
+    """
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.numpy import load_file
+
+            try:
+                return load_file(file)
+            except (SafetensorError, KeyError, TypeError) as error:
+                raise InputError(where, f"{file} is no safetensors file, or a damaged one ({error})") from None
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        if file.suffix == ".npy":
+            return {"x": np.load(file, mmap_mode="r", allow_pickle=False)}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, SyntaxError) as error:
+        reason = "it holds Python objects" if "bject" in str(error) else str(error)
+        raise InputError(where, f"{file} cannot be read ({' '.join(reason.split())[:150]})") from None
+    raise InputError(where, f"{file} has an unknown suffix", allowed=", ".join(SUFFIXES))
+
+
+def _only(arrays: Mapping[str, Any], key: str | None, usual: Sequence[str], setting: str) -> Any:
+    if len(arrays) == 1 and key is None:
+        return next(iter(arrays.values()))
+    found = [key] if key is not None else [name for name in usual if name in arrays]
+    if not found or found[0] not in arrays:
+        known = ", ".join(f"{name} ({describe(array)})" for name, array in arrays.items())
+        what = f"there is no array {key!r}" if key is not None else "is not given"
+        raise InputError(f"data.{setting}", what, f"the file has {known}", did_you_mean(key or "", list(arrays)))
+    return arrays[found[0]]
+
+
+def _parts_of(arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The names of features and targets of each part, where the arrays are named x_train, y_train and so on."""
+    found = {}
+    for part, words in PART_KEYS.items():
+        for word in words:
+            xs = [name for key in X_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
+            ys = [name for key in Y_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
+            if xs and ys:
+                found[part] = (xs[0], ys[0])
+    return found if "train" in found else {}
