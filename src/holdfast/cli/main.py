@@ -110,8 +110,16 @@ def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: J
 
 
 @app.command()
-def report(selection: Selection, as_json: Json = False) -> None:
-    """Write the report of a selection (HTML and JSON) beside it; nothing is decrypted."""
+def report(
+    selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
+) -> None:
+    """Write the report of a run into its folder, or that of a selection beside it; nothing is decrypted."""
+    if Path(selection).is_dir():
+        from holdfast.cli.run_report import report_run
+
+        with ending(as_json=as_json):
+            report_run(Path(selection), as_json)
+        return
     from holdfast.cli.report import report as write_report
 
     with ending(as_json=as_json):

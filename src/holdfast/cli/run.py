@@ -7,7 +7,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from holdfast.core.config import check_config
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
 from holdfast.core.trust import remember_trusted
+from holdfast.reporting.run_page import write_run_page
 from holdfast.training.names import check_monitor, mode_of
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ def run(config: DictConfig, started: float | None = None) -> None:
         else:
             _train(config, record, started)
     record.finish("completed", record.fields["stop_reason"])
+    with suppress(OSError):  # the run is whole without its page
+        write_run_page(folder, record.fields)
     _say_what_next(record)
 
 

@@ -9,13 +9,21 @@ from typing import Any
 
 from holdfast.reporting.plots import ticks
 
-WIDTH, HEIGHT = 720, 250
+WIDTH = 720
+LARGE, SMALL = (WIDTH, 250), (350, 190)
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 28
 FEW_POINTS = 40
 Points = Sequence[tuple[float, float]]
 
 
-def lines(series: Sequence[tuple[str, Points]], *, label: str, is_log: bool = False, mark: float | None = None) -> str:
+def lines(
+    series: Sequence[tuple[str, Points]],
+    *,
+    label: str,
+    is_log: bool = False,
+    mark: float | None = None,
+    size: tuple[int, int] = LARGE,
+) -> str:
     """Curves over epochs, at most four, named on top.
 
     Args:
@@ -24,6 +32,7 @@ def lines(series: Sequence[tuple[str, Points]], *, label: str, is_log: bool = Fa
         label: What a reader who does not see it is told.
         is_log: Whether the values are on a logarithmic axis.
         mark: An epoch that gets a vertical line: the best one.
+        size: Width and height.
     """
     drawn = [(name, _drawable(points, is_log)) for name, points in series]
     drawn = [(name, points) for name, points in drawn if points]
@@ -33,13 +42,13 @@ def lines(series: Sequence[tuple[str, Points]], *, label: str, is_log: bool = Fa
     values = [y for _, points in drawn for _, y in points]
     x_range = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (min(epochs) - 1, max(epochs) + 1)
     y_range, y_ticks = _log_axis(values) if is_log else _axis(values)
-    place = _placer(x_range, y_range)
-    parts = [_open(label), *_grid(y_ticks, place, x_range[0])]
+    place, height = _placer(x_range, y_range, size), size[1]
+    parts = [_open(label, size), *_grid(y_ticks, place, x_range)]
     for tick in _epoch_ticks(*x_range):
-        parts.append(_text("tick", place(tick, y_range[0])[0], HEIGHT - 8, f"{tick:g}", "middle"))
+        parts.append(_text("tick", place(tick, y_range[0])[0], height - 8, f"{tick:g}", "middle"))
     if mark is not None:
         x = place(mark, y_range[0])[0]
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
     for index, (_, points) in enumerate(drawn):
         placed = [place(x, math.log10(y) if is_log else y) for x, y in points]
         if len(placed) > 1:
@@ -137,7 +146,7 @@ def _drawable(points: Points, is_log: bool) -> list[tuple[float, float]]:
 
 def _axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[float, str]]]:
     low, high = min(values), max(values)
-    space = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    space = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     low, high = low - space, high + space
     return (low, high), [(tick, f"{tick:.4g}") for tick in ticks(low, high)]
 
@@ -154,20 +163,20 @@ def _log_axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[
     return (low, high), [one for one in found if low <= one[0] <= high]
 
 
-def _placer(x_range: tuple[float, float], y_range: tuple[float, float]) -> Any:
+def _placer(x_range: tuple[float, float], y_range: tuple[float, float], size: tuple[int, int]) -> Any:
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_range[0]) / (x_range[1] - x_range[0])
         up = (y - y_range[0]) / (y_range[1] - y_range[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return LEFT + across * (size[0] - LEFT - RIGHT), size[1] - BOTTOM - up * (size[1] - TOP - BOTTOM)
 
     return place
 
 
-def _grid(y_ticks: Sequence[tuple[float, str]], place: Any, x: float) -> list[str]:
+def _grid(y_ticks: Sequence[tuple[float, str]], place: Any, x_range: tuple[float, float]) -> list[str]:
     parts = []
     for tick, told in y_ticks:
-        y = place(x, tick)[1]
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        (left, y), (right, _) = place(x_range[0], tick), place(x_range[1], tick)
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text("tick", LEFT - 8, y + 4, told, "end"))
     return parts
 
@@ -176,8 +185,8 @@ def _epoch_ticks(low: float, high: float) -> list[float]:
     return sorted({round(tick) for tick in ticks(low, high) if low <= round(tick) <= high})
 
 
-def _open(label: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+def _open(label: str, size: tuple[int, int]) -> str:
+    return f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(label)}">'
 
 
 def _text(css: str, x: float, y: float, told: str, anchor: str) -> str:

@@ -146,7 +146,7 @@ def _columns(facts: Facts) -> str:
         return ""
     more = f" The first {MAX_COLUMNS} of {len(columns):,} columns." if len(columns) > MAX_COLUMNS else ""
     note = f"<p class='note'>Of train rows; missing: train / val. Histograms show the middle 99 %.{more}</p>"
-    names = ["column", "type", "missing %", "distinct", "mean or most frequent", "std", "range", ""]
+    names = ["column", "type", "missing %", "distinct", "mean ± std, or most frequent", "range", ""]
     return section("Columns", f"<div class='dense'>{table(names, rows, numeric=(2, 3))}</div>{note}")
 
 
@@ -158,12 +158,12 @@ def _column_row(column: Facts) -> list[str]:
     if column["type"] == "category":
         top = ", ".join(f"{escape(name)} ({count:,})" for name, count in column["top"][:4])
         bars = {"counts": [count for _, count in column["top"]], "low": 0, "high": 0}
-        return [*told, top, "", "", charts.histogram(bars, label=f"{column['name']}", is_small=True)]
+        return [*told, top, "", charts.histogram(bars, label=f"{column['name']}", is_small=True)]
     if not column["histogram"]:
-        return [*told, "all missing", "", "", ""]
+        return [*told, "all missing", "", ""]
     spread = f"{column['min']:.4g} … {column['max']:.4g}"
     drawn = charts.histogram(column["histogram"], label=column["name"], is_small=True)
-    return [*told, f"{column['mean']:.4g}", f"{column['std']:.4g}", spread, drawn]
+    return [*told, f"{column['mean']:.4g} ± {column['std']:.4g}", spread, drawn]
 
 
 def _pixels(facts: Facts) -> str:

@@ -85,7 +85,7 @@ def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
     derived = derive(prepared, split, data.get("subset"))
     columns = columns_of(prepared) if prepared.kind == "table" else ()
     target = data.get("target")
-    notes = tuple(getattr(prepared, "notes", ()))
+    notes = prepared.notes
     return Parts(prepared, derived.train, derived.val, columns, target if isinstance(target, str) else None, notes)
 
 

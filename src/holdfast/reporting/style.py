@@ -61,8 +61,16 @@ background:var(--accent)}
 .legend .s1::before{background:var(--second)}.legend .s2::before{background:var(--good)}
 .legend .s3::before{background:var(--bad)}
 .strip{display:block;max-width:100%}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:0 22px}
+.charts h3{margin-bottom:2px}
+.score{margin:14px 0 4px;font-size:17px}.score b{font-size:30px;margin-right:6px;font-variant-numeric:tabular-nums}
+.part{margin:34px 0 14px}.part h2{font-size:24px;margin:0}
+header code{padding:2px 7px;margin-right:4px;background:var(--tint);border-radius:5px}
+summary{cursor:pointer;color:var(--accent);margin-top:14px;font-size:14px}
+pre{overflow-x:auto;font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .dense table{font-size:13px}.dense th,.dense td{padding:5px 12px 5px 0}
-.dense td{max-width:260px;overflow-wrap:anywhere}
+.dense td{max-width:240px;overflow-wrap:break-word}
+.wide{display:block;width:100%;height:auto;image-rendering:pixelated}
 svg .right{fill:var(--accent)}
 svg .wrong{fill:var(--bad)}
 svg .count{font-size:11px}

@@ -1,0 +1,46 @@
+"""What a run predicts for its val rows, for its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_ROWS = 5_000
+MAX_POINTS = 1_500
+
+
+def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, Any] | None:
+    """Predictions for val rows, at most 5,000, evenly over all.
+
+    Args:
+        run: The folder of a run or an ensemble.
+        x: (n, ...) development rows as stored.
+        y: (n,) or (n, k) their targets.
+        val: Indices of the val rows.
+
+    Returns:
+        {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "points", "residuals"} for values;
+        None for labels.
+    """
+    from holdfast.inference.network import load_run
+
+    rows = val[np.linspace(0, len(val) - 1, min(MAX_ROWS, len(val))).astype(np.int64)]
+    targets = np.asarray(y[rows])
+    loaded = load_run(run)
+    predictions = loaded.predict(np.asarray(x[rows]))
+    if loaded.data["task"] == "regression":
+        from holdfast.reporting.dataset import number_facts
+
+        points = np.column_stack([targets, predictions])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
+        residuals = number_facts(predictions.astype(np.float64) - targets)["histogram"]
+        return {"rows": len(rows), "points": points, "residuals": residuals}
+    if loaded.data["task"] == "multilabel":
+        return None
+    guessed = (predictions > 0.5).astype(np.int64) if predictions.ndim == 1 else predictions.argmax(axis=1)
+    num_classes = len(loaded.data["class_names"])
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(confusion, (targets, guessed), 1)
+    return {"rows": len(rows), "confusion": confusion.tolist()}
