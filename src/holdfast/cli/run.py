@@ -189,8 +189,11 @@ def _say_what_next(record: RunRecord) -> None:
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
     folder = shlex.quote(str(_relative(record.folder)))
     print(f"\nrun    {folder}")
-    print(f"best   {best['monitor']} {best['value']:.4f}{epoch}; {', '.join(scores)}", flush=True)
-    if HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
+    told = [f"{best['monitor']} {best['value']:.4f}{epoch}", *([", ".join(scores)] if scores else [])]
+    print(f"best   {'; '.join(told)}", flush=True)
+    if record.fields["config"]["loss"]["_target_"].endswith(".reconstruction"):
+        print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
+    elif HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
         print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 
 

@@ -42,6 +42,7 @@ class Group:
         accepts: Those of `supplied` that a target must have as arguments.
         required: Keys that an option of a free group must have.
         only_entries: Every value of an option is a target.
+        own: Keys beside the arguments that Holdfast reads itself.
     """
 
     trusted: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Group:
     accepts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     only_entries: bool = False
+    own: tuple[str, ...] = ()
 
 
 GROUPS: dict[str, Group] = {
@@ -68,6 +70,7 @@ GROUPS: dict[str, Group] = {
         ("holdfast.models", "torch.nn"),
         ("input_shape", "num_outputs", "category_sizes"),
         accepts=("input_shape", "num_outputs"),
+        own=("pretrained",),
     ),
     "init": Group(("holdfast.models", "torch.nn.init"), ("model",), is_optional=True),
     "loss": Group(("holdfast.training.losses", "torch.nn"), ("task",)),
@@ -78,6 +81,7 @@ GROUPS: dict[str, Group] = {
         ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
         accepts=("total_steps", "steps_per_epoch"),
     ),
+    "finetune": Group(("holdfast.training",), is_optional=True),
     "rates": Group(("holdfast.training",), ("model",)),
     "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
@@ -276,7 +280,7 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
     names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     settable = [name for name in names if name not in supplied]
     for key, value in node.items():
-        if key in _SPECIAL:
+        if key in _SPECIAL or (key in group.own and "." not in path):
             continue
         if key not in settable and not (takes_any and key not in supplied):
             hint = did_you_mean(key, settable)

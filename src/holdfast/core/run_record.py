@@ -18,6 +18,9 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     checks, diagnosis           verdicts; empty until a check or a diagnosis ran
     resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
     error                       null or {"code", "where", "what", "allowed", "next"}
+    pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
+                                [{"run", "checkpoint", "sha256", "vault", "data", "content", "loss",
+                                "initialised_anew"}]
     ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
 """
 
@@ -210,7 +213,7 @@ _KINDS: dict[str, Any] = {
 
 def _empty() -> dict[str, Any]:
     nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "parameters", "error", "ensemble")
-    lists = ("overrides", "history", "checks", "diagnosis", "resumes")
+    lists = ("overrides", "history", "checks", "diagnosis", "resumes", "pretrained")
     empty: dict[str, Any] = {
         **dict.fromkeys(nulls),
         **{name: [] for name in lists},

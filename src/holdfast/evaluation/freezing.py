@@ -17,6 +17,7 @@ from holdfast.data.disguises import RowForm
 from holdfast.evaluation import processes, scan
 from holdfast.evaluation.criterion import parse_criterion
 from holdfast.evaluation.entering import STAGING, enter
+from holdfast.evaluation.pretraining import pretraining_of
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.run_files import Copied, copy_run, refuse_former, save_array
 from holdfast.evaluation.statistics import CONFIDENCE, DEFINITIONS, INTERVALS
@@ -99,6 +100,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         names = _names(runs, records)
         copies = [copy_run(staging, i, run, record) for i, (run, record) in enumerate(zip(runs, records, strict=True))]
         fields = _describe(records[0], vault, copies[0], goal)
+        fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
         val = load_val(fields)
         fields["target_std"] = val.target_std
         fields["models"] = [
@@ -187,7 +189,6 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "intervals": INTERVALS,
         "thresholds": {"binary": 0.5, "multilabel": 0.5},
         "criterion": criterion,
-        "pretrained": [],
     }
 
 

@@ -56,10 +56,14 @@ def image_norm(name: str, channels: int) -> list[nn.Module]:
 
 
 def dropout(probability: float) -> list[nn.Module]:
-    """Dropout (Srivastava et al. 2014) of a share in [0, 1) of the units; an empty list for 0."""
+    """Dropout (Srivastava et al. 2014) of a share in [0, 1) of the units.
+
+    For 0 a layer that does nothing, so that weights have the same names with and without dropout: a pretrained body
+    can be tuned with more of it.
+    """
     if not 0.0 <= probability < 1.0:
         raise InputError("model.dropout", f"is {probability}", allowed="0 <= dropout < 1")
-    return [nn.Dropout(probability)] if probability > 0 else []
+    return [nn.Dropout(probability) if probability > 0 else nn.Identity()]
 
 
 def laid_out(model: nn.Module, channels_last: bool) -> nn.Module:

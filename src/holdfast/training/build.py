@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.config import GROUPS
 from holdfast.core.errors import InputError
 from holdfast.data.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.table_inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
+from holdfast.models.autoencoder import Autoencoder
 from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss
 from holdfast.training.module import SupervisedModule, TaskSpec
@@ -23,6 +25,7 @@ from holdfast.training.names import mode_of
 from holdfast.training.options import build_option
 from holdfast.training.rates import Rates
 from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
+from holdfast.training.transfer import load_pretrained
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,14 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
         raise
     except Exception as error:  # a user's own code may raise anything
         raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
-    spec = TaskSpec(shapes.task, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
+    goal = "reconstruction" if reconstructs(config) else shapes.task
+    spec = TaskSpec(goal, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
     views = build_option(config["tta"]) if config.get("tta") else None
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
 
 def _build_model(node: Any, shapes: Shapes) -> nn.Module:
-    factory = build_option(node)
+    factory = build_option({key: value for key, value in node.items() if key not in GROUPS["model"].own})
     # A model of numbers need not know the word.
     sizes = {"category_sizes": shapes.category_sizes} if shapes.category_sizes else {}
     model: nn.Module = factory(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs, **sizes)
@@ -111,16 +115,23 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
         raise InputError("mixing", "makes rows between two, and categories have no between", next="mixing=none")
     if config.get("init"):
         build_option(config["init"])(module.model)
+    # a run that goes on has its weights in its own checkpoint
+    given = config["model"].get("pretrained") if not config.get("resume") else None
+    module.pretrained = load_pretrained(module.model, given) if given else []
+    choose_trained(module.model, config)
     regularization = build_option(config["regularization"]) if config.get("regularization") else None
     if regularization is not None:
         regularization(module.model)  # a wrong strength is told here
     module.set_training(
-        loss=build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs, statistics.class_counts),
+        loss=build_option(config["loss"])()
+        if reconstructs(config)
+        else build_loss(build_option(config["loss"]), shapes.task, shapes.num_outputs, statistics.class_counts),
         regularization=regularization,
         make_optimizer=partial(
             build_optimizer,
             build_option(config["optimizer"]),
-            may_fuse=not clips_mixed(config["trainer"]),
+            # torch's fused SGD wants the first gradients of all parameters in one step
+            may_fuse=not clips_mixed(config["trainer"]) and not (config.get("finetune") or {}).get("unfreeze_epoch"),
             rates=build_option(config["rates"]) if config.get("rates") else None,
         ),
         make_schedule=build_schedule(config),
@@ -128,6 +139,26 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
         mixing=build_mixing(config.get("mixing"), shapes.task, shapes.input_shape),
     )
     return module
+
+
+def reconstructs(config: Mapping[str, Any]) -> bool:
+    """Whether a run is trained to give its rows back, and looks at no target."""
+    return (config.get("loss") or {}).get("_target_") == "holdfast.training.losses.reconstruction"
+
+
+def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
+    """Leave out of training what a loss does not reach, and a body that is kept still.
+
+    Raises:
+        InputError: The model cannot reconstruct, or has no body.
+    """
+    if reconstructs(config) and not hasattr(model, "reconstruct"):
+        what = "is trained to give rows back, which this model does not"
+        raise InputError("loss=reconstruction", what, "a model with the method reconstruct(x)", "model=autoencoder")
+    if isinstance(model, Autoencoder):
+        (model.head if reconstructs(config) else model.decoder).requires_grad_(False)
+    if config.get("finetune"):
+        build_option(config["finetune"]).prepare(model, config["max_epochs"])
 
 
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:

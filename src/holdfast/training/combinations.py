@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from holdfast.core.errors import Problem, raise_problems
-from holdfast.training.build import clips_mixed
+from holdfast.training.build import clips_mixed, reconstructs
 
 
 def check_combinations(config: Mapping[str, Any]) -> None:
@@ -15,7 +15,7 @@ def check_combinations(config: Mapping[str, Any]) -> None:
     Raises:
         InputError: All of it at once.
     """
-    raise_problems([*_clipping(config), *_lbfgs(config)])
+    raise_problems([*_clipping(config), *_lbfgs(config), *_reconstruction(config)])
 
 
 def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -23,6 +23,11 @@ def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:
     if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
         what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
         yield Problem("optimizer.fused", what, "null, false")
+
+
+def _reconstruction(config: Mapping[str, Any]) -> Iterator[Problem]:
+    if reconstructs(config) and config.get("mixing"):
+        yield Problem("mixing", "mixes targets, and loss=reconstruction has none", next="mixing=none")
 
 
 def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -35,5 +40,7 @@ def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("trainer.accumulate_grad_batches", what, "1", "a larger batch_size, or batch_size=full")
     if trainer.get("gradient_clip_val"):
         yield Problem("trainer.gradient_clip_val", "lbfgs needs gradients as they are", "null")
+    if config.get("mixing"):
+        yield Problem("mixing", "mixes anew at each of lbfgs's looks at a batch", next="mixing=none")
     if str(trainer.get("precision")) == "16-mixed":
         yield Problem("trainer.precision", "lbfgs has no step with scaled losses", "32-true, 64-true, bf16-mixed")

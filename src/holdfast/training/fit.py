@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps
+from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.combinations import check_combinations
 from holdfast.training.epoch_border import EpochBorder
@@ -31,6 +31,7 @@ from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, check_precision, precision_of
 from holdfast.training.progress import Progress
+from holdfast.training.transfer import told
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -89,6 +90,9 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and not picture.exists():
             write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
+        if module.pretrained:
+            record.fields["pretrained"] = module.pretrained
+            print(told(module.pretrained), flush=True)
         record.update(**_description(module, trainer), timings=_with_start_up(record, started))
         try:
             if not (resumed and resumed["stop_reason"]):
@@ -109,7 +113,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     """
     check_accelerator(config.trainer)
     check_combinations(config)
-    check_monitor(config.monitor, datamodule.task)
+    check_monitor(config.monitor, "reconstruction" if reconstructs(config) else datamodule.task)
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,
@@ -164,7 +168,7 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
-            callbacks=[*callbacks, *_own_callbacks(config)],
+            callbacks=[*callbacks, *_finetuning(config), *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
             **OURS,
@@ -186,6 +190,10 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
         what = "takes weights in full precision: an average moves by less than half-precision weights can tell"
         raise InputError("averaging", what, next="trainer.precision=bf16-mixed")
     return [build_option(config["averaging"])()]
+
+
+def _finetuning(config: DictConfig) -> list[pl.Callback]:
+    return [build_option(config.finetune)] if config.get("finetune") else []
 
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:

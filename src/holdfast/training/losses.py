@@ -142,6 +142,11 @@ def huber(*, delta: float = 1.0) -> Loss:
     return _of_values(partial(functional.huber_loss, delta=delta))
 
 
+def reconstruction() -> Loss:
+    """Mean of (reconstruction - row) ** 2 over all numbers of the standardised rows."""
+    return _of_values(functional.mse_loss)
+
+
 def auto(*, task: str, class_weights: ClassWeights = None) -> Loss:
     """The usual loss of `task`: the negative log-likelihood of classes, labels, or a normal distribution.
 

@@ -41,6 +41,8 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
     right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
     neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
     """
+    if task == "reconstruction":
+        return MetricCollection([])
     if task == "regression":
         metrics: dict[str, Metric] = {
             "mae": MeanAbsoluteError(),
@@ -106,7 +108,10 @@ class EpochMetrics:
         self._flush()
         if self._loss_sum is None:
             return {}
-        numbers = {"loss": float(self._loss_sum) / self._num_rows, **compute_metrics(self._metrics)}
+        numbers = {
+            "loss": float(self._loss_sum) / self._num_rows,
+            **(compute_metrics(self._metrics) if len(self._metrics) else {}),
+        }
         self.reset()
         return {name: numbers[name] for name in self._order}
 
@@ -128,6 +133,8 @@ class EpochMetrics:
         self._loss_sum = loss_sum if self._loss_sum is None else self._loss_sum + loss_sum
         self._num_rows += self._num_waiting
         self._clear()
+        if not len(self._metrics):
+            return
         if self._metrics_device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)

@@ -51,12 +51,14 @@ class SupervisedModule(pl.LightningModule):
         self.transform = transform
         self.spec = spec
         self._views = views
+        self._reconstructs = spec.task == "reconstruction"
         self._is_regression = spec.task == "regression"
         self._has_classes = spec.task == "multiclass"
         self._is_flat = spec.task in ("binary", "regression")
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)
+        self.pretrained: list[dict[str, Any]] = []  # where the weights come from, for the record
         self._place: tuple[int, int] | None = None
         self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=False)
         self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=True)
@@ -108,6 +110,8 @@ class SupervisedModule(pl.LightningModule):
         if self.augmentation is not None:
             x = self.augmentation(x)
         x = self._as_input(x)
+        if self._reconstructs:
+            return self._reconstruction_loss(x, self.train_metrics)
         mixed = None if self._mixing is None else self._mixing(x)
         if mixed is None:
             outputs = self._outputs(x)
@@ -127,6 +131,9 @@ class SupervisedModule(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
         x, y = batch
+        if self._reconstructs:
+            self._reconstruction_loss(self._as_input(x), self.val_metrics)
+            return
         outputs = self(x)
         self._keep(self.val_metrics, self._loss_of(outputs, y), outputs, y)
 
@@ -165,6 +172,11 @@ class SupervisedModule(pl.LightningModule):
         if self._is_regression:
             y = (y - self.target_mean) / self.target_std
         return self._loss(outputs, y.to(outputs.dtype))
+
+    def _reconstruction_loss(self, x: Tensor, metrics: EpochMetrics) -> Tensor:
+        loss = self._loss(self.model.reconstruct(x), x)  # type: ignore[operator]
+        metrics.add(loss, x[:, :0], x[:, :0])
+        return loss if self._regularization is None or not self.training else loss + self._regularization(self.model)
 
     def _keep(self, metrics: EpochMetrics, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
         outputs = outputs.detach()

@@ -16,6 +16,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "binary": _CLASSES,
     "multilabel": _CLASSES,
     "regression": ("loss", "mae", "rmse", "r2"),
+    # of a run that looks at no target, whatever the task of its data
+    "reconstruction": ("loss",),
 }
 # Cyrillic and Greek letters
 LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")

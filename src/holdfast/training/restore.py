@@ -16,7 +16,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.data.statistics import TrainStatistics
-from holdfast.training.build import Shapes, build_untrained
+from holdfast.training.build import Shapes, build_untrained, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule
 
@@ -87,6 +87,9 @@ def load_model(
 
 def _load(config: Mapping[str, Any], path: Path, device: str, sha256: str | None) -> Restored:
     check_recorded(config, BUILT)
+    if reconstructs(config):
+        hint = "train with model.pretrained set to this run"
+        raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
     content = read_checkpoint(path, sha256)
     shapes = Shapes.from_dict(content[STATE]["shapes"])
     module = build_untrained(config, shapes)

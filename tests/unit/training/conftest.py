@@ -20,7 +20,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
 
     records: list[RunRecord] = []
 
-    def train(config: DictConfig, data: Data, name: str = "run", **fields: Any) -> RunRecord:
+    def train(config: DictConfig, rows: Data, name: str = "run", **fields: Any) -> RunRecord:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         if config.resume:
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
             plain = OmegaConf.to_container(config, resolve=True)
             record = RunRecord.create(folder, config=plain, monitor=config.monitor, mode=config.mode, **fields)
         records.append(record)
-        fit(config, record, data)
+        fit(config, record, rows)
         record.finish("completed", record.fields["stop_reason"])
         return record
 

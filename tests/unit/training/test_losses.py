@@ -32,7 +32,17 @@ def of_bits(loss: Any) -> float:
 
 def test_every_option_is_a_function_here() -> None:
     options = {path.stem for path in (CONF / "loss").glob("*.yaml")}
-    assert options == {"auto", "cross_entropy", "binary_cross_entropy", "focal", "hinge", "mse", "mae", "huber"}
+    assert options == {
+        "auto",
+        "cross_entropy",
+        "binary_cross_entropy",
+        "focal",
+        "hinge",
+        "mse",
+        "mae",
+        "huber",
+        "reconstruction",
+    }
 
 
 def test_label_smoothing() -> None:
