@@ -13,7 +13,7 @@ from holdfast.evaluation.freezing import Frozen, freeze_runs
 from holdfast.vault import project_lock
 
 
-def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None) -> int:
+def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None, intervals: str = "wilson") -> int:
     """Freeze runs together and say what was frozen; the first is the one chosen.
 
     Raises:
@@ -22,7 +22,7 @@ def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = N
         RunFailed: Its models do not predict.
     """
     runs = [runs] if isinstance(runs, Path) else list(runs)
-    frozen = freeze_runs(runs, criterion)
+    frozen = freeze_runs(runs, criterion, intervals)
     project_lock.note_here(frozen.vault, "freeze")
     if as_json:
         answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}

@@ -1,9 +1,10 @@
-"""`holdfast open SELECTION`: the final stage."""
+"""`holdfast open SELECTION [SELECTION ...]`: the final stage."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.evaluation.final import Opened, open_vault
+from holdfast.evaluation.final import Opened, open_together
 from holdfast.evaluation.quotable import quotable as quotable_line
 from holdfast.evaluation.report import write_report
 
 
-def open_selection(selection: str, as_json: bool, reason: str | None = None, key: Path | None = None) -> int:
-    """Evaluate a frozen selection on the sealed test rows and print the answer.
+def open_selections(
+    selections: Sequence[str], as_json: bool, reason: str | None = None, key: Path | None = None
+) -> int:
+    """Evaluate frozen selections on the sealed test rows and print the answers.
 
     Args:
-        selection: Eight or more digits of its id.
+        selections: Eight or more digits of the id of each.
         as_json: Answer for a script.
         reason: Opens a vault again, at the level of the primary metric: not a clean test.
         key: The private key, where the vault was sealed for one.
@@ -32,14 +35,17 @@ def open_selection(selection: str, as_json: bool, reason: str | None = None, key
     """
     if reason is not None and not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
-    opened, changes = open_vault(selection, reason=reason, key_file=key)
-    report = _report(opened)
+    answers = open_together(selections, reason=reason, key_file=key)
+    reports = [_report(opened) for opened, _ in answers]
     if as_json:
-        print(json.dumps(opened.as_dict()))
-    else:
+        told = [opened.as_dict() for opened, _ in answers]
+        print(json.dumps(told[0] if len(told) == 1 else {"openings": told}))
+        return 0
+    for (opened, changes), report in zip(answers, reports, strict=True):
         _tell(opened, changes)
         if report is not None:
             print(f"report     {report}")
+    print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
     return 0
 
 
@@ -85,7 +91,6 @@ def _tell(opened: Opened, changes: list[str]) -> None:
     console.print(f"[bold]{quotable(opened)}[/bold]")
     for change in changes:
         console.print(f"changed since the freeze: {change}", style="yellow", markup=False)
-    console.print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
 
 
 def _table(name: str, metrics: dict[str, Any], percent: str) -> Table:

@@ -58,7 +58,9 @@ class Opened:
         names = ("selection", "vault", "opening", "n", "metrics", "head", "replayed")
         told: dict[str, Any] = {name: getattr(self, name) for name in names}
         if len(self.models) > 1:
-            told |= {"models": self.models, "comparisons": self.comparisons}
+            told |= {"models": self.models}
+        if self.comparisons:
+            told |= {"comparisons": self.comparisons}
         if self.confidence != Opened.confidence:
             told["confidence"] = self.confidence
         if self.criterion is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,67 +18,81 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_hex
-from holdfast.evaluation import answers, preflight, processes, wire
+from holdfast.evaluation import preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
-from holdfast.evaluation.criterion import passes
+from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.selections import find_selection, frozen_copy, hashed_members
+from holdfast.evaluation.selections import find_selection, find_selections, frozen_copy, hashed_members, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
 from holdfast.vault import ledger, opening, policies, project_lock, registry, wear
 from holdfast.vault.keyring import Ring
 from holdfast.vault.manifest import folder_of, read_manifest
 
-COMPARISON_BITS = 2 * wear.FLOAT_BITS
 MAX_CLASSES = 100
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
-__all__ = ["Opened", "disclose", "open_vault"]
+__all__ = ["Opened", "disclose", "open_together", "open_vault"]
+
+
+@dataclass
+class _Act:
+    """One selection on its way: what was frozen, how it may be opened, and what is in the ledger so far."""
+
+    selection: str
+    how: policies.Allowed
+    fields: dict[str, Any]
+    predictors: list[processes.Predictor]
+    intent: ledger.Entry | None = None
+    predicted: ledger.Entry | None = None
+    predictions: NDArray[np.float32] | None = None
 
 
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
-    """Evaluate a frozen selection on the sealed rows, or repeat the answer it has.
+    """Evaluate one frozen selection on the sealed rows, or repeat the answer it has; as `open_together`."""
+    return open_together([prefix], reason=reason, key_file=key_file)[0]
+
+
+def open_together(
+    prefixes: Sequence[str], *, reason: str | None = None, key_file: Path | None = None
+) -> list[tuple[Opened, list[str]]]:
+    """Evaluate frozen selections on the sealed rows at once, or repeat the answers they have.
+
+    Opened in full together, all their models are compared with the first model of the first selection.
 
     Args:
-        prefix: Eight or more digits of the selection's id.
+        prefixes: Eight or more digits of each selection's id.
         reason: Why a vault that was opened is opened again: at the level of the primary metric, not a clean test.
         key_file: The private key, where the vault was sealed for one.
 
     Returns:
-        The answer, and what has changed in the environment since the freeze.
+        The answers, and what has changed in the environment since each freeze.
 
     Raises:
-        InputError: No such selection.
+        InputError: No such selection, one is named twice, or they are of several vaults.
         VaultRefused: The policy, the ledger, a file, a key or the val score is against it; nothing was spent.
-        RunFailed: The models failed on the test rows; the same selection can be opened again.
+        RunFailed: The models failed on the test rows; the same selections can be opened again.
     """
     wire.forbid_core_dumps()
-    vault, selection = find_selection(prefix)
+    vault, selections = find_selections(prefixes)
     # The ledger decides; the lock only makes a second process on this machine wait for the answer.
     with registry.on_disk(folder_of(vault), RECORDED), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
         preflight.refuse_other_lock(vault, Path.cwd())
-        if result := find_entry(entries, "open.result", selection):
-            return answer_of(result, is_replayed=True), []
-        how = preflight.allowed_opening(vault, selection, entries, reason)
-        preflight.refuse_multirun()
-        preflight.refuse_little_space(vault)
-        ring = opening.check_sealed(vault, key_file)
-        with frozen_copy(vault, selection) as (fields, folder), contextlib.ExitStack() as stack:
-            predictors = [
-                stack.enter_context(processes.Predictor(hashed_members(fields, model), folder))
-                for model in fields["models"]
-            ]
-            val = load_val(fields)
-            for predictor, model in zip(predictors, fields["models"], strict=True):
-                refuse_other_predictions(predictor, fields, model, folder, val)
-            intent = _intend(vault, selection, how, entries)
-            with _mismatches_noted(intent):
-                predicted, predictions = _predict(fields, intent, predictors, ring)
-        with _mismatches_noted(predicted):
-            result = _conclude(fields, how, predicted, predictions, ring)
-        with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
-            project_lock.note_here(vault, "open")
-        return answer_of(result, is_replayed=False), list(result.body["changes"])
+        results = {one: find_entry(entries, "open.result", one) for one in selections}
+        waiting = [one for one, result in results.items() if result is None]
+        if waiting:
+            hows = preflight.allowed_openings(vault, waiting, entries, reason)
+            preflight.refuse_multirun()
+            preflight.refuse_little_space(vault)
+            results |= _open(vault, hows, entries, opening.check_sealed(vault, key_file))
+            with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
+                project_lock.note_here(vault, "open")
+        answers = []
+        for one, result in results.items():
+            assert result is not None
+            is_replayed = one not in waiting
+            answers.append((answer_of(result, is_replayed=is_replayed), [] if is_replayed else result.body["changes"]))
+        return answers
 
 
 def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[str, Any]:
@@ -131,17 +146,52 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
 # --- the opening ------------------------------------------------------------------------------------------------------
 
 
-def _intend(vault: str, selection: str, how: policies.Allowed, entries: Sequence[ledger.Entry]) -> ledger.Entry:
-    """The durable intent of this selection: a new one at the head that was checked, or the one a crash left."""
+def _open(
+    vault: str, hows: Mapping[str, policies.Allowed], entries: Sequence[ledger.Entry], ring: Ring
+) -> dict[str, ledger.Entry]:
+    """All intents before any row, all predictions before any target; the results by selection."""
+    sweep_copies(vault)
+    with contextlib.ExitStack() as stack:
+        acts = [_prepare(stack, vault, selection, how) for selection, how in hows.items()]
+        head = entries[-1].sha256
+        for act in acts:
+            act.intent = _intend(vault, act, entries, head)
+            head = act.intent.sha256 if act.intent.index > entries[-1].index else head
+        for act in acts:
+            assert act.intent is not None
+            with _mismatches_noted(act.intent):
+                act.predicted, act.predictions = _predict(act.fields, act.intent, act.predictors, ring)
+    found: dict[str, ledger.Entry] = {}
+    for act in acts:
+        assert act.predicted is not None
+        with _mismatches_noted(act.predicted):
+            found[act.selection] = _conclude(act, acts, ring)
+    return found
+
+
+def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: policies.Allowed) -> _Act:
+    """Load the models of a selection and have them predict the val rows as they did at the freeze."""
+    fields, folder = stack.enter_context(frozen_copy(vault, selection))
+    predictors = [
+        stack.enter_context(processes.Predictor(hashed_members(fields, model), folder)) for model in fields["models"]
+    ]
+    val = load_val(fields)
+    for predictor, model in zip(predictors, fields["models"], strict=True):
+        refuse_other_predictions(predictor, fields, model, folder, val)
+    return _Act(selection, how, fields, predictors)
+
+
+def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry], head: str) -> ledger.Entry:
+    """The durable intent of a selection: a new one at the head that was checked, or the one a crash left."""
+    selection, how = act.selection, act.how
     if intent := find_entry(entries, "open.intent", selection):
         return intent
     body = {"level": how.level, "reason": how.reason}
-    head = entries[-1].sha256
     try:
         return registry.append(vault, "open.intent", body, selection=selection, opening=how.number, expected_head=head)
     except ledger.LedgerMoved:
         hint = "look at `holdfast vault status`, then try again"
-        what = "another process wrote to its ledger; nothing was spent"
+        what = "another process wrote to its ledger; nothing was decrypted"
         raise VaultRefused(f"vault {vault[:8]}", what, next=hint) from None
 
 
@@ -177,21 +227,20 @@ def _predict(
     return _append(intent, "open.predicted", body | {"predictions": sha256_hex(predictions.tobytes())}), predictions
 
 
-def _conclude(
-    fields: Mapping[str, Any],
-    how: policies.Allowed,
-    predicted: ledger.Entry,
-    predictions: NDArray[np.float32],
-    ring: Ring,
-) -> ledger.Entry:
-    """Score, and record what the level of the opening lets out."""
+def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
+    """Score, and record what the level of the opening lets out; the first act compares the models of all."""
+    fields, how, predicted = act.fields, act.how, act.predicted
+    assert predicted is not None
     vault = fields["vault"]
     y = opening.open_y(vault, predicted, ring)
     policy = read_manifest(folder_of(vault))[0]["policy"]
     confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
-    scored = _score(fields, list(predictions), y, confidence)
+    scored = _score(fields, _predictions_of([act]), y, confidence)
+    if len(acts) > 1 and how.level == policies.FULL:
+        others = _score(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []
+        scored = replace(scored, comparisons=others)
     before = float(registry.read_ledger(vault)[-1].fields["total_bits"])
-    body, bits = _let_out(fields, how, scored, len(y))
+    body, bits = let_out(fields, how, scored, len(y))
     body |= {
         "n": len(y),
         "level": how.level,
@@ -210,26 +259,19 @@ def _conclude(
     return _append(predicted, "open.result", body, bits=bits)
 
 
-def _let_out(
-    fields: Mapping[str, Any], how: policies.Allowed, scored: processes.Scored, num_rows: int
-) -> tuple[dict[str, Any], float]:
-    """What the ledger and the user are told, and how many bits that is."""
-    first = scored.models[0]["metrics"]
-    if how.level == policies.CRITERION:
-        told = {"criterion": fields["criterion"], "passed": passes(fields["criterion"], first)}
-        return {"metrics": {}, "criterion": told}, wear.PASS_BITS
-    if how.level == policies.PRIMARY:
-        name = fields["primary_metric"] if fields["primary_metric"] in first else next(iter(first))
-        bits = wear.answer_bits(fields["task"], num_rows, fields["num_outputs"], [name])
-        return {"metrics": {name: first[name]}}, bits
-    models = [{"name": model["name"], "metrics": answers.in_order(model["metrics"])} for model in scored.models]
-    told = {"metrics": first, "models": models, "comparisons": scored.comparisons}
-    if fields["criterion"] is not None:
-        told["criterion"] = {"criterion": fields["criterion"], "passed": passes(fields["criterion"], first)}
-    bits = sum(
-        wear.answer_bits(fields["task"], num_rows, fields["num_outputs"], list(model["metrics"])) for model in models
-    )
-    return told, bits + COMPARISON_BITS * len(scored.comparisons)
+def _predictions_of(acts: Sequence[_Act]) -> list[NDArray[np.float32]]:
+    return [one for act in acts if act.predictions is not None for one in act.predictions]
+
+
+def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
+    """What the first selection says, with the models of all; equal names are told apart by their selection."""
+    pairs = [(act.selection, model) for act in acts for model in act.fields["models"]]
+    names = [model["name"] for _, model in pairs]
+    models = [
+        {**model, "name": name if names.count(name) == 1 else f"{name} ({selection[:8]})"}
+        for (selection, model), name in zip(pairs, names, strict=True)
+    ]
+    return {**acts[0].fields, "models": models}
 
 
 def _score(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
-from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import environment, read_run
 from holdfast.data.disguises import RowForm
@@ -20,7 +20,7 @@ from holdfast.evaluation.entering import STAGING, enter
 from holdfast.evaluation.pretraining import pretraining_of
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.run_files import Copied, copy_run, refuse_former, save_array
-from holdfast.evaluation.statistics import CONFIDENCE, DEFINITIONS, INTERVALS
+from holdfast.evaluation.statistics import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
 from holdfast.evaluation.trials import describe_trials, sweep_of
 from holdfast.evaluation.validation import (
     ValRows,
@@ -75,12 +75,13 @@ def freeze_run(run: Path) -> Frozen:
     return freeze_runs([run])
 
 
-def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
+def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: str = "wilson") -> Frozen:
     """Freeze completed runs or ensembles together against the vault of their data.
 
     Args:
         runs: The first is the one chosen; the others are compared with it.
         criterion: Such as "accuracy > 0.94".
+        proportion: Intervals of proportions: "wilson" or "clopper-pearson".
 
     Raises:
         InputError: One is no completed run, or they are of different data.
@@ -88,6 +89,9 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
             is not that of the files; predictions depend on the batch; statistics are not those of the train rows; a
             checkpoint holds sealed rows.
     """
+    if proportion not in PROPORTIONS:
+        hint = did_you_mean(proportion, PROPORTIONS)
+        raise InputError("--intervals", f"is {proportion!r}", ", ".join(PROPORTIONS), hint)
     records = [_completed(run) for run in runs]
     vault = _shared(runs, records)
     task = str(records[0]["data"]["task"])
@@ -102,7 +106,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         fields = _describe(records[0], vault, copies[0], goal)
         fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
         val = load_val(fields)
-        fields["target_std"] = val.target_std
+        fields |= {"target_std": val.target_std, "intervals": {**INTERVALS, "proportion": proportion}}
         fields["models"] = [
             {"name": name, **_freeze_model(copied, val, staging)} for name, copied in zip(names, copies, strict=True)
         ]
@@ -186,7 +190,6 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
         "definitions": {name: DEFINITIONS[name] for name in NAMES[data["task"]]},
         "confidence": CONFIDENCE,
-        "intervals": INTERVALS,
         "thresholds": {"binary": 0.5, "multilabel": 0.5},
         "criterion": criterion,
     }

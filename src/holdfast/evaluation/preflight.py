@@ -19,13 +19,13 @@ from holdfast.vault.manifest import folder_of, read_manifest
 MIN_FREE_BYTES = 16 * 2**20
 
 
-def allowed_opening(
-    vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
-) -> policies.Allowed:
-    """How the policy allows a selection to be opened; a refusal is noted in the ledger, not too often.
+def allowed_openings(
+    vault: str, selections: Sequence[str], entries: Sequence[ledger.Entry], reason: str | None
+) -> dict[str, policies.Allowed]:
+    """How the policy allows selections to be opened, one after the other; a refusal is noted, not too often.
 
     Raises:
-        VaultRefused: It does not.
+        VaultRefused: One of them it does not.
     """
     record = registry.record_of(vault)
     if record["status"] != "sealed":
@@ -33,13 +33,17 @@ def allowed_opening(
         words = what.get(record["status"], "was destroyed")
         raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    try:
-        return policies.allowed(policy, policies.History.of(entries), selection, reason=reason, where=vault[:8])
-    except VaultRefused as error:
-        if find_entry(entries, "freeze", selection) is not None:
-            body = {"reason": error.problems[0].what, "policy": policy["policy"]}
-            refusals.note_refusal(vault, body, selection=selection)
-        raise
+    history, found = policies.History.of(entries), {}
+    for selection in selections:
+        try:
+            found[selection] = policies.allowed(policy, history, selection, reason=reason, where=vault[:8])
+        except VaultRefused as error:
+            if find_entry(entries, "freeze", selection) is not None:
+                body = {"reason": error.problems[0].what, "policy": policy["policy"]}
+                refusals.note_refusal(vault, body, selection=selection)
+            raise
+        history.opened[selection] = found[selection]
+    return found
 
 
 def refuse_other_lock(vault: str, project: Path) -> None:

@@ -83,6 +83,12 @@ def num_draws(num_units: int) -> int:
     return int(min(DRAWS, max(FEWEST_DRAWS, MAX_WORK // num_units)))
 
 
+def draws_told(num_units: int) -> str:
+    """What a method has to say of its draws: nothing, or that they are fewer than usual."""
+    draws = num_draws(num_units)
+    return "" if draws == DRAWS else f", {draws:,} draws"
+
+
 def _tallied(
     truth: NDArray[np.bool_], guess: NDArray[np.bool_], groups: NDArray[np.int64] | None
 ) -> tuple[Array, NDArray[np.int64]]:
@@ -192,6 +198,7 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
         )
     low, high = map(float, found.confidence_interval)
     method = f"{method} bootstrap" if groups is None else f"{method} bootstrap of groups"
+    method += draws_told(len(units))
     if not (math.isfinite(low) and math.isfinite(high)):
         drawn = found.bootstrap_distribution[np.isfinite(found.bootstrap_distribution)]
         tail = 50 * (1 - sampling.confidence)

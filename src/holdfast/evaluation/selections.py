@@ -26,7 +26,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,22 @@ def find_selection(prefix: str) -> tuple[str, str]:
     return vault, selection
 
 
+def find_selections(prefixes: Sequence[str]) -> tuple[str, list[str]]:
+    """The vault and the ids of several selections of one vault.
+
+    Raises:
+        InputError: One is not known or named twice, or they are of several vaults.
+    """
+    found = [find_selection(prefix) for prefix in prefixes]
+    vaults, selections = sorted({vault for vault, _ in found}), [selection for _, selection in found]
+    if len(vaults) > 1:
+        what = f"those named are of the vaults {', '.join(vault[:8] for vault in vaults)}"
+        raise InputError("selection", what, allowed="one vault at a time")
+    if len(set(selections)) < len(selections):
+        raise InputError("selection", "one is named twice", next="name each selection once")
+    return vaults[0], selections
+
+
 def selection_folder(vault: str, selection: str) -> Path:
     """Where a selection's files lie."""
     return folder_of(vault) / "selections" / selection
@@ -89,8 +105,9 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
     Raises:
         VaultRefused: A file is missing or was changed.
     """
-    folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES
+    folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES / selection
     shutil.rmtree(copies, ignore_errors=True)
+    copies.parent.mkdir(exist_ok=True, mode=0o700)
     copies.mkdir(mode=0o700)
     try:
         _copy_checked(folder / SELECTION_FILE, copies / SELECTION_FILE, selection)
@@ -100,6 +117,13 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
         yield fields, copies
     finally:
         shutil.rmtree(copies, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            copies.parent.rmdir()
+
+
+def sweep_copies(vault: str) -> None:
+    """Remove what a killed opening left; the caller holds the vault's opening lock."""
+    shutil.rmtree(folder_of(vault) / COPIES, ignore_errors=True)
 
 
 def hashed_members(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -147,6 +147,7 @@ def _counted(
     confidence, proportion = sampling.confidence, sampling.proportion
     num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
+    draws += resampling.draws_told(len(truth))
     found: dict[str, Interval] = {}
     for name in COUNTED:
         (low, high), method = drawn[name], draws
@@ -166,14 +167,13 @@ def _counted(
 
 
 def _complete(value: float, interval: Interval | None) -> Interval:
+    """Value and interval as JSON has them: what is not a number is null."""
     if not math.isfinite(value):
-        bounds = interval if interval and interval["method"].startswith("none") else {"low": None, "high": None}
-        return {
-            "value": None,
-            "low": bounds["low"],
-            "high": bounds["high"],
-            "method": "none (not defined on these rows)",
-        }
+        is_open = interval is not None and interval["low"] == 0.0 and interval["high"] == 1.0
+        bounds = {"low": 0.0, "high": 1.0} if is_open else {"low": None, "high": None}
+        return {"value": None, **bounds, "method": "none (not defined on these rows)"}
     if interval is None:
         return {"value": value, "low": None, "high": None, "method": "none"}
+    if not (math.isfinite(interval["low"]) and math.isfinite(interval["high"])):
+        return {"value": value, "low": None, "high": None, "method": "none (no interval is defined on these rows)"}
     return {"value": float(interval.get("value", value)), **{key: interval[key] for key in ("low", "high", "method")}}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli.freeze import freeze
-from holdfast.cli.open import open_selection, quotable
+from holdfast.cli.open import open_selections, quotable
 from holdfast.cli.vault import status, verify
 from holdfast.data import store
 from holdfast.evaluation.final import Opened
@@ -27,7 +27,7 @@ def test_scripts_read_the_answers(make_run: Make, prepared: store.Prepared, caps
     frozen = _json(capsys)
     assert set(frozen) == {"selection", "vault", "val"}
     assert frozen["val"] == json.loads((run / "run.json").read_text())["best"]["metrics"]
-    open_selection(frozen["selection"], True)
+    open_selections([frozen["selection"]], True)
     opened = _json(capsys)
     assert set(opened) == {"selection", "vault", "opening", "n", "metrics", "head", "replayed"}
     assert set(opened["metrics"]["accuracy"]) == {"value", "low", "high", "method"}
@@ -59,10 +59,10 @@ def test_people_read_what_comes_next(make_run: Make, capsys: pytest.CaptureFixtu
     told()
     status(False)
     assert f"next       holdfast open {selection[:8]}\n" in told()
-    open_selection(selection, False)
+    open_selections([selection], False)
     assert "n = 114, opening 1 of 1, vault" in (text := told())
     assert "repeated" not in text
-    open_selection(selection, False)
+    open_selections([selection], False)
     assert told().startswith("repeated from the ledger; nothing was decrypted")
     status(False)
     assert "next       holdfast vault verify" in told()

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
-from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data import prepare, store
-from holdfast.evaluation.final import disclose, open_vault
+from holdfast.evaluation import processes
+from holdfast.evaluation.final import disclose, open_together, open_vault
 from holdfast.evaluation.freezing import freeze_runs
 from holdfast.vault import keyring, registry, wear
 from holdfast.vault.verify import verify_home
@@ -56,6 +58,78 @@ def test_a_batch_is_clean_at_a_share_of_alpha(make_run: Make, prepared: store.Pr
     with pytest.raises(VaultRefused, match="was frozen after the vault was opened"):
         open_vault(late)
     assert verify_home() == []
+
+
+@sealed_with(policy="batch", k=4)
+def test_a_batch_that_is_opened_together_is_compared_as_a_whole(make_run: Make, prepared: store.Prepared) -> None:
+    runs = [make_run(f"run{index}", 1 - index / 5) for index in range(4)]
+    selections = [freeze_runs(runs[:1]).selection, freeze_runs(runs[1:3]).selection, freeze_runs(runs[3:]).selection]
+    answers = [opened for opened, _ in open_together(selections)]
+    assert [(opened.opening, opened.confidence, opened.replayed) for opened in answers] == [
+        (number, 1 - 0.05 / 4, False) for number in (1, 2, 3)
+    ]
+    types = [entry.type for entry in registry.read_ledger(prepared.vault)][4:]
+    assert types == [*["open.intent"] * 3, *["open.predicted"] * 3, *["open.result"] * 3]
+    compared = answers[0].comparisons
+    assert [one["models"] for one in compared if one["metric"] == "accuracy"] == [
+        ["run0", name] for name in ("run1", "run2", "run3")
+    ]
+    for metric in ("accuracy", "auroc_macro"):
+        p = [one["p"] for one in compared if one["metric"] == metric]
+        expected = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
+        assert sorted(one["p_holm"] for one in compared if one["metric"] == metric) == pytest.approx(list(expected))
+    assert answers[1].comparisons == answers[2].comparisons == []
+    again = [opened.as_dict() for opened, _ in open_together(selections)]
+    assert again == [opened.as_dict() | {"replayed": True} for opened in answers]
+    low, high = (answers[0].metrics["accuracy"][key] for key in ("low", "high"))
+    right = round(answers[0].metrics["accuracy"]["value"] * prepared.num_test)
+    assert (low, high) == pytest.approx(proportion_confint(right, prepared.num_test, 0.05 / 4, "wilson"))
+    assert verify_home() == []
+
+
+@sealed_with(policy="batch", k=3)
+def test_a_batch_that_is_too_large_or_interrupted(
+    make_run: Make, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selections = [freeze_runs([make_run(f"run{index}", 1 - index / 5)]).selection for index in range(4)]
+    with pytest.raises(VaultRefused, match="3 of the 3 models of its batch were opened, and selection"):
+        open_together(selections)
+    with pytest.raises(InputError, match="one is named twice"):
+        open_together([selections[0], selections[0][:8]])
+    assert "open.intent" not in [entry.type for entry in registry.read_ledger(prepared.vault)]
+    real, calls = processes.score_models, []
+
+    def fails_once(*values: Any, **options: Any) -> Any:
+        calls.append(values)
+        if len(calls) == 3:
+            raise RunFailed("scorer", "died")
+        return real(*values, **options)
+
+    monkeypatch.setattr(processes, "score_models", fails_once)
+    with pytest.raises(RunFailed):
+        open_together(selections[:3])
+    answers = [opened for opened, _ in open_together(selections[:3])]
+    assert [(opened.opening, opened.replayed) for opened in answers] == [(1, True), (2, False), (3, False)]
+    assert len(answers[0].comparisons) == 4
+    assert verify_home() == []
+
+
+def test_two_selections_of_a_vault_for_one(make_run: Make, prepared: store.Prepared) -> None:
+    selections = [freeze_runs([make_run(f"run{index}", 1 - index / 5)]).selection for index in range(2)]
+    with pytest.raises(VaultRefused, match="its policy is once"):
+        open_together(selections)
+    assert "open.intent" not in [entry.type for entry in registry.read_ledger(prepared.vault)]
+
+
+def test_exact_intervals_when_asked_for(make_run: Make, prepared: store.Prepared) -> None:
+    with pytest.raises(InputError, match="--intervals: is 'clopper'; allowed: wilson, clopper-pearson"):
+        freeze_runs([make_run("none")], proportion="clopper")
+    opened, _ = open_vault(freeze_runs([make_run()], proportion="clopper-pearson").selection)
+    found = opened.metrics["accuracy"]
+    right = round(found["value"] * prepared.num_test)
+    expected = proportion_confint(right, prepared.num_test, 0.05, "beta")
+    assert (found["low"], found["high"]) == pytest.approx(expected)
+    assert found["method"] == "clopper-pearson"
 
 
 @sealed_with(policy="criterion")

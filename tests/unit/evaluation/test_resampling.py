@@ -10,6 +10,7 @@ from holdfast.evaluation.resampling import (
     BCA_ROWS,
     Sampling,
     count_intervals,
+    draws_told,
     error_intervals,
     macro_metrics,
     mean_interval,
@@ -112,3 +113,13 @@ def test_groups_are_drawn_whole() -> None:
     grouped = mean_interval(np.repeat(values, 4), Sampling(groups=np.repeat(np.arange(50), 4)))
     assert (grouped["low"], grouped["high"]) == pytest.approx((alone["low"], alone["high"]), abs=0.02)
     assert grouped["method"] == "BCa bootstrap of groups"
+
+
+def test_fewer_draws_are_told() -> None:
+    random = np.random.default_rng(0)
+    truth = np.equal.outer(random.integers(0, 2, 250_000), np.arange(2))
+    assert mean_interval(truth[:, 0] * 1.0 + random.random(250_000), Sampling())["method"] == (
+        "percentile bootstrap, 8,000 draws"
+    )
+    assert draws_told(250_000) == ", 8,000 draws"
+    assert draws_told(200_020) == ""

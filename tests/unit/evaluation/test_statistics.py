@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,8 +11,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from holdfast.evaluation import statistics
 from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.scorer import score_rows
 from holdfast.evaluation.statistics import metric_intervals, proportion_interval, required_rows, wilson
+from holdfast.training import names
 
+Array = np.ndarray[Any, Any]
 NAMES = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 
 
@@ -143,3 +147,45 @@ def test_row_losses_mean_what_the_scorer_reports() -> None:
     chances = np.array([[0.9, 0.2], [0.5, 0.5]])
     expected = [-(math.log(0.9) + math.log(0.8)) / 2, math.log(2)]
     assert statistics.row_losses(chances, labels, "multilabel") == pytest.approx(expected)
+
+
+def _degenerate(task: str, case: str) -> tuple[Array, Array]:
+    """Predictions and targets."""
+    n = 1 if case == "one row" else 12
+    y = np.zeros(n, np.int64) if case in ("one row", "one class") else np.arange(n) % 2
+    wrong = case == "all wrong"
+    p = np.where((y == 1) ^ wrong, 0.9, 0.1)
+    if task == "regression":
+        y = np.full(n, 3.0) if case == "one class" else np.linspace(1.0, 2.0, n)
+        return (y + wrong).astype(np.float32), y.astype(np.float32)
+    if task == "multiclass":
+        return np.stack([1 - p, p], axis=1).astype(np.float32), y
+    if task == "multilabel":
+        return np.stack([p, p], axis=1).astype(np.float32), np.stack([y, y], axis=1).astype(np.uint8)
+    return p.astype(np.float32), y
+
+
+@pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])
+@pytest.mark.parametrize("case", ["all right", "all wrong", "one row", "one class"])
+@pytest.mark.parametrize("has_groups", [False, True])
+def test_degenerate_rows_have_finite_intervals_with_a_method(task: str, case: str, has_groups: bool) -> None:
+    predictions, y = _degenerate(task, case)
+    groups = (np.arange(len(y)) // 3) if has_groups else None
+    found = score_rows(
+        predictions, y, task=task, num_outputs=2 if predictions.ndim == 2 else 1, target_std=1.0, has_loss=True,
+        tolerance=1e-6, sampling=Sampling(groups=groups),
+    )["metrics"]  # fmt: skip
+    assert set(found) == set(names.NAMES[task])
+    for name, entry in found.items():
+        assert entry["method"], name
+        if entry["value"] is None:
+            assert (entry["low"], entry["high"]) in ((0.0, 1.0), (None, None)), name
+        elif (name, case) == ("r2", "one class"):  # all targets are equal: it is no share of their spread
+            assert (entry["low"], entry["high"]) == (None, None)
+        else:
+            assert np.isfinite([entry["low"], entry["high"]]).all(), name
+            assert entry["low"] - 1e-9 <= entry["value"] <= entry["high"] + 1e-9, (name, entry)
+    if task != "regression" and case in ("all right", "all wrong"):
+        assert found["accuracy"]["value"] == (case == "all right")
+        assert found["accuracy"]["low"] < found["accuracy"]["high"]
+    json.dumps(found, allow_nan=False)
