@@ -59,14 +59,15 @@ def runs(
     """Table of runs: val metrics, status, time, overrides that differ."""
     from rich.console import Console
 
-    from holdfast.reporting.leaderboard import leaderboard, print_table
+    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
 
     with ending(as_json=as_json):
-        rows = leaderboard(path)
+        rows, repeats = leaderboard(path), repeats_below(path)
         if as_json:
-            print(json.dumps({"runs": [asdict(row) for row in rows]}))
+            answer = {"runs": [asdict(row) for row in rows], "repeats": [asdict(found) for found in repeats]}
+            print(json.dumps(answer))
         else:
-            print_table(rows, Console(width=None if sys.stdout.isatty() else 200))
+            print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
 
 
 @app.command()

@@ -150,12 +150,15 @@ def _forwarded_signals(running: dict[int, tuple[BaseProcess, JobReturn]]) -> Ite
 def _show(folder: Path) -> None:
     from rich.console import Console
 
-    from holdfast.reporting.leaderboard import leaderboard, print_table
+    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
+    from holdfast.reporting.learning_curve import leave_learning_curve
 
     with contextlib.suppress(InputError):  # no job came as far as a record
         rows = leaderboard(folder)
         print()
-        print_table(rows, Console(width=None if sys.stdout.isatty() else 200))
+        print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats_below(folder))
+        if files := leave_learning_curve(folder):
+            print(f"curve  {', '.join(shlex.quote(str(file)) for file in files)}")
         if rows[0].value is not None:
             print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}", flush=True)
 

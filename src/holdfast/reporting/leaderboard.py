@@ -16,6 +16,7 @@ from rich.table import Table
 
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.reporting.repeats import Repeats, find_repeats
 
 MAX_METRICS = 4
 
@@ -78,6 +79,11 @@ def leaderboard(path: Path) -> list[Row]:
     return sorted(rows, key=_rank)
 
 
+def repeats_below(path: Path) -> list[Repeats]:
+    """What runs of one sweep that differ in nothing but fold or seed have in common."""
+    return find_repeats(path, find_runs(path))
+
+
 def _row(folder: Path, record: dict[str, Any], shared: set[str]) -> Row:
     best = record.get("best") or {}
     return Row(
@@ -105,8 +111,8 @@ def _seconds(record: dict[str, Any]) -> float | None:
     return (datetime.fromisoformat(record["finished"]) - datetime.fromisoformat(record["created"])).total_seconds()
 
 
-def print_table(rows: Sequence[Row], console: Console) -> None:
-    """Print the table; the monitored metric is the first number column."""
+def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats] = ()) -> None:
+    """Print the table; the monitored metric is the first number column, means over folds and seeds come last."""
     names = _columns(rows)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run", overflow="fold")
@@ -121,9 +127,21 @@ def print_table(rows: Sequence[Row], console: Console) -> None:
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
         overrides = escape(" ".join(row.overrides))  # square brackets are a list here, not a style
         table.add_row(escape(row.folder), row.status, *numbers, str(row.epoch or ""), time, overrides)
+    for number, found in enumerate(repeats):
+        if not number:
+            table.add_section()
+        _add_means(table, found, names)
     console.print(table)
     monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
     console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")
+
+
+def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
+    told = [f"{repeats.mean[name]:.4f} ± {repeats.std[name]:.4f}" if name in repeats.mean else "" for name in names]
+    over = " and ".join(repeats.over)
+    where = "" if repeats.folder == "." else f"{repeats.folder}: "
+    overrides = escape(" ".join(repeats.overrides))
+    table.add_row(escape(f"{where}mean ± std of {repeats.n}"), f"over {over}", *told, "", "", overrides)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -140,7 +140,7 @@ def test_balanced_sampling_draws_every_class_as_often(make_prepared: Callable[..
 
 
 def test_a_part_of_the_train_rows(prepared: Prepared) -> None:
-    whole, part = module_of(prepared), module_of(prepared, subset=0.25)
+    whole, part = module_of(prepared), module_of(prepared, subset=0.25, batch_size=8)
     assert len(part.train_rows) == 30
     assert set(part.train_rows) < set(whole.train_rows)
     assert part.val_sha256 == whole.val_sha256
@@ -148,7 +148,9 @@ def test_a_part_of_the_train_rows(prepared: Prepared) -> None:
     assert part.statistics.class_counts == (10, 10, 10)
     exact = prepared.x[part.train_rows].astype(np.float64)
     np.testing.assert_allclose(part.statistics.mean, exact.mean(axis=0), rtol=1e-12)
-    assert np.array_equal(module_of(prepared, subset=0.25).statistics.mean, part.statistics.mean), "from the store"
+    assert np.array_equal(module_of(prepared, subset=0.25, batch_size=8).statistics.mean, part.statistics.mean), (
+        "from the store"
+    )
     assert (part.describe()["subset"], part.describe()["train_rows"]) == (0.25, 30)
 
 

@@ -1,0 +1,127 @@
+"""The learning curve of a sweep over `data.subset`: scores against the number of train rows, as a table and a plot."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError
+from holdfast.core.files import write_atomic
+from holdfast.reporting.leaderboard import find_runs
+from holdfast.reporting.repeats import REPEATED, mean_and_std, others
+
+TABLE, PLOT = "learning_curve.csv", "learning_curve.png"
+SUBSET = "data.subset"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Runs with one number of train rows that differ in nothing but seed or fold.
+
+    Attributes:
+        series: Their other overrides; empty where all runs of the sweep share them.
+        subset: As it was typed.
+        train_rows: The mean of the runs: folds may differ by a row.
+        metric: The name of the monitored metric, without its part.
+        n: Runs.
+        train: Mean and standard deviation of the metric over train rows, in the best epochs; None where it is not kept.
+        val: Likewise over val rows.
+    """
+
+    series: str
+    subset: str
+    train_rows: float
+    metric: str
+    n: int
+    train: tuple[float, float] | None
+    val: tuple[float, float]
+
+
+def leave_learning_curve(sweep: Path) -> list[Path]:
+    """Write table and plot into a sweep's folder; nothing where its runs have the same number of train rows.
+
+    Returns:
+        The files.
+    """
+    try:
+        records = [record for _, record in find_runs(sweep)]
+    except InputError:
+        return []
+    points = curve([record for record in records if record["status"] == "completed" and record.get("best")])
+    if len({point.subset for point in points}) < 2:
+        return []
+    write_atomic(sweep / TABLE, _as_csv(points).encode())
+    _plot(points, sweep / PLOT)
+    return [sweep / TABLE, sweep / PLOT]
+
+
+def curve(records: Sequence[Mapping[str, Any]]) -> list[Point]:
+    """The points, by series and number of train rows."""
+    overrides = [set(others(record["overrides"], (SUBSET, *REPEATED))) for record in records]
+    shared = set.intersection(*overrides) if overrides else set()
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for record, words in zip(records, overrides, strict=True):
+        subset = record["data"].get("subset")
+        key = (" ".join(sorted(words - shared)), "all" if subset is None else str(subset), record["best"]["monitor"])
+        groups.setdefault(key, []).append(record)
+    points = [_point(series, subset, monitor, members) for (series, subset, monitor), members in groups.items()]
+    return sorted(points, key=lambda point: (point.series, point.metric, point.train_rows))
+
+
+def _point(series: str, subset: str, monitor: str, members: Sequence[Mapping[str, Any]]) -> Point:
+    metric = monitor.removeprefix("val/")
+    train = [value for record in members if (value := _train_score(record, metric)) is not None]
+    return Point(
+        series=series,
+        subset=subset,
+        train_rows=mean_and_std([record["data"]["train_rows"] for record in members])[0],
+        metric=metric,
+        n=len(members),
+        train=mean_and_std(train) if len(train) == len(members) else None,
+        val=mean_and_std([record["best"]["value"] for record in members]),
+    )
+
+
+def _train_score(record: Mapping[str, Any], metric: str) -> float | None:
+    for entry in record["history"]:
+        if entry["epoch"] == record["best"]["epoch"]:
+            return entry.get(f"train/{metric}")  # type: ignore[no-any-return]
+    return None
+
+
+def _as_csv(points: Sequence[Point]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["series", "subset", "train_rows", "metric", "n", "train_mean", "train_std", "val_mean", "val_std"])
+    for point in points:
+        train = point.train or ("", "")
+        table.writerow([point.series, point.subset, f"{point.train_rows:g}", point.metric, point.n, *train, *point.val])
+    return text.getvalue()
+
+
+def _plot(points: Sequence[Point], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, name in enumerate(dict.fromkeys((point.series, point.metric) for point in points)):
+        mine = [point for point in points if (point.series, point.metric) == name]
+        for part, style in (("val", "-o"), ("train", "--o")):
+            scores = [(point.train_rows, *score) for point in mine if (score := getattr(point, part)) is not None]
+            if scores:
+                rows, mean, std = zip(*scores, strict=True)
+                label = f"{part}/{name[1]} {name[0]}".strip()
+                axes.errorbar(rows, mean, std, fmt=style, color=f"C{number}", label=label, capsize=3)
+    axes.set(xscale="log", xlabel="train rows", ylabel=" and ".join(dict.fromkeys(point.metric for point in points)))
+    axes.set_xticks(sorted({point.train_rows for point in points}), minor=False)
+    axes.set_xticklabels([f"{rows:,.0f}" for rows in sorted({point.train_rows for point in points})])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    write_atomic(path, content.getvalue())

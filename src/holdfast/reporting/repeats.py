@@ -1,0 +1,92 @@
+"""Runs of a sweep that differ in nothing but the fold or the seed: their mean and spread."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SWEEP_FILE = "multirun.yaml"  # what Hydra leaves in a sweep's folder
+REPEATED = ("split.fold", "seed")
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What several runs of one sweep have in common.
+
+    Attributes:
+        folder: Of the sweep, relative to the path that was asked for.
+        over: What they differ in: "split.fold", "seed" or both.
+        overrides: Those that are not shared by all runs of the table.
+        n: Completed runs with a score.
+        monitor: The metric by which each run's epoch was chosen.
+        mode: Whether less or more of it is better.
+        mean: Of each metric of their best epochs.
+        std: Sample standard deviation (over n - 1) of each.
+    """
+
+    folder: str
+    over: list[str]
+    overrides: list[str]
+    n: int
+    monitor: str
+    mode: str
+    mean: dict[str, float]
+    std: dict[str, float]
+
+
+def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[Repeats]:
+    """The repeats among runs, each of two runs or more.
+
+    Args:
+        path: What folders are told relative to.
+        records: Folder and record of each run.
+    """
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    records = list(records)
+    shared = set.intersection(*(set(record.get("overrides") or []) for _, record in records)) if records else set()
+    for folder, record in records:
+        if record["status"] == "completed" and record.get("best") and (folder.parent / SWEEP_FILE).is_file():
+            key = (folder.parent, record["best"]["monitor"], *others(record["overrides"], REPEATED))
+            groups.setdefault(key, []).append(record)
+    found = [_summary(path, key[0], members, shared) for key, members in groups.items() if len(members) > 1]
+    return sorted((repeats for repeats in found if repeats.over), key=_rank)
+
+
+def others(overrides: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The overrides of other keys than `names`, in an order of their own."""
+    return sorted(word for word in overrides if word.lstrip("+").partition("=")[0] not in names)
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation; 0 for one value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _rank(repeats: Repeats) -> tuple[str, float]:
+    value = repeats.mean.get(repeats.monitor, 0.0)
+    return repeats.monitor, -value if repeats.mode == "max" else value
+
+
+def _summary(path: Path, sweep: Path, members: Sequence[Mapping[str, Any]], shared: set[str]) -> Repeats:
+    best = members[0]["best"]
+    scores = [member["best"]["metrics"] for member in members]
+    names = [name for name in scores[0] if all(score.get(name) is not None for score in scores)]
+    numbers = {name: mean_and_std([score[name] for score in scores]) for name in names}
+    values = {name: {_value_of(member["overrides"], name) for member in members} for name in REPEATED}
+    return Repeats(
+        folder=str(sweep.relative_to(path)) if sweep.is_relative_to(path) else sweep.name,
+        over=[name for name in REPEATED if len(values[name]) > 1],
+        overrides=[word for word in others(members[0]["overrides"], REPEATED) if word not in shared],
+        n=len(members),
+        monitor=best["monitor"],
+        mode=best["mode"],
+        mean={name: mean for name, (mean, _) in numbers.items()},
+        std={name: std for name, (_, std) in numbers.items()},
+    )
+
+
+def _value_of(overrides: Sequence[str], name: str) -> str:
+    return next((word.partition("=")[2] for word in overrides if word.partition("=")[0] == name), "")
