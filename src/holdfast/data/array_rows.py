@@ -86,6 +86,28 @@ def rows_from_arrays(
     )
 
 
+def features_like(
+    x: Any, *, kind: str, row_shape: tuple[int, ...], dtype: np.dtype[Any], layout: str, where: str
+) -> Any:
+    """(n, *row_shape) features in the form in which a run's own are stored.
+
+    Raises:
+        InputError: They have another shape, or hold what the run's rows cannot.
+    """
+    x = _as_array(x, "x", where)
+    if kind == "table":
+        if x.ndim != 2:
+            raise InputError(where, f"x is {describe(x)}", allowed=f"(n, {row_shape[0]})")
+        stored = x if x.dtype == dtype else x.astype(dtype)
+    else:
+        found, stored = _images_or_array(x, layout, where)
+        if found != kind:
+            raise InputError(where, f"x is {describe(x)}, read as {found}", next=f"the run takes {kind} rows")
+    if tuple(stored.shape[1:]) != row_shape:
+        raise InputError(where, f"x has rows of shape {tuple(stored.shape[1:])}, the run takes {row_shape}")
+    return stored
+
+
 def describe(x: Any) -> str:
     """An array in words."""
     return f"{x.dtype} of shape {tuple(x.shape)}"

@@ -12,16 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.data.array_rows import features_like
 from holdfast.data.cells import MISSING_TEXTS, cells_of, kind_of, numbers_of
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
-from holdfast.data.formats import csv, jsonl, parquet
+from holdfast.data.formats import csv, images, jsonl, parquet
 from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS
 from holdfast.data.formats.files import COMPRESSED, files_of
+from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.formats.types import Conflict
+from holdfast.data.image_rows import decoded, listed
+from holdfast.data.sources import arrays
 from holdfast.data.table_sources import as_names
 from holdfast.data.tables import TableFile
 
 WHERE = "--input"
+ARRAY_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +79,25 @@ def read_like(
 def _table_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
+    if Path(paths[0]).suffix.lower() in arrays.SUFFIXES:
+        yield from _array_blocks(description, paths, id_column, settings)
+        return
     columns = [column_from_dict(column) for column in description["columns"]]
     missing = frozenset((*MISSING_TEXTS, *as_names(settings.get("missing"))))
     dtype = np.dtype(description["dtype"])
     done = 0
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
         file = _open_table(path, settings, missing)
-        for start, arrays in _selected(file, path, columns, id_column):
-            count = len(next(iter(arrays.values())))
+        for start, found in _selected(file, path, columns, id_column):
+            count = len(next(iter(found.values())))
             x = np.empty((count, len(columns)), dtype)
 
             def place_of(row: int, file: TableFile = file, path: Path = path, start: int = start) -> str:
                 return f"{path}, {file.place_of(start + row)}"
 
             for index, column in enumerate(columns):
-                x[:, index] = _stored(arrays[column.name], column, missing, place_of)
-            yield NewRows(x, range(done, done + count) if id_column is None else arrays[id_column].to_pylist())
+                x[:, index] = _stored(found[column.name], column, missing, place_of)
+            yield NewRows(x, range(done, done + count) if id_column is None else found[id_column].to_pylist())
             done += count
 
 
@@ -185,10 +193,53 @@ def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Calla
 def _image_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
-    raise NotImplementedError
+    """Files are brought to the run's size and mode; their ids are their paths below the folder that was named."""
+    if Path(paths[0]).suffix.lower() in arrays.SUFFIXES:
+        yield from _array_blocks(description, paths, id_column, settings)
+        return
+    _refuse_ids(id_column)
+    height, width, channels = description["row_shape"]
+    mode: Any = next(mode for mode, count in CHANNELS.items() if count == channels)
+    form = ImageForm(mode, (height, width), settings.get("fit") or "stretch")
+    files, ids = _image_files(paths)
+    for found in decoded(files, form):
+        if found.problems:
+            raise_problems(listed([(ids[place], what) for place, what in found.problems], WHERE))
+        yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()])
+
+
+def _image_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
+    files, ids = [], []
+    for path in paths:
+        given = Path(path).expanduser()
+        below = files_of(path, WHERE, images.SUFFIXES)
+        files += below
+        ids += [str(file.relative_to(given)) if given.is_dir() else str(file) for file in below]
+    return files, ids
 
 
 def _array_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
-    raise NotImplementedError
+    """Arrays are brought to the run's layout and numbers; their ids are the numbers of their rows."""
+    _refuse_ids(id_column)
+    done = 0
+    for file in files_of(paths, WHERE, arrays.SUFFIXES):
+        found = arrays.features_of(arrays.read_arrays(file, WHERE), settings.get("x_key"))
+        x = features_like(
+            found,
+            kind=description["kind"],
+            row_shape=tuple(description["row_shape"]),
+            dtype=np.dtype(description["dtype"]),
+            layout=settings.get("layout") or "auto",
+            where=WHERE,
+        )
+        for start in range(0, len(x), ARRAY_ROWS):
+            block = np.asarray(x[start : start + ARRAY_ROWS])
+            yield NewRows(block, range(done, done + len(block)))
+            done += len(block)
+
+
+def _refuse_ids(id_column: str | None) -> None:
+    if id_column is not None:
+        raise InputError("--id", f"is {id_column!r}, and these rows have no columns", next="leave it out")

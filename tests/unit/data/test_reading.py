@@ -88,3 +88,38 @@ def test_settings_of_the_run_are_kept(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"missing": [-9], "delimiter": ":"}
     path = write(tmp_path / "new.txt", "size:color\n-9:red\n")
     assert np.isnan(next(read_like(TABLE, path, settings=settings)).x[0, 0])
+
+
+def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "new" / "deep").mkdir(parents=True)
+    Image.new("L", (8, 8), 100).save(tmp_path / "new" / "b.png")
+    Image.new("RGB", (4, 6), (200, 0, 0)).save(tmp_path / "new" / "deep" / "a.png")
+    data = {"kind": "image", "dtype": "uint8", "row_shape": [4, 4, 3]}
+    (rows,) = read_like(data, tmp_path / "new")
+    assert list(rows.ids) == ["b.png", "deep/a.png"]
+    assert rows.x.shape == (2, 4, 4, 3)
+    assert rows.x[:, 0, 0].tolist() == [[100, 100, 100], [200, 0, 0]]
+    (tmp_path / "new" / "bad.png").write_text("no")
+    with pytest.raises(InputError, match=r"^--input: bad\.png is no image"):
+        list(read_like(data, tmp_path / "new"))
+    (rows,) = read_like(data, tmp_path / "new" / "b.png")
+    assert rows.x.shape == (1, 4, 4, 3)
+
+
+def test_arrays_are_brought_to_the_form_of_the_run(home: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 6, 5, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", images=np.moveaxis(pixels, 3, 1) / 255, labels=np.arange(9))
+    image = {"kind": "image", "dtype": "uint8", "row_shape": [6, 5, 3]}
+    (rows,) = read_like(image, tmp_path / "a.npz")
+    np.testing.assert_array_equal(rows.x, pixels)
+    assert list(rows.ids) == list(range(9))
+    np.save(tmp_path / "t.npy", np.array([[1.5, np.nan]]))
+    table = {"kind": "table", "dtype": "float32", "row_shape": [2], "columns": []}
+    (rows,) = read_like(table, tmp_path / "t.npy")
+    assert rows.x.dtype == np.float32
+    with pytest.raises(InputError, match=r"rows of shape \(2,\), the run takes \(3,\)"):
+        list(read_like({**table, "row_shape": [3]}, tmp_path / "t.npy"))
+    with pytest.raises(InputError, match="--id: is 'who', and these rows have no columns"):
+        list(read_like(table, tmp_path / "t.npy", id_column="who"))

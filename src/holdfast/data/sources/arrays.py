@@ -98,6 +98,15 @@ def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
     raise InputError(where, f"{file} has an unknown suffix", allowed=", ".join(SUFFIXES))
 
 
+def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:
+    """The features among the arrays of a file.
+
+    Raises:
+        InputError: It cannot be told which they are.
+    """
+    return _only(arrays, key if key in arrays else None, X_KEYS, "x_key")
+
+
 def _only(arrays: Mapping[str, Any], key: str | None, usual: Sequence[str], setting: str) -> Any:
     if len(arrays) == 1 and key is None:
         return next(iter(arrays.values()))
