@@ -129,6 +129,8 @@ class CsvFile:
         if ragged:
             self._judge(ragged, len(names))
         self._refuse_unclosed()
+        if "cannot infer" in message:  # not even a line end after the header
+            raise InputError(WHERE, f"{self.path} has a header and no rows") from None
         if "straddling" in message:
             line = text.long_line(self.path, self.encoding, self.delimiter, BLOCK_BYTES)
             what = f"{self.path}, line {line}: is longer than {BLOCK_BYTES // 2**20} MiB"

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.data.formats.files import opened, refuse_other_formats
@@ -56,7 +55,7 @@ def has_nul(path: Path, line: int) -> InputError:
 
 def some_rows(text: str, delimiter: str) -> list[list[str]]:
     """The rows of a sample, the header first; a last row that the sample may have cut is left out."""
-    whole = text if len(text) < SAMPLE_BYTES // 4 else text[: text.rfind("\n") + 1]
+    whole = text if len(text) < SAMPLE_BYTES // 4 else text[: text.rfind("\n") + 1] or text
     try:
         return [row for row in csv.reader(io.StringIO(whole, newline=""), delimiter=delimiter) if row]
     except csv.Error:
@@ -133,23 +132,19 @@ def long_line(path: Path, encoding: str, delimiter: str, limit: int) -> int:
 
 def not_decodable(path: Path, encoding: str) -> InputError:
     """The error of a file in another encoding, with the line of the first bytes that show it."""
-    line, what = 0, "some bytes"
-    decode = codecs.getincrementaldecoder(encoding)("strict")
+    decoder, line, what = codecs.getincrementaldecoder(encoding)("strict"), 1, "its last bytes"
     with opened(path, WHERE) as stream:
-        count = 1
-        while content := stream.read(SAMPLE_BYTES):
-            try:
-                count += decode.decode(content).count("\n")
-            except UnicodeDecodeError as error:
-                before = error.object[: error.start].decode(encoding, "replace").count("\n")
-                line, what = count + before, f"byte 0x{error.object[error.start]:02x}"
-                break
-            except UnicodeError:
-                line = count
-                break
-    known = f", line {line}" if line else ""
+        try:
+            while content := stream.read(SAMPLE_BYTES):
+                line += decoder.decode(content).count("\n")
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            line += error.object[: error.start].decode(encoding, "replace").count("\n")
+            what = f"byte 0x{error.object[error.start]:02x}"
+        except UnicodeError as error:
+            what = str(error)
     advice = "data.encoding=latin-1 (or cp1252, utf-16, ...) if it was written so"
-    return InputError(WHERE, f"{path}{known}: is not {encoding} ({what})", next=advice)
+    return InputError(WHERE, f"{path}, line {line}: is not {encoding} ({what})", next=advice)
 
 
 def _records(path: Path, encoding: str, delimiter: str, limit: int | None = None) -> Iterator[tuple[int, int]]:
@@ -166,18 +161,10 @@ def _records(path: Path, encoding: str, delimiter: str, limit: int | None = None
 @contextmanager
 def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
     """The lines of a file, whatever bytes there are."""
-    decode = codecs.getincrementaldecoder(encoding)("replace")
-
-    def texts(stream: Any) -> Iterator[str]:
-        rest = ""
-        while content := stream.read(SAMPLE_BYTES):
-            *whole, rest = (rest + decode.decode(content).replace("\x00", " ")).split("\n")
-            yield from (line + "\n" for line in whole)
-        if rest:
-            yield rest
-
     with opened(path, WHERE) as stream:
-        yield texts(stream)
+        text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+        yield (line.replace("\x00", " ") for line in text)
+        text.detach()
 
 
 @contextmanager
