@@ -23,6 +23,7 @@ from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_
 from holdfast.inference.formats import WRITERS, Predict, quiet
 from holdfast.inference.network import Loaded, load_run
 from holdfast.inference.trial_rows import trial_rows
+from holdfast.training.restore import BUILT
 
 TOLERANCE = 1e-4
 MEANINGS = {
@@ -127,8 +128,7 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
     network = [
         {
             "weight": weight,
-            "model": config["model"],
-            "transform": config["transform"],
+            **{name: config.get(name) for name in BUILT},
             "shapes": restored.shapes.as_dict(),
             "checkpoint": str(restored.checkpoint.absolute()),
             "checkpoint_sha256": sha256_file(restored.checkpoint),
