@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,27 @@ def canonical_json(value: Any) -> bytes:
         ValueError: The value holds NaN or an infinity.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def read_plain(path: Path, max_bytes: int) -> bytes:
+    """The content of a regular file, of the size that one expects.
+
+    A pipe or a device in its place is not waited for, a link is not followed.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no regular file, or larger than `max_bytes`.
+    """
+    if path.is_symlink():
+        raise ValueError("is a link")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("is no regular file")
+        if status.st_size > max_bytes:
+            raise ValueError(f"is larger than {max_bytes} bytes")
+        return file.read()
 
 
 def sha256_hex(content: bytes) -> str:

@@ -31,7 +31,7 @@ from typing import Any
 
 import holdfast
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json, sha256_hex, sync_folder
+from holdfast.core.files import canonical_json, read_plain, sha256_hex, sync_folder
 from holdfast.core.run_record import boot_id, now
 
 VERSION = 1
@@ -44,22 +44,9 @@ MAX_ENTRY_BYTES = 2**20
 NAME = re.compile(r"(\d{8})\.json")
 HEX64 = re.compile(r"[0-9a-f]{64}")
 STRINGS = ("vault", "type", "time", "host", "user", "uuid", "prev")
-FIELDS = frozenset(
-    (
-        "version",
-        "index",
-        "pid",
-        "boot_id",
-        "monotonic",
-        "framework",
-        "selection",
-        "opening",
-        "bits",
-        "total_bits",
-        "body",
-        *STRINGS,
-    )
-)
+NUMBERS = ("monotonic", "bits", "total_bits")
+OTHERS = ("version", "index", "pid", "boot_id", "framework", "selection", "opening", "body")
+FIELDS = frozenset((*STRINGS, *NUMBERS, *OTHERS))
 
 
 @dataclass(frozen=True)
@@ -182,9 +169,7 @@ def read_entry(ledger: Path, index: int) -> Entry:
     """
     path = ledger / f"{index:08d}.json"
     try:
-        if path.stat().st_size > MAX_ENTRY_BYTES:
-            raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
-        content = path.read_bytes()
+        content = read_plain(path, MAX_ENTRY_BYTES)
         return Entry(sha256_hex(content), parse_entry(content))
     except (OSError, ValueError, RecursionError) as error:
         raise VaultRefused(str(path), f"is no entry of a ledger: {error}", next="holdfast vault verify") from None
@@ -201,7 +186,7 @@ def parse_entry(content: bytes) -> dict[str, Any]:
     fields = json.loads(content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     if not isinstance(fields, dict):
         raise ValueError("is no JSON object")
-    if fields.get("version") != VERSION:
+    if fields.get("version") != VERSION or fields["version"] is True:
         raise ValueError(f"has version {fields.get('version')!r}, known is {VERSION}")
     if fields.get("type") not in TYPES:
         raise ValueError(f"has the unknown type {fields.get('type')!r}"[:200])
@@ -285,15 +270,16 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _checks(fields: Mapping[str, Any]) -> dict[str, bool]:
-    framework = fields["framework"]
-    return {
-        **{name: isinstance(fields[name], str) for name in STRINGS},
+    """Whether each field has a value that it may have."""
+    framework, opening = fields["framework"], fields["opening"]
+    checks = {name: isinstance(fields[name], str) for name in STRINGS}
+    checks |= {name: isinstance(fields[name], float) and fields[name] >= 0 for name in NUMBERS}
+    checks |= {name: _is_count(fields[name]) for name in ("index", "pid")}
+    return checks | {
         "prev": _is_hex64(fields["prev"]),
         "selection": fields["selection"] is None or _is_hex64(fields["selection"]),
-        "opening": fields["opening"] is None or (_is_count(fields["opening"]) and fields["opening"] > 0),
+        "opening": opening is None or (_is_count(opening) and opening > 0),
         "boot_id": isinstance(fields["boot_id"], str | None),
-        **{name: _is_count(fields[name]) for name in ("index", "pid")},
-        **{name: isinstance(fields[name], float) and fields[name] >= 0 for name in ("monotonic", "bits", "total_bits")},
         "framework": isinstance(framework, dict) and set(framework) == {"version", "code_sha256"},
         "body": isinstance(fields["body"], dict),
     }

@@ -25,10 +25,11 @@ from typing import Any
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import sha256_hex
+from holdfast.core.files import read_plain, sha256_hex
 
 VERSION = 1
 FILE_NAME = "manifest.json"
+MAX_BYTES = 2**28
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 FIELDS = frozenset(
     (
@@ -52,7 +53,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """
     path = folder / FILE_NAME
     try:
-        content = path.read_bytes()
+        content = read_plain(path, MAX_BYTES)
         fields = json.loads(content)
     except OSError as error:
         hint = "restore the vault's folder from a copy"

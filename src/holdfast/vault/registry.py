@@ -21,11 +21,12 @@ from filelock import FileLock, Timeout
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.files import canonical_json, read_plain, write_atomic
 from holdfast.vault import ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
+MAX_RECORD_BYTES = 2**24
 VERSION = 1
 
 
@@ -136,7 +137,7 @@ def read_record(path: Path) -> dict[str, Any]:
         VaultRefused: It is none.
     """
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
         if fields["version"] != VERSION or fields["head"]["index"] < 0:
             raise ValueError(f"has version {fields['version']!r}")
         return {key: value for key, value in fields.items() if key != "version"}

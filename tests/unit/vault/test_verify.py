@@ -104,6 +104,12 @@ def _rewrite(path: Path, **changes: Any) -> None:
     path.write_bytes(canonical_json({**json.loads(path.read_bytes()), **changes}))
 
 
+def _put(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+
+
 LEDGER_ATTACKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "the last entry deleted": (
         lambda folder: (folder / "00000002.json").unlink(),
@@ -133,6 +139,65 @@ LEDGER_ATTACKS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a strange file": (
         lambda folder: (folder / "notes.txt").write_text("x"),
         "ledger: notes.txt is no entry of a ledger",
+    ),
+    "a folder in its place": (
+        lambda folder: ((folder / "00000002.json").unlink(), (folder / "00000002.json").mkdir()),
+        "ledger: entry 2 is no entry of a ledger",
+    ),
+    "a pipe in its place": (
+        lambda folder: ((folder / "00000002.json").unlink(), os.mkfifo(folder / "00000002.json")),
+        "ledger: entry 2 is no entry of a ledger: is no regular file",
+    ),
+    "a link in its place": (
+        lambda folder: (
+            (folder / "00000002.json").rename(folder.parent / "moved"),
+            (folder / "00000002.json").symlink_to("../moved"),
+        ),
+        "ledger: entry 2 is no entry of a ledger: is a link",
+    ),
+    "a link to nothing": (
+        lambda folder: ((folder / "00000002.json").unlink(), (folder / "00000002.json").symlink_to("nowhere")),
+        "ledger: entry 2 is no entry of a ledger: is a link",
+    ),
+    "nothing in it": (
+        lambda folder: (folder / "00000002.json").write_bytes(b""),
+        "ledger: entry 2 is no entry of a ledger",
+    ),
+    "no text": (
+        lambda folder: (folder / "00000002.json").write_bytes(b'{"type":"\xff"}'),
+        "ledger: entry 2 is no entry of a ledger: 'utf-8' codec",
+    ),
+    "nested deeply": (
+        lambda folder: _put(folder / "00000002.json", b'"body":{}', b'"body":' + b'{"a":' * 9000 + b"1" + b"}" * 9000),
+        "ledger: entry 2 is no entry of a ledger: maximum recursion depth",
+    ),
+    "not a number": (
+        lambda folder: _put(folder / "00000002.json", b'"bits":0.0', b'"bits":NaN'),
+        "ledger: entry 2 is no entry of a ledger: holds NaN",
+    ),
+    "an endless number": (
+        lambda folder: _put(folder / "00000002.json", b'"bits":0.0', b'"bits":1e999'),
+        "ledger: entry 2 is no entry of a ledger: Out of range",
+    ),
+    "a number of a million digits": (
+        lambda folder: _put(folder / "00000002.json", b'"pid":', b'"pid":' + b"9" * 10**6),
+        "ledger: entry 2 is no entry of a ledger: Exceeds the limit",
+    ),
+    "a field twice": (
+        lambda folder: _put(folder / "00000002.json", b'"body":{', b'"body":{"a":1,"a":1'),
+        "ledger: entry 2 is no entry of a ledger: names a field twice",
+    ),
+    "half a letter": (
+        lambda folder: _put(folder / "00000002.json", b'"body":{', rb'"body":{"a":"\ud800"'),
+        "ledger: entry 2 is no entry of a ledger: 'utf-8' codec",
+    ),
+    "a type that is none": (
+        lambda folder: _rewrite(folder / "00000002.json", type=["seal"]),
+        "ledger: entry 2 is no entry of a ledger: has the unknown type",
+    ),
+    "a later version": (
+        lambda folder: _rewrite(folder / "00000002.json", version=2),
+        "ledger: entry 2 is no entry of a ledger: has version 2, known is 1",
     ),
     "100 MB": (
         lambda folder: os.truncate(folder / "00000002.json", 100 * 2**20),
@@ -168,6 +233,32 @@ def test_attacks_on_the_ledger_are_found(vault: str, attack: str) -> None:
 
     words = _words()
     assert any(re.search(word, text) for text in words), words
+
+
+BODIES: list[Any] = [{}, {"files": []}, {"files": {"x.sealed": 7}}, {"manifest": None, "files": None}, {"models": 5}]
+BODIES += [{"level": ["full"]}, {"file": {}}, {"outcomes": []}, {"outcomes": {"file": None}}, {"reason": {"a": 1}}]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_bodies_that_say_nothing_are_findings_and_no_traceback(vault: str, body: dict[str, Any]) -> None:
+    _open(vault, _freeze(vault))
+    folder = folder_of(vault) / "ledger"
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        if json.loads(content)["body"] != body:
+            _rewrite(path, body=body)
+            assert verify_home(), path.name
+        path.write_bytes(content)
+    assert verify_home() == []
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "fingerprints.bin", "x.sealed", "selections/*/selection.json"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(vault: str, name: str) -> None:
+    _open(vault, _freeze(vault))
+    (path,) = folder_of(vault).glob(name)
+    path.unlink()
+    os.mkfifo(path)
+    assert verify_home()
 
 
 def test_an_old_copy_of_the_vault_is_found(home: Path, vault: str) -> None:
