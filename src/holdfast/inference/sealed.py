@@ -25,15 +25,18 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
         VaultRefused: The key of the fingerprints is gone; later, a row is sealed in a vault.
     """
     sealed = _sealed_vaults() if places.registry().is_dir() else []
+    num_rows = 0
 
     def refuse(forms: Forms) -> None:
+        nonlocal num_rows
+        num_rows += len(forms[0])
         for record, key, known in sealed:
             found = np.zeros(len(forms[0]), bool)
             for digests in forms:
                 found |= fingerprints.is_sealed(known, fingerprints.fingerprints_of(digests, key))
             if found.any():
                 name = f"vault {record['vault'][:8]} ({record['name']})"
-                what = f"{found.sum():,} of {len(found):,} rows are sealed in {name}: nothing was written"
+                what = f"{found.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
                 hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
                 raise VaultRefused("--input", what, next=hint)
 

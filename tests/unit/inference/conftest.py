@@ -60,6 +60,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             **{"row_shape": list(row_shape), "dtype": "uint8" if kind == "image" else "float32"},
             **{"input_shape": list(shapes.input_shape), "num_outputs": num_outputs, "class_names": classes},
             "feature_names": [] if kind == "image" else ["w", "x", "y", "z"],
+            "columns": [] if kind == "image" else [{"name": name, "type": "number"} for name in "wxyz"],
         }
         best = {"monitor": "val/loss", "mode": "min", "value": 0.5, "epoch": 1, "checkpoint": "checkpoints/best.ckpt"}
         split = {

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from holdfast.core.run_record import read_run
 from holdfast.data import prepare, store
 from holdfast.inference.predict import predict_blocks
 from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.inference.tables import table_writer
 from holdfast.training.restore import load_model
 from holdfast.vault.identity import row_digests
 
@@ -69,7 +71,7 @@ def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
     all_rows = row_digests(load().x, kind="table", feature_names=names)
     refuse = sealed_rows_refusal()
     refuse([row_digests(np.asarray(prepared.x), kind="table", feature_names=names)])
-    with pytest.raises(VaultRefused, match=r"114 of 569 rows are sealed in vault \w{8} \(breast_cancer\)"):
+    with pytest.raises(VaultRefused, match=r"114 of the first 1,024 rows are sealed in vault \w{8} \(breast_cancer\)"):
         refuse([all_rows])
     with pytest.raises(VaultRefused):
         refuse([np.zeros_like(all_rows), all_rows])
@@ -78,6 +80,55 @@ def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
 def test_without_a_home_nothing_is_refused_or_made(home: Path) -> None:
     sealed_rows_refusal()([np.zeros((3, 16), np.uint8)])
     assert not home.exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl"])
+def test_a_file_of_any_format_and_order(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    run, source = make_run(task="binary"), tmp_path / f"new{suffix}"
+    values = {name: [float(one) for one in X[:, index]] for index, name in enumerate("wxyz")}
+    table: dict[str, Any] = {"z": values["z"], "name": [f"ü{i}" for i in range(11)], "more": ["?"] * 11}
+    with table_writer(source, overwrite=False) as write:
+        write(table | values)
+    options: dict[str, Any] = {"id_column": "name", "batch_size": 4, "overwrite": False, "as_json": True}
+    predict(run, [source], tmp_path / "p.csv", **options)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        **{"output": str(tmp_path / "p.csv"), "rows": 11},
+        "columns": ["name", "prediction", "probability_no", "probability_yes"],
+    }
+    found = read_csv(tmp_path / "p.csv")
+    assert found["name"].to_pylist() == table["name"]
+    expected = load_model(run).predict(X)
+    np.testing.assert_allclose(found["probability_yes"], expected, rtol=1e-5)
+    assert found["prediction"].to_pylist() == ["yes" if one > 0.5 else "no" for one in expected]
+
+
+def test_arrays_are_numbered(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(kind="image", model="cnn")
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.uint8)
+    np.save(tmp_path / "new.npy", images)
+    predict(
+        run, [tmp_path / "new.npy"], tmp_path / "p.jsonl", id_column=None, batch_size=2, overwrite=False, as_json=False
+    )
+    rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == [0, 1, 2, 3, 4]
+    expected = load_model(run).predict(images)
+    np.testing.assert_allclose([row["probability_b"] for row in rows], expected[:, 1], rtol=1e-5)
+    assert "p.jsonl (5 rows)" in capsys.readouterr().out
+
+
+def test_a_missing_column_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text("w,x,zz\n1,2,3\n")
+    with pytest.raises(InputError, match=r"new\.csv has no column 'y', 'z', which the run needs"):
+        predict(
+            make_run(),
+            [tmp_path / "new.csv"],
+            tmp_path / "p.csv",
+            **{"id_column": None, "batch_size": 4, "overwrite": False, "as_json": False},
+        )
+    assert not (tmp_path / "p.csv").exists()
 
 
 def test_wrong_requests(make_run: MakeRun, tmp_path: Path) -> None:

@@ -54,10 +54,16 @@ def test_honest_columns_give_nothing_away(make_parts: MakeParts) -> None:
     assert max(column_scores(NOISE[:600], VALUES[:600], NOISE[600:], VALUES[600:])) < 0.15
 
 
-def test_rows_that_are_sorted_by_class(make_parts: MakeParts) -> None:
-    verdict, what = found(make_parts(NOISE, np.sort(CLASSES)))["the order of rows tells the target"]
+def test_the_order_of_rows(make_parts: MakeParts) -> None:
+    name = "the order of rows tells the target"
+    in_runs = np.repeat(np.random.default_rng(5).integers(0, 3, NUM // 40), 40)
+    verdict, what = found(make_parts(NOISE, in_runs))[name]
     assert verdict == "look"
     assert "declare data.group" in what
+    for y in (np.sort(CLASSES), -np.sort(VALUES)):
+        verdict, what = found(make_parts(NOISE, y))[name]
+        assert verdict == "good"
+        assert what.startswith("the source is sorted by its target")
 
 
 def test_identifiers(make_parts: MakeParts) -> None:
