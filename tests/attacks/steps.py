@@ -1,10 +1,10 @@
 """Carries out an act again and again, and strikes each time before its next durable step.
 
-`python steps.py kill|fill|limit seal|freeze|open HOME [RUN OTHER]` copies HOME for every step and forks. Before its
-n-th call that changes the disk the child dies by SIGKILL (`kill`), finds the disk full (`fill`: HOME lies on a small
-tmpfs), or may not write another byte (`limit`: RLIMIT_FSIZE), until one child gets through unharmed. After each strike
-the act is done once more, by a process that is left alone, and what must hold then is asserted. Prints the number of
-steps.
+`python steps.py kill|fill|limit seal|prepare|freeze|open HOME [RUN OTHER]` copies HOME for every step and forks.
+Before its n-th call that changes the disk the child dies by SIGKILL (`kill`), finds the disk full (`fill`: HOME lies on
+a small tmpfs), or may not write another byte (`limit`: RLIMIT_FSIZE), until one child gets through unharmed. After each
+strike the act is done once more, by a process that is left alone, and what must hold then is asserted. Prints the
+number of steps.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def strike_everywhere(
     strike: Callable[[Path], None], act: Callable[[], None], check: Callable[[], None], home: Path
 ) -> int:
     """Strike at every step of `act`; returns how many there are."""
-    from holdfast.core.errors import VaultRefused
+    from holdfast.core.errors import HoldfastError
 
     folder = tempfile.mkdtemp()
     for step in itertools.count():
@@ -95,7 +95,7 @@ def strike_everywhere(
             strike_at(step, strike, copy)
             try:
                 act()
-            except VaultRefused as error:
+            except HoldfastError as error:
                 if not any(word in str(error) for word in FULL):
                     raise
 
@@ -153,6 +153,47 @@ def sealing_is_mended() -> None:
     assert left == {"fingerprint.key", *(keys.key_path(current, part).name for part in keys.PARTS)}
     assert len(list(places.vaults().glob("*/x.sealed"))) == 1
     assert not list(places.vaults().glob(".*"))
+
+
+# --- preparing --------------------------------------------------------------------------------------------------------
+
+
+def table() -> Any:
+    """A mixed table that comes through a spool: a source, found by its name in this file."""
+    from holdfast.data.columns import Column
+    from holdfast.data.rows import Rows
+    from holdfast.data.spool import Spool
+
+    random, columns = np.random.default_rng(7), (Column("size", "number"), Column("word", "category", tuple("abcd")))
+    x = Spool((2,), np.float32)
+    x.append(np.column_stack([random.normal(size=200), random.integers(0, 4, 200)]))
+    return Rows(x, np.arange(200) % 2, "binary", "table", ("no", "yes"), ("size", "word"), columns=columns)
+
+
+def preparing() -> None:
+    """Prepare rows, then the same rows with another test part."""
+    from holdfast.data import prepare, store
+
+    for seed in (1, 0):
+        split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, "seed": seed}
+        source = {"_target_": "steps.table", "_partial_": True}
+        prepare.answer_request(store.make_request({"name": "table", "source": source}, split, {}))
+
+
+def preparing_is_mended() -> None:
+    from holdfast.core import places
+    from holdfast.data import store
+    from holdfast.vault import registry
+    from holdfast.vault.verify import verify_home
+
+    for folder in (places.store() / "rows").glob("[!.]*"):
+        prepared = store.read_folder(folder)
+        assert (len(prepared.x), prepared.num_test) == (160, 40)
+    preparing()
+    (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
+    assert [folder.name for folder in (places.store() / "rows").iterdir()] == [current]
+    assert sorted(path.name for path in places.store().iterdir()) == [".lock", "requests", "rows"]
+    assert verify_home([("store", store.open_prepared(current).digests)]) == []
 
 
 # --- freezing and opening ---------------------------------------------------------------------------------------------
@@ -260,10 +301,12 @@ def main(how: str, act: str, home: str, *runs: str) -> None:
     strike = {"kill": kill, "fill": fill, "limit": limit}[how]
     home, runs = os.path.abspath(home), tuple(map(os.path.abspath, runs))
     os.chdir(tempfile.mkdtemp())  # a project's lock would notice that its home was copied, and struck
-    if act == "seal":
+    if act in ("seal", "prepare"):
+        import holdfast.data.prepare
         import holdfast.vault.verify  # noqa: F401
 
-        print(strike_everywhere(strike, sealing, sealing_is_mended, Path(home)))
+        acts = {"seal": (sealing, sealing_is_mended), "prepare": (preparing, preparing_is_mended)}
+        print(strike_everywhere(strike, *acts[act], Path(home)))
         return
     os.environ["HOLDFAST_HOME"] = home
     prepare_evaluation()

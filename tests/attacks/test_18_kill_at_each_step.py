@@ -20,6 +20,10 @@ def test_sealing(tmp_path: Path, environment: dict[str, str]) -> None:
     assert strike("kill", "seal", tmp_path / "home", environment=environment) > 50
 
 
+def test_preparing(tmp_path: Path, environment: dict[str, str]) -> None:
+    assert strike("kill", "prepare", tmp_path / "home", environment=environment) > 80
+
+
 def test_freezing(trained: None, project: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     assert strike("kill", "freeze", tmp_path / "home", project / "run0", environment=environment) > 15
 

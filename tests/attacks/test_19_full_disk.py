@@ -38,6 +38,14 @@ def test_sealing(small_disk: tuple[str, Path], environment: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("how", ["fill", "limit"])
+def test_preparing(small_disk: tuple[str, Path], environment: dict[str, str], how: str) -> None:
+    possible, disk = small_disk
+    if how == "fill" and possible != "fill":
+        pytest.skip("nothing can be mounted here")
+    assert strike(how, "prepare", disk / "home", environment=environment) > 80
+
+
+@pytest.mark.parametrize("how", ["fill", "limit"])
 def test_opening(
     small_disk: tuple[str, Path], trained: None, project: Path, environment: dict[str, str], how: str
 ) -> None:

@@ -7,6 +7,7 @@ store by one rename, after the test rows are sealed, so a process killed at any 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -22,14 +23,17 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from holdfast.core import places
-from holdfast.core.errors import HoldfastError, InputError, Problem
-from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
+from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data import store
 from holdfast.data.division import Division, divide, seal_request
-from holdfast.data.writing import write_rows
+from holdfast.data.writing import remove_rows, write_rows
 from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
 from holdfast.vault.identity import digest_blocks
 from holdfast.vault.sealing import Sealed, ensure_sealed
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
 def main() -> int:
@@ -56,7 +60,7 @@ def main() -> int:
 
 def answer_request(request: Mapping[str, Any]) -> str:
     """Prepare what `request` asks for, unless another process has just done so; returns the vault's id."""
-    with _lock():
+    with _lock(), _told_when_full():
         _sweep()
         prepared = store.find_prepared(request)
         if prepared is None:
@@ -70,6 +74,7 @@ def _prepare(request: Mapping[str, Any]) -> str:
     division = divide(request)
     for note in division.rows.notes:
         _say(note)
+    _check_room(division)
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     if request["vault"]["policy"] == policies.NONE:
         return _prepare_open(request, division, start)
@@ -94,7 +99,8 @@ def _prepare_open(request: Mapping[str, Any], division: Division, start: float) 
         lineage.recover()
         none = np.zeros(len(division.test), bool)
         tripwire.refuse_sealed_rows(request["name"], forms, division.development, none, set())
-    name = store.open_name(division.content)
+    columns = [*division.rows.feature_names, *(column.as_dict() for column in division.columns)]
+    name = store.open_name(sha256_hex(canonical_json({"content": division.content, "columns": columns})))
     store.pending_file().touch()
     _finish(request, name, division)
     seconds = time.monotonic() - start
@@ -114,7 +120,7 @@ def _remove_replaced_rows() -> None:
     """Remove the rows of vaults that were sealed anew: rows that were train are test now."""
     for folder in list((places.store() / "rows").glob("*")):
         if not store.is_open(folder.name) and not registry.is_current(folder.name):
-            shutil.rmtree(folder)
+            remove_rows(folder)
 
 
 def _remove_open_rows(vault: str) -> None:
@@ -124,7 +130,7 @@ def _remove_open_rows(vault: str) -> None:
     for folder in store.open_folders():
         blocks = digest_blocks(np.load(folder / "digests.npy", mmap_mode="r"))
         if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):
-            shutil.rmtree(folder)
+            remove_rows(folder)
 
 
 def _sweep() -> None:
@@ -134,6 +140,33 @@ def _sweep() -> None:
             lineage.recover()
         _remove_replaced_rows()
         store.pending_file().unlink()
+
+
+def _check_room(division: Division) -> None:
+    """Refuse rows that the disk cannot take before any is written.
+
+    Raises:
+        RunFailed: There is less room than the rows take in the store and in the vault.
+    """
+    needed = division.x.nbytes + division.rows.y.nbytes + division.identity.digests.nbytes
+    free = shutil.disk_usage(places.store()).free
+    if needed > free:
+        what = f"has {free / 2**20:,.0f} MiB left, and the rows take {needed / 2**20:,.0f} MiB"
+        raise RunFailed(str(places.home()), what, next=MORE_ROOM)
+
+
+@contextmanager
+def _told_when_full() -> Iterator[None]:
+    """Turn a disk that is full into one line; what was begun is swept."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        with suppress(OSError, HoldfastError):
+            _sweep()
+        what = f"the rows could not be stored ({error.strerror})"
+        raise RunFailed(str(places.home()), what, next=MORE_ROOM) from None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -21,11 +22,12 @@ from holdfast.vault.identity import RowArray
 def write_rows(name: str, vault: str, division: Division) -> None:
     """Write a folder of the store, unless a whole one is there."""
     folder = store.rows_folder(vault)
-    try:
-        store.read_folder(folder)
-        return
-    except store.UNREADABLE:
-        shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(*store.UNREADABLE):
+        known = store.read_folder(folder)
+        if (known.feature_names, known.columns) == (division.rows.feature_names, division.columns):
+            return
+        remove_rows(folder)
+    shutil.rmtree(folder, ignore_errors=True)
     temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
     temporary.mkdir(parents=True)
     try:
@@ -39,6 +41,13 @@ def write_rows(name: str, vault: str, division: Division) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(folder.parent)
+
+
+def remove_rows(folder: Path) -> None:
+    """Remove a folder of the store, which has its name as long as it is whole."""
+    ended = folder.with_name(f".{secrets.token_hex(8)}.old")
+    folder.rename(ended)
+    shutil.rmtree(ended)
 
 
 def _arrays(division: Division) -> dict[str, RowArray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.core.errors import VaultRefused
-from holdfast.data import division, store
+from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.data import division, store, writing
 from holdfast.data.columns import Column
 from holdfast.data.prepare import answer_request
 from holdfast.data.rows import Rows
@@ -123,3 +125,25 @@ def test_rows_of_a_spool_are_known_as_those_of_an_array(home: Path) -> None:
     assert np.array_equal(first.digests[:], second.digests[:])
     assert np.array_equal(first.units, second.units)
     assert np.array_equal(first.forms["features and target"][3:9], second.forms["features and target"][3:9])
+
+
+def test_a_disk_without_room_is_told_before_anything_is_sealed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=1000))
+    with pytest.raises(RunFailed, match=r"has 0 MiB left, and the rows take 0 MiB; next: free some space, or set HOLD"):
+        prepare(monkeypatch, mixed())
+    assert [path.name for path in home.rglob("*") if path.is_file()] == [".lock"]
+
+
+def test_a_disk_that_fills_while_rows_are_written_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(writing, "_save", fail)
+        with pytest.raises(
+            RunFailed, match=r"the rows could not be stored \(No space left on device\); next: free some"
+        ):
+            prepare(monkeypatch, mixed())
+    assert list((home / "store" / "rows").iterdir()) == []
+    assert not (home / "store" / "pending").exists()
+    assert len(prepare(monkeypatch, mixed()).x)

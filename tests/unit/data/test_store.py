@@ -86,7 +86,7 @@ def test_contents_are_looked_at_when_asked(prepare_mine: Prepare, monkeypatch: p
     os.utime("numbers.txt", (1, 1))
     assert prepare_mine(path="numbers.txt").vault == before.vault, "the same size and time"
     started = []
-    monkeypatch.setattr(store, "_run_preparation", lambda request: started.append(request))
+    monkeypatch.setattr(store, "_run_preparation", started.append)
     with pytest.raises(RunFailed):
         prepare()
     Path("numbers.txt").write_text("one")  # another time, the same contents
