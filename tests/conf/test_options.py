@@ -124,9 +124,9 @@ def test_every_command_line_composes(where: str, line: str) -> None:
     [
         (
             "data.subset=0",
-            "data.subset: is 0; allowed: a share of the train rows between 0 and 1, as in 0.1, or a count",
+            "data.subset: is 0; allowed: a share of the train rows, above 0 and up to 1, as in 0.1, or a count",
         ),
-        ("data.subset=1", "data.subset: is 1; allowed: a share"),
+        ("data.subset=-1", "data.subset: is -1; allowed: a share"),
         ("data.subset=1.5", "data.subset: is 1.5; allowed: a share"),
         (
             "data.sampling=balance",

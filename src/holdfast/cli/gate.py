@@ -49,7 +49,7 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _check_sweep(config: DictConfig) -> None:
-    from holdfast.cli.run import check_before_start, without_hydra
+    from holdfast.cli.run import check_before_start, check_settings, without_hydra
     from holdfast.cli.sweep import check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
@@ -60,16 +60,24 @@ def _check_sweep(config: DictConfig) -> None:
     warm_up(config)
     _warn_of_leaks(config)
     problems: dict[Problem, None] = {}
+    configs = []
     for number, job in enumerate(jobs(config, overrides)):
         try:
             job_config = loader.load_sweep_config(config, job)
             check_job_folder(job_config, number)
-            check_before_start(without_hydra(job_config))
+            configs.append(without_hydra(job_config))
+            check_settings(configs[-1])
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
         except (HydraException, OmegaConfBaseException) as error:
             told = command_line_problems(job, loader, is_sweep=False) or [composition_problem(error)]
             problems |= dict.fromkeys(told)
+    raise_problems(list(problems))  # of any job, before rows are prepared for the first
+    for job_config in configs:
+        try:
+            check_before_start(job_config)
+        except InputError as error:
+            problems |= dict.fromkeys(error.problems)
     raise_problems(list(problems))
 
 

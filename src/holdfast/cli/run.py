@@ -22,6 +22,7 @@ from holdfast.core.config import check_config
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
 from holdfast.core.trust import remember_trusted
+from holdfast.data.targets import as_plain, call_target
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.names import check_monitor, mode_of
 
@@ -67,14 +68,25 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return plain
 
 
+def check_settings(config: DictConfig) -> None:
+    """What can be known of a config without its data.
+
+    Raises:
+        InputError: All mistakes at once, but a split's own, which comes when there are no others.
+    """
+    check_monitor(config.monitor)
+    check_config(config)
+    if not config.ensemble:
+        call_target(as_plain(config.split), "split")
+
+
 def check_before_start(config: DictConfig) -> None:
     """All that can be known before a run's folder is made: config, monitor, accelerator, and the rows themselves.
 
     Raises:
         InputError: Something does not fit; all mistakes of the config are told at once.
     """
-    check_monitor(config.monitor)
-    check_config(config)
+    check_settings(config)
     if config.ensemble:
         from holdfast.ensembles.members import check_members
 

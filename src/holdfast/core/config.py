@@ -216,8 +216,8 @@ VALUES: dict[str, dict[str, Scalar]] = {
         "resident": Scalar("auto, true, false", lambda value: value == "auto" or isinstance(value, bool)),
         "num_workers": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
         "subset": Scalar(
-            "a share of the train rows between 0 and 1, as in 0.1, or a count from 2, as in 500",
-            lambda value: value is None or _is_count(value, 2) or (isinstance(value, float) and 0 < value <= 1),
+            "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500",
+            lambda value: value is None or _is_count(value, 1) or (isinstance(value, float) and 0 < value <= 1),
         ),
         "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
     }
@@ -288,7 +288,9 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
         elif _has_nan(value):
             yield Problem(f"{path}.{key}", f"is {value!r}", "numbers")
         elif key in types_of and not fits(value, types_of[key]):
-            yield Problem(f"{path}.{key}", f"is {value!r}", type_name(types_of[key]))
+            allowed = type_name(types_of[key])
+            hint = did_you_mean(value, allowed.split(", ")) if isinstance(value, str) else ""
+            yield Problem(f"{path}.{key}", f"is {value!r}", allowed, hint)
     if not takes_any and "." not in path:
         for name in group.accepts:
             if name not in names:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.vault.identity import order_keys
 
-ALLOWED = "a share of the train rows between 0 and 1, as in 0.1, or a count from 2, as in 500"
+ALLOWED = "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500"
 # The order of rows in here is not that by which test and val rows were chosen.
 SEED = 0x5B5E7
 
@@ -21,7 +21,7 @@ def is_subset(value: Any) -> bool:
         return True
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return value >= 2 if isinstance(value, int) else 0.0 < value <= 1.0
+    return value >= 1 if isinstance(value, int) else 0.0 < value <= 1.0
 
 
 def subset_of(
@@ -39,7 +39,7 @@ def subset_of(
         train: (t,) indices of all train rows, ascending.
         digests: (n, bytes) content digests of the development rows.
         strata: (n,) their classes; None for tasks without classes.
-        subset: A share or a count; None: all.
+        subset: A share or a count; None or 1: all.
 
     Returns:
         Indices, ascending.
@@ -47,10 +47,10 @@ def subset_of(
     Raises:
         InputError: It asks for more rows than there are, or for fewer than two.
     """
-    if subset is None or (isinstance(subset, float) and subset == 1.0):
-        return train
     if not is_subset(subset):
         raise InputError("data.subset", f"is {subset!r}", ALLOWED)
+    if subset is None or subset == 1:
+        return train
     count = subset if isinstance(subset, int) else round(subset * len(train))
     if not 2 <= count <= len(train):
         what = f"is {subset}, which makes {count} rows" if isinstance(subset, float) else f"is {subset}"
