@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column
+from holdfast.data.formats import csv as csv_format
 from holdfast.data.reading import read_like
 from holdfast.data.sources import csv
 
@@ -58,11 +59,14 @@ def test_a_source_read_again_gives_its_own_rows(home: Path, tmp_path: Path) -> N
     np.testing.assert_array_equal(again, rows.x[:])
 
 
-def test_rows_that_come_under_another_type_later_are_given_once(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", "size,color,note\n" + "1,red,5\n" * 600_000 + "1.5,blue,text\n")
+def test_rows_that_come_under_another_type_later_are_given_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_format, "BLOCK_BYTES", 2**12)
+    path = write(tmp_path / "t.csv", "size,color,note\n" + "1,red,5\n" * 6000 + "1.5,blue,text\n")
     blocks = list(read_like(TABLE, path))
-    assert sum(len(rows.x) for rows in blocks) == 600_001
-    assert [id for rows in blocks for id in (rows.ids[0], rows.ids[-1])][-1] == 600_000
+    assert sum(len(rows.x) for rows in blocks) == 6001
+    assert [id for rows in blocks for id in (rows.ids[0], rows.ids[-1])][-1] == 6000
     assert blocks[-1].x[-1].tolist() == [1.5, 1]
 
 

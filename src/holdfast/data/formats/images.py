@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +39,17 @@ class ImageForm:
     fit: Fit = "stretch"
 
 
-def decode(path: str | Path, form: ImageForm) -> Pixels | str:
-    """(H, W, C) pixels, or what is wrong with the file."""
+def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
+    """(H, W, C) pixels of a file or a stream, or what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
+    path = Path(source) if isinstance(source, str | Path) else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                problem = _problem(image, Path(path))
-                return problem or _pixels(_upright(image), form)
+            with Image.open(source) as image:
+                return _problem(image, path) or _pixels(_upright(image), form)
     except FileNotFoundError:
         return "does not exist"
     except PermissionError:
@@ -57,7 +57,7 @@ def decode(path: str | Path, form: ImageForm) -> Pixels | str:
     except IsADirectoryError:
         return "is a folder"
     except UnidentifiedImageError:
-        return "is empty" if Path(path).stat().st_size == 0 else "is no image"
+        return "is empty" if path is not None and path.stat().st_size == 0 else "is no image"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return "has more pixels than an image should (a decompression bomb?)"
     except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
@@ -75,11 +75,16 @@ def is_gray(path: str | Path) -> bool:
         return False
 
 
-def _problem(image: Any, path: Path) -> str:
+def _problem(image: Any, path: Path | None) -> str:
     from PIL import Image
 
-    expected = Image.registered_extensions().get(path.suffix.lower())
-    if expected is not None and image.format != expected and image.format not in ALSO.get(expected, ()):
+    expected = Image.registered_extensions().get(path.suffix.lower()) if path is not None else None
+    if (
+        path is not None
+        and expected is not None
+        and image.format != expected
+        and image.format not in ALSO.get(expected, ())
+    ):
         return f"is named {path.suffix} and holds {image.format}"
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         return f"is animated ({image.n_frames} frames)"

@@ -1,0 +1,180 @@
+"""Data sets of the Hugging Face Hub, or in a local folder, by the library `datasets` (the extra `hub`)."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.data.array_rows import rows_from_arrays
+from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode
+from holdfast.data.image_rows import listed
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.spool import Spool
+from holdfast.data.table_sources import OnError, Task, as_settings
+from holdfast.data.tables import TableFile, load_table
+
+WHERE = "data.path"
+SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
+TARGETS = ("label", "labels", "target", "class", "fine_label", "y")
+BATCH_ROWS = 4096
+FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".arrow": "arrow"}
+
+
+@dataclass(frozen=True)
+class HubSplit:
+    """One split of a data set, read like the file of a table; classes are given by their names.
+
+    Attributes:
+        dataset: Of the library's.
+        path: What it is called.
+        skipped: Stays empty.
+    """
+
+    dataset: Any
+    path: str
+    skipped: list[str] = field(default_factory=list)
+
+    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
+        import pyarrow as pa
+
+        for table in self.dataset.with_format("arrow").iter(BATCH_ROWS):
+            arrays = {}
+            for name in table.column_names:
+                array, names = table[name].combine_chunks(), getattr(self.dataset.features[name], "names", None)
+                if names is not None:
+                    codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
+                    array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
+                arrays[name] = array.cast(pa.string()) if types.get(name) == "string" else array
+            yield list(arrays), list(arrays.values())
+
+    def place_of(self, row: int) -> str:
+        """How a row is called, counted from 0."""
+        return f"row {row}"
+
+
+def load(
+    path: str | None = None,
+    target: str | None = None,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    size: int | list[int] | None = None,
+    fit: Fit = "stretch",
+    task: Task = "auto",
+    types: dict[str, str] | None = None,
+    drop: str | list[str] | None = None,
+    on_error: OnError = "stop",
+) -> Rows:
+    """The rows of all splits; train, validation and test are declared as such.
+
+    Args:
+        path: A name on the hub, or a local file or folder.
+        target: The column to predict; None: label, target or the like.
+        name: Which of several configurations.
+        revision: A commit or tag; without one, whatever is there today.
+        size: Height and width that images are brought to; None: they are all alike.
+        fit: How an image of another size is brought to it.
+        task: Whether the target holds classes or values.
+        types: By column of a table: number, category or drop.
+        drop: Columns of a table to leave out.
+        on_error: What becomes of rows that cannot be used.
+
+    Raises:
+        InputError: The data set cannot be had, or cannot be used.
+    """
+    splits = _splits(path, name, revision)
+    first = next(iter(splits.values()))
+    images = [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]
+    chosen = target or next((key for key in TARGETS if key in first.column_names), None)
+    if chosen is None or chosen not in first.column_names:
+        what = "is not given" if target is None else f"there is no column {target!r}"
+        hint = did_you_mean(target or "", first.column_names)
+        raise InputError("data.target", what, f"the columns are {', '.join(first.column_names)}", hint)
+    has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
+    if images:
+        return _image_rows(splits, images[0], chosen, size=size, fit=fit, task=task, skips=on_error == "skip")
+    settings = as_settings(chosen, task=task, types=types, drop=drop, on_error=on_error)
+    files: list[tuple[TableFile, int | None]] = [
+        (HubSplit(dataset, split), SPLITS[split] if has_parts else None) for split, dataset in splits.items()
+    ]
+    return load_table(files, settings, str(path))
+
+
+def _splits(path: str | None, name: str | None, revision: str | None) -> dict[str, Any]:
+    """The splits of a data set by name."""
+    if not path:
+        raise InputError(WHERE, "is not given", next="data.path=NAME (such as scikit-learn/iris), or a local folder")
+    try:
+        import datasets
+    except ImportError:
+        raise InputError("data", "hub needs the library datasets", next="pip install 'holdfast[hub]'") from None
+    local = Path(path).expanduser()
+    print(f"holdfast: reading {path} with datasets {datasets.__version__}", file=sys.stderr, flush=True)
+    try:
+        if (local / "dataset_dict.json").exists() or (local / "state.json").exists():
+            found = datasets.load_from_disk(str(local))
+        elif local.is_file():
+            kind = FORMATS.get(local.suffix)
+            if kind is None:
+                raise InputError(WHERE, f"{local} has an unknown suffix", allowed=", ".join(FORMATS))
+            found = datasets.load_dataset(kind, data_files=str(local))
+        else:
+            found = datasets.load_dataset(str(local) if local.is_dir() else path, name, revision=revision)
+    except InputError:
+        raise
+    except Exception as error:  # the library raises what its parts raise: of the network, of pyarrow, its own
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(WHERE, f"{path} cannot be loaded ({type(error).__name__}: {reason})") from None
+    splits = dict(found) if isinstance(found, dict) else {"train": found}
+    if not splits or not any(len(dataset) for dataset in splits.values()):
+        raise InputError(WHERE, f"{path} has no rows")
+    return splits
+
+
+def _image_rows(
+    splits: Mapping[str, Any], image: str, target: str, *, size: Any, fit: Fit, task: str, skips: bool
+) -> Rows:
+    from datasets import Image
+
+    sides = None if size is None else (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    form = ImageForm("rgb", sides, fit)
+    spool: Spool | None = None
+    labels: list[Any] = []
+    parts: list[int] = []
+    problems: list[tuple[str, str]] = []
+    class_names: list[str] = []
+    for split, dataset in splits.items():
+        class_names = list(getattr(dataset.features[target], "names", None) or [])
+        for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
+            pixels = _decoded(item[image], form)
+            if not isinstance(pixels, str) and spool is None:
+                spool = Spool(pixels.shape, np.uint8)
+            if isinstance(pixels, str) or (spool is not None and pixels.shape != spool.shape[1:]):
+                what = pixels if isinstance(pixels, str) else f"is {pixels.shape[0]}x{pixels.shape[1]} pixels"
+                problems.append((f"{split}, row {row}", what))
+                continue
+            assert spool is not None
+            spool.append(pixels[None])
+            labels.append(item[target])
+            parts.append(SPLITS.get(split, TRAIN))
+    if problems and (not skips or spool is None):
+        raise_problems(listed(problems, WHERE))
+    assert spool is not None
+    has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
+    return rows_from_arrays(
+        spool[:], labels, task=task, class_names=class_names, parts=parts if has_parts else None, where=WHERE
+    )
+
+
+def _decoded(cell: Mapping[str, Any] | None, form: ImageForm) -> Pixels | str:
+    if cell is None:
+        return "has no image"
+    return decode(io.BytesIO(cell["bytes"]) if cell.get("bytes") else str(cell["path"]), form)
