@@ -33,7 +33,7 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
         for record, key, known in sealed:
             found = np.zeros(len(forms[0]), bool)
             for digests in forms:
-                found |= fingerprints.is_sealed(known, fingerprints.fingerprints_of(digests, key))
+                found |= known.has(fingerprints.fingerprints_of(digests, key))
             if found.any():
                 name = f"vault {record['vault'][:8]} ({record['name']})"
                 what = f"{found.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
@@ -43,12 +43,12 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
     return refuse
 
 
-def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, NDArray[np.uint8]]]:
+def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, fingerprints.Known]]:
     return [
         (
             record,
             keys.fingerprint_key(vault=record["vault"]),
-            fingerprints.read_records(registry.fingerprints_path(record["vault"])),
+            fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(record["vault"]))),
         )
         for record in registry.records()
         if record["status"] == "sealed"
