@@ -203,7 +203,9 @@ def _say_what_next(record: RunRecord) -> None:
     print(f"\nrun    {folder}")
     told = [f"{best['monitor']} {best['value']:.4f}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(told)}", flush=True)
-    if record.fields["config"]["loss"]["_target_"].endswith(".reconstruction"):
+    if record.fields["config"].get("debug"):
+        print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
+    elif record.fields["config"]["loss"]["_target_"].endswith(".reconstruction"):
         print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
     elif HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
         print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)

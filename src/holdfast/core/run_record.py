@@ -17,6 +17,7 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
     checks, diagnosis           verdicts; empty until a check or a diagnosis ran
     resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
+    loggers                     {name: id of this run in a tracking service}; absent where there is none
     error                       null or {"code", "where", "what", "allowed", "next"}
     pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
                                 [{"run", "checkpoint", "sha256", "vault", "data", "content", "loss",

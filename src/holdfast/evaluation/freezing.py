@@ -130,6 +130,10 @@ def _completed(run: Path) -> dict[str, Any]:
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
+    if record["config"].get("debug"):
+        raise InputError(
+            str(run), f"was a trial (debug={record['config']['debug'].get('preset')})", next="train it whole"
+        )
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
     return record

@@ -24,7 +24,7 @@ from holdfast.training.combinations import check_combinations
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.interrupts import SignalFlag, caught_signals
-from holdfast.training.loggers import build_loggers, log_outcome
+from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of, names_test_rows
 from holdfast.training.options import build_option
@@ -68,7 +68,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     with caught_signals() as signals:
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
         first_epoch = len(resumed["history"]) + 1 if resumed else 1
-        loggers = build_loggers(config.get("logger"), record.folder, first_epoch=first_epoch)
+        loggers = build_loggers(config.get("logger"), record, first_epoch=first_epoch)
         mode = mode_of(config.monitor, config.mode)
         record.update(monitor=config.monitor, mode=mode)
         stopping = build_option(config.early_stopping) if config.get("early_stopping") else None
@@ -97,6 +97,9 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         try:
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, datamodule, path, signals)
+        except BaseException:
+            close_failed(loggers)
+            raise
         finally:
             border.progress.stop()
         if border.best is None:
@@ -135,6 +138,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
     check_steps(module, total_steps=config.max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
     build_averaging(config)
+    check_loggers(config.get("logger"))
     if config.get("early_stopping"):
         build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
     return module, shapes

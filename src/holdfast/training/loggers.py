@@ -3,36 +3,71 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.run_record import RunRecord
 from holdfast.training.options import build_option
 
+PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 SCALARS = ("lr", "seed", "max_epochs", "batch_size")
 
 
-def build_loggers(nodes: Mapping[str, Any] | None, folder: Path, *, first_epoch: int) -> list[Logger]:
-    """The loggers of the option, writing into the run's folder.
+def check_loggers(nodes: Mapping[str, Any] | None) -> None:
+    """Refuse loggers of packages that are not installed.
+
+    Raises:
+        InputError: With what to install.
+    """
+    problems = []
+    for name, node in (nodes or {}).items():
+        package = PACKAGES.get(str(node["_target_"]).rpartition(".")[2])
+        if package is not None and find_spec(package) is None:
+            problems.append(Problem(f"logger.{name}", f"{package} is not installed", next=f"pip install {package}"))
+    raise_problems(problems)
+
+
+def build_loggers(nodes: Mapping[str, Any] | None, record: RunRecord, *, first_epoch: int) -> list[Logger]:
+    """The loggers of the option; a service that keeps runs of its own goes on with the one that the record names.
 
     Args:
         nodes: Name -> target; empty where nothing is logged.
-        folder: The run's folder.
+        record: Of the run; loggers that write files write them into its folder.
         first_epoch: What TensorBoard has of this epoch and later ones (of a run that was killed) is taken back.
     """
-    loggers = []
-    for node in (nodes or {}).values():
+    loggers: list[Logger] = []
+    known: dict[str, Any] = dict(record.fields.get("loggers") or {})
+    for name, node in (nodes or {}).items():
         factory = build_option(node)
-        supplied: dict[str, Any] = {}
-        if "save_dir" in inspect.signature(factory).parameters:
-            supplied["save_dir"] = folder
-        if first_epoch > 1 and factory.func.__name__ == "TensorBoardLogger":
+        kind, named = factory.func.__name__, inspect.signature(factory).parameters
+        supplied: dict[str, Any] = {"save_dir": record.folder} if "save_dir" in named else {}
+        if first_epoch > 1 and kind == "TensorBoardLogger":
             supplied["purge_step"] = first_epoch
-        loggers.append(factory(**supplied))
+        if kind == "MLFlowLogger":
+            address = factory.keywords.get("tracking_uri") or _mlflow_address(record)
+            supplied |= {"run_name": record.folder.name, "run_id": known.get(name), "tracking_uri": address}
+        if kind == "WandbLogger":
+            supplied |= {"name": record.folder.name, "version": known.get(name), "resume": "allow"}
+        logger = factory(**supplied)
+        loggers.append(logger)
+        if kind in PACKAGES:
+            _ = logger.experiment  # by now the service has told the run's id
+            known[name] = logger.version
+    if known:
+        record.update(loggers=known)
     return loggers
+
+
+def _mlflow_address(record: RunRecord) -> str:
+    """MLflow's own variable, which may hold a password and is not recorded; else one file beside all runs."""
+    folder = Path((record.fields["config"].get("paths") or {}).get("output", record.folder))
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.absolute() / 'mlflow.db'}"
 
 
 def log_epoch(loggers: Sequence[Logger], entry: Mapping[str, Any]) -> None:
@@ -56,6 +91,12 @@ def log_outcome(loggers: Sequence[Logger], record: RunRecord) -> None:
                 arguments["step"] = len(record.fields["history"])
             logger.log_hyperparams(**arguments)
         logger.finalize("success")
+
+
+def close_failed(loggers: Sequence[Logger]) -> None:
+    """Tell the loggers that the run has not come to its end."""
+    for logger in loggers:
+        logger.finalize("failed")
 
 
 def hyperparameters(fields: Mapping[str, Any]) -> dict[str, Any]:
