@@ -9,7 +9,7 @@ from typing import Any
 
 WIDTH = 720
 LEFT = 170
-RIGHT = 150
+RIGHT = 184
 ROW = 34
 
 
