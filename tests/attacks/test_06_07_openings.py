@@ -42,6 +42,15 @@ class Opener(Callback):
 """
 
 
+def test_a_run_that_trains_opens_nothing(frozen: Frozen, train: Run, project: Path, tmp_path: Path) -> None:
+    (selection,) = frozen(1)
+    write_callback(project, SWEEPER.replace("SELECTION", selection), "Opener")
+    done = train("seed=1", "callbacks=spy", "trusted_modules=[spy]")
+    assert done.returncode == 3
+    assert "a process that trains opens no vault" in done.stderr
+    assert "open.intent" not in ledger_types(tmp_path / "home")
+
+
 def test_a_job_of_a_sweep_opens_nothing(frozen: Frozen, train: Run, project: Path, tmp_path: Path) -> None:
     (selection,) = frozen(1)
     write_callback(project, SWEEPER.replace("SELECTION", selection), "Opener")

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
 from holdfast.evaluation import preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
@@ -24,7 +24,7 @@ from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.selections import find_selection, find_selections, frozen_copy, hashed_members, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
-from holdfast.vault import ledger, opening, policies, project_lock, registry, wear
+from holdfast.vault import ledger, opening, policies, project_lock, refusals, registry, wear
 from holdfast.vault.keyring import Ring
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -83,6 +83,7 @@ def open_together(
         if waiting:
             hows = preflight.allowed_openings(vault, waiting, entries, reason)
             preflight.refuse_multirun()
+            preflight.refuse_training()
             preflight.refuse_little_space(vault)
             results |= _open(vault, hows, entries, opening.check_sealed(vault, key_file))
             with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
@@ -159,7 +160,7 @@ def _open(
             head = act.intent.sha256 if act.intent.index > entries[-1].index else head
         for act in acts:
             assert act.intent is not None
-            with _mismatches_noted(act.intent):
+            with _mismatches_noted(act.intent), _failures_noted(act.intent):
                 act.predicted, act.predictions = _predict(act.fields, act.intent, act.predictors, ring)
     found: dict[str, ledger.Entry] = {}
     for act in acts:
@@ -204,6 +205,17 @@ def _mismatches_noted(step: ledger.Entry) -> Iterator[None]:
         last = registry.read_ledger(str(step.fields["vault"]))[-1]
         if (last.type, last.selection, last.body) != ("open.mismatch", step.selection, error.body):
             _append(step, "open.mismatch", error.body)
+        raise
+
+
+@contextlib.contextmanager
+def _failures_noted(intent: ledger.Entry) -> Iterator[None]:
+    """Note in the ledger, not too often, that models failed on the test rows: a failure can be an answer."""
+    try:
+        yield
+    except RunFailed as error:
+        body = {"reason": error.problems[0].what, "opening": intent.fields["opening"]}
+        refusals.note_refusal(str(intent.fields["vault"]), body, selection=intent.selection)
         raise
 
 

@@ -36,7 +36,7 @@ from holdfast.evaluation.validation import (
     tolerance_of,
 )
 from holdfast.training.names import NAMES
-from holdfast.vault import fingerprints, ledger, registry
+from holdfast.vault import fingerprints, ledger, refusals, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 2
@@ -261,8 +261,13 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
-        scan.refuse_sealed_rows(name, content, form, records)
-        scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records)
+        try:
+            scan.refuse_sealed_rows(name, content, form, records)
+            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records)
+        except VaultRefused:
+            body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
+            refusals.note_refusal(prepared.vault, body)
+            raise
 
 
 def read_content(path: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The process that runs a user's code on rows: `python -m holdfast.evaluation.predictor`. It never sees a target.
 
 It answers messages from stdin, one after the other: rows in, predictions of a fixed shape out. Where the rows are
-sealed, an error is told as a code and the name of a well-known exception type, and what the code prints is lost: a
-text can carry rows.
+sealed, an error is told as a code and the name of a well-known exception type, what the code prints is lost, and no
+file can be written: a text can carry rows.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def main() -> int:
         header, arrays = message
         if header["is_sealed"]:
             silence()
+            wire.forbid_files()
         try:
             found, told = ANSWERS[header["ask"]](header, arrays)
         except BaseException as error:

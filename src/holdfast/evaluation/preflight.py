@@ -72,6 +72,13 @@ def refuse_multirun() -> None:
         raise VaultRefused("open", "a job of a sweep opens no vault", next="choose one run by its val score")
 
 
+def refuse_training() -> None:
+    """A process that trains opens no vault: what it learned could go into the run."""
+    row_guard = sys.modules.get("holdfast.training.row_guard")
+    if row_guard is not None and row_guard.is_active():
+        raise VaultRefused("open", "a process that trains opens no vault", next="holdfast open, when the run is over")
+
+
 def refuse_little_space(vault: str) -> None:
     """An opening that cannot be recorded is not begun."""
     free = shutil.disk_usage(folder_of(vault)).free

@@ -67,6 +67,14 @@ def forbid_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def forbid_files() -> None:
+    """No byte can be written to a file from now on; pipes stay open (a no-op where there are no such limits)."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
 def _read_array(file: BinaryIO, dtype: np.dtype[Any], shape: list[int]) -> Array:
     return np.frombuffer(_exactly(file, dtype.itemsize * math.prod(shape)), dtype).reshape(shape)
 

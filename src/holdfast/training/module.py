@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from holdfast.training.metrics import EpochMetrics, as_predictions
 from holdfast.training.mixing import Mixing
 from holdfast.training.precision import HALF
-from holdfast.training.row_guard import guards_rows, watch
+from holdfast.training.row_guard import apart, guards_rows, watch
 from holdfast.training.views import Views
 
 
@@ -76,7 +76,7 @@ class SupervisedModule(pl.LightningModule):
         """What training needs beside the network; predicting does without."""
         self.augmentation = augmentation
         self._mixing = mixing
-        self._regularization = regularization
+        self._regularization = None if regularization is None else apart(regularization)
         self._loss = loss
         self.make_optimizer = make_optimizer
         self.make_schedule = make_schedule

@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+import holdfast
 from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.data.batches import is_handed_over
 from holdfast.data.disguises import RowForm, candidates, numbers_in
@@ -88,7 +90,8 @@ class RowGuard:
         if self._process is None:
             command = [sys.executable, "-P", "-m", "holdfast.vault.recognise", self._run]
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=self._environment)
+            environment = {**self._environment, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -119,6 +122,28 @@ def guarded(form: RowForm, run: str) -> Iterator[RowGuard]:
     finally:
         _guards.remove(guard)
         guard.close()
+
+
+def is_active() -> bool:
+    """Whether a run trains in this process."""
+    return bool(_guards)
+
+
+def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that is called within a step, and whose own calls of the modules are looked at all the same."""
+
+    @functools.wraps(function)
+    def call(*values: Any) -> Any:
+        if torch.compiler.is_compiling() or not _guards:
+            return function(*values)
+        guard, was_in_step = _guards[-1], _guards[-1].is_in_step
+        guard.is_in_step = False
+        try:
+            return function(*values)
+        finally:
+            guard.is_in_step = was_in_step
+
+    return call
 
 
 def watch(*modules: nn.Module) -> None:

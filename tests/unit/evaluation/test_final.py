@@ -165,7 +165,7 @@ def test_models_that_fail_can_be_opened_again(selection: str, prepared: store.Pr
     FakePredictor.failure = RunFailed("predictor", "predict failed with ValueError")
     with pytest.raises(RunFailed, match="predict failed with ValueError"):
         open_vault(selection)
-    assert _types(prepared.vault)[2:] == ["open.intent"]
+    assert _types(prepared.vault)[2:] == ["open.intent", "refused"]
     FakePredictor.failure = None
     assert not open_vault(selection)[0].replayed
 

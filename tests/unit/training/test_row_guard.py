@@ -116,6 +116,30 @@ def test_rows_of_ones_own_are_let_through(data: DataModule, module: SupervisedMo
     assert _refusals(data) == []
 
 
+def test_rows_in_a_penalty_of_ones_own(
+    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+) -> None:
+    scaled = Standardize(data.statistics)(test_rows)
+    module.set_training(
+        loss=nn.functional.cross_entropy,
+        make_optimizer=None,  # type: ignore[arg-type]
+        make_schedule=None,  # type: ignore[arg-type]
+        regularization=lambda model: model(scaled).sum(),
+    )
+    with pytest.raises(VaultRefused, match="are sealed in vault"):
+        module.training_step(next(iter(data.train_dataloader())), 0)
+
+
+def test_another_home_midway_does_not_help(
+    module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOLDFAST_HOME", "HOLDFAST_KEYS", "PYTHONPATH"):
+        monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(VaultRefused, match="are sealed in vault"):
+        module(test_rows)
+
+
 def test_a_refusal_that_is_swallowed_comes_back(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
 ) -> None:
