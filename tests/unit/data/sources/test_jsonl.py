@@ -1,0 +1,56 @@
+"""JSON lines: keys that come late, kinds of values that change, and lines that are none."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.data.formats import jsonl as jsonl_format
+from holdfast.data.rows import Rows, check_rows
+from holdfast.data.sources import jsonl
+
+BODY = "".join(f'{{"a": {i}, "b": "{"uv"[i % 2]}", "y": {i % 2}}}\n' for i in range(20))
+
+
+def load(path: Path, content: str | bytes, **settings: object) -> Rows:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    rows = jsonl.load(str(path), "y", **settings)  # type: ignore[arg-type]
+    check_rows(rows)
+    return rows
+
+
+def test_keys_and_numbers_that_come_late(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl_format, "BLOCK_BYTES", 200)
+    rows = load(tmp_path / "t.jsonl", BODY + '{"a": 0.5, "b": null, "y": 1, "c": "x"}\n\n{"y": 0}\n')
+    assert rows.feature_names == ("a", "b", "c")
+    assert rows.x[20].tolist() == [0.5, 0, 1]
+    assert np.isnan(rows.x[21, 0])
+    assert [column.categories for column in rows.columns] == [(), ("", "u", "v"), ("", "x")]
+
+
+def test_compressed_and_overridden(home: Path, tmp_path: Path) -> None:
+    rows = load(tmp_path / "t.jsonl.gz", gzip.compress(BODY.encode()), types={"a": "category"})
+    assert rows.columns[0].categories[:3] == ("0", "1", "10")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "t.jsonl is empty"),
+        (BODY + '{"a": 1\n', "line 21: is no JSON"),
+        (BODY + "[1, 2]\n", "line 21: is a list, not an object"),
+        (BODY + "\n" + '{"a": "x", "y": 1}\n', "line 22: 'a' is a text, and a number above"),
+        (BODY + '{"a": [1], "y": 1}\n', "line 21: 'a' is a list or object, and a number above"),
+        ('{"a": {"b": 1}, "y": 1}\n' * 9, "column 'a': holds struct<b: int64>"),
+        (BODY + '{"a": 1, "y": null}\n', "line 21, column 'y': has no value"),
+        (BODY.encode() + b'{"a": "\xff", "y": 1}\n', "line 21: is not utf-8"),
+    ],
+)
+def test_what_cannot_be_used(home: Path, tmp_path: Path, content: str | bytes, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path / "t.jsonl", content)
+    assert words in str(caught.value)
