@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -164,5 +165,5 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
             "max_difference": exported.max_difference,
             "tolerance": exported.tolerance,
         },
-        "versions": environment()["versions"],
+        "versions": {**environment()["versions"], **{name: metadata.version(name) for name in NEEDED[form]}},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,9 +109,15 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
     def write_objects(table: Table) -> None:
         for row in zip(*map(_plain, table.values()), strict=True):
-            file.write(json.dumps(dict(zip(table, row, strict=True)), ensure_ascii=False) + "\n")
+            found = {name: _finite(value) for name, value in zip(table, row, strict=True)}
+            file.write(json.dumps(found, ensure_ascii=False) + "\n")
 
     return write_objects if suffix == ".jsonl" else write_rows, file.close
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from holdfast.reporting.look_alikes import likeness
 from holdfast.vault.identity import ascending
 
 MAX_COMPARED = 2_000_000
-# Above chance, in [0, 1]: iris' petal width alone reaches 0.94, the best of 30 measures of breast_cancer 0.83.
+# Above chance, in [0, 1]: iris' petal width alone reaches 0.97, the best of 30 measures of breast_cancer 0.88.
 GIVES_AWAY, IS_STRONG = 0.98, 0.9
 MOSTLY_MISSING = 0.5
 RARE_ROWS = 10

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,16 @@ def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt any more"):
         load_run(folder)
+
+
+def test_an_ensemble_that_was_moved_with_its_members(make_ensemble: MakeRun, tmp_path: Path) -> None:
+    folder = make_ensemble()
+    expected = load_run(folder).predict(X)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("one", "other", "ensemble"):
+        (tmp_path / name).rename(moved / name)
+    np.testing.assert_array_equal(load_run(moved / "ensemble").predict(X), expected)
 
 
 def test_a_run_without_a_model(make_run: MakeRun) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,10 @@ def test_unknown_formats(tmp_path: Path) -> None:
         table_writer(tmp_path / "no" / "p.csv", overwrite=False),
     ):
         pass
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with table_writer(tmp_path / "p.jsonl", overwrite=False) as write:
+        write({"row": [0, 1], "prediction": np.array([np.nan, 1.5], np.float32)})
+    rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    assert rows == [{"row": 0, "prediction": None}, {"row": 1, "prediction": 1.5}]
