@@ -11,7 +11,10 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     seed, monitor, mode         the monitored metric and "min" or "max"
     best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
-    data                        {"name", "task", "vault", "content", "train_rows", "val_rows", "val_sha256", ...}
+    data                        {"name", "task", "vault", "content", "train_rows", "val_rows", "val_sha256", ...};
+                                a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
+                                the categories of train and val rows and those of them that no train row has;
+                                "subset", "sampling": null, or how train rows were chosen and drawn
     versions, git               of Python and packages; {"commit", "dirty_sha256"}
     device, precision, parameters   where and how it ran; the number of trained parameters
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}

@@ -161,10 +161,18 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
         held = np.asarray(state[name]) if name in state else np.empty(0)
         far = np.full(1, np.inf)
         if held.shape == value.shape:
-            far = np.abs(held.astype(np.float64) - value) / np.maximum(np.abs(value.astype(np.float64)), 1e-7)
+            far = _relative_difference(held.astype(np.float64), value.astype(np.float64))
         if not far.max(initial=0.0) <= STATISTICS_RTOL:
             what = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
             raise VaultRefused(where, what, next="train again: statistics must come from train rows")
+
+
+def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 for equal numbers, NaN and infinite ones included."""
+    is_equal = (held == value) | (np.isnan(held) & np.isnan(value))
+    with np.errstate(invalid="ignore"):
+        far = np.abs(held - value) / np.maximum(np.abs(value), 1e-7)
+    return np.where(is_equal, 0.0, far)
 
 
 def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -> None:

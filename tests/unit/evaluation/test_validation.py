@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,18 @@ import pytest
 
 from holdfast.core.errors import VaultRefused
 from holdfast.data import store
-from holdfast.data.derived import compute
+from holdfast.data.derived import columns_of, compute
+from holdfast.data.table_inputs import input_columns
 from holdfast.data.targets import call_target
-from holdfast.evaluation.validation import ValRows, exact_loss, predict_val, refuse_other_statistics, refuse_unstable
+from holdfast.evaluation.validation import (
+    ValRows,
+    exact_loss,
+    predict_val,
+    refuse_other_columns,
+    refuse_other_statistics,
+    refuse_unstable,
+    val_rows,
+)
 
 from .conftest import SPLIT, FakePredictor
 
@@ -100,3 +110,23 @@ def test_statistics_of_other_rows_are_refused() -> None:
             refuse_other_statistics("a.ckpt", expected, {**expected, "transform.mean": mean})
     with pytest.raises(VaultRefused, match="target_std"):
         refuse_other_statistics("a.ckpt", expected, {"transform.mean": expected["transform.mean"]})
+    same = {"transform.fill": np.array([np.nan, np.inf])}
+    refuse_other_statistics("a.ckpt", same, {"transform.fill": np.array([np.nan, np.inf])})
+    with pytest.raises(VaultRefused, match=r"transform\.fill"):
+        refuse_other_statistics("a.ckpt", same, {"transform.fill": np.array([np.nan, 0.0])})
+
+
+def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
+    columns = [column.as_dict() for column in input_columns(columns_of(val.prepared), val.statistics)]
+    assert len(columns) == 30
+    refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {"columns": columns}}})
+    other = [{**columns[0], "has_missing": True}, *columns[1:]]
+    with pytest.raises(VaultRefused, match=r"a\.ckpt: columns are not what the train rows alone give"):
+        refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {"columns": other}}})
+
+
+def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared, val: ValRows) -> None:
+    sha256 = hashlib.sha256(prepared.digests[val.rows].tobytes()).hexdigest()
+    part = val_rows(prepared.vault, SPLIT, sha256, 0.5)
+    assert part.statistics.num_rows == round(val.statistics.num_rows / 2)
+    assert np.array_equal(part.rows, val.rows)
