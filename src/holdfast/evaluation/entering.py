@@ -13,8 +13,8 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
 from holdfast.evaluation.run_files import refuse_former
 from holdfast.vault import ledger, registry
+from holdfast.vault.contents import SELECTION_FILE
 from holdfast.vault.manifest import folder_of
-from holdfast.vault.verify import SELECTION_FILE
 
 STAGING = ".freezing-"
 ATTEMPTS = 20

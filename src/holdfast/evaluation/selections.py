@@ -33,8 +33,8 @@ from typing import Any
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.run_record import FILE_NAME
+from holdfast.vault.contents import SELECTION_FILE, selection_problems
 from holdfast.vault.manifest import folder_of
-from holdfast.vault.verify import SELECTION_FILE, selection_problems
 
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
 COPIES = ".opening-files"
