@@ -130,11 +130,13 @@ def _examples(facts: Facts, strips: Strips) -> str:
     examples = facts["examples"]
     if not examples:
         return ""
-    header, rows = [escape(name) for name in examples["header"]], examples["rows"]
-    few = [[escape(cell) for cell in row] for row in rows]
-    return section(
-        "Examples", f"<div class='dense'>{table(header, few)}</div><p class='note'>Train rows; last the target.</p>"
+    # the target first: a wide table is scrolled
+    header, *rows = (
+        [escape(cell) for cell in (row[-1], *row[: min(len(row) - 1, MAX_COLUMNS)])]
+        for row in (examples["header"], *examples["rows"])
     )
+    note = "<p class='note'>Train rows; first the target.</p>"
+    return section("Examples", f"<div class='dense cut'>{table(header, rows)}</div>{note}")
 
 
 def _columns(facts: Facts) -> str:
@@ -161,7 +163,7 @@ def _column_row(column: Facts) -> list[str]:
         return [*told, top, "", charts.histogram(bars, label=f"{column['name']}", is_small=True)]
     if not column["histogram"]:
         return [*told, "all missing", "", ""]
-    spread = f"{column['min']:.4g} … {column['max']:.4g}"
+    spread = f"{column['min']:.4g}&nbsp;…&nbsp;{column['max']:.4g}"
     drawn = charts.histogram(column["histogram"], label=column["name"], is_small=True)
     return [*told, f"{column['mean']:.4g} ± {column['std']:.4g}", spread, drawn]
 

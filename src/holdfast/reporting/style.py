@@ -70,6 +70,7 @@ summary{cursor:pointer;color:var(--accent);margin-top:14px;font-size:14px}
 pre{overflow-x:auto;font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .dense table{font-size:13px}.dense th,.dense td{padding:5px 12px 5px 0}
 .dense td{max-width:240px;overflow-wrap:break-word}
+.cut td,.cut th{max-width:170px;white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wide{display:block;width:100%;height:auto;image-rendering:pixelated}
 svg .right{fill:var(--accent)}
 svg .wrong{fill:var(--bad)}
