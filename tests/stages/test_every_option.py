@@ -25,8 +25,11 @@ ELSEWHERE = {
     ("loss", "huber"),
     ("loss", "mae"),
     ("loss", "mse"),
+    ("loss", "reconstruction"),
     ("model", "timm"),
     ("split", "official"),
+    ("trainer", "ddp"),
+    ("trainer", "fsdp"),
     ("trainer", "gpu"),
 }
 MORE = {
@@ -39,10 +42,16 @@ MORE = {
         *(("data=diabetes", f"loss={loss}") for loss in ("mse", "mae", "huber")),
     ],
     "loss": [("loss.class_weights=balanced",), ("loss=cross_entropy", "loss.label_smoothing=0.1")],
+    "model": [
+        ("model=autoencoder", "loss=reconstruction"),
+        *(("model=resnet", f"model.depth={depth}", "model.width=4") for depth in (9, 18)),
+    ],
+    "optimizer": [("optimizer=lbfgs", "batch_size=full", "lr=1"), ("optimizer=sgd", "batch_size=full")],
     "schedule": [("schedule.momentum=[0.5,0.99]", "schedule.warmup_epochs=1", "optimizer=nesterov")],
     "trainer": [("trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1")],
 }
 TRAINED = (
+    "finetune",
     "augment",
     "data",
     "averaging",

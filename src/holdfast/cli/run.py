@@ -92,7 +92,8 @@ def check_before_start(config: DictConfig) -> None:
 
         check_members(config)
         return
-    from holdfast.training.fit import build_trainer, check_accelerator, check_parts, quiet_lightning
+    from holdfast.training.devices import check_accelerator
+    from holdfast.training.fit import build_trainer, check_parts, quiet_lightning
 
     quiet_lightning()
     check_accelerator(config.trainer)  # before the rows are prepared, which takes longer
@@ -130,10 +131,19 @@ def run(config: DictConfig, started: float | None = None) -> None:
 
 
 def _train(config: DictConfig, record: RunRecord, started: float) -> None:
+    from holdfast.cli.ranks import other_ranks
+
+    with other_ranks(config, record.folder):
+        train_on(config, record, started)
+
+
+def train_on(config: DictConfig, record: RunRecord, started: float | None = None) -> None:
+    """Train as one of the processes of a run, which is most often the only one."""
     from holdfast.training.row_guard import guarded
 
     datamodule = _data_module(config)
-    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - started})
+    start_up = time.perf_counter() - started if started is not None else 0.0
+    record.update(data=datamodule.describe(), timings={"start_up": start_up})
     with guarded(datamodule.row_form(), record.folder.name):
         instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 

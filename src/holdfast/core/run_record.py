@@ -67,6 +67,7 @@ class RunRecord:
     def __init__(self, folder: Path, fields: dict[str, Any]) -> None:
         self.folder = folder
         self.fields = fields
+        self.writes = True
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
@@ -94,6 +95,13 @@ class RunRecord:
         record._begin()
         return record
 
+    @classmethod
+    def follow(cls, folder: Path) -> RunRecord:
+        """The record as one of the other processes of a run sees it: nothing that it sets is written."""
+        record = cls(folder, read_run(folder))
+        record.writes = False
+        return record
+
     def update(self, **fields: Any) -> None:
         """Set fields and write the file."""
         with self._lock:
@@ -107,7 +115,8 @@ class RunRecord:
     def set_history(self, history: list[dict[str, Any]]) -> None:
         """Replace the history: on resume, epochs after the checkpoint are dropped."""
         self.update(history=history)
-        write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history))
+        if self.writes:
+            write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history))
 
     def finish(self, status: str, stop_reason: str, **fields: Any) -> None:
         """Write the last word: `status`, why it stopped and when."""
@@ -126,6 +135,8 @@ class RunRecord:
             self.update()
 
     def _write(self) -> None:
+        if not self.writes:
+            return
         self.fields["heartbeat"] = now()
         write_atomic(self.folder / FILE_NAME, json.dumps(_finite(self.fields), indent=1, ensure_ascii=False) + "\n")
 

@@ -1,8 +1,8 @@
 """Batches of rows, in one order, by two ways: gathered on the device, or read from the memory map by workers.
 
 Both hand out whole batches; nothing is done row by row. The order of an epoch is a permutation drawn from (seed, epoch)
-and from nothing else, so it is the same for both ways, on every device, and after a resume. Several devices share the
-permutation: each takes every n-th row of it (as `torch.utils.data.DistributedSampler` does). Balanced sampling draws
+and from nothing else, so it is the same for both ways, on every device, and after a resume. Several devices share every
+batch: each takes every n-th row of it, and no row is taken twice. Balanced sampling draws
 the rows of an epoch, as many as there are, with replacement.
 """
 
@@ -32,7 +32,7 @@ class RowOrder:
         batch_size: Rows in a batch; a last batch of one row joins the one before.
         seed: Fixes all permutations; None keeps the rows as they are.
         rank: This process among those that share the rows.
-        num_ranks: How many there are; the permutation is filled up from its start to a multiple of it.
+        num_ranks: How many there are; a last batch with no row for one of them joins the one before.
         classes: (n,) the class of each of the rows, to draw every class as often; None takes each row once.
         epoch: Set by Lightning through `set_epoch`.
     """
@@ -60,9 +60,8 @@ class RowOrder:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        share = -(-len(self.rows) // self.num_ranks)
-        full, rest = divmod(share, self.batch_size)
-        return full + (rest > 1 or (rest == 1 and full == 0))
+        full, rest = divmod(len(self.rows), self.batch_size)
+        return full + (rest >= max(2, self.num_ranks) or full == 0)
 
     def batches(self) -> Iterator[Tensor]:
         """The indices of each batch of the present epoch, on the device of `rows`."""
@@ -75,13 +74,11 @@ class RowOrder:
             else:
                 places = draw_balanced(self.classes, generator)
             order = order[places.to(order.device)]
-        if self.num_ranks > 1:
-            missing = -len(order) % self.num_ranks
-            order = torch.cat((order, order[:missing]))[self.rank :: self.num_ranks].contiguous()
         num_batches = len(self)
         for index in range(num_batches):
             start = index * self.batch_size
-            yield order[start : start + self.batch_size if index < num_batches - 1 else len(order)]
+            batch = order[start : start + self.batch_size if index < num_batches - 1 else len(order)]
+            yield batch[self.rank :: self.num_ranks]
 
 
 def draw_balanced(classes: Tensor, generator: torch.Generator) -> Tensor:

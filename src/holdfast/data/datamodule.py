@@ -31,7 +31,7 @@ class DataModule(pl.LightningDataModule):
     """Batches `(x, y)`: x as stored, y int64 for classes and labels, float32 for values.
 
     Train rows come in an order fixed by (seed, epoch); val rows in the order of the store, in batches four times as
-    large. On several devices the train rows are shared, and each device sees all val rows, so that metrics are exact.
+    large. Several devices share every batch, of train and of val rows: no row is seen twice, so that metrics are exact.
 
     Args:
         prepared: Development rows.
@@ -116,8 +116,6 @@ class DataModule(pl.LightningDataModule):
         classes = torch.from_numpy(self.prepared.y[self.train_rows]) if self.sampling == "balanced" else None
         rows = torch.from_numpy(self.train_rows)
         order = RowOrder(rows, batch_size=self.batch_size, seed=self.seed, classes=classes)
-        if self.trainer is not None:
-            order.rank, order.num_ranks = self.trainer.global_rank, self.trainer.world_size
         return self._batches(order)
 
     def val_dataloader(self) -> ResidentBatches | LoadedBatches:
@@ -160,6 +158,8 @@ class DataModule(pl.LightningDataModule):
         return self.prepared.x.nbytes + self.prepared.y.nbytes <= RESIDENT_SHARE * free_bytes(device)
 
     def _batches(self, order: RowOrder) -> ResidentBatches | LoadedBatches:
+        if self.trainer is not None:
+            order.rank, order.num_ranks = self.trainer.global_rank, self.trainer.world_size
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         if not self.is_resident(device):
             is_cuda = device.type == "cuda"

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
 from holdfast.core.errors import RunFailed
 from holdfast.core.run_record import RunRecord
-from holdfast.core.seeding import random_states, restore_random_states
+from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.early_stopping import StoppingRule
 from holdfast.training.interrupts import SignalFlag
@@ -83,6 +84,11 @@ class EpochBorder(pl.Callback):
             self._signals.check()
         if batch_idx == 0 and self._random is not None:
             restore_random_states(self._random)
+            if trainer.global_rank:  # other dropout on other devices
+                own = np.random.SeedSequence(
+                    [self.record.fields["seed"] or 0, trainer.current_epoch, trainer.global_rank]
+                )
+                seed_everything(int(own.generate_state(1)[0]))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -6,6 +6,7 @@ import logging
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from holdfast.core.seeding import seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
 from holdfast.training.combinations import check_combinations
+from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.interrupts import SignalFlag, caught_signals
@@ -29,7 +31,7 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of, names_test_rows
 from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
-from holdfast.training.precision import check_half_rows, check_precision, precision_of
+from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.progress import Progress
 from holdfast.training.transfer import told
 
@@ -65,10 +67,11 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     quiet_lightning()
     seed_everything(config.seed)
     module, shapes = check_parts(config, datamodule)
-    with caught_signals() as signals:
+    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals:
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
         first_epoch = len(resumed["history"]) + 1 if resumed else 1
-        loggers = build_loggers(config.get("logger"), record, first_epoch=first_epoch)
+        nodes = config.get("logger") if record.writes else None
+        loggers = build_loggers(nodes, record, first_epoch=first_epoch)
         mode = mode_of(config.monitor, config.mode)
         record.update(monitor=config.monitor, mode=mode)
         stopping = build_option(config.early_stopping) if config.get("early_stopping") else None
@@ -86,9 +89,9 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
         trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
-        border.progress = _build_progress(config, trainer)
+        border.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
-        if module.augmentation is not None and not picture.exists():
+        if module.augmentation is not None and record.writes and not picture.exists():
             write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
         if module.pretrained:
             record.fields["pretrained"] = module.pretrained
@@ -101,7 +104,8 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             close_failed(loggers)
             raise
         finally:
-            border.progress.stop()
+            if border.progress is not None:
+                border.progress.stop()
         if border.best is None:
             raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
@@ -129,10 +133,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     check_half_rows(config.trainer, shapes.kind, shapes.task)
     module = build_trainable(config, shapes, statistics)
     num_batches = _num_batches(config, datamodule)
-    num_train = datamodule.statistics.num_rows
-    if config.batch_size != "full" and config.batch_size > num_train:
-        what = f"is {config.batch_size}, and there are {num_train} train rows"
-        raise InputError("batch_size", what, allowed=f"1 to {num_train}, or full")
+    check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
     if config.batch_size == 1:
         check_single_row(module, shapes)
     steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
@@ -211,29 +212,6 @@ def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     return list(callbacks.values())
 
 
-def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
-    """Refuse an accelerator that this machine has not.
-
-    Raises:
-        InputError: A GPU is asked for where there is none, or more devices than there are.
-    """
-    accelerator = trainer_config.get("accelerator") or "auto"
-    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    has["gpu"] = has["cuda"] or has["mps"]
-    if not has.get(accelerator, True):
-        raise InputError("trainer.accelerator", f"is '{accelerator}', but this machine has none", next="trainer=cpu")
-    check_precision(trainer_config)
-    _check_devices(trainer_config, num_present=torch.cuda.device_count() if accelerator != "cpu" else 1)
-
-
-def _check_devices(trainer_config: Mapping[str, Any], *, num_present: int) -> None:
-    """A run takes one device: records and checkpoints of several processes are not written yet."""
-    devices = trainer_config.get("devices", 1)
-    is_one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
-    if not is_one and not (devices in ("auto", -1, "-1") and num_present <= 1):
-        raise InputError("trainer.devices", f"is {devices}", "1, or a list of one such as [0]", "one run a device")
-
-
 def quiet_lightning() -> None:
     """Silence Lightning's notes on the console; warnings stay."""
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
@@ -263,7 +241,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
     if not (folder / LAST).exists() and not any(folder.glob("best-*.ckpt")):
         return None, None
     path, content = newest_readable(folder)
-    if path.name != LAST:
+    if path.name != LAST and record.writes:
         place_copy(path, folder / LAST)
     state: dict[str, Any] = content[STATE]
     resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]

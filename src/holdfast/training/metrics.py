@@ -10,7 +10,7 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torchmetrics import MeanSquaredError, Metric, MetricCollection, R2Score
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -108,8 +108,9 @@ class EpochMetrics:
         self._flush()
         if self._loss_sum is None:
             return {}
+        loss_sum, num_rows = over_ranks(self._loss_sum, self._num_rows)
         numbers = {
-            "loss": float(self._loss_sum) / self._num_rows,
+            "loss": loss_sum / num_rows,
             **(compute_metrics(self._metrics) if len(self._metrics) else {}),
         }
         self.reset()
@@ -135,6 +136,8 @@ class EpochMetrics:
         self._clear()
         if not len(self._metrics):
             return
+        if outputs.dtype == torch.float64:
+            self._metrics.set_dtype(torch.float64)
         if self._metrics_device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
@@ -142,6 +145,28 @@ class EpochMetrics:
     @property
     def _metrics_device(self) -> torch.device:
         return next(iter(self._metrics.values())).device
+
+
+def over_ranks(loss_sum: Tensor, num_rows: int) -> tuple[float, int]:
+    """The sums of all processes of a run; torchmetrics adds up its states by itself."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return float(loss_sum), num_rows
+    both = torch.stack([loss_sum, torch.tensor(float(num_rows)).to(loss_sum)])
+    distributed.all_reduce(both)
+    return float(both[0]), round(float(both[1]))
+
+
+def weight_of_share(num_rows: int, device: torch.device) -> Tensor | None:
+    """What makes the mean over processes of their mean losses the mean over all rows; None in a run of one process.
+
+    Processes that share a batch may have one row more or less than others: n_own * processes / n.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return None
+    total = torch.tensor(float(num_rows), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+    own = total.clone()
+    distributed.all_reduce(total)
+    return own * distributed.get_world_size() / total
 
 
 def as_predictions(outputs: Tensor, task: str) -> Tensor:

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from holdfast.training.metrics import EpochMetrics, as_predictions
+from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
 from holdfast.training.mixing import Mixing
 from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart, guards_rows, watch
@@ -125,6 +125,8 @@ class SupervisedModule(pl.LightningModule):
         if place != self._place:  # L-BFGS asks for the loss of a batch several times: the first answer counts
             self._keep(self.train_metrics, loss, outputs, y)
             self._place = place
+        if (weight := weight_of_share(len(x), x.device)) is not None:
+            loss = loss * weight.to(loss.dtype)
         return loss if self._regularization is None else loss + self._regularization(self.model)
 
     @guards_rows
@@ -176,6 +178,8 @@ class SupervisedModule(pl.LightningModule):
     def _reconstruction_loss(self, x: Tensor, metrics: EpochMetrics) -> Tensor:
         loss = self._loss(self.model.reconstruct(x), x)  # type: ignore[operator]
         metrics.add(loss, x[:, :0], x[:, :0])
+        if self.training and (weight := weight_of_share(len(x), x.device)) is not None:
+            loss = loss * weight.to(loss.dtype)
         return loss if self._regularization is None or not self.training else loss + self._regularization(self.model)
 
     def _keep(self, metrics: EpochMetrics, loss: Tensor, outputs: Tensor, y: Tensor) -> None:

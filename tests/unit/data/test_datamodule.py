@@ -111,13 +111,18 @@ def test_last_batch_of_one_row_joins_the_one_before(num_rows: int, batch_size: i
     assert len(order) == len(sizes)
 
 
-def test_devices_share_the_train_rows() -> None:
-    shares = [RowOrder(torch.arange(11), batch_size=3, seed=0, rank=rank, num_ranks=3) for rank in range(3)]
-    rows = [torch.cat(list(share.batches())).tolist() for share in shares]
-    assert [len(part) for part in rows] == [4, 4, 4]
-    assert {len(share) for share in shares} == {1}
-    assert set().union(*rows) == set(range(11))
-    assert len(set(rows[0]) | set(rows[1])) == 8
+@pytest.mark.parametrize(("num_rows", "sizes"), [(11, [4, 4, 3]), (12, [4, 4, 4]), (9, [4, 5]), (10, [4, 6])])
+def test_devices_share_every_batch(num_rows: int, sizes: list[int]) -> None:
+    """The batches of one device, each in three parts; a rest of two joins the batch before it."""
+    whole = list(RowOrder(torch.arange(num_rows), batch_size=4, seed=0).batches())
+    shares = [RowOrder(torch.arange(num_rows), batch_size=4, seed=0, rank=rank, num_ranks=3) for rank in range(3)]
+    batches = [list(share.batches()) for share in shares]
+    assert [len(share) for share in shares] == [len(sizes)] * 3
+    together = [torch.cat([part[index] for part in batches]) for index in range(len(sizes))]
+    assert [len(batch) for batch in together] == sizes
+    assert [int(batch.sum()) for batch in together[:-1]] == [int(batch.sum()) for batch in whole[: len(sizes) - 1]]
+    assert sorted(torch.cat(together).tolist()) == list(range(num_rows))
+    assert all(len(part) for parts in batches for part in parts)
 
 
 def test_balanced_sampling_draws_every_class_as_often(make_prepared: Callable[..., Prepared]) -> None:

@@ -11,7 +11,6 @@ from small_runs import make_config, make_data
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.training.checkpoints import read_checkpoint
-from holdfast.training.fit import check_accelerator
 from holdfast.training.names import expected_names
 from holdfast.training.restore import load_model
 
@@ -124,12 +123,6 @@ def test_parts_that_do_not_fit_are_told_in_one_line(run, overrides: list[str], w
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_gpu_where_there_is_none() -> None:
-    with pytest.raises(InputError, match=r"accelerator: is 'gpu', but this machine has none; next: trainer=cpu"):
-        check_accelerator({"accelerator": "gpu", "devices": 1})
-
-
 def test_lines_of_the_epochs(run, capsys: pytest.CaptureFixture[str]) -> None:
     run(make_config(), make_data("multiclass"))
     out, err = capsys.readouterr()
@@ -138,14 +131,3 @@ def test_lines_of_the_epochs(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0].startswith("epoch 1/2  train/loss ")
     assert lines[0].endswith(" s  best")
     assert err == ""
-
-
-@pytest.mark.parametrize("devices", [2, "2", [0, 1], 0])
-def test_several_devices_are_refused(devices: object) -> None:
-    with pytest.raises(InputError, match=r"trainer\.devices: is .*; allowed: 1, or a list of one"):
-        check_accelerator({"accelerator": "cpu", "devices": devices})
-
-
-@pytest.mark.parametrize("devices", [1, "auto", [0]])
-def test_one_device_is_taken(devices: object) -> None:
-    check_accelerator({"accelerator": "cpu", "devices": devices})

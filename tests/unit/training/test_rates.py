@@ -96,10 +96,3 @@ def test_what_lbfgs_cannot_do(run) -> None:
     assert [problem.where for problem in caught.value.problems] == [
         override.partition("=")[0] for override in overrides
     ]
-
-
-def test_a_batch_larger_than_the_data(run) -> None:
-    with pytest.raises(
-        InputError, match=r"batch_size: is 121, and there are 120 train rows; allowed: 1 to 120, or full"
-    ):
-        run(make_config(batch_size=121), make_data("multiclass"))
