@@ -35,12 +35,14 @@ class Cells:
         values: (n,) float64 numbers, or days since 1970 of dates, NaN where missing; codes of texts, -1 where missing.
         texts: What the codes stand for.
         exact: (n,) What a digest is taken of where `values` say less: long integers.
+        stray: (n,) Which cells are texts among numbers; None: none is.
     """
 
     kind: Kind
     values: NDArray[Any]
     texts: tuple[str, ...] = ()
     exact: NDArray[Any] | None = None
+    stray: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.values)

@@ -64,10 +64,12 @@ class ArrowTable:
 
     Attributes:
         table: It.
+        path: What it is called.
         skipped: Stays empty.
     """
 
     table: Any
+    path: str = "frame"
     skipped: list[str] = field(default_factory=list)
 
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:

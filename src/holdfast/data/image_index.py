@@ -14,7 +14,7 @@ from holdfast.core.errors import InputError, Problem, did_you_mean, raise_proble
 from holdfast.data.cells import MISSING_TEXTS, cells_of
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.types import Conflict
-from holdfast.data.tables import PART_WORDS
+from holdfast.data.table_settings import PART_WORDS
 
 WHERE = "data.index"
 

@@ -22,8 +22,8 @@ from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.formats.types import Conflict
 from holdfast.data.image_rows import decoded, listed
 from holdfast.data.sources import arrays
+from holdfast.data.table_settings import TableFile
 from holdfast.data.table_sources import as_names
-from holdfast.data.tables import TableFile
 
 WHERE = "--input"
 ARRAY_ROWS = 4096

@@ -10,7 +10,8 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.cells import MISSING_TEXTS
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.tables import TableFile, TableSettings, load_table
+from holdfast.data.table_settings import TableFile, TableSettings
+from holdfast.data.tables import load_table
 
 Task = Literal["auto", "classes", "regression"]
 OnError = Literal["stop", "skip"]

@@ -17,8 +17,9 @@ from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode
 from holdfast.data.image_rows import listed
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
+from holdfast.data.table_settings import TableFile
 from holdfast.data.table_sources import OnError, Task, as_settings
-from holdfast.data.tables import TableFile, load_table
+from holdfast.data.tables import load_table
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}

@@ -26,9 +26,9 @@ from holdfast.data.image_index import Index, read_index
 from holdfast.data.image_rows import decoded, gray_or_rgb, listed, sizes_problem
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
+from holdfast.data.table_settings import PART_WORDS
 from holdfast.data.table_sources import OnError, Task
 from holdfast.data.table_targets import target_of
-from holdfast.data.tables import PART_WORDS
 
 WHERE = "data.path"
 IGNORED = ("thumbs.db", "desktop.ini")

@@ -166,10 +166,10 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
     rows = load(HEADER + BODY + bad, on_error="skip", drop=["id"])
     assert len(rows.x) == 30
     assert sorted(rows.notes) == [
-        "1 rows left out: they have a text among the numbers of 'size'",
-        "1 rows left out: they have an infinite value in 'size'",
-        "1 rows left out: they have another number of cells",
-        "1 rows left out: they have no value in 'kind'",
+        "1 rows left out with a text among the numbers in column 'size'",
+        "1 rows left out with an infinite value in column 'size'",
+        "1 rows left out with another number of cells",
+        "1 rows left out with no value in column 'kind'",
     ]
 
 
@@ -213,6 +213,19 @@ def test_what_cannot_be_used_is_told_in_one_line(
         load(content, **{"target": "kind", **settings})
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_files_that_disagree_on_a_type_are_read_as_one_table(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text("a,b,y\n" + "1,5,0\n,6,1\n" * 5)
+    (tmp_path / "2.csv").write_text("y,a,b\n" + "0,x,7\n1,2,2.5\n" * 5)
+    rows = csv.load(str(tmp_path / "*.csv"), "y")
+    check_rows(rows)
+    assert rows.columns == (Column("a", "category", ("", "1", "2", "x")), Column("b", "number"))
+    assert rows.x[[0, 1, 10, 11]].tolist() == [[1, 5], [0, 6], [3, 7], [2, 2.5]]
+    (tmp_path / "0.csv").write_text("a,b,y\n,5,0\n,6,1\n")
+    rows = csv.load([str(tmp_path / "0.csv"), str(tmp_path / "2.csv")], "y")
+    assert rows.x[:2, 0].tolist() == [0, 0]
+    assert rows.columns[0].categories == ("", "2", "x")
 
 
 def test_files_that_are_not_there(load: Load, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_compressed_and_overridden(home: Path, tmp_path: Path) -> None:
         (BODY + "[1, 2]\n", "line 21: is a list, not an object"),
         (BODY + "\n" + '{"a": "x", "y": 1}\n', "line 22: 'a' is a text, and a number above"),
         (BODY + '{"a": [1], "y": 1}\n', "line 21: 'a' is a list or object, and a number above"),
-        ('{"a": {"b": 1}, "y": 1}\n' * 9, "column 'a': holds struct<b: int64>"),
+        ('{"a": {"b": 1}, "y": 1}\n' * 9, "column 'a' holds struct<b: int64>"),
         (BODY + '{"a": 1, "y": null}\n', "line 21, column 'y': has no value"),
         (BODY.encode() + b'{"a": "\xff", "y": 1}\n', "line 21: is not utf-8"),
     ],

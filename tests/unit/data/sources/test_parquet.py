@@ -54,7 +54,7 @@ def test_what_cannot_be_used(home: Path, tmp_path: Path) -> None:
     days = [datetime.date(2020, 1, 1)] * N
     for extra, words in (
         ({"day": pa.array(days)}, "column 'day' holds dates (2020-01-01)"),
-        ({"list": pa.array([[1]] * N)}, "column 'list': holds list<"),
+        ({"list": pa.array([[1]] * N)}, "column 'list' holds list<"),
         ({"small": pa.array([np.inf] * N)}, "row 0, column 'small': has an infinite value"),
     ):
         writer.write_table(pa.table({**COLUMNS, **extra}), tmp_path / "t.parquet")
