@@ -70,6 +70,7 @@ def quotable(opened: Opened) -> str:
         confidence=opened.confidence,
         is_clean=not opened.heading,
         criterion=opened.criterion,
+        former=opened.former,
     )
 
 

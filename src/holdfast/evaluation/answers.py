@@ -31,6 +31,7 @@ class Opened:
         reason: Why the vault was opened again.
         wear: {"bits_before", "delta", "half_width", "n_eff"} of the result: the adaptive bound.
         criterion: {"criterion", "passed"}, or None.
+        former: {"vault", "openings"} of every vault that had these rows before.
     """
 
     selection: str
@@ -47,6 +48,7 @@ class Opened:
     reason: str | None = None
     wear: dict[str, Any] = field(default_factory=dict)
     criterion: dict[str, Any] | None = None
+    former: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def heading(self) -> str:
@@ -65,6 +67,8 @@ class Opened:
             told["confidence"] = self.confidence
         if self.criterion is not None:
             told |= self.criterion
+        if self.former:
+            told |= {"former": self.former}
         if self.heading:
             told |= {"heading": self.heading, "reason": self.reason, "wear": self.wear}
         return told
@@ -88,6 +92,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
         reason=body.get("reason"),
         wear=dict(body.get("wear", {})),
         criterion=body.get("criterion"),
+        former=list(body.get("former", [])),
     )
 
 

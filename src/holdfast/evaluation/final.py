@@ -24,7 +24,7 @@ from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.selections import find_selection, find_selections, frozen_copy, hashed_members, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
-from holdfast.vault import ledger, opening, policies, project_lock, refusals, registry, wear
+from holdfast.vault import ledger, lineage, opening, policies, project_lock, refusals, registry, wear
 from holdfast.vault.keyring import Ring
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -257,6 +257,7 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
         "n": len(y),
         "level": how.level,
         "reason": how.reason,
+        "former": lineage.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),
         "wear": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.training.names import SHARES
@@ -21,6 +21,7 @@ def quotable(
     confidence: float = 0.95,
     is_clean: bool = True,
     criterion: Mapping[str, Any] | None = None,
+    former: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """One line for metrics, or for the one bit of a criterion.
 
@@ -34,13 +35,27 @@ def quotable(
         confidence: Of the interval.
         is_clean: False: the vault had answered before.
         criterion: {"criterion", "passed"}.
+        former: {"vault", "openings"} of every vault that had these rows before.
     """
-    number = f"opening {opening} of {opening}" if is_clean else f"opening {opening}; not a clean test"
+    is_first = is_clean and not any_opened(former)
+    number = f"opening {opening} of {opening}" if is_first else f"opening {opening}; not a clean test"
+    number += "".join(f", {_former(one)}" for one in former)
     where = f"n = {n:,}, {number}, vault {vault[:8]}, selection {selection[:8]}, head {head[:8]}"
     if not metrics and criterion:
         return f"test of {criterion['criterion']}: {'passed' if criterion['passed'] else 'failed'}, {where}"
     name = next((one for one in FIRST if one in metrics), next(iter(metrics)))
     return f"test {name} {_value(name, metrics[name], confidence)}, {where}"
+
+
+def any_opened(former: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether these rows have answered before, or may have."""
+    return any(one["openings"] != 0 for one in former)
+
+
+def _former(one: Mapping[str, Any]) -> str:
+    openings = one["openings"]
+    times = {None: "may have been opened", 0: "was never opened", 1: "was opened once"}
+    return f"rows of former vault {one['vault'][:8]}, which {times.get(openings, f'was opened {openings} times')}"
 
 
 def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:

@@ -16,7 +16,7 @@ from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
 from holdfast.evaluation.answers import in_order
-from holdfast.evaluation.quotable import quotable
+from holdfast.evaluation.quotable import any_opened, quotable
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.vault import ledger, registry, wear
@@ -91,6 +91,7 @@ def _quote(facts: Mapping[str, Any]) -> str | None:
         head=result["head"],
         confidence=result["confidence"],
         is_clean=result["is_clean"],
+        former=result["former"],
         criterion={"criterion": facts["criterion"], "passed": result["passed"]} if facts["criterion"] else None,
     )
 
@@ -105,7 +106,8 @@ def _result(fields: Mapping[str, Any], result: ledger.Entry) -> dict[str, Any]:
         "n": int(body["n"]),
         "opening": opening,
         "level": level,
-        "is_clean": level != "primary",
+        "is_clean": level != "primary" and not any_opened(body.get("former", [])),
+        "former": body.get("former", []),
         "reason": body.get("reason"),
         "passed": (body.get("criterion") or {}).get("passed"),
         "confidence": float(body.get("confidence", fields["confidence"])),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core import places
-from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.errors import HoldfastError, InputError, VaultRefused
 from holdfast.core.files import sync_folder
 from holdfast.vault import keys, ledger, manifest, parts, registry, wrapping
 
@@ -78,6 +78,22 @@ def end(vault: str, how: str, reason: str) -> ledger.Entry:
         entry = registry.append(vault, how, {"reason": reason})
         _finish_end(registry.record_of(vault))
         return entry
+
+
+def former_openings(vault: str) -> list[dict[str, Any]]:
+    """{"vault", "openings"} of every vault that had rows of this one and was put out of force.
+
+    How often one was opened is null where its ledger is not here any more.
+    """
+    found = []
+    for former in manifest.read_manifest(manifest.folder_of(vault))[0]["lineage"]:
+        try:
+            entries = registry.read_ledger(former)
+            openings: int | None = sum(entry.type == "open.intent" for entry in entries)
+        except HoldfastError:
+            openings = None
+        found.append({"vault": former, "openings": openings})
+    return found
 
 
 def shred(vault: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from holdfast.cli.open import quotable
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data import prepare, store
 from holdfast.evaluation import processes
 from holdfast.evaluation.final import disclose, open_together, open_vault
 from holdfast.evaluation.freezing import freeze_runs
-from holdfast.vault import keyring, registry, wear
+from holdfast.evaluation.report import gather
+from holdfast.vault import keyring, lineage, registry, wear
 from holdfast.vault.verify import verify_home
 
 from .conftest import DATA, SPLIT, Make
@@ -44,6 +47,22 @@ def test_a_reopening_tells_one_metric_and_is_no_clean_test(make_run: Make, prepa
     assert opened.wear["n_eff"] == pytest.approx(wear.effective_rows(before, prepared.num_test))
     assert open_vault(second)[0].as_dict() == opened.as_dict() | {"replayed": True}
     assert verify_home() == []
+
+
+def test_a_vault_that_was_opened_cannot_be_made_new(make_run: Make, prepared: store.Prepared, tmp_path: Path) -> None:
+    """Superseded after it was opened, and sealed again: the rows have answered, and the line to quote says so."""
+    open_vault(freeze_runs([make_run()]).selection)
+    lineage.end(prepared.vault, "supersede", "once more")
+    again = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    record = json.loads((make_run("again", 0.9) / "run.json").read_text())
+    record["data"]["vault"] = again.vault
+    (tmp_path / "outputs" / "again" / "run.json").write_text(json.dumps(record))
+    opened, _ = open_vault(freeze_runs([tmp_path / "outputs" / "again"]).selection)
+    assert opened.former == [{"vault": prepared.vault, "openings": 1}]
+    line = f"opening 1; not a clean test, rows of former vault {prepared.vault[:8]}, which was opened once"
+    assert line in quotable(opened)
+    facts = gather(again.vault, opened.selection)
+    assert (line in facts["quote"], facts["result"]["is_clean"]) == (True, False)
 
 
 @sealed_with(policy="batch", k=2)

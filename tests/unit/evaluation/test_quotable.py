@@ -37,6 +37,17 @@ RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
             {"criterion": {"criterion": "accuracy > 0.94", "passed": True}},
             "of accuracy > 0.94: passed, n = 10,000, opening 1 of 1",
         ),
+        (
+            {"accuracy": {**ACCURACY, "value": None}},
+            {"former": [{"vault": "ab" * 16, "openings": 2}, {"vault": "cd" * 16, "openings": None}]},
+            "accuracy undefined, n = 10,000, opening 1; not a clean test, rows of former vault abababab, which was "
+            "opened 2 times, rows of former vault cdcdcdcd, which may have been opened",
+        ),
+        (
+            {"accuracy": {**ACCURACY, "value": None}},
+            {"former": [{"vault": "ab" * 16, "openings": 0}]},
+            "accuracy undefined, n = 10,000, opening 1 of 1, rows of former vault abababab, which was never opened",
+        ),
     ],
 )
 def test_the_line_to_quote(metrics: dict[str, Any], more: dict[str, Any], line: str) -> None:
