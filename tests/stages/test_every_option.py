@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # options that do not go with digits, or are tried elsewhere
 ELSEWHERE = {
     ("augment", "color"),
-    ("data", "mnist"),
+    *(("data", name) for name in ("arrays", "csv", "custom", "hub", "image_folder", "jsonl", "mnist", "parquet")),
     ("ensemble", "members"),
     ("logger", "many"),
     ("logger", "mlflow"),
@@ -27,7 +27,7 @@ ELSEWHERE = {
     ("loss", "mse"),
     ("loss", "reconstruction"),
     ("model", "timm"),
-    ("split", "official"),
+    *(("split", name) for name in ("group", "official", "predefined", "time")),
     ("trainer", "ddp"),
     ("trainer", "fsdp"),
     ("trainer", "gpu"),
@@ -106,3 +106,23 @@ def test_every_option_of_a_group_trains(group: str, work: Path) -> None:
     assert len(records) >= len(options)
     assert {record["status"] for record in records} == {"completed"}
     assert all(len(record["history"]) == 2 for record in records)
+
+
+def test_splits_by_columns_train(work: Path) -> None:
+    lines = [
+        f"{row % 7},{row * 13 % 101},{row // 5},{row % 25},{('train', 'val', 'test')[row % 3]},{row % 2}"
+        for row in range(300)
+    ]
+    (work / "rows.csv").write_text("\n".join(["a,b,day,patient,part,y", *lines]))
+    words = ["data=csv", "data.path=rows.csv", "data.target=y", "batch_size=16"]
+    columns = ["data.group=patient", "data.split_column=part"]
+    for split, more in (
+        ("predefined", ["data.split_column=part"]),
+        ("group", columns),
+        ("time", ["data.time=day", "data.split_column=part", "data.drop=[patient]"]),
+        ("kfold", ["split.test=group", "split.fold=4", *columns]),
+    ):
+        folder = f"columns/{split}"
+        train(work, *words, f"split={split}", *more, f"hydra.run.dir={folder}")
+        assert json.loads((work / folder / "run.json").read_text())["status"] == "completed"
+        (work / "holdfast.lock").unlink(missing_ok=True)
