@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +114,9 @@ def _declared_test(rows: Rows) -> Mask:
     return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows.x), bool)
 
 
-def _facts_of(rows: Rows, units: NDArray[np.uint8]) -> SplitFacts:
+def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
     return SplitFacts(
-        units,
+        cast(NDArray[np.uint8], units),  # a spool becomes an array where a split needs it whole
         strata=stratum_of(rows.y, rows.task),
         official=rows.official_test,
         groups=rows.groups,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.data import leaks
 from holdfast.data.rows import Rows, blocks_of
+from holdfast.data.spool import Spool
 from holdfast.vault.cells import Cells
 from holdfast.vault.identity import DIGEST_BYTES, RowArray, ascending, row_digests, table_digests
 from holdfast.vault.sealing import STORED
@@ -31,7 +32,7 @@ class RowIdentity:
 
     digests: RowArray
     forms: dict[str, RowArray]
-    units: Digests
+    units: RowArray
 
 
 class Digested:
@@ -60,9 +61,11 @@ def identity_of(rows: Rows) -> RowIdentity:
     if rows.source_digests is not None:
         # Rows that differ in what is left out are one row to a model: they stay on one side.
         labels.append(_classes(np.concatenate([row_digests(block, kind=rows.kind) for _, block in blocks_of(rows.x)])))
-    return RowIdentity(
-        digests, forms, leaks.units_of(digests if isinstance(digests, np.ndarray) else digests[:], *labels)
-    )
+    if not labels:
+        return RowIdentity(digests, forms, digests)
+    whole = digests[:]
+    units = leaks.units_of(whole, *labels)
+    return RowIdentity(digests, forms, digests if units is whole else units)
 
 
 def with_stored(identity: RowIdentity, rows: Rows, x: RowArray) -> dict[str, RowArray]:
@@ -73,13 +76,13 @@ def with_stored(identity: RowIdentity, rows: Rows, x: RowArray) -> dict[str, Row
     return {**identity.forms, STORED: Digested(len(x), lambda place: row_digests(x[place], kind="table"))}
 
 
-def _source_digests(rows: Rows) -> Digests:
-    if rows.kind != "table":
-        return row_digests(rows.x, kind=rows.kind)
-    digests = np.empty((len(rows.x), DIGEST_BYTES), np.uint8)
-    for start, block in blocks_of(rows.x):
-        digests[start : start + len(block)] = table_digests(_cells(rows, block))
-    return digests
+def _source_digests(rows: Rows) -> RowArray:
+    """Digests of rows from what is stored of them; in a spool where they are many."""
+    is_table = rows.kind == "table"
+    digests = Spool((DIGEST_BYTES,), np.uint8)
+    for _, block in blocks_of(rows.x):
+        digests.append(table_digests(_cells(rows, block)) if is_table else row_digests(block, kind=rows.kind))
+    return digests.settled()
 
 
 def _targeted(rows: Rows, place: Any) -> Digests:

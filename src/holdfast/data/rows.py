@@ -59,8 +59,8 @@ class Rows:
     times: NDArray[Any] | None = None
     columns: tuple[Column, ...] = ()
     parts: NDArray[np.int8] | None = None
-    source_digests: NDArray[np.uint8] | None = None
-    full_digests: NDArray[np.uint8] | None = None
+    source_digests: RowArray | None = None
+    full_digests: RowArray | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -26,6 +26,7 @@ from holdfast.core import places
 
 BLOCK_BYTES = 4 * 2**20
 CIPHER_BYTES = 16
+IN_MEMORY_BYTES = 32 * 2**20
 
 Array = NDArray[Any]
 
@@ -87,10 +88,17 @@ class Spool:
         rows = np.asarray(place)
         return self._gather(np.flatnonzero(rows) if rows.dtype == bool else rows)
 
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return self[:] if dtype is None else self[:].astype(dtype, copy=False)
+
     def blocks(self) -> Iterator[Array]:
         """All rows in order, a few MiB at a time."""
         size = self._rows_in_block()
         return (self[start : start + size] for start in range(0, len(self), size))
+
+    def settled(self) -> Array | Spool:
+        """The rows as an array where they are few, else this."""
+        return self[:] if self.nbytes <= IN_MEMORY_BYTES else self
 
     def _gather(self, rows: NDArray[np.int64]) -> Array:
         if len(rows) and not (-len(self) <= rows.min() and rows.max() < len(self)):

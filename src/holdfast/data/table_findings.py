@@ -49,7 +49,7 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
     rows = Recoded(found.spool, [found.features.index(name) for name in kept], tables)
     parts = _parts(found)
     notes += _part_notes(parts)
-    without, full = (joined(blocks) for blocks in found.digests)
+    without, full = (digests.settled() for digests in found.digests)
     return (
         Rows(
             x=rows[:] if rows.nbytes <= IN_MEMORY_BYTES else rows,

@@ -29,7 +29,7 @@ from holdfast.data.table_problems import (
 )
 from holdfast.data.table_settings import PART_WORDS, Plan, TableFile, TableSettings
 from holdfast.data.value_ranges import Ranges
-from holdfast.vault.identity import table_digests
+from holdfast.vault.identity import DIGEST_BYTES, table_digests
 
 MAX_CATEGORIES = 1_000_000
 # Where at least so many of a column's texts are numbers, the others are mistakes.
@@ -70,7 +70,7 @@ class Pass:
         self._kinds: dict[str, str] = {}
         self.vocabularies: dict[str, Vocabulary] = {}
         self.taken: dict[str, list[NDArray[Any]]] = {}
-        self.digests: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
+        self.digests = Spool((DIGEST_BYTES,), np.uint8), Spool((DIGEST_BYTES,), np.uint8)
         self.parts: list[NDArray[np.int8]] = []
         self.left_out: dict[str, int] = {}
         self.ranges = Ranges(0)

@@ -115,7 +115,7 @@ def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
     return digests
 
 
-def order_keys(digests: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
+def order_keys(digests: RowArray, seed: int) -> NDArray[np.uint64]:
     """One pseudo-random number a row, keyed by the public `seed`: equal rows, equal numbers, on every machine.
 
     Rows sorted by it are in an order that depends on neither their former order nor their names. AES-256 under a key
