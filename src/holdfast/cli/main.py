@@ -300,6 +300,18 @@ def inspect(
         inspect_data(overrides or [], output, as_json)
 
 
+@app.command(name="batch-size")
+def batch_size(
+    overrides: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=cnn data=mnist ...")] = None,
+    as_json: Json = False,
+) -> None:
+    """Try batches of 2, 4, 8, ... rows: which fit into memory, and how fast each trains."""
+    from holdfast.cli.batch_size import find
+
+    with ending(as_json=as_json):
+        find(overrides or [], as_json)
+
+
 @schedule_app.command()
 def preview(
     overrides: Annotated[

@@ -98,7 +98,7 @@ def check_before_start(config: DictConfig) -> None:
     quiet_lightning()
     check_accelerator(config.trainer)  # before the rows are prepared, which takes longer
     build_trainer(config, Path.cwd())
-    check_parts(config, _data_module(config))
+    check_parts(config, data_module(config))
 
 
 def run(config: DictConfig, started: float | None = None) -> None:
@@ -141,14 +141,15 @@ def train_on(config: DictConfig, record: RunRecord, started: float | None = None
     """Train as one of the processes of a run, which is most often the only one."""
     from holdfast.training.row_guard import guarded
 
-    datamodule = _data_module(config)
+    datamodule = data_module(config)
     start_up = time.perf_counter() - started if started is not None else 0.0
     record.update(data=datamodule.describe(), timings={"start_up": start_up})
     with guarded(datamodule.row_form(), record.folder.name):
         instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 
 
-def _data_module(config: DictConfig) -> DataModule:
+def data_module(config: DictConfig) -> DataModule:
+    """The prepared rows of a config, sealed first where they are new."""
     from holdfast.data.datamodule import DataModule
     from holdfast.data.store import prepare
 
