@@ -20,7 +20,8 @@ from holdfast.vault.manifest import folder_of
 
 def keygen(path: Path, as_json: bool) -> int:
     """Make a pair of keys for `vault.key_mode=keyfile`."""
-    public = keyring.generate(path.absolute())
+    with registry.on_disk(path.parent, "the keys could not be written"):
+        public = keyring.generate(path.absolute())
     lines = [
         f"private key  {path}   (who opens needs it: move it off this machine, and keep a copy)",
         f"public key   {public}",
@@ -76,7 +77,8 @@ def disclose(selection: str, reason: str, path: Path, key: Path | None, as_json:
     if path.exists():
         raise InputError(str(path), "exists already", next="choose another file")
     told = disclose_selection(selection, reason=reason, key_file=key)
-    write_atomic(path, json.dumps(told, indent=1))
+    with registry.on_disk(path, "it is in the ledger, and could not be written; disclose it again"):
+        write_atomic(path, json.dumps(told, indent=1))
     answer = {"selection": told["selection"], "head": told["head"], "file": str(path)}
     return _tell(as_json, answer, f"disclosed  {path}   (the test rows are no longer fresh for what is built on it)")
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from holdfast.cli.vault_acts import keygen
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json
 from holdfast.vault import keyring, keys, wrapping
@@ -103,6 +106,7 @@ def test_without_a_terminal_no_passphrase_is_asked() -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
+from typing import Any
 from holdfast.core.files import canonical_json
 from holdfast.vault import keyring, keys, wrapping
 folder = Path(sys.argv[1])
@@ -141,3 +145,13 @@ def test_a_passphrase_is_typed_on_a_terminal(tmp_path: Path) -> None:
     assert b"SAME" in told
     assert b"passphrase: is not that of vault aaaaaaaa: nothing was spent" in told
     assert b"correct" not in told
+
+
+def test_a_full_disk_makes_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keys, "write_atomic", fail)
+    with pytest.raises(VaultRefused, match="the keys could not be written .No space left on device."):
+        keygen(tmp_path / "mine", as_json=True)
+    assert not list(tmp_path.iterdir())
