@@ -152,6 +152,6 @@ def test_a_full_disk_makes_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(keys, "write_atomic", fail)
-    with pytest.raises(VaultRefused, match="the keys could not be written .No space left on device."):
+    with pytest.raises(VaultRefused, match=r"the keys could not be written .No space left on device."):
         keygen(tmp_path / "mine", as_json=True)
     assert not list(tmp_path.iterdir())
