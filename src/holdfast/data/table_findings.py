@@ -46,7 +46,8 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
     advice = "left out" if found.settings.drops_auto else "data.drop=auto leaves it out"
     notes += [f"column {name!r} {why}: {advice}" for name, why in suspects.items()]
     columns, tables = _columns(found, kept)
-    rows = Recoded(found.spool, [found.features.index(name) for name in kept], tables)
+    place_of = {name: index for index, name in enumerate(found.features)}
+    rows = Recoded(found.spool, [place_of[name] for name in kept], {place_of[name]: t for name, t in tables.items()})
     parts = _parts(found)
     notes += _part_notes(parts)
     without, full = (digests.settled() for digests in found.digests)
@@ -97,12 +98,13 @@ def _is_all_distinct(found: Pass, index: int) -> bool:
     return len(np.unique(values)) == len(values)
 
 
-def _columns(found: Pass, kept: Sequence[str]) -> tuple[tuple[Column, ...], dict[int, NDArray[np.int64]]]:
-    columns, tables = [], {}
+def _columns(found: Pass, kept: Sequence[str]) -> tuple[tuple[Column, ...], dict[str, NDArray[np.int64]]]:
+    columns: list[Column] = []
+    tables: dict[str, NDArray[np.int64]] = {}
     for name in kept:
         vocabulary = found.vocabularies[name]
         if len(vocabulary):
-            categories, tables[found.features.index(name)] = vocabulary.ranks()
+            categories, tables[name] = vocabulary.ranks()
             columns.append(Column(name, "category", categories))
         else:
             columns.append(Column(name, "number"))

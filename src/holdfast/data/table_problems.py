@@ -115,7 +115,8 @@ def cell_problem(settings: TableSettings, file: TableFile, name: str, row: int, 
             f"mend it; or data.missing=[{text[:30]}] if it means missing; or data.types={{{name}: category}}; or "
             "data.on_error=skip leaves such rows out"
         )
-    where = "data.target" if name in settings.target else "data.path"
+    keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
+    where = "data.target" if name in settings.target else f"data.{next(keys, 'path')}"
     shown = f" ({text[:60]!r})" if text else ""
     return Problem(where, f"{file.path}, {file.place_of(row)}, column {name!r}: has {reason}{shown}", next=advice)
 

@@ -98,4 +98,4 @@ def load_files(
             files.append((open_file(file), part if has_parts else None))
     if settings.split_column is not None and has_parts:
         raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
-    return load_table(files, settings, str(path) if isinstance(path, str) else f"{len(files)} files")
+    return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")
