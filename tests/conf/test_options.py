@@ -140,3 +140,18 @@ def test_how_rows_are_used_is_checked_before_they_are_prepared(override: str, wo
     with pytest.raises(InputError) as caught:
         check_config(composed(override))
     assert str(caught.value).startswith(words)
+
+
+def test_a_debug_preset_wins_over_a_recipe() -> None:
+    recipe = composed("recipes=mnist_augmented")
+    assert recipe.augment.affine.translate == [0.07, 0.07]
+    limited = composed("recipes=mnist_augmented", "debug=limit")
+    assert (limited.max_epochs, limited.trainer.limit_train_batches, limited.debug.preset) == (2, 3, "limit")
+    assert composed("recipes=mnist_augmented", "debug=limit", "max_epochs=5").max_epochs == 5
+    assert composed("debug=overfit", "schedule=cosine").data.subset == 20
+
+
+def test_options_of_named_entries_add_up() -> None:
+    assert list(composed("augment=[mirror,crop]").augment) == ["mirror", "crop"]
+    assert list(composed("augment=cifar").augment) == ["crop", "mirror", "erasing"]
+    assert set(composed("logger=[tensorboard,mlflow]").logger) == {"tensorboard", "mlflow"}

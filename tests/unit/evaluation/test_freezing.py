@@ -60,6 +60,11 @@ def test_only_completed_runs_are_frozen(make_run: Make, status: str) -> None:
         freeze_run(make_run(status=status))
 
 
+def test_a_trial_is_not_frozen(make_run: Make) -> None:
+    with pytest.raises(InputError, match=r"was a trial \(debug=limit\); next: train it whole"):
+        freeze_run(make_run(config={"debug": {"preset": "limit"}}))
+
+
 def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run"):
         freeze_run(tmp_path)
