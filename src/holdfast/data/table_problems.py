@@ -28,8 +28,6 @@ def check_settings(settings: TableSettings) -> None:
     problems = [
         Problem(f"data.types.{name}", f"is {kind!r}", allowed="number, category, drop") for name, kind in wrong.items()
     ]
-    if not settings.target:
-        problems.append(Problem("data.target", "is not given", next="data.target=COLUMN names what is predicted"))
     raise_problems(problems)
 
 
@@ -39,6 +37,9 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
     Raises:
         InputError: One problem for each, with the near name.
     """
+    if not settings.target:
+        advice = "data.target=COLUMN names what is predicted"
+        raise InputError("data.target", "is not given", f"the columns are {listed(names)}", advice)
     asked = [("data.target", name) for name in settings.target]
     asked += [("data.types", name) for name in settings.types] + [("data.drop", name) for name in settings.drop]
     asked += [

@@ -180,7 +180,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         ("\n\n", {}, "it has neither a header nor rows"),
         (HEADER, {}, "has a header and no rows"),
         (HEADER + BODY, {"target": "Kind"}, "the columns are id, color, size, kind; next: did you mean 'kind'?"),
-        (HEADER + BODY, {"target": None}, "data.target: is not given"),
+        (HEADER + BODY, {"target": None}, "data.target: is not given; allowed: the columns are id, color, size, kind"),
         (HEADER + BODY, {"delimiter": ";"}, "the columns are id,color,size,kind; next: is data.delimiter right?"),
         ("5.1,3.5,a\n" + "4,3,b\n" * 9, {}, "line 1: holds numbers (5.1, 3.5), not the names of columns"),
         ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: has 1 names more than once: 'a'"),
