@@ -87,8 +87,9 @@ def load(
     root = _folder(path) if path is not None else None
     listing = _from_index(index, root) if index is not None else _from_folders(root or Path())
     if not listing.files:
-        raise_problems(listed(listing.problems, WHERE))
-        raise InputError(WHERE, f"{path} has no images", allowed=", ".join(SUFFIXES))
+        if index is not None:
+            raise_problems(listed(listing.problems, WHERE))
+        raise InputError(WHERE, f"{path} has no images in its folders", allowed=", ".join(SUFFIXES))
     if mode == "auto":
         form = replace(form, mode=gray_or_rgb(listing.files))
     return _rows(listing, form, task, skips=on_error == "skip", root=root)
@@ -175,7 +176,11 @@ def _add_classes(folder: Path, root: Path, found: Listing) -> None:
 
 def _files_below(folder: Path) -> list[Path]:
     """All files, sorted; `os.walk` looks at no file twice."""
-    return sorted(Path(at, name) for at, _, names in os.walk(folder) for name in names)
+    found = []
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(at, name) for name in names]
+    return sorted(found)
 
 
 def _check_classes(found: Listing, parts: NDArray[np.int64]) -> None:

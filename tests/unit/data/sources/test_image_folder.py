@@ -206,6 +206,10 @@ def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> No
         with pytest.raises(InputError) as caught:
             image_folder.load(**settings)  # type: ignore[arg-type]
         assert words in str(caught.value)
+    (tmp_path / "texts" / "a").mkdir(parents=True)
+    (tmp_path / "texts" / "a" / "1.txt").touch()
+    with pytest.raises(InputError, match="texts has no images in its folders"):
+        load(tmp_path / "texts")
     save("a/1.png")
     with pytest.raises(InputError, match=r"loose\.png is in no class folder"):
         load(save("a/2.png"))
