@@ -16,22 +16,21 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError, RunFailed, VaultRefused
+from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
 from holdfast.evaluation import preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
 from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.selections import find_selection, find_selections, frozen_copy, hashed_members, sweep_copies
+from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
 from holdfast.vault import ledger, lineage, opening, policies, project_lock, refusals, registry, wear
 from holdfast.vault.keyring import Ring
 from holdfast.vault.manifest import folder_of, read_manifest
 
-MAX_CLASSES = 100
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
-__all__ = ["Opened", "disclose", "open_together", "open_vault"]
+__all__ = ["Opened", "open_together", "open_vault", "score_rows"]
 
 
 @dataclass
@@ -94,54 +93,6 @@ def open_together(
             is_replayed = one not in waiting
             answers.append((answer_of(result, is_replayed=is_replayed), [] if is_replayed else result.body["changes"]))
         return answers
-
-
-def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[str, Any]:
-    """Per-class results and outcomes of single rows of an opened selection: an act of its own in the ledger.
-
-    Args:
-        prefix: Eight or more digits of the selection's id.
-        reason: Kept in the ledger.
-        key_file: The private key, where the vault was sealed for one.
-
-    Returns:
-        {"selection", "head", "details", "outcomes", "targets"}, the rows in the order of the vault.
-
-    Raises:
-        InputError: No such selection, or no reason.
-        VaultRefused: It was not opened in full, or a file or key is not right.
-    """
-    wire.forbid_core_dumps()
-    if not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
-    vault, selection = find_selection(prefix)
-    with registry.on_disk(folder_of(vault), "nothing was disclosed"), FileLock(folder_of(vault) / ".opening.lock"):
-        entries = registry.read_ledger(vault)
-        result = find_entry(entries, "open.result", selection)
-        predicted = find_entry(entries, "open.predicted", selection)
-        if result is None or predicted is None or result.body["level"] != policies.FULL:
-            what = "was not opened in full: there is nothing to disclose"
-            raise VaultRefused(f"selection {selection[:8]}", what, next="holdfast vault status")
-        ring = opening.check_sealed(vault, key_file)
-        bits = wear.row_bits(int(result.body["n"])) * len(result.body["models"])
-        is_known = find_entry(entries, "disclose", selection) is not None
-        options = {"selection": selection, "opening": result.fields["opening"], "bits": 0.0 if is_known else bits}
-        # Like an opening: the act is in the ledger before anything is decrypted, what it tells before it is told.
-        registry.append(vault, "disclose", {"reason": reason}, **options)
-        with frozen_copy(vault, selection) as (fields, _):
-            predictions = opening.kept(vault, predicted, "predictions", ring)
-            y = opening.open_y(vault, predicted, ring)
-            scored = _score(fields, list(predictions), y, float(result.body["confidence"]))
-        outcomes = opening.kept(vault, result, "outcomes", ring)
-        body = {"reason": reason, "details": _short(scored.details)}
-        entry = registry.append(vault, "disclose", body, **(options | {"bits": 0.0}))
-    return {
-        "selection": selection,
-        "head": entry.sha256,
-        "details": scored.details,
-        "outcomes": outcomes.tolist(),
-        "targets": y.tolist(),
-    }
 
 
 # --- the opening ------------------------------------------------------------------------------------------------------
@@ -247,9 +198,9 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
     y = opening.open_y(vault, predicted, ring)
     policy = read_manifest(folder_of(vault))[0]["policy"]
     confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
-    scored = _score(fields, _predictions_of([act]), y, confidence)
+    scored = score_rows(fields, _predictions_of([act]), y, confidence)
     if len(acts) > 1 and how.level == policies.FULL:
-        others = _score(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []
+        others = score_rows(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []
         scored = replace(scored, comparisons=others)
     before = float(registry.read_ledger(vault)[-1].fields["total_bits"])
     body, bits = let_out(fields, how, scored, len(y))
@@ -287,9 +238,10 @@ def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
     return {**acts[0].fields, "models": models}
 
 
-def _score(
+def score_rows(
     fields: Mapping[str, Any], predictions: list[NDArray[np.float32]], y: NDArray[Any], confidence: float
 ) -> processes.Scored:
+    """Score the models of a selection on its rows, with intervals."""
     intervals = fields["intervals"]
     groups = opening.group_numbers(fields["vault"])
     return processes.score_models(
@@ -302,11 +254,6 @@ def _score(
         target_std=fields["target_std"],
         tolerance=PREDICTION_ATOL,
     )
-
-
-def _short(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What an entry of the ledger can hold: no confusion matrix of very many classes."""
-    return [one if len(one["per_class"]) <= MAX_CLASSES else one | {"confusion": None} for one in details]
 
 
 def _append(before: ledger.Entry, type: str, body: dict[str, Any], *, bits: float = 0.0) -> ledger.Entry:

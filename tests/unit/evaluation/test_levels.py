@@ -14,7 +14,8 @@ from holdfast.cli.open import quotable
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data import prepare, store
 from holdfast.evaluation import processes
-from holdfast.evaluation.final import disclose, open_together, open_vault
+from holdfast.evaluation.disclosing import disclose
+from holdfast.evaluation.final import open_together, open_vault
 from holdfast.evaluation.freezing import freeze_runs
 from holdfast.evaluation.report import gather
 from holdfast.vault import keyring, lineage, registry, wear
