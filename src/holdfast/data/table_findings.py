@@ -157,7 +157,7 @@ def _part_notes(parts: NDArray[np.int8] | None) -> list[str]:
     counts = np.bincount(parts, minlength=3).tolist()
     return [
         f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
-        "split=predefined keeps to that"
+        "split=auto and predefined keep to that"
     ]
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.data.leaks import units_of
-from holdfast.data.splits import Group, Holdout, KFold, Official, Predefined, SplitFacts, Stratified, Time
+from holdfast.data.splits import Auto, Group, Holdout, KFold, Official, Predefined, SplitFacts, Stratified, Time
 from holdfast.data.splits.folds import folds_of
 from holdfast.vault.identity import row_digests
 
@@ -284,9 +284,27 @@ def test_every_row_is_val_in_one_fold() -> None:
         assert counts.max() - counts.min() <= 1
 
 
+def test_the_default_split_keeps_to_declared_test_rows_and_else_takes_shares() -> None:
+    units, strata = digests_of(np.arange(100)), np.arange(100) % 3
+    plain = SplitFacts(units, strata)
+    np.testing.assert_array_equal(Auto().test_rows(plain), Holdout().test_rows(plain))
+    rest = plain.of(~Auto().test_rows(plain))
+    np.testing.assert_array_equal(Auto().val_rows(rest), Holdout().val_rows(rest))
+    parts = np.repeat([0, 1, 2], [70, 10, 20]).astype(np.int8)
+    declared = SplitFacts(units, strata, parts=parts)
+    test = Auto().test_rows(declared)
+    np.testing.assert_array_equal(test, parts == 2)
+    np.testing.assert_array_equal(Auto().val_rows(declared.of(~test)), parts[parts < 2] == 1)
+    without_val = SplitFacts(units, strata, parts=np.where(parts == 1, 0, parts).astype(np.int8))
+    assert Auto().val_rows(without_val.of(~test)).sum() == 20
+    only_val = SplitFacts(units, strata, parts=np.where(parts == 2, 0, parts).astype(np.int8))
+    assert Auto().test_rows(only_val).sum() == 20
+
+
 def test_folds_share_the_vault_of_the_split_that_chooses_the_test_part() -> None:
     facts = SplitFacts(digests_of(np.arange(100)), np.arange(100) % 3)
-    assert KFold(3, 7).test_rule() == Holdout().test_rule()
+    assert KFold(3, 7).test_rule() == Auto().test_rule()
+    assert KFold(3, 7, test="holdout").test_rule() == Holdout().test_rule()
     assert KFold().test_cuts(facts, KFold().test_rows(facts)) == Holdout().test_cuts(facts, Holdout().test_rows(facts))
     fractions = (0.8, 0.1, 0.1)
     for name, split in (

@@ -120,7 +120,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         counts = np.bincount(parts, minlength=3).tolist()
         notes.append(
             f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
-            "split=predefined keeps to that, split=official to the test rows"
+            "split=auto and predefined keep to that, split=official to the test rows"
         )
     height, width, channels = spool.shape[1:]
     print(f"holdfast: {len(kept):,} images of {height}x{width}x{channels}; {target.words}", file=sys.stderr, flush=True)

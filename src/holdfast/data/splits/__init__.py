@@ -6,6 +6,7 @@ on one side, as do rows of one declared group. A split decides in two steps: the
 val part over the rows that are left, as often as one likes. Both are given the facts of the rows, never the rows.
 """
 
+from holdfast.data.splits.auto import Auto
 from holdfast.data.splits.declared import Official, Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.folds import KFold
@@ -13,4 +14,16 @@ from holdfast.data.splits.grouped import Group
 from holdfast.data.splits.shares import Holdout, Stratified
 from holdfast.data.splits.timed import Time
 
-__all__ = ["Group", "Holdout", "KFold", "Mask", "Official", "Predefined", "Split", "SplitFacts", "Stratified", "Time"]
+__all__ = [
+    "Auto",
+    "Group",
+    "Holdout",
+    "KFold",
+    "Mask",
+    "Official",
+    "Predefined",
+    "Split",
+    "SplitFacts",
+    "Stratified",
+    "Time",
+]

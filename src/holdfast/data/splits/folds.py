@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.splits.auto import Auto
 from holdfast.data.splits.checks import check_fraction, check_seed, is_count
 from holdfast.data.splits.declared import Official, Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
@@ -17,8 +18,8 @@ from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_uni
 from holdfast.data.splits.shares import Holdout, Stratified
 from holdfast.data.splits.timed import Time
 
-TestPart = Literal["holdout", "stratified", "official", "predefined", "group", "time"]
-TEST_PARTS = ("holdout", "stratified", "official", "predefined", "group", "time")
+TestPart = Literal["auto", "holdout", "stratified", "official", "predefined", "group", "time"]
+TEST_PARTS = ("auto", "holdout", "stratified", "official", "predefined", "group", "time")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class KFold:
 
     fold: int = 0
     num_folds: int = 5
-    test: TestPart = "holdout"
+    test: TestPart = "auto"
     test_fraction: float = 0.2
     seed: int = 0
     fold_seed: int | None = None
@@ -91,6 +92,7 @@ class KFold:
         rest = (1.0 - self.test_fraction) / 2
         fractions = (rest, rest, self.test_fraction)
         splits: dict[str, Split] = {
+            "auto": Auto(fractions, self.seed, stratify=self.stratify),
             "holdout": Holdout(fractions, self.seed, stratify=self.stratify),
             "stratified": Stratified(fractions, self.seed),
             "official": Official(),

@@ -63,8 +63,8 @@ def test_folders_of_parts(save: Save) -> None:
     assert rows.parts is not None
     assert rows.parts.tolist() == [2] * 7 + [0] * 7
     assert rows.notes == (
-        "the source declares 7 train, 0 val and 7 test rows; split=predefined keeps to that, split=official to the "
-        "test rows",
+        "the source declares 7 train, 0 val and 7 test rows; split=auto and predefined keep to that, "
+        "split=official to the test rows",
     )
 
 
