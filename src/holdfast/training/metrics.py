@@ -89,6 +89,7 @@ class EpochMetrics:
         self._targets: list[Tensor] = []
         self._counts: list[int] = []
         self._num_waiting = 0
+        self._is_double = False
         self._loss_sum: Tensor | None = None
         self._num_rows = 0
 
@@ -136,8 +137,9 @@ class EpochMetrics:
         self._clear()
         if not len(self._metrics):
             return
-        if outputs.dtype == torch.float64:
-            self._metrics.set_dtype(torch.float64)
+        if outputs.dtype == torch.float64 and not self._is_double:
+            self._metrics.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
+            self._is_double = True
         if self._metrics_device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
