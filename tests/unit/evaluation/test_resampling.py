@@ -115,6 +115,7 @@ def test_groups_are_drawn_whole() -> None:
     assert grouped["method"] == "BCa bootstrap of groups"
 
 
+@pytest.mark.slow
 def test_fewer_draws_are_told() -> None:
     random = np.random.default_rng(0)
     truth = np.equal.outer(random.integers(0, 2, 250_000), np.arange(2))

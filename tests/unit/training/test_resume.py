@@ -73,7 +73,7 @@ def assert_same(first: Path, second: Path) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("step", [3, 8, 9, 28])
+@pytest.mark.parametrize("step", [9, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 8, 28))])
 def test_resumed_is_uninterrupted_to_the_bit(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, step: int
 ) -> None:
