@@ -173,8 +173,8 @@ def test_a_mistake_on_the_command_line_writes_nothing(first: Path, typed: Run, p
     before = sorted(project.rglob("*"))
     done = typed("train", "optimizer=adm", "lr=abc", code=2)
     assert done.stderr.splitlines() == [
-        "error: optimizer: has no option 'adm'; allowed: adadelta, adagrad, adam, adamw, lbfgs, lion, momentum, muon, nadam, "
-        "nesterov, radam, rmsprop, sgd; next: did you mean 'adam'?",
+        "error: optimizer: has no option 'adm'; allowed: adadelta, adagrad, adam, adamw, lbfgs, lion, momentum, muon, "
+        "nadam, nesterov, radam, rmsprop, sgd; next: did you mean 'adam'?",
         "error: lr: is 'abc'; allowed: a positive number",
     ]
     assert sorted(project.rglob("*")) == before
