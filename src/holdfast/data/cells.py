@@ -23,6 +23,12 @@ _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
 _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([T ]\d{1,2}:\d{2}.*)?$", re.ASCII
 )
+# A currency, digits in groups of three or not, a decimal comma or point, a per cent sign or a currency.
+_CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr)"
+_DRESSED = re.compile(
+    rf"[+-]?\s?(?:{_CURRENCY}\s?)?[+-]?(\d{{1,3}}([,.' \u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)?\s?(?:%|{_CURRENCY})?$"
+)
+MIN_CODE_DIGITS = 3
 DAY_US = 86_400_000_000
 
 
@@ -149,6 +155,26 @@ def as_number(text: str) -> float:
     if _NUMBER.match(text):
         return float(text)
     return float(text) if _INFINITE.match(text) else float("nan")
+
+
+def is_code(text: str) -> bool:
+    """Whether a text of digits would lose its leading zeros as a number: a zip code, an account."""
+    return len(text) >= MIN_CODE_DIGITS and text[0] == "0" and text.isdecimal() and text.strip("0") != ""
+
+
+def are_codes(texts: Collection[str]) -> bool:
+    """Whether texts are all digits, and some have leading zeros."""
+    return any(map(is_code, texts)) and all(map(str.isdecimal, texts))
+
+
+def is_dressed_number(text: str) -> bool:
+    """Whether a text is a number to a reader and none to a program: $1,200.50, 26.6%, 1 200 EUR, 3,14."""
+    return bool(_DRESSED.match(text)) and not _NUMBER.match(text)
+
+
+def is_like_number(text: str) -> bool:
+    """Whether a reader would take a text for a number."""
+    return bool(_DRESSED.match(text) or _NUMBER.match(text))
 
 
 def numbers_of(cells: Cells) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.columns import Column
+from holdfast.data.cells import are_codes, is_code, is_dressed_number, is_like_number
+from holdfast.data.columns import MISSING, Column
 from holdfast.data.recoded import Recoded
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.table_pass import Pass, judge_texts
@@ -18,6 +19,8 @@ from holdfast.data.table_settings import PART_WORDS
 from holdfast.data.table_targets import Target, target_of
 
 MIN_ROWS_OF_IDS = 10
+# Where at least so many of a column's texts are numbers with signs, the user should know that they are categories.
+LIKE_NUMBERS_SHARE = 0.8
 IN_MEMORY_BYTES = 64 * 2**20
 ID_WORDS = ("id", "index", "uuid", "guid", "rowid", "row")
 
@@ -45,6 +48,7 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
         raise InputError("data.drop", "auto leaves no column: " + ", ".join(suspects), next="data.drop=[NAMES]")
     advice = "left out" if found.settings.drops_auto else "data.drop=auto leaves it out"
     notes += [f"column {name!r} {why}: {advice}" for name, why in suspects.items()]
+    notes += _text_notes(found, found.features)
     columns, tables = _columns(found, kept)
     place_of = {name: index for index, name in enumerate(found.features)}
     rows = Recoded(found.spool, [place_of[name] for name in kept], {place_of[name]: t for name, t in tables.items()})
@@ -88,6 +92,23 @@ def _suspects(found: Pass) -> dict[str, str]:
         elif not len(vocabulary) and _is_named_id(name) and _is_all_distinct(found, index):
             suspects[name] = "looks like an identifier"
     return suspects
+
+
+def _text_notes(found: Pass, names: Sequence[str]) -> list[str]:
+    """Columns of categories that a reader would take for numbers."""
+    notes = []
+    for name in names:
+        texts = [text for text in found.vocabularies[name].texts if text != MISSING]
+        if name in found.settings.types or not texts:
+            continue
+        dressed = next(filter(is_dressed_number, texts), None)
+        if are_codes(texts):
+            advice = f"data.types={{{name}: number}} if not"
+            notes.append(f"column {name!r} has leading zeros ({next(filter(is_code, texts))}): categories; {advice}")
+        elif dressed and sum(map(is_like_number, texts)) >= LIKE_NUMBERS_SHARE * len(texts):
+            advice = "categories, unless written as plain numbers"
+            notes.append(f"column {name!r} holds texts such as {dressed!r}: {advice}")
+    return notes
 
 
 def _is_all_distinct(found: Pass, index: int) -> bool:

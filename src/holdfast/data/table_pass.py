@@ -10,7 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, raise_problems
-from holdfast.data.cells import Cells, Vocabulary, as_number, cells_of, kind_of, looks_like_date, numbers_of
+from holdfast.data.cells import (
+    Cells,
+    Vocabulary,
+    are_codes,
+    as_number,
+    cells_of,
+    kind_of,
+    looks_like_date,
+    numbers_of,
+)
 from holdfast.data.columns import MISSING
 from holdfast.data.formats.types import Conflict
 from holdfast.data.rows import TRAIN
@@ -197,7 +206,7 @@ class Pass:
 
 
 def judge_texts(found: Pass, name: str) -> None:
-    """Texts that are all numbers are numbers; a few texts among many numbers are mistakes.
+    """Texts that are all numbers are numbers, but for codes such as 01234; a few texts among many numbers are mistakes.
 
     Raises:
         Conflict: The column must be read as numbers.
@@ -213,6 +222,9 @@ def judge_texts(found: Pass, name: str) -> None:
     if total and not numbers and name in found.features and all(map(looks_like_date, texts)):
         raise_problems([date_problem(name, texts[0], is_readable=False)])
     if not total or numbers < STRAY_SHARE * total:
+        return
+    is_asked = name in settings.types or (name in settings.target and settings.task == "regression")
+    if not is_asked and are_codes(texts):
         return
     if numbers == total or settings.skips:
         raise Conflict(name, "number")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.cells import Vocabulary
+from holdfast.data.cells import Vocabulary, is_dressed_number
 from holdfast.data.rows import Array, Task
 
 WHERE = "data.target"
@@ -92,20 +92,24 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
         raise InputError(WHERE, f"{name!r} is {class_names[0]!r} in every row: there is nothing to learn")
     if len(class_names) >= len(y):
         what = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
-        raise InputError(
-            WHERE, what, next="choose another column" + ("" if why == "text" else ", or data.task=regression")
-        )
+        raise InputError(WHERE, what, next="choose another column" + _if_values(class_names[0], why))
     lonely = [class_names[index] for index in np.flatnonzero(counts == 1)]
     if lonely:
         shown = ", ".join(map(repr, lonely[:5])) + (f" and {len(lonely) - 5} others" if len(lonely) > 5 else "")
         what = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {shown}"
-        advice = "join or remove them" + ("" if why == "text" else ", or data.task=regression")
-        raise InputError(WHERE, what, next=advice)
+        raise InputError(WHERE, what, next="join or remove them" + _if_values(class_names[0], why))
     task: Task = "binary" if len(class_names) == 2 else "multiclass"
     shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])
     more = f", ... ({len(class_names)} in all)" if len(class_names) > 10 else ""
     words = f"target {name!r}: {len(class_names)} classes ({why}): {shown}{more}"
     return Target(y.astype(np.int64), task, class_names, words)
+
+
+def _if_values(class_name: str, why: str) -> str:
+    """What to do where classes were meant as values."""
+    if why != "text":
+        return ", or data.task=regression"
+    return f", or write plain numbers instead of {class_name!r}" if is_dressed_number(class_name) else ""
 
 
 def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: Sequence[Vocabulary]) -> Target:

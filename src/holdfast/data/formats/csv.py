@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError
+from holdfast.data.cells import is_code
 from holdfast.data.formats import text
 from holdfast.data.formats.files import opened
 from holdfast.data.formats.types import Conflict, arrow_type
@@ -59,7 +60,10 @@ class CsvFile:
         """
         import pyarrow as pa
 
-        known, names = self._sampled()
+        known, names, codes = self._sampled()
+        for name in codes:
+            if name not in types:
+                raise Conflict(name, "string")
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
         yield names, [pa.nulls(0) for _ in names]
@@ -83,11 +87,11 @@ class CsvFile:
 
     def place_of(self, row: int) -> str:
         """The line on which a row starts, of the rows that `batches` gives."""
-        known, _ = self._sampled()
+        known, _, _ = self._sampled()
         return f"line {text.line_of_row(self.path, self.encoding, known.delimiter, row)}"
 
-    def _sampled(self) -> tuple[CsvFile, list[str]]:
-        """The same file with its delimiter and decimal point known, and the names in its header."""
+    def _sampled(self) -> tuple[CsvFile, list[str], list[str]]:
+        """The same file with its delimiter and decimal point known, the names in its header, and those of codes."""
         start = text.sample_of(self.path, self.encoding)
         delimiter = self.delimiter if self.delimiter != "auto" else text.guess_delimiter(start)
         rows = text.some_rows(start, delimiter)
@@ -96,7 +100,8 @@ class CsvFile:
         decimal = self.decimal if self.decimal != "auto" else text.guess_decimal(rows[1:], delimiter)
         names = _clean(rows[0])
         _check_names(self.path, names)
-        return replace(self, delimiter=delimiter, decimal=decimal), names
+        codes = [name for name, *cells in zip(names, *_whole(rows), strict=True) if any(map(is_code, cells))]
+        return replace(self, delimiter=delimiter, decimal=decimal), names, codes
 
     def _reader(self, stream: Any, names: Sequence[str], types: Mapping[str, str], ragged: list[Any]) -> Any:
         from pyarrow import csv
@@ -165,6 +170,11 @@ def _clean(names: Sequence[str]) -> list[str]:
     """Names without white space around them; a column without a name is called as pandas calls it."""
     stripped = [name.strip().removeprefix("\ufeff") for name in names]
     return [name or f"Unnamed: {index}" for index, name in enumerate(stripped)]
+
+
+def _whole(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows of a sample that have as many cells as its header, without that."""
+    return [row for row in rows[1:] if len(row) == len(rows[0])]
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

@@ -242,3 +242,26 @@ def test_files_that_are_not_there(load: Load, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"is a folder without \.csv"):
         csv.load(str(tmp_path / "empty"), "kind")
+
+
+def test_codes_keep_their_leading_zeros(load: Load) -> None:
+    body = "".join(f"{['01234', '90210', '00501'][i % 3]},{i / 2},{i % 2}\n" for i in range(12))
+    rows = load("zip,size,y\n" + body, "y")
+    assert rows.columns[0] == Column("zip", "category", ("00501", "01234", "90210"))
+    assert rows.notes == ("column 'zip' has leading zeros (01234): categories; data.types={zip: number} if not",)
+    assert load("zip,size,y\n" + body, "y", types={"zip": "number"}).x[:3, 0].tolist() == [1234, 90210, 501]
+    assert load("size,zip\n" + "1,0010\n2,0020\n3,30\n" * 4, "zip", task="regression").y[:3].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("cell", ["€ {}.50", "{}%", '"1,{}"', '"{},25"', "USD {}"])
+def test_numbers_with_signs_are_told_to_be_categories(load: Load, cell: str) -> None:
+    body = "".join(f"{cell.format(100 + i % 5)},{i},{i % 2}\n" for i in range(20))
+    rows = load("a,b,y\n" + body, "y")
+    assert rows.columns[0].type == "category"
+    text = cell.format(100).strip('"')
+    assert rows.notes == (f"column 'a' holds texts such as {text!r}: categories, unless written as plain numbers",)
+
+
+def test_prices_with_signs_are_no_classes(load: Load) -> None:
+    with pytest.raises(InputError, match=r"write plain numbers instead of '\$100'"):
+        load("a,price\n" + "".join(f"{i},${100 + i}\n" for i in range(20)), "price")
