@@ -21,6 +21,8 @@ Layout = Literal["auto", "nhwc", "nchw", "nhw", "array"]
 LAYOUTS = ("auto", "nhwc", "nchw", "nhw", "array")
 AXES = {"nhwc": 4, "nchw": 4, "nhw": 3}
 CHANNELS = (1, 3, 4)
+# How far k/255 may be from a byte: rounding, which for float16 is 255 * 2**-12 at most.
+TOLERANCE, HALF_TOLERANCE = 1e-3, 0.07
 BLOCK_BYTES = 4 * 2**20
 IN_MEMORY_BYTES = 64 * 2**20
 
@@ -130,6 +132,8 @@ def _as_array(values: Any, name: str, where: str) -> NDArray[Any]:
         raise InputError(where, f"{name} is {describe(array)}", allowed="rows along the first axis, two axes or more")
     if not len(array):
         raise InputError(where, f"{name} has no rows")
+    if not array.size:
+        raise InputError(where, f"{name} is {describe(array)}: its rows are empty")
     return array
 
 
@@ -204,16 +208,17 @@ def _byte_scale(x: NDArray[Any]) -> float | None:
     candidates = [1.0] if x.dtype.kind in "iub" else [255.0, 1.0]
     for _, block in _blocks(x):
         numbers = block.astype(np.float64)
-        candidates = [scale for scale in candidates if _are_bytes(numbers * scale)]
+        tolerance = HALF_TOLERANCE if block.dtype == np.float16 else TOLERANCE
+        candidates = [scale for scale in candidates if _are_bytes(numbers * scale, tolerance)]
         if not candidates:
             return None
     return candidates[0]
 
 
-def _are_bytes(numbers: NDArray[np.float64]) -> bool:
+def _are_bytes(numbers: NDArray[np.float64], tolerance: float) -> bool:
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 255:
         return False
-    return bool((np.abs(numbers - np.rint(numbers)) < 1e-3).all())
+    return bool((np.abs(numbers - np.rint(numbers)) < tolerance).all())
 
 
 def _plain(x: NDArray[Any], where: str) -> Any:

@@ -72,12 +72,12 @@ def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
     return "gray" if files and is_gray(files[0]) else "rgb"
 
 
-def listed(problems: Sequence[tuple[str, str]], where: str) -> list[Problem]:
+def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
     """Files and what is wrong with them as problems: each of the first few, and a count of the others."""
     shown = [Problem(where, f"{name} {what}") for name, what in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         shown.append(Problem(where, f"and {len(problems) - MAX_LISTED:,} others like these"))
-    advice = "mend or remove them, or data.on_error=skip leaves them out"
+    advice = "mend or remove them" + (", or data.on_error=skip leaves them out" if may_skip else "")
     return [*shown[:-1], replace(shown[-1], next=advice)] if shown else []
 
 

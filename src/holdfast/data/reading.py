@@ -204,7 +204,7 @@ def _image_blocks(
     files, ids = _image_files(paths)
     for found in decoded(files, form):
         if found.problems:
-            raise_problems(listed([(ids[place], what) for place, what in found.problems], WHERE))
+            raise_problems(listed([(ids[place], what) for place, what in found.problems], WHERE, may_skip=False))
         yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()])
 
 

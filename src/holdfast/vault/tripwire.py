@@ -63,6 +63,8 @@ def refuse_sealed_rows(data: str, forms: Sequence[RowArray], development: Mask, 
             counts = f"{in_development} would be trained on, {in_test} would be sealed twice"
             what = f"{in_development + in_test} of these rows are sealed in {name}: {counts}"
             hint = f"train on the data as {name} has it, or leave these rows out of the source"
+            if manifest.folder_of(vault).is_dir() and not is_frozen(vault):
+                hint += f"; or `holdfast vault supersede {vault[:8]} --reason TEXT` if that vault was a mistake"
             raise VaultRefused(f"data {data}".strip(), what, next=hint)
 
 

@@ -105,8 +105,15 @@ def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path
     assert list(rows.ids) == ["b.png", "deep/a.png"]
     assert rows.x.shape == (2, 4, 4, 3)
     assert rows.x[:, 0, 0].tolist() == [[100, 100, 100], [200, 0, 0]]
+    Image.new("L", (8, 8), 100).save(tmp_path / "new" / "C.JPG")
+    (rows,) = read_like(data, tmp_path / "new")
+    assert list(rows.ids) == ["C.JPG", "b.png", "deep/a.png"]
     (tmp_path / "new" / "bad.png").write_text("no")
-    with pytest.raises(InputError, match=r"^--input: bad\.png is no image"):
+    with pytest.raises(InputError, match=r"^--input: bad\.png is no image; next: mend or remove them$"):
+        list(read_like(data, tmp_path / "new"))
+    (tmp_path / "new" / "bad.png").unlink()
+    (tmp_path / "new" / "link.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"link\.png does not exist"):
         list(read_like(data, tmp_path / "new"))
     (rows,) = read_like(data, tmp_path / "new" / "b.png")
     assert rows.x.shape == (1, 4, 4, 3)

@@ -128,7 +128,7 @@ def test_the_tripwire_names_the_vault(home: Path, rows: Any, make_request: Make)
     what = rf"20 of these rows are sealed in {name}: 20 would be trained on, 0 would be sealed"
     with pytest.raises(VaultRefused, match=what):
         ensure_sealed(extended)
-    with pytest.raises(VaultRefused, match="0 would be trained on, 20 would be sealed twice"):
+    with pytest.raises(VaultRefused, match=r"0 would be trained on, 20 would be sealed twice.*supersede"):
         ensure_sealed(make_request(x[:90], y[:90]))
     columns_swapped = make_request(x[:90, ::-1], y[:90])
     assert ensure_sealed(columns_swapped).is_new

@@ -104,15 +104,17 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
 
 def _files_in(folder: Path, where: str, suffixes: Sequence[str]) -> list[Path]:
     endings = tuple(suffix + packed for suffix in suffixes for packed in ("", *COMPRESSED))
-    found = sorted(file for file in folder.rglob("*") if file.name.endswith(endings) and _is_visible(file, folder))
+    found = sorted(file for file in folder.rglob("*") if _is_one(file, folder, endings))
     if not found:
         what = f"{folder} is a folder without {' or '.join(suffixes)} files"
         raise InputError(where, what, next=f"{where}=FILE names the file to read")
     return [_readable(file, where) for file in found]
 
 
-def _is_visible(file: Path, folder: Path) -> bool:
-    return file.is_file() and not any(part[0] in "._" for part in file.relative_to(folder).parts)
+def _is_one(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
+    """Whether a file counts: a link to nothing does, as it would be missed without a word."""
+    is_hidden = any(part[0] in "._" for part in file.relative_to(folder).parts)
+    return file.name.lower().endswith(endings) and not is_hidden and not file.is_dir()
 
 
 def _readable(file: Path, where: str) -> Path:

@@ -73,7 +73,8 @@ class KFold:
         distinct = num_units(facts.units)
         if distinct < self.num_folds:
             what = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
-            raise InputError("split.num_folds", what, f"2 to {distinct}")
+            allowed = f"2 to {distinct}" if distinct > 1 else ""
+            raise InputError("split.num_folds", what, allowed, "equal rows stay together, and so do rows of one group")
         folds = folds_of(facts, self.num_folds, self._seed(), stratify=self.stratify)
         return np.asarray(folds == self.fold)
 

@@ -32,6 +32,7 @@ def rows_of(x: Any, y: Any = CLASSES, **settings: Any) -> Rows:
         (np.moveaxis(PIXELS, 3, 1), "auto"),
         (PIXELS.astype(np.int64), "auto"),
         ((PIXELS / 255).astype(np.float32), "auto"),
+        ((PIXELS / 255).astype(np.float16), "auto"),
         (np.moveaxis(PIXELS / 255, 3, 1), "nchw"),
     ],
 )
@@ -103,6 +104,7 @@ def test_files(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     [
         (PIXELS, CLASSES[:9], {}, "x has 20 rows and y has 9"),
         (PIXELS[:0], CLASSES[:0], {}, "x has no rows"),
+        (np.zeros((20, 0)), CLASSES, {}, "x is float64 of shape (20, 0): its rows are empty"),
         (np.array([1.0, 2.0]), CLASSES[:2], {}, "x is float64 of shape (2,); allowed: rows along the first axis"),
         (np.array([["a"], ["b"]]), CLASSES[:2], {}, "x is <U1 of shape (2, 1); allowed: numbers"),
         ([[1], [2, 3]], CLASSES[:2], {}, "x is ragged"),
