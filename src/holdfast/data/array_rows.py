@@ -100,6 +100,12 @@ def features_like(
     if kind == "table":
         if x.ndim != 2:
             raise InputError(where, f"x is {describe(x)}", allowed=f"(n, {row_shape[0]})")
+        for start, block in _blocks(x):
+            with np.errstate(over="ignore"):
+                is_infinite = np.isinf(block.astype(dtype))
+            if is_infinite.any():
+                row, column = np.argwhere(is_infinite)[0].tolist()
+                raise InputError(where, f"x, row {start + row}, column {column}: is infinite as {dtype}")
         stored = x if x.dtype == dtype else x.astype(dtype)
     else:
         found, stored = _images_or_array(x, layout, where)

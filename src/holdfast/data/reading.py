@@ -96,7 +96,11 @@ def _table_blocks(
                 return f"{path}, {file.place_of(start + row)}"
 
             for index, column in enumerate(columns):
-                x[:, index] = _stored(found[column.name], column, missing, place_of)
+                with np.errstate(over="ignore"):
+                    x[:, index] = _stored(found[column.name], column, missing, place_of)
+                if np.isinf(x[:, index]).any():
+                    place = place_of(int(np.flatnonzero(np.isinf(x[:, index]))[0]))
+                    raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
             yield NewRows(x, range(done, done + count) if id_column is None else found[id_column].to_pylist())
             done += count
 
@@ -181,9 +185,6 @@ def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Calla
             row = int(np.flatnonzero(is_stray)[0])
             what = f"{place_of(row)}, column {column.name!r}: is "
             raise InputError(WHERE, f"{what}{cells.texts[int(cells.values[row])]!r}, the run has numbers there")
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise InputError(WHERE, f"{place_of(row)}, column {column.name!r}: is infinite")
     return values
 
 

@@ -77,6 +77,7 @@ def test_rows_that_come_under_another_type_later_are_given_once(
         ("size,color\n1,red\n", "who", "has no column 'who'"),
         ("size,color\n1,red\nbig,red\n", None, "line 3, column 'size': is 'big', the run has numbers there"),
         ("size,color\n1,red\ninf,red\n", None, "line 3, column 'size': is infinite"),
+        ("size,color\n1,red\n1e39,red\n", None, "line 3, column 'size': is infinite as float32"),
         ("size,color\n1,red\n2\n", None, "line 3: has 1 cells, the header has 2"),
         ("", None, "is empty"),
     ],
@@ -130,6 +131,9 @@ def test_arrays_are_brought_to_the_form_of_the_run(home: Path, tmp_path: Path) -
     table = {"kind": "table", "dtype": "float32", "row_shape": [2], "columns": []}
     (rows,) = read_like(table, tmp_path / "t.npy")
     assert rows.x.dtype == np.float32
+    np.save(tmp_path / "huge.npy", np.array([[1.5, np.nan], [1e39, 0]]))
+    with pytest.raises(InputError, match=r"^--input: x, row 1, column 0: is infinite as float32$"):
+        list(read_like(table, tmp_path / "huge.npy"))
     with pytest.raises(InputError, match=r"rows of shape \(2,\), the run takes \(3,\)"):
         list(read_like({**table, "row_shape": [3]}, tmp_path / "t.npy"))
     with pytest.raises(InputError, match="--id: is 'who', and these rows have no columns"):
