@@ -65,9 +65,10 @@ def by_hand(state: dict[str, NDArray[Any]], model: str, frame: pd.DataFrame, tra
     else:
         hot = [np.eye(size + 1)[place][:, 1:] for size, place in zip(sizes, places, strict=True)]
         x = np.concatenate([numbers, *hot], axis=1)
-    x = x @ state["model.2.weight"].T + state["model.2.bias"]
-    if model != "linear":
-        x = np.maximum(x, 0) @ state["model.4.weight"].T + state["model.4.bias"]
+    maps = [name.removesuffix(".bias") for name in state if name.startswith("model.") and name.endswith(".bias")]
+    assert len(maps) == (1 if model == "linear" else 2)
+    for index, name in enumerate(maps):
+        x = (x if index == 0 else np.maximum(x, 0)) @ state[f"{name}.weight"].T + state[f"{name}.bias"]
     return x[:, 0] * state["target_std"] + state["target_mean"]
 
 
