@@ -85,7 +85,8 @@ def _table_blocks(
     columns = [column_from_dict(column) for column in description["columns"]]
     missing = frozenset((*MISSING_TEXTS, *as_names(settings.get("missing"))))
     dtype = np.dtype(description["dtype"])
-    done = 0
+    done, unknown = 0, np.zeros(len(columns), np.int64)
+    is_category = np.array([column.type == "category" for column in columns], bool)
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
         file = _open_table(path, settings, missing)
         for start, found in _selected(file, path, columns, id_column):
@@ -101,8 +102,13 @@ def _table_blocks(
                 if np.isinf(x[:, index]).any():
                     place = place_of(int(np.flatnonzero(np.isinf(x[:, index]))[0]))
                     raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
+            unknown += ((x == UNSEEN) & is_category).sum(axis=0)
             yield NewRows(x, range(done, done + count) if id_column is None else found[id_column].to_pylist())
             done += count
+    for column, cells in zip(columns, unknown.tolist(), strict=True):
+        if cells:
+            what = f"{cells:,} of {done:,} rows have a category that the run does not know"
+            print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
 
 
 def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]) -> TableFile:
