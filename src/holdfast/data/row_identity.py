@@ -14,10 +14,9 @@ from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.spool import Spool
 from holdfast.vault.cells import Cells
 from holdfast.vault.identity import DIGEST_BYTES, RowArray, ascending, row_digests, table_digests
-from holdfast.vault.sealing import STORED
+from holdfast.vault.sealing import STORED, TARGETED
 
 Digests = NDArray[np.uint8]
-TARGETED = "features and target"
 
 
 @dataclass(frozen=True, eq=False)

@@ -188,8 +188,9 @@ class Pass:
         for name, blocks in self.taken.items():
             column = cells[name]
             blocks.append(self._codes(name, column, file, row) if column.kind == "text" else column.values)
-        # Digests are of all columns of the source, those that are left out included.
-        canonical = {name: column.canonical() for name, column in cells.items()}
+        # Digests are of all columns of the source, those that are left out included; but a column that says which part
+        # a row is of says nothing of the row: edited, it would make a sealed row an unknown one.
+        canonical = {name: column.canonical() for name, column in cells.items() if name != self.settings.split_column}
         targets = set(self.settings.target)
         self.digests[0].append(table_digests({n: c for n, c in canonical.items() if n not in targets}))
         self.digests[1].append(table_digests(canonical))

@@ -4,7 +4,8 @@
 
     version, vault, created, name        1; 32 hex digits; UTC; the data set's name
     source, kind, task, class_names      how the rows came in and what they are
-    content, rows, claim                 identity of all rows with targets; without; of what exactly is sealed
+    content, rows, cells                 identity of all rows with targets; without; whichever column is the target
+    claim                                identity of what exactly is sealed
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     policy                               {"policy", "k", "key_mode"}
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
@@ -33,8 +34,20 @@ MAX_BYTES = 2**28
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 FIELDS = frozenset(
     (
-        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows", "claim"),
-        *("test_rule", "strata", "policy", "keys", "num_test", "num_development", "parts", "fingerprints", "counts"),
+        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows"),
+        *(
+            "cells",
+            "claim",
+            "test_rule",
+            "strata",
+            "policy",
+            "keys",
+            "num_test",
+            "num_development",
+            "parts",
+            "fingerprints",
+            "counts",
+        ),
         *("replaces", "lineage", "framework"),
     )
 )

@@ -1,7 +1,7 @@
 """The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
 
-    registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "claim", "num_test",
-                                     "policy", "sealed", "replaces", "replaced_by", "lineage",
+    registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "cells", "claim",
+                                     "num_test", "policy", "sealed", "replaces", "replaced_by", "lineage",
                                      "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
 

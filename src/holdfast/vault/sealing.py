@@ -40,6 +40,7 @@ from holdfast.vault import (
 from holdfast.vault.identity import Chosen, RowArray, ascending, content_id, equal_to_marked, rows_id
 
 STORED = "as stored"
+TARGETED = "features and target"
 Mask = NDArray[np.bool_]
 
 
@@ -59,7 +60,7 @@ class SealRequest:
         digests: (m, 16) digests of all rows: what the source holds.
         test: (m,) Which of them are test rows.
         development: (m,) Which of them may be trained on; the others are left out.
-        forms: Further digests of all rows, by name: "features and target", and `STORED` where the rows in `x` are not
+        forms: Further digests of all rows, by name: `TARGETED`, and `STORED` where the rows in `x` are not
             what the source holds.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
@@ -121,9 +122,12 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         key = keys.fingerprint_key(
             may_create=all(keys.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records())
         )
-        rows = rows_id(request.digests, request.test | request.development)
+        known_rows = request.test | request.development
+        rows = rows_id(request.digests, known_rows)
+        # With its target a row of a table is the same whichever column is the target.
+        cells = rows_id(request.forms[TARGETED], known_rows) if TARGETED in request.forms else rows
         claim = _claim(request, policies.policy_of(settings), public)
-        same = tripwire.same_rows(rows, claim)
+        same = tripwire.same_rows(rows, cells, claim)
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None
         project_lock.refuse_other(request.locked, known, content=request.content, rows=rows)
         if known is not None:
@@ -134,6 +138,7 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policies.policy_of(settings),
             "rows": rows,
+            "cells": cells,
             "claim": claim,
             "replaces": list(replaces),
             "lineage": tripwire.ended_vaults(forms, request.test | request.development),

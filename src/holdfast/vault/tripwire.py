@@ -22,13 +22,19 @@ def is_frozen(vault: str) -> bool:
     return any(entry.type == "freeze" for entry in registry.read_ledger(vault))
 
 
-def same_rows(rows: str, claim: str) -> list[dict[str, Any]]:
+def same_rows(rows: str, cells: str, claim: str) -> list[dict[str, Any]]:
     """Vaults in force over the same rows: the one that fits, or those that may be replaced.
+
+    Args:
+        rows: Identity of the rows without their targets.
+        cells: With their targets: the same whichever column of a table is the target.
+        claim: Identity of what exactly is sealed.
 
     Raises:
         VaultRefused: One is frozen in another way, or its folder is gone.
     """
-    same = [record for record in registry.records() if record["status"] == "sealed" and record["rows"] == rows]
+    sealed = _in_status("sealed")
+    same = [record for record in sealed if record["rows"] == rows or record["cells"] == cells]
     for record in same:
         name = f"vault {record['vault'][:8]} ({record['name']})"
         if not manifest.folder_of(record["vault"]).is_dir():
