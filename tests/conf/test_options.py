@@ -13,8 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from holdfast.cli import sources, train
-from holdfast.core.config import CONF, GROUPS, PRIMARY, RECIPES, check_config
+from holdfast.core.config import check_config
 from holdfast.core.errors import InputError
+from holdfast.core.groups import CONF, GROUPS, PRIMARY, RECIPES
 
 OPTIONS = sorted(
     path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
@@ -62,7 +63,7 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
     """What is named can be set without a `+`, and is known to did-you-mean."""
     import inspect
 
-    from holdfast.core.config import resolve_target
+    from holdfast.core.targets import resolve_target
 
     node = OmegaConf.load(CONF / f"{option}.yaml")
     named = [name for name in node if option.parent.name == "augment" and name != "defaults"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.core.config import CONF
+from holdfast.core.groups import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
 # options that do not go with digits, or are tried elsewhere

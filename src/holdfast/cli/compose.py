@@ -20,7 +20,8 @@ def compose(overrides: list[str]) -> DictConfig:
 
     from holdfast.cli import sources, train
     from holdfast.cli.overrides import command_line_problems
-    from holdfast.core.config import CONF, PRIMARY, check_config
+    from holdfast.core.config import check_config
+    from holdfast.core.groups import CONF, PRIMARY
 
     train.register_resolvers()
     sources.register(Path.cwd())

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.resume import quoted
-from holdfast.core.config import GROUPS, PRIMARY, SCALARS, Group
 from holdfast.core.errors import InputError, Problem, did_you_mean
+from holdfast.core.groups import GROUPS, PRIMARY, SCALARS, Group
 
 # Words that are allowed beside the type of the default.
 WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}

@@ -22,8 +22,8 @@ from holdfast.cli import sources
 from holdfast.cli.exits import ending, program, survive_closed_stdout
 from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.cli.resume import resume_arguments
-from holdfast.core.config import CONF, PRIMARY
 from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.groups import CONF, PRIMARY
 
 STARTED = time.perf_counter()
 VERSION_BASE = "1.3"

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.config import GROUPS
 from holdfast.core.errors import InputError
+from holdfast.core.groups import GROUPS
 from holdfast.data.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.table_inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
 from holdfast.models.autoencoder import Autoencoder

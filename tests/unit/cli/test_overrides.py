@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from holdfast.cli import sources, train
 from holdfast.cli.overrides import command_line_problems, with_open_key
-from holdfast.core.config import CONF
+from holdfast.core.groups import CONF
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from holdfast.cli import sources, train
-from holdfast.core.config import CONF, PRIMARY
 from holdfast.core.errors import InputError
+from holdfast.core.groups import CONF, PRIMARY
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""What a config is made of: where its options lie, what the targets of each group may be, and the run scalars."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PRIMARY = "holdfast"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
+CONF = _ROOT / "conf"
+RECIPES = _ROOT / "recipes"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a group's targets may be, and how they are called.
+
+    Attributes:
+        trusted: Prefixes of the modules that a target may come from.
+        supplied: Arguments that Holdfast passes when it calls the target; a config must not set them.
+        is_optional: Whether an option may be empty.
+        free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
+        accepts: Those of `supplied` that a target must have as arguments.
+        required: Keys that an option of a free group must have.
+        only_entries: Every value of an option is a target.
+        own: Keys beside the arguments that Holdfast reads itself.
+    """
+
+    trusted: tuple[str, ...] = ()
+    supplied: tuple[str, ...] = ()
+    is_optional: bool = False
+    free: bool = False
+    accepts: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    only_entries: bool = False
+    own: tuple[str, ...] = ()
+
+
+GROUPS: dict[str, Group] = {
+    "stage": Group(("holdfast.training.fit",), ("config", "record", "datamodule")),
+    "data": Group(("holdfast.data.sources",), free=True, required=("name", "resident", "num_workers", "source")),
+    "split": Group(("holdfast.data.splits",)),
+    "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),
+    "augment": Group(
+        ("holdfast.data.augment", "kornia.augmentation"), ("size",), is_optional=True, free=True, only_entries=True
+    ),
+    "mixing": Group(("holdfast.training",), ("x",), is_optional=True),
+    "tta": Group(("holdfast.training",), ("x",), is_optional=True),
+    "averaging": Group(("holdfast.training",), is_optional=True),
+    "model": Group(
+        ("holdfast.models", "torch.nn"),
+        ("input_shape", "num_outputs", "category_sizes"),
+        accepts=("input_shape", "num_outputs"),
+        own=("pretrained",),
+    ),
+    "init": Group(("holdfast.models", "torch.nn.init"), ("model",), is_optional=True),
+    "loss": Group(("holdfast.training.losses", "torch.nn"), ("task",)),
+    "regularization": Group(("holdfast.training",), ("model",), is_optional=True),
+    "optimizer": Group(("torch.optim", "holdfast.optim"), ("params",)),
+    "schedule": Group(
+        ("holdfast.optim",),
+        ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
+        accepts=("total_steps", "steps_per_epoch"),
+    ),
+    "finetune": Group(("holdfast.training",), is_optional=True),
+    "rates": Group(("holdfast.training",), ("model",)),
+    "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
+    "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
+    "vault": Group(free=True),
+    "check": Group(("holdfast.checks",), is_optional=True),
+    "watch": Group(("holdfast.training",), is_optional=True),
+    "trainer": Group(
+        ("pytorch_lightning.Trainer", "pytorch_lightning.trainer", "pytorch_lightning.strategies")
+        + ("pytorch_lightning.profilers",),
+        ("max_epochs", "callbacks", "plugins", "default_root_dir", "logger", "enable_checkpointing")
+        + ("enable_progress_bar", "enable_model_summary", "num_sanity_val_steps"),
+    ),
+    "callbacks": Group(("pytorch_lightning.callbacks",), is_optional=True, free=True, only_entries=True),
+    "logger": Group(("pytorch_lightning.loggers",), ("save_dir",), is_optional=True, free=True, only_entries=True),
+    "debug": Group(is_optional=True, free=True),
+    "paths": Group(free=True, required=("output",)),
+}
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """What one value of the config may be.
+
+    Attributes:
+        allowed: In words, for the message.
+        accepts: Whether a value is one of those.
+    """
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+SCALARS: dict[str, Scalar] = {
+    "lr": Scalar("a positive number", lambda value: _is_number(value) and value > 0),
+    "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
+    "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),
+    "deterministic": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "compile": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "monitor": Scalar(
+        "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
+    ),
+    "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
+    "resume": Scalar("a run's folder", lambda value: value is None or (isinstance(value, str) and value != "")),
+    "trusted_modules": Scalar(
+        "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+    ),
+}
+
+# Values of a free group that are no argument of a target, and so have no annotation to be checked by.
+VALUES: dict[str, dict[str, Scalar]] = {
+    "data": {
+        "resident": Scalar("auto, true, false", lambda value: value == "auto" or isinstance(value, bool)),
+        "num_workers": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
+        "subset": Scalar(
+            "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500",
+            lambda value: value is None or _is_count(value, 1) or (isinstance(value, float) and 0 < value <= 1),
+        ),
+        "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
+    }
+}

@@ -1,0 +1,156 @@
+"""What a `_target_` names: whether it is trusted, and whether its keys are arguments of it with values of their types.
+
+Importing this module imports neither torch nor Lightning.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+from holdfast.core.annotations import fits, type_name
+from holdfast.core.errors import Problem, did_you_mean
+from holdfast.core.groups import Group
+
+FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
+_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+
+
+def is_target(entry: Any) -> bool:
+    """Whether an entry of a config names what it is built by."""
+    return isinstance(entry, dict) and "_target_" in entry
+
+
+def targets_below(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a `_target_` at or below `node`, with its path."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from targets_below(f"{path}.{key}", value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets_below(f"{path}[{index}]", value)
+
+
+def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modules: Sequence[str]) -> list[Problem]:
+    """What is wrong with a target and its arguments.
+
+    Args:
+        path: Where it stands in the config, such as `data.source`.
+        node: The target and its arguments.
+        group: The group that it belongs to.
+        trusted_modules: Modules of the user's own that it may come from as well.
+    """
+    target = node["_target_"]
+    where = f"{path}._target_"
+    trusted = (*group.trusted, *trusted_modules)
+    allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
+    untrusted = Problem(
+        where,
+        f"{target!r} is not trusted",
+        allowed,
+        "a module of your own: trusted_modules=[NAME] on the command line of train.py",
+    )
+    if not isinstance(target, str) or not _is_under(target, trusted) or _is_under(target, FORBIDDEN):
+        return [untrusted]
+    try:
+        symbol = resolve_target(target)
+    except (ImportError, AttributeError) as error:
+        return [Problem(where, f"{target!r} cannot be found ({error})", next=_near_symbol(target))]
+    home = getattr(symbol, "__module__", None) or ""
+    if not _is_under(home, trusted) or _is_under(home, FORBIDDEN):
+        return [untrusted]
+    # A method could do more than its class is trusted with, such as `LightningModule.load_from_checkpoint`.
+    if not callable(symbol) or getattr(symbol, "__qualname__", ".") != getattr(symbol, "__name__", ""):
+        return [Problem(where, f"{target!r} is neither a class nor a function of a module")]
+    return list(_argument_problems(path, node, target, symbol, group))
+
+
+def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any, group: Group) -> Iterator[Problem]:
+    parameters, types_of = _signature(symbol)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    settable = [name for name in names if name not in group.supplied]
+    is_option = "." not in path
+    for key, value in node.items():
+        if key in _SPECIAL or (is_option and key in group.own):
+            continue
+        if key not in settable and not (takes_any and key not in group.supplied):
+            hint = did_you_mean(key, settable)
+            yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
+        elif _has_nan(value):
+            yield Problem(f"{path}.{key}", f"is {value!r}", "numbers")
+        elif key in types_of and not fits(value, types_of[key]):
+            allowed = type_name(types_of[key])
+            hint = did_you_mean(value, allowed.split(", ")) if isinstance(value, str) else ""
+            yield Problem(f"{path}.{key}", f"is {value!r}", allowed, hint)
+    for name in group.accepts if is_option and not takes_any else ():
+        if name not in names:
+            what, next_step = f"{target} must take {name}", "see the README, Your own parts"
+            yield Problem(path, what, ", ".join(group.accepts), next_step)
+    if node.get("_partial_") or not group.supplied:
+        missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
+        # The first positional argument of an optimizer goes by several names; it is ours to give.
+        for name in missing[1:] if path == "optimizer" and missing and missing[0] == names[0] else missing:
+            yield Problem(f"{path}.{name}", f"is missing; {target} needs it")
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether a value or one in its list is no number, which most targets take without a word."""
+    return any(map(_has_nan, value)) if isinstance(value, list) else isinstance(value, float) and math.isnan(value)
+
+
+@functools.cache
+def _signature(symbol: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
+    try:
+        parameters: Mapping[str, inspect.Parameter] = inspect.signature(symbol).parameters
+    except (TypeError, ValueError):
+        return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}, {}
+    function = symbol.__init__ if inspect.isclass(symbol) else symbol
+    try:
+        hints = typing.get_type_hints(inspect.unwrap(function))
+    except Exception:  # a forward reference that cannot be resolved: nothing is known of the types
+        hints = {}
+    return parameters, hints
+
+
+@functools.cache
+def resolve_target(target: str) -> Any:
+    """The object that a dotted path names; imports modules on the way.
+
+    Raises:
+        ImportError: A module of the path cannot be imported.
+        AttributeError: The last module has no such name.
+    """
+    words = target.split(".")
+    module = import_module(words[0])
+    symbol: Any = module
+    for index, word in enumerate(words[1:], start=1):
+        if isinstance(symbol, types.ModuleType) and not hasattr(symbol, word):
+            try:
+                symbol = import_module(".".join(words[: index + 1]))
+                continue
+            except ModuleNotFoundError as error:
+                if error.name != ".".join(words[: index + 1]):
+                    raise
+        symbol = getattr(symbol, word)
+    return symbol
+
+
+def _near_symbol(target: str) -> str:
+    parent, _, name = target.rpartition(".")
+    try:
+        return did_you_mean(name, [word for word in vars(resolve_target(parent)) if not word.startswith("_")])
+    except (ImportError, AttributeError, TypeError):
+        return ""
+
+
+def _is_under(name: str, prefixes: Sequence[str]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
