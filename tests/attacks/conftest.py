@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from commands import run_command
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ["open.intent", "open.predicted", "open.result"]
 NUM_RUNS = 3
@@ -124,13 +126,11 @@ def environment_of(home: Path) -> dict[str, str]:
 
 
 def run_training(*overrides: str, cwd: Path, environment: dict[str, str]) -> Done:
-    command = [sys.executable, str(ROOT / "train.py"), "max_epochs=1", "trainer=cpu", *overrides]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return run_command("train", "max_epochs=1", "trainer=cpu", *overrides, cwd=cwd, environment=environment)
 
 
 def run_holdfast(*words: str, cwd: Path, environment: dict[str, str]) -> Done:
-    command = [sys.executable, "-m", "holdfast.cli.main", *words]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    return run_command("holdfast", *words, cwd=cwd, environment=environment)
 
 
 def answer(done: Done) -> dict[str, Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import run_command
 from holdfast.core.groups import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,14 +78,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(work: Path, *words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "max_epochs=2", *words],
-        cwd=work,
-        env={**os.environ, "HOLDFAST_HOME": str(work / "home")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home")}
+    done = run_command("train", "max_epochs=2", *words, cwd=work, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,8 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
+
+from commands import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBERS, TEXTS = ["lot", "area", "rooms"], ["town", "heating"]
@@ -37,9 +37,8 @@ def houses() -> pd.DataFrame:
 
 def typed(folder: Path, *words: str) -> str:
     environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home")}
-    command = [sys.executable, *([str(ROOT / "train.py")] if words[0] == "train" else ["-m", "holdfast.cli.main"])]
-    rest = words[1:] if words[0] == "train" else words
-    done = subprocess.run([*command, *rest], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    verb = words if words[0] == "train" else ("holdfast", *words)
+    done = run_command(*verb, cwd=folder, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

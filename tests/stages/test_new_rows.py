@@ -6,13 +6,14 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from commands import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 TOWNS = ("Bonn", "Köln", "Ulm")
@@ -29,16 +30,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def typed(project: Path) -> Run:
     def run(*words: str, code: int = 0, home: str = "home") -> subprocess.CompletedProcess[str]:
-        command = {"train": [str(ROOT / "train.py")], "holdfast": ["-m", "holdfast.cli.main"]}[words[0]]
-        done = subprocess.run(
-            [sys.executable, *command, *words[1:]],
-            cwd=project,
-            env={**os.environ, "HOLDFAST_HOME": str(project / home), "COLUMNS": "200"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        environment = {**os.environ, "HOLDFAST_HOME": str(project / home), "COLUMNS": "200"}
+        done = run_command(*words, cwd=project, environment=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from commands import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 NUM_TEST_DIGITS = 359
@@ -24,21 +27,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def typed(project: Path) -> Run:
     """Type a command in an empty folder with a home of its own."""
-    import os
-
-    environment = {**os.environ, "HOLDFAST_HOME": str(project / "home"), "COLUMNS": "200"}
 
     def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = {"train": [str(ROOT / "train.py")], "holdfast": ["-m", "holdfast.cli.main"]}[words[0]]
-        done = subprocess.run(
-            [sys.executable, *command, *words[1:]],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        environment = {**os.environ, "HOLDFAST_HOME": str(project / "home"), "COLUMNS": "200"}
+        done = run_command(*words, cwd=project, environment=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

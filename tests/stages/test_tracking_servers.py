@@ -15,19 +15,15 @@ from typing import Any
 
 import pytest
 
+from commands import run_command
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 
-def train(work: Path, *words: str, **environment: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "hydra.run.dir=run", *words],
-        cwd=work,
-        env={**os.environ, "HOLDFAST_HOME": str(work / "home"), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def train(work: Path, *words: str, **more: str) -> dict[str, Any]:
+    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home"), **more}
+    done = run_command("train", "hydra.run.dir=run", *words, cwd=work, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     record: dict[str, Any] = json.loads((work / "run" / "run.json").read_bytes())
     return record

@@ -1,4 +1,4 @@
-"""Checkpoint files: whole or absent, last and best, loaded without running code from them."""
+"""Checkpoint files: whole or absent, last and best, loaded without running code from them. Imports no Lightning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_hex, write_atomic
@@ -15,16 +14,6 @@ from holdfast.core.files import sha256_hex, write_atomic
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
 STATE = "holdfast"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's file format, written so that a crash leaves the old file or the new one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`, durably."""
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        write_atomic(Path(path), content.getvalue())
 
 
 def best_name(epoch: int, monitor: str, value: float) -> str:

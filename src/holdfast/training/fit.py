@@ -20,7 +20,8 @@ from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
-from holdfast.training.checkpoints import FOLDER, LAST, STATE, AtomicCheckpointIO, newest_readable, place_copy
+from holdfast.training.checkpoint_io import AtomicCheckpointIO
+from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import check_combinations
 from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_border import EpochBorder
