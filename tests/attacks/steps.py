@@ -114,7 +114,8 @@ def strike_everywhere(
 
 def sealing() -> None:
     """Seal another test part of rows that are sealed: the most that sealing ever does."""
-    from holdfast.vault.identity import content_id, row_digests
+    from holdfast.vault.identity import row_digests
+    from holdfast.vault.row_sets import content_id
     from holdfast.vault.sealing import SealRequest, ensure_sealed
 
     random = np.random.default_rng(7)

@@ -108,10 +108,6 @@ class RunRecord:
             self.fields.update(fields)
             self._write()
 
-    def add_epoch(self, entry: Mapping[str, Any]) -> None:
-        """Append one epoch to the history, in `run.json` and `metrics.csv`."""
-        self.set_history([*self.fields["history"], dict(entry)])
-
     def set_history(self, history: list[dict[str, Any]]) -> None:
         """Replace the history: on resume, epochs after the checkpoint are dropped."""
         self.update(history=history)

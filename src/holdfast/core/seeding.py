@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-MAX_SEED = 2**32 - 1
-
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (all devices) with one number in 0 .. 2**32 - 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -193,20 +193,6 @@ def canonical_text(text: str) -> str:
     """A text without white space around it, in NFC (Unicode Annex 15); truth values in small letters."""
     stripped = unicodedata.normalize("NFC", text.strip())
     return stripped.lower() if stripped.lower() in ("true", "false") else stripped
-
-
-def to_array(values: Mapping[str, Any] | Any) -> Any:
-    """An array of pyarrow's from any list of values.
-
-    Raises:
-        ValueError: They are of several types.
-    """
-    import pyarrow as pa
-
-    try:
-        return pa.array(values, from_pandas=True)
-    except (pa.ArrowException, TypeError) as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from None
 
 
 def _text_cells(array: Any, missing: Collection[str]) -> Cells:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.data.columns import UNSEEN, Column
 from holdfast.data.recoded import Recoded
 from holdfast.data.rows import blocks_of
-from holdfast.vault.identity import RowArray
+from holdfast.vault.row_arrays import RowArray
 
 
 def reduced(x: RowArray, columns: Sequence[Column], rows: NDArray[np.bool_]) -> tuple[RowArray, tuple[Column, ...]]:

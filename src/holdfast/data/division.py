@@ -18,7 +18,8 @@ from holdfast.data.rows import TEST, Rows, check_rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.targets import call_target
 from holdfast.vault import policies
-from holdfast.vault.identity import Chosen, RowArray, content_id, equal_to_marked
+from holdfast.vault.row_arrays import Chosen, RowArray
+from holdfast.vault.row_sets import content_id, equal_to_marked
 from holdfast.vault.sealing import SealRequest
 
 Mask = NDArray[np.bool_]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.rows import blocks_of
-from holdfast.vault.identity import RowArray, as_items, equal_to_marked, first_words
+from holdfast.vault.row_arrays import RowArray
+from holdfast.vault.row_sets import as_items, equal_to_marked, first_words
 
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16

@@ -29,7 +29,7 @@ from holdfast.data import store
 from holdfast.data.division import Division, divide, seal_request
 from holdfast.data.writing import remove_rows, write_rows
 from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
-from holdfast.vault.identity import digest_blocks
+from holdfast.vault.row_sets import digest_blocks
 from holdfast.vault.sealing import Sealed, ensure_sealed
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

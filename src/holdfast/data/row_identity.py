@@ -13,7 +13,9 @@ from holdfast.data import leaks
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.spool import Spool
 from holdfast.vault.cells import Cells
-from holdfast.vault.identity import DIGEST_BYTES, RowArray, ascending, row_digests, table_digests
+from holdfast.vault.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.row_arrays import RowArray
+from holdfast.vault.row_sets import ascending
 from holdfast.vault.sealing import STORED, TARGETED
 
 Digests = NDArray[np.uint8]

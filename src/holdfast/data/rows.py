@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.data.columns import UNSEEN, Column
-from holdfast.vault.identity import DIGEST_BYTES, RowArray
+from holdfast.vault.identity import DIGEST_BYTES
+from holdfast.vault.row_arrays import RowArray
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Kind = Literal["image", "table", "array"]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.vault.identity import order_keys
+from holdfast.vault.row_sets import order_keys
 
 ALLOWED = "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500"
 # The order of rows in here is not that by which test and val rows were chosen.

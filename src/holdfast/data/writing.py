@@ -16,7 +16,7 @@ from holdfast.core.files import sync_folder, write_atomic
 from holdfast.data import store
 from holdfast.data.division import Division
 from holdfast.data.rows import blocks_of
-from holdfast.vault.identity import RowArray
+from holdfast.vault.row_arrays import RowArray
 
 
 def write_rows(name: str, vault: str, division: Division) -> None:

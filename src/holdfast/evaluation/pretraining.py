@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store import open_prepared
 from holdfast.vault import fingerprints, keys, registry
-from holdfast.vault.identity import digest_blocks
+from holdfast.vault.row_sets import digest_blocks
 
 
 def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dict[str, Any]]:

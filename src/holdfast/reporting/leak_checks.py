@@ -15,7 +15,7 @@ from holdfast.data import leaks
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
 from holdfast.reporting.look_alikes import likeness
-from holdfast.vault.identity import ascending
+from holdfast.vault.row_sets import ascending
 
 MAX_COMPARED = 2_000_000
 # Above chance, in [0, 1]: iris' petal width alone reaches 0.97, the best of 30 measures of breast_cancer 0.88.

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.identity import RowArray, ascending, digest_blocks, mapped
+from holdfast.vault.row_arrays import RowArray
+from holdfast.vault.row_sets import ascending, digest_blocks, mapped
 
 FINGERPRINT_BYTES = 16
 RECORD_BYTES = FINGERPRINT_BYTES + 1

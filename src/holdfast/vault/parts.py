@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.vault import commitment, keys, stream
-from holdfast.vault.identity import RowArray, row_digests
+from holdfast.vault.identity import row_digests
+from holdfast.vault.row_arrays import RowArray
 
 BLOCK_BYTES = 2**20
 GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them

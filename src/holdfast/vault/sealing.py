@@ -37,7 +37,8 @@ from holdfast.vault import (
     tripwire,
     wrapping,
 )
-from holdfast.vault.identity import Chosen, RowArray, ascending, content_id, equal_to_marked, rows_id
+from holdfast.vault.row_arrays import Chosen, RowArray
+from holdfast.vault.row_sets import ascending, content_id, equal_to_marked, rows_id
 
 STORED = "as stored"
 TARGETED = "features and target"
@@ -50,7 +51,7 @@ class SealRequest:
 
     Attributes:
         source: JSON: the data set's name, the target that loads it and its arguments.
-        content: Identity of all rows with their targets (`identity.content_id`).
+        content: Identity of all rows with their targets (`row_sets.content_id`).
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
         class_names: Names of the classes, empty for regression.

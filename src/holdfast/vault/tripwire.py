@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import fingerprints, keys, manifest, registry
-from holdfast.vault.identity import RowArray
+from holdfast.vault.row_arrays import RowArray
 
 Mask = NDArray[np.bool_]
 BLOCK_ROWS = 2**16

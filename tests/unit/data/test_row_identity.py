@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from holdfast.data.sources import csv, jsonl, parquet
-from holdfast.vault.identity import rows_id
+from holdfast.vault.row_sets import rows_id
 
 
 @pytest.mark.parametrize("is_full", [False, True])
