@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from holdfast.core.figures import figure
 from holdfast.evaluation.freezing import Frozen, freeze_runs
 from holdfast.vault import project_lock
 
@@ -41,7 +42,7 @@ def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:
     word = "frozen" if frozen.is_new else "frozen before, with the same files"
     console.print(f"selection  [bold]{frozen.selection}[/bold]")
     for run, model in zip(runs, frozen.models, strict=True):
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in model["val"].items() if value is not None)
+        scores = ", ".join(f"{name} {figure(value)}" for name, value in model["val"].items() if value is not None)
         console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
         console.print(f"val        {scores}")
         if model["trials"]:

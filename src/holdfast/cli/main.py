@@ -18,6 +18,7 @@ from holdfast.cli.exits import ending
 app = typer.Typer(
     help="Experiments whose test rows stay locked: train, compare by val scores, freeze a choice, open the vault once.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

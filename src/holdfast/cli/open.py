@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
+from holdfast.core.figures import figure
 from holdfast.evaluation.final import Opened, open_together
 from holdfast.evaluation.quotable import quotable as quotable_line
 from holdfast.evaluation.report import write_report
@@ -124,8 +125,8 @@ def _bound(opened: Opened) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.4f}"
+    return "undefined" if value is None else figure(value)
 
 
 def _interval(entry: dict[str, Any]) -> str:
-    return "" if entry["low"] is None else f"{entry['low']:.4f} to {entry['high']:.4f}"
+    return "" if entry["low"] is None else f"{figure(entry['low'])} to {figure(entry['high'])}"

@@ -20,6 +20,7 @@ from holdfast.cli.exits import program
 from holdfast.cli.resume import check_same_config
 from holdfast.core.config import check_config
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
+from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
 from holdfast.core.trust import remember_trusted
 from holdfast.data.targets import as_plain, call_target
@@ -208,11 +209,11 @@ def _recorded(record: RunRecord, started: float) -> Iterator[None]:
 
 def _say_what_next(record: RunRecord) -> None:
     best = record.fields["best"]
-    scores = [f"{name} {value:.4f}" for name, value in best["metrics"].items() if name != best["monitor"]]
+    scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
     folder = shlex.quote(str(_relative(record.folder)))
     print(f"\nrun    {folder}")
-    told = [f"{best['monitor']} {best['value']:.4f}{epoch}", *([", ".join(scores)] if scores else [])]
+    told = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(told)}", flush=True)
     if record.fields["config"].get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)

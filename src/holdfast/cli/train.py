@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -22,7 +23,7 @@ from holdfast.cli import sources
 from holdfast.cli.exits import ending, program, survive_closed_stdout
 from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.cli.resume import resume_arguments
-from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.groups import CONF, PRIMARY
 
 STARTED = time.perf_counter()
@@ -30,7 +31,7 @@ VERSION_BASE = "1.3"
 _RUN_ID = secrets.token_hex(3)
 
 HELP = """\
-usage: {program} [group=option | key=value]... [-m] [--cfg job]
+usage: {program} [GROUP=OPTION | KEY=VALUE]... [-m] [--cfg job]
 
 Train and validate one experiment. The test rows stay sealed until `holdfast open`.
 
@@ -68,6 +69,7 @@ def main() -> None:
             raise InputError("--cfg", "shows the config of one run", next="leave out -m")
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
         sys.argv[1:] = sorted(map(with_open_key, resume_arguments(sys.argv[1:])), key=_is_override)
+        _check_flags(sys.argv[1:])
         _set_up_hydra()
         try:
             _compose_and_run()
@@ -95,6 +97,20 @@ def _is_override(word: str) -> bool:
     return not word.startswith("-") and ("=" in word or word[:1] in ("+", "~"))
 
 
+def _check_flags(words: list[str]) -> None:
+    """Answer a wrong flag in one line; argparse prints its whole usage."""
+
+    def refuse(message: str) -> NoReturn:
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        wrong = message.removeprefix("unrecognized arguments: ").split()[0]
+        hint = did_you_mean(wrong, flags) or f"`{program()} --help` lists the common ones, --hydra-help all"
+        raise InputError("command line", message, next=hint)
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    parser.parse_args(words)
+
+
 def _set_up_hydra() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
     register_resolvers()
@@ -119,15 +135,16 @@ def _help_page() -> str:
     scalars = [line.split(":")[0] for line in (CONF / f"{PRIMARY}.yaml").read_text().splitlines() if line[:1].isalpha()]
     return HELP.format(
         program=program(),
-        scalars=" ".join(name for name in scalars if name not in ("defaults", "hydra")),
+        scalars=_wrapped([name for name in scalars if name not in ("defaults", "hydra")]),
         groups=_wrapped([*groups, "recipes"]),
     )
 
 
-def _wrapped(words: list[str], width: int = 90) -> str:
+def _wrapped(words: list[str]) -> str:
     import textwrap
 
-    return textwrap.fill(" ".join(words), width, subsequent_indent=" " * 16)
+    indent = " " * 16
+    return textwrap.fill(" ".join(words), 80, initial_indent=indent, subsequent_indent=indent).lstrip()
 
 
 if __name__ == "__main__":

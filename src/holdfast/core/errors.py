@@ -107,7 +107,8 @@ def raise_problems(problems: Sequence[Problem], kind: type[HoldfastError] = Inpu
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A half sentence such as "did you mean 'adam'?", or an empty string when nothing is near."""
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wrong, list(known), cutoff=0.6)
+    near.sort(key=lambda word: sorted(word) != sorted(wrong))  # same letters first: 'modle' is 'model', not 'mode'
     return f"did you mean '{near[0]}'?" if near else ""
 
 

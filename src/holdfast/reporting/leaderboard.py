@@ -15,8 +15,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from holdfast.core.errors import InputError
+from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.reporting.repeats import Repeats, find_repeats
+from holdfast.reporting.repeats import Repeats, data_name, find_repeats
 
 MAX_METRICS = 4
 
@@ -27,11 +28,13 @@ class Row:
 
     Attributes:
         folder: Relative to the path that was asked for.
+        data: The data set and the vault of its test rows: scores of different ones cannot be compared.
         overrides: Those that are not shared by all runs.
         seconds: From start to end; None while it runs.
     """
 
     folder: str
+    data: str
     status: str
     monitor: str
     mode: str
@@ -71,7 +74,7 @@ def _run_folders(path: Path) -> Iterator[Path]:
 
 
 def leaderboard(path: Path) -> list[Row]:
-    """The runs below `path`: best first within one monitor, runs without a score last."""
+    """The runs below `path`: best first within one data set and monitor, runs without a score last."""
     records = find_runs(path)
     counts = Counter(word for _, record in records for word in set(record.get("overrides") or []))
     shared = {word for word, count in counts.items() if count == len(records) > 1}
@@ -88,6 +91,7 @@ def _row(folder: Path, record: dict[str, Any], shared: set[str]) -> Row:
     best = record.get("best") or {}
     return Row(
         folder=str(folder),
+        data=data_name(record),
         status=record["status"],
         monitor=record.get("monitor") or "",
         mode=record.get("mode") or "min",
@@ -100,9 +104,9 @@ def _row(folder: Path, record: dict[str, Any], shared: set[str]) -> Row:
     )
 
 
-def _rank(row: Row) -> tuple[bool, str, float, str]:
+def _rank(row: Row) -> tuple[str, bool, str, float, str]:
     value = row.value or 0.0
-    return (row.value is None, row.monitor, -value if row.mode == "max" else value, row.created)
+    return (row.data, row.value is None, row.monitor, -value if row.mode == "max" else value, row.created)
 
 
 def _seconds(record: dict[str, Any]) -> float | None:
@@ -112,7 +116,20 @@ def _seconds(record: dict[str, Any]) -> float | None:
 
 
 def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats] = ()) -> None:
-    """Print the table; the monitored metric is the first number column, means over folds and seeds come last."""
+    """Print a table for each data set; the monitored metric comes first, means over folds and seeds come last."""
+    data_sets = list(dict.fromkeys(row.data for row in rows))
+    for name in data_sets:
+        if len(data_sets) > 1:
+            console.print(name or "no data", style="bold", highlight=False)
+        of_data = [row for row in rows if row.data == name]
+        console.print(_table(of_data, [found for found in repeats if found.data == name]))
+        if len(data_sets) > 1:
+            console.print()
+    monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
+    console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")
+
+
+def _table(rows: Sequence[Row], repeats: Sequence[Repeats]) -> Table:
     names = _columns(rows)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("run", overflow="fold")
@@ -123,7 +140,7 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
     table.add_column("time", justify="right")
     table.add_column("overrides that differ", overflow="fold")
     for row in rows:
-        numbers = [f"{row.metrics[name]:.4f}" if row.metrics.get(name) is not None else "" for name in names]
+        numbers = [figure(row.metrics[name]) if row.metrics.get(name) is not None else "" for name in names]
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
         overrides = escape(" ".join(row.overrides))  # square brackets are a list here, not a style
         table.add_row(escape(row.folder), row.status, *numbers, str(row.epoch or ""), time, overrides)
@@ -131,17 +148,16 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
         if not number:
             table.add_section()
         _add_means(table, found, names)
-    console.print(table)
-    monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
-    console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")
+    return table
 
 
 def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
-    told = [f"{repeats.mean[name]:.4f} ± {repeats.std[name]:.4f}" if name in repeats.mean else "" for name in names]
+    told = {name: f"{figure(mean)} ± {figure(repeats.std[name])}" for name, mean in repeats.mean.items()}
     over = " and ".join(repeats.over)
     where = "" if repeats.folder == "." else f"{repeats.folder}: "
     overrides = escape(" ".join(repeats.overrides))
-    table.add_row(escape(f"{where}mean ± std of {repeats.n}"), f"over {over}", *told, "", "", overrides)
+    numbers = [told.get(name, "") for name in names]
+    table.add_row(escape(f"{where}mean ± std of {repeats.n}"), f"over {over}", *numbers, "", "", overrides)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

@@ -18,6 +18,7 @@ class Repeats:
 
     Attributes:
         folder: Of the sweep, relative to the path that was asked for.
+        data: The data set and the vault of its test rows.
         over: What they differ in: "split.fold", "seed" or both.
         overrides: Those that are not shared by all runs of the table.
         n: Completed runs with a score.
@@ -28,6 +29,7 @@ class Repeats:
     """
 
     folder: str
+    data: str
     over: list[str]
     overrides: list[str]
     n: int
@@ -49,10 +51,16 @@ def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) 
     shared = set.intersection(*(set(record.get("overrides") or []) for _, record in records)) if records else set()
     for folder, record in records:
         if record["status"] == "completed" and record.get("best") and (folder.parent / SWEEP_FILE).is_file():
-            key = (folder.parent, record["best"]["monitor"], *others(record["overrides"], REPEATED))
+            key = (folder.parent, data_name(record), record["best"]["monitor"], *others(record["overrides"], REPEATED))
             groups.setdefault(key, []).append(record)
     found = [_summary(path, key[0], members, shared) for key, members in groups.items() if len(members) > 1]
     return sorted((repeats for repeats in found if repeats.over), key=_rank)
+
+
+def data_name(record: Mapping[str, Any]) -> str:
+    """The data set of a run and the vault of its test rows, as in "csv, vault 79101529"; empty where it got to none."""
+    data = record.get("data") or {}
+    return ", vault ".join(filter(None, [data.get("name") or "", (data.get("vault") or "")[:8]]))
 
 
 def others(overrides: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -78,6 +86,7 @@ def _summary(path: Path, sweep: Path, members: Sequence[Mapping[str, Any]], shar
     values = {name: {_value_of(member["overrides"], name) for member in members} for name in REPEATED}
     return Repeats(
         folder=str(sweep.relative_to(path)) if sweep.is_relative_to(path) else sweep.name,
+        data=data_name(members[0]),
         over=[name for name in REPEATED if len(values[name]) > 1],
         overrides=[word for word in others(members[0]["overrides"], REPEATED) if word not in shared],
         n=len(members),

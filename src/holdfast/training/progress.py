@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from holdfast.core.figures import figure
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
@@ -81,7 +83,7 @@ def epoch_line(entry: Mapping[str, Any], shown: Sequence[str], num_epochs: int, 
     """One epoch in one line, such as "epoch  3/30  train/loss 0.0871  val/accuracy 0.9781  1.2 s  best"."""
     width = len(str(num_epochs))
     parts = [f"epoch {entry['epoch']:>{width}}/{num_epochs}"]
-    parts += [f"{name} {entry[name]:.4f}" for name in shown if name in entry]
+    parts += [f"{name} {figure(entry[name])}" for name in shown if name in entry]
     parts.append(f"{entry['seconds']:.1f} s")
     return "  ".join([*parts, *(["best"] if is_best else [])])
 

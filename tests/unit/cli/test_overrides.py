@@ -33,6 +33,7 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("optimizer=adm", "optimizer: has no option 'adm'; allowed: adadelta, adagrad, adam, adamw"),
         ("optimizer=adm", "did you mean 'adam'?"),
         ("optimzer=adam", "optimzer: is neither a group nor a key of the config; next: did you mean 'optimizer'?"),
+        ("modle.width=3", "modle.width: is neither a group nor a key of the config; next: did you mean 'model'?"),
         ("optimizer.lrr=1", "optimizer.lrr: is no key of the config; allowed: optimizer.lr, "),
         ("optimizer.lrr=1", "did you mean 'optimizer.lr'?"),
         ("lr=abc", "lr: is 'abc'; allowed: a positive number"),

@@ -21,7 +21,9 @@ WHOLE: dict[str, Any] = {
 }
 
 
-def make_sweep(folder: Path, jobs: list[tuple[list[str], float]], rows: dict[str, int] | None = None) -> Path:
+def make_sweep(
+    folder: Path, jobs: list[tuple[list[str], float]], rows: dict[str, int] | None = None, name: str = ""
+) -> Path:
     """A sweep whose jobs have overrides and a val loss."""
     for number, (overrides, loss) in enumerate(jobs):
         job = folder / str(number)
@@ -30,7 +32,7 @@ def make_sweep(folder: Path, jobs: list[tuple[list[str], float]], rows: dict[str
         metrics = {"val/loss": loss, "val/accuracy": 1 - loss}
         history = [{"epoch": epoch, "train/loss": loss / epoch} for epoch in (1, 2)]
         subset = next((float(word.partition("=")[2]) for word in overrides if word.startswith("data.subset=")), None)
-        data = {"subset": subset, "train_rows": (rows or {}).get(str(subset), 100)}
+        data = {"name": name, "subset": subset, "train_rows": (rows or {}).get(str(subset), 100)}
         fields = {"overrides": overrides, "best": {**best, "metrics": metrics}, "history": history, "data": data}
         (job / "run.json").write_text(json.dumps({**WHOLE, "id": f"run{number}", **fields}))
     (folder / "multirun.yaml").write_text("{}")
@@ -59,6 +61,19 @@ def test_each_combination_has_its_own_and_the_best_comes_first(tmp_path: Path) -
         (["lr=0.2"], ["seed"], 2, 0.3125),
         (["lr=0.1"], ["seed"], 2, 0.5625),
     ]
+
+
+def test_each_data_set_has_a_table_of_its_own(tmp_path: Path) -> None:
+    make_sweep(tmp_path / "a", [(["lr=0.1"], 0.5)], name="digits")
+    make_sweep(tmp_path / "b", [(["data=csv"], 0.25), (["data=csv", "seed=1"], 12345.678)], name="csv")
+    rows = leaderboard(tmp_path)
+    assert [(row.folder, row.data) for row in rows] == [("b/0", "csv"), ("b/1", "csv"), ("a/0", "digits")]
+    text = io.StringIO()
+    print_table(rows, Console(width=120, file=text), repeats_below(tmp_path))
+    lines = [line.rstrip() for line in text.getvalue().splitlines()]
+    assert [lines[0], lines[6]] == ["csv", "digits"]
+    assert "12,345.7" in lines[3]
+    assert "mean ± std of 2" in lines[4]
 
 
 def test_runs_that_are_no_repeats(tmp_path: Path) -> None:
