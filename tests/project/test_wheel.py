@@ -45,7 +45,7 @@ def test_wheel_trains_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     environment, work, home = tmp_path / "env", tmp_path / "work", tmp_path / "home"
     work.mkdir()
     run(sys.executable, "-m", "venv", environment, cwd=tmp_path, home=home)
-    run(environment / "bin" / "pip", "install", "-q", wheel, cwd=tmp_path, home=home)
+    run(environment / "bin" / "pip", "install", "-q", "--no-compile", wheel, cwd=tmp_path, home=home)
     holdfast = environment / "bin" / "holdfast"
     told = run(holdfast, "train", "max_epochs=2", "hydra.run.dir=first", cwd=work, home=home)
     assert "next   holdfast freeze first" in told
