@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,6 @@ def gradients(at: dict[str, Array]) -> dict[str, Array]:
     """Of the mean over rows of |x W^T + b - y|^2 / 2."""
     errors = (X @ at["weight"].T + at["bias"] - Y) / len(X)
     return {"weight": errors.T @ X, "bias": errors.sum(axis=0)}
-
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    """torch's NAdam keeps a product in the default dtype."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 class Linear(torch.nn.Module):
