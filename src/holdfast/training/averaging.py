@@ -15,6 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
 from holdfast.core.errors import InputError
@@ -117,7 +118,11 @@ def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
         InputError: An argument is out of its range.
     """
     _check(every_num_epochs=every_num_epochs, start=start)
-    average = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+    update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+
+    def average(kept: Any, weights: Any, num_kept: Tensor) -> None:
+        update(kept, weights, int(num_kept))  # by a tensor torch divides in single precision
+
     return AveragedWeights(average, start=start, every_num_epochs=every_num_epochs, takes_statistics=True)
 
 
