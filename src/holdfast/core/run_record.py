@@ -172,6 +172,20 @@ def read_run(folder: Path) -> dict[str, Any]:
     return fields
 
 
+def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a run that is no model to choose or to average.
+
+    Raises:
+        InputError: It was a trial, or it was trained to give its rows back.
+    """
+    config = record["config"]
+    if config.get("debug"):
+        raise InputError(str(folder), f"was a trial (debug={config['debug'].get('preset')})", next="train it whole")
+    if str((config.get("loss") or {}).get("_target_")).endswith(".reconstruction"):
+        what, hint = "gives rows back and predicts nothing (loss=reconstruction)", f"model.pretrained={folder}"
+        raise InputError(str(folder), what, next=f"train a model with {hint}")
+
+
 def boot_id() -> str | None:
     """What tells one start of this machine from another; null where the system does not say."""
     try:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
-from holdfast.core.run_record import RunRecord, read_run
+from holdfast.core.run_record import RunRecord, check_predicts, read_run
 from holdfast.training.names import NAMES, check_monitor, mode_of
 
 SHARED = {
@@ -181,6 +181,7 @@ def _completed(folders: Sequence[Path]) -> list[dict[str, Any]]:
     for folder in folders:
         try:
             record = read_run(folder)
+            check_predicts(folder, record)
         except InputError as error:
             problems += error.problems
             continue

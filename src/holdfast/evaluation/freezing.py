@@ -12,7 +12,7 @@ from typing import Any
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
-from holdfast.core.run_record import environment, read_run
+from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.data.disguises import RowForm
 from holdfast.evaluation import processes, scan
 from holdfast.evaluation.criterion import parse_criterion
@@ -130,10 +130,7 @@ def _completed(run: Path) -> dict[str, Any]:
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
-    if record["config"].get("debug"):
-        raise InputError(
-            str(run), f"was a trial (debug={record['config']['debug'].get('preset')})", next="train it whole"
-        )
+    check_predicts(run, record)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
     return record

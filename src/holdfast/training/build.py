@@ -26,6 +26,7 @@ from holdfast.training.options import build_option
 from holdfast.training.rates import Rates
 from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
 from holdfast.training.transfer import load_pretrained
+from holdfast.training.views import build_views
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
         raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
     goal = "reconstruction" if reconstructs(config) else shapes.task
     spec = TaskSpec(goal, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
-    views = build_option(config["tta"]) if config.get("tta") else None
+    views = build_views(config.get("tta"), shapes.input_shape)
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
 
@@ -113,6 +114,8 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
     check_outputs(module, shapes)
     if config.get("mixing") and shapes.category_sizes:
         raise InputError("mixing", "makes rows between two, and categories have no between", next="mixing=none")
+    if (config.get("debug") or {}).get("preset") == "overfit":
+        leave_out_dropout(module.model)
     if config.get("init"):
         build_option(config["init"])(module.model)
     # a run that goes on has its weights in its own checkpoint
@@ -161,6 +164,13 @@ def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
         build_option(config["finetune"]).prepare(model, config["max_epochs"])
 
 
+def leave_out_dropout(model: nn.Module) -> None:
+    """Keep all units: with some of them left out a model that fits its rows still has a loss."""
+    for part in model.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.p = 0.0
+
+
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
     """The schedule option, with those of the run's `monitor` and `mode` that it names."""
     schedule: Callable[..., dict[str, Any]] = build_option(config["schedule"])
@@ -195,9 +205,7 @@ def build_optimizer(
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise InputError("model", "has no parameters to train")
     given = getattr(factory, "keywords", {})
-    lr = given.get("lr", 1.0)
-    if isinstance(lr, int | float) and not 0.0 < lr < math.inf:
-        raise InputError("optimizer.lr", f"is {lr}", allowed="a positive number")
+    _check_numbers(given)
     fused = {"fused": True} if may_fuse and given.get("fused", False) is None and not given.get("foreach") else {}
     factors = rates(model) if rates is not None else None
     groups = param_groups(model, weight_decay=given.get("weight_decay") or 0.0, lr=given.get("lr"), factors=factors)
@@ -207,6 +215,19 @@ def build_optimizer(
         return factory(groups, **fused)
     except (ValueError, TypeError) as error:
         raise InputError("optimizer", str(error)) from None
+
+
+def _check_numbers(given: Mapping[str, Any]) -> None:
+    """Refuse numbers that torch takes, and with which nothing can be learnt."""
+    for name, value in given.items():
+        if not isinstance(value, int | float):
+            continue
+        if name == "lr" and not 0.0 < value < math.inf:
+            raise InputError("optimizer.lr", f"is {value}", allowed="a positive number")
+        if name in ("momentum", "alpha") and value >= 1.0:  # what is kept of an average
+            raise InputError(f"optimizer.{name}", f"is {value}", allowed=f"0 <= {name} < 1")
+        if not math.isfinite(value):
+            raise InputError(f"optimizer.{name}", f"is {value}", allowed="a finite number")
 
 
 def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:

@@ -20,6 +20,8 @@ def check_combinations(config: Mapping[str, Any]) -> None:
 
 def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:
     """Lightning must take the loss scale out of the gradients before it clips them; a fused kernel does it itself."""
+    if (most := config["trainer"].get("gradient_clip_val")) is not None and most < 0:
+        yield Problem("trainer.gradient_clip_val", f"is {most}", "a positive number; null or 0: gradients as they are")
     if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
         what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
         yield Problem("optimizer.fused", what, "null, false")
@@ -34,7 +36,11 @@ def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
     """It asks for loss and gradient several times a step: they must be those of the same function."""
     if config["optimizer"].get("_target_") != "torch.optim.LBFGS":
         return
-    trainer = config["trainer"]
+    trainer, options = config["trainer"], config["optimizer"]
+    if options.get("max_iter", 1) < 1:
+        yield Problem("optimizer.max_iter", f"is {options['max_iter']}: no step would move", "whole numbers from 1")
+    if options.get("line_search_fn") not in (None, "strong_wolfe"):
+        yield Problem("optimizer.line_search_fn", f"is '{options['line_search_fn']}'", "strong_wolfe, null")
     if trainer.get("accumulate_grad_batches", 1) != 1:
         what = "lbfgs takes several looks at one batch, and sees only the last of those that are accumulated"
         yield Problem("trainer.accumulate_grad_batches", what, "1", "a larger batch_size, or batch_size=full")

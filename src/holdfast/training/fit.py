@@ -179,7 +179,7 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
             default_root_dir=folder,
             **OURS,
         )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
     return trainer
 

@@ -148,16 +148,10 @@ def reconstruction() -> Loss:
 
 
 def auto(*, task: str, class_weights: ClassWeights = None) -> Loss:
-    """The usual loss of `task`: the negative log-likelihood of classes, labels, or a normal distribution.
-
-    Raises:
-        InputError: Class weights are given for a regression.
-    """
+    """The usual loss of `task`: the negative log-likelihood of classes, labels, or a normal distribution."""
     if task == "multiclass":
         return cross_entropy(class_weights=class_weights)
     if task == "regression":
-        if class_weights is not None:
-            raise InputError("loss.class_weights", "a regression has no classes", allowed="null")
         return mse()
     return binary_cross_entropy(class_weights=class_weights)
 
@@ -200,6 +194,8 @@ def balanced_weights(class_counts: Sequence[int]) -> Tensor:
 
 def _weights_of(given: object, task: str, num_outputs: int, class_counts: Sequence[int] | None) -> Tensor:
     where, num_classes = "loss.class_weights", num_outputs if task == "multiclass" else 2
+    if task == "regression":
+        raise InputError(where, f"is {given}, and a regression has no classes", allowed="null")
     if given == "balanced":
         if class_counts is None or len(class_counts) != num_classes or task == "multilabel":
             raise InputError(where, f"is 'balanced', which a {task} task has no counts for", allowed="null, or numbers")

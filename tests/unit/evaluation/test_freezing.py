@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.data import prepare, store
+from holdfast.ensembles.members import check_members
 from holdfast.evaluation import freezing
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
@@ -60,9 +62,21 @@ def test_only_completed_runs_are_frozen(make_run: Make, status: str) -> None:
         freeze_run(make_run(status=status))
 
 
-def test_a_trial_is_not_frozen(make_run: Make) -> None:
-    with pytest.raises(InputError, match=r"was a trial \(debug=limit\); next: train it whole"):
-        freeze_run(make_run(config={"debug": {"preset": "limit"}}))
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"debug": {"preset": "limit"}}, r"was a trial \(debug=limit\)"),
+        ({"loss": {"_target_": "holdfast.training.losses.reconstruction"}}, "gives rows back and predicts nothing"),
+    ],
+)
+def test_runs_that_predict_nothing_are_neither_frozen_nor_averaged(
+    make_run: Make, config: dict[str, Any], words: str
+) -> None:
+    runs = [make_run("one"), make_run("other", config=config)]
+    with pytest.raises(InputError, match=words):
+        freeze_run(runs[1])
+    with pytest.raises(InputError, match=words):
+        check_members(OmegaConf.create({"ensemble": {"runs": [str(run) for run in runs], "weights": None}}))
 
 
 def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:

@@ -346,6 +346,23 @@ def test_a_wrong_rate_is_refused(option: str, lr: float) -> None:
         build_optimizer(instantiate(node, _convert_="all"), Linear())
 
 
+@pytest.mark.parametrize(
+    ("option", "arguments", "words"),
+    [
+        ("momentum", {"momentum": 1.5}, r"optimizer\.momentum: is 1\.5; allowed: 0 <= momentum < 1"),
+        ("muon", {"momentum": 1.0}, r"optimizer\.momentum: is 1\.0; allowed: 0 <= momentum < 1"),
+        ("rmsprop", {"alpha": 2}, r"optimizer\.alpha: is 2; allowed: 0 <= alpha < 1"),
+        ("adamw", {"weight_decay": float("inf")}, r"optimizer\.weight_decay: is inf; allowed: a finite number"),
+    ],
+)
+def test_numbers_that_torch_takes_and_nothing_learns_with(option: str, arguments: dict[str, float], words: str) -> None:
+    node = OmegaConf.load(CONF / "optimizer" / f"{option}.yaml")
+    node.lr = LR
+    node.merge_with(arguments)
+    with pytest.raises(InputError, match=words):
+        build_optimizer(instantiate(node, _convert_="all"), Linear())
+
+
 @pytest.mark.parametrize("arguments", [{"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}, {"weight_decay": -1.0}])
 def test_lion_refuses(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Invalid"):

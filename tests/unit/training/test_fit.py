@@ -108,6 +108,12 @@ def test_a_loss_that_is_not_finite_fails_with_the_reason(run, tmp_path: Path) ->
         (["schedule=cosine", "schedule.warmup_steps=1", "schedule.warmup_epochs=1"], "schedule", "together"),
         (["schedule=cosine", "schedule.warmup_epochs=5"], "schedule.warmup_epochs", "0 to 15 steps"),
         (
+            ["trainer.gradient_clip_val=-1"],
+            "trainer.gradient_clip_val",
+            "is -1",
+        ),
+        (["trainer.precision=transformer-engine"], "trainer", "transformer_engine"),
+        (
             ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "optimizer.fused=true"],
             "optimizer.fused",
             "null, false",
@@ -121,6 +127,14 @@ def test_parts_that_do_not_fit_are_told_in_one_line(run, overrides: list[str], w
     assert str(caught.value).startswith(f"{where}: ")
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_debug_run_that_overfits_keeps_all_units(run, tmp_path: Path) -> None:
+    data = make_data("multiclass")
+    plain = run(make_config(max_epochs=2), data, "plain").fields["history"]
+    words = ("model.dropout=0.5", "+debug.preset=overfit")
+    without = run(make_config(*words, max_epochs=2), data, "without").fields["history"]
+    assert [entry["train/loss"] for entry in without] == [entry["train/loss"] for entry in plain]
 
 
 def test_lines_of_the_epochs(run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_balanced_by_the_train_counts() -> None:
         (
             partial(losses.auto, class_weights="balanced"),
             "regression",
-            "loss.class_weights: is 'balanced', which a regression task has no counts for; allowed: null, or numbers",
+            "loss.class_weights: is balanced, and a regression has no classes; allowed: null",
         ),
         (
             partial(losses.auto, class_weights=[1.0, 2.0]),

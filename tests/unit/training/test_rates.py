@@ -90,7 +90,12 @@ def test_lbfgs_counts_every_row_once(run) -> None:
 
 
 def test_what_lbfgs_cannot_do(run) -> None:
-    overrides = ["trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1"]
+    overrides = [
+        "optimizer.max_iter=0",
+        "optimizer.line_search_fn=armijo",
+        "trainer.accumulate_grad_batches=2",
+        "trainer.gradient_clip_val=1",
+    ]
     with pytest.raises(InputError) as caught:
         run(make_config("optimizer=lbfgs", *overrides, lr=1.0), make_data("multiclass"))
     assert [problem.where for problem in caught.value.problems] == [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from small_runs import make_config, make_data
 from torch import Tensor
 
 from holdfast.core.errors import InputError
+from holdfast.training.fit import check_parts
 from holdfast.training.restore import load_model
-from holdfast.training.views import mirror_shift
+from holdfast.training.views import build_views, mirror_shift
 
 IMAGE = torch.arange(9.0).reshape(1, 1, 3, 3)
 
@@ -51,6 +53,25 @@ def test_val_metrics_and_predictions_average_over_the_views(run, tmp_path: Path)
     assert float(loss) == pytest.approx(record.fields["best"]["value"], rel=1e-5)
     predicted = load_model(tmp_path / "run").predict(data.val_x.numpy())
     np.testing.assert_allclose(predicted, mean.softmax(dim=1).numpy(), atol=1e-6)
+
+
+def test_views_are_tried_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"tta\.shift: is 8; allowed: 0 to 7 pixels"):
+        check_parts(make_config("model=cnn", "tta=shift", "tta.shift=8"), make_data("multiclass", image=True))
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (lambda x: [x[:, :, 1:]], r"^tta: gives views of \[\(2, 1, 2, 3\)\] of images \(2, 1, 3, 3\)"),
+        (lambda x: 1 / 0, r"^tta: cannot be built \(ZeroDivisionError: division by zero\)"),
+        (lambda x: [], r"^tta: gives views of \[\]"),
+    ],
+)
+def test_views_of_ones_own_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, option: Any, words: str) -> None:
+    monkeypatch.setattr("holdfast.training.views.build_option", lambda node: option)
+    with pytest.raises(InputError, match=words):
+        build_views({"_target_": "mine.views"}, (1, 3, 3))
 
 
 def test_a_table_has_no_views(run) -> None:
