@@ -20,9 +20,11 @@ MISSING_TEXTS = (
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
-_DATE = re.compile(
-    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2}))([T ]\d{1,2}:\d{2}.*)?$", re.ASCII
-)
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = rf"""(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.](?:\d{{4}}|\d{{2}})
+    |\d{{4}}-(?:0[1-9]|1[0-2])|\d{{8}}(?=T\d)
+    |\d{{1,2}}[-/\ ]{_MONTH}[-/\ ](?:\d{{4}}|\d{{2}})|{_MONTH}\ \d{{1,2}},?\ \d{{4}}|{_MONTH}[-\ ]\d{{4}})"""
+_DATE = re.compile(rf"{_DAY}(?:[T\ ]\d{{1,2}}:?\d{{2}}.*)?$", re.ASCII | re.IGNORECASE | re.VERBOSE)
 # A currency, digits in groups of three or not, a decimal comma or point, a per cent sign or a currency.
 _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr)"
 _DRESSED = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
@@ -36,7 +37,7 @@ class DataModule(pl.LightningDataModule):
     Args:
         prepared: Development rows.
         split: Decides the val rows among them.
-        batch_size: Train rows in a batch; "full": all of them.
+        batch_size: Train rows in a batch, all of them where they are fewer; "full": all of them.
         seed: Fixes the order of the train rows.
         resident: True keeps all rows on the device; False reads batches from the memory map; "auto" is True when all
             rows take at most half of the memory that is free on the device. On a CPU, resident rows are the mapped
@@ -185,9 +186,9 @@ def _batch_size(given: int | Literal["full"], num_train: int) -> int:
     if given < 1:
         raise InputError("batch_size", f"is {given}", allowed="1 or more")
     if given > num_train:
-        what = f"is {given}, and there are {num_train} train rows"
-        raise InputError("batch_size", what, f"1 to {num_train}", "batch_size=full takes all of them in each step")
-    return given
+        words = f"batch_size is {given}, and there are {num_train} train rows: every step takes all of them"
+        print(f"holdfast: {words}", file=sys.stderr, flush=True)
+    return min(given, num_train)
 
 
 def _check(resident: Resident, num_workers: int) -> None:

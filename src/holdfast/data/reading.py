@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.array_rows import features_like
-from holdfast.data.cells import MISSING_TEXTS, cells_of, kind_of, numbers_of
+from holdfast.data.cells import MISSING_TEXTS, as_number, cells_of, kind_of, numbers_of
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
 from holdfast.data.formats import csv, images, jsonl, parquet
 from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS
@@ -68,9 +68,14 @@ def read_like(
     try:
         yield from read(description, given, id_column, settings or {})
     except InputError as error:
-        raise_problems(
-            [replace(p, where=WHERE if p.where.startswith("data.") else p.where) for p in error.problems], InputError
-        )
+        raise_problems([_as_input(problem) for problem in error.problems])
+
+
+def _as_input(problem: Problem) -> Problem:
+    """A problem of a source's, without the settings that new rows have not: they are read as the run's own were."""
+    is_setting = problem.where.startswith("data.")
+    advice = "mend the file, or write it as the run's own" if "data." in problem.next else problem.next
+    return replace(problem, where=WHERE if is_setting else problem.where, next=advice)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -179,8 +184,7 @@ def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Calla
         import pyarrow as pa
 
         cells = cells_of(array if kind_of(array.type) == "text" else array.cast(pa.string()), missing)
-        code_of = {text: code for code, text in enumerate(column.categories)}
-        table = np.array([*(code_of.get(text, UNSEEN) for text in cells.texts), code_of.get(MISSING, UNSEEN)], float)
+        table = np.array(_codes_of([*cells.texts, MISSING], column), float)
         codes: NDArray[np.float64] = table[cells.values]
         return codes
     cells = cells_of(array, missing)
@@ -192,6 +196,17 @@ def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Calla
             what = f"{place_of(row)}, column {column.name!r}: is "
             raise InputError(WHERE, f"{what}{cells.texts[int(cells.values[row])]!r}, the run has numbers there")
     return values
+
+
+def _codes_of(texts: Sequence[str], column: Column) -> list[int]:
+    """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 501 is 00501."""
+    code_of = {text: code for code, text in enumerate(column.categories)}
+    known: dict[float, list[int]] = {}
+    if any(text not in code_of and as_number(text) == as_number(text) for text in texts):
+        for text, code in code_of.items():
+            known.setdefault(as_number(text), []).append(code)
+    alike = {text: found[0] for text in texts if len(found := known.get(as_number(text), [])) == 1}
+    return [code_of.get(text, alike.get(text, UNSEEN)) for text in texts]
 
 
 # --- images and arrays -----------------------------------------------------------------------------------------------

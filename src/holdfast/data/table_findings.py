@@ -108,6 +108,9 @@ def _text_notes(found: Pass, names: Sequence[str]) -> list[str]:
         elif dressed and sum(map(is_like_number, texts)) >= LIKE_NUMBERS_SHARE * len(texts):
             advice = "categories, unless written as plain numbers"
             notes.append(f"column {name!r} holds texts such as {dressed!r}: {advice}")
+        elif len(others := [text for text in texts if not is_like_number(text)]) == 1 < len(texts) - 1:
+            advice = f"categories; data.types={{{name}: number}} data.missing=[{others[0]}] if that means missing"
+            notes.append(f"column {name!r} holds numbers and {others[0]!r}: {advice}")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -99,8 +100,8 @@ class Pass:
                         self._start(names, arrays)
                     self._add(dict(zip(names, arrays, strict=True)), number, row, part)
                 row += len(arrays[0])
-            if file.skipped:
-                self.left_out["another number of cells"] = sum(len(file.skipped) for file, _ in self.files)
+            for reason, count in Counter(file.skipped).items():
+                self.left_out[reason] = self.left_out.get(reason, 0) + count
 
     def number_columns(self) -> list[int]:
         """The places of the columns that hold numbers, among the features."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,8 @@ from holdfast.data.formats.types import Conflict
 from holdfast.data.table_settings import TableFile, TableSettings
 
 MAX_READINGS = 100
+# What can stand in a list on the command line as it is.
+_TYPED = re.compile(r"[\w./+-][\w./+ -]{0,30}$")
 STRAY = "a text among the numbers"
 INFINITE = "an infinite value"
 ABSENT = "no value"
@@ -90,7 +93,7 @@ def date_problem(name: str, example: str, *, is_readable: bool = True) -> Proble
     if is_readable:
         choices += f"; {{{name}: number}} takes days since 1970; data.time={name} is for split=time"
     else:
-        choices += "; write dates as 2024-12-31 to use them"
+        choices += f"; {{{name}: category}} takes each as a category; write dates as 2024-12-31 to use them as numbers"
     return Problem("data.types", f"column {name!r} holds dates{shown}, which no model takes as they are", next=choices)
 
 
@@ -112,10 +115,8 @@ def cell_problem(settings: TableSettings, file: TableFile, name: str, row: int, 
     text = _cell_text(file, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
     if reason == STRAY:
-        advice = (
-            f"mend it; or data.missing=[{text[:30]}] if it means missing; or data.types={{{name}: category}}; or "
-            "data.on_error=skip leaves such rows out"
-        )
+        is_missing = f"data.missing=[{text}] if it means missing; or " if _TYPED.match(text) else ""
+        advice = f"mend it; or {is_missing}data.types={{{name}: category}}; or data.on_error=skip leaves such rows out"
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
     where = "data.target" if name in settings.target else f"data.{next(keys, 'path')}"
     shown = f" ({text[:60]!r})" if text else ""

@@ -25,7 +25,7 @@ class TableFile(Protocol):
 
     @property
     def skipped(self) -> list[str]:
-        """One word for every row that was left out while the file was read."""
+        """The reason for every row that was left out while the file was read."""
 
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """Names and arrays of pyarrow's, some rows at a time."""

@@ -123,7 +123,9 @@ def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: 
         else:
             numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
         if wrong:
-            raise InputError(WHERE, f"label {name!r} has the value {wrong[0]!r}", allowed="0 and 1, or false and true")
+            what = f"label {name!r} has the value {wrong[0]!r}"
+            advice = "several columns are labels; one column is predicted as a class or a value: data.target=COLUMN"
+            raise InputError(WHERE, what, allowed="0 and 1, or false and true", next=advice)
         if numbers.min() == numbers.max():
             raise InputError(WHERE, f"label {name!r} is {int(numbers[0])} in every row: there is nothing to learn")
         columns.append(numbers.astype(np.uint8))

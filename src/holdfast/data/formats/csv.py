@@ -37,7 +37,7 @@ class CsvFile:
         encoding: As Python names them.
         missing: Texts that mean a missing cell.
         skips: Whether lines with another number of cells are left out, and no error.
-        skipped: Is given one word for every line left out.
+        skipped: Is given the reason for every line left out.
     """
 
     path: Path
@@ -60,8 +60,8 @@ class CsvFile:
         """
         import pyarrow as pa
 
-        known, names, codes = self._sampled()
-        for name in codes:
+        known, names, rows = self._sampled()
+        for name in known._codes(names, rows):
             if name not in types:
                 raise Conflict(name, "string")
         ragged: list[tuple[int, int]] = []
@@ -90,8 +90,8 @@ class CsvFile:
         known, _, _ = self._sampled()
         return f"line {text.line_of_row(self.path, self.encoding, known.delimiter, row)}"
 
-    def _sampled(self) -> tuple[CsvFile, list[str], list[str]]:
-        """The same file with its delimiter and decimal point known, the names in its header, and those of codes."""
+    def _sampled(self) -> tuple[CsvFile, list[str], list[Sequence[str]]]:
+        """The same file with its delimiter and decimal point known, the names in its header, and its first rows."""
         start = text.sample_of(self.path, self.encoding)
         delimiter = self.delimiter if self.delimiter != "auto" else text.guess_delimiter(start)
         rows = text.some_rows(start, delimiter)
@@ -100,8 +100,20 @@ class CsvFile:
         decimal = self.decimal if self.decimal != "auto" else text.guess_decimal(rows[1:], delimiter)
         names = _clean(rows[0])
         _check_names(self.path, names)
-        codes = [name for name, *cells in zip(names, *_whole(rows), strict=True) if any(map(is_code, cells))]
-        return replace(self, delimiter=delimiter, decimal=decimal), names, codes
+        return replace(self, delimiter=delimiter, decimal=decimal), names, _whole(rows)
+
+    def _codes(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+        """The columns with leading zeros: in the first rows, or further below in what are whole numbers up there."""
+        columns = list(zip(*rows, strict=True))
+        codes = [index for index, cells in enumerate(columns) if any(map(_is_lost, cells))]
+        whole = [
+            index
+            for index, cells in enumerate(columns)
+            if index not in codes and all(cell.isdecimal() or cell in self.missing for cell in cells)
+        ]
+        if whole:
+            codes += text.columns_where(_is_lost, self.path, self.encoding, self.delimiter, whole)
+        return [names[index] for index in codes]
 
     def _reader(self, stream: Any, names: Sequence[str], types: Mapping[str, str], ragged: list[Any]) -> Any:
         from pyarrow import csv
@@ -148,7 +160,7 @@ class CsvFile:
         """Lines with another number of cells than the header."""
         self._refuse_unclosed()
         if self.skips:
-            self.skipped.extend(f"{actual} cells" for _, actual in ragged)
+            self.skipped.extend("another number of cells" for _ in ragged)
             return
         number, actual = ragged[0]
         line = text.line_of_record(self.path, self.encoding, self.delimiter, number)
@@ -164,6 +176,12 @@ class CsvFile:
         if line is not None:
             what = f"{self.path}, line {line}: a quote opens and never closes"
             raise InputError(WHERE, what, next="mend the file")
+
+
+def _is_lost(cell: str) -> bool:
+    """Whether pyarrow would read a number that is not what the cell spells: a code, or hexadecimal digits."""
+    stripped = cell.strip()
+    return is_code(stripped) or stripped[:2] in ("0x", "0X")
 
 
 def _clean(names: Sequence[str]) -> list[str]:

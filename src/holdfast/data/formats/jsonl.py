@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from holdfast.data.formats.types import Conflict, arrow_type
 WHERE = "data.path"
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK_BYTES = 4 * 2**20
+ADVICE = "write one object a line, or data.on_error=skip leaves such lines out"
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,17 @@ class JsonlFile:
 
     Attributes:
         path: Where it lies.
-        skipped: Stays empty: a line that is no object is an error.
+        skips: Whether lines that are no objects are left out, and no error.
+        skipped: Is given the reason for every line left out.
         known: The types of all keys, once all lines had to be looked at.
+        bad: The numbers of the lines that are left out, likewise.
     """
 
     path: Path
+    skips: bool = False
     skipped: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
+    bad: set[int] = field(default_factory=set)
 
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again.
@@ -47,7 +53,8 @@ class JsonlFile:
             refuse_other_formats(self.path, stream.read(8), WHERE)
         with opened(self.path, WHERE) as stream:
             try:
-                for batch in _reader(stream, self.known):
+                source = io.BufferedReader(_Joined(self._lines()), BLOCK_BYTES) if self.bad else stream
+                for batch in _reader(source, self.known):
                     yield (
                         [name.strip() for name in batch.schema.names],
                         [
@@ -57,6 +64,7 @@ class JsonlFile:
                     )
             except (pa.ArrowInvalid, UnicodeError) as error:
                 self._explain(error)
+        self.skipped.extend("no JSON object" for _ in self.bad)
 
     def place_of(self, row: int) -> str:
         """The line of a row, counted from 0 over the lines that are not empty."""
@@ -75,7 +83,14 @@ class JsonlFile:
         """The type of every key over all lines."""
         found: dict[str, str] = {}
         for line, text in self._lines():
-            for name, value in self._object(line, text).items():
+            try:
+                cells = self._object(line, text)
+            except InputError:
+                if not self.skips:
+                    raise
+                self.bad.add(line)
+                continue
+            for name, value in cells.items():
                 new, old = _type_of(value), found.get(name, "null")
                 if new != old and "null" not in (new, old) and {new, old} != {"int64", "double"}:
                     what = f"{self.path}, line {line}: {name!r} is a {_WORDS[new]}, and a {_WORDS[old]} above"
@@ -90,23 +105,41 @@ class JsonlFile:
             raise InputError(WHERE, f"{self.path}, line {line}: is not utf-8") from None
         except (ValueError, RecursionError) as error:
             what = f"{self.path}, line {line}: is no JSON ({str(error)[:100]})"
-            raise InputError(WHERE, what, next="write one object a line") from None
+            raise InputError(WHERE, what, next=ADVICE) from None
         if not isinstance(value, dict):
             what = f"{self.path}, line {line}: is a {type(value).__name__}, not an object"
-            raise InputError(WHERE, what, next="write one object a line")
+            raise InputError(WHERE, what, next=ADVICE)
         return value
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """The lines that are neither empty nor bad, by their numbers."""
         with opened(self.path, WHERE) as stream:
             rest, number = b"", 0
             while content := stream.read(BLOCK_BYTES):
                 *whole, rest = (rest + content).split(b"\n")
                 for text in whole:
                     number += 1
-                    if text.strip():
+                    if text.strip() and number not in self.bad:
                         yield number, text
-            if rest.strip():
+            if rest.strip() and number + 1 not in self.bad:
                 yield number + 1, rest
+
+
+class _Joined(io.RawIOBase):
+    """Lines as a file again."""
+
+    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
+        self._lines, self._rest = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and (line := next(self._lines, None)):
+            self._rest = line[1] + b"\n"
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 _ORDER = ("null", "int64", "double", "bool", "string", "nested")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from holdfast.data.formats.jsonl import SUFFIXES, JsonlFile
@@ -40,4 +41,5 @@ def load(
         missing=missing or (),
         on_error=on_error,
     )
-    return load_files(JsonlFile, settings, path=path, val_path=val_path, test_path=test_path, suffixes=SUFFIXES)
+    open_file = partial(JsonlFile, skips=settings.skips)
+    return load_files(open_file, settings, path=path, val_path=val_path, test_path=test_path, suffixes=SUFFIXES)

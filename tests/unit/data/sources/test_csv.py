@@ -24,6 +24,9 @@ BODY = "".join(f"{i},{'ab'[i % 2]},{i * 1.5},{'pq'[i % 2]}\n" for i in range(30)
 NUMBERS = "".join(f"{i},{i % 2}\n" for i in range(30))
 
 
+OTHER_DATES = ("31/12/20", "20140502T000000", "2014-05", "May 2014", "5-Jan-14", "31.12.2020 11:59 PM")
+
+
 @pytest.fixture
 def load(home: Path, tmp_path: Path) -> Load:
     def load_it(content: str | bytes, target: Any = "kind", name: str = "t.csv", **settings: Any) -> Rows:
@@ -203,7 +206,9 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         (HEADER + BODY, {"drop": ["id", "color", "size"]}, "data.drop: leaves no column but the target"),
         (HEADER + BODY, {"encoding": "utf-99"}, "data.encoding: is 'utf-99'"),
         ("d,kind\n" + "2020-01-01,p\n2020-01-02,q\n" * 5, {}, "(2020-01-01), which no model takes as they are"),
-        ("d,kind\n" + "31/12/20,p\n30/12/20,q\n" * 5, {}, "column 'd' holds dates (31/12/20)"),
+        *[("d,kind\n" + f"{d},p\n{d},q\n" * 5, {}, f"column 'd' holds dates ({d})") for d in OTHER_DATES],
+        (HEADER + BODY, {"target": ["size", "id"]}, "one column is predicted as a class or a value"),
+        (HEADER + BODY + "5,a,7\x1a,p\n", {}, "('7\\x1a'): 1 of 31 cells are no numbers; next: mend it; or data.t"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_in_one_line(
@@ -253,6 +258,15 @@ def test_codes_keep_their_leading_zeros(load: Load) -> None:
     assert load("size,zip\n" + "1,0010\n2,0020\n3,30\n" * 4, "zip", task="regression").y[:3].tolist() == [10, 20, 30]
 
 
+@pytest.mark.parametrize("code", ["00501", '"00501"', "0x1F"])
+def test_codes_that_come_late_are_no_numbers_either(load: Load, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr(csv_format.text, "SAMPLE_BYTES", 200)
+    body = "".join(f"{10115 + i % 9},{i / 2},{i % 2}\n" for i in range(100))
+    rows = load("zip,size,y\n" + body + f"{code},0.5,1\n", "y", types={} if "5" in code else {"zip": "category"})
+    assert code.strip('"') in rows.columns[0].categories
+    assert rows.columns[1].type == "number"
+
+
 @pytest.mark.parametrize("cell", ["€ {}.50", "{}%", '"1,{}"', '"{},25"', "USD {}"])
 def test_numbers_with_signs_are_told_to_be_categories(load: Load, cell: str) -> None:
     body = "".join(f"{cell.format(100 + i % 5)},{i},{i % 2}\n" for i in range(20))
@@ -260,6 +274,12 @@ def test_numbers_with_signs_are_told_to_be_categories(load: Load, cell: str) -> 
     assert rows.columns[0].type == "category"
     text = cell.format(100).strip('"')
     assert rows.notes == (f"column 'a' holds texts such as {text!r}: categories, unless written as plain numbers",)
+
+
+def test_a_text_that_may_mean_missing_is_told(load: Load) -> None:
+    (note,) = load("a,y\n" + "1,0\n-,1\n2.5,0\n-,1\n" * 5, "y").notes
+    assert note.startswith("column 'a' holds numbers and '-': categories; data.types={a: number} data.missing=[-] if")
+    assert load("a,y\n" + "1,0\nB,1\nC,0\n" * 5, "y").notes == ()
 
 
 def test_prices_with_signs_are_no_classes(load: Load) -> None:

@@ -54,3 +54,13 @@ def test_what_cannot_be_used(home: Path, tmp_path: Path, content: str | bytes, w
     with pytest.raises(InputError) as caught:
         load(tmp_path / "t.jsonl", content)
     assert words in str(caught.value)
+
+
+def test_lines_that_are_no_objects_are_left_out_on_request(home: Path, tmp_path: Path) -> None:
+    lines = BODY.splitlines()
+    lines[3:3] = ['{"a": 7, "b"', "", "[1]", "text"]
+    rows = load(tmp_path / "t.jsonl", "\n".join([*lines, '{"a": 0.5, "b": "w", "y": 1}', '{"bad']), on_error="skip")
+    assert rows.x[:, 0].tolist() == [*range(20), 0.5]
+    assert rows.notes[0] == "4 rows left out with no JSON object"
+    with pytest.raises(InputError, match=r"line 4: is no JSON .* next: write one object a line, or data.on_error=skip"):
+        load(tmp_path / "t.jsonl", "\n".join(lines))
