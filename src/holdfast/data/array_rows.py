@@ -64,13 +64,14 @@ def rows_from_arrays(
     is_table = x.ndim == 2 and layout in ("auto", "array")
     kind: Literal["image", "table", "array"]
     digests: dict[str, Any] = {}
+    pixel_scale = 1.0
     columns: tuple[Column, ...] = ()
     if is_table:
         kind, names = "table", _names(x.shape[1], feature_names, where)
         stored, digests = _table(x, names, where)
         columns = tuple(Column(name, "number") for name in names)
     else:
-        kind, stored = _images_or_array(x, layout, where)
+        kind, stored, pixel_scale = _images_or_array(x, layout, where)
     parts = None if parts is None else np.asarray(parts, np.int8)
     return Rows(
         x=stored,
@@ -84,14 +85,25 @@ def rows_from_arrays(
         official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=None if groups is None else _codes(groups),
         times=None if times is None else np.asarray(times, np.float64),
+        pixel_scale=pixel_scale,
         **digests,
     )
 
 
 def features_like(
-    x: Any, *, kind: str, row_shape: tuple[int, ...], dtype: np.dtype[Any], layout: str, where: str
+    x: Any,
+    *,
+    kind: str,
+    row_shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    layout: str,
+    pixel_scale: float | None,
+    where: str,
 ) -> Any:
     """(n, *row_shape) features in the form in which a run's own are stored.
+
+    Images of floats become bytes by the rule of the run's own, `Rows.pixel_scale`, whatever the new ones look like: a
+    few dark images may hold nothing but 0 and 1.
 
     Raises:
         InputError: They have another shape, or hold what the run's rows cannot.
@@ -108,9 +120,10 @@ def features_like(
                 raise InputError(where, f"x, row {start + row}, column {column}: is infinite as {dtype}")
         stored = x if x.dtype == dtype else x.astype(dtype)
     else:
-        found, stored = _images_or_array(x, layout, where)
+        found, stored, _ = _images_or_array(x, layout, where, pixel_scale)
         if found != kind:
-            raise InputError(where, f"x is {describe(x)}, read as {found}", next=f"the run takes {kind} rows")
+            form = " of bytes, or of k/255" if pixel_scale == 255 else " of bytes, 0 to 255" if kind == "image" else ""
+            raise InputError(where, f"x is {describe(x)}, read as {found}", next=f"the run takes {kind} rows{form}")
     if tuple(stored.shape[1:]) != row_shape:
         raise InputError(where, f"x has rows of shape {tuple(stored.shape[1:])}, the run takes {row_shape}")
     return stored
@@ -177,26 +190,29 @@ def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict
     return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), {"source_digests": digests}
 
 
-def _images_or_array(x: NDArray[Any], layout: str, where: str) -> tuple[Literal["image", "array"], Any]:
+def _images_or_array(
+    x: NDArray[Any], layout: str, where: str, pixel_scale: float | None = None
+) -> tuple[Literal["image", "array"], Any, float]:
+    """What the array holds, how it is stored, and what its numbers were multiplied by."""
     if layout not in LAYOUTS:
         raise InputError("data.layout", f"is {layout!r}", allowed=", ".join(LAYOUTS))
     if layout in AXES and x.ndim != AXES[layout]:
         raise InputError("data.layout", f"is {layout} and x is {describe(x)}", next=f"it has {x.ndim} axes")
     if layout == "array" or x.ndim not in (3, 4):
-        return "array", _plain(x, where)
+        return "array", _plain(x, where), 1.0
     known = layout if layout != "auto" else _layout_of(x)
-    scale = _byte_scale(x)
+    scale = _byte_scale(x, pixel_scale)
     if known is None or scale is None:
         channels_first = known == "nhwc" and x.ndim == 4
-        return "array", _plain(np.moveaxis(x, 3, 1) if channels_first else x, where)
+        return "array", _plain(np.moveaxis(x, 3, 1) if channels_first else x, where), 1.0
 
     def as_bytes(block: NDArray[Any]) -> NDArray[np.uint8]:
         hwc = block[..., None] if known == "nhw" else np.moveaxis(block, 1, 3) if known == "nchw" else block
         return hwc if hwc.dtype == np.uint8 else np.rint(hwc.astype(np.float64) * scale).astype(np.uint8)
 
     if x.dtype == np.uint8 and known == "nhwc":
-        return "image", x
-    return "image", _converted(x, as_bytes(x[:1]).shape[1:], np.dtype(np.uint8), as_bytes)
+        return "image", x, scale
+    return "image", _converted(x, as_bytes(x[:1]).shape[1:], np.dtype(np.uint8), as_bytes), scale
 
 
 def _layout_of(x: NDArray[Any]) -> str | None:
@@ -207,11 +223,11 @@ def _layout_of(x: NDArray[Any]) -> str | None:
     return "nchw" if x.shape[1] in CHANNELS else None
 
 
-def _byte_scale(x: NDArray[Any]) -> float | None:
-    """What turns the numbers into bytes without a loss; None where nothing does."""
+def _byte_scale(x: NDArray[Any], known: float | None) -> float | None:
+    """What turns the numbers into bytes without a loss: that which is known of floats; None where nothing does."""
     if x.dtype == np.uint8:
         return 1.0
-    candidates = [1.0] if x.dtype.kind in "iub" else [255.0, 1.0]
+    candidates = [1.0] if x.dtype.kind in "iub" else [255.0, 1.0] if known is None else [known]
     for _, block in _blocks(x):
         numbers = block.astype(np.float64)
         tolerance = HALF_TOLERANCE if block.dtype == np.float16 else TOLERANCE
@@ -263,6 +279,8 @@ def _target(y: NDArray[Any], task: str, class_names: Sequence[str]) -> Target:
         raise InputError(
             "data.path", f"y is {describe(y)}", allowed="(n,) classes or values, or (n, k) labels of 0 and 1"
         )
+    if y.dtype.kind == "U" and (y == "").any():
+        raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
     if y.dtype.kind == "U" or class_names:
         names, codes = _named(y, class_names)
         vocabulary = Vocabulary()

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError, Problem
+from holdfast.core.errors import Problem
 from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, is_gray
 
 CHUNK_FILES = 64
@@ -27,6 +27,7 @@ CHUNK_BYTES = 4 * 2**20
 MIN_FILES_A_PROCESS = 300
 SAY_EVERY_S = 5.0
 MAX_LISTED = 20
+MODE_SAMPLE = 500
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def decoded(files: Sequence[Path], form: ImageForm, *, progress: bool = True) ->
 
     Args:
         files: At least one.
-        form: What every image becomes. Without a size, it is that of the first file that can be read, and others are
-            told by `sizes`.
+        form: What every image becomes. Without a size, it is that of the first file that can be read; images of
+            another are not among the pixels, and only `sizes` tells of them.
         progress: Whether to say on stderr how far it is.
     """
     shape = _first_shape(files, form) if form.size is None else (*form.size, CHANNELS[form.mode])
@@ -61,15 +62,16 @@ def decoded(files: Sequence[Path], form: ImageForm, *, progress: bool = True) ->
     say, done = _Progress(len(files)) if progress else None, 0
     with _mapped(len(files)) as run:
         for found in run([(start, chunk, form, shape) for start, chunk in chunks]):
-            done += len(found.good) + len(found.problems)
+            done = min(done + size, len(files))
             if say:
                 say.at(done)
             yield found
 
 
 def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
-    """The mode of images that do not say theirs: gray where the first that can be opened is."""
-    return "gray" if files and is_gray(files[0]) else "rgb"
+    """The mode of images that do not say theirs: gray where all are, of some hundreds spread over the files."""
+    seen = {is_gray(file) for file in files[:: -(-len(files) // MODE_SAMPLE) or 1]}
+    return "gray" if True in seen and False not in seen else "rgb"
 
 
 def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
@@ -81,14 +83,14 @@ def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = 
     return [*shown[:-1], replace(shown[-1], next=advice)] if shown else []
 
 
-def sizes_problem(sizes: Counter[tuple[int, int]]) -> InputError:
-    """The error of images of several sizes where none was declared."""
+def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
+    """What is wrong with images of several sizes where none was declared."""
     common = sizes.most_common(5)
     shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in common)
     more = f" and {len(sizes) - 5} others" if len(sizes) > 5 else ""
     height, width = common[0][0]
     advice = f"data.size=[{height},{width}] brings all to one (and data.fit=stretch, crop or pad says how)"
-    return InputError("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
+    return Problem("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
 
 
 def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
@@ -114,8 +116,6 @@ def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> De
         if found.shape == shape:
             pixels[len(good)] = found
             good.append(place)
-        else:
-            problems.append((place, f"is {found.shape[0]}x{found.shape[1]} pixels, others {shape[0]}x{shape[1]}"))
     return Decoded(pixels[: len(good)], np.array(good, np.int64), problems, sizes)
 
 

@@ -27,6 +27,7 @@ from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data import store
 from holdfast.data.division import Division, divide, seal_request
+from holdfast.data.source_files import state_of_files
 from holdfast.data.writing import remove_rows, write_rows
 from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
 from holdfast.vault.row_sets import digest_blocks
@@ -110,7 +111,9 @@ def _prepare_open(request: Mapping[str, Any], division: Division, start: float) 
 
 def _finish(request: Mapping[str, Any], vault: str, division: Division) -> None:
     write_rows(request["name"], vault, division)
-    answer = {"vault": vault, **{key: request[key] for key in ("name", "files", "contents")}}
+    others = state_of_files(division.rows.files, contents=request["contents"] is not None)
+    answer = {"vault": vault, "others": others, "pixel_scale": division.rows.pixel_scale}
+    answer |= {key: request[key] for key in ("name", "files", "contents")}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
     store.pending_file().unlink()

@@ -224,10 +224,12 @@ def _image_blocks(
     mode: Any = next(mode for mode, count in CHANNELS.items() if count == channels)
     form = ImageForm(mode, (height, width), settings.get("fit") or "stretch")
     files, ids = _image_files(paths)
+    problems: list[tuple[str, str]] = []
     for found in decoded(files, form):
-        if found.problems:
-            raise_problems(listed([(ids[place], what) for place, what in found.problems], WHERE, may_skip=False))
-        yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()])
+        problems += [(ids[place], what) for place, what in found.problems]
+        if not problems:
+            yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()])
+    raise_problems(listed(problems, WHERE, may_skip=False))
 
 
 def _image_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -254,6 +256,7 @@ def _array_blocks(
             row_shape=tuple(description["row_shape"]),
             dtype=np.dtype(description["dtype"]),
             layout=settings.get("layout") or "auto",
+            pixel_scale=description.get("pixel_scale"),
             where=WHERE,
         )
         for start in range(0, len(x), ARRAY_ROWS):

@@ -46,6 +46,8 @@ class Rows:
             says less: texts, columns that are left out, digits beyond float32. None: they are taken from `x`.
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
+        pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
+        files: What was read beside the files and folders that the source's arguments name.
     """
 
     x: RowArray
@@ -63,6 +65,8 @@ class Rows:
     source_digests: RowArray | None = None
     full_digests: RowArray | None = None
     notes: tuple[str, ...] = ()
+    pixel_scale: float = 1.0
+    files: tuple[str, ...] = ()
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:

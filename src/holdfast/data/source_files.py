@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,11 @@ def source_state(source: Mapping[str, Any]) -> State:
     return dict(sorted(states.items()))
 
 
+def state_of_files(paths: Iterable[str], *, contents: bool) -> dict[str, Any]:
+    """Path -> [size, mtime in ns], or the SHA-256 of its contents; None where there is no such file."""
+    return {path: (_sha256_or_none(path) if contents else _state(path)) for path in paths}
+
+
 def content_sha256(source: Mapping[str, Any]) -> str:
     """SHA-256 over the names and contents of everything that the source may read."""
     total = hashlib.sha256()
@@ -37,6 +42,10 @@ def content_sha256(source: Mapping[str, Any]) -> str:
             sha256 = sha256_file(Path(path, name))
             total.update(f"{name}\0{sha256}\0".encode(errors="surrogateescape"))
     return total.hexdigest()
+
+
+def _sha256_or_none(path: str) -> str | None:
+    return sha256_file(Path(path)) if os.path.isfile(path) else None
 
 
 def _paths_of(source: Mapping[str, Any]) -> list[str]:

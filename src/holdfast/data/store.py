@@ -41,7 +41,7 @@ from holdfast.core.errors import (
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
-from holdfast.data.source_files import content_sha256, source_state
+from holdfast.data.source_files import content_sha256, source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
@@ -77,6 +77,7 @@ class Prepared:
         groups: (n,) numbers of the groups; None where none were declared.
         times: (n,) When each row was taken; None where that is not known.
         parts: (n,) int8, 0 train, 1 val, as they were declared; None where they were not.
+        pixel_scale: What the source's numbers were multiplied by to become bytes.
     """
 
     folder: Path
@@ -98,6 +99,7 @@ class Prepared:
     groups: NDArray[np.int64] | None = None
     times: Array | None = None
     parts: NDArray[np.int8] | None = None
+    pixel_scale: float = 1.0
 
 
 def prepare(
@@ -176,7 +178,11 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         known = "files" if request["contents"] is None else "contents"
         if answer[known] != request[known] or not has_vault(answer["vault"]):
             return None
-        return replace(read_folder(rows_folder(answer["vault"])), name=request["name"])
+        others = answer["others"]  # files that only the source knew of, such as those in an index
+        if state_of_files(others, contents=request["contents"] is not None) != others:
+            return None
+        of_this_source = {"name": request["name"], "pixel_scale": answer["pixel_scale"]}
+        return replace(read_folder(rows_folder(answer["vault"])), **of_this_source)
     except UNREADABLE:
         return None
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
+from holdfast.data import image_rows
 from holdfast.data.columns import Column
 from holdfast.data.formats import csv as csv_format
 from holdfast.data.reading import read_like
@@ -123,7 +124,13 @@ def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path
     (tmp_path / "new" / "bad.png").write_text("no")
     with pytest.raises(InputError, match=r"^--input: bad\.png is no image; next: mend or remove them$"):
         list(read_like(data, tmp_path / "new"))
-    (tmp_path / "new" / "bad.png").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image_rows, "CHUNK_FILES", 1)
+        (tmp_path / "new" / "zero.png").touch()
+        with pytest.raises(InputError, match=r"bad\.png is no image(.|\n)*zero\.png is empty"):
+            list(read_like(data, tmp_path / "new"))
+    for name in ("bad.png", "zero.png"):
+        (tmp_path / "new" / name).unlink()
     (tmp_path / "new" / "link.png").symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"link\.png does not exist"):
         list(read_like(data, tmp_path / "new"))
@@ -138,6 +145,13 @@ def test_arrays_are_brought_to_the_form_of_the_run(home: Path, tmp_path: Path) -
     (rows,) = read_like(image, tmp_path / "a.npz")
     np.testing.assert_array_equal(rows.x, pixels)
     assert list(rows.ids) == list(range(9))
+    dark = (pixels % 2).astype(np.float32)
+    np.save(tmp_path / "dark.npy", dark)
+    for scale, expected in ((1.0, dark), (255.0, dark * 255)):
+        (rows,) = read_like({**image, "pixel_scale": scale}, tmp_path / "dark.npy")
+        np.testing.assert_array_equal(rows.x, expected)
+    with pytest.raises(InputError, match=r"read as array; next: the run takes image rows of bytes, 0 to 255$"):
+        list(read_like({**image, "pixel_scale": 1.0}, tmp_path / "a.npz"))
     np.save(tmp_path / "t.npy", np.array([[1.5, np.nan]]))
     table = {"kind": "table", "dtype": "float32", "row_shape": [2], "columns": []}
     (rows,) = read_like(table, tmp_path / "t.npy")

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed, VaultRefused
 from holdfast.data import store
+from holdfast.data.prepare import answer_request
 from holdfast.data.splits import Holdout, SplitFacts
 from holdfast.data.store import Prepared
 from holdfast.vault.identity import row_digests
@@ -71,6 +74,25 @@ def test_a_changed_file_is_noticed(prepare_mine: Prepare) -> None:
     os.utime("numbers.txt", (1, 1))
     touched = prepare_mine(path="numbers.txt")
     assert touched.vault == after.vault, "the same content has the same vault"
+
+
+def test_a_file_that_only_the_source_knew_of_is_watched(home: Path, tmp_path: Path) -> None:
+    for index in range(20):
+        Image.new("L", (2, 2), 10 * index).save(tmp_path / f"{index}.png")
+    (tmp_path / "i.csv").write_text("path,label\n" + "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(20)))
+
+    def request() -> dict[str, Any]:
+        source = {"_target_": "holdfast.data.sources.image_folder.load", "_partial_": True}
+        data = {"name": "i", "source": {**source, "index": str(tmp_path / "i.csv")}}
+        return store.make_request(data, {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}, {})
+
+    answer_request(request())
+    assert store.find_prepared(request()) is not None
+    Image.new("L", (2, 2), 255).save(tmp_path / "3.png")
+    os.utime(tmp_path / "3.png", (1, 1))
+    assert store.find_prepared(request()) is None
+    (tmp_path / "3.png").unlink()
+    assert store.find_prepared(request()) is None
 
 
 def test_contents_are_looked_at_when_asked(prepare_mine: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,15 +64,15 @@ def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
         return "is truncated" if "truncated" in str(error) else f"is damaged ({' '.join(str(error).split())[:80]})"
 
 
-def is_gray(path: str | Path) -> bool:
-    """Whether an image has one channel; False where it cannot be opened."""
+def is_gray(path: str | Path) -> bool | None:
+    """Whether an image has one channel; None where it cannot be opened."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
             return image.mode in GRAY_MODES
     except Exception:
-        return False
+        return None
 
 
 def _problem(image: Any, path: Path | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,7 @@ def load(
         (y_file,) = files_of(y_path, "data.y_path", SUFFIXES)[:1]
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(read_arrays(y_file, "data.y_path"), y_key, Y_KEYS, "y_key")
     elif x_key is None and y_key is None and (found := _parts_of(arrays)):
-        x = np.concatenate([arrays[names[0]] for names in found.values()])
-        y = np.concatenate([arrays[names[1]] for names in found.values()])
+        x, y = _joined(arrays, [names[0] for names in found.values()]), _joined(arrays, [n[1] for n in found.values()])
         parts = np.concatenate([np.full(len(arrays[n[0]]), PARTS.index(part), np.int8) for part, n in found.items()])
     elif len(arrays) == 1:
         only = f"{file} has one array ({describe(next(iter(arrays.values())))})"
@@ -79,23 +79,36 @@ def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
         InputError: The file is damaged or holds Python objects.
     """
     try:
-        if file.suffix == ".safetensors":
+        suffix = file.suffix.lower()
+        if suffix == ".safetensors":
             from safetensors import SafetensorError
             from safetensors.numpy import load_file
 
             try:
                 return load_file(file)
-            except (SafetensorError, KeyError, TypeError) as error:
+            except TypeError as error:  # such as bfloat16, which numpy does not have
+                raise InputError(where, f"{file} cannot be read ({error})", next="store it as float32") from None
+            except (SafetensorError, KeyError) as error:
                 raise InputError(where, f"{file} is no safetensors file, or a damaged one ({error})") from None
-        if file.suffix == ".npz":
+        if suffix == ".npz":
+            _check_magic(file, b"PK", where)
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        if file.suffix == ".npy":
+        if suffix == ".npy":
+            _check_magic(file, b"\x93NUMPY", where)
             return {"x": np.load(file, mmap_mode="r", allow_pickle=False)}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, SyntaxError) as error:
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
         reason = "it holds Python objects" if "bject" in str(error) else str(error)
         raise InputError(where, f"{file} cannot be read ({' '.join(reason.split())[:150]})") from None
     raise InputError(where, f"{file} has an unknown suffix", allowed=", ".join(SUFFIXES))
+
+
+def _check_magic(file: Path, magic: bytes, where: str) -> None:
+    """Refuse a file that is something else by its first bytes, which numpy would take for pickled objects."""
+    with file.open("rb") as stream:
+        start = stream.read(len(magic))
+    if start != magic:
+        raise InputError(where, f"{file} is " + (f"no {file.suffix} file" if start else "empty"))
 
 
 def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:
@@ -108,6 +121,8 @@ def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:
 
 
 def _only(arrays: Mapping[str, Any], key: str | None, usual: Sequence[str], setting: str) -> Any:
+    if not arrays:
+        raise InputError(WHERE, "the file has no arrays")
     if len(arrays) == 1 and key is None:
         return next(iter(arrays.values()))
     found = [key] if key is not None else [name for name in usual if name in arrays]
@@ -116,6 +131,14 @@ def _only(arrays: Mapping[str, Any], key: str | None, usual: Sequence[str], sett
         what = f"there is no array {key!r}" if key is not None else "is not given"
         raise InputError(f"data.{setting}", what, f"the file has {known}", did_you_mean(key or "", list(arrays)))
     return arrays[found[0]]
+
+
+def _joined(arrays: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The arrays of all parts, one after the other."""
+    if len({arrays[name].shape[1:] for name in names}) > 1:
+        shown = ", ".join(f"{name} ({describe(arrays[name])})" for name in names)
+        raise InputError(WHERE, f"the rows of its parts have several shapes: {shown}")
+    return np.concatenate([arrays[name] for name in names])
 
 
 def _parts_of(arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -127,4 +150,7 @@ def _parts_of(arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             ys = [name for key in Y_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
             if xs and ys:
                 found[part] = (xs[0], ys[0])
+            elif xs or ys:
+                name = (xs or ys)[0]
+                print(f"holdfast: {name} has no {'targets' if xs else 'features'} and is not used", file=sys.stderr)
     return found if "train" in found else {}

@@ -73,7 +73,7 @@ def load(
         path: The folder; with an index, the folder that its paths are relative to (null: the index's own).
         index: A CSV with the columns path and label, and split (train, val, test) and group where there are.
         size: Height and width that every image is brought to: one number or [height, width]; None: they are all alike.
-        mode: Of every image; auto: that of the first, gray or rgb.
+        mode: Of every image; auto: gray where all are, else rgb.
         fit: How an image of another size is brought to it.
         task: Whether the labels of an index are classes or values.
         on_error: What becomes of files that cannot be used: stop, or skip them and say which.
@@ -108,7 +108,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
             spool.append(found.pixels)
             good.append(found.good)
     if form.size is None and len(sizes) > 1:
-        raise sizes_problem(sizes)
+        raise_problems([sizes_problem(sizes), *([] if skips else listed(problems, WHERE))])
     if problems and (not skips or spool is None or not len(spool)):
         raise_problems(listed(problems, WHERE))
     assert spool is not None
@@ -134,6 +134,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         groups=_groups(listing.groups, kept),
         parts=parts,
         notes=tuple(notes),
+        files=() if root is not None else tuple(os.path.abspath(file) for file in listing.files),
     )
 
 
@@ -195,21 +196,26 @@ def _from_index(index: str, root: Path | None) -> Listing:
     table: Index = read_index(file)
     base = root if root is not None else file.parent
     files = [base / path for path in table.paths]
-    missing = [(path, f"is in {file.name} ({place}) and does not exist") for path, full, place in zip(
-        table.paths, files, table.places(), strict=True) if not full.is_file()]  # fmt: skip
-    twice = [(path, f"is {count} times in {file.name}") for path, count in Counter(table.paths).items() if count > 1]
-    notes = []
+    problems, notes, there = list(table.problems), [], []
+    seen: dict[str, int] = {}
+    for place, (full, row) in enumerate(zip(files, table.rows, strict=True)):
+        first = seen.setdefault(os.path.normpath(full), row)
+        if first != row:
+            problems.append((table.paths[place], f"is in {file.name} more than once (rows {first} and {row})"))
+        elif not full.is_file():
+            problems.append((table.paths[place], f"is in {file.name} (row {row}) and does not exist"))
+        else:
+            there.append(place)
     if root is not None:
         named = {full.resolve() for full in files}
         extra = sum(1 for entry in root.rglob("*") if entry.suffix.lower() in SUFFIXES and entry.resolve() not in named)
         notes = [f"{extra:,} images of {root} are not in {file.name} and are not used"] if extra else []
-    there = [place for place, full in enumerate(files) if full.is_file()]
     return Listing(
         [files[place] for place in there],
         [table.labels[place] for place in there],
         None if table.parts is None else table.parts[there],
         None if table.groups is None else [table.groups[place] for place in there],
-        [*missing, *twice],
+        problems,
         notes,
     )
 

@@ -111,6 +111,7 @@ def test_files(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (np.array([[1.0], [np.inf]] * 10), CLASSES, {}, "x, row 1, column 'x0': is infinite"),
         (np.full((20, 2, 2), np.nan), CLASSES, {}, "x, row 0: holds a value that is not finite"),
         (PIXELS, np.where(CLASSES, np.nan, 1.0), {}, "y, row 1: is nan, not a target"),
+        (PIXELS, np.where(CLASSES, "", "a"), {}, "y, row 1: is empty, not a target"),
         (PIXELS, CLASSES * 0, {}, "'y' is 0 in every row: there is nothing to learn"),
         (PIXELS, CLASSES, {"layout": "nhw"}, "data.layout: is nhw and x is uint8 of shape (20, 6, 5, 3)"),
         (PIXELS, CLASSES, {"layout": "hwc"}, "data.layout: is 'hwc'; allowed: auto, nhwc, nchw, nhw, array"),
@@ -129,14 +130,18 @@ def test_files_that_cannot_be_read(home: Path, tmp_path: Path) -> None:
     whole = (tmp_path / "x.npy").read_bytes()
     np.save(tmp_path / "o.npy", np.array([{}, []], object), allow_pickle=True)
     np.savez(tmp_path / "keys.npz", a=PIXELS, b=CLASSES)
+    np.savez(tmp_path / "none.npz")
+    np.savez(tmp_path / "p.npz", x_train=PIXELS, y_train=CLASSES, x_test=PIXELS[:, 1:], y_test=CLASSES)
     for name, content in (("cut.npy", whole[:-9]), ("text.npy", b"1,2,3"), ("z.npz", b"no"), ("s.safetensors", b"no")):
         (tmp_path / name).write_bytes(content)
     for name, words in (
         ("x.npy", "data.y_path: is not given, and"),
         ("cut.npy", "cut.npy cannot be read"),
-        ("text.npy", "text.npy cannot be read"),
-        ("z.npz", "z.npz cannot be read"),
+        ("text.npy", "text.npy is no .npy file"),
+        ("z.npz", "z.npz is no .npz file"),
         ("s.safetensors", "s.safetensors is no safetensors file"),
+        ("none.npz", "the file has no arrays"),
+        ("p.npz", "the rows of its parts have several shapes: x_train (uint8 of shape (20, 6, 5, 3)), x_test ("),
         ("o.npy", "o.npy cannot be read (it holds Python objects)"),
         ("keys.npz", "data.x_key: is not given; allowed: the file has a (uint8 of shape (20, 6, 5, 3)), b"),
     ):

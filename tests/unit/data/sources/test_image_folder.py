@@ -97,13 +97,18 @@ def test_one_size(save: Save, fit: str, columns: list[int]) -> None:
 def test_modes(save: Save) -> None:
     for index in range(2):
         save(f"a/{index}.png", mode="L")
-        folder = save(f"b/{index}.png", mode="RGBA")
-    assert load(folder).x.shape[3] == 1, "as the first image"
+        folder = save(f"b/{index}.png", mode="LA")
+    (folder / "a" / "bad.png").touch()
+    assert load(folder, on_error="skip").x.shape[3] == 1, "as all that can be read"
+    (folder / "a" / "bad.png").unlink()
+    for index in range(2):
+        save(f"b/{index}.png", mode="RGBA")
+    assert load(folder).x.shape[3] == 3, "colours are not lost because the first image has none"
     assert load(folder, mode="rgb").x[0, 0, -1].tolist() == [200, 200, 200]
     assert load(folder, mode="rgba").x[0, 0, -1].tolist() == [200, 200, 200, 255]
     deep = np.full((8, 6), 200 * 256, np.uint16)
     Image.fromarray(deep).save(folder / "a" / "1.png")
-    assert load(folder).x[1, 0, 0].tolist() == [200]
+    assert load(folder, mode="gray").x[1, 0, 0].tolist() == [200]
 
 
 def test_a_photo_is_turned_as_it_says(save: Save) -> None:
@@ -176,12 +181,13 @@ def test_an_index(save: Save, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("file,label\n", "has no column 'path'; allowed: its columns: file, label"),
+        ("name,label\n", "has no column 'path'; allowed: its columns: name, label"),
         ("path,labl\n", "allowed: its columns: path, labl; next: did you mean 'labl'?"),
         ("path,label\n", "has a header and no rows"),
+        ("", "data.index: "),
         ("path,label\ncat/0.png,a\ncat/77.png,b\n", "cat/77.png is in labels.csv (row 2) and does not exist"),
-        ("path,label\ncat/0.png,a\ncat/0.png,b\n", "cat/0.png is 2 times in labels.csv"),
-        ("path,label\ncat/0.png,\n", "labels.csv, line 2: has no label"),
+        ("path,label\ncat/0.png,a\ncat/0.png,b\n", "cat/0.png is in labels.csv more than once (rows 1 and 2)"),
+        ("path,label\ncat/0.png,\n", "labels.csv, line 2 has no label"),
         ("path,label,split\ncat/0.png,a,trian\n", "labels.csv, line 2: split is 'trian'; allowed: train, val, test"),
     ],
 )
@@ -190,6 +196,20 @@ def test_an_index_that_will_not_do(save: Save, tmp_path: Path, content: str, wor
     with pytest.raises(InputError) as caught:
         load(filled(save), index=str(tmp_path / "labels.csv"))
     assert words in str(caught.value)
+
+
+def test_an_index_with_names_of_its_own_and_rows_that_are_left_out(save: Save) -> None:
+    folder = filled(save)
+    (folder / "i.csv").write_text(
+        "Filename,fold,Class\ncat/0.png,1,a\n,1,a\ncat/1.png,1,\n./cat/0.png,2,b\ncat/2.png,2,b\nno.png,2,b\ndog/9.png,1,a\n"
+    )
+    rows = load(None, index=str(folder / "i.csv"), on_error="skip")
+    assert (rows.x[:, 0, -1, 0].tolist(), rows.y.tolist()) == ([100, 102, 250], [0, 1, 0])
+    assert rows.notes == (
+        "4 left out: i.csv, line 3 has no path; i.csv, line 4 has no label; "
+        "./cat/0.png is in i.csv more than once (rows 1 and 4); no.png is in i.csv (row 6) and does not exist",
+    )
+    assert rows.files == tuple(str(folder / name) for name in ("cat/0.png", "cat/2.png", "dog/9.png"))
 
 
 def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> None:
@@ -215,7 +235,7 @@ def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> No
         load(save("a/2.png"))
 
 
-def test_images_of_several_sizes(save: Save) -> None:
+def test_images_of_several_sizes(save: Save, tmp_path: Path) -> None:
     save("a/1.png", size=(8, 4))
     save("a/2.png", size=(4, 4))
     with pytest.raises(InputError) as caught:
@@ -224,3 +244,7 @@ def test_images_of_several_sizes(save: Save) -> None:
         "data.size: the images have 2 sizes: 4x4 (2), 8x4 (1); next: data.size=[4,4] brings all to one (and "
         "data.fit=stretch, crop or pad says how)"
     )
+    (tmp_path / "pets" / "b" / "2.png").touch()
+    with pytest.raises(InputError) as caught:
+        load(tmp_path / "pets")
+    assert [problem.what[:18] for problem in caught.value.problems] == ["the images have 2 ", "b/2.png is empty"]
