@@ -66,7 +66,7 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         known = [str(key) for key in base if key != "hydra"] + [g for g in loader.list_groups("") if g != "hydra"]
         for override in values:
             if override.key_or_group.partition(".")[0] not in unsure:
-                problems += _value_problems(override, base, known)
+                problems += _value_problems(override, base, known, loader)
     return problems
 
 
@@ -158,7 +158,9 @@ def composition_problem(error: Exception, *, is_sweep: bool = False) -> Problem:
     return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
 
 
-def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) -> Iterator[Problem]:
+def _value_problems(
+    override: Override, base: DictConfig, known: Sequence[str], loader: ConfigLoader
+) -> Iterator[Problem]:
     key = override.key_or_group
     root = key.split(".")[0].split("/")[0].split("@")[0]
     if root not in known:
@@ -173,7 +175,8 @@ def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) 
     if not isinstance(node, DictConfig) or name not in node:
         known = [f"{parent}.{k!s}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
         known = [k for k in known if not k.rpartition(".")[2].startswith("_")]
-        yield Problem(key, "is no key of the config", ", ".join(known), _hint(key, [*known, *_all_keys(base)]))
+        hint = _options_with(key, root, loader) or _hint(key, [*known, *_all_keys(base)])
+        yield Problem(key, "is no key of the config", ", ".join(known), hint)
         return
     if override.is_delete():
         return
@@ -182,6 +185,17 @@ def _value_problems(override: Override, base: DictConfig, known: Sequence[str]) 
         allowed = _type_mismatch(key, default, value)
         if allowed:
             yield Problem(key, f"is {value!r}", allowed)
+
+
+def _options_with(key: str, group: str, loader: ConfigLoader) -> str:
+    """Which other options of the group have the key, such as "model=resnet, timm have it"; empty where none has."""
+    found = []
+    for option in loader.get_group_options(group, ObjectType.CONFIG):
+        parent, _, name = key.rpartition(".")
+        config = _compose(loader, [f"{group}={option}"], [])
+        node = OmegaConf.select(config, parent) if config is not None else None
+        found += [option] if isinstance(node, DictConfig) and name in node else []
+    return f"{group}={', '.join(found)} {'has' if len(found) == 1 else 'have'} it" if found else ""
 
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:
@@ -214,13 +228,13 @@ def _is_interpolation(value: Any) -> bool:
 
 
 def _all_keys(node: DictConfig, path: str = "") -> Iterator[str]:
-    for key in node:
-        if path == "" and key == "hydra":
+    for key in map(str, node):
+        if (path == "" and key == "hydra") or key.startswith("_"):
             continue
-        yield f"{path}{key!s}"
+        yield f"{path}{key}"
         child = node._get_node(key)
         if isinstance(child, DictConfig) and not child._is_none() and not child._is_missing():
-            yield from _all_keys(child, f"{path}{key!s}.")
+            yield from _all_keys(child, f"{path}{key}.")
 
 
 def _hint(wrong: str, known: Sequence[str]) -> str:

@@ -44,6 +44,8 @@ def check_folder(config: DictConfig) -> None:
     if config.resume is not None:
         check_same_config(without_hydra(config), Path(config.resume))
     else:
+        if not config.hydra.run.dir:
+            raise InputError("hydra.run.dir", "is empty", next="name a folder, or leave it out")
         check_free(folder, "hydra.run.dir")
 
 

@@ -36,6 +36,9 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("modle.width=3", "modle.width: is neither a group nor a key of the config; next: did you mean 'model'?"),
         ("optimizer.lrr=1", "optimizer.lrr: is no key of the config; allowed: optimizer.lr, "),
         ("optimizer.lrr=1", "did you mean 'optimizer.lr'?"),
+        ("model.depth=18", "next: model=resnet has it"),
+        ("data.path=houses.csv", "next: data=arrays, csv, "),
+        ("early_stopping.patience=3", "early_stopping.patience: is no key of the config"),
         ("lr=abc", "lr: is 'abc'; allowed: a positive number"),
         ("lr=-1", "lr: is -1; allowed: a positive number"),
         ("lr=nan", "lr: is nan; allowed: a positive number"),
@@ -74,7 +77,7 @@ def test_every_value_of_a_sweep_is_checked() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["lr=3e-4", "lr=1", "model=cnn", "data.path=/some/where", "split.fractions=[0.8,0.1,0.1]", "data.resident=true"]
+    ["lr=3e-4", "lr=1", "model=cnn", "data.name=digits_again", "split.fractions=[0.8,0.1,0.1]", "data.resident=true"]
     + ["trainer.devices=auto", "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "monitor=val/accuracy"]
     + ["+model.new=1", "hydra.run.dir=x", "optimizer.lr=${lr}"],
 )
