@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
@@ -173,9 +174,10 @@ def _value_problems(
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
     if not isinstance(node, DictConfig) or name not in node:
-        known = [f"{parent}.{k!s}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
-        known = [k for k in known if not k.rpartition(".")[2].startswith("_")]
-        hint = _options_with(key, root, loader) or _hint(key, [*known, *_all_keys(base)])
+        names = [str(k) for k in node if not str(k).startswith("_")] if isinstance(node, DictConfig) else []
+        known = [f"{parent}.{k}" if parent else k for k in names]
+        is_far = parent == root and not did_you_mean(name, names)
+        hint = (_options_with(name, root, loader) if is_far else "") or _hint(key, [*known, *_all_keys(base)])
         yield Problem(key, "is no key of the config", ", ".join(known), hint)
         return
     if override.is_delete():
@@ -187,15 +189,19 @@ def _value_problems(
             yield Problem(key, f"is {value!r}", allowed)
 
 
-def _options_with(key: str, group: str, loader: ConfigLoader) -> str:
-    """Which other options of the group have the key, such as "model=resnet, timm have it"; empty where none has."""
-    found = []
-    for option in loader.get_group_options(group, ObjectType.CONFIG):
-        parent, _, name = key.rpartition(".")
-        config = _compose(loader, [f"{group}={option}"], [])
-        node = OmegaConf.select(config, parent) if config is not None else None
-        found += [option] if isinstance(node, DictConfig) and name in node else []
+def _options_with(name: str, group: str, loader: ConfigLoader) -> str:
+    """Which options of a group have a key, such as "model=resnet has it"; empty where none has."""
+    options = loader.get_group_options(group, ObjectType.CONFIG)
+    found = [option for option in options if name in _keys_of(group, option, loader)]
     return f"{group}={', '.join(found)} {'has' if len(found) == 1 else 'have'} it" if found else ""
+
+
+def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
+    """The keys of an option's file and of those that it includes."""
+    loaded = loader.repository.load_config(f"{group}/{option}")  # type: ignore[attr-defined]
+    included = [entry.path for entry in loaded.defaults_list if isinstance(entry, ConfigDefault)]
+    parts = [_keys_of(group, path, loader) for path in included if path and path != "_self_"]
+    return {*map(str, loaded.config)}.union(*parts)
 
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:

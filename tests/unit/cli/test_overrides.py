@@ -38,6 +38,7 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("optimizer.lrr=1", "did you mean 'optimizer.lr'?"),
         ("model.depth=18", "next: model=resnet has it"),
         ("data.path=houses.csv", "next: data=arrays, csv, "),
+        ("data.target=price", "next: data=csv, "),
         ("early_stopping.patience=3", "early_stopping.patience: is no key of the config"),
         ("lr=abc", "lr: is 'abc'; allowed: a positive number"),
         ("lr=-1", "lr: is -1; allowed: a positive number"),
