@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.array_rows import rows_from_arrays
 from holdfast.data.rows import Rows
 from holdfast.data.table_sources import as_settings
 from holdfast.data.tables import load_table
+from holdfast.data.targets import arguments, call_target, find_module_file
 
 WHERE = "data.source"
 FORMS = "Rows, (x, y), a mapping with x and y, (DataFrame, target), or a dataset with __len__ and __getitem__"
@@ -21,6 +24,33 @@ KEYS = ("x", "y", "task", "layout", "parts", "groups", "times", "class_names", "
 TABLE_KEYS = ("task", "types", "drop", "group", "time", "split_column", "missing", "on_error")
 BLOCK_ROWS = 65_536
 SAY_EVERY = 10_000
+
+
+def rows_of(source: Mapping[str, Any]) -> Rows:
+    """Call a source and bring what it returned into `Rows`.
+
+    Args:
+        source: An entry of the config with a `_target_`.
+
+    Raises:
+        InputError: What the source raises, or what it returned is nothing that can be used. An error in a user's own
+            function is told in one line, with the line of their file; in one of the library it is a defect.
+    """
+    try:
+        return as_rows(call_target(source, WHERE))
+    except HoldfastError:
+        raise
+    except Exception as error:
+        target = source["_target_"]
+        if target.startswith("holdfast."):
+            raise
+        file = str(find_module_file(target))
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        place = f" in {Path(file).name}, line {lines[-1]}" if lines else ""
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments(source).items())
+        call = f'python -c "import {target.rpartition(".")[0]}; {target}({given})"'
+        what = f"{target} failed{place} ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
+        raise InputError(WHERE, what, next=f"{call} shows the whole traceback") from None
 
 
 def as_rows(found: Any) -> Rows:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.data import leaks, store
 from holdfast.data.columns import Column
-from holdfast.data.custom_rows import as_rows
+from holdfast.data.custom_rows import rows_of
 from holdfast.data.dictionaries import reduced
 from holdfast.data.row_identity import RowIdentity, identity_of, with_stored
 from holdfast.data.rows import TEST, Rows, check_rows, stratum_of
@@ -63,7 +63,7 @@ def divide(request: Mapping[str, Any]) -> Division:
     Raises:
         InputError: The rows cannot be used, or not split in this way.
     """
-    rows = as_rows(call_target(request["source"], "data.source"))
+    rows = rows_of(request["source"])
     check_rows(rows)
     identity = identity_of(rows)
     cuts: list[dict[str, Any]] = []

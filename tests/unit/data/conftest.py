@@ -33,8 +33,8 @@ def load(path=None, num_rows=100, official=False, seed=0):
 def interrupt():
     raise KeyboardInterrupt
 
-def fail():
-    raise RuntimeError("the disk is on fire")
+def fail(what):
+    raise RuntimeError(f"the {what} is on fire")
 
 def die():
     import os, signal

@@ -171,9 +171,13 @@ def test_errors_come_back_as_they_were(prepare_mine: Prepare, capfd: pytest.Capt
     assert caught.value.exit_code == 2
     with pytest.raises(InputError, match=r"data.source._target_: my_rows.lode cannot be imported"):
         prepare_mine("lode")
-    with pytest.raises(RunFailed, match="data preparation: RuntimeError: the disk is on fire"):
-        prepare_mine("fail")
-    assert "Traceback" in capfd.readouterr().err
+    with pytest.raises(InputError) as caught:
+        prepare_mine("fail", what="disk")
+    assert str(caught.value) == (
+        "data.source: my_rows.fail failed in my_rows.py, line 21 (RuntimeError: the disk is on fire); "
+        "next: python -c \"import my_rows; my_rows.fail(what='disk')\" shows the whole traceback"
+    )
+    assert "Traceback" not in capfd.readouterr().err
     with pytest.raises(RunFailed, match="the process was ended by signal 9 and gave no answer"):
         prepare_mine("die")
     with pytest.raises(Interrupted) as interrupted:

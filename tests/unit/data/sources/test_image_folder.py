@@ -201,15 +201,16 @@ def test_an_index_that_will_not_do(save: Save, tmp_path: Path, content: str, wor
 def test_an_index_with_names_of_its_own_and_rows_that_are_left_out(save: Save) -> None:
     folder = filled(save)
     (folder / "i.csv").write_text(
-        "Filename,fold,Class\ncat/0.png,1,a\n,1,a\ncat/1.png,1,\n./cat/0.png,2,b\ncat/2.png,2,b\nno.png,2,b\ndog/9.png,1,a\n"
+        "Filename,fold,Class\ncat/0.png,1,a\n,1,a\ncat/1.png,1,\n./cat/0.png,2,b\ncat/2.png,2,b\nno.png,2,b\n"
+        "dog/9.png,1,a\ndog/deep/0.png,1,b\n"
     )
     rows = load(None, index=str(folder / "i.csv"), on_error="skip")
-    assert (rows.x[:, 0, -1, 0].tolist(), rows.y.tolist()) == ([100, 102, 250], [0, 1, 0])
+    assert (rows.x[:, 0, -1, 0].tolist(), rows.y.tolist()) == ([100, 102, 250, 200], [0, 1, 0, 1])
     assert rows.notes == (
         "4 left out: i.csv, line 3 has no path; i.csv, line 4 has no label; "
         "./cat/0.png is in i.csv more than once (rows 1 and 4); no.png is in i.csv (row 6) and does not exist",
     )
-    assert rows.files == tuple(str(folder / name) for name in ("cat/0.png", "cat/2.png", "dog/9.png"))
+    assert rows.files == tuple(str(folder / name) for name in ("cat/0.png", "cat/2.png", "dog/9.png", "dog/deep/0.png"))
 
 
 def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> None:
