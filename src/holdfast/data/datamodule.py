@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
@@ -186,9 +185,6 @@ def _batch_size(given: int | Literal["full"], num_train: int) -> int:
         return num_train
     if given < 1:
         raise InputError("batch_size", f"is {given}", allowed="1 or more")
-    if given > num_train:
-        words = f"batch_size is {given}, and there are {num_train} train rows: every step takes all of them"
-        print(f"holdfast: {words}", file=sys.stderr, flush=True)
     return min(given, num_train)
 
 

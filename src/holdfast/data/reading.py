@@ -199,14 +199,18 @@ def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Calla
 
 
 def _codes_of(texts: Sequence[str], column: Column) -> list[int]:
-    """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 501 is 00501."""
+    """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
     code_of = {text: code for code, text in enumerate(column.categories)}
     known: dict[float, list[int]] = {}
-    if any(text not in code_of and as_number(text) == as_number(text) for text in texts):
-        for text, code in code_of.items():
-            known.setdefault(as_number(text), []).append(code)
-    alike = {text: found[0] for text in texts if len(found := known.get(as_number(text), [])) == 1}
+    for text in filter(_is_plain, code_of):
+        known.setdefault(as_number(text), []).append(code_of[text])
+    alike = {text: codes[0] for text in filter(_is_plain, texts) if len(codes := known.get(as_number(text), [])) == 1}
     return [code_of.get(text, alike.get(text, UNSEEN)) for text in texts]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is a number that may be spelled in another way: 1 and 1.0, but not 01, which is a code."""
+    return not np.isnan(as_number(text)) and not (text[0] == "0" and text.isdecimal() and len(text) > 1)
 
 
 # --- images and arrays -----------------------------------------------------------------------------------------------

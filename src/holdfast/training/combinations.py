@@ -1,4 +1,4 @@
-"""Options that are right each on its own and do not go together; told before anything is written."""
+"""Options that are right each on its own and do not go together; told before training starts."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ def check_combinations(config: Mapping[str, Any]) -> None:
         InputError: All of it at once.
     """
     raise_problems([*_clipping(config), *_lbfgs(config), *_reconstruction(config)])
+
+
+def cautions(config: Mapping[str, Any], num_train: int) -> Iterator[str]:
+    """What goes together and may not be meant.
+
+    Args:
+        config: Of the run.
+        num_train: How many train rows there are.
+    """
+    size = config["batch_size"]
+    if isinstance(size, int) and size > num_train:
+        yield f"batch_size is {size}, and there are {num_train} train rows: every step takes all of them"
+    if config["data"].get("sampling") == "balanced" and config["loss"].get("class_weights") == "balanced":
+        yield "data.sampling and loss.class_weights are both balanced: rare classes count twice over; one is enough"
 
 
 def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from holdfast.core.seeding import seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
-from holdfast.training.combinations import check_combinations
+from holdfast.training.combinations import cautions, check_combinations
 from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.finite_loss import FiniteLoss
@@ -68,6 +69,8 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     quiet_lightning()
     seed_everything(config.seed)
     module, shapes = check_parts(config, datamodule)
+    for caution in cautions(config, len(datamodule.train_rows)) if record.writes else ():
+        print(f"holdfast: {caution}", file=sys.stderr, flush=True)
     with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals:
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
         first_epoch = len(resumed["history"]) + 1 if resumed else 1

@@ -42,12 +42,12 @@ def test_columns_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_an_unknown_category_is_the_one_that_is_the_same_number(tmp_path: Path) -> None:
-    """A spreadsheet takes zeros away, pandas writes 1.0 for 1 where another cell is missing."""
+    """pandas writes 1.0 for 1 where another cell is missing; codes with leading zeros are themselves alone."""
     column = Column("zip", "category", ("", "00501", "1", "10115", "2", "2.0", "x"))
     data = {"kind": "table", "dtype": "float32", "columns": [column.as_dict()]}
     path = write(tmp_path / "new.csv", "zip,other\n501,1\n1.0,1\n,1\n2.00,1\n2.0,1\nnew,1\n10115,1\n-1,1\n")
     (rows,) = list(read_like(data, path))
-    assert rows.x[:, 0].tolist() == [1, 2, 0, -1, 5, -1, 3, -1]
+    assert rows.x[:, 0].tolist() == [-1, 2, 0, -1, 5, -1, 3, -1]
 
 
 def test_other_formats_give_the_same_rows(tmp_path: Path) -> None:

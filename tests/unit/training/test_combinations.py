@@ -1,0 +1,16 @@
+"""Options that do not go together, or that go together and may not be meant."""
+
+from __future__ import annotations
+
+from holdfast.training.combinations import cautions
+
+
+def test_what_may_not_be_meant_is_told() -> None:
+    config = {"batch_size": 64, "data": {"sampling": "balanced"}, "loss": {"class_weights": "balanced"}}
+    assert [caution.partition(":")[0] for caution in cautions(config, 30)] == [
+        "batch_size is 64, and there are 30 train rows",
+        "data.sampling and loss.class_weights are both balanced",
+    ]
+    for other in ({"batch_size": "full"}, {"batch_size": 30}):
+        one = {**config, **other, "loss": {"class_weights": None}}
+        assert list(cautions(one, 30)) == []
