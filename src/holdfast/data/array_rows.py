@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.cells import Vocabulary
+from holdfast.data.array_targets import targets_from_array
 from holdfast.data.columns import Column
 from holdfast.data.rows import TEST, Rows
 from holdfast.data.spool import Spool
-from holdfast.data.table_targets import Target, target_of
 from holdfast.data.value_ranges import Ranges
 from holdfast.vault.identity import row_digests
 
@@ -60,7 +59,7 @@ def rows_from_arrays(
     """
     x, y = _as_array(x, "x", where), _as_array(y, "y", where)
     _check_lengths(x, {"y": y, "parts": parts, "groups": groups, "times": times}, where)
-    target = _target(y, task, class_names)
+    target = targets_from_array(y, task, class_names)
     is_table = x.ndim == 2 and layout in ("auto", "array")
     kind: Literal["image", "table", "array"]
     digests: dict[str, Any] = {}
@@ -164,6 +163,11 @@ def _check_lengths(x: NDArray[Any], others: dict[str, Any], where: str) -> None:
             )
 
 
+def _codes(groups: Any) -> NDArray[np.int64]:
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    return codes.astype(np.int64).reshape(-1)
+
+
 # --- features ------------------------------------------------------------------------------------------------------
 
 
@@ -262,57 +266,3 @@ def _converted(x: NDArray[Any], row_shape: tuple[int, ...], dtype: np.dtype[Any]
 def _blocks(x: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
     size = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
     return ((start, np.asarray(x[start : start + size])) for start in range(0, len(x), size))
-
-
-# --- targets -------------------------------------------------------------------------------------------------------
-
-
-def _target(y: NDArray[Any], task: str, class_names: Sequence[str]) -> Target:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim == 2 and y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all():
-        if not (y.sum(axis=1) == 1).all():
-            names = [str(name) for name in class_names] or [f"label {index}" for index in range(y.shape[1])]
-            return target_of(names, [*y.astype(np.float64).T], [Vocabulary() for _ in names], task)
-        y = y.argmax(axis=1)
-    if y.ndim != 1:
-        raise InputError(
-            "data.path", f"y is {describe(y)}", allowed="(n,) classes or values, or (n, k) labels of 0 and 1"
-        )
-    if y.dtype.kind == "U" and (y == "").any():
-        raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
-    if y.dtype.kind == "U" or class_names:
-        names, codes = _named(y, class_names)
-        vocabulary = Vocabulary()
-        vocabulary.texts = names
-        return target_of(["y"], [codes], [vocabulary], task)
-    numbers = y.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise InputError("data.path", f"y, row {row}: is {numbers[row]}, not a target")
-    if task == "auto" and y.dtype.kind in "biu" and _counts_up(numbers):
-        task = "classes"
-    return target_of(["y"], [numbers], [Vocabulary()], task)
-
-
-def _counts_up(numbers: NDArray[np.float64]) -> bool:
-    """Whether integers are the indices of classes: 0, 1, ... with several rows each."""
-    distinct, counts = np.unique(numbers, return_counts=True)
-    return bool(distinct[0] == 0 and distinct[-1] == len(distinct) - 1 and counts.mean() >= 5)
-
-
-def _named(y: NDArray[Any], class_names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    if y.dtype.kind == "U":
-        distinct, codes = np.unique(y, return_inverse=True)
-        return distinct.tolist(), codes.astype(np.int64)
-    names = [str(name) for name in class_names]
-    if y.dtype.kind == "f" or y.min() < 0 or y.max() >= len(names):
-        raise InputError(
-            "data.path", f"y is {y.dtype} from {y.min()} to {y.max()} and there are {len(names)} class names"
-        )
-    return names, y.astype(np.int64)
-
-
-def _codes(groups: Any) -> NDArray[np.int64]:
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    return codes.astype(np.int64).reshape(-1)
