@@ -150,7 +150,7 @@ def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: S
         degrees = _num_units(groups, len(y)) - 1
         p = _normal(float(differences.mean()), error, confidence, degrees)["p"] if degrees else 1.0
         method = f"paired t, {interval['method']}"
-        found.append({"metric": metric, "difference": float(differences.mean()), **interval, "p": p, "method": method})
+        found.append({"metric": metric, "difference": interval.pop("value"), **interval, "p": p, "method": method})
     return found
 
 

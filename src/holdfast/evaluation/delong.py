@@ -67,7 +67,7 @@ def auroc_interval(scores: Array, truth: Truth, confidence: float, groups: Group
     """Interval of the (macro) area on the logit scale.
 
     Args:
-        scores: (n, columns); two columns that sum to 1 are one binary task.
+        scores: (n, columns); two columns that rank the rows in opposite order are one binary task.
         truth: (n, columns).
         confidence: Of the interval.
         groups: (n,) group of every row.
@@ -83,9 +83,10 @@ def auroc_interval(scores: Array, truth: Truth, confidence: float, groups: Group
         variance, method = variance_of(influence, groups), "DeLong influence, logit"
     if smallest < 2 or variance < 1e-20 or not 0 < value < 1:
         low, high = extreme_interval(value, smallest, confidence)
-        return {"low": low, "high": high, "method": "wilson of the smallest class (DeLong does not vary)"}
+        method = "wilson of the smallest class (DeLong does not vary)"
+        return {"value": value, "low": low, "high": high, "method": method}
     low, high = logit_interval(value, math.sqrt(variance), confidence)
-    return {"low": low, "high": high, "method": method if groups is None else f"{method}, by group"}
+    return {"value": value, "low": low, "high": high, "method": method if groups is None else f"{method}, by group"}
 
 
 def logit_interval(value: float, error: float, confidence: float) -> tuple[float, float]:

@@ -135,7 +135,7 @@ def error_intervals(predictions: Array, y: Array, target_std: float, sampling: S
         "r2": _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling),
     }
     # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
-    loss = {key: (found["rmse"][key] / target_std) ** 2 for key in ("low", "high")}
+    loss = {key: (found["rmse"][key] / target_std) ** 2 for key in ("value", "low", "high")}
     return {"loss": {**loss, "method": found["rmse"]["method"]}, **found}
 
 
@@ -160,7 +160,7 @@ def _r2(sums: Array, rows: Any) -> Any:
 
 
 def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], sampling: Sampling) -> Interval:
-    """Interval of statistic(sums of columns, rows) when units are drawn anew.
+    """Value and interval of statistic(sums of columns, rows) when units are drawn anew.
 
     Bias-corrected and accelerated (Efron 1987) by `scipy.stats.bootstrap` for up to 20,000 units, as its jackknife is
     quadratic; percentile above.
@@ -173,7 +173,7 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
     value = float(statistic(units[:, :-1].sum(axis=0), units[:, -1].sum()))
     if len(units) < 2 or bool((np.ptp(units, axis=0) <= EQUAL_RTOL * np.abs(units).max(axis=0)).all()):
         method = "none (one unit)" if len(units) < 2 else "bootstrap (all rows are equal)"
-        return {"low": value, "high": value, "method": method}
+        return {"value": value, "low": value, "high": value, "method": method}
 
     # Rows count 1 each: only their columns are gathered.
     data = tuple(units.T) if groups is not None else tuple(units[:, :-1].T)
@@ -204,4 +204,4 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
         tail = 50 * (1 - sampling.confidence)
         low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
         method = method.replace("BCa bootstrap", "percentile bootstrap (BCa is not defined)")
-    return {"low": float(low), "high": float(high), "method": method}
+    return {"value": value, "low": float(low), "high": float(high), "method": method}

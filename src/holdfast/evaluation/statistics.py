@@ -1,8 +1,9 @@
 """Intervals for the numbers of the one evaluation: how far another sample of test rows could have moved them.
 
 Where rows are of declared groups, groups are resampled and not rows. An interval is {"value", "low", "high", "method"}
-and always finite; the method names every fallback that was needed. What cannot be computed from these rows (AUROC of
-rows of one class) has value null and the interval [0, 1] of all it could be.
+and always finite, the value in float64 by the formula of its interval; the method names every fallback that was needed.
+What cannot be computed from these rows (AUROC of rows of one class) has value null and the interval [0, 1] of all it
+could be.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ INTERVALS = {"proportion": "wilson", "draws": resampling.DRAWS, "seed": 0}
 DEFINITIONS = {
     "loss": "mean -log p of the true class, p float32 and not below 1e-12; of values, squared error / train variance",
     "accuracy": "share of rows that are right; of labels, rows with all of them right",
-    "precision_macro": "mean over classes of hits / guesses, 0/0 = 0",
-    "recall_macro": "mean over classes of hits / rows of the class, 0/0 = 0",
-    "f1_macro": "mean over classes of 2 hits / (guesses + rows of the class), 0/0 = 0",
-    "auroc_macro": "mean over classes of the area under the ROC curve, the class against all others",
+    "precision_macro": "mean over classes that occur or are guessed of hits / guesses, 0/0 = 0",
+    "recall_macro": "mean over classes that occur or are guessed of hits / rows of the class, 0/0 = 0",
+    "f1_macro": "mean over classes that occur or are guessed of 2 hits / (guesses + rows of the class)",
+    "auroc_macro": "mean over classes that occur of the area under the ROC curve, the class against all others",
     "mae": "mean absolute error",
     "rmse": "root of the mean squared error",
     "r2": "1 - squared error / squared deviation from the mean",
@@ -62,7 +63,7 @@ def metric_intervals(
         return {name: _complete(value, found.get(name)) for name, value in values.items()}
     found = {"loss": resampling.mean_interval(row_losses(predictions, y, task), sampling)}
     truth, guess = as_columns(y, predictions, task), guesses(predictions, task)
-    found |= _counted(values, truth, guess, sampling, is_multilabel=task == "multilabel")
+    found |= _counted(truth, guess, sampling, is_multilabel=task == "multilabel")
     if "auroc_macro" in values:
         found["auroc_macro"] = delong.auroc_interval(
             scores_of(predictions, task), truth, sampling.confidence, sampling.groups
@@ -120,21 +121,17 @@ def guesses(predictions: Array, task: str) -> NDArray[np.bool_]:
     """(n, columns) what is decided: the likeliest class, or every label above one half; as torchmetrics decides."""
     if task == "multilabel":
         return np.asarray(predictions > 0.5)
-    p = _both(predictions) if task == "binary" else predictions
-    return np.equal.outer(p.argmax(axis=1), np.arange(p.shape[1]))  # type: ignore[no-any-return]
+    best = predictions > 0.5 if task == "binary" else predictions.argmax(axis=1)
+    num_classes = 2 if task == "binary" else predictions.shape[1]
+    return np.equal.outer(best, np.arange(num_classes))  # type: ignore[no-any-return]
 
 
 def scores_of(predictions: Array, task: str) -> Array:
-    """(n, columns) what areas rank the rows by."""
-    return _both(predictions) if task == "binary" else predictions
-
-
-def _both(p: Array) -> Array:
-    return np.stack([1.0 - p, p], axis=1)
+    """(n, columns) what areas rank the rows by; of P(1) its negative as well, as 1 - p would round small p away."""
+    return np.stack([-predictions, predictions], axis=1) if task == "binary" else predictions
 
 
 def _counted(
-    values: Mapping[str, float],
     truth: NDArray[np.bool_],
     guess: NDArray[np.bool_],
     sampling: Sampling,
@@ -143,13 +140,15 @@ def _counted(
 ) -> dict[str, Interval]:
     """Intervals of what follows from counts of rows."""
     is_right = (truth == guess).all(axis=1)
+    counts = (truth & guess).sum(axis=0), guess.sum(axis=0), truth.sum(axis=0)
+    macro = resampling.macro_metrics(*counts, is_multilabel=is_multilabel).tolist()
     drawn = resampling.count_intervals(truth, guess, sampling, is_multilabel=is_multilabel)
     confidence, proportion = sampling.confidence, sampling.proportion
     num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
     draws += resampling.draws_told(len(truth))
     found: dict[str, Interval] = {}
-    for name in COUNTED:
+    for name, value in zip(COUNTED, [float(is_right.mean()), *macro], strict=True):
         (low, high), method = drawn[name], draws
         if name == "accuracy" and sampling.groups is None:
             (low, high), method = (
@@ -158,11 +157,9 @@ def _counted(
             )
         elif not low < high:
             # All draws agree, as where every row is right: they would claim to be certain.
-            value = values.get(name, low)
             low, high = proportion_interval(round(value * num_units), num_units, confidence, proportion)
             low, high, method = min(low, value), max(high, value), f"{proportion} ({draws} do not vary)"
-        found[name] = {"low": low, "high": high, "method": method}
-    found["accuracy"]["value"] = float(is_right.mean())
+        found[name] = {"value": value, "low": low, "high": high, "method": method}
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torchmetrics import MeanSquaredError, Metric, MetricCollection, R2Score
+from torchmetrics import MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassAUROC,
@@ -179,11 +179,35 @@ def as_predictions(outputs: Tensor, task: str) -> Tensor:
     return outputs if task == "regression" else outputs.sigmoid()
 
 
-class _R2(R2Score):
-    """R2, and NaN for fewer than two rows, where torchmetrics raises."""
+class _R2(Metric):
+    """R2: 0 or, for exact predictions, 1 where all targets are equal, as in scikit-learn; NaN for fewer than two rows.
+
+    Targets are summed from a centre of each update's own: a plain float32 sum of squares, as torchmetrics takes it,
+    has nothing left of the spread of targets that are large and close together.
+    """
+
+    parts: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("parts", default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        centre = targets.mean()
+        centred = targets - centre
+        sums = [centred.sum(), centred.square().sum(), (predictions - targets).square().sum()]
+        self.parts.append(torch.stack([torch.full_like(centre, len(targets)), centre, *sums])[None])
 
     def compute(self) -> Tensor:
-        return super().compute() if int(self.total) > 1 else torch.full((), torch.nan, device=self.device)
+        rows, centres, sums, squares, residuals = _joined(self.parts).cpu().double().T
+        mean = (rows * centres + sums).sum() / rows.sum()
+        away = centres - mean
+        total, residual = (squares + 2 * away * sums + rows * away.square()).sum(), residuals.sum()
+        if rows.sum() < 2:
+            return torch.full((), torch.nan, device=self.device)
+        has_spread = total > rows.sum() * (mean * torch.finfo(torch.float32).eps).square()
+        value = 1.0 - residual / total if has_spread else (residual == 0).double()
+        return value.to(self.device, torch.float32)
 
 
 class _PresentClassAUROC(MulticlassAUROC):

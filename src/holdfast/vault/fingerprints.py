@@ -62,6 +62,8 @@ def as_records(prints: NDArray[np.uint8], is_common: NDArray[np.bool_] | None = 
 def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: NDArray[np.bool_]) -> tuple[int, int]:
     """Write the records of rows in several forms, part by part, so that few are in memory.
 
+    A row that is the same in two forms counts once: only another row like it makes it ambiguous.
+
     Args:
         path: A new file.
         forms: (n, 16) fingerprints of the rows, one array a form.
@@ -75,6 +77,9 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: NDA
     with path.open("xb") as file:
         for part in range(num_parts):
             chosen = [prints[:, 0].astype(np.int64) * num_parts // 256 == part for prints in forms]
+            for index, prints in enumerate(forms):
+                for other in forms[:index]:
+                    chosen[index][chosen[index]] = (prints[chosen[index]] != other[chosen[index]]).any(axis=1)
             prints = np.concatenate([prints[rows] for prints, rows in zip(forms, chosen, strict=True)])
             records = as_records(prints, np.concatenate([is_common[rows] for rows in chosen]))
             file.write(records.tobytes())

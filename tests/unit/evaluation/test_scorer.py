@@ -20,26 +20,37 @@ def test_a_multiclass_score_is_that_of_scikit_learn() -> None:
     guess = p.argmax(axis=1)
     assert found == pytest.approx(
         {
-            "loss": -np.log(p[np.arange(300), y]).mean(),
+            "loss": -np.log(p.astype(np.float64)[np.arange(300), y]).mean(),
             "accuracy": reference.accuracy_score(y, guess),
             "precision_macro": reference.precision_score(y, guess, average="macro"),
             "recall_macro": reference.recall_score(y, guess, average="macro"),
             "f1_macro": reference.f1_score(y, guess, average="macro"),
             "auroc_macro": np.mean([reference.roc_auc_score(y == index, p[:, index]) for index in range(4)]),
         },
-        abs=1e-5,
+        abs=1e-12,
     )
 
 
-def test_a_regression_score_is_that_of_scikit_learn() -> None:
+def test_the_area_of_a_binary_task_is_that_of_scikit_learn_for_small_probabilities() -> None:
     random = np.random.default_rng(0)
-    y = random.normal(size=50).astype(np.float32)
-    p = y + random.normal(size=50).astype(np.float32)
+    y = random.integers(0, 2, 300)
+    p = np.exp(-20 + 2 * y + random.normal(size=300)).astype(np.float32)  # 1 - p is 1 in float32
+    found = score_rows(p, y, task="binary", num_outputs=1, **OPTIONS)["metrics"]["auroc_macro"]
+    assert found["value"] == pytest.approx(reference.roc_auc_score(y, p), abs=1e-12)
+    assert found["low"] < found["value"] < found["high"]
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+def test_a_regression_score_is_that_of_scikit_learn(offset: float) -> None:
+    random = np.random.default_rng(0)
+    y = (offset + random.normal(size=50)).astype(np.float32)
+    p = (y + random.normal(size=50)).astype(np.float32)
     options = {**OPTIONS, "target_std": 2.0}
     found = {k: v["value"] for k, v in score_rows(p, y, task="regression", num_outputs=1, **options)["metrics"].items()}
+    y, p = y.astype(np.float64), p.astype(np.float64)
     mse = reference.mean_squared_error(y, p)
     expected = {"mae": reference.mean_absolute_error(y, p), "rmse": mse**0.5, "r2": reference.r2_score(y, p)}
-    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-5)
+    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-9)
 
 
 def test_a_loss_that_does_not_follow_from_predictions_is_left_out() -> None:

@@ -111,3 +111,24 @@ def test_an_epoch_in_batches_is_the_whole(monkeypatch: pytest.MonkeyPatch, rows_
         assert numbers["loss"] == pytest.approx(float(loss(outputs, y)), rel=1e-9)
         assert {name: numbers[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert epoch.compute() == {}
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e5, -1e5])
+def test_r2_of_targets_far_from_zero(offset: float) -> None:
+    """A float32 sum of their squares would have nothing left of their spread."""
+    targets = (offset + torch.randn(3000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).float()
+    predictions = targets + targets.flip(0) - offset
+    metrics = build_metrics("regression", 1)
+    for rows in torch.arange(3000).split(1000):
+        update_metrics(metrics, predictions[rows], targets[rows], "regression")
+    expected = sk.r2_score(targets.double().numpy(), predictions.double().numpy())
+    assert compute_metrics(metrics)["r2"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_r2_of_equal_targets_is_one_or_zero() -> None:
+    """As scikit-learn has it for float64; in float32 the mean of equal values may differ from them."""
+    targets = torch.full((7,), 0.1)
+    for predictions, expected in ((targets, 1.0), (targets + 1, 0.0)):
+        metrics = build_metrics("regression", 1)
+        update_metrics(metrics, predictions, targets, "regression")
+        assert compute_metrics(metrics)["r2"] == expected
