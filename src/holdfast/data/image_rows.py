@@ -83,6 +83,14 @@ def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = 
     return [*shown[:-1], replace(shown[-1], next=advice)] if shown else []
 
 
+def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
+    """What is recorded of files that were left out."""
+    if not problems:
+        return []
+    shown = "; ".join(f"{name} {what}" for name, what in problems[:MAX_LISTED])
+    return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
+
+
 def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
     """What is wrong with images of several sizes where none was declared."""
     common = sizes.most_common(5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import numpy as np
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.data.array_rows import rows_from_arrays
 from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode
-from holdfast.data.image_rows import listed
+from holdfast.data.image_rows import listed, skipped_notes
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
 from holdfast.data.table_settings import TableFile
-from holdfast.data.table_sources import OnError, Task, as_settings
+from holdfast.data.table_sources import OnError, Task, as_names, as_settings
 from holdfast.data.tables import load_table
 
 WHERE = "data.path"
@@ -63,7 +63,7 @@ class HubSplit:
 
 def load(
     path: str | None = None,
-    target: str | None = None,
+    target: str | list[str] | None = None,
     *,
     name: str | None = None,
     revision: str | None = None,
@@ -72,13 +72,14 @@ def load(
     task: Task = "auto",
     types: dict[str, str] | None = None,
     drop: str | list[str] | None = None,
+    missing: str | list[str] | None = None,
     on_error: OnError = "stop",
 ) -> Rows:
     """The rows of all splits; train, validation and test are declared as such.
 
     Args:
         path: A name on the hub, or a local file or folder.
-        target: The column to predict; None: label, target or the like.
+        target: The column to predict, or several of 0 and 1; None: label, target or the like.
         name: Which of several configurations.
         revision: A commit or tag; without one, whatever is there today.
         size: Height and width that images are brought to; None: they are all alike.
@@ -86,6 +87,7 @@ def load(
         task: Whether the target holds classes or values.
         types: By column of a table: number, category or drop.
         drop: Columns of a table to leave out.
+        missing: More texts that mean a missing cell of a table.
         on_error: What becomes of rows that cannot be used.
 
     Raises:
@@ -95,14 +97,17 @@ def load(
     first = next(iter(splits.values()))
     images = [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]
     chosen = target or next((key for key in TARGETS if key in first.column_names), None)
-    if chosen is None or chosen not in first.column_names:
-        what = "is not given" if target is None else f"there is no column {target!r}"
-        hint = did_you_mean(target or "", first.column_names)
+    lacking = [column for column in as_names(chosen) if column not in first.column_names]
+    if chosen is None or lacking:
+        what = f"there is no column {lacking[0]!r}" if lacking else "is not given"
+        hint = did_you_mean(lacking[0], first.column_names) if lacking else ""
         raise InputError("data.target", what, f"the columns are {', '.join(first.column_names)}", hint)
     has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
     if images:
+        if not isinstance(chosen, str):
+            raise InputError("data.target", f"is {chosen}", allowed="one column, for images")
         return _image_rows(splits, images[0], chosen, size=size, fit=fit, task=task, skips=on_error == "skip")
-    settings = as_settings(chosen, task=task, types=types, drop=drop, on_error=on_error)
+    settings = as_settings(chosen, task=task, types=types, drop=drop, missing=missing or (), on_error=on_error)
     files: list[tuple[TableFile, int | None]] = [
         (HubSplit(dataset, split), SPLITS[split] if has_parts else None) for split, dataset in splits.items()
     ]
@@ -170,9 +175,10 @@ def _image_rows(
         raise_problems(listed(problems, WHERE))
     assert spool is not None
     has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
-    return rows_from_arrays(
+    rows = rows_from_arrays(
         spool[:], labels, task=task, class_names=class_names, parts=parts if has_parts else None, where=WHERE
     )
+    return replace(rows, notes=(*rows.notes, *skipped_notes(problems)))
 
 
 def _decoded(cell: Mapping[str, Any] | None, form: ImageForm) -> Pixels | str:

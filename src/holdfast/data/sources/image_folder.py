@@ -23,7 +23,7 @@ from holdfast.data.cells import Vocabulary
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, ImageForm
 from holdfast.data.image_index import Index, read_index
-from holdfast.data.image_rows import decoded, gray_or_rgb, listed, sizes_problem
+from holdfast.data.image_rows import decoded, gray_or_rgb, listed, sizes_problem, skipped_notes
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
 from holdfast.data.table_settings import PART_WORDS
@@ -115,7 +115,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
     kept = np.concatenate(good)
     target = _target([listing.labels[place] for place in kept.tolist()], task)
     parts = None if listing.parts is None else listing.parts[kept]
-    notes = [*listing.notes, *_skipped_notes(problems)]
+    notes = [*listing.notes, *skipped_notes(problems)]
     if parts is not None:
         counts = np.bincount(parts, minlength=3).tolist()
         notes.append(
@@ -281,10 +281,3 @@ def _groups(groups: list[Any] | None, kept: NDArray[np.int64]) -> NDArray[np.int
         return None
     _, codes = np.unique(np.array([str(groups[place]) for place in kept.tolist()]), return_inverse=True)
     return codes.astype(np.int64).reshape(-1)
-
-
-def _skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
-    if not problems:
-        return []
-    shown = "; ".join(f"{name} {what}" for name, what in problems[:20])
-    return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > 20 else ''}"]

@@ -58,6 +58,9 @@ def test_images(datasets: Any, tmp_path: Path) -> None:
     assert (rows.kind, rows.x.shape, rows.class_names) == ("image", (20, 6, 5, 3), ("cat", "dog"))
     assert rows.x[7, 0, 0].tolist() == [7, 7, 7]
     assert hub.load(str(tmp_path / "set"), size=4).x.shape == (20, 4, 4, 3)
+    made.add_item({"image": None, "label": 0}).save_to_disk(tmp_path / "gap")
+    rows = hub.load(str(tmp_path / "gap"), on_error="skip")
+    assert (len(rows.x), rows.notes) == (20, ("1 left out: train, row 20 has no image",))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -67,6 +70,7 @@ def test_what_cannot_be_loaded(datasets: Any, tmp_path: Path) -> None:
         (None, None, "data.path: is not given"),
         (str(tmp_path / "t.csv"), None, "data.target: is not given; allowed: the columns are a, b"),
         (str(tmp_path / "t.csv"), "c", "data.target: there is no column 'c'"),
+        (str(tmp_path / "t.csv"), ["a", "c"], "data.target: there is no column 'c'"),
         ("nobody/nothing", None, "nobody/nothing cannot be loaded"),
     ):
         with pytest.raises(InputError) as caught:
