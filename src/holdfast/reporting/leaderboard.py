@@ -20,6 +20,7 @@ from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.reporting.repeats import Repeats, data_name, find_repeats
 
 MAX_METRICS = 4
+METRIC_WIDTH = 40  # columns of the terminal for each metric, so that folders stay in one piece
 
 
 @dataclass(frozen=True)
@@ -122,18 +123,19 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
         if len(data_sets) > 1:
             console.print(name or "no data", style="bold", highlight=False)
         of_data = [row for row in rows if row.data == name]
-        console.print(_table(of_data, [found for found in repeats if found.data == name]))
+        of_data_repeats = [found for found in repeats if found.data == name]
+        console.print(_table(of_data, of_data_repeats, max(1, console.width // METRIC_WIDTH - 1)))
         if len(data_sets) > 1:
             console.print()
     monitors = sorted({f"{row.monitor} ({row.mode})" for row in rows if row.monitor})
     console.print(f"{len(rows)} runs, val metrics, best first by {', '.join(monitors) or 'nothing'}", style="dim")
 
 
-def _table(rows: Sequence[Row], repeats: Sequence[Repeats]) -> Table:
-    names = _columns(rows)
+def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) -> Table:
+    names = _columns(rows)[:num_metrics]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", overflow="fold")
-    table.add_column("status")
+    table.add_column("run", no_wrap=True, overflow="fold")
+    table.add_column("status", overflow="fold")
     for name in names:
         table.add_column(name.removeprefix("val/") if name.count("/") == 1 else name, justify="right")
     table.add_column("epoch", justify="right")
@@ -152,12 +154,13 @@ def _table(rows: Sequence[Row], repeats: Sequence[Repeats]) -> Table:
 
 
 def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
-    told = {name: f"{figure(mean)} ± {figure(repeats.std[name])}" for name, mean in repeats.mean.items()}
+    told = {name: f"{figure(value)} ± {figure(repeats.std[name])}" for name, value in repeats.mean.items()}
     over = " and ".join(repeats.over)
-    where = "" if repeats.folder == "." else f"{repeats.folder}: "
+    mean = f"mean ± std of {repeats.n}"
+    run, status = (mean, f"over {over}") if repeats.folder == "." else (repeats.folder, f"{mean} over {over}")
     overrides = escape(" ".join(repeats.overrides))
     numbers = [told.get(name, "") for name in names]
-    table.add_row(escape(f"{where}mean ± std of {repeats.n}"), f"over {over}", *numbers, "", "", overrides)
+    table.add_row(escape(run), status, *numbers, "", "", overrides)
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

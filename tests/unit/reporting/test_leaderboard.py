@@ -76,6 +76,16 @@ def test_each_data_set_has_a_table_of_its_own(tmp_path: Path) -> None:
     assert "mean ± std of 2" in lines[4]
 
 
+def test_folders_stay_in_one_piece_on_a_narrow_terminal(tmp_path: Path) -> None:
+    folder = "runs/2026-11-21/142616-e0326a"
+    make_sweep(tmp_path / folder, [([f"data.path={'x' * 60}"], 0.5), (["lr=0.2"], 0.25)])
+    text = io.StringIO()
+    print_table(leaderboard(tmp_path), Console(width=80, file=text))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.startswith(f"{folder}/1  completed  0.2500 ")]
+
+
 def test_runs_that_are_no_repeats(tmp_path: Path) -> None:
     assert repeats_below(make_sweep(tmp_path / "other", [(["lr=0.1"], 0.5), (["lr=0.2"], 0.25)])) == []
     same = make_sweep(tmp_path / "same", [(["seed=0"], 0.5), (["seed=1"], 0.25)])
