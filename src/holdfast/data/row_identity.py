@@ -13,6 +13,7 @@ from holdfast.data import leaks
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.spool import Spool
 from holdfast.vault.cells import Cells
+from holdfast.vault.fingerprints import is_common_row
 from holdfast.vault.identity import DIGEST_BYTES, row_digests, table_digests
 from holdfast.vault.row_arrays import RowArray
 from holdfast.vault.row_sets import ascending
@@ -59,8 +60,10 @@ def identity_of(rows: Rows) -> RowIdentity:
         given = rows.full_digests
         forms[TARGETED] = given if given is not None else Digested(len(rows.x), lambda place: _targeted(rows, place))
     labels = [] if rows.groups is None else [rows.groups]
-    if rows.source_digests is not None:
-        # Rows that differ in what is left out are one row to a model: they stay on one side.
+    # Rows that differ in what is left out are one row to a model: they stay on one side. But where the columns allow
+    # few different rows, equal ones say nothing, and would tie all groups together.
+    ties_groups = bool(labels) and bool(is_common_row(rows.x, rows.kind).all())
+    if rows.source_digests is not None and not ties_groups:
         labels.append(_classes(np.concatenate([row_digests(block, kind=rows.kind) for _, block in blocks_of(rows.x)])))
     if not labels:
         return RowIdentity(digests, forms, digests)

@@ -33,7 +33,9 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
         InputError: The table as a whole cannot be used.
     """
     if not found.parts or found.spool is None:
-        what = "no row is left" if found.left_out else "has a header and no rows"
+        what = f"{found.files[0][0].path} has a header and no rows"
+        if found.left_out:
+            what = f"no row of {found.files[0][0].path} is left"
         raise InputError(
             "data.path", what + "".join(f"; {n:,} left out with {reason}" for reason, n in found.left_out.items())
         )

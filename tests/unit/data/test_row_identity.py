@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from holdfast.data.row_identity import identity_of
 from holdfast.data.sources import csv, jsonl, parquet
 from holdfast.vault.row_sets import rows_id
 
@@ -38,3 +39,13 @@ def test_a_table_is_known_in_every_format(home: Path, tmp_path: Path, is_full: b
         assert digests is not None
         found.append(rows_id(digests))
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("column", "num_units"), [("stage", 40), ("dose", 20)])
+def test_few_possible_rows_do_not_tie_groups_together(home: Path, tmp_path: Path, column: str, num_units: int) -> None:
+    """Patients of one sex and stage are many; those of one sex and dose to four digits are one patient, twice."""
+    value = {"stage": lambda i: i % 3, "dose": lambda i: 0.1234 + i % 20}[column]
+    lines = [f"{i},{'mf'[i % 2]},{value(i)},{'uv'[i % 5 % 2]}" for i in range(40) for _ in range(3)]
+    (tmp_path / "t.csv").write_text("\n".join([f"patient,sex,{column},y", *lines]))
+    units = identity_of(csv.load(str(tmp_path / "t.csv"), "y", group="patient")).units
+    assert len(np.unique(units, axis=0)) == num_units
