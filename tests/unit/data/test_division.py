@@ -42,11 +42,7 @@ def mixed() -> Rows:
 
 def prepare(monkeypatch: pytest.MonkeyPatch, rows: Rows, name: str = "mixed", vault: str = "once") -> Prepared:
     source = {"_target_": "holdfast.data.sources.digits.load"}
-    monkeypatch.setattr(
-        division,
-        "call_target",
-        lambda entry, where: rows if where == "data.source" else store.call_target(entry, where),
-    )
+    monkeypatch.setattr(division, "rows_of", lambda source: rows)
     split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
     request = store.make_request({"name": name, "source": {**source, "_partial_": True}}, split, {"policy": vault})
     return store.open_prepared(answer_request({**request, "id": name}))
