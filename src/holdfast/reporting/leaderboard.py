@@ -105,9 +105,9 @@ def _row(folder: Path, record: dict[str, Any], shared: set[str]) -> Row:
     )
 
 
-def _rank(row: Row) -> tuple[str, bool, str, float, str]:
+def _rank(row: Row) -> tuple[bool, str, bool, str, float, str]:
     value = row.value or 0.0
-    return (row.data, row.value is None, row.monitor, -value if row.mode == "max" else value, row.created)
+    return (not row.data, row.data, row.value is None, row.monitor, -value if row.mode == "max" else value, row.created)
 
 
 def _seconds(record: dict[str, Any]) -> float | None:

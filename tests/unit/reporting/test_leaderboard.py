@@ -66,8 +66,11 @@ def test_each_combination_has_its_own_and_the_best_comes_first(tmp_path: Path) -
 def test_each_data_set_has_a_table_of_its_own(tmp_path: Path) -> None:
     make_sweep(tmp_path / "a", [(["lr=0.1"], 0.5)], name="digits")
     make_sweep(tmp_path / "b", [(["data=csv"], 0.25), (["data=csv", "seed=1"], 12345.678)], name="csv")
+    make_sweep(tmp_path / "c", [(["lr=7"], 0.1)])  # a run that came to no data
     rows = leaderboard(tmp_path)
-    assert [(row.folder, row.data) for row in rows] == [("b/0", "csv"), ("b/1", "csv"), ("a/0", "digits")]
+    assert [(row.folder, row.data) for row in rows] == [
+        *[("b/0", "csv"), ("b/1", "csv"), ("a/0", "digits"), ("c/0", "")]
+    ]
     text = io.StringIO()
     print_table(rows, Console(width=120, file=text), repeats_below(tmp_path))
     lines = [line.rstrip() for line in text.getvalue().splitlines()]
