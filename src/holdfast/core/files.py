@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -51,22 +53,37 @@ def canonical_json(value: Any) -> bytes:
 def read_plain(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file, of the size that one expects.
 
-    A pipe or a device in its place is not waited for, a link is not followed.
+    A link is not followed.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: It is no regular file, or larger than `max_bytes`.
+        OSError: It cannot be read, or is no regular file.
+        ValueError: It is a link, or larger than `max_bytes`.
     """
     if path.is_symlink():
         raise ValueError("is a link")
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is no regular file")
-        if status.st_size > max_bytes:
+    with open_plain(path) as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
             raise ValueError(f"is larger than {max_bytes} bytes")
         return file.read()
+
+
+def open_plain(path: Path, flags: int = 0) -> BufferedReader:
+    """A regular file, open for reading; a pipe or a device in its place is not waited for.
+
+    Args:
+        path: The file.
+        flags: Of `os.open`, beside those.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+    """
+    file = os.fdopen(
+        os.open(path, flags | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
+    )
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return file
 
 
 def sha256_hex(content: bytes) -> str:
@@ -76,5 +93,5 @@ def sha256_hex(content: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits, read in a stream."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem
-from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, is_gray
+from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, decode_both, is_gray
+from holdfast.vault.identity import row_digests
 
 CHUNK_FILES = 64
 CHUNK_BYTES = 4 * 2**20
@@ -36,12 +37,14 @@ class Decoded:
 
     Attributes:
         pixels: (k, H, W, C) of the good ones.
+        digests: (k, 16) of the images as they lie in their files; None where no size or mode was changed.
         good: (k,) their places among all files.
         problems: Place and words for each file that is not.
         sizes: How often each size (H, W) was met, where none was declared.
     """
 
     pixels: Pixels
+    digests: NDArray[np.uint8] | None
     good: NDArray[np.int64]
     problems: list[tuple[int, str]]
     sizes: Counter[tuple[int, int]]
@@ -112,19 +115,34 @@ def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
 def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> Decoded:
     start, files, form, shape = task
     pixels = np.empty((len(files), *shape), np.uint8)
+    digests: dict[int, NDArray[np.uint8]] = {}
     good: list[int] = []
     problems: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
     for place, file in enumerate(files, start=start):
-        found = decode(file, form)
-        if isinstance(found, str):
-            problems.append((place, found))
+        both = decode_both(file, form)
+        if isinstance(both, str):
+            problems.append((place, both))
             continue
+        found, own = both
         sizes[found.shape[0], found.shape[1]] += 1
         if found.shape == shape:
             pixels[len(good)] = found
+            if own is not found:
+                digests[len(good)] = row_digests(own[None], kind="image")[0]
             good.append(place)
-    return Decoded(pixels[: len(good)], np.array(good, np.int64), problems, sizes)
+    return Decoded(
+        pixels[: len(good)], _own_digests(digests, pixels[: len(good)]), np.array(good, np.int64), problems, sizes
+    )
+
+
+def _own_digests(changed: Mapping[int, NDArray[np.uint8]], pixels: Pixels) -> NDArray[np.uint8] | None:
+    """(k, 16) digests of images before they were changed; None where none was."""
+    if not changed:
+        return None
+    digests = row_digests(pixels, kind="image")
+    digests[list(changed)] = list(changed.values())
+    return digests
 
 
 @contextmanager

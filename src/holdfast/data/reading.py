@@ -22,8 +22,10 @@ from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.formats.types import Conflict
 from holdfast.data.image_rows import decoded, listed
 from holdfast.data.sources import arrays
+from holdfast.data.table_pass import says_parts
 from holdfast.data.table_settings import TableFile
 from holdfast.data.table_sources import as_names
+from holdfast.vault.identity import table_digests
 
 WHERE = "--input"
 ARRAY_ROWS = 4096
@@ -36,10 +38,12 @@ class NewRows:
     Attributes:
         x: (n, ...) as the run's own rows are stored.
         ids: (n,) what each is called: the column that was asked for, the path of an image, or its number from 0.
+        digests: (n, 16) digests each of what the file holds, in the forms in which a vault may know it beside `x`.
     """
 
     x: NDArray[Any]
     ids: Sequence[Any]
+    digests: Sequence[NDArray[np.uint8]] = ()
 
 
 def read_like(
@@ -90,6 +94,7 @@ def _table_blocks(
     columns = [column_from_dict(column) for column in description["columns"]]
     missing = frozenset((*MISSING_TEXTS, *as_names(settings.get("missing"))))
     dtype = np.dtype(description["dtype"])
+    optional = [as_names(settings.get("target")), as_names(id_column)]
     done, unknown = 0, np.zeros(len(columns), np.int64)
     is_category = np.array([column.type == "category" for column in columns], bool)
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
@@ -108,7 +113,8 @@ def _table_blocks(
                     place = place_of(int(np.flatnonzero(np.isinf(x[:, index]))[0]))
                     raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
             unknown += ((x == UNSEEN) & is_category).sum(axis=0)
-            yield NewRows(x, range(done, done + count) if id_column is None else found[id_column].to_pylist())
+            ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
+            yield NewRows(x, ids, _source_forms(found, missing, optional))
             done += count
     for column, cells in zip(columns, unknown.tolist(), strict=True):
         if cells:
@@ -132,7 +138,7 @@ def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]
 def _selected(
     file: TableFile, path: Path, columns: Sequence[Column], id_column: str | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The columns that are needed, some rows at a time, each time with the number of the first row in the file."""
+    """All columns, some rows at a time, each time with the number of the first row in the file."""
     wanted = [column.name for column in columns] + ([] if id_column is None else [id_column])
     types = {column.name: "string" for column in columns if column.type == "category"}
     if id_column is not None and id_column not in types:
@@ -150,7 +156,7 @@ def _selected(
                 if row > done:  # else: read before, under types that did not hold later
                     skipped = max(0, done - start)
                     found = dict(zip(names, arrays, strict=True))
-                    yield start + skipped, {name: found[name].slice(skipped) for name in wanted}
+                    yield start + skipped, {name: array.slice(skipped) for name, array in found.items()}
                     done = row
             return
         except Conflict as conflict:
@@ -172,6 +178,25 @@ def _tell_ignored(path: Path, names: Sequence[str], wanted: Sequence[str]) -> No
     if ignored:
         shown = ", ".join(ignored[:8]) + (", ..." if len(ignored) > 8 else "")
         print(f"holdfast: {path}: {len(ignored)} columns are not used: {shown}", file=sys.stderr, flush=True)
+
+
+def _source_forms(
+    found: Mapping[str, Any], missing: frozenset[str], optional: Sequence[Sequence[str]]
+) -> list[NDArray[np.uint8]]:
+    """Digests of all columns of a file: a vault knows rows by those, whichever of them the run needs.
+
+    Args:
+        found: Arrays by column.
+        missing: Texts that mean a missing cell.
+        optional: Columns that a vault may know the rows with or without, as those that say parts: targets, names.
+    """
+    cells = {name: cells_of(array, missing) for name, array in found.items() if kind_of(array.type) != "nested"}
+    parts = [name for name, column in cells.items() if says_parts(column)]
+    columns = {name: column.canonical() for name, column in cells.items()}
+    kept = {frozenset(columns)}
+    for names in (parts, *optional):
+        kept |= {one - set(names) for one in kept}
+    return [table_digests({name: columns[name] for name in one}) for one in kept if one]
 
 
 def _stored(array: Any, column: Column, missing: frozenset[str], place_of: Callable[[int], str]) -> NDArray[np.float64]:
@@ -232,7 +257,8 @@ def _image_blocks(
     for found in decoded(files, form):
         problems += [(ids[place], what) for place, what in found.problems]
         if not problems:
-            yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()])
+            own = [] if found.digests is None else [found.digests]
+            yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()], own)
     raise_problems(listed(problems, WHERE, may_skip=False))
 
 

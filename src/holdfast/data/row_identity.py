@@ -75,9 +75,10 @@ def identity_of(rows: Rows) -> RowIdentity:
 def with_stored(identity: RowIdentity, rows: Rows, x: RowArray) -> dict[str, RowArray]:
     """The forms of an identity, and that of the rows as they are stored in `x`."""
     is_given, names = rows.source_digests is not None, list(rows.feature_names)
-    if rows.kind != "table" or (not is_given and x is rows.x and names == sorted(names)):
+    is_as_stored = rows.kind != "table" or (x is rows.x and names == sorted(names))
+    if is_as_stored and not is_given:
         return identity.forms
-    return {**identity.forms, STORED: Digested(len(x), lambda place: row_digests(x[place], kind="table"))}
+    return {**identity.forms, STORED: Digested(len(x), lambda place: row_digests(x[place], kind=rows.kind))}
 
 
 def _source_digests(rows: Rows) -> RowArray:

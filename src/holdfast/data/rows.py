@@ -42,8 +42,8 @@ class Rows:
         columns: What the columns of a table are; empty: numbers, none missing. A missing number is NaN; categories are
             those of all rows.
         parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it; None: they do not.
-        source_digests: (n, 16) digests of what the source holds (`identity.table_digests`), where a table as stored
-            says less: texts, columns that are left out, digits beyond float32. None: they are taken from `x`.
+        source_digests: (n, 16) digests of what the source holds (`vault.identity`), where rows as stored say less:
+            texts, columns that are left out, digits beyond float32, images of another size. None: taken from `x`.
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
         pixel_scale: What the source's numbers were multiplied by to become the bytes of images.

@@ -37,7 +37,7 @@ from holdfast.data.table_problems import (
     date_problem,
     listed,
 )
-from holdfast.data.table_settings import PART_WORDS, Plan, TableFile, TableSettings
+from holdfast.data.table_settings import Plan, TableFile, TableSettings, is_part
 from holdfast.data.value_ranges import Ranges
 from holdfast.vault.identity import DIGEST_BYTES, table_digests
 
@@ -78,6 +78,7 @@ class Pass:
         self.names: list[str] = []
         self.features: list[str] = []
         self._kinds: dict[str, str] = {}
+        self._part_columns: frozenset[str] | None = None
         self.vocabularies: dict[str, Vocabulary] = {}
         self.taken: dict[str, list[NDArray[Any]]] = {}
         self.digests = Spool((DIGEST_BYTES,), np.uint8), Spool((DIGEST_BYTES,), np.uint8)
@@ -167,7 +168,7 @@ class Pass:
                 absent = column.values < 0 if column.kind == "text" else np.isnan(column.values)
                 found.append(Wrong(name, ABSENT, absent if column.stray is None else absent & ~column.stray))
             if name == self.settings.split_column:
-                is_odd = np.array([*(text.lower() not in PART_WORDS for text in column.texts), False])
+                is_odd = np.array([*(not is_part(text) for text in column.texts), False])
                 rows = is_odd[column.values] if column.kind == "text" else np.ones(len(column), bool)
                 found.append(Wrong(name, NO_PART, rows))
         return [wrong for wrong in found if wrong.rows.any()]
@@ -189,13 +190,25 @@ class Pass:
         for name, blocks in self.taken.items():
             column = cells[name]
             blocks.append(self._codes(name, column, file, row) if column.kind == "text" else column.values)
-        # Digests are of all columns of the source, those that are left out included; but a column that says which part
-        # a row is of says nothing of the row: edited, it would make a sealed row an unknown one.
-        canonical = {name: column.canonical() for name, column in cells.items() if name != self.settings.split_column}
+        self._add_digests(cells)
+        self.parts.append(np.full(num_rows, TRAIN if part is None else part, np.int8))
+
+    def _add_digests(self, cells: Mapping[str, Cells]) -> None:
+        """Digests are of all columns of the source, those that are left out included; but for what says parts.
+
+        A column of train, val and test, declared or not, says nothing of the row: edited, added or removed it would
+        make a sealed row an unknown one.
+        """
         targets = set(self.settings.target)
+        if self._part_columns is None:
+            found = frozenset(name for name, column in cells.items() if says_parts(column)) - self.plan.words
+            self._part_columns = found if cells.keys() - found - targets else frozenset()
+        for name in self._part_columns:
+            if not all(map(is_part, _texts_in(cells[name]))):
+                raise Conflict(name, "word")
+        canonical = {name: column.canonical() for name, column in cells.items() if name not in self._part_columns}
         self.digests[0].append(table_digests({n: c for n, c in canonical.items() if n not in targets}))
         self.digests[1].append(table_digests(canonical))
-        self.parts.append(np.full(num_rows, TRAIN if part is None else part, np.int8))
 
     def _codes(self, name: str, column: Cells, file: int, row: int) -> NDArray[np.int64]:
         vocabulary = self.vocabularies[name]
@@ -205,6 +218,17 @@ class Pass:
             what = f"column {name!r} has more than {MAX_CATEGORIES:,} different texts: no category, an identifier"
             raise InputError("data.drop", what, next=f"data.drop=[{name}]")
         return codes
+
+
+def says_parts(cells: Cells) -> bool:
+    """Whether cells are words for parts alone."""
+    found = _texts_in(cells)
+    return bool(found) and all(map(is_part, found))
+
+
+def _texts_in(cells: Cells) -> list[str]:
+    codes = np.unique(cells.values[cells.values >= 0]).tolist() if cells.kind == "text" else []
+    return [cells.texts[code] for code in codes]
 
 
 def judge_texts(found: Pass, name: str) -> None:

@@ -16,6 +16,11 @@ PART_WORDS = {
 }
 
 
+def is_part(text: str) -> bool:
+    """Whether a text is a word for a part."""
+    return text.lower() in PART_WORDS
+
+
 class TableFile(Protocol):
     """A file that can be read block by block, as often as it takes."""
 
@@ -70,11 +75,13 @@ class Plan:
     Attributes:
         read_as: Types of pyarrow's that columns are read as.
         numbers: Columns of texts that are numbers.
+        words: Columns of texts whose first rows say train, val or test, and others do not.
         dtype: Of the rows.
     """
 
     read_as: Mapping[str, str]
     numbers: frozenset[str]
+    words: frozenset[str] = frozenset()
     dtype: Literal["float32", "float64"] = "float32"
 
     def after(self, conflict: Conflict) -> Plan:
@@ -83,4 +90,6 @@ class Plan:
             return replace(self, dtype="float64")
         if conflict.type == "number":
             return replace(self, numbers=self.numbers | {conflict.column})
+        if conflict.type == "word":
+            return replace(self, words=self.words | {conflict.column})
         return replace(self, read_as={**self.read_as, conflict.column: conflict.type})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.core.errors import VaultRefused
 from holdfast.training.names import NAMES
 from holdfast.vault import ledger, policies
 
@@ -75,15 +76,26 @@ class Opened:
 
 
 def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
-    """The answer that an `open.result` records."""
-    fields, body = result.fields, result.body
+    """The answer that an `open.result` records.
+
+    Raises:
+        VaultRefused: It records none.
+    """
+    try:
+        return _answer_of(result.fields, result.body, head=result.sha256, is_replayed=is_replayed)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
+        raise VaultRefused(f"vault {result.fields['vault'][:8]}", what, next="holdfast vault verify") from None
+
+
+def _answer_of(fields: Mapping[str, Any], body: Mapping[str, Any], *, head: str, is_replayed: bool) -> Opened:
     return Opened(
-        selection=str(result.selection),
+        selection=str(fields["selection"]),
         vault=str(fields["vault"]),
         opening=int(fields["opening"]),
         n=int(body["n"]),
         metrics=in_order(body["metrics"]),
-        head=result.sha256,
+        head=head,
         replayed=is_replayed,
         level=str(body.get("level", policies.FULL)),
         models=[{"name": one["name"], "metrics": in_order(one["metrics"])} for one in body.get("models", [])],

@@ -76,6 +76,7 @@ def open_together(
     # The ledger decides; the lock only makes a second process on this machine wait for the answer.
     with registry.on_disk(folder_of(vault), RECORDED), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
+        preflight.refuse_disorder(vault, entries)
         preflight.refuse_other_lock(vault, Path.cwd())
         results = {one: find_entry(entries, "open.result", one) for one in selections}
         waiting = [one for one, result in results.items() if result is None]

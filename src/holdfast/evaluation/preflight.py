@@ -13,7 +13,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.evaluation.answers import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.vault import ledger, policies, project_lock, refusals, registry
+from holdfast.vault import chain, ledger, policies, project_lock, refusals, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 
 MIN_FREE_BYTES = 16 * 2**20
@@ -44,6 +44,18 @@ def allowed_openings(
             raise
         history.opened[selection] = found[selection]
     return found
+
+
+def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
+    """Every act in the ledger has the act before it, and the policy was kept: else a result was never that of a test.
+
+    Raises:
+        VaultRefused: Naming the first entry that is out of order.
+    """
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    for kind, where, what in chain.order_problems(entries, policy):
+        if kind != "mismatch":  # that is mended, and opened again
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
 
 
 def refuse_other_lock(vault: str, project: Path) -> None:

@@ -32,6 +32,7 @@ from typing import Any
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import open_plain
 from holdfast.core.run_record import FILE_NAME
 from holdfast.vault.contents import SELECTION_FILE, selection_problems
 from holdfast.vault.manifest import folder_of
@@ -139,8 +140,7 @@ def _copy_checked(source: Path, target: Path, sha256: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     try:
-        descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file, target.open("xb") as copy:
+        with open_plain(source, getattr(os, "O_NOFOLLOW", 0)) as file, target.open("xb") as copy:
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
                 copy.write(piece)

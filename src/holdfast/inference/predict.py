@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ class Block(Protocol):
     Attributes:
         x: (n, ...) rows as they are stored.
         ids: (n,) what each is called.
+        digests: Of what the file holds beside that.
     """
 
     @property
@@ -29,6 +30,9 @@ class Block(Protocol):
 
     @property
     def ids(self) -> Any: ...  # noqa: D102
+
+    @property
+    def digests(self) -> Sequence[NDArray[np.uint8]]: ...  # noqa: D102
 
 
 def predict_blocks(
@@ -71,7 +75,7 @@ def predict_blocks(
     loaded, done = load_run(run), 0
     with table_writer(output, overwrite=overwrite) as write:
         for block in chain([first], checked):
-            refuse_sealed(_digests(block.x, data))
+            refuse_sealed([*_digests(block.x, data), *block.digests])
             predictions = loaded.predict(block.x, batch_size=batch_size)
             write({id_name: block.ids, **as_table(predictions, data["task"], data["class_names"])})
             done += len(block.x)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import fingerprints, keys, registry
+from holdfast.vault import fingerprints, keys, lineage, registry
 
 Forms = Sequence[NDArray[np.uint8]]
 
@@ -24,7 +24,7 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
     Raises:
         VaultRefused: The key of the fingerprints is gone; later, a row is sealed in a vault.
     """
-    sealed = _sealed_vaults() if places.registry().is_dir() else []
+    sealed = _sealed_vaults() if places.vaults().is_dir() or places.registry().is_dir() else []
     num_rows = 0
 
     def refuse(forms: Forms) -> None:
@@ -44,6 +44,9 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
 
 
 def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, fingerprints.Known]]:
+    if lineage.has_unregistered():
+        with registry.locked():
+            lineage.recover()
     return [
         (
             record,

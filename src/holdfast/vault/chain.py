@@ -75,6 +75,8 @@ def order_problems(entries: Sequence[ledger.Entry], policy: Mapping[str, Any]) -
     history = policies.History()
     for entry in entries:
         where, step = f"entry {entry.index}", (entry.selection, entry.fields["opening"])
+        if (entry.type == "seal") != (entry.index == 0):
+            yield "order", where, "is a second seal" if entry.type == "seal" else "is the first entry and no seal"
         if entry.type in NEEDS and (NEEDS[entry.type], *step) not in seen:
             yield "order", where, f"is {entry.type} without its {NEEDS[entry.type]}"
         if entry.type == "open.intent" and ("freeze", entry.selection, None) not in seen:
@@ -125,5 +127,3 @@ def _link_problems(entry: ledger.Entry, index: int, prev: str | None, vault: str
         yield "does not follow from the entry before it"
     if entry.fields["vault"] != vault:
         yield f"belongs to vault {entry.fields['vault'][:32]!r}"
-    if (entry.type == "seal") != (index == 0):
-        yield "is a second seal" if entry.type == "seal" else "is the first entry and no seal"

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.files import canonical_json, open_plain, write_atomic
 
 PARTS = ("x", "y")
 KEY_BYTES = 32
@@ -125,7 +125,8 @@ def read_key(path: Path, vault: str, part: str) -> bytes:
     """
     try:
         status = path.stat()
-        raw = path.read_bytes()
+        with open_plain(path) as file:
+            raw = file.read()
     except OSError as error:
         hint = "put the key back where it was, or set HOLDFAST_KEYS to its folder"
         raise VaultRefused(str(path), f"the key cannot be read ({error.strerror})", next=hint) from None

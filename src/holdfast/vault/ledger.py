@@ -28,7 +28,7 @@ from holdfast.core.run_record import boot_id, now
 from holdfast.vault.entries import MAX_ENTRY_BYTES, VERSION, Entry, parse_entry
 
 FIRST_PREV = "0" * 64
-NAME = re.compile(r"(\d{8})\.json")
+NAME = re.compile(r"([0-9]{8})\.json")
 
 __all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry", "read_last"]
 
@@ -163,6 +163,9 @@ def _indexes(ledger: Path) -> list[int]:
         names = os.listdir(ledger)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        what = f"is no ledger: {error.strerror}"
+        raise VaultRefused(str(ledger), what, next="holdfast vault verify") from None
     return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
 
 

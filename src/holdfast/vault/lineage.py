@@ -31,14 +31,24 @@ def recover() -> None:
         keys.remove_keys(staging.name.removeprefix(STAGING))
         shutil.rmtree(staging)
     known = {record["vault"]: record for record in registry.records()}
-    for folder in sorted(places.vaults().iterdir()):
-        if VAULT_NAME.fullmatch(folder.name) and folder.name not in known:
-            known[folder.name] = adopt(folder)
+    for folder in _unregistered():
+        known[folder.name] = adopt(folder)
     for record in known.values():
         _finish_end(record)
         for old in record["replaces"]:
             if old in known and known[old]["status"] == "sealed":
                 _retire(known[old], record["vault"])
+
+
+def has_unregistered() -> bool:
+    """Whether there is a vault that the registry does not know: just imported, or its record was lost."""
+    return bool(_unregistered())
+
+
+def _unregistered() -> list[Path]:
+    folders = sorted(places.vaults().iterdir()) if places.vaults().is_dir() else []
+    known = {path.stem for path in places.registry().glob("*.json")}
+    return [folder for folder in folders if VAULT_NAME.fullmatch(folder.name) and folder.name not in known]
 
 
 def adopt(folder: Path) -> dict[str, Any]:

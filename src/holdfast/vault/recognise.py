@@ -39,7 +39,7 @@ def main(run: str) -> int:
 
 
 def _recognise(digests: NDArray[np.uint8], run: str) -> dict[str, Any]:
-    found = tripwire.count_sealed(digests)
+    found = tripwire.count_sealed([digests])
     if not found:
         return {"rows": 0, "vault": ""}
     vault = max(found, key=lambda one: found[one])

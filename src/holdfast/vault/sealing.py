@@ -127,8 +127,9 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         rows = rows_id(request.digests, known_rows)
         # With its target a row of a table is the same whichever column is the target.
         cells = rows_id(request.forms[TARGETED], known_rows) if TARGETED in request.forms else rows
-        claim = _claim(request, policies.policy_of(settings), public)
-        same = tripwire.same_rows(rows, cells, claim)
+        policy = policies.policy_of(settings)
+        claim = _claim(request, policy, public)
+        same = tripwire.same_rows(rows, cells, claim, lambda sealed: _differences(request, policy, sealed))
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None
         project_lock.refuse_other(request.locked, known, content=request.content, rows=rows)
         if known is not None:
@@ -137,7 +138,7 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         forms, name = [request.digests, *request.forms.values()], str(request.source.get("name", ""))
         tripwire.refuse_sealed_rows(name, forms, request.development, request.test, set(replaces))
         fields = _fields(request, secrets.token_hex(16)) | {
-            "policy": policies.policy_of(settings),
+            "policy": policy,
             "rows": rows,
             "cells": cells,
             "claim": claim,
@@ -181,6 +182,24 @@ def _claim(request: SealRequest, policy: dict[str, Any], public: bytes | None) -
     if STORED in request.forms:  # the same cells, with other columns left out or types declared
         what["stored"] = content_id(Chosen(request.forms[STORED], test), request.y)
     return sha256_hex(canonical_json(what))
+
+
+def _differences(request: SealRequest, policy: dict[str, Any], sealed: Mapping[str, Any]) -> list[str]:
+    """What a request asks for in another way than a vault has it, by the vault's manifest."""
+    test = np.flatnonzero(request.test)
+    known = tripwire.count_sealed([Chosen(digests, test) for digests in (request.digests, *request.forms.values())])
+    unknown = request.num_test - known.get(sealed["vault"], 0)
+    is_same_part = request.num_test == sealed["num_test"] and unknown <= sealed["fingerprints"]["ambiguous"]
+    found = {
+        "test part": not is_same_part,
+        "target": request.content != sealed["content"],
+        "classes": (request.task, list(request.class_names)) != (sealed["task"], sealed["class_names"]),
+        "policy": any(policy[name] != sealed["policy"][name] for name in ("policy", "k")),
+        "key": policy["key_mode"] != sealed["policy"]["key_mode"],
+    }
+    words = [word for word, is_other in found.items() if is_other]
+    form = {"table": "choice, order or types of columns", "image": "size or mode of images"}
+    return words or [form.get(request.kind, "form")]
 
 
 def _fields(request: SealRequest, vault: str) -> dict[str, Any]:

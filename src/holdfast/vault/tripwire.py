@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,16 @@ def is_frozen(vault: str) -> bool:
     return any(entry.type == "freeze" for entry in registry.read_ledger(vault))
 
 
-def same_rows(rows: str, cells: str, claim: str) -> list[dict[str, Any]]:
+def same_rows(
+    rows: str, cells: str, claim: str, differences: Callable[[dict[str, Any]], list[str]]
+) -> list[dict[str, Any]]:
     """Vaults in force over the same rows: the one that fits, or those that may be replaced.
 
     Args:
         rows: Identity of the rows without their targets.
         cells: With their targets: the same whichever column of a table is the target.
         claim: Identity of what exactly is sealed.
+        differences: What is asked for in another way than a vault has it, by the vault's manifest, in words.
 
     Raises:
         VaultRefused: One is frozen in another way, or its folder is gone.
@@ -43,8 +46,9 @@ def same_rows(rows: str, cells: str, claim: str) -> list[dict[str, Any]]:
         if record["claim"] == claim:
             return [record]
         if is_frozen(record["vault"]):
-            what = "was frozen with another test part, target or policy of the same rows: which rows are test is fixed"
-            hint = "take the split, target and vault settings that it was sealed with; or holdfast vault supersede"
+            found = " and ".join(differences(manifest.read_manifest(manifest.folder_of(record["vault"]))[0]))
+            what = f"was frozen with another {found} of the same rows: what is sealed is fixed"
+            hint = "take the data, split and vault settings that it was sealed with; or holdfast vault supersede"
             raise VaultRefused(name, what, next=hint)
     return same
 
@@ -74,9 +78,13 @@ def refuse_sealed_rows(data: str, forms: Sequence[RowArray], development: Mask, 
             raise VaultRefused(f"data {data}".strip(), what, next=hint)
 
 
-def count_sealed(digests: NDArray[np.uint8]) -> dict[str, int]:
-    """How many of some rows are sealed for certain, by vault in force; vaults with none of them are left out."""
-    counts = _count([digests], [np.ones(len(digests), bool)], [record["vault"] for record in _in_status("sealed")])
+def count_sealed(forms: Sequence[RowArray]) -> dict[str, int]:
+    """How many of some rows are sealed for certain, by vault in force; vaults with none of them are left out.
+
+    Args:
+        forms: (n, 16) digests of the rows, in one or several forms; a match of any is a match.
+    """
+    counts = _count(forms, [np.ones(len(forms[0]), bool)], [record["vault"] for record in _in_status("sealed")])
     return {vault: count for vault, (count,) in counts.items() if count}
 
 

@@ -48,13 +48,16 @@ def vault_folders(path: Path) -> dict[str, Path]:
     Raises:
         InputError: There is none.
     """
+    if not (found := _folders(path)):
+        raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
+    return found
+
+
+def _folders(path: Path) -> dict[str, Path]:
     if (path / FILE_NAME).exists() or (path / "ledger").is_dir():
         return {_id_of(path): path}
     inside = path / "vaults" if (path / "vaults").is_dir() else path
-    found = {one.name: one for one in inside.glob("*") if VAULT_NAME.fullmatch(one.name)}
-    if not found:
-        raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
-    return dict(sorted(found.items()))
+    return {one.name: one for one in sorted(inside.glob("*")) if VAULT_NAME.fullmatch(one.name)}
 
 
 def verify_vault(folder: Path, record: dict[str, Any] | None, remembered: Path | None = None) -> list[Finding]:
@@ -107,7 +110,7 @@ def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
 
 def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Heads of a project's `holdfast.lock` that are not in the ledgers at a path."""
-    folders = vault_folders(path) if locked else {}
+    folders = _folders(path)
     findings = []
     for entry in locked:
         vault = str(entry["vault"])

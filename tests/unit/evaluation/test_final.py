@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,30 @@ def test_a_cut_ledger_refuses(selection: str, prepared: store.Prepared) -> None:
     for index in (2, 3, 4):
         (folder_of(prepared.vault) / "ledger" / f"{index:08d}.json").unlink()
     with pytest.raises(VaultRefused, match="the ledger ends before entry 4, which was seen here"):
+        open_vault(selection)
+
+
+@pytest.mark.parametrize("type", ["open.result", "seal"])
+def test_a_ledger_out_of_order_refuses(selection: str, prepared: store.Prepared, type: str) -> None:
+    registry.append(prepared.vault, type, {}, selection=selection, opening=1)
+    with pytest.raises(VaultRefused, match=r"entry 2 of its ledger is (a second seal|open.result without its open)"):
+        open_vault(selection)
+
+
+def test_a_result_that_says_nothing_is_told(selection: str, prepared: store.Prepared) -> None:
+    for step in STEPS:
+        registry.append(prepared.vault, step, {}, selection=selection, opening=1)
+    with pytest.raises(VaultRefused, match="entry 4 of its ledger is no result"):
+        open_vault(selection)
+
+
+@pytest.mark.parametrize("what", ["selection", "key"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(selection: str, prepared: store.Prepared, what: str) -> None:
+    folder = selection_folder(prepared.vault, selection)
+    path = folder / "selection.json" if what == "selection" else keys.key_path(prepared.vault, "x")
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    with pytest.raises(VaultRefused, match="is no regular file"):
         open_vault(selection)
 
 

@@ -30,6 +30,7 @@ SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2
 class Block:
     x: Any
     ids: Any
+    digests: tuple[Any, ...] = ()
 
 
 def blocks_of(x: Any, size: int = 4) -> list[Block]:

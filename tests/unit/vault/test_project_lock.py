@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,9 @@ def test_a_cut_ledger_is_missed(home: Path, tmp_path: Path, rows: Any, make_requ
     registry.write_record(registry.record_of(vault) | {"head": {"index": 0, "sha256": "0" * 64}})
     (finding,) = locked_heads(home, project_lock.as_entries(tmp_path))
     assert finding.what.startswith("was the head that holdfast.lock has (open)")
+    shutil.rmtree(home / "vaults")
+    (finding,) = locked_heads(home, project_lock.as_entries(tmp_path))
+    assert finding.what == "has no vault that holdfast.lock names"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "vaults": {"a": {}}}'])

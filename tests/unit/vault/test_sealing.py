@@ -92,18 +92,21 @@ def test_another_test_part_is_sealed_anew_before_a_freeze(home: Path, rows: Any,
     assert back.vault not in (old.vault, new.vault)
 
 
-@pytest.mark.parametrize("change", ["test part", "targets", "classes"])
+@pytest.mark.parametrize("change", ["test part", "target", "classes", "policy"])
 def test_after_a_freeze_nothing_else_is_sealed(home: Path, rows: Any, make_request: Make, change: str) -> None:
     x, y = rows
     sealed = ensure_sealed(make_request(x, y))
     _freeze(sealed.vault)
     request = {
         "test part": make_request(x, y, slice(10)),
-        "targets": make_request(x, 1 - y),
+        "target": make_request(x, 1 - y),
         "classes": make_request(x, y, class_names=("a", "b")),
+        "policy": make_request(x, y, policy={"policy": "criterion"}),
     }[change]
     before = _files(home)
-    with pytest.raises(VaultRefused, match=rf"vault {sealed.vault[:8]} \(points\): was frozen with another test part"):
+    with pytest.raises(
+        VaultRefused, match=rf"vault {sealed.vault[:8]} \(points\): was frozen with another {change} of"
+    ):
         ensure_sealed(request)
     assert _files(home) == before
     assert ensure_sealed(make_request(x, y)).vault == sealed.vault

@@ -41,6 +41,12 @@ class ImageForm:
 
 def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
     """(H, W, C) pixels of a file or a stream, or what is wrong with it."""
+    found = decode_both(source, form)
+    return found if isinstance(found, str) else found[0]
+
+
+def decode_both(source: str | Path | BinaryIO, form: ImageForm) -> tuple[Pixels, Pixels] | str:
+    """The pixels of a file or a stream in a form, and in its own size, gray or RGB; or what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
     path = Path(source) if isinstance(source, str | Path) else None
@@ -49,7 +55,8 @@ def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
             warnings.simplefilter("ignore")  # odd metadata; what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(source) as image:
-                return _problem(image, path) or _pixels(_upright(image), form)
+                problem = _problem(image, path)
+                return problem if problem else _both(_upright(image), form)
     except FileNotFoundError:
         return "does not exist"
     except PermissionError:
@@ -96,6 +103,12 @@ def _upright(image: Any) -> Any:
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+
+
+def _both(image: Any, form: ImageForm) -> tuple[Pixels, Pixels]:
+    pixels, own = _pixels(image, form), ImageForm("gray" if image.mode in GRAY_MODES else "rgb")
+    is_own = form.mode == own.mode and pixels.shape[:2] == image.size[::-1]
+    return pixels, pixels if is_own else _pixels(image, own)
 
 
 def _pixels(image: Any, form: ImageForm) -> Pixels:

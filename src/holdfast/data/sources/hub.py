@@ -13,13 +13,14 @@ import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.data.array_rows import rows_from_arrays
-from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode
+from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode_both
 from holdfast.data.image_rows import listed, skipped_notes
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
 from holdfast.data.table_settings import TableFile
 from holdfast.data.table_sources import OnError, Task, as_names, as_settings
 from holdfast.data.tables import load_table
+from holdfast.vault.identity import row_digests
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
@@ -153,6 +154,7 @@ def _image_rows(
     sides = None if size is None else (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     form = ImageForm("rgb", sides, fit)
     spool: Spool | None = None
+    digests: list[Any] = []
     labels: list[Any] = []
     parts: list[int] = []
     problems: list[tuple[str, str]] = []
@@ -160,7 +162,8 @@ def _image_rows(
     for split, dataset in splits.items():
         class_names = list(getattr(dataset.features[target], "names", None) or [])
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
-            pixels = _decoded(item[image], form)
+            both = _decoded(item[image], form)
+            pixels, own = (both, both) if isinstance(both, str) else both
             if not isinstance(pixels, str) and spool is None:
                 spool = Spool(pixels.shape, np.uint8)
             if isinstance(pixels, str) or (spool is not None and pixels.shape != spool.shape[1:]):
@@ -169,6 +172,7 @@ def _image_rows(
                 continue
             assert spool is not None
             spool.append(pixels[None])
+            digests.append(row_digests(np.asarray(own)[None], kind="image")[0])
             labels.append(item[target])
             parts.append(SPLITS.get(split, TRAIN))
     if problems and (not skips or spool is None):
@@ -178,10 +182,11 @@ def _image_rows(
     rows = rows_from_arrays(
         spool[:], labels, task=task, class_names=class_names, parts=parts if has_parts else None, where=WHERE
     )
-    return replace(rows, notes=(*rows.notes, *skipped_notes(problems)))
+    notes = (*rows.notes, *skipped_notes(problems))
+    return replace(rows, source_digests=np.stack(digests), notes=notes)
 
 
-def _decoded(cell: Mapping[str, Any] | None, form: ImageForm) -> Pixels | str:
+def _decoded(cell: Mapping[str, Any] | None, form: ImageForm) -> tuple[Pixels, Pixels] | str:
     if cell is None:
         return "has no image"
-    return decode(io.BytesIO(cell["bytes"]) if cell.get("bytes") else str(cell["path"]), form)
+    return decode_both(io.BytesIO(cell["bytes"]) if cell.get("bytes") else str(cell["path"]), form)

@@ -29,6 +29,7 @@ from holdfast.data.spool import Spool
 from holdfast.data.table_settings import PART_WORDS
 from holdfast.data.table_sources import OnError, Task
 from holdfast.data.table_targets import target_of
+from holdfast.vault.identity import row_digests
 
 WHERE = "data.path"
 IGNORED = ("thumbs.db", "desktop.ini")
@@ -98,6 +99,7 @@ def load(
 def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Path | None) -> Rows:
     spool: Spool | None = None
     good: list[NDArray[np.int64]] = []
+    own: list[NDArray[np.uint8] | None] = []
     problems = list(listing.problems)
     sizes: Counter[tuple[int, int]] = Counter()
     for found in decoded(listing.files, form):
@@ -107,6 +109,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
             spool = spool or Spool(found.pixels.shape[1:], np.uint8)
             spool.append(found.pixels)
             good.append(found.good)
+            own.append(found.digests)
     if form.size is None and len(sizes) > 1:
         raise_problems([sizes_problem(sizes), *([] if skips else listed(problems, WHERE))])
     if problems and (not skips or spool is None or not len(spool)):
@@ -133,8 +136,24 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=_groups(listing.groups, kept),
         parts=parts,
+        source_digests=_source_digests(own, good, spool),
         notes=tuple(notes),
         files=() if root is not None else tuple(os.path.abspath(file) for file in listing.files),
+    )
+
+
+def _source_digests(
+    own: Sequence[NDArray[np.uint8] | None], good: Sequence[NDArray[np.int64]], spool: Spool
+) -> NDArray[np.uint8] | None:
+    """(n, 16) digests of the images in their files; None where they are stored as they lie there."""
+    if all(digests is None for digests in own):
+        return None
+    ends = np.cumsum([len(places) for places in good]).tolist()
+    return np.concatenate(
+        [
+            row_digests(np.asarray(spool[end - len(places) : end]), kind="image") if digests is None else digests
+            for digests, places, end in zip(own, good, ends, strict=True)
+        ]
     )
 
 

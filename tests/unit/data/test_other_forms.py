@@ -1,0 +1,120 @@
+"""The same source in another form: sealed rows are known whatever the settings that it is read with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from holdfast.core import places
+from holdfast.core.errors import VaultRefused
+from holdfast.data.division import divide
+from holdfast.data.reading import read_like
+from holdfast.data.store import make_request, prepare
+from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.vault import registry
+
+SPLIT = {"_target_": "holdfast.data.splits.Auto"}
+DECLARED = {"target": "a", "split_column": "part"}
+
+
+def data(option: str, path: Path, **settings: Any) -> dict[str, Any]:
+    source = {"_target_": f"holdfast.data.sources.{option}.load", "path": str(path), **settings}
+    return {"name": option, "source": source}
+
+
+def frozen(option: str, path: Path, **settings: Any) -> str:
+    vault = prepare(data(option, path, **settings), SPLIT, {"policy": "once"}).vault
+    registry.append(vault, "freeze", {}, selection="0" * 64)
+    return vault
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    numbers = pd.DataFrame(random.normal(size=(60, 3)).round(4), columns=["a", "b", "c"])
+    rows = numbers.assign(kind=random.choice(["x", "y"], 60), part=np.repeat(["train", "val", "test"], [30, 15, 15]))
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    return rows
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for number in range(30):
+        folder = tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_a_column_of_parts_says_nothing_of_the_rows(home: Path, tmp_path: Path, table: pd.DataFrame) -> None:
+    vault = frozen("csv", tmp_path / "table.csv", **DECLARED)
+    with pytest.raises(VaultRefused, match=f"vault {vault[:8]} .* another test part"):
+        prepare(data("csv", tmp_path / "table.csv", target="a"), SPLIT, {"policy": "once"})
+    table.drop(columns="part").iloc[::2].to_csv(tmp_path / "half.csv", index=False)
+    with pytest.raises(VaultRefused, match=f"of these rows are sealed in vault {vault[:8]}"):
+        prepare(data("csv", tmp_path / "half.csv", target="a"), SPLIT, {"policy": "once"})
+
+
+def test_words_that_are_no_parts_later_belong_to_the_rows(
+    home: Path, tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.data.formats.jsonl.BLOCK_BYTES", 2**10)
+    digests = []
+    for word in ("test", "else"):
+        changed = table.assign(part=[*["train"] * 59, word])
+        changed.to_json(tmp_path / "table.jsonl", orient="records", lines=True)
+        request = make_request(data("jsonl", tmp_path / "table.jsonl", target="a"), SPLIT, {"policy": "once"})
+        digests.append(divide(request).identity.digests[:])
+    assert (digests[0] != digests[1]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("settings", [{"size": 4}, {"size": 8, "fit": "pad"}, {"mode": "gray"}, {"mode": "rgba"}])
+def test_images_are_known_in_any_size_and_mode(home: Path, photos: Path, settings: dict[str, Any]) -> None:
+    vault = frozen("image_folder", photos)
+    with pytest.raises(VaultRefused, match=f"vault {vault[:8]} .* another size or mode of images"):
+        prepare(data("image_folder", photos, **settings), SPLIT, {"policy": "once"})
+    shutil.rmtree(photos / "a")
+    (photos / "b").rename(photos / "a")
+    shutil.copytree(photos / "a", photos / "c", copy_function=turned)
+    with pytest.raises(VaultRefused, match=f"of these rows are sealed in vault {vault[:8]}"):
+        prepare(data("image_folder", photos, **settings), SPLIT, {"policy": "once"})
+
+
+def turned(source: str, target: str) -> None:
+    Image.open(source).rotate(180).save(target)
+
+
+def test_a_run_that_leaves_columns_out_predicts_no_sealed_row(home: Path, tmp_path: Path, table: pd.DataFrame) -> None:
+    frozen("csv", tmp_path / "table.csv", **DECLARED)
+    columns = [{"name": name, "type": "number"} for name in ("b", "c")]
+    run = {"kind": "table", "columns": columns, "dtype": "float32"}
+    test = table[table["part"] == "test"]
+    for rows in (test, test.drop(columns=["a", "part"]), test.assign(a=0), test.assign(id=range(15))):
+        rows.to_csv(tmp_path / "new.csv", index=False)
+        id_column = "id" if "id" in rows else None
+        (block,) = read_like(run, tmp_path / "new.csv", id_column=id_column, settings={"target": "a"})
+        with pytest.raises(VaultRefused, match="15 of the first 15 rows are sealed"):
+            sealed_rows_refusal()(block.digests)
+    table[table["part"] == "train"].to_csv(tmp_path / "new.csv", index=False)
+    (block,) = read_like(run, tmp_path / "new.csv", settings={"target": "a"})
+    sealed_rows_refusal()(block.digests)
+    shutil.rmtree(places.registry())  # the vaults are there, and are entered again
+    test.to_csv(tmp_path / "new.csv", index=False)
+    (block,) = read_like(run, tmp_path / "new.csv", settings={"target": "a"})
+    with pytest.raises(VaultRefused, match="15 of the first 15 rows are sealed"):
+        sealed_rows_refusal()(block.digests)
+
+
+def test_a_run_of_small_images_predicts_no_sealed_one(home: Path, photos: Path) -> None:
+    frozen("image_folder", photos)
+    run = {"kind": "image", "row_shape": [4, 4, 3]}
+    (block,) = read_like(run, photos)
+    with pytest.raises(VaultRefused, match="6 of the first 30 rows are sealed"):
+        sealed_rows_refusal()(block.digests)
