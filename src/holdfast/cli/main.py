@@ -143,7 +143,7 @@ def predict(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Apply a run to new rows: predictions and probabilities, with the ids of the rows."""
+    """Apply a run, or a selection by its id, to new rows: predictions and probabilities, with the rows' ids."""
     from holdfast.cli.predict import predict as predict_rows
 
     with ending(as_json=as_json):

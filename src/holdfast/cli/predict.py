@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from holdfast.core.errors import InputError
+from holdfast.evaluation.selections import run_folder
 from holdfast.inference.checks import check_new_file, read_predicting_run
 from holdfast.inference.tables import check_suffix, column_names
 
@@ -24,12 +25,13 @@ def predict(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Predict the rows of a file, or of a folder of images, and say what was written.
+    """Predict the rows of a file, or of a folder of images, by a run or a selection, and say what was written.
 
     Raises:
         InputError: The folder is no run, or the input or the output will not do.
         VaultRefused: Rows are sealed in a vault.
     """
+    run = run_folder(run)
     record = read_predicting_run(run)
     data = record["data"]
     _check(inputs, output, batch_size, overwrite=overwrite)

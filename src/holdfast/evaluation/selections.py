@@ -96,6 +96,23 @@ def read_selection(vault: str, selection: str) -> dict[str, Any]:
     return json.loads((folder / SELECTION_FILE).read_bytes())  # type: ignore[no-any-return]
 
 
+def run_folder(run: Path) -> Path:
+    """The folder of a run, or of the run that a selection has chosen, which is named by its id.
+
+    Raises:
+        InputError: The id is of no selection, or of an ensemble, whose members lie apart.
+        VaultRefused: A file of the selection is missing or was changed.
+    """
+    if run.exists() or not PREFIX.fullmatch(str(run)):
+        return run
+    vault, selection = find_selection(str(run))
+    chosen = read_selection(vault, selection)["models"][0]
+    if len(chosen["members"]) > 1:
+        raise InputError("selection", f"{run} is an ensemble", next=f"holdfast predict {chosen['run']}")
+    folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
+    return folder
+
+
 @contextlib.contextmanager
 def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Path]]:
     """A selection and a folder with its files, each hashed while it was copied there.

@@ -18,7 +18,7 @@ from holdfast.data import prepare, store
 from holdfast.ensembles.members import check_members
 from holdfast.evaluation import freezing
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
-from holdfast.evaluation.selections import find_selection, read_selection, selection_folder
+from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
@@ -54,6 +54,19 @@ def test_selections_are_found_by_eight_digits(make_run: Make, prepared: store.Pr
     for prefix, word in ((selection[:7], "is no selection; allowed: 8 to 64 hex digits"), ("0" * 8, "is not known")):
         with pytest.raises(InputError, match=word):
             find_selection(prefix)
+
+
+def test_a_selection_stands_for_the_run_that_it_has_chosen(make_run: Make) -> None:
+    run = make_run()
+    selection = freeze_run(run).selection
+    frozen = run_folder(Path(selection[:8]))
+    assert frozen != run
+    assert (frozen / "run.json").read_bytes() == (run / "run.json").read_bytes()
+    assert run_folder(run) == run
+    assert run_folder(Path("runs/nowhere")) == Path("runs/nowhere")
+    (frozen / "run.json").write_text("{}")
+    with pytest.raises(VaultRefused, match="was changed since the freeze"):
+        run_folder(Path(selection[:8]))
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
