@@ -16,6 +16,7 @@ from holdfast.data.dictionaries import reduced
 from holdfast.data.row_identity import RowIdentity, identity_of, with_stored
 from holdfast.data.rows import TEST, Rows, check_rows, stratum_of
 from holdfast.data.splits import SplitFacts
+from holdfast.data.subset import check_count
 from holdfast.data.targets import call_target
 from holdfast.vault import policies
 from holdfast.vault.row_arrays import Chosen, RowArray
@@ -76,6 +77,7 @@ def divide(request: Mapping[str, Any]) -> Division:
         del facts
     # Rows that equal a test row, or are of its group, must not be trained on.
     development = ~test & ~equal_to_marked(identity.units, test)
+    check_count(request.get("subset"), int(development.sum()))
     if request["vault"]["policy"] == policies.NONE:
         counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
     else:

@@ -166,7 +166,7 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     if not isinstance(verify, bool):
         raise InputError("data.verify", f"is {verify!r}", allowed="true, false")
     state = {"files": source_state(source), "contents": content_sha256(source) if verify else None}
-    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split}
+    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split, "subset": data.get("subset")}
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:

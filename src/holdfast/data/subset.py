@@ -24,6 +24,16 @@ def is_subset(value: Any) -> bool:
     return value >= 1 if isinstance(value, int) else 0.0 < value <= 1.0
 
 
+def check_count(subset: Any, num_rows: int) -> None:
+    """Refuse a count that not even train and val rows together reach: told before anything is sealed.
+
+    Raises:
+        InputError: With how many rows there are.
+    """
+    if isinstance(subset, int) and subset > num_rows:
+        raise InputError("data.subset", f"is {subset:,}; there are {num_rows:,} train and val rows", ALLOWED)
+
+
 def subset_of(
     train: NDArray[np.int64],
     digests: NDArray[np.uint8],

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.cells import kind_of
+from holdfast.data.cells import kind_of, looks_like_date
 from holdfast.data.formats.types import Conflict
 from holdfast.data.table_settings import TableFile, TableSettings
 
@@ -114,7 +114,9 @@ def cell_problem(settings: TableSettings, file: TableFile, name: str, row: int, 
     """What is wrong with one cell, and where it stands."""
     text = _cell_text(file, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
-    if reason == STRAY:
+    if reason == STRAY and looks_like_date(text):
+        advice = "dates are numbers when they are written as 2024-12-31"
+    elif reason == STRAY:
         is_missing = f"data.missing=[{text}] if it means missing; or " if _TYPED.match(text) else ""
         advice = f"mend it; or {is_missing}data.types={{{name}: category}}; or data.on_error=skip leaves such rows out"
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
@@ -144,7 +146,7 @@ def _cell_text(file: TableFile, name: str, row: int) -> str:
 
 def listed(names: Sequence[str], most: int = 12) -> str:
     """The first names, and how many there are."""
-    words = ", ".join(names[:most])
+    words = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
     return words if len(names) <= most else f"{words}, ... ({len(names)} in all)"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data import division, store, writing
 from holdfast.data.columns import Column
 from holdfast.data.prepare import answer_request
@@ -143,3 +143,11 @@ def test_a_disk_that_fills_while_rows_are_written_is_told(home: Path, monkeypatc
     assert list((home / "store" / "rows").iterdir()) == []
     assert not (home / "store" / "pending").exists()
     assert len(prepare(monkeypatch, mixed()).x)
+
+
+def test_a_subset_of_more_rows_than_there_are_is_told_before_anything_is_sealed(home: Path) -> None:
+    split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+    data = {"name": "digits", "source": {"_target_": "holdfast.data.sources.digits.load", "_partial_": True}}
+    with pytest.raises(InputError, match=r"data.subset: is 5,000; there are 1,438 train and val rows"):
+        answer_request(store.make_request({**data, "subset": 5000}, split, {"policy": "once"}))
+    assert not (home / "vaults").exists()

@@ -207,6 +207,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         (HEADER + BODY, {"encoding": "utf-99"}, "data.encoding: is 'utf-99'"),
         ("d,kind\n" + "2020-01-01,p\n2020-01-02,q\n" * 5, {}, "(2020-01-01), which no model takes as they are"),
         *[("d,kind\n" + f"{d},p\n{d},q\n" * 5, {}, f"column 'd' holds dates ({d})") for d in OTHER_DATES],
+        ("d,kind\n" + "31/12/20,p\n30/12/20,q\n" * 5, {"types": {"d": "number"}}, "next: dates are numbers when they"),
         (HEADER + BODY, {"target": ["size", "id"]}, "one column is predicted as a class or a value"),
         (HEADER + BODY + "5,a,7\x1a,p\n", {}, "('7\\x1a'): 1 of 31 cells are no numbers; next: mend it; or data.t"),
     ],
