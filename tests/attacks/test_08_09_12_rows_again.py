@@ -45,6 +45,7 @@ DISGUISES: dict[str, Callable[[Any], Any]] = {
     "extended": lambda x: np.concatenate([np.random.default_rng(9).integers(0, 256, (5, *x.shape[1:]), np.uint8), x]),
     "floats": lambda x: x[:-1].astype(np.float32) / 255,
     "doubles": lambda x: x[:-1] / 255,
+    "minus one to one": lambda x: x[:-1].astype(np.float32) / 127.5 - 1,
     "half": lambda x: (x[:-1] / 255).astype(np.float16),
     "integers": lambda x: x[:-1].astype(np.int32),
     "channels first": lambda x: (x[:-1].astype(np.float32) / 255).transpose(0, 3, 1, 2),

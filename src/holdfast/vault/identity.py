@@ -2,7 +2,7 @@
 
 A digest is BLAKE2b-128 (RFC 7693) over the canonical form of one row's features:
 
-    image   "image", H, W, C, then uint8 pixels in HWC order; floats k/255, integers 0..255 and CHW are turned into that
+    image   "image", H, W, C, then uint8 pixels in HWC order; floats k/255 or k/127.5 - 1, integers and CHW become that
     table   its cells (`vault.cells`) in the order of the columns' sorted names; names themselves do not count. Where
             every cell is a number: the numbers; else the words of all cells
     array   dtype, shape and bytes
@@ -112,12 +112,15 @@ def _as_hwc(block: Array) -> Array:
 
 
 def _as_pixels(block: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """(n, H, W, C) as uint8, and which rows hold pixels at all: integers 0..255, or floats k/255."""
+    """(n, H, W, C) as uint8, and which rows hold pixels at all: integers 0..255, floats k/255, or those in -1..1."""
     if block.dtype == np.uint8:
         return block, np.ones(len(block), bool)
     flat = block.reshape(len(block), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):
         is_scaled: NDArray[np.bool_] = np.logical_and(block.dtype.kind == "f", flat.max(axis=1) <= 1.0)
+        low = flat.min(axis=1)
+        is_centred = is_scaled & (low < 0) & (low >= -1.0)
+        flat[is_centred] = (flat[is_centred] + 1.0) / 2.0
         flat[is_scaled] *= 255.0
         pixels = np.rint(flat)
         near = np.abs(flat - pixels) <= np.where(is_scaled, 255 * np.finfo(np.float16).eps / 4, 0.0)[:, None]
