@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -91,17 +90,22 @@ def test_a_sweep_of_runs_on_two_devices(work: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_to_the_same_numbers(work: Path) -> None:
-    words = [*EXACT, TWO, "max_epochs=60", "model.hidden=[256,256]"]
-    process = start(work, *words, "hydra.run.dir=stopped")
-    assert process.stdout is not None
-    while not process.stdout.readline().startswith("epoch  3/60"):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    record = json.loads((work / "stopped" / "run.json").read_text())
+    """SIGTERM comes in the middle of a step, where the other process waits for gradients."""
+    (work / "stops.py").write_text(
+        "import os, signal\nimport pytorch_lightning as pl\n"
+        "class Stops(pl.Callback):\n"
+        "    def on_before_backward(self, trainer, module, loss):\n"
+        "        if os.environ.get('STOPS') and trainer.global_rank == 0 and trainer.current_epoch == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    (work / "conf" / "callbacks").mkdir(parents=True, exist_ok=True)
+    (work / "conf" / "callbacks" / "stops.yaml").write_text("# stops\nstops:\n  _target_: stops.Stops\n")
+    words = [*EXACT, TWO, "max_epochs=6"]
+    more = ["callbacks=stops", "trusted_modules=[stops]", "hydra.run.dir=stopped"]
+    record, _ = train(work, *words, *more, code=143, STOPS="1")
+    assert record is not None
     assert record["status"] == "interrupted"
-    assert len(record["history"]) < 60
+    assert len(record["history"]) == 2
     resumed, _ = train(work, "resume=stopped")
     whole, _ = train(work, *words, "trainer=cpu", "trainer.precision=64-true", "hydra.run.dir=not-stopped")
     assert resumed is not None
@@ -139,7 +143,7 @@ def test_a_process_that_fails_fails_the_run(work: Path) -> None:
         "        if os.environ.get('LOCAL_RANK') == '1' and trainer.global_step == 5:\n"
         "            raise MemoryError('too much')\n"
     )
-    (work / "conf" / "callbacks").mkdir(parents=True)
+    (work / "conf" / "callbacks").mkdir(parents=True, exist_ok=True)
     (work / "conf" / "callbacks" / "breaks.yaml").write_text("# breaks\nbreaks:\n  _target_: my_part.Breaks\n")
     words = [TWO, "callbacks=breaks", "trusted_modules=[my_part]", "hydra.run.dir=failed"]
     record, err = train(work, *words, code=1)

@@ -64,6 +64,7 @@ class EpochBorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start clean: checkpoints are written between epochs, so nothing of an epoch is to be made up for."""
+        self._signals.take_over()
         if self._written_epoch >= 0:
             _start_at_border(trainer)
         if self.progress is not None:

@@ -7,8 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 from holdfast.core.errors import Interrupted
 
@@ -17,9 +18,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass
 class SignalFlag:
-    """The first signal that came, or 0."""
+    """The first signal that came, or 0; and who heeds signals."""
 
     number: int = 0
+    handlers: dict[int, Any] = field(default_factory=lambda: {number: signal.getsignal(number) for number in SIGNALS})
+
+    def take_over(self) -> None:
+        """Set the handlers anew: on several devices Lightning's own waits for the others, which wait for this one."""
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self.handlers.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
         """End the run when a signal has come.
@@ -48,7 +56,8 @@ def caught_signals() -> Iterator[SignalFlag]:
     if threading.current_thread() is not threading.main_thread():
         yield flag
         return
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before, flag.handlers = flag.handlers, dict.fromkeys(SIGNALS, handle)
+    flag.take_over()
     try:
         yield flag
     finally:
