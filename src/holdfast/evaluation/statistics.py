@@ -123,7 +123,8 @@ def guesses(predictions: Array, task: str) -> NDArray[np.bool_]:
         return np.asarray(predictions > 0.5)
     best = predictions > 0.5 if task == "binary" else predictions.argmax(axis=1)
     num_classes = 2 if task == "binary" else predictions.shape[1]
-    return np.equal.outer(best, np.arange(num_classes))  # type: ignore[no-any-return]
+    decided: NDArray[np.bool_] = np.equal.outer(best, np.arange(num_classes))
+    return decided
 
 
 def scores_of(predictions: Array, task: str) -> Array:

@@ -206,7 +206,7 @@ class _R2(Metric):
         if rows.sum() < 2:
             return torch.full((), torch.nan, device=self.device)
         has_spread = total > rows.sum() * (mean * torch.finfo(torch.float32).eps).square()
-        value = 1.0 - residual / total if has_spread else (residual == 0).double()
+        value: Tensor = 1.0 - residual / total if has_spread else (residual == 0).double()
         return value.to(self.device, torch.float32)
 
 
