@@ -47,7 +47,7 @@ class Rows:
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
         pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
-        files: What was read beside the files and folders that the source's arguments name.
+        files: Files and folders that were read beside those that the source's arguments name.
     """
 
     x: RowArray

@@ -30,22 +30,26 @@ def source_state(source: Mapping[str, Any]) -> State:
 
 
 def state_of_files(paths: Iterable[str], *, contents: bool) -> dict[str, Any]:
-    """Path -> [size, mtime in ns], or the SHA-256 of its contents; None where there is no such file."""
-    return {path: (_sha256_or_none(path) if contents else _state(path)) for path in paths}
+    """Path -> its state as `source_state` has it, or the SHA-256 of its contents; None where there is no such path."""
+    return {path: (_sha256_of(path) if contents else _state(path)) for path in paths}
 
 
 def content_sha256(source: Mapping[str, Any]) -> str:
     """SHA-256 over the names and contents of everything that the source may read."""
     total = hashlib.sha256()
     for path in sorted(set(_paths_of(source))):
-        for name in [""] if os.path.isfile(path) else _files_below(path):
-            sha256 = sha256_file(Path(path, name))
-            total.update(f"{name}\0{sha256}\0".encode(errors="surrogateescape"))
+        total.update(f"{_sha256_of(path)}\0".encode())
     return total.hexdigest()
 
 
-def _sha256_or_none(path: str) -> str | None:
-    return sha256_file(Path(path)) if os.path.isfile(path) else None
+def _sha256_of(path: str) -> str | None:
+    """Of the contents of a file, or of the names and contents of all files below a folder."""
+    if not os.path.isdir(path):
+        return sha256_file(Path(path)) if os.path.isfile(path) else None
+    total = hashlib.sha256()
+    for name in _files_below(path):
+        total.update(f"{name}\0{sha256_file(Path(path, name))}\0".encode(errors="surrogateescape"))
+    return total.hexdigest()
 
 
 def _paths_of(source: Mapping[str, Any]) -> list[str]:

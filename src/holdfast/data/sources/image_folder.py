@@ -138,7 +138,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         parts=parts,
         source_digests=_source_digests(own, good, spool),
         notes=tuple(notes),
-        files=() if root is not None else tuple(os.path.abspath(file) for file in listing.files),
+        files=_elsewhere(listing.files, root),
     )
 
 
@@ -155,6 +155,14 @@ def _source_digests(
             for digests, places, end in zip(own, good, ends, strict=True)
         ]
     )
+
+
+def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
+    """What is read outside the folder: the files of an index without one, and folders behind links."""
+    if root is None:
+        return tuple(os.path.abspath(file) for file in files)
+    folders, real = {file.parent for file in files}, root.resolve()
+    return tuple(sorted(os.path.abspath(one) for one in folders if not one.resolve().is_relative_to(real)))
 
 
 # --- which files there are -----------------------------------------------------------------------------------------

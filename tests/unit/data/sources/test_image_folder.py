@@ -13,6 +13,7 @@ from PIL import Image
 from holdfast.core.errors import InputError
 from holdfast.data import image_rows
 from holdfast.data.rows import Rows, check_rows
+from holdfast.data.source_files import state_of_files
 from holdfast.data.sources import image_folder
 
 Save = Callable[..., Path]
@@ -53,6 +54,18 @@ def test_class_folders(save: Save) -> None:
     assert rows.y.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert rows.x[:, 0, -1, 0].tolist() == [100, 101, 102, 250, 200, 201, 202], "sorted by path"
     assert rows.parts is None
+
+
+def test_a_class_folder_may_be_a_link(save: Save, tmp_path: Path) -> None:
+    folder = filled(save)
+    (folder / "dog").rename(tmp_path / "hounds")
+    (folder / "dog").symlink_to(tmp_path / "hounds")
+    rows = load(folder)
+    assert (len(rows.x), rows.class_names) == (7, ("cat", "dog"))
+    assert rows.files == (str(folder / "dog"), str(folder / "dog" / "deep")), "to be watched beside the folder"
+    before = state_of_files(rows.files, contents=True)
+    save("dog/new.png")
+    assert state_of_files(rows.files, contents=True) != before
 
 
 def test_folders_of_parts(save: Save) -> None:
