@@ -12,6 +12,8 @@ from rich.table import Table
 from holdfast.reporting.data_page import row_words, test_words
 from holdfast.reporting.dataset import missing_share
 
+# What a table's other columns take: longer texts, such as names of people, are cut off instead of squeezing them.
+OTHER_COLUMNS, LEAST_TEXT = 80, 18
 MAX_COLUMNS = 40
 MAX_CLASSES = 20
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -63,17 +65,18 @@ def _merged(counts: Sequence[int]) -> list[int]:
 def _print_columns(columns: Sequence[Facts], console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("column", overflow="fold")
-    table.add_column("type")
+    table.add_column("type", no_wrap=True)
     for name in ("missing", "distinct", "mean", "std"):
-        table.add_column(name, justify="right")
-    table.add_column("range, or most frequent", overflow="ellipsis", no_wrap=True)
-    table.add_column("")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("range, or most frequent", overflow="ellipsis")
+    table.add_column("", no_wrap=True)
+    room = max(LEAST_TEXT, console.width - OTHER_COLUMNS)
     for column in columns[:MAX_COLUMNS]:
         missing = f"{100 * missing_share(column):.1f} %" if column["missing_train"] else ""
         first = [escape(column["name"]), column["type"], missing, f"{column['distinct']:,}"]
         if column["type"] == "category":
             top = ", ".join(f"{name} ({count:,})" for name, count in column["top"])
-            table.add_row(*first, "", "", escape(top), "")
+            table.add_row(*first, "", "", escape(top if len(top) <= room else f"{top[: room - 1]}…"), "")
         elif column["histogram"]:
             spread = f"{column['min']:.4g} … {column['max']:.4g}"
             numbers = f"{column['mean']:.4g}", f"{column['std']:.4g}"
