@@ -97,6 +97,7 @@ class DataModule(pl.LightningDataModule):
             "row_shape": list(prepared.x.shape[1:]),
             "dtype": str(prepared.x.dtype),
             "pixel_scale": prepared.pixel_scale,
+            "notes": list(prepared.notes),
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,
             "class_names": list(prepared.class_names),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def test_train_and_val_rows(prepared: Prepared) -> None:
 
 
 def test_description_is_json(prepared: Prepared) -> None:
-    found = json.loads(json.dumps(module_of(prepared).describe()))
+    noted = replace(prepared, notes=("1 left out: cat/0.png is empty",))
+    found = json.loads(json.dumps(module_of(noted).describe()))
+    assert found["notes"] == list(noted.notes), "what was left out stands in the record"
     assert found["train_rows"] + found["val_rows"] == 161
     assert found["split"]["split"] == "holdout"
     assert found["input_shape"] == [2, 4, 3]
