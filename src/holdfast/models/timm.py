@@ -39,7 +39,7 @@ def timm_model(
     check_image("model=timm", input_shape)
     try:
         import timm
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # the latter from a torchvision that was built for another torch
         what = f"needs the package timm ({error})"
         raise InputError("model=timm", what, next="pip install 'holdfast[timm]', or model=resnet") from None
     if not timm.is_model(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -59,4 +60,12 @@ def test_a_missing_timm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         InputError, match=r"^model=timm: needs the package timm \(.*\); next: pip install 'holdfast\[timm"
     ):
+        timm_model(name="resnet18", **IMAGE)
+
+
+def test_a_torchvision_of_another_torch_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"^model=timm: needs the package timm \(operator torchvision::nms"):
         timm_model(name="resnet18", **IMAGE)
