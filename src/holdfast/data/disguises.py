@@ -64,14 +64,20 @@ def numbers_in(content: Any, fewest: int, name: str = "") -> Iterator[tuple[str,
         yield from numbers_in(value, fewest, place)
 
 
-def candidates(numbers: Array, form: RowForm) -> Iterator[NDArray[np.uint8]]:
-    """Digests of everything in `numbers` that may be rows, block by block."""
+def candidates(numbers: Array, form: RowForm, fewest: int = FEWEST_NUMBERS) -> Iterator[NDArray[np.uint8]]:
+    """Digests of everything in `numbers` that may be rows, block by block.
+
+    Args:
+        numbers: Of any shape.
+        form: What a stored row is like.
+        fewest: How many different numbers a row must have: fewer are found by chance among many weights.
+    """
     width = int(np.prod(form.shape))
     for rows in _row_views(numbers, width):
         size = max(1, BLOCK_NUMBERS // width)
         for start in range(0, len(rows), size):
             block = np.ascontiguousarray(rows[start : start + size])
-            if len(block := block[~np.isinf(block).any(axis=1) & _is_varied(block)]):
+            if len(block := block[~np.isinf(block).any(axis=1) & _is_varied(block, fewest)]):
                 yield from _digests(block, form)
 
 
@@ -115,10 +121,10 @@ def _row_views(numbers: Array, width: int) -> Iterator[Array]:
         yield numbers[: numbers.size - numbers.size % width].reshape(-1, width)
 
 
-def _is_varied(block: Array) -> NDArray[np.bool_]:
+def _is_varied(block: Array, fewest: int) -> NDArray[np.bool_]:
     ordered = np.sort(block, axis=1)  # a missing number is a NaN, and comes last
     is_new = (ordered[:, 1:] != ordered[:, :-1]) & ~np.isnan(ordered[:, 1:])
-    return np.asarray(is_new.sum(axis=1) + 1 >= FEWEST_NUMBERS)
+    return np.asarray(is_new.sum(axis=1) + 1 >= fewest)
 
 
 def _digests(block: Array, form: RowForm) -> Iterator[NDArray[np.uint8]]:

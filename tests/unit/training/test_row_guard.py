@@ -161,3 +161,18 @@ def test_rows_that_cannot_be_told_from_others_end_the_run(
     (home / "keys" / "fingerprint.key").unlink()
     with pytest.raises(RunFailed, match=r"cannot be told from others: .* the key cannot be read"):
         module(test_rows)
+
+
+def test_rows_of_three_numbers_are_known(home: Path, tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).normal(size=(60, 4)).round(3)
+    np.savetxt(tmp_path / "t.csv", numbers, "%.3f", ",", header="a,b,c,d", comments="")
+    source = {"_target_": "holdfast.data.sources.csv.load", "path": str(tmp_path / "t.csv"), "target": "d"}
+    table = DataModule(
+        store.prepare({"name": "t", "source": source}, SPLIT, {}), Holdout((0.6, 0.2, 0.2)), batch_size=8, seed=0
+    )
+    x = numbers[:, :3].astype(np.float32)
+    guard = RowGuard(table.row_form(), "run")
+    guard.admit(torch.from_numpy(np.array(table.prepared.x)))
+    with pytest.raises(VaultRefused, match="12 rows that were handed to the model are sealed"):
+        guard.admit(torch.from_numpy(x))
+    guard.close()
