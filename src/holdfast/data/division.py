@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -87,11 +88,17 @@ def divide(request: Mapping[str, Any]) -> Division:
     return Division(rows, x, columns, identity, test, development, counts, content, cuts)
 
 
+def _placed(key: str, value: Any) -> Any:
+    """A path as it can be found from any folder: the report says whether the source still lies there."""
+    is_path = "path" in key and isinstance(value, str) and value and Path(value).exists()
+    return str(Path(value).absolute()) if is_path else value
+
+
 def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
     """What is to be sealed of a division."""
     rows, test = division.rows, np.flatnonzero(division.test)
     return SealRequest(
-        source={"name": request["name"], **request["source"]},
+        source={"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}},
         content=division.content,
         test_rule=request["test_rule"],
         task=rows.task,

@@ -12,7 +12,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.evaluation import wire
 from holdfast.evaluation.answers import find_entry
 from holdfast.evaluation.final import score_rows
-from holdfast.evaluation.selections import find_selection, frozen_copy
+from holdfast.evaluation.selections import find_selection, frozen_copy, read_selection
 from holdfast.vault import opening, policies, registry, wear
 from holdfast.vault.manifest import folder_of
 
@@ -46,7 +46,8 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
             what = "was not opened in full: there is nothing to disclose"
             raise VaultRefused(f"selection {selection[:8]}", what, next="holdfast vault status")
         ring = opening.check_sealed(vault, key_file)
-        bits = wear.row_bits(int(result.body["n"])) * len(result.body["models"])
+        fields = read_selection(vault, selection)
+        bits = wear.row_bits(int(result.body["n"]), fields["task"], fields["num_outputs"])
         is_known = find_entry(entries, "disclose", selection) is not None
         options = {"selection": selection, "opening": result.fields["opening"], "bits": 0.0 if is_known else bits}
         # Like an opening: the act is in the ledger before anything is decrypted, what it tells before it is told.

@@ -27,9 +27,13 @@ def confusion_bits(num_rows: int, num_classes: int) -> float:
     return ways / math.log(2)
 
 
-def row_bits(num_rows: int) -> float:
-    """Bits of right or wrong, row by row: n."""
-    return float(num_rows)
+def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float:
+    """Bits of all that the targets hold, row by row: n of two classes, n log2 C of C, a float64 for each value."""
+    if task == "regression":
+        return FLOAT_BITS * num_rows
+    if task == "multilabel":
+        return float(num_rows * num_outputs)
+    return num_rows * math.log2(2 if task == "binary" else num_outputs)
 
 
 def choice_bits(num_models: int) -> float:
@@ -54,18 +58,18 @@ def effective_rows(bits_before: float, num_rows: int, delta: float = DELTA) -> f
 def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) -> float:
     """Bits of the metrics that an opening prints, from above.
 
-    Metrics of counts follow from one confusion matrix, any other is a float64. Targets that are classes hold at most
-    log2 C bits a row.
+    Metrics of counts follow from one confusion matrix, any other is a float64. No answer holds more than the targets.
     """
+    most = row_bits(num_rows, task, num_outputs)
     others = FLOAT_BITS * sum(name not in COUNTED for name in metrics)
     if task == "regression":
-        return FLOAT_BITS * len(metrics)
+        return min(FLOAT_BITS * len(metrics), most)
     if task == "multilabel":
         counted = FLOAT_BITS * (len(metrics) - others / FLOAT_BITS)
-        return min(others + counted, float(num_rows * num_outputs))
+        return min(others + counted, most)
     num_classes = 2 if task == "binary" else num_outputs
     has_only_accuracy = [name for name in metrics if name in COUNTED] == ["accuracy"]
     has_counts = any(name in COUNTED for name in metrics)
     counted = confusion_bits(num_rows, num_classes) if has_counts else 0.0
     counted = accuracy_bits(num_rows) if has_only_accuracy else counted
-    return min(others + counted, num_rows * math.log2(num_classes))
+    return min(others + counted, most)

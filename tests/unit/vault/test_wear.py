@@ -48,3 +48,9 @@ def test_half_width_is_hoeffdings_bound_over_all_answers() -> None:
 
 def test_bits_of_single_rows_choices_and_pass_or_fail() -> None:
     assert (PASS_BITS, row_bits(300), choice_bits(8)) == (1.0, 300.0, 3.0)
+
+
+def test_targets_row_by_row_are_all_that_they_hold() -> None:
+    assert row_bits(10_000, "multiclass", 10) == pytest.approx(33_219.28)
+    assert (row_bits(50, "multilabel", 3), row_bits(50, "regression")) == (150, 3200)
+    assert answer_bits("regression", 1, 1, ["loss", "mae", "rmse"]) == 64
