@@ -69,7 +69,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
     quiet_lightning()
     seed_everything(config.seed)
     module, shapes = check_parts(config, datamodule)
-    for caution in cautions(config, len(datamodule.train_rows)) if record.writes else ():
+    for caution in cautions(config, datamodule.statistics.num_rows) if record.writes else ():
         print(f"holdfast: {caution}", file=sys.stderr, flush=True)
     with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals:
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)

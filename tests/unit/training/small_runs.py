@@ -105,5 +105,6 @@ def make_config(*overrides: str, **values: Any) -> DictConfig:
         config = compose(overrides=[*picked, *roots, *sorted(typed, key=lambda o: not o.startswith("+"))])
     OmegaConf.set_struct(config, False)
     config.resume = values.get("resume")
+    config.data = {"sampling": None}  # the rows themselves are handed over
     config.transform = {"_target_": "holdfast.data.transforms.Standardize", "_partial_": True}
     return config
