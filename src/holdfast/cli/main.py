@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ from holdfast import __version__
 from holdfast.cli.arguments import Json, KeyFile, Overwrite, Reason, Run, Selection
 from holdfast.cli.exits import ending
 from holdfast.cli.vault_app import vault_app
+from holdfast.core.errors import InputError
+
+# What Typer raises for a command line that it cannot read; newer releases carry a copy of click of their own.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     help="Experiments whose test rows stay locked: train, compare by val scores, freeze a choice, open the vault once.",
@@ -223,8 +227,18 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script. A command line that Typer cannot read is an error like any other."""
+    with ending(as_json="--json" in sys.argv):
+        try:
+            sys.exit(app(standalone_mode=False))
+        except UsageError as error:
+            raise _explained(error) from None
+
+
+def _explained(error: Any) -> InputError:
+    what = error.format_message() or "needs a verb"  # after its help page
+    command = error.ctx.command_path if error.ctx else "holdfast"
+    return InputError(command, what[0].lower() + what[1:].rstrip("."), next=f"{command} --help")
 
 
 if __name__ == "__main__":
