@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from holdfast.core.figures import figure
 from holdfast.training.names import SHARES
 
 FIRST = ("accuracy", "rmse")
@@ -62,7 +63,7 @@ def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:
     if entry["value"] is None:
         return "undefined"
     keys = ("value",) if entry["low"] is None else ("value", "low", "high")
-    told = [f"{100 * entry[key]:.2f}" if name in SHARES else f"{entry[key]:.4g}" for key in keys]
+    told = [f"{100 * entry[key]:.2f}" if name in SHARES else figure(entry[key]) for key in keys]
     value = f"{told[0]} %" if name in SHARES else told[0]
     if len(told) == 1:
         return value

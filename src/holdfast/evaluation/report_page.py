@@ -59,29 +59,20 @@ def _head(facts: Facts) -> str:
 
 
 def _numbers(facts: Facts) -> str:
-    result, model = facts["result"], facts["models"][0]
+    result = facts["result"]
     if result is None:
         return ""
     if result["level"] == "criterion":
         word, kind = ("kept", "good") if result["passed"] else ("not kept", "bad")
         told = f"{escape(str(facts['criterion']))}: one bit, nothing else was told."
         return section("Criterion", f'<p><span class="chip {kind}">{word}</span> {told}</p>')
+    models = [model for model in facts["models"] if model["test"]]
     confidence = f"{100 * result['confidence']:.4g} %"
-    shares = [(name, entry) for name, entry in model["test"].items() if name in SHARES]
-    plot = plots.intervals(shares, is_share=True, label="test metrics with their intervals, in per cent")
-    rows = [
-        [
-            f'<abbr title="{escape(facts["definitions"][name])}">{escape(name)}</abbr>',
-            metric_value(name, entry["value"]),
-            ""
-            if entry["low"] is None
-            else f"{metric_value(name, entry['low'])} to {metric_value(name, entry['high'])}",
-            escape(entry["method"]),
-            metric_value(name, model["val"].get(name)),
-        ]
-        for name, entry in model["test"].items()
-    ]
-    listed = table(["metric", "test", f"{confidence} interval", "method", "val"], rows, numeric=(1, 2, 4))
+    shown = "".join(
+        (f"<h3>{escape(model['name'])}</h3>" if len(models) > 1 else "")
+        + _metrics(model, confidence, facts["definitions"])
+        for model in models
+    )
     note = "Each interval holds by itself; val scores chose the model and flatter it."
     if not result["is_clean"]:
         told = f"the vault had told {facts['wear']['bits_before']:.1f} bits before"
@@ -92,7 +83,27 @@ def _numbers(facts: Facts) -> str:
         criterion = (
             f"<p>Criterion {escape(facts['criterion'])}: <b>{'kept' if result['passed'] else 'not kept'}</b>.</p>"
         )
-    return section("Test metrics", f"{figure(plot)}{listed}<p class='note'>{note}</p>{criterion}")
+    return section("Test metrics", f"{shown}<p class='note'>{note}</p>{criterion}")
+
+
+def _metrics(model: Facts, confidence: str, meanings: Mapping[str, str]) -> str:
+    """One model's test metrics, drawn and listed."""
+    shares = [(name, entry) for name, entry in model["test"].items() if name in SHARES]
+    plot = plots.intervals(shares, is_share=True, label="test metrics with their intervals, in per cent")
+    rows = [
+        [
+            f'<abbr title="{escape(meanings[name])}">{escape(name)}</abbr>',
+            metric_value(name, entry["value"]),
+            ""
+            if entry["low"] is None
+            else f"{metric_value(name, entry['low'])} to {metric_value(name, entry['high'])}",
+            escape(entry["method"]),
+            metric_value(name, model["val"].get(name)),
+        ]
+        for name, entry in model["test"].items()
+    ]
+    names = ["metric", "test", f"{confidence} interval", "method", "val"]
+    return figure(plot) + table(names, rows, numeric=(1, 2, 4))
 
 
 def _comparisons(facts: Facts) -> str:

@@ -83,6 +83,8 @@ def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: 
     assert facts["wear"]["bits_before"] == 1  # the choice between two models
     assert facts["wear"]["rows_left"] == 95
     assert list(facts["models"][0]["test"]) == list(opened.metrics)
+    assert len(facts["models"]) == 2
+    assert all(f"<h3>{model['name']}</h3>" in html for model in facts["models"])
     assert facts["wear"]["rows_left_next"] < 114
     assert [one["state"] for one in facts["openings"]] == ["opened"]
     assert facts["vault"]["source"]["words"].startswith("The rows come from a public source")
