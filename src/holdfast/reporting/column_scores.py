@@ -53,7 +53,11 @@ def _by_tree(train: Array, y: Array, val: Array) -> Array:
         tree = DecisionTreeClassifier(
             max_leaf_nodes=LEAVES, min_samples_leaf=3, class_weight="balanced", random_state=0
         )
-    return np.asarray(tree.fit(train[:, None], y).predict(val[:, None]))
+    # A value of its own, below all others: trees of scikit-learn before 1.8 can lose what a missing value tells.
+    low = float(np.nanmin(train)) if not np.isnan(train).all() else 0.0
+    below = max(low - 1.0 - abs(low) / 1000, float(np.finfo(np.float32).min))
+    filled = [np.where(np.isnan(x), below, x)[:, None] for x in (train, val)]
+    return np.asarray(tree.fit(filled[0], y).predict(filled[1]))
 
 
 def _by_category(train: Array, y: Array, val: Array) -> Array:

@@ -20,7 +20,11 @@ RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
             {},
             "accuracy 94.20 % [93.72, 94.64] Wilson 95 %, n = 10,000, opening 1 of 1",
         ),
-        ({"loss": RMSE, "rmse": RMSE}, {}, "rmse 1.2346 [1.1000, 1.4000] BCa bootstrap 95 %, n = 10,000, opening 1 of 1"),
+        (
+            {"loss": RMSE, "rmse": RMSE},
+            {},
+            "rmse 1.2346 [1.1000, 1.4000] BCa bootstrap 95 %, n = 10,000, opening 1 of 1",
+        ),
         (
             {"accuracy": ACCURACY},
             {"confidence": 0.9875, "opening": 3},
