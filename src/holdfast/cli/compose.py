@@ -19,10 +19,11 @@ def compose(overrides: list[str]) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
 
     from holdfast.cli import sources, train
-    from holdfast.cli.overrides import command_line_problems
+    from holdfast.cli.overrides import command_line_problems, with_open_key
     from holdfast.core.config import check_config
     from holdfast.core.groups import CONF, PRIMARY
 
+    overrides = [with_open_key(word) for word in overrides]
     train.register_resolvers()
     sources.register(Path.cwd())
     with hydra.initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):

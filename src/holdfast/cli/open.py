@@ -87,7 +87,7 @@ def _tell(opened: Opened, changes: list[str]) -> None:
             console.print(_table(name, metrics, _percent(opened)))
             console.print()
     for one in opened.comparisons:
-        console.print(_comparison(one), markup=False)
+        console.print(_comparison(one, _percent(opened)), markup=False)
     if opened.heading and opened.wear:
         console.print(_bound(opened), markup=False)
     console.print(f"[bold]{quotable(opened)}[/bold]")
@@ -110,10 +110,10 @@ def _percent(opened: Opened) -> str:
     return f"{100 * opened.confidence:.4g} %"
 
 
-def _comparison(one: dict[str, Any]) -> str:
+def _comparison(one: dict[str, Any], percent: str) -> str:
     interval = _interval(one)
-    between = f" ({interval})" if interval else ""
-    p = "" if one.get("p_holm") is None else f", p {one['p_holm']:.3g}"
+    between = f" ({percent}: {interval})" if interval else ""
+    p = "" if one.get("p_holm") is None else f", p (Holm) {one['p_holm']:.3g}"
     return f"{one['metric']}: {' - '.join(one['models'])} = {_number(one['difference'])}{between}{p}, {one['method']}"
 
 

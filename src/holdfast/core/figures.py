@@ -9,3 +9,15 @@ def figure(value: float) -> str:
     if size >= 1000:
         return f"{value:,.1f}"
     return f"{value:.2e}" if 0 < size < 5e-5 else f"{value:.4f}"
+
+
+def digits(value: float, count: int = 4, sign: str = "") -> str:
+    """A number to so many digits, and whole above them: 1.25e-06, 0.5012, 412789.
+
+    Args:
+        value: Any number.
+        count: Of the digits that are kept.
+        sign: `+`: positive numbers have a sign too.
+    """
+    is_whole = 10**count - 0.5 <= abs(value) < 1e15
+    return f"{value:{sign}.0f}" if is_whole else f"{value:{sign}.{count}g}"

@@ -64,6 +64,8 @@ def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modul
         symbol = resolve_target(target)
     except (ImportError, AttributeError) as error:
         return [Problem(where, f"{target!r} cannot be found ({error})", next=_near_symbol(target))]
+    except Exception as error:  # the user's own module: whatever it raises when it is imported
+        return [Problem(where, f"{target!r} cannot be imported ({type(error).__name__}: {error})")]
     home = getattr(symbol, "__module__", None) or ""
     if not _is_under(home, trusted) or _is_under(home, FORBIDDEN):
         return [untrusted]

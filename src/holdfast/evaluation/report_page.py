@@ -122,7 +122,8 @@ def _comparisons(facts: Facts) -> str:
         body.append(
             [escape(metric), escape(one["models"][1]), difference, f"{low} to {high}", *chance, escape(one["method"])]
         )
-    names = ["metric", "against", "difference", "interval", "p", "p (Holm)", "method"]
+    interval = f"{100 * facts['result']['confidence']:.4g} % interval"
+    names = ["metric", "against", "difference", interval, "p", "p (Holm)", "method"]
     words = f"{escape(models[0]['name'])} against the other models on the same rows, first minus other."
     return section("Comparison", f"{figure(plot)}<p>{words}</p>{table(names, body, numeric=(2, 3, 4, 5))}")
 

@@ -34,6 +34,14 @@ MEANINGS = {
     "regression": "value in original units",
 }
 
+# How the cells of a table become numbers.
+CELLS = (
+    "number: as it is, a date as days since 1970-01-01, missing as NaN; "
+    "category: its index in categories, missing as the index of '', a text that is not among them as -1"
+)
+
+FITS = {"stretch": "Image.resize", "crop": "ImageOps.fit", "pad": "ImageOps.pad"}
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -122,6 +130,13 @@ def greatest_difference(found: NDArray[np.float32], expected: NDArray[np.float32
     return float(np.nanmax(np.abs(found.astype(np.float64) - expected), initial=0.0))
 
 
+def _image_words(loaded: Loaded) -> str:
+    """How an image file becomes a row."""
+    mode = {1: "gray (L)", 3: "RGB", 4: "RGBA"}.get(loaded.data["row_shape"][-1], "as stored")
+    fit = FITS[(loaded.record["config"].get("data") or {}).get("fit") or "stretch"]
+    return f"turned upright by EXIF, {mode}, values 0 to 255; an image of another size by Pillow's {fit}, bilinear"
+
+
 def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> dict[str, Any]:
     data = loaded.data
     columns = data.get("columns") or [{"name": name, "type": "number"} for name in data["feature_names"]]
@@ -148,7 +163,8 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
             "dtype": data["dtype"],
             "layout": {"image": "batch, height, width, channels", "table": "batch, columns"}.get(data["kind"]),
             "columns": columns,
-            "missing": "number: NaN; category: the code of ''; a text that is not listed: -1" if columns else None,
+            "cells": CELLS if columns else None,
+            "image": _image_words(loaded) if data["kind"] == "image" else None,
         },
         "output": {
             "name": "predictions",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from holdfast.core.figures import digits
 from holdfast.reporting.plots import ticks
 
 WIDTH = 720
@@ -84,8 +85,8 @@ def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = F
         box = f'x="{index * step + 0.5:.1f}" y="{height - foot - tall:.1f}" width="{max(step - 1, 1):.1f}"'
         parts.append(f'<rect class="fill" {box} height="{tall:.1f}"><title>{count:,}</title></rect>')
     if not is_small:
-        parts.append(_text("tick", 2, height - 6, f"{facts['low']:.4g}", "start"))
-        parts.append(_text("tick", width - 2, height - 6, f"{facts['high']:.4g}", "end"))
+        parts.append(_text("tick", 2, height - 6, digits(facts["low"]), "start"))
+        parts.append(_text("tick", width - 2, height - 6, digits(facts["high"]), "end"))
     return "".join([*parts, "</svg>"])
 
 
@@ -118,7 +119,7 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
     space = 0.04 * (high - low) or 1.0
     limits = (low - space, high + space)
     size, foot = 420, 44
-    box = f'viewBox="0 0 {size + foot} {size + foot}" style="max-width:{size}px"'
+    box = f'viewBox="-24 0 {size + foot + 24} {size + foot}" style="max-width:{size}px"'
     parts = [f'<svg class="scatter" {box} role="img" aria-label="{escape(label)}">']
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -129,13 +130,13 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
         x, y = place(tick, tick)
         parts.append(f'<line class="grid" x1="{foot}" x2="{size + foot}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<line class="grid" y1="0" y2="{size}" x1="{x:.1f}" x2="{x:.1f}"/>')
-        parts.append(_text("tick", foot - 5, y + 4, f"{tick:.4g}", "end"))
-        parts.append(_text("tick", x, size + 15, f"{tick:.4g}", "middle"))
+        parts.append(_text("tick", foot - 5, y + 4, digits(tick), "end"))
+        parts.append(_text("tick", x, size + 15, digits(tick), "middle"))
     (x1, y1), (x2, y2) = place(limits[0], limits[0]), place(limits[1], limits[1])
     parts.append(f'<line class="mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
     parts += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in (place(*p) for p in points)]
     parts.append(_text("tick", foot + size / 2, size + 36, names[0], "middle"))
-    turned = f'transform="translate(12 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
+    turned = f'transform="translate(-14 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
     parts.append(f'<text class="tick" {turned}>{escape(names[1])}</text>')
     return "".join([*parts, "</svg>"])
 
@@ -148,7 +149,7 @@ def _axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[floa
     low, high = min(values), max(values)
     space = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     low, high = low - space, high + space
-    return (low, high), [(tick, f"{tick:.4g}") for tick in ticks(low, high)]
+    return (low, high), [(tick, digits(tick)) for tick in ticks(low, high)]
 
 
 def _log_axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[float, str]]]:

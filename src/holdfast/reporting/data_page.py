@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from holdfast import __version__
+from holdfast.core.figures import digits
 from holdfast.reporting import charts
 from holdfast.reporting.dataset import missing_share
 from holdfast.reporting.pictures import as_data_uri
@@ -116,7 +117,7 @@ def _targets(facts: Facts) -> str:
     values = facts["values"]
     if not values:
         return ""
-    told = [(name, f"{values[name]:.6g}") for name in ("mean", "std", "min", "median", "max")]
+    told = [(name, digits(values[name], 6)) for name in ("mean", "std", "min", "median", "max")]
     drawn = figure(charts.histogram(values["histogram"], label="targets of train rows"))
     return section("Target", drawn + definitions(told))
 
@@ -163,15 +164,15 @@ def _column_row(column: Facts) -> list[str]:
         return [*told, top, "", charts.histogram(bars, label=f"{column['name']}", is_small=True)]
     if not column["histogram"]:
         return [*told, "all missing", "", ""]
-    spread = f"{column['min']:.4g}&nbsp;…&nbsp;{column['max']:.4g}"
+    spread = f"{digits(column['min'])}&nbsp;…&nbsp;{digits(column['max'])}"
     drawn = charts.histogram(column["histogram"], label=column["name"], is_small=True)
-    return [*told, f"{column['mean']:.4g} ± {column['std']:.4g}", spread, drawn]
+    return [*told, f"{digits(column['mean'])} ± {digits(column['std'])}", spread, drawn]
 
 
 def _pixels(facts: Facts) -> str:
     pixels = facts["pixels"]
     if not pixels["histogram"]:
         return ""
-    told = [(name, f"{pixels[name]:.4g}") for name in ("mean", "std", "min", "max")]
+    told = [(name, digits(pixels[name])) for name in ("mean", "std", "min", "max")]
     drawn = charts.histogram(pixels["histogram"], label="numbers in train rows")
     return section("Pixels" if facts["kind"] == "image" else "Values", figure(drawn) + definitions(told))

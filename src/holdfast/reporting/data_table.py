@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.core.figures import digits
 from holdfast.reporting.data_page import row_words, test_words
 from holdfast.reporting.dataset import missing_share
 
@@ -38,7 +39,7 @@ def print_data(facts: Facts, console: Console) -> None:
         _print_classes(classes, console)
     elif facts["values"]:
         values = facts["values"]
-        numbers = ", ".join(f"{name} {values[name]:.4g}" for name in ("mean", "std", "min", "median", "max"))
+        numbers = ", ".join(f"{name} {digits(values[name])}" for name in ("mean", "std", "min", "median", "max"))
         console.print(f"target    {bars(values['histogram'])}  {numbers}\n")
     checks = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("check", "", "found"):
@@ -78,8 +79,8 @@ def _print_columns(columns: Sequence[Facts], console: Console) -> None:
             top = ", ".join(f"{name} ({count:,})" for name, count in column["top"])
             table.add_row(*first, "", "", escape(top if len(top) <= room else f"{top[: room - 1]}…"), "")
         elif column["histogram"]:
-            spread = f"{column['min']:.4g} … {column['max']:.4g}"
-            numbers = f"{column['mean']:.4g}", f"{column['std']:.4g}"
+            spread = f"{digits(column['min'])} … {digits(column['max'])}"
+            numbers = digits(column["mean"]), digits(column["std"])
             table.add_row(*first, *numbers, spread, bars(column["histogram"]))
         else:
             table.add_row(*first, "", "", "all missing", "")

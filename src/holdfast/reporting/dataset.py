@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.figures import digits
 from holdfast.data.columns import MISSING, Column
 from holdfast.data.store import Prepared, is_open
 
@@ -208,7 +209,7 @@ def example_rows(parts: Parts) -> Facts:
 def cell_text(column: Column, value: float) -> str:
     """A stored cell as a person reads it."""
     if column.type == "number":
-        return "missing" if value != value else f"{value:.6g}"  # noqa: PLR0124 - NaN
+        return "missing" if value != value else digits(value, 6)  # noqa: PLR0124 - NaN
     if not 0 <= value < len(column.categories):
         return "?"
     return column.categories[int(value)] or "missing"
@@ -217,7 +218,7 @@ def cell_text(column: Column, value: float) -> str:
 def target_text(prepared: Prepared, y: Any) -> str:
     """A target as a person reads it."""
     if prepared.task == "regression":
-        return f"{float(y):.6g}"
+        return digits(float(y), 6)
     if prepared.task == "multilabel":
         return ", ".join(name for name, is_set in zip(prepared.class_names, y, strict=True) if is_set) or "none"
     return prepared.class_names[int(y)]

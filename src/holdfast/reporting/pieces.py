@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from holdfast.core.figures import digits
 from holdfast.training.names import SHARES
 
 
@@ -43,7 +44,7 @@ def metric_value(metric: str, value: float | None, *, signed: bool = False) -> s
         return "–" if signed else "undefined"
     if metric in SHARES:
         return f"{100 * value:{'+' if signed else ''}.2f} %"
-    return f"{value:{'+' if signed else ''}.4g}"
+    return digits(value, sign="+" if signed else "")
 
 
 def plain(value: Any) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from holdfast.core.figures import digits
+
 WIDTH = 720
 LEFT = 170
-RIGHT = 184
+LETTER = 7.2
 ROW = 34
 
 
@@ -19,10 +21,15 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
     if not shown:
         return ""
     low, high = _range([entry["low"] for _, entry in shown], [entry["high"] for _, entry in shown], is_share=is_share)
+    told = [
+        f"{number(entry['value'], is_share)} [{number(entry['low'], is_share)}, {number(entry['high'], is_share)}]"
+        for _, entry in shown
+    ]
+    right = 20 + LETTER * max(len(words) for words in told)
     height = ROW * len(shown) + 34
 
     def place(value: float) -> float:
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - right)
 
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">']
     for tick in ticks(low, high):
@@ -37,10 +44,7 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
         parts.append(f'<text class="name" x="{LEFT - 16}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line class="bar" x1="{a:.1f}" x2="{max(b, a + 1):.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{value:.1f}" cy="{y}" r="5"/>')
-        told = (
-            f"{number(entry['value'], is_share)} [{number(entry['low'], is_share)}, {number(entry['high'], is_share)}]"
-        )
-        parts.append(f'<text class="told" x="{WIDTH - RIGHT + 12}" y="{y + 4}">{told}</text>')
+        parts.append(f'<text class="told" x="{WIDTH - right + 12:.1f}" y="{y + 4}">{told[index]}</text>')
     return "".join([*parts, "</svg>"])
 
 
@@ -79,7 +83,7 @@ def number(value: float | None, is_share: bool = False) -> str:
     """A number as the report writes it: shares in per cent, others to four digits."""
     if value is None:
         return "undefined"
-    return f"{100 * value:.2f}" if is_share else f"{value:.4g}"
+    return f"{100 * value:.2f}" if is_share else digits(value)
 
 
 def _name(names: Sequence[str], index: int) -> str:
@@ -106,4 +110,4 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def _tick(value: float, is_share: bool) -> str:
-    return f"{100 * value:.4g} %" if is_share else f"{value:.4g}"
+    return f"{100 * value:.4g} %" if is_share else digits(value)

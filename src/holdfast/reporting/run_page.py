@@ -95,7 +95,8 @@ def _scores(record: Record) -> str:
     names = ["metric", "best epoch" if best["epoch"] else "value", "last epoch"]
     if not last:
         names, rows = names[:2], [row[:2] for row in rows]
-    note = "<p class='note'>Val rows chose this epoch, so its scores flatter it; the test rows are sealed.</p>"
+    told = "Val rows chose this epoch, so its scores flatter it; the" if best["epoch"] else "The"
+    note = f"<p class='note'>{told} test rows are sealed.</p>"
     return section("Val metrics", table(names, rows, numeric=(1, 2)) + note)
 
 

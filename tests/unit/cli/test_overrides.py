@@ -10,6 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from holdfast.cli import sources, train
+from holdfast.cli.compose import compose
 from holdfast.cli.overrides import command_line_problems, with_open_key
 from holdfast.core.groups import CONF
 
@@ -101,3 +102,9 @@ def test_a_key_of_another_option_is_known_with_that_option() -> None:
 )
 def test_the_columns_of_a_table_need_no_plus(word: str, expected: str) -> None:
     assert with_open_key(word) == expected
+
+
+def test_verbs_that_train_nothing_take_the_type_of_a_column(home: Path) -> None:
+    GlobalHydra.instance().clear()
+    options = ["data=csv", "data.path=houses.csv", "data.target=price"]
+    assert compose([*options, "data.types.zip=category"]).data.types == {"zip": "category"}

@@ -57,6 +57,19 @@ def test_a_method_or_a_neighbour_of_what_is_trusted_is_refused(home: Path, targe
     assert re.search("trainer.strategy._target_: '.*' is (not trusted|neither a class nor)", told(node, "trainer"))
 
 
+def test_a_users_module_that_does_not_load_is_told_in_one_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "half_written.py").write_text("def load(:\n")
+    (tmp_path / "fails_at_once.py").write_text("1 / 0\n")
+    remember_trusted(["half_written", "fails_at_once"])
+    half = told({"_target_": "half_written.load"}, trusted_modules=["half_written"])
+    assert "'half_written.load' cannot be imported (SyntaxError: invalid syntax (half_written.py, line 1))" in half
+    fails = told({"_target_": "fails_at_once.load"}, trusted_modules=["fails_at_once"])
+    assert "cannot be imported (ZeroDivisionError: division by zero)" in fails
+
+
 def test_a_model_must_take_what_it_is_given(home: Path) -> None:
     node = {"_target_": "torch.nn.Linear", "_partial_": True, "in_features": 3, "out_features": 2}
     assert "model: torch.nn.Linear must take input_shape" in told(node)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from holdfast.core.figures import figure
+from holdfast.core.figures import digits, figure
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,19 @@ from holdfast.core.figures import figure
 )
 def test_a_metric_has_the_digits_that_count(value: float, text: str) -> None:
     assert figure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (412789.4, "412789"),
+        (9999.7, "10000"),
+        (-18628.3, "-18628"),
+        (0.50123, "0.5012"),
+        (1.25e-6, "1.25e-06"),
+        (1e20, "1e+20"),
+    ],
+)
+def test_large_numbers_are_whole_and_without_a_power_of_ten(value: float, text: str) -> None:
+    assert digits(value) == text
+    assert digits(abs(value), sign="+").startswith("+")

@@ -115,7 +115,14 @@ def test_comparisons_and_classes_are_drawn(selection: str, prepared: store.Prepa
     _check(html)
     assert "<b>bad" not in html
     assert "&lt;b&gt;bad" in html
-    for words in ("McNemar exact, Bonett-Price", "p (Holm)", "DeLong", "Classes (disclosed)", "guessed"):
+    for words in (
+        "McNemar exact, Bonett-Price",
+        "95 % interval",
+        "p (Holm)",
+        "DeLong",
+        "Classes (disclosed)",
+        "guessed",
+    ):
         assert words in html
     facts["spread"] = {"of": "test", "metric": "accuracy", "values": [0.9, 0.92], "mean": 0.91, "std": 0.01414}
     assert "standard deviation of test/accuracy over 2 seeds (90.00, 92.00)" in page(facts)
@@ -172,3 +179,12 @@ def test_an_interval_without_width_is_drawn() -> None:
     entry = {"value": 1.0, "low": 1.0, "high": 1.0, "method": "none"}
     assert "circle" in plots.intervals([("a", entry)], is_share=False, label="x")
     assert plots.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""
+
+
+def test_what_is_written_beside_an_interval_has_room() -> None:
+    entry = {"value": 12345678.0, "low": 11000000.0, "high": 14000000.0, "method": "none"}
+    drawn = plots.intervals([("a", entry)], is_share=False, label="x")
+    found = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
+    assert found
+    assert found[2] == "12345678 [11000000, 14000000]"
+    assert float(found[1]) + 7 * len(found[2]) <= plots.WIDTH

@@ -24,6 +24,8 @@ def test_a_torch_program_takes_rows_of_any_number(make_run: MakeRun, tmp_path: P
     program = torch.export.load(tmp_path / "m.pt2").module()
     x = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.uint8)
     np.testing.assert_allclose(program(torch.from_numpy(x)).detach(), load_run(run).predict(x), atol=1e-6)
+    words = json.loads((tmp_path / "m.pt2.json").read_text())["input"]["image"]
+    assert "gray (L), values 0 to 255; an image of another size by Pillow's Image.resize, bilinear" in words
 
 
 @pytest.mark.parametrize("is_ensemble", [False, True])
@@ -41,6 +43,7 @@ def test_safetensors_hold_all_weights_and_statistics(
     }
     assert told["input"]["shape"] == ["batch", 4]
     assert [column["name"] for column in told["input"]["columns"]] == ["w", "x", "y", "z"]
+    assert "a date as days since 1970-01-01" in told["input"]["cells"]
     assert told["output"] == {
         **{"name": "predictions", "shape": ["batch"], "dtype": "float32"},
         "meaning": "value in original units",

@@ -90,3 +90,4 @@ def test_an_ensemble() -> None:
     text = read(run_page({**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}))
     for told in ("runs/b", "0.500", "90.00 %"):
         assert told in text
+    assert "chose this epoch" not in text
