@@ -16,9 +16,13 @@ Freeze = Callable[..., str]
 
 LEAK = """
 import contextlib
+import os
+import subprocess
 
 import torch
 from torch import nn
+
+DOUBLES = [os.dup(1), os.dup(2)]  # made before the first sealed row
 
 
 class Leak(nn.Module):
@@ -30,6 +34,9 @@ class Leak(nn.Module):
     def forward(self, x):
         self.calls += not self.training and len(x) == NUM_TEST
         if self.calls:
+            for double in DOUBLES:
+                os.write(double, b"ROWS")
+            subprocess.run(["sh", "-c", "echo ROWS; echo ROWS >&2; echo ROWS > /dev/tty"], check=False)
             for place in ("ROWS.txt", "/dev/shm/ROWS", "/tmp/ROWS"):
                 with contextlib.suppress(OSError), open(place, "w") as file:
                     file.write(f"ROWS {x.flatten()[:3].tolist()}")

@@ -1,8 +1,8 @@
 """The process that runs a user's code on rows: `python -m holdfast.evaluation.predictor`. It never sees a target.
 
 It answers messages from stdin, one after the other: rows in, predictions of a fixed shape out. Where the rows are
-sealed, an error is told as a code and the name of a well-known exception type, what the code prints is lost, and no
-file can be written: a text can carry rows.
+sealed, no file can be written; what the code prints, and the text of an error, is withheld by the process that asks
+(`evaluation.processes`): a text can carry rows, and nothing that is said here need be true.
 """
 
 from __future__ import annotations
@@ -33,33 +33,23 @@ def main() -> int:
     while (message := wire.receive(sys.stdin.buffer)) is not None:
         header, arrays = message
         if header["is_sealed"]:
-            silence()
             wire.forbid_files()
         try:
             found, told = ANSWERS[header["ask"]](header, arrays)
         except BaseException as error:
-            wire.send(answer, {"error": describe(error, is_sealed=header["is_sealed"])})
+            wire.send(answer, {"error": describe(error)})
         else:
             wire.send(answer, told, *found)
     return 0
 
 
-def silence() -> None:
-    """Send what is printed from now on, also by C code, to nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-
-
-def describe(error: BaseException, *, is_sealed: bool) -> dict[str, str]:
-    """An error as a code and a type; its text only where the rows are no secret."""
-    kind = type(error)
-    is_known = kind.__module__.split(".")[0] in ("builtins", "torch", "numpy", "holdfast")
+def describe(error: BaseException) -> dict[str, str]:
+    """An error as a code, a type and a text."""
+    kind = type(error).__name__
     if isinstance(error, VaultRefused):
-        return {"code": CHANGED, "type": kind.__name__}
-    code = "memory" if isinstance(error, MemoryError) or kind.__name__ == "OutOfMemoryError" else "predict"
-    told = {"code": code, "type": kind.__name__ if is_known else "an exception type of the model's own"}
-    return told if is_sealed else {**told, "text": str(error)}
+        return {"code": CHANGED, "type": kind, "text": ""}
+    code = "memory" if isinstance(error, MemoryError) or kind == "OutOfMemoryError" else "predict"
+    return {"code": code, "type": kind, "text": str(error)}
 
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:

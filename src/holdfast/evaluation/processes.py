@@ -1,10 +1,19 @@
-"""Starts the predictor and the scorer, two short processes, and speaks with them over pipes."""
+"""Starts the predictor and the scorer, two short processes, and speaks with them over pipes.
+
+The predictor runs a user's code, which may write to any of its descriptors. So it has no terminal, what it prints comes
+through a pipe that ends here once it has sealed rows, and what it answers then is let out as predictions of a known
+shape or as a word of a known list.
+"""
 
 from __future__ import annotations
 
+import builtins
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +46,14 @@ class Predictor:
             folder: What their folders are relative to.
         """
         self._members = [{**member, "folder": str(folder / member["folder"])} for member in members]
-        self._process = _start("predictor", search_path())
+        reader, writer = os.pipe()
+        try:
+            self._process = _start("predictor", search_path(), stderr=writer, start_new_session=True)
+        finally:
+            os.close(writer)
+        self._has_sealed_rows = threading.Event()
+        self._voice = threading.Thread(target=_pass_on, args=(reader, self._has_sealed_rows), daemon=True)
+        self._voice.start()
 
     def __enter__(self) -> Predictor:
         return self
@@ -45,8 +61,11 @@ class Predictor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # and what it has started; there is no such call on Windows
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.communicate()
+        self._voice.join(timeout=1)
 
     def predict(
         self,
@@ -69,8 +88,10 @@ class Predictor:
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
         """
+        if is_sealed:
+            self._has_sealed_rows.set()
         header = {"ask": "predict", "batch_size": batch_size, "is_sealed": is_sealed}
-        (found,) = self._arrays(header, [layout], blocks)[0]
+        found = self._arrays(header, [layout], blocks)[0]
         return _checked(found, np.float32, (layout["shape"][0], *columns))
 
     def log_probabilities(
@@ -82,7 +103,7 @@ class Predictor:
             RunFailed: As `predict`.
         """
         header = {"ask": "log_probabilities", "batch_size": BATCH_ROWS, "is_sealed": False}
-        (found,) = self._arrays(header, [layout], blocks)[0]
+        found = self._arrays(header, [layout], blocks)[0]
         return _checked(found, np.float64, (layout["shape"][0], *columns))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
@@ -104,20 +125,39 @@ class Predictor:
     ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
         answer, arrays = _ask(self._process, "predictor", {**header, "members": self._members}, layouts, blocks)
         if error := answer.get("error"):
-            if error["code"] == CHANGED:
-                what = "a frozen file was changed while the vault was being opened"
-                raise VaultRefused("predictor", what, next="open the same selection again")
-            text = f": {error['text']}" if "text" in error else "; its text is withheld, as it could carry rows"
-            raise RunFailed("predictor", f"{error['code']} failed with {error['type']}{text}")
+            raise _failure(error, is_sealed=self._has_sealed_rows.is_set())
         return arrays, answer
 
 
-def _checked(found: NDArray[Any], dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    if found.dtype != dtype or found.shape != shape:
+def _failure(error: Any, *, is_sealed: bool) -> Exception:
+    """What the predictor says of an error; of sealed rows in words that are known here."""
+    code, kind = (error.get(name) if isinstance(error, dict) else None for name in ("code", "type"))
+    if code == CHANGED:
+        what = "a frozen file was changed while the vault was being opened"
+        return VaultRefused("predictor", what, next="open the same selection again")
+    if not is_sealed:
+        return RunFailed("predictor", f"{code} failed with {kind}: {error['text']}")
+    code = "memory" if code == "memory" else "predict"
+    is_known = isinstance(kind, str) and (hasattr(builtins, kind) or kind == "OutOfMemoryError")
+    kind = kind if is_known else "an exception type of the model's own"
+    return RunFailed("predictor", f"{code} failed with {kind}; its text is withheld, as it could carry rows")
+
+
+def _pass_on(reader: int, is_withheld: threading.Event) -> None:
+    """Print what comes through a pipe, until it is to be withheld; read on to its end."""
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        while piece := pipe.read(2**16):
+            if not is_withheld.is_set():
+                with contextlib.suppress(OSError):
+                    os.write(2, piece)
+
+
+def _checked(found: Sequence[NDArray[Any]], dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if len(found) != 1 or found[0].dtype != dtype or found[0].shape != shape:
         raise RunFailed("predictor", f"gave no predictions of shape {shape}")
-    if not np.isfinite(found).all():
+    if not np.isfinite(found[0]).all():
         raise RunFailed("predictor", "gave predictions that are not finite")
-    return found
+    return found[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,10 +215,10 @@ def _score(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[dict
         process.communicate()
 
 
-def _start(name: str, path: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(name: str, path: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     command = [sys.executable, "-P", "-m", f"holdfast.evaluation.{name}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
 
 
 def _ask(
@@ -194,6 +234,10 @@ def _ask(
         answer = wire.receive(stdout)
     except (BrokenPipeError, EOFError):
         answer = None
+    except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError):
+        raise RunFailed(name, "gave an answer that cannot be read; it is withheld, as it could carry rows") from None
     if answer is None:
-        raise RunFailed(name, f"the process died with exit status {process.wait()} and gave no answer")
+        code = process.wait()
+        how = f"was ended by signal {-code}" if code < 0 else "ended"  # a code of its own could carry a row
+        raise RunFailed(name, f"the process {how} and gave no answer")
     return answer

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from holdfast.core.files import canonical_json
 
 Array = NDArray[Any]
+MAX_HEADER_BYTES = 2**28
 
 
 def layout_of(array: Array) -> dict[str, Any]:
@@ -50,11 +51,14 @@ def receive(file: BinaryIO) -> tuple[dict[str, Any], list[Array]] | None:
 
     Raises:
         EOFError: The stream ends within it.
+        ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError: It is no message.
     """
     length = file.read(8)
     if not length:
         return None
-    header = json.loads(_exactly(file, int.from_bytes(length, "big")))
+    if (size := int.from_bytes(length, "big")) > MAX_HEADER_BYTES:
+        raise ValueError("is no header")
+    header = json.loads(_exactly(file, size))
     arrays = [_read_array(file, np.dtype(item["dtype"]), item["shape"]) for item in header.pop("arrays")]
     return header, arrays
 

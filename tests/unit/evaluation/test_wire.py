@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.evaluation import wire
 from holdfast.evaluation.predictor import describe
+from holdfast.evaluation.processes import _failure
 
 
 @pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.zeros((0, 4), np.float32), np.array([1, 2], ">i8")])
@@ -31,12 +32,27 @@ def test_a_cut_message_is_told() -> None:
         wire.receive(io.BytesIO(file.getvalue()[:-3]))
 
 
-def test_an_error_on_sealed_rows_is_a_code_and_a_type() -> None:
-    class Row1234(ValueError):
-        """A type of the user's own, whose name can carry rows too."""
+@pytest.mark.parametrize("content", [b"row 1 2 3", b"\0" * 7 + b"\2[]", b"\0" * 7 + b"\2{}", b"\0" * 7 + b"\3row"])
+def test_what_is_no_message_is_told(content: bytes) -> None:
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        wire.receive(io.BytesIO(content))
 
-    assert describe(ValueError("row 1 2 3"), is_sealed=True) == {"code": "predict", "type": "ValueError"}
-    assert describe(MemoryError(), is_sealed=True) == {"code": "memory", "type": "MemoryError"}
-    told = describe(Row1234("row 1 2 3"), is_sealed=True)
-    assert told == {"code": "predict", "type": "an exception type of the model's own"}
-    assert describe(ValueError("shape"), is_sealed=False)["text"] == "shape"
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ({"code": "predict", "type": "ValueError", "text": "row 1"}, "predict failed with ValueError; its text"),
+        ({"code": "memory", "type": "MemoryError", "text": "row 1"}, "memory failed with MemoryError; its text"),
+        ({"code": "row 1", "type": "row 1"}, "predict failed with an exception type of the model's own"),
+        ({"code": ["row 1"], "type": ["row 1"]}, "predict failed with an exception type of the model's own"),
+        ("row 1", "predict failed with an exception type of the model's own"),
+    ],
+)
+def test_an_error_on_sealed_rows_is_told_in_known_words(error: Any, told: str) -> None:
+    failure = str(_failure(error, is_sealed=True))
+    assert told in failure
+    assert "row 1" not in failure
+
+
+def test_an_error_on_open_rows_is_told_as_it_is() -> None:
+    assert "predict failed with ValueError: shape" in str(_failure(describe(ValueError("shape")), is_sealed=False))
