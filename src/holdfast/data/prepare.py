@@ -29,7 +29,7 @@ from holdfast.data import store
 from holdfast.data.division import Division, divide, seal_request
 from holdfast.data.source_files import state_of_files
 from holdfast.data.writing import remove_rows, write_rows
-from holdfast.vault import fingerprints, keys, lineage, policies, registry, tripwire
+from holdfast.vault import fingerprints, lineage, policies, registry, tripwire
 from holdfast.vault.row_sets import digest_blocks
 from holdfast.vault.sealing import Sealed, ensure_sealed
 
@@ -128,7 +128,7 @@ def _remove_replaced_rows() -> None:
 
 def _remove_open_rows(vault: str) -> None:
     """Remove rows that were prepared without a vault and are sealed in one now."""
-    key = keys.fingerprint_key(vault=vault)
+    key = registry.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
     for folder in store.open_folders():
         blocks = digest_blocks(np.load(folder / "digests.npy", mmap_mode="r"))

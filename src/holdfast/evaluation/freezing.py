@@ -252,15 +252,16 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
     records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
+    key = registry.fingerprint_key(prepared.vault)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])
-        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
+        mine = {one.partition("/")[2]: array for one, array in expected.items() if one.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
-            scan.refuse_sealed_rows(name, content, form, records)
-            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records)
+            scan.refuse_sealed_rows(name, content, form, records, key)
+            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records, key)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

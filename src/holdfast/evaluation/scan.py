@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.data.disguises import RowForm, candidates, numbers_in
-from holdfast.vault import fingerprints, keys
+from holdfast.vault import fingerprints
 
 
-def refuse_sealed_rows(where: str, content: Any, form: RowForm, records: NDArray[np.uint8]) -> None:
+def refuse_sealed_rows(where: str, content: Any, form: RowForm, records: NDArray[np.uint8], key: bytes) -> None:
     """Refuse content that holds sealed rows.
 
     Args:
@@ -24,11 +24,11 @@ def refuse_sealed_rows(where: str, content: Any, form: RowForm, records: NDArray
         content: Nested mappings and sequences of tensors, arrays, numbers and bytes.
         form: Of the rows.
         records: Fingerprints of the vault (`fingerprints.read_records`).
+        key: Of these fingerprints (`registry.fingerprint_key`).
 
     Raises:
         VaultRefused: Sealed rows were found.
     """
-    key = keys.fingerprint_key(may_create=False)
     certain = _as_items(records[records[:, -1] == 0][:, : fingerprints.FINGERPRINT_BYTES])
     for name, numbers in numbers_in(content, int(np.prod(form.shape))):
         found = 0

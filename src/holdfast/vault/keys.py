@@ -53,7 +53,7 @@ def check_value(key: bytes, vault: str, part: str) -> str:
 
 
 def derive(key: bytes, vault: str, purpose: str) -> bytes:
-    """The key for one purpose: "seal x", "seal y", "check x", "check y" or "rows"."""
+    """The key for one purpose: "seal x", "seal y", "check x", "check y", "check fingerprint" or "rows"."""
     return HKDF(SHA256(), KEY_BYTES, salt=vault.encode(), info=f"holdfast 1 {purpose}".encode()).derive(key)
 
 

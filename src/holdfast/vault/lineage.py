@@ -59,6 +59,7 @@ def adopt(folder: Path) -> dict[str, Any]:
     copied = ("vault", "name", "content", "rows", "cells", "claim", "num_test", "policy", "replaces", "lineage")
     record = {name: fields[name] for name in copied}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
+    record["fingerprint_check"] = fields["fingerprints"].get("check")
     record["head"] = {"index": last.index, "sha256": last.sha256}
     registry.write_record(record)
     return record
@@ -117,14 +118,19 @@ def shred(vault: str) -> None:
 
 
 def _finish_end(record: dict[str, Any]) -> None:
-    """Carry out what the last entry of the ledger says, unless that is done."""
-    folder = manifest.folder_of(record["vault"])
-    if record["status"] != "sealed" or not folder.is_dir():
+    """Carry out what the ledger says of the vault's end, unless that is done. Safe to repeat."""
+    vault = record["vault"]
+    if record["status"] != "sealed" or not manifest.folder_of(vault).is_dir():
         return
-    last = ledger.read_last(folder / "ledger")
-    if last is not None and last.type in ENDS and "by" not in last.body:
-        shred(record["vault"])
-        registry.write_record(registry.record_of(record["vault"]) | {"status": ENDS[last.type]})
+    try:
+        entries = ledger.read(manifest.folder_of(vault) / "ledger")
+    except VaultRefused:  # `verify` tells; other vaults go on
+        return
+    if end := next((entry for entry in entries if entry.type in ENDS), None):
+        shred(vault)
+        successor = end.body.get("by")  # of a vault that was sealed anew
+        status = "replaced" if successor else ENDS[end.type]
+        registry.write_record(registry.record_of(vault) | {"status": status, "replaced_by": successor})
 
 
 def _retire(record: dict[str, Any], successor: str) -> None:
@@ -133,5 +139,4 @@ def _retire(record: dict[str, Any], successor: str) -> None:
     if registry.read_ledger(vault)[-1].type != "supersede":
         body = {"by": successor, "reason": "sealed anew before the first freeze"}
         registry.append(vault, "supersede", body)
-    shred(vault)
-    registry.write_record(registry.record_of(vault) | {"status": "replaced", "replaced_by": successor})
+    _finish_end(registry.record_of(vault))

@@ -11,7 +11,7 @@
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
     parts                                {"x": {"dtype", "shape"}, "y": ...}: what the sealed files decrypt to
-    fingerprints                         {"forms", "distinct", "ambiguous", "sha256"} of fingerprints.bin
+    fingerprints                         {"forms", "distinct", "ambiguous", "sha256", "check"}: the file and its key
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze
     lineage                              vaults that had some of these rows and were superseded or destroyed

@@ -2,7 +2,7 @@
 
     registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "cells", "claim",
                                      "num_test", "policy", "sealed", "replaces", "replaced_by", "lineage",
-                                     "head": {"index", "sha256"}}
+                                     "fingerprint_check", "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
 
 `status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
@@ -12,6 +12,7 @@ Who changes the registry holds its lock.
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault import ledger
+from holdfast.vault import keys, ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
@@ -93,6 +94,19 @@ def write_record(record: dict[str, Any]) -> None:
 def fingerprints_path(vault: str) -> Path:
     """The registry's copy of a vault's fingerprints."""
     return places.registry() / f"{vault}.fingerprints"
+
+
+def fingerprint_key(vault: str) -> bytes:
+    """The key of a vault's fingerprints: with another one its rows would silently be strangers.
+
+    Raises:
+        VaultRefused: It is missing, or another one.
+    """
+    key, check = keys.fingerprint_key(vault=vault), record_of(vault).get("fingerprint_check")
+    if check is not None and not hmac.compare_digest(keys.check_value(key, vault, "fingerprint"), check):
+        what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
+        raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
+    return key
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:

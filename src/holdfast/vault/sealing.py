@@ -240,6 +240,7 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         fields["keys"] = {"mode": mode, "check": check}
         test = np.flatnonzero(request.test)
         fields["fingerprints"], order = _write_fingerprints(request, staging, test, key)
+        fields["fingerprints"]["check"] = keys.check_value(key, vault, "fingerprint")
         files["fingerprints.bin"] = fields["fingerprints"]["sha256"]
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)

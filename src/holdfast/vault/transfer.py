@@ -45,7 +45,7 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     record = registry.record_of(vault)
     registry.read_ledger(vault)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    key = keys.fingerprint_key(vault=vault)
+    key = registry.fingerprint_key(vault)
     content = {"key": key.hex(), "part": "fingerprint", "vault": vault, "version": 1}
     try:
         with registry.on_disk(path, "the vault could not be exported"):

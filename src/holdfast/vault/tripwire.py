@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import fingerprints, keys, manifest, registry
+from holdfast.vault import fingerprints, manifest, registry
 from holdfast.vault.row_arrays import RowArray
 
 Mask = NDArray[np.bool_]
@@ -101,7 +101,7 @@ def ended_vaults(forms: Sequence[RowArray], rows: Mask) -> list[str]:
 def _count(forms: Sequence[RowArray], sides: Sequence[Mask], vaults: Collection[str]) -> dict[str, list[int]]:
     """For each vault, how many rows of each side are sealed in it for certain, by any of their forms."""
     counts = {vault: [0] * len(sides) for vault in vaults}
-    key_of = {vault: keys.fingerprint_key(vault=vault) for vault in vaults}
+    key_of = {vault: registry.fingerprint_key(vault) for vault in vaults}
     known = {
         vault: fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault))) for vault in vaults
     }

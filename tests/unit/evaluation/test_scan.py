@@ -11,10 +11,11 @@ from holdfast.core.errors import VaultRefused
 from holdfast.data.disguises import RowForm
 from holdfast.data.statistics import channel_statistics, train_statistics
 from holdfast.evaluation.scan import refuse_sealed_rows
-from holdfast.vault import fingerprints, keys
+from holdfast.vault import fingerprints
 from holdfast.vault.identity import row_digests
 
 Array = np.ndarray[Any, Any]
+KEY = b"of a vault from another home; 32"  # not the one in this HOLDFAST_HOME
 
 
 def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> tuple[RowForm, Array, Array]:
@@ -22,7 +23,7 @@ def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> tuple[RowForm, Ar
     half = len(x) // 2
     statistics = train_statistics(x, np.zeros(len(x), np.int64), np.arange(half), kind=kind, num_classes=2)
     digests = row_digests(x[half:], kind=kind)
-    records = fingerprints.as_records(fingerprints.fingerprints_of(digests, keys.fingerprint_key(may_create=True)))
+    records = fingerprints.as_records(fingerprints.fingerprints_of(digests, KEY))
     return RowForm(x.shape[1:], x.dtype, kind, names, statistics), records, x[half:]
 
 
@@ -44,7 +45,7 @@ def _standardised(form: RowForm, x: Array, dtype: type = np.float32) -> Array:
 def _refuses(found: tuple[RowForm, Array, Array], content: Any, num: int = 1) -> None:
     form, records, _ = found
     with pytest.raises(VaultRefused, match=r"best.ckpt: holds sealed test rows in \S+ \(\d+ found\)") as told:
-        refuse_sealed_rows("best.ckpt", content, form, records)
+        refuse_sealed_rows("best.ckpt", content, form, records, KEY)
     assert int(str(told.value).split("(")[1].split()[0]) >= num
 
 
@@ -100,4 +101,4 @@ def test_weights_and_train_rows_are_let_through(
             "none": None,
             "empty": torch.zeros(0),
         }
-        refuse_sealed_rows("best.ckpt", content, form, records)
+        refuse_sealed_rows("best.ckpt", content, form, records, KEY)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.vault import keys, lineage, registry, transfer
 from holdfast.vault.anchor import anchor
@@ -61,6 +62,34 @@ def test_a_crash_after_the_entry_is_mended(vault: str, monkeypatch: pytest.Monke
         lineage.recover()
     assert not (folder_of(vault) / "x.sealed").exists()
     assert registry.record_of(vault)["status"] == "destroyed"
+
+
+def test_an_end_stays_one_whatever_comes_after(
+    vault: str, rows: Any, make_request: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An entry after it, a move to another home, a record that was lost: no ended vault is in force again."""
+    new = ensure_sealed(make_request(*rows, slice(10))).vault
+    lineage.end(new, "destroy", "because")
+    for ended in (vault, new):
+        registry.append(ended, "anchor", {})
+        transfer.export_vault(ended, tmp_path / f"{ended}.tar", with_keys=True)
+    _elsewhere(tmp_path, monkeypatch)
+    for ended in (vault, new):
+        transfer.import_vault(tmp_path / f"{ended}.tar")
+    assert registry.record_of(vault)["status"] == "replaced"
+    assert registry.record_of(vault)["replaced_by"] == new
+    assert registry.record_of(new)["status"] == "destroyed"
+
+
+def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Make) -> None:
+    """With the key of another home no sealed row would be known again."""
+    path = places.keys() / "fingerprint.key"
+    path.unlink()
+    keys.store_key(path, *keys.FINGERPRINT)
+    with pytest.raises(VaultRefused, match="is another one than the rows"):
+        ensure_sealed(make_request(rows[0][:90], rows[1][:90]))
+    digests = make_request(*rows).digests
+    assert [one.kind for one in verify_home([("rows", digests)])] == ["store"]
 
 
 # --- moving -----------------------------------------------------------------------------------------------------------
