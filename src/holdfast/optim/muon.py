@@ -34,7 +34,7 @@ class MuonAdamW(Optimizer):
         adamw_eps: Of AdamW.
 
     Raises:
-        ValueError: torch refuses an argument.
+        ValueError: `ns_steps` is below 1, `eps` is negative, or torch refuses an argument.
     """
 
     def __init__(
@@ -52,6 +52,10 @@ class MuonAdamW(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         adamw_eps: float = 1e-8,
     ) -> None:
+        if ns_steps < 1:
+            raise ValueError(f"Invalid ns_steps value: {ns_steps}")
+        if not eps >= 0.0:
+            raise ValueError(f"Invalid eps value: {eps}")
         matrices, others = _by_shape(params)
         a, b, c = ns_coefficients
         self._muon = Muon(

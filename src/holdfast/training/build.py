@@ -213,7 +213,7 @@ def build_optimizer(
         raise InputError("rates", "give several rates, and lbfgs has one for all parameters", next="rates=uniform")
     try:
         return factory(groups, **fused)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise InputError("optimizer", str(error)) from None
 
 
@@ -224,7 +224,7 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
             continue
         if name == "lr" and not 0.0 < value < math.inf:
             raise InputError("optimizer.lr", f"is {value}", allowed="a positive number")
-        if name in ("momentum", "alpha") and value >= 1.0:  # what is kept of an average
+        if name in ("momentum", "alpha", "rho", "dampening") and not 0.0 <= value < 1.0:  # shares of an average
             raise InputError(f"optimizer.{name}", f"is {value}", allowed=f"0 <= {name} < 1")
         if not math.isfinite(value):
             raise InputError(f"optimizer.{name}", f"is {value}", allowed="a finite number")

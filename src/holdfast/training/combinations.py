@@ -8,6 +8,8 @@ from typing import Any
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.training.build import clips_mixed, reconstructs
 
+LBFGS = "torch.optim.LBFGS"
+
 
 def check_combinations(config: Mapping[str, Any]) -> None:
     """Refuse what Lightning or an optimizer would refuse late, or would do wrong.
@@ -28,6 +30,8 @@ def cautions(config: Mapping[str, Any], num_train: int) -> Iterator[str]:
     size = config["batch_size"]
     if isinstance(size, int) and size > num_train:
         yield f"batch_size is {size}, and there are {num_train} train rows: every step takes all of them"
+    if config["optimizer"].get("_target_") == LBFGS and size != "full":
+        yield f"batch_size is {size}, and lbfgs learns the curvature of one loss: batch_size=full"
     if config["data"].get("sampling") == "balanced" and config["loss"].get("class_weights") == "balanced":
         yield "data.sampling and loss.class_weights are both balanced: rare classes count twice over; one is enough"
 
@@ -48,11 +52,12 @@ def _reconstruction(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
     """It asks for loss and gradient several times a step: they must be those of the same function."""
-    if config["optimizer"].get("_target_") != "torch.optim.LBFGS":
+    if config["optimizer"].get("_target_") != LBFGS:
         return
     trainer, options = config["trainer"], config["optimizer"]
-    if options.get("max_iter", 1) < 1:
-        yield Problem("optimizer.max_iter", f"is {options['max_iter']}: no step would move", "whole numbers from 1")
+    for name in ("max_iter", "max_eval", "history_size"):
+        if (count := options.get(name)) is not None and count < 1:
+            yield Problem(f"optimizer.{name}", f"is {count}", "whole numbers from 1")
     if options.get("line_search_fn") not in (None, "strong_wolfe"):
         yield Problem("optimizer.line_search_fn", f"is '{options['line_search_fn']}'", "strong_wolfe, null")
     if trainer.get("accumulate_grad_batches", 1) != 1:

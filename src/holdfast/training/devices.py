@@ -2,7 +2,8 @@
 
 On several devices (`trainer.devices=2 trainer.strategy=ddp`) `batch_size` stays the rows of one step, over all devices:
 each process takes every n-th row of every batch, and a run gives the same numbers as on one device, but for batch
-norms, which see the share of their own device, and dropout.
+norms and the weighted means of `cross_entropy` with class weights, which see the share of their own device, and for
+what is drawn: dropout, augmentation and mixing.
 """
 
 from __future__ import annotations

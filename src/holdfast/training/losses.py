@@ -40,7 +40,8 @@ def cross_entropy(
     """Softmax cross-entropy, -log softmax(z)_y; smoothing as in Szegedy et al. 2016, section 7.
 
     With smoothing e over C classes the target is 1 - e + e / C for y and e / C for the others. With class weights it is
-    torch's weighted mean: the sum of w_y times loss, divided by the sum of w_y of the batch.
+    torch's weighted mean: the sum of w_y times loss, divided by the sum of w_y of the batch. With both, torch weighs
+    the term of each class c of the smoothed target by its own w_c, and divides by the same sum of w_y.
 
     Raises:
         InputError: The task is not multiclass, or `label_smoothing` is outside of [0, 1].

@@ -62,6 +62,8 @@ def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
 
 def _build_step(node: Any, size: tuple[int, ...]) -> Step:
     """A step; a class is called with the images' size where it names it, a function is the step itself."""
+    if (padding := node.get("padding")) is not None and torch.as_tensor(padding).min() < 0:  # kornia would cut instead
+        raise ValueError(f"padding is {padding}, and allowed are numbers from 0")
     step: Any = build_option(node)
     if not isinstance(step, partial):
         return step  # type: ignore[no-any-return]

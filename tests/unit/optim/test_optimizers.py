@@ -352,6 +352,11 @@ def test_a_wrong_rate_is_refused(option: str, lr: float) -> None:
         ("momentum", {"momentum": 1.5}, r"optimizer\.momentum: is 1\.5; allowed: 0 <= momentum < 1"),
         ("muon", {"momentum": 1.0}, r"optimizer\.momentum: is 1\.0; allowed: 0 <= momentum < 1"),
         ("rmsprop", {"alpha": 2}, r"optimizer\.alpha: is 2; allowed: 0 <= alpha < 1"),
+        ("adadelta", {"rho": 1.0}, r"optimizer\.rho: is 1\.0; allowed: 0 <= rho < 1"),
+        ("momentum", {"dampening": -1.0}, r"optimizer\.dampening: is -1\.0; allowed: 0 <= dampening < 1"),
+        ("adam", {"differentiable": True}, "optimizer: `fused` does not support `differentiable`"),
+        ("muon", {"ns_steps": 0}, "optimizer: Invalid ns_steps value: 0"),
+        ("muon", {"eps": -1.0}, r"optimizer: Invalid eps value: -1\.0"),
         ("adamw", {"weight_decay": float("inf")}, r"optimizer\.weight_decay: is inf; allowed: a finite number"),
     ],
 )

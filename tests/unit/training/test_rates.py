@@ -92,6 +92,8 @@ def test_lbfgs_counts_every_row_once(run) -> None:
 def test_what_lbfgs_cannot_do(run) -> None:
     overrides = [
         "optimizer.max_iter=0",
+        "optimizer.max_eval=0",
+        "optimizer.history_size=0",
         "optimizer.line_search_fn=armijo",
         "trainer.accumulate_grad_batches=2",
         "trainer.gradient_clip_val=1",
