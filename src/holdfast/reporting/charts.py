@@ -130,8 +130,8 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
         x, y = place(tick, tick)
         parts.append(f'<line class="grid" x1="{foot}" x2="{size + foot}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<line class="grid" y1="0" y2="{size}" x1="{x:.1f}" x2="{x:.1f}"/>')
-        parts.append(_text("tick", foot - 5, y + 4, digits(tick), "end"))
-        parts.append(_text("tick", x, size + 15, digits(tick), "middle"))
+        parts.append(_text("tick", foot - 5, y + 4, _tick(tick), "end"))
+        parts.append(_text("tick", x, size + 15, _tick(tick), "middle"))
     (x1, y1), (x2, y2) = place(limits[0], limits[0]), place(limits[1], limits[1])
     parts.append(f'<line class="mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
     parts += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in (place(*p) for p in points)]
@@ -139,6 +139,11 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
     turned = f'transform="translate(-14 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
     parts.append(f'<text class="tick" {turned}>{escape(names[1])}</text>')
     return "".join([*parts, "</svg>"])
+
+
+def _tick(value: float) -> str:
+    """A number beside an axis: six digits have room there."""
+    return digits(value) if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def _drawable(points: Points, is_log: bool) -> list[tuple[float, float]]:
@@ -149,7 +154,7 @@ def _axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[floa
     low, high = min(values), max(values)
     space = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     low, high = low - space, high + space
-    return (low, high), [(tick, digits(tick)) for tick in ticks(low, high)]
+    return (low, high), [(tick, _tick(tick)) for tick in ticks(low, high)]
 
 
 def _log_axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[float, str]]]:

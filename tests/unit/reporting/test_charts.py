@@ -67,3 +67,12 @@ def test_right_predictions_lie_on_the_diagonal() -> None:
     assert x2 - x1 == pytest.approx(y1 - y2, abs=0.2)
     assert y3 > y2
     assert x3 > x2
+
+
+def test_ticks_have_room_beside_their_axis() -> None:
+    svg = charts.lines([("a", [(1, 20000), (2, 80000)])], label="") + charts.scatter(
+        [(0, 0), (4e9, 4e9)], label="", names=("value", "prediction")
+    )
+    ticks = re.findall(r'class="tick"[^>]*>([0-9e+.]+)<', svg)
+    assert {"40000", "2e+09"} <= set(ticks)
+    assert max(map(len, ticks)) <= 6

@@ -30,8 +30,11 @@ def check_enough(facts: SplitFacts, strata: Strata) -> None:
     values, counts = np.unique(strata, return_counts=True)
     for value in values[counts < len(PARTS)]:
         count = int(counts[values == value][0])
-        what = f"class {value} has {count} row{'s' if count > 1 else ''}, too few for train, val and test"
-        raise InputError("split", what, next="add rows, or split.stratify=false")
+        name, advice = ("class", "add rows, or split=holdout split.stratify=false")
+        if facts.targets is not None:
+            name, advice = ("range", "a smaller split.num_bins")
+        what = f"{name} {value} has {count} row{'s' if count > 1 else ''}, too few for train, val and test"
+        raise InputError("split", what, next=advice)
 
 
 def check_parts(parts: dict[str, Mask], facts: SplitFacts, where: str) -> None:
