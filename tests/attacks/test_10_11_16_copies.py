@@ -40,10 +40,11 @@ def test_a_deleted_home_gives_no_second_first_opening(
 ) -> None:
     answer(holdfast("open", frozen(1)[0], "--json"))
     shutil.rmtree(tmp_path / "home")
-    done = train("hydra.run.dir=again", "seed=1")
-    assert done.returncode == 3, done.stderr
-    assert "holdfast.lock: names vault" in done.stderr
-    assert not list((tmp_path / "home" / "vaults").glob("*"))
+    for vault in ("once", "none"):
+        done = train("hydra.run.dir=again", "seed=1", f"vault={vault}")
+        assert done.returncode == 3, done.stderr
+        assert "holdfast.lock: names vault" in done.stderr
+        assert not list((tmp_path / "home" / "vaults").glob("*"))
 
 
 def test_two_copies_that_were_both_opened_have_forked(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from holdfast.data import store
 from holdfast.data.division import Division, divide, seal_request
 from holdfast.data.source_files import state_of_files
 from holdfast.data.writing import remove_rows, write_rows
-from holdfast.vault import fingerprints, lineage, policies, registry, tripwire
-from holdfast.vault.row_sets import digest_blocks
+from holdfast.vault import fingerprints, lineage, policies, project_lock, registry, tripwire
+from holdfast.vault.row_sets import digest_blocks, rows_id
 from holdfast.vault.sealing import Sealed, ensure_sealed
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -99,6 +99,8 @@ def _prepare_open(request: Mapping[str, Any], division: Division, start: float) 
     with registry.locked():
         lineage.recover()
         none = np.zeros(len(division.test), bool)
+        rows = rows_id(division.identity.digests, division.test | division.development)
+        project_lock.refuse_other(request.get("locked", ()), None, content=division.content, rows=rows)
         tripwire.refuse_sealed_rows(request["name"], forms, division.development, none, set())
     columns = [*division.rows.feature_names, *(column.as_dict() for column in division.columns)]
     name = store.open_name(sha256_hex(canonical_json({"content": division.content, "columns": columns})))
@@ -128,7 +130,7 @@ def _remove_replaced_rows() -> None:
 
 def _remove_open_rows(vault: str) -> None:
     """Remove rows that were prepared without a vault and are sealed in one now."""
-    key = registry.fingerprint_key(vault)
+    key = tripwire.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
     for folder in store.open_folders():
         blocks = digest_blocks(np.load(folder / "digests.npy", mmap_mode="r"))

@@ -128,8 +128,9 @@ def prepare(
         prepared = find_prepared(request)
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
-    if project is not None and not is_open(prepared.vault):
+    if project is not None:
         refuse_other_vault(prepared, request["locked"])
+    if project is not None and not is_open(prepared.vault):
         project_lock.check_heads(project, prepared.vault)
         project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
@@ -137,9 +138,8 @@ def prepare(
 
 def refuse_other_vault(prepared: Prepared, locked: Sequence[Mapping[str, Any]]) -> None:
     """Refuse rows whose vault is not the one that the project's lock names for them."""
-    if not is_open(prepared.vault):
-        rows = registry.record_of(prepared.vault)["rows"]
-        project_lock.refuse_other(locked, prepared.vault, content=prepared.content, rows=rows)
+    rows = "" if is_open(prepared.vault) else registry.record_of(prepared.vault)["rows"]
+    project_lock.refuse_other(locked, prepared.vault, content=prepared.content, rows=rows)
 
 
 def open_prepared(vault: str) -> Prepared:

@@ -36,7 +36,7 @@ from holdfast.evaluation.validation import (
     tolerance_of,
 )
 from holdfast.training.names import NAMES
-from holdfast.vault import fingerprints, ledger, refusals, registry
+from holdfast.vault import fingerprints, ledger, refusals, registry, tripwire
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 2
@@ -252,7 +252,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
     records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
-    key = registry.fingerprint_key(prepared.vault)
+    key = tripwire.fingerprint_key(prepared.vault)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])

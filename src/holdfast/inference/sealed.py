@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import fingerprints, lineage, registry
+from holdfast.vault import fingerprints, lineage, registry, tripwire
 
 Forms = Sequence[NDArray[np.uint8]]
 
@@ -50,7 +50,7 @@ def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, fingerprints.Known]]:
     return [
         (
             record,
-            registry.fingerprint_key(record["vault"]),
+            tripwire.fingerprint_key(record["vault"]),
             fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(record["vault"]))),
         )
         for record in registry.records()

@@ -12,7 +12,6 @@ Who changes the registry holds its lock.
 from __future__ import annotations
 
 import contextlib
-import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault import keys, ledger
+from holdfast.vault import ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
@@ -94,19 +93,6 @@ def write_record(record: dict[str, Any]) -> None:
 def fingerprints_path(vault: str) -> Path:
     """The registry's copy of a vault's fingerprints."""
     return places.registry() / f"{vault}.fingerprints"
-
-
-def fingerprint_key(vault: str) -> bytes:
-    """The key of a vault's fingerprints: with another one its rows would silently be strangers.
-
-    Raises:
-        VaultRefused: It is missing, or another one.
-    """
-    key, check = keys.fingerprint_key(vault=vault), record_of(vault).get("fingerprint_check")
-    if check is not None and not hmac.compare_digest(keys.check_value(key, vault, "fingerprint"), check):
-        what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
-        raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
-    return key
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, sync_folder
-from holdfast.vault import keys, ledger, lineage, registry
+from holdfast.vault import keys, ledger, lineage, registry, tripwire
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import verify_vault
 
@@ -45,7 +45,7 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     record = registry.record_of(vault)
     registry.read_ledger(vault)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    key = registry.fingerprint_key(vault)
+    key = tripwire.fingerprint_key(vault)
     content = {"key": key.hex(), "part": "fingerprint", "vault": vault, "version": 1}
     try:
         with registry.on_disk(path, "the vault could not be exported"):

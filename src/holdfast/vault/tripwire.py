@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -10,11 +11,24 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import fingerprints, manifest, registry
+from holdfast.vault import fingerprints, keys, manifest, registry
 from holdfast.vault.row_arrays import RowArray
 
 Mask = NDArray[np.bool_]
 BLOCK_ROWS = 2**16
+
+
+def fingerprint_key(vault: str) -> bytes:
+    """The key of a vault's fingerprints: with another one its rows would silently be strangers.
+
+    Raises:
+        VaultRefused: It is missing, or another one.
+    """
+    key, check = keys.fingerprint_key(vault=vault), registry.record_of(vault).get("fingerprint_check")
+    if check is not None and not hmac.compare_digest(keys.check_value(key, vault, "fingerprint"), check):
+        what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
+        raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
+    return key
 
 
 def is_frozen(vault: str) -> bool:
@@ -101,7 +115,7 @@ def ended_vaults(forms: Sequence[RowArray], rows: Mask) -> list[str]:
 def _count(forms: Sequence[RowArray], sides: Sequence[Mask], vaults: Collection[str]) -> dict[str, list[int]]:
     """For each vault, how many rows of each side are sealed in it for certain, by any of their forms."""
     counts = {vault: [0] * len(sides) for vault in vaults}
-    key_of = {vault: registry.fingerprint_key(vault) for vault in vaults}
+    key_of = {vault: fingerprint_key(vault) for vault in vaults}
     known = {
         vault: fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault))) for vault in vaults
     }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.vault import chain, fingerprints, registry
+from holdfast.vault import chain, fingerprints, registry, tripwire
 from holdfast.vault.contents import Finding, file_findings, manifest_findings, selection_findings
 from holdfast.vault.lineage import VAULT_NAME
 from holdfast.vault.manifest import FILE_NAME, read_manifest
@@ -183,7 +183,7 @@ def _store_findings(
         for vault, record in known.items():
             if record["status"] != "sealed":
                 continue
-            key, path = registry.fingerprint_key(vault), registry.fingerprints_path(vault)
+            key, path = tripwire.fingerprint_key(vault), registry.fingerprints_path(vault)
             for name, digests in store_digests:
                 prints = fingerprints.fingerprints_of(digests, key)
                 certain = int(fingerprints.is_sealed(fingerprints.read_records(path), prints).sum())
