@@ -221,6 +221,8 @@ def _say_what_next(record: RunRecord) -> None:
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif record.fields["config"]["loss"]["_target_"].endswith(".reconstruction"):
         print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
+    elif record.fields["config"]["vault"]["policy"] == "none":
+        print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
     elif HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
         print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 

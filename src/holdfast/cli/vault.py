@@ -56,7 +56,7 @@ def verify(as_json: bool, path: Path | None = None, against: Path | None = None,
         console.print(f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {place}")
         console.print("next       restore what was changed from a copy, then `holdfast vault verify` again")
         return EXIT_FINDINGS
-    what = "every file, entry and head as it was left"
+    what = "every sealed file, selection, entry and head as it was left"
     console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {what}")
     return 0
 

@@ -58,10 +58,12 @@ def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path |
         key_file: The private key, in mode `keyfile`.
 
     Raises:
-        VaultRefused: A key file is missing, readable by others, inside the project, empty, or another vault's; the
-            passphrase is wrong.
+        VaultRefused: A key file is missing, readable by others, inside the project, empty, or another vault's, or is
+            given where there is none; the passphrase is wrong.
     """
     mode, check = fields["mode"], fields["check"]
+    if key_file is not None and mode != "keyfile":
+        raise VaultRefused(f"vault {vault[:8]}", f"has key mode {mode} and takes no key file", next="leave out --key")
     if mode == "local":
         for part in keys.PARTS:
             keys.load_key(vault, part, check[part])

@@ -64,6 +64,8 @@ def test_keys_that_do_not_do_are_refused_before_anything_is_spent(pair: Path, tm
     refused("the key file is empty")
     pair.unlink()
     refused("the key cannot be read")
+    with pytest.raises(VaultRefused, match="has key mode passphrase and takes no key file; next: leave out --key"):
+        keyring.unlock(VAULT, folder, _fields("passphrase"), pair)
 
 
 def test_a_private_key_in_the_project_is_refused(
