@@ -243,7 +243,7 @@ def prepare_evaluation() -> None:
 
     del scorer, restore
     torch.set_num_threads(1)
-    processes._start = lambda *_: subprocess.Popen(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    processes._start = lambda *_, **__: subprocess.Popen(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     processes.Predictor._arrays = answer_inside  # type: ignore[method-assign]
     processes._score = score_inside
 
