@@ -52,7 +52,7 @@ def _command(words: tuple[str, ...], cwd: str, environment: dict[str, str], stdo
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[:0] = [cwd, str(ROOT / "src")]
+    sys.path[:0] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [str(ROOT / "train.py"), *words[1:]]
     try:
         if words[0] == "train":

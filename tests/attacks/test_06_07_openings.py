@@ -27,7 +27,7 @@ def test_a_loop_of_openings_gives_one_result(frozen: Frozen, holdfast: Run, tmp_
 def test_no_part_of_the_test_rows_is_opened(holdfast: Run, option: str) -> None:
     done = holdfast("open", "12345678", option)
     assert done.returncode == 2
-    assert "No such option" in done.stderr
+    assert "no such option" in done.stderr
 
 
 SWEEPER = """
