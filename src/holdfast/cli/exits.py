@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import io
 import json
 import os
@@ -12,6 +14,10 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from holdfast.core.errors import HoldfastError
+
+# At its end Python looks three times through all that torch and Lightning have made, for more than a second; nothing of
+# ours waits for that, as files are closed where they are written.
+atexit.register(gc.freeze)
 
 
 @contextlib.contextmanager
