@@ -42,7 +42,8 @@ def _check_run(config: DictConfig) -> None:
     from holdfast.cli.run import check_before_start, check_folder, without_hydra
 
     loader = GlobalHydra.instance().config_loader()
-    raise_problems(command_line_problems(list(config.hydra.overrides.task), loader, is_sweep=False))
+    words = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
+    raise_problems(command_line_problems(words, loader, is_sweep=False))
     _warn_of_leaks(config)
     check_folder(config)
     check_before_start(without_hydra(config))
@@ -54,7 +55,7 @@ def _check_sweep(config: DictConfig) -> None:
 
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)
-    raise_problems(command_line_problems(overrides, loader, is_sweep=True))
+    raise_problems(command_line_problems([*config.hydra.overrides.hydra, *overrides], loader, is_sweep=True))
     if config.resume is not None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
     warm_up(config)

@@ -43,6 +43,7 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
     """
     problems: list[Problem] = []
     choices: list[str] = []
+    of_hydra: list[str] = []  # composed with as well: the run that follows has the same options then
     unsure: set[str] = set()  # groups whose option is wrong: nothing is known of the keys below them
     values: list[Override] = []
     for argument in arguments:
@@ -59,10 +60,12 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
             found += _option_problems(override, options, loader)
             choices += [] if found else [_first_choice(override)]
             unsure |= {key} if found else set()
-        elif not found and not override.is_hydra_override():
+        elif not found and override.is_hydra_override():
+            of_hydra.append(argument)
+        elif not found:
             values.append(override)
         problems += found
-    base = _compose(loader, choices, problems) if values or not problems else None
+    base = _compose(loader, [*of_hydra, *choices], problems) if values or not problems else None
     if base is not None and "recipes" not in unsure:
         known = [str(key) for key in base if key != "hydra"] + [g for g in loader.list_groups("") if g != "hydra"]
         for override in values:

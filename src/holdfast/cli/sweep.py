@@ -98,7 +98,7 @@ def _job_config(job: Sequence[str], number: int, config: DictConfig, hydra_conte
 def _run_one(config: DictConfig, command_line: list[str]) -> None:
     from hydra._internal.callbacks import Callbacks
 
-    from holdfast.cli.train import register_resolvers
+    from holdfast.cli.compose import register_resolvers
 
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import NoReturn
 
-import hydra
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast import __version__
 from holdfast.cli import sources
+from holdfast.cli.compose import OptionsLoader, options_loader
 from holdfast.cli.exits import ending, program, survive_closed_stdout
 from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.cli.resume import resume_arguments
@@ -27,8 +27,6 @@ from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.groups import CONF, PRIMARY
 
 STARTED = time.perf_counter()
-VERSION_BASE = "1.3"
-_RUN_ID = secrets.token_hex(3)
 
 HELP = """\
 usage: {program} [GROUP=OPTION | KEY=VALUE]... [-m] [--cfg job]
@@ -54,7 +52,7 @@ Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | ho
 
 
 def main() -> None:
-    """Answer `--help` and `resume=`, then hand the command line to Hydra; exit codes as in `holdfast.core.errors`."""
+    """Answer `--help` and `resume=`, then compose and run; exit codes as in `holdfast.core.errors`."""
     with ending():
         survive_closed_stdout()
         if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
@@ -65,20 +63,47 @@ def main() -> None:
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help_page(), end="")
             return
-        if {"-m", "--multirun"} & set(sys.argv[1:]) and {"--cfg", "-c"} & set(sys.argv[1:]):
-            raise InputError("--cfg", "shows the config of one run", next="leave out -m")
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
         sys.argv[1:] = sorted(map(with_open_key, resume_arguments(sys.argv[1:])), key=_is_override)
-        _check_flags(sys.argv[1:])
-        _set_up_hydra()
+        typed = _read_flags(sys.argv[1:])
+        loader = options_loader(typed.config_dir)
+        for name in sources.shadowed(Path.cwd()):
+            print(f"note: your own {name}.yaml is used in place of Holdfast's", file=sys.stderr)
         try:
-            _compose_and_run()
+            _answer(typed, loader)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
-            _explain(error)
+            problems = command_line_problems(typed.overrides, loader, is_sweep=typed.multirun)
+            raise_problems(problems or [composition_problem(error, is_sweep=typed.multirun)])
+        finally:
+            GlobalHydra.instance().clear()
 
 
-@hydra.main(version_base=VERSION_BASE, config_path=str(CONF), config_name=PRIMARY)
-def _compose_and_run(config: DictConfig) -> None:
+def _answer(typed: Namespace, loader: OptionsLoader) -> None:
+    """Do what the flags ask for: show something, or run the one experiment or the sweep."""
+    hydra = Hydra(task_name="train", config_loader=loader)
+    GlobalHydra.instance().initialize(hydra)
+    if typed.hydra_help:
+        hydra.hydra_help(PRIMARY, args_parser=get_args_parser(), args=typed)
+    elif typed.cfg is not None:
+        hydra.show_cfg(PRIMARY, typed.overrides, typed.cfg, typed.package, typed.resolve)
+    elif typed.shell_completion:
+        hydra.shell_completion(PRIMARY, typed.overrides)
+    elif typed.info is not None:
+        hydra.show_info(typed.info, PRIMARY, typed.overrides)
+    elif typed.multirun or _mode(typed.overrides, loader) == RunMode.MULTIRUN:
+        hydra.multirun(PRIMARY, _run, [*typed.overrides, "hydra.mode=MULTIRUN"])
+    else:
+        hydra.run(PRIMARY, _run, typed.overrides)
+
+
+def _mode(overrides: list[str], loader: OptionsLoader) -> RunMode | None:
+    """What a recipe may have chosen, that of a space to sweep over."""
+    config = loader.load_configuration(PRIMARY, overrides, RunMode.RUN, validate_sweep_overrides=False)
+    mode: RunMode | None = config.hydra.mode
+    return mode
+
+
+def _run(config: DictConfig) -> None:
     from holdfast.cli.run import run
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # a launcher of Hydra's own: it collects what is raised
@@ -88,17 +113,16 @@ def _compose_and_run(config: DictConfig) -> None:
             run(config, STARTED)
 
 
-def register_resolvers() -> None:
-    """`${run_id:}`: six hex digits of this process, so that two runs of one second have folders of their own."""
-    OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
-
-
 def _is_override(word: str) -> bool:
     return not word.startswith("-") and ("=" in word or word[:1] in ("+", "~"))
 
 
-def _check_flags(words: list[str]) -> None:
-    """Answer a wrong flag in one line; argparse prints its whole usage."""
+def _read_flags(words: list[str]) -> Namespace:
+    """The command line as Hydra's parser reads it; a wrong flag is answered in one line, not with the whole usage.
+
+    Raises:
+        InputError: A flag is unknown, has a wrong value, or does not go with another.
+    """
 
     def refuse(message: str) -> NoReturn:
         flags = [flag for action in parser._actions for flag in action.option_strings]
@@ -108,26 +132,19 @@ def _check_flags(words: list[str]) -> None:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args(words)
-
-
-def _set_up_hydra() -> None:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting with 1
-    register_resolvers()
-    sources.register(Path.cwd())
-    for name in sources.shadowed(Path.cwd()):
-        print(f"note: your own {name}.yaml is used in place of Holdfast's", file=sys.stderr)
-
-
-def _explain(error: Exception) -> None:
-    """Say what is wrong with the command line, every mistake at once."""
-    typed = get_args_parser().parse_args()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(CONF), version_base=VERSION_BASE):
-        problems = command_line_problems(
-            typed.overrides, GlobalHydra.instance().config_loader(), is_sweep=typed.multirun
-        )
-    raise_problems(problems or [composition_problem(error, is_sweep=typed.multirun)])
+    typed = parser.parse_args(words)
+    for flag, value in (("--config-path", typed.config_path), ("--config-name", typed.config_name)):
+        if value is not None:
+            raise InputError(flag, "would leave out Holdfast's own options", next="--config-dir adds a folder of yours")
+    if typed.experimental_rerun is not None:
+        raise InputError("--experimental-rerun", "repeats no run of Holdfast", next="resume=RUN goes on with one")
+    asked = {"--cfg": typed.cfg, "--info": typed.info, "-m": typed.multirun, "-sc": typed.shell_completion}
+    both = [flag for flag, value in asked.items() if value]
+    if len(both) > 1:
+        raise InputError(" ".join(both), "do not go together", next=f"leave out {both[-1]}")
+    if typed.resolve and not typed.cfg:
+        raise InputError("--resolve", "belongs to --cfg", next=f"{program()} --cfg job --resolve")
+    return typed
 
 
 def _help_page() -> str:

@@ -174,9 +174,14 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
     Raises:
         InputError: Lightning refuses a value or a combination.
     """
+    # For `false` Lightning would import torch's compiler, to switch off there what is not on.
+    deterministic = config.trainer.get("deterministic") or None
+    if deterministic is None:
+        torch.set_deterministic_debug_mode("default")
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
+            deterministic=deterministic,
             callbacks=[*callbacks, *_finetuning(config), *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
