@@ -58,8 +58,12 @@ class OptionsLoader(ConfigLoaderImpl):
         values = [override for override in parsed if self._is_value(override)]
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             values = []  # groups may lie there that are not known yet
-        words = [str(override.input_line) for override in parsed if not any(override is value for value in values)]
-        key = (config_name, run_mode, *words)
+        words = [
+            str(override.input_line)
+            for override in parsed
+            if not override.is_sweep_override() and not any(override is value for value in values)
+        ]
+        key = (config_name, *words)
         if key not in self._composed:
             self._composed[key] = super().load_configuration(
                 config_name, words, run_mode, from_shell, validate_sweep_overrides=False
@@ -93,9 +97,7 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
     Raises:
         InputError: There is no such folder.
     """
-    version.setbase(VERSION_BASE)
-    setup_globals()
-    register_resolvers()
+    set_up_hydra()
     sources.register(Path.cwd())
     search_path = create_config_search_path(str(CONF))
     if more_options is not None:
@@ -105,8 +107,13 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
     return OptionsLoader(search_path)
 
 
-def register_resolvers() -> None:
-    """`${run_id:}`: six hex digits of this process, so that two runs of one second have folders of their own."""
+def set_up_hydra() -> None:
+    """What Hydra must know in every process that composes or runs.
+
+    `${run_id:}` is six hex digits of this process, so that two runs of one second have folders of their own.
+    """
+    version.setbase(VERSION_BASE)
+    setup_globals()
     OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.cli.exits import ending
@@ -39,18 +40,20 @@ def _or_exit(check: Callable[[], None]) -> None:
 
 
 def _check_run(config: DictConfig) -> None:
-    from holdfast.cli.run import check_before_start, check_folder, without_hydra
+    from holdfast.cli.run import check_folder, check_parts_and_rows, check_settings, without_hydra
 
     loader = GlobalHydra.instance().config_loader()
     words = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
     raise_problems(command_line_problems(words, loader, is_sweep=False))
     _warn_of_leaks(config)
     check_folder(config)
-    check_before_start(without_hydra(config))
+    plain = without_hydra(config)
+    check_settings(plain)
+    check_parts_and_rows(plain)
 
 
 def _check_sweep(config: DictConfig) -> None:
-    from holdfast.cli.run import check_before_start, check_settings, without_hydra
+    from holdfast.cli.run import check_parts_and_rows, check_settings, without_hydra
     from holdfast.cli.sweep import check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
@@ -74,12 +77,22 @@ def _check_sweep(config: DictConfig) -> None:
             told = command_line_problems(job, loader, is_sweep=False) or [composition_problem(error)]
             problems |= dict.fromkeys(told)
     raise_problems(list(problems))  # of any job, before rows are prepared for the first
-    for job_config in configs:
+    for job_config in _unlike(configs):
         try:
-            check_before_start(job_config)
+            check_parts_and_rows(job_config)
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     raise_problems(list(problems))
+
+
+def _unlike(configs: list[DictConfig]) -> list[DictConfig]:
+    """One of those that differ in nothing but the seed, which nothing can be wrong with."""
+    kinds: dict[str, DictConfig] = {}
+    for config in configs:
+        values = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(values, dict)
+        kinds.setdefault(json.dumps({**values, "seed": None}, sort_keys=True, default=str), config)
+    return list(kinds.values())
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

@@ -16,6 +16,7 @@ from holdfast import __version__
 from holdfast.cli.arguments import Json, KeyFile, Overwrite, Reason, Run, Selection
 from holdfast.cli.exits import ending
 from holdfast.cli.vault_app import vault_app
+from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError
 
 # What Typer raises for a command line that it cannot read; newer releases carry a copy of click of their own.
@@ -228,6 +229,7 @@ def _options(
 
 def main() -> None:
     """Entry point of the console script. A command line that Typer cannot read is an error like any other."""
+    set_spin_count()
     with ending(as_json="--json" in sys.argv):
         try:
             sys.exit(app(standalone_mode=False))

@@ -83,13 +83,12 @@ def check_settings(config: DictConfig) -> None:
         call_target(as_plain(config.split), "split")
 
 
-def check_before_start(config: DictConfig) -> None:
-    """All that can be known before a run's folder is made: config, monitor, accelerator, and the rows themselves.
+def check_parts_and_rows(config: DictConfig) -> None:
+    """What cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
 
     Raises:
-        InputError: Something does not fit; all mistakes of the config are told at once.
+        InputError: Something does not fit.
     """
-    check_settings(config)
     if config.ensemble:
         from holdfast.ensembles.members import check_members
 

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
@@ -16,15 +17,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
 from holdfast.cli.exits import ending
 from holdfast.cli.run import check_free, run
+from holdfast.core.cores import share_cores
 from holdfast.core.errors import InputError, Interrupted, RunFailed
 
-PRELOADED = ["holdfast.cli.run", "holdfast.training.fit", "holdfast.data.datamodule"]
 _LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
 
 
@@ -33,7 +34,7 @@ def warm_up(config: DictConfig) -> None:
     if config.hydra.launcher._target_ == _LAUNCHER and _method() == "forkserver":
         from multiprocessing import forkserver
 
-        multiprocessing.set_forkserver_preload(PRELOADED)
+        multiprocessing.set_forkserver_preload(["holdfast.cli.warm"])
         forkserver.ensure_running()
 
 
@@ -58,21 +59,23 @@ def run_jobs(
         Interrupted: A signal came, here or in a job.
     """
     context: Any = multiprocessing.get_context(_method())
-    waiting = [
-        (first_number + i, _job_config(job, first_number + i, config, hydra_context)) for i, job in enumerate(jobs)
-    ]
+    waiting = deque(enumerate(jobs, first_number))
+    ready: tuple[int, DictConfig] | None = None
     running: dict[int, tuple[BaseProcess, JobReturn]] = {}
     finished: dict[int, JobReturn] = {}
     codes: dict[int, int] = {}
     with _forwarded_signals(running) as signals:
-        while running or (waiting and not signals):
-            while waiting and len(running) < num_parallel and not signals:
-                number, job_config = waiting.pop(0)
+        while running or ((ready or waiting) and not signals):
+            while (ready or waiting) and len(running) < num_parallel and not signals:
+                number, job_config = ready or _composed(waiting.popleft(), config, hydra_context)
+                ready = None
                 command = list(job_config.hydra.overrides.task)
                 print(f"\njob {number}: {' '.join(command)}", flush=True)
-                process = context.Process(target=_run_one, args=(job_config, [sys.argv[0], *command]))
+                process = context.Process(target=_run_one, args=(job_config, [sys.argv[0], *command], num_parallel))
                 process.start()
                 running[number] = (process, JobReturn(overrides=command, cfg=job_config, status=JobStatus.COMPLETED))
+            if ready is None and waiting:  # while the others run
+                ready = _composed(waiting.popleft(), config, hydra_context)
             connection.wait([process.sentinel for process, _ in running.values()], timeout=1.0)
             for number in [n for n, (process, _) in running.items() if not process.is_alive()]:
                 process, finished[number] = running.pop(number)
@@ -87,25 +90,29 @@ def _method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _job_config(job: Sequence[str], number: int, config: DictConfig, hydra_context: HydraContext) -> DictConfig:
-    job_config: DictConfig = hydra_context.config_loader.load_sweep_config(config, list(job))
+def _composed(
+    job: tuple[int, Sequence[str]], config: DictConfig, hydra_context: HydraContext
+) -> tuple[int, DictConfig]:
+    number, overrides = job
+    job_config: DictConfig = hydra_context.config_loader.load_sweep_config(config, list(overrides))
     with open_dict(job_config):
         job_config.hydra.job.id = job_config.hydra.job.num = number
         job_config.hydra.sweep.dir = config.hydra.sweep.dir  # resolved here: another process has another ${run_id:}
-    return job_config
+    return number, job_config
 
 
-def _run_one(config: DictConfig, command_line: list[str]) -> None:
+def _run_one(config: DictConfig, command_line: list[str], num_parallel: int) -> None:
+    import torch
     from hydra._internal.callbacks import Callbacks
 
-    from holdfast.cli.compose import register_resolvers
+    from holdfast.cli.compose import set_up_hydra
 
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
     sys.argv = command_line
-    setup_globals()
-    register_resolvers()
+    torch.set_num_threads(share_cores(num_parallel))
+    set_up_hydra()
     with ending():
         result = run_job(
             # a job composes nothing

@@ -23,6 +23,7 @@ from holdfast.cli.compose import OptionsLoader, options_loader
 from holdfast.cli.exits import ending, program, survive_closed_stdout
 from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.cli.resume import resume_arguments
+from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.groups import CONF, PRIMARY
 
@@ -53,6 +54,7 @@ Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | ho
 
 def main() -> None:
     """Answer `--help` and `resume=`, then compose and run; exit codes as in `holdfast.core.errors`."""
+    set_spin_count()
     with ending():
         survive_closed_stdout()
         if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs

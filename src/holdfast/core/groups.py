@@ -113,6 +113,7 @@ SCALARS: dict[str, Scalar] = {
     "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
     "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),
     "deterministic": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "threads": Scalar("auto, or a whole number from 1", lambda value: value == "auto" or _is_count(value, 1)),
     "compile": Scalar("true, false", lambda value: isinstance(value, bool)),
     "monitor": Scalar(
         "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""

@@ -17,6 +17,7 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
                                 "subset", "sampling": null, or how train rows were chosen and drawn
     versions, git               of Python and packages; {"commit", "dirty_sha256"}
     device, precision, parameters   where and how it ran; the number of trained parameters
+    threads                     of torch, that computed the steps; the last bits of all numbers depend on it
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
     checks, diagnosis           verdicts; empty until a check or a diagnosis ran
     resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
@@ -237,7 +238,8 @@ _KINDS: dict[str, Any] = {
 
 
 def _empty() -> dict[str, Any]:
-    nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "parameters", "error", "ensemble")
+    nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "threads", "parameters", "error")
+    nulls += ("ensemble",)
     lists = ("overrides", "history", "checks", "diagnosis", "resumes", "pretrained")
     empty: dict[str, Any] = {
         **dict.fromkeys(nulls),

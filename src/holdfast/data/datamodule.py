@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from holdfast.core.cores import num_cores
 from holdfast.core.errors import InputError, VaultLocked, did_you_mean
 from holdfast.data.batches import Batch, LoadedBatches, ResidentBatches, RowOrder, as_target, hand_over, is_handed_over
-from holdfast.data.capacity import free_bytes, num_cores
+from holdfast.data.capacity import free_bytes
 from holdfast.data.derived import columns_of, derive
 from holdfast.data.disguises import RowForm
 from holdfast.data.splits import Split

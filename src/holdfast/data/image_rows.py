@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.cores import num_cores
 from holdfast.core.errors import Problem
 from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, decode_both, is_gray
 from holdfast.vault.identity import row_digests
@@ -148,8 +149,7 @@ def _own_digests(changed: Mapping[int, NDArray[np.uint8]], pixels: Pixels) -> ND
 @contextmanager
 def _mapped(num_files: int) -> Iterator[Any]:
     """A function that maps `_decode_chunk` over tasks, in order, by as many processes as pay."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, num_files // MIN_FILES_A_PROCESS)
+    processes = min(num_cores(), num_files // MIN_FILES_A_PROCESS)
     if processes < 2:
         yield lambda tasks: map(_decode_chunk, tasks)
         return

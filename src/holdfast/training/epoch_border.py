@@ -7,6 +7,7 @@ which alone says how far the run is, then the record.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.names import is_better
 from holdfast.training.progress import Progress
 from holdfast.training.step_clock import StepClock
+from holdfast.training.threads import slow_down
 
 
 class EpochBorder(pl.Callback):
@@ -58,6 +60,7 @@ class EpochBorder(pl.Callback):
         self._stopping = stopping
         self._signals = signals
         self._lr = math.nan
+        self._is_slow_told = False
         (record.folder / FOLDER).mkdir(exist_ok=True)
 
     # Lightning's hooks, in the order in which they are called
@@ -125,6 +128,7 @@ class EpochBorder(pl.Callback):
             trainer.should_stop = trainer.should_stop or is_over
         if self.progress is not None:
             self.progress.show_epoch(self.history[-1], is_best=self._is_best_new)
+            self._tell_slow_down()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last checkpoint."""
@@ -160,6 +164,13 @@ class EpochBorder(pl.Callback):
                     f"is {entry[name]} after epoch {entry['epoch']} (step {entry['step']}, lr {entry['lr']:g})",
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",
                 )
+
+    def _tell_slow_down(self) -> None:
+        """Once a run: results stay the same, so it is the user's to act on."""
+        told = slow_down([entry["seconds"] for entry in self.history], self.record.fields.get("threads") or 1)
+        if told is not None and not self._is_slow_told:
+            self._is_slow_told = True
+            print(f"holdfast: {told}", file=sys.stderr, flush=True)
 
     def _choose_best(self) -> None:
         entry = self.history[-1]

@@ -35,6 +35,7 @@ from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.progress import Progress
+from holdfast.training.threads import set_threads
 from holdfast.training.transfer import told
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
         trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
+        record.update(threads=_set_threads(config, record, trainer, module, datamodule))
         border.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and record.writes and not picture.exists():
@@ -257,6 +259,17 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
     record.fields.update(best=state["best"], resumes=resumes)
     record.set_history(state["history"])
     return path, state
+
+
+def _set_threads(
+    config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, datamodule: DataModule
+) -> int:
+    """As the config says; a run that goes on has as many as before."""
+    if record.fields.get("threads"):
+        torch.set_num_threads(record.fields["threads"])
+    elif trainer.strategy.root_device.type == "cpu" or config.threads != "auto":
+        set_threads(config, module.model, datamodule.input_shape, datamodule.batch_size)
+    return torch.get_num_threads()
 
 
 def _build_progress(config: DictConfig, trainer: pl.Trainer) -> Progress:

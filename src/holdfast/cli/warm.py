@@ -1,0 +1,19 @@
+"""What the process that a sweep's jobs are forked from imports: all that a job needs, once for all of them.
+
+It imports and runs nothing: a fork of a process that has computed with several threads, or has touched a GPU, can hang.
+The heap is frozen at the end, so that a job's garbage collections neither look through it nor copy its pages.
+"""
+
+from __future__ import annotations
+
+import gc
+
+import torch.utils.tensorboard.writer
+
+import holdfast.cli.run
+import holdfast.data.datamodule
+import holdfast.ensembles.members
+import holdfast.training.fit  # noqa: F401
+
+gc.collect()
+gc.freeze()

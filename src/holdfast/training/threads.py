@@ -1,0 +1,81 @@
+"""How many threads compute a run's steps (`threads=auto`): decided by the size of a step, never by its time.
+
+One thread and two give sums that differ in the last bits, so the number must be the same whenever a run goes on: it is
+decided once, before the first step, and stands in the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from holdfast.core.cores import threads_allowed
+from holdfast.training.devices import num_devices
+
+# Measured on two cores (tests/benchmarks/threads.py): below it a second thread gains less than a tenth of a step where
+# nothing else runs, and doubles the step where other processes do.
+MULTIPLY_ADDS_PER_THREAD = 15e6
+SLOW = 3.0
+MOST = torch.get_num_threads()  # as torch found them: one for each core that computes
+
+
+def set_threads(config: Mapping[str, Any], model: nn.Module, input_shape: Sequence[int], batch_size: int) -> int:
+    """Have torch compute with the number of threads that the config asks for, or that pay.
+
+    Args:
+        config: The run's: `threads` and `trainer`.
+        model: What is trained.
+        input_shape: Of one row.
+        batch_size: Rows of a step, over all devices.
+
+    Returns:
+        The number.
+    """
+    share = max(1, min(MOST, threads_allowed()) // max(1, num_devices(config["trainer"])))
+    threads: Any = config.get("threads", "auto")
+    if threads == "auto":
+        work = 3 * batch_size * multiply_adds(model, input_shape)  # forward, and twice as much backward
+        threads = max(1, min(share, int(work / MULTIPLY_ADDS_PER_THREAD)))
+    torch.set_num_threads(threads)
+    return int(threads)
+
+
+def multiply_adds(model: nn.Module, input_shape: Sequence[int]) -> float:
+    """Multiplications with an addition in the forward pass of one row.
+
+    Those of matrix products, convolutions and attention; where a model has none that are counted, one for each
+    parameter. Neither the model nor the random states are changed.
+    """
+    modes = {module: module.training for module in model.modules()}
+    counter = FlopCounterMode(display=False)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), counter:
+            model.eval()(torch.zeros(2, *input_shape))
+        counted = counter.get_total_flops() / 2 / 2
+    except Exception:  # a user's own code may not like to be watched
+        counted = 0.0
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return counted or float(sum(parameter.numel() for parameter in model.parameters()))
+
+
+def slow_down(seconds: Sequence[float], threads: int) -> str | None:
+    """What to say of the last epoch, where it took much longer than the fastest one.
+
+    Args:
+        seconds: Of every epoch.
+        threads: Of the run.
+    """
+    fastest = min(seconds)
+    if seconds[-1] < SLOW * fastest or seconds[-1] - fastest < 1.0:
+        return None
+    advice = "" if threads == 1 else f"; {threads} threads wait for each other then, threads=1 would not"
+    return (
+        f"epoch {len(seconds)} took {seconds[-1] / fastest:.1f} times as long as the fastest one: "
+        f"other processes may use the cores{advice}"
+    )
