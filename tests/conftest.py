@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.core.cores import set_spin_count
+
+set_spin_count()  # before torch is imported: tests run side by side
+
 # set by torch and Lightning when they are imported, and by pytest
 SET_BY_LIBRARIES = {
     *("PYTEST_CURRENT_TEST", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"),

@@ -12,7 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.cli import sources, train
+from holdfast.cli import sources
+from holdfast.cli.compose import VERSION_BASE, set_up_hydra
 from holdfast.core.config import check_config
 from holdfast.core.errors import InputError
 from holdfast.core.groups import CONF, GROUPS, PRIMARY, RECIPES
@@ -28,9 +29,9 @@ MAX_RECIPE_LINES = 40
 
 @pytest.fixture(autouse=True)
 def _hydra(tmp_path: Path) -> Iterator[None]:
-    train.register_resolvers()
+    set_up_hydra()
     sources.register(tmp_path)
-    with initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
+    with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         yield
     GlobalHydra.instance().clear()
 

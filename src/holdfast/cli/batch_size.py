@@ -21,7 +21,7 @@ def find(overrides: Sequence[str], as_json: bool) -> None:
         InputError: An override is wrong, or the parts do not fit.
         RunFailed: Not even the smallest batch fits.
     """
-    config = compose([*overrides, "batch_size=full"])
+    config = compose([*overrides, "batch_size=full"], reads_rows=True)
     from holdfast.cli.run import data_module
     from holdfast.training.batch_sizes import advised, find_batch_sizes
     from holdfast.training.fit import quiet_lightning

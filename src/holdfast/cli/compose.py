@@ -117,18 +117,24 @@ def set_up_hydra() -> None:
     OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
 
 
-def compose(overrides: Sequence[str]) -> DictConfig:
+def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig:
     """Compose and check.
+
+    Args:
+        overrides: As typed.
+        reads_rows: Whether the source will be read: it is looked at first, which takes a moment.
 
     Raises:
         InputError: Every mistake at once.
     """
-    from holdfast.cli.run import without_hydra
+    from holdfast.cli.run import check_rows, without_hydra
     from holdfast.core.config import check_config
 
     overrides = [with_open_key(word) for word in overrides]
     loader = options_loader()
     raise_problems(command_line_problems(overrides, loader, is_sweep=False))
     config = without_hydra(loader.load_configuration(PRIMARY, overrides, RunMode.RUN))
+    if reads_rows:
+        check_rows(config)
     check_config(config)
     return config

@@ -33,7 +33,7 @@ def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> Non
     """
     if str(Path.cwd()) not in sys.path:  # a source of the user's lies beside their configs
         sys.path.insert(1, str(Path.cwd()))
-    config = compose(list(overrides))
+    config = compose(overrides, reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
     from holdfast.data.store import prepare

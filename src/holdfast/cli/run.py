@@ -23,6 +23,7 @@ from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
 from holdfast.core.trust import remember_trusted
+from holdfast.data.first_look import first_look
 from holdfast.data.targets import as_plain, call_target
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.names import check_monitor, mode_of
@@ -77,10 +78,25 @@ def check_settings(config: DictConfig) -> None:
     Raises:
         InputError: All mistakes at once, but a split's own, which comes when there are no others.
     """
+    check_rows(config)
     check_monitor(config.monitor)
     check_config(config)
-    if not config.ensemble:
-        call_target(as_plain(config.split), "split")
+
+
+def check_rows(config: DictConfig) -> None:
+    """What a moment's look at split and source can tell, before torch is imported.
+
+    Raises:
+        InputError: A number of the split is out of its range; there is no such file, or no such column.
+    """
+    if config.ensemble:
+        return
+    try:
+        check_config(config, ("data", "split"))
+    except InputError:  # is told with all other mistakes of the config
+        return
+    call_target(as_plain(config.split), "split")
+    first_look(as_plain(config.data.source))
 
 
 def check_parts_and_rows(config: DictConfig) -> None:

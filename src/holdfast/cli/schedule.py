@@ -23,7 +23,7 @@ def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> No
     """
     if steps_per_epoch < 1:
         raise InputError("--steps-per-epoch", f"is {steps_per_epoch}", allowed="whole numbers from 1")
-    config = compose(list(overrides))
+    config = compose(overrides)
     from hydra.utils import instantiate
 
     from holdfast.optim.preview import plot

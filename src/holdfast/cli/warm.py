@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-import torch.utils.tensorboard.writer
+import torch.utils.tensorboard.writer  # noqa: F401
 
 import holdfast.cli.run
 import holdfast.data.datamodule

@@ -18,8 +18,8 @@ from holdfast.core.targets import is_target, target_problems, targets_below
 from holdfast.core.trust import trusted_here
 
 
-def check_config(config: DictConfig) -> None:
-    """Resolve `config` and check all of it.
+def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> None:
+    """Resolve `config` and check all of it, or its scalars and some groups.
 
     Raises:
         InputError: One problem for every mistake, each with the key, the bad value and what is allowed.
@@ -32,7 +32,7 @@ def check_config(config: DictConfig) -> None:
         raise
     assert isinstance(values, dict)
     problems = [*_root_problems({str(key): value for key, value in values.items() if key != "hydra"})]
-    for name in GROUPS:
+    for name in groups:
         problems += _group_problems(name, values.get(name) or {}, values["trusted_modules"])
     raise_problems(problems)
 

@@ -3,8 +3,8 @@
 Lightning and every optimizer of torch import the compiler `torch._dynamo`, which costs as much as torch itself;
 torchmetrics imports `scipy.signal` (its issue 3457) and matplotlib. A run that compiles and plots nothing uses none of
 them. `defer_imports` makes each of these modules a `DeferredModule`: the same object becomes the real module, in its
-own namespace, when any other name or a submodule is asked for. It steps aside for versions that no test has covered, and
-where the environment sets HOLDFAST_PLAIN_IMPORTS=1.
+own namespace, when any other name or a submodule is asked for. It steps aside for versions that no test has covered,
+and where the environment sets HOLDFAST_PLAIN_IMPORTS=1.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class DeferredModule(ModuleType):
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("__"):  # the import system sets those
             load(self)
-        super().__setattr__(name, value)
+        ModuleType.__setattr__(self, name, value)  # a module like any other by now
 
 
 def load(module: ModuleType) -> None:
@@ -84,7 +84,7 @@ def load(module: ModuleType) -> None:
         except BaseException:
             sys.modules.pop(module.__name__, None)  # as for any import that failed
             raise
-        module.__class__ = ModuleType
+        module.__class__ = ModuleType  # type: ignore[assignment]
         for settle in deferred.deferral.when_loaded:
             settle(module)
 

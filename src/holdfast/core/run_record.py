@@ -238,8 +238,8 @@ _KINDS: dict[str, Any] = {
 
 
 def _empty() -> dict[str, Any]:
-    nulls = ("stop_reason", "finished", "best", "data", "device", "precision", "threads", "parameters", "error")
-    nulls += ("ensemble",)
+    nulls = ["stop_reason", "finished", "best", "data", "device", "precision", "threads", "parameters", "error"]
+    nulls += ["ensemble"]
     lists = ("overrides", "history", "checks", "diagnosis", "resumes", "pretrained")
     empty: dict[str, Any] = {
         **dict.fromkeys(nulls),

@@ -39,6 +39,13 @@ class TableFile(Protocol):
         """What a row is called: line 17."""
 
 
+class StoredTable(TableFile, Protocol):
+    """A table on a disk."""
+
+    def column_names(self) -> list[str] | None:
+        """The names of the columns; None where they do not stand at the file's beginning."""
+
+
 @dataclass(frozen=True)
 class TableSettings:
     """What a user says of a table; every name is that of a setting `data.<name>`.

@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.cells import MISSING_TEXTS
+from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.table_settings import TableFile, TableSettings
+from holdfast.data.table_problems import check_names, check_settings
+from holdfast.data.table_settings import StoredTable, TableSettings
 from holdfast.data.tables import load_table
 
 Task = Literal["auto", "classes", "regression"]
@@ -68,7 +70,7 @@ def as_names(value: Any) -> list[str]:
 
 
 def load_files(
-    open_file: Callable[[Path], TableFile],
+    open_file: Callable[[Path], StoredTable],
     settings: TableSettings,
     *,
     path: Any,
@@ -82,7 +84,7 @@ def load_files(
         InputError: A file cannot be read, or the table cannot be used.
     """
     has_parts = val_path is not None or test_path is not None
-    files: list[tuple[TableFile, int | None]] = []
+    files: list[tuple[StoredTable, int | None]] = []
     seen: dict[Path, str] = {}
     for where, given, part in (
         ("data.path", path, TRAIN),
@@ -98,4 +100,9 @@ def load_files(
             files.append((open_file(file), part if has_parts else None))
     if settings.split_column is not None and has_parts:
         raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
+    check_settings(settings)
+    names = files[0][0].column_names()
+    if names is not None:
+        check_names(settings, names)
+    reading_begins()
     return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")

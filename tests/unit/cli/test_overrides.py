@@ -9,17 +9,17 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from holdfast.cli import sources, train
-from holdfast.cli.compose import compose
+from holdfast.cli import sources
+from holdfast.cli.compose import VERSION_BASE, compose, set_up_hydra
 from holdfast.cli.overrides import command_line_problems, with_open_key
 from holdfast.core.groups import CONF
 
 
 @pytest.fixture(autouse=True)
 def _hydra(tmp_path: Path) -> Iterator[None]:
-    train.register_resolvers()
+    set_up_hydra()
     sources.register(tmp_path)
-    with initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
+    with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         yield
     GlobalHydra.instance().clear()
 

@@ -9,7 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from holdfast.cli import sources, train
+from holdfast.cli import sources
+from holdfast.cli.compose import VERSION_BASE, set_up_hydra
 from holdfast.core.errors import InputError
 from holdfast.core.groups import CONF, PRIMARY
 
@@ -18,9 +19,9 @@ from holdfast.core.groups import CONF, PRIMARY
 def folder(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "conf" / "model").mkdir(parents=True)
-    train.register_resolvers()
+    set_up_hydra()
     sources.register(tmp_path)
-    with initialize_config_dir(str(CONF), version_base=train.VERSION_BASE):
+    with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         yield tmp_path
     GlobalHydra.instance().clear()
 

@@ -22,7 +22,7 @@ def test_a_wrong_flag_is_one_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["holdfast"])
     with pytest.raises(InputError) as caught:
-        train._check_flags(words)
+        train._read_flags(words)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().err == ""

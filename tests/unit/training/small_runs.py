@@ -97,7 +97,7 @@ def make_config(*overrides: str, **values: Any) -> DictConfig:
     chosen |= {"trainer": "cpu", "logger": "none"}
     picked = [f"+{group}={chosen[group]}" for group in groups if not any(o.startswith(f"{group}=") for o in overrides)]
     scalars = {"lr": 0.01, "seed": 0, "max_epochs": 2, "batch_size": 16, "monitor": "val/loss", "mode": "auto"}
-    scalars |= {"deterministic": False, "compile": False}
+    scalars |= {"deterministic": False, "compile": False, "threads": "auto"}
     roots = [f"+{key}={value}" for key, value in (scalars | values).items()]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         named = (*groups, "augment", "averaging", "mixing", "tta")

@@ -48,6 +48,14 @@ class CsvFile:
     skips: bool = False
     skipped: list[str] = field(default_factory=list)
 
+    def column_names(self) -> list[str]:
+        """Those in the header.
+
+        Raises:
+            InputError: The file cannot be read, or has no header.
+        """
+        return self._sampled()[1]
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
 

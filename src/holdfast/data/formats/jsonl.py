@@ -37,6 +37,9 @@ class JsonlFile:
     known: dict[str, str] = field(default_factory=dict)
     bad: set[int] = field(default_factory=set)
 
+    def column_names(self) -> None:
+        """Unknown before all lines were read: each may have keys of its own."""
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again.
 

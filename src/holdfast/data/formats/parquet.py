@@ -26,6 +26,14 @@ class ParquetFile:
     path: Path
     skipped: list[str] = field(default_factory=list)
 
+    def column_names(self) -> list[str]:
+        """Those of its schema.
+
+        Raises:
+            InputError: It is no Parquet file, or a damaged one.
+        """
+        return next(self.batches({}))[0]
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.data.array_rows import Layout, describe, rows_from_arrays
+from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import Rows
 from holdfast.data.table_sources import Task
@@ -25,6 +26,7 @@ PARTS = ("train", "val", "test")
 PART_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
+@has_first_look
 def load(
     path: str | None = None,
     *,
@@ -48,10 +50,11 @@ def load(
         InputError: A file cannot be read, or its arrays cannot be used.
     """
     (file,) = files_of(path, WHERE, SUFFIXES)[:1]
+    y_file = None if y_path is None else files_of(y_path, "data.y_path", SUFFIXES)[0]
+    reading_begins()
     arrays = read_arrays(file)
     parts = None
-    if y_path is not None:
-        (y_file,) = files_of(y_path, "data.y_path", SUFFIXES)[:1]
+    if y_file is not None:
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(read_arrays(y_file, "data.y_path"), y_key, Y_KEYS, "y_key")
     elif x_key is None and y_key is None and (found := _parts_of(arrays)):
         x, y = _joined(arrays, [names[0] for names in found.values()]), _joined(arrays, [n[1] for n in found.values()])

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.data.first_look import has_first_look
 from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS, SUFFIXES, CsvFile
 from holdfast.data.rows import Rows
 from holdfast.data.table_sources import OnError, Task, as_settings, load_files
 
 
+@has_first_look
 def load(
     path: str | list[str] | None = None,
     target: str | int | list[str | int] | None = None,

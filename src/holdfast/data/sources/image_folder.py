@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.cells import Vocabulary
+from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, ImageForm
 from holdfast.data.image_index import Index, read_index
@@ -32,6 +33,7 @@ from holdfast.data.table_targets import target_of
 from holdfast.vault.identity import row_digests
 
 WHERE = "data.path"
+INDEX_SUFFIXES = (".csv", ".tsv")
 IGNORED = ("thumbs.db", "desktop.ini")
 IN_MEMORY_BYTES = 64 * 2**20
 MAX_SIDE = 16_384
@@ -58,6 +60,7 @@ class Listing:
     notes: list[str]
 
 
+@has_first_look
 def load(
     path: str | None = None,
     *,
@@ -86,6 +89,9 @@ def load(
     if path is None and index is None:
         raise InputError(WHERE, "is not given", next="data.path=FOLDER, or data.index=labels.csv")
     root = _folder(path) if path is not None else None
+    if index is not None:
+        files_of(index, "data.index", INDEX_SUFFIXES)
+    reading_begins()
     listing = _from_index(index, root) if index is not None else _from_folders(root or Path())
     if not listing.files:
         if index is not None:
@@ -219,7 +225,7 @@ def _check_classes(found: Listing, parts: NDArray[np.int64]) -> None:
 
 
 def _from_index(index: str, root: Path | None) -> Listing:
-    (file,) = files_of(index, "data.index", (".csv", ".tsv"))
+    (file,) = files_of(index, "data.index", INDEX_SUFFIXES)
     table: Index = read_index(file)
     base = root if root is not None else file.parent
     files = [base / path for path in table.paths]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from holdfast.data.first_look import has_first_look
 from holdfast.data.formats.jsonl import SUFFIXES, JsonlFile
 from holdfast.data.rows import Rows
 from holdfast.data.table_sources import OnError, Task, as_settings, load_files
 
 
+@has_first_look
 def load(
     path: str | list[str] | None = None,
     target: str | int | list[str | int] | None = None,

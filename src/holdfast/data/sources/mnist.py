@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
+from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.rows import Rows
 
 WHERE = "data.path"
@@ -33,6 +34,7 @@ SHA256 = {
 FILES = tuple(SHA256)
 
 
+@has_first_look
 def load(path: str | None = None) -> Rows:
     """60,000 images of 28x28 pixels and 10,000 official test images; any files in MNIST's format will do.
 
@@ -42,7 +44,9 @@ def load(path: str | None = None) -> Rows:
     Raises:
         InputError: Files are missing, cannot be read or do not fit each other.
     """
-    files = _find(Path(path).expanduser()) if path is not None else _download(places.store() / "downloads" / "mnist")
+    files = _find(Path(path).expanduser()) if path is not None else {}
+    reading_begins()
+    files = files or _download(places.store() / "downloads" / "mnist")
     problems: list[Problem] = []
     parts = [_read(file, LABELS if "labels" in name else IMAGES, problems) for name, file in files.items()]
     raise_problems(problems)
