@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -53,7 +54,7 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _check_sweep(config: DictConfig) -> None:
-    from holdfast.cli.run import check_parts_and_rows, check_settings, without_hydra
+    from holdfast.cli.run import check_parts_and_rows, check_rows, check_settings, without_hydra
     from holdfast.cli.sweep import check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
@@ -61,11 +62,15 @@ def _check_sweep(config: DictConfig) -> None:
     raise_problems(command_line_problems([*config.hydra.overrides.hydra, *overrides], loader, is_sweep=True))
     if config.resume is not None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
-    warm_up(config)
     _warn_of_leaks(config)
+    all_jobs = jobs(config, overrides)
+    if all_jobs:
+        with suppress(HydraException, OmegaConfBaseException):  # told below, with those of the other jobs
+            check_rows(without_hydra(loader.load_sweep_config(config, all_jobs[0])))
+    warm_up(config)
     problems: dict[Problem, None] = {}
     configs = []
-    for number, job in enumerate(jobs(config, overrides)):
+    for number, job in enumerate(all_jobs):
         try:
             job_config = loader.load_sweep_config(config, job)
             check_job_folder(job_config, number)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-IS_DEFERRED = "type(sys.modules['{0}']).__name__ == 'DeferredModule'"
+NAMES = ["torch._dynamo", "scipy.signal", "torchmetrics.utilities.plot"]
 START = "import sys, holdfast, torch, pytorch_lightning\n"
 
 
@@ -25,8 +25,7 @@ def run(script: str, start: str = START, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ["torch._dynamo", "scipy.signal", "torchmetrics.utilities.plot"])
-def test_lightning_and_optimizers_do_not_load_them(name: str) -> None:
+def test_lightning_and_optimizers_do_not_load_them() -> None:
     script = f"""
 model = torch.nn.Linear(2, 1)
 for cls in (torch.optim.SGD, torch.optim.AdamW):
@@ -34,10 +33,15 @@ for cls in (torch.optim.SGD, torch.optim.AdamW):
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
-print({IS_DEFERRED.format(name)})
+print(*[type(sys.modules[name]).__name__ for name in {NAMES}])
 """
-    assert run(script) == "True"
-    assert run(script, HOLDFAST_PLAIN_IMPORTS="1") == "False"
+    assert run(script).split() == ["DeferredModule"] * 3
+
+
+@pytest.mark.slow
+def test_the_environment_switches_it_off() -> None:
+    script = f"print(*[type(sys.modules[name]).__name__ for name in {NAMES}])"
+    assert run(script, HOLDFAST_PLAIN_IMPORTS="1").split() == ["module"] * 3
 
 
 def test_they_step_aside_for_a_version_that_no_test_covers() -> None:
@@ -50,7 +54,8 @@ print(type(torch._dynamo).__name__)
     assert run(script, start="") == "module"
 
 
-@pytest.mark.parametrize("name", ["torch._dynamo", "scipy.signal", "torchmetrics.utilities.plot"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_each_of_them_steps_aside(name: str) -> None:
     script = f"""
 import dataclasses, sys
@@ -75,6 +80,7 @@ print(type(after).__name__, after.OptimizedModule is OptimizedModule)
     assert run(script) == "module True"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "statement",
     [
@@ -110,6 +116,7 @@ print(type(torch._dynamo).__name__, sorted(set(ran)) == sorted(ran) or [n for n 
     assert printed.endswith("True") or printed.count("'torch._dynamo.") == 2
 
 
+@pytest.mark.slow
 def test_what_lightning_holds_knows_a_compiled_module() -> None:
     script = """
 from lightning_fabric.wrappers import OptimizedModule, _unwrap_compiled
@@ -123,6 +130,7 @@ print(_unwrap_compiled(compiled)[0] is model, torch.equal(compiled(torch.ones(1,
     assert run(script) == "True True"
 
 
+@pytest.mark.slow
 def test_a_disabled_function_is_disabled_once_the_compiler_is_there() -> None:
     script = """
 calls = []
@@ -143,6 +151,7 @@ print(calls, len(graphs))
     assert run(script) == "[False, False] 2"
 
 
+@pytest.mark.slow
 def test_a_name_that_nobody_has_is_an_attribute_error() -> None:
     script = """
 import torch._dynamo
@@ -158,6 +167,7 @@ for module in (torch._dynamo, sys.modules["scipy.signal"]):
     ]
 
 
+@pytest.mark.slow
 def test_signals_and_plots_work_when_they_are_wanted() -> None:
     script = """
 import matplotlib
@@ -174,6 +184,7 @@ print(type(figure).__name__)
     assert run(script) == "Figure"
 
 
+@pytest.mark.slow
 def test_setting_an_attribute_reaches_the_real_module() -> None:
     script = """
 import torch._dynamo
