@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 
 SPIN_COUNT = 30_000
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def num_cores() -> int:
     """Cores that this process may use: its affinity, and the quota of its container."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):  # "max 100000" where there is no quota
-        quota, period = map(int, Path("/sys/fs/cgroup/cpu.max").read_text().split())
+        quota, period = map(int, QUOTA.read_text().split())
         cores = min(cores, max(1, quota // period))
     return cores
 

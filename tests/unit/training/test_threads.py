@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import make_config, make_data
+from torch import nn
+
+from holdfast.training import threads as threads_module
+from holdfast.training.threads import multiply_adds, set_threads, slow_down
+
+
+@pytest.fixture(autouse=True)
+def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads_module, "MOST", 4)
+    monkeypatch.setattr(threads_module, "threads_allowed", lambda: 4)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_multiply_adds_of_known_layers() -> None:
+    assert multiply_adds(nn.Linear(784, 128), (784,)) == 784 * 128
+    convolution = nn.Conv2d(3, 8, 5, padding=2)
+    assert multiply_adds(convolution, (3, 16, 16)) == 16 * 16 * 8 * 3 * 5 * 5
+    assert multiply_adds(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (4,)) == 4 * 8 + 8 * 2
+
+
+def test_a_model_without_products_counts_by_its_parameters() -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(7))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.scale
+
+    class Fails(Scale):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("only real rows")
+
+    assert multiply_adds(Scale(), (7,)) == 7
+    assert multiply_adds(Fails(), (7,)) == 7
+
+
+def test_counting_leaves_model_and_random_states_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+    model[1].eval()  # kept still, as a body is
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    multiply_adds(model, (4,))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert [module.training for module in model] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "devices", "expected"), [(64, 1, 1), (700, 1, 2), (10**6, 1, 4), (10**6, 2, 2), (10**6, 8, 1)]
+)
+def test_auto_goes_by_the_size_of_a_step(batch_size: int, devices: int, expected: int) -> None:
+    config = {"threads": "auto", "trainer": {"devices": devices, "accelerator": "cpu"}}
+    assert set_threads(config, nn.Linear(128, 128), (128,), batch_size) == expected  # 16,384 multiply-adds a row
+    assert torch.get_num_threads() == expected
+
+
+def test_a_number_is_taken_as_it_is() -> None:
+    assert set_threads({"threads": 3, "trainer": {}}, nn.Linear(1, 1), (1,), 1) == 3
+
+
+def test_the_record_says_how_many_and_a_run_that_goes_on_has_as_many(run, tmp_path: Path) -> None:
+    data = make_data("multiclass")
+    assert run(make_config(threads=2), data, "two").fields["threads"] == 2
+    assert run(make_config(), data, "auto").fields["threads"] == 1
+    torch.set_num_threads(1)
+    goes_on = make_config(resume=str(tmp_path / "two"), max_epochs=3)
+    assert run(goes_on, data, "two").fields["threads"] == torch.get_num_threads() == 2
+
+
+def test_a_slow_epoch_is_told_with_what_to_do() -> None:
+    assert slow_down([10.0], 2) is None
+    assert slow_down([10.0, 25.0], 2) is None
+    assert slow_down([0.01, 0.9], 2) is None  # what is over in a moment
+    told = slow_down([10.0, 45.0], 2)
+    assert told is not None
+    assert told.startswith("epoch 2 took 4.5 times as long as the fastest one")
+    assert "threads=1" in told
+    assert "threads=1" not in (slow_down([10.0, 45.0], 1) or "")
