@@ -99,6 +99,13 @@ class SupervisedModule(pl.LightningModule):
             outputs = self._original_units(outputs)
         return as_predictions(outputs, self.spec.task)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the one that Lightning sets forty times a step without asking whether it is a weight."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @guards_rows
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One step; the loss is a mean over rows, and the metrics hold it without the regularisation.
