@@ -234,6 +234,7 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(("id", "kind", "status"), str),
     **dict.fromkeys(("best", "data", "ensemble"), (dict, type(None))),
     "config": dict,
+    "threads": (int, type(None)),
 }
 
 

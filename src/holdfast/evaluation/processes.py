@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import holdfast
-from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.core.cores import threads_allowed
+from holdfast.core.errors import InputError, RunFailed, VaultRefused
+from holdfast.core.run_record import read_run
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
 from holdfast.evaluation import wire
@@ -48,7 +50,9 @@ class Predictor:
         self._members = [{**member, "folder": str(folder / member["folder"])} for member in members]
         reader, writer = os.pipe()
         try:
-            self._process = _start("predictor", search_path(), stderr=writer, start_new_session=True)
+            self._process = _start(
+                "predictor", search_path(), threads=_threads(self._members), stderr=writer, start_new_session=True
+            )
         finally:
             os.close(writer)
         self._has_sealed_rows = threading.Event()
@@ -205,7 +209,7 @@ def score(predictions: NDArray[np.float32], y: NDArray[Any], *, has_loss: bool, 
 
 def _score(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     # Only what Holdfast itself needs: no folder of the user's is searched for modules.
-    process = _start("scorer", [str(Path(holdfast.__file__).parents[1])])
+    process = _start("scorer", [str(Path(holdfast.__file__).parents[1])], threads=1)
     try:
         layouts = [wire.layout_of(array) for array in arrays]
         blocks = (wire.little_endian(array).tobytes() for array in arrays)
@@ -215,8 +219,16 @@ def _score(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[dict
         process.communicate()
 
 
-def _start(name: str, path: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+def _threads(members: Sequence[dict[str, Any]]) -> int:
+    """As many as the models were trained with: their predictions have the same bits then."""
+    with contextlib.suppress(InputError):  # a record that cannot be read is the predictor's to tell
+        recorded = [read_run(Path(member["folder"])).get("threads") or 1 for member in members]
+        return min(max(recorded, default=1), threads_allowed())
+    return 1
+
+
+def _start(name: str, path: Sequence[str], *, threads: int, **options: Any) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, "-P", "-m", f"holdfast.evaluation.{name}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
 

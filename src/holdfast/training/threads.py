@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from holdfast.core.cores import threads_allowed
 from holdfast.training.devices import num_devices
 
-# Measured on two cores (tests/benchmarks/start_up.py steps): below it a second thread gains less than a tenth of a step where
-# nothing else runs, and doubles the step where other processes do.
+# Measured on two cores (`tests/benchmarks/start_up.py steps`): below it a second thread gains less than a tenth of a
+# step where nothing else runs, and doubles the step where other processes do.
 MULTIPLY_ADDS_PER_THREAD = 15e6
 SLOW = 3.0
 MOST = torch.get_num_threads()  # as torch found them: one for each core that computes
