@@ -93,9 +93,10 @@ def test_recipe_composes_and_binds(name: str) -> None:
 
 
 def command_lines() -> list[tuple[str, str]]:
-    """`python train.py ...` and `holdfast train ...` in the README and in headers of recipes."""
+    """`python train.py ...` and `holdfast train ...` in the README, in the pages and in headers of recipes."""
     found = []
-    for path in [README, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)]:
+    pages = sorted((CONF.parent / "docs").rglob("*.md"))
+    for path in [README, *pages, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)]:
         for line in re.findall(
             r"^(?:# *)?(?:command: *)?((?:python train\.py|holdfast train).*)$", path.read_text(), re.M
         ):
