@@ -114,8 +114,8 @@ def strike_everywhere(
 
 def sealing() -> None:
     """Seal another test part of rows that are sealed: the most that sealing ever does."""
-    from holdfast.vault.identity import row_digests
-    from holdfast.vault.row_sets import content_id
+    from holdfast.vault.rows.digest_sets import content_id
+    from holdfast.vault.rows.identity import row_digests
     from holdfast.vault.sealing import SealRequest, ensure_sealed
 
     random = np.random.default_rng(7)
@@ -144,14 +144,15 @@ def sealing() -> None:
 
 def sealing_is_mended() -> None:
     from holdfast.core import places
-    from holdfast.vault import keys, registry
+    from holdfast.vault import registry
+    from holdfast.vault.keys import key_files
     from holdfast.vault.verify import verify_home
 
     sealing()
     (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
     assert verify_home() == []
     left = {path.name for path in places.keys().iterdir()}
-    assert left == {"fingerprint.key", *(keys.key_path(current, part).name for part in keys.PARTS)}
+    assert left == {"fingerprint.key", *(key_files.key_path(current, part).name for part in key_files.PARTS)}
     assert len(list(places.vaults().glob("*/x.sealed"))) == 1
     assert not list(places.vaults().glob(".*"))
 
@@ -173,17 +174,17 @@ def table() -> Any:
 
 def preparing() -> None:
     """Prepare rows, then the same rows with another test part."""
-    from holdfast.data import prepare, store
+    from holdfast.data.store import store, worker
 
     for seed in (1, 0):
         split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, "seed": seed}
         source = {"_target_": "steps.table", "_partial_": True}
-        prepare.answer_request(store.make_request({"name": "table", "source": source}, split, {}))
+        worker.answer_request(store.make_request({"name": "table", "source": source}, split, {}))
 
 
 def preparing_is_mended() -> None:
     from holdfast.core import places
-    from holdfast.data import store
+    from holdfast.data.store import store
     from holdfast.vault import registry
     from holdfast.vault.verify import verify_home
 
@@ -303,7 +304,7 @@ def main(how: str, act: str, home: str, *runs: str) -> None:
     home, runs = os.path.abspath(home), tuple(map(os.path.abspath, runs))
     os.chdir(tempfile.mkdtemp())  # a project's lock would notice that its home was copied, and struck
     if act in ("seal", "prepare"):
-        import holdfast.data.prepare
+        import holdfast.data.store.worker
         import holdfast.vault.verify  # noqa: F401
 
         acts = {"seal": (sealing, sealing_is_mended), "prepare": (preparing, preparing_is_mended)}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import VaultRefused
-from holdfast.vault.identity import row_digests
-from holdfast.vault.row_sets import content_id
+from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import SealRequest, ensure_sealed
 
 from .conftest import Frozen, Run

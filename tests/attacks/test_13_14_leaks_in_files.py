@@ -12,7 +12,7 @@ import torch
 
 from holdfast.data.sources.digits import load
 from holdfast.data.splits import Holdout
-from holdfast.data.store import read_folder
+from holdfast.data.store.store import read_folder
 
 from .conftest import Run, ledger_types, write_callback, write_model
 
@@ -126,7 +126,7 @@ def test_statistics_of_all_rows(trained: None, train: Run, holdfast: Run, projec
 
 def test_no_statistic_can_have_met_a_test_row(trained: None, project: Path) -> None:
     """Scaling, class weights, vocabularies and whatever a user makes of the data module: the rows are not there."""
-    from holdfast.data.datamodule import DataModule
+    from holdfast.data.loading.datamodule import DataModule
 
     (folder,) = (project.parent / "home" / "store" / "rows").glob("*")
     data = DataModule(read_folder(folder), Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)

@@ -146,8 +146,8 @@ def data() -> Any:
     import pytorch_lightning as pl
     import torch
 
-    from holdfast.data.batches import ResidentBatches, RowOrder
-    from holdfast.data.statistics import train_statistics
+    from holdfast.data.loading.batches import ResidentBatches, RowOrder
+    from holdfast.data.loading.statistics import train_statistics
 
     x, y = rows()
 

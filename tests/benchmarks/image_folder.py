@@ -3,8 +3,8 @@
     python tests/benchmarks/image_folder.py --tar cifar10-jpg.tar
 
 Preparing is everything: decoding by several processes, digests, sealing, and writing the store. Times are those of
-`data.store.prepare` in a process that has done its imports; the first one starts the process that prepares, imports
-included.
+`data.store.store.prepare` in a process that has done its imports; the first one starts the process that prepares,
+imports included.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     sys.path.insert(0, str(ROOT / "src"))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    from holdfast.data.store import prepare
+    from holdfast.data.store.store import prepare
 
     with tempfile.TemporaryDirectory() as temporary:
         with tarfile.open(given.tar) as archive:

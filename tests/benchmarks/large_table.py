@@ -73,7 +73,7 @@ def processes(pid: int) -> dict[int, str]:
             children = Path(f"/proc/{one}/task/{one}/children").read_text().split()
         except OSError:
             continue
-        if b"holdfast.data.prepare" in words:
+        if b"holdfast.data.store.worker" in words:
             what = "preparation"
         found[one] = what
         below = "workers of the preparation" if what.endswith("preparation") else "workers of the training"

@@ -94,7 +94,11 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     """Seconds of loading, sealing and writing, and the peak of memory while sealing."""
     import sealing as here  # the module that the source is found in
 
-    from holdfast.data import division, prepare, store, writing  # noqa: F401 - imported before memory is measured
+    from holdfast.data.store import (
+        partition,
+        store,
+        write,
+    )
     from holdfast.vault import sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
@@ -103,19 +107,19 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     request = store.make_request(data, {"_target_": f"holdfast.data.splits.{split}"}, settings)
     with peak_memory() as peak:
         start = time.perf_counter()
-        found = division.divide(request)
-        sealed = sealing.ensure_sealed(division.seal_request(request, found))
+        found = partition.divide(request)
+        sealed = sealing.ensure_sealed(partition.seal_request(request, found))
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
-    writing.write_rows("benchmark", sealed.vault, found)
+    write.write_rows("benchmark", sealed.vault, found)
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 
 
 def measure_fingerprints(x: Any, kind: str) -> float:
     """Rows per second that are digested and fingerprinted in one process."""
-    from holdfast.vault.fingerprints import fingerprints_of
-    from holdfast.vault.identity import row_digests
+    from holdfast.vault.rows.fingerprints import fingerprints_of
+    from holdfast.vault.rows.identity import row_digests
 
     start = time.perf_counter()
     fingerprints_of(row_digests(x, kind=kind), b"k" * 32)
@@ -228,7 +232,7 @@ def main() -> int:
 def _in_a_process(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
     with tempfile.TemporaryDirectory() as home:
         path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", str(ROOT / "src"))])
-        # As a preparation is started by `data.store`.
+        # As a preparation is started by `data.store.store`.
         memory = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
         environment = {**os.environ, **memory, "HOLDFAST_HOME": home, "PYTHONPATH": path}
         command = [sys.executable, __file__, name, "--tar", str(tar), "--json"]

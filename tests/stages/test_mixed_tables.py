@@ -83,9 +83,9 @@ def test_predictions_are_those_of_an_independent_computation(
     record = json.loads((tmp_path / "run" / "run.json").read_text())
 
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    from holdfast.data.datamodule import DataModule
+    from holdfast.data.loading.datamodule import DataModule
     from holdfast.data.splits import Holdout
-    from holdfast.data.store import open_prepared
+    from holdfast.data.store.store import open_prepared
     from holdfast.training.restore import load_model
 
     prepared = open_prepared(record["data"]["vault"])

@@ -94,11 +94,11 @@ def numbers_of(run: Path) -> tuple[dict[str, float], dict[str, float]]:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from holdfast.data.store import read_folder
+    from holdfast.data.store.store import read_folder
 
     record = json.loads((run / "run.json").read_text())
     prepared = read_folder(run.parent / "home" / "store" / "rows" / record["data"]["vault"])
-    from holdfast.data.derived import compute
+    from holdfast.data.loading.train_val import compute
 
     derived = compute(prepared, instantiate(OmegaConf.create(record["config"]["split"]))())
     x = np.asarray(prepared.x[derived.train], np.float64)

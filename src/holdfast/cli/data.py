@@ -36,7 +36,7 @@ def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> Non
     config = compose(overrides, reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
-    from holdfast.data.store import prepare
+    from holdfast.data.store.store import prepare
     from holdfast.reporting.data_page import data_page
     from holdfast.reporting.data_table import print_data
     from holdfast.reporting.dataset import dataset_facts, parts_of

@@ -39,7 +39,7 @@ def predict(
     id_name = id_column or ("path" if data["kind"] == "image" and not _is_array(inputs) else "row")
     if id_name in names:
         raise InputError("--id", f"is {id_name!r}, a name that the output has for something else")
-    from holdfast.data.reading import read_like
+    from holdfast.data.new_rows import read_like
     from holdfast.inference.predict import predict_blocks
 
     blocks = read_like(data, inputs, id_column=id_column, settings=record["config"].get("data"))

@@ -29,7 +29,7 @@ from holdfast.reporting.run_page import write_run_page
 from holdfast.training.names import check_monitor, mode_of
 
 if TYPE_CHECKING:
-    from holdfast.data.datamodule import DataModule
+    from holdfast.data.loading.datamodule import DataModule
 
 
 def check_folder(config: DictConfig) -> None:
@@ -168,8 +168,8 @@ def train_on(config: DictConfig, record: RunRecord, started: float | None = None
 
 def data_module(config: DictConfig) -> DataModule:
     """The prepared rows of a config, sealed first where they are new."""
-    from holdfast.data.datamodule import DataModule
-    from holdfast.data.store import prepare
+    from holdfast.data.loading.datamodule import DataModule
+    from holdfast.data.store.store import prepare
 
     return DataModule(
         prepare(config.data, config.split, config.vault, Path.cwd()),

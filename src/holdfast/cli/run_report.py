@@ -41,7 +41,7 @@ def report_run(run: Path, as_json: bool) -> None:
 
 def _from_the_store(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """What the page has of data and val rows; or why it has nothing of them."""
-    from holdfast.data.store import open_prepared
+    from holdfast.data.store.store import open_prepared
     from holdfast.reporting.dataset import dataset_facts, parts_of
     from holdfast.reporting.pictures import example_strips
 

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError
-from holdfast.vault import ledger, project_lock, registry
+from holdfast.vault import project_lock, registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.verify import Finding, find_forks, locked_heads, missing_heads, verify_home, verify_path
 

@@ -12,9 +12,10 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.evaluation.disclosing import disclose as disclose_selection
 from holdfast.evaluation.selections import find_selection
-from holdfast.vault import keyring, lineage, policies, registry
-from holdfast.vault import transfer as transfers
-from holdfast.vault.anchor import anchor as anchor_vault
+from holdfast.vault import archive as transfers
+from holdfast.vault import lifecycle, policies, registry
+from holdfast.vault.keys import keyring
+from holdfast.vault.ledger.anchor import anchor as anchor_vault
 from holdfast.vault.manifest import folder_of
 
 
@@ -59,8 +60,8 @@ def end(vault: str, how: str, reason: str, as_json: bool) -> int:
         as_json: Answer for a script.
     """
     full = find_vault(vault)
-    entry = lineage.end(full, how, reason)
-    status = lineage.ENDS[how]
+    entry = lifecycle.end(full, how, reason)
+    status = lifecycle.ENDS[how]
     lines = [f"{status}  vault {full}: keys and sealed rows are gone, its ledger stays"]
     if how == "supersede":
         lines.append("next   train again: the rows are sealed anew, and the new vault names this one for ever")

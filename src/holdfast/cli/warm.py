@@ -11,7 +11,7 @@ import gc
 import torch.utils.tensorboard.writer  # noqa: F401
 
 import holdfast.cli.run
-import holdfast.data.datamodule
+import holdfast.data.loading.datamodule
 import holdfast.ensembles.members
 import holdfast.training.fit  # noqa: F401
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.data.columns import UNSEEN, Column
-from holdfast.vault.identity import DIGEST_BYTES
-from holdfast.vault.row_arrays import RowArray
+from holdfast.vault.rows.arrays import RowArray
+from holdfast.vault.rows.identity import DIGEST_BYTES
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Kind = Literal["image", "table", "array"]
@@ -42,7 +42,7 @@ class Rows:
         columns: What the columns of a table are; empty: numbers, none missing. A missing number is NaN; categories are
             those of all rows.
         parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it; None: they do not.
-        source_digests: (n, 16) digests of what the source holds (`vault.identity`), where rows as stored say less:
+        source_digests: (n, 16) digests of what the source holds (`vault.rows.identity`), where rows as stored say less:
             texts, columns that are left out, digits beyond float32, images of another size. None: taken from `x`.
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
         notes: Warnings, each shown once: columns or rows that were left out, and why.

@@ -131,8 +131,8 @@ def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
     Raises:
         InputError: The rows in the store are not those of the run.
     """
-    from holdfast.data.datamodule import DataModule
-    from holdfast.data.store import open_prepared
+    from holdfast.data.loading.datamodule import DataModule
+    from holdfast.data.store.store import open_prepared
 
     split = instantiate(OmegaConf.create(run["config"]["split"]))()
     datamodule = DataModule(

@@ -8,7 +8,8 @@ from typing import Any
 
 from holdfast.core.errors import VaultRefused
 from holdfast.training.names import NAMES
-from holdfast.vault import ledger, policies
+from holdfast.vault import policies
+from holdfast.vault.ledger import ledger
 
 ORDER = tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
 

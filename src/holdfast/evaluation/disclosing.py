@@ -13,7 +13,8 @@ from holdfast.evaluation import wire
 from holdfast.evaluation.answers import find_entry
 from holdfast.evaluation.final import score_rows
 from holdfast.evaluation.selections import find_selection, frozen_copy, read_selection
-from holdfast.vault import opening, policies, registry, wear
+from holdfast.vault import opening, policies, registry
+from holdfast.vault.ledger import leaked_bits
 from holdfast.vault.manifest import folder_of
 
 MAX_CLASSES = 100
@@ -47,7 +48,7 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
             raise VaultRefused(f"selection {selection[:8]}", what, next="holdfast vault status")
         ring = opening.check_sealed(vault, key_file)
         fields = read_selection(vault, selection)
-        bits = wear.row_bits(int(result.body["n"]), fields["task"], fields["num_outputs"])
+        bits = leaked_bits.row_bits(int(result.body["n"]), fields["task"], fields["num_outputs"])
         is_known = find_entry(entries, "disclose", selection) is not None
         options = {"selection": selection, "opening": result.fields["opening"], "bits": 0.0 if is_known else bits}
         # Like an opening: the act is in the ledger before anything is decrypted, what it tells before it is told.

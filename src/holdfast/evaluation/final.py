@@ -24,8 +24,9 @@ from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
-from holdfast.vault import ledger, lineage, opening, policies, project_lock, refusals, registry, wear
-from holdfast.vault.keyring import Ring
+from holdfast.vault import lifecycle, opening, policies, project_lock, registry
+from holdfast.vault.keys.keyring import Ring
+from holdfast.vault.ledger import leaked_bits, ledger, refusals
 from holdfast.vault.manifest import folder_of, read_manifest
 
 RECORDED = "the opening could not be recorded; its result is printed when it is"
@@ -209,14 +210,14 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
         "n": len(y),
         "level": how.level,
         "reason": how.reason,
-        "former": lineage.former_openings(vault),
+        "former": lifecycle.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),
         "wear": {
             "bits_before": before,
-            "delta": wear.DELTA,
-            "half_width": wear.half_width(before, len(y)),
-            "n_eff": wear.effective_rows(before, len(y)),
+            "delta": leaked_bits.DELTA,
+            "half_width": leaked_bits.half_width(before, len(y)),
+            "n_eff": leaked_bits.effective_rows(before, len(y)),
         },
     }
     if how.level == policies.FULL:

@@ -13,7 +13,7 @@ import holdfast
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
-from holdfast.data.disguises import RowForm
+from holdfast.data.loading.row_search import RowForm
 from holdfast.evaluation import processes, scan
 from holdfast.evaluation.criterion import parse_criterion
 from holdfast.evaluation.entering import STAGING, enter
@@ -36,8 +36,10 @@ from holdfast.evaluation.validation import (
     tolerance_of,
 )
 from holdfast.training.names import NAMES
-from holdfast.vault import fingerprints, ledger, refusals, registry, tripwire
+from holdfast.vault import known_rows, registry
+from holdfast.vault.ledger import ledger, refusals
 from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.rows import fingerprints
 
 VERSION = 2
 SHARED = {
@@ -252,7 +254,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
     records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
-    key = tripwire.fingerprint_key(prepared.vault)
+    key = known_rows.fingerprint_key(prepared.vault)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])

@@ -8,9 +8,10 @@ from typing import Any
 from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
-from holdfast.vault import policies, wear
+from holdfast.vault import policies
+from holdfast.vault.ledger import leaked_bits
 
-COMPARISON_BITS = 2 * wear.FLOAT_BITS
+COMPARISON_BITS = 2 * leaked_bits.FLOAT_BITS
 
 
 def let_out(
@@ -20,16 +21,17 @@ def let_out(
     first = scored.models[0]["metrics"]
     if how.level == policies.CRITERION:
         told = {"criterion": fields["criterion"], "passed": passes(fields["criterion"], first)}
-        return {"metrics": {}, "criterion": told}, wear.PASS_BITS
+        return {"metrics": {}, "criterion": told}, leaked_bits.PASS_BITS
     if how.level == policies.PRIMARY:
         name = fields["primary_metric"] if fields["primary_metric"] in first else next(iter(first))
-        bits = wear.answer_bits(fields["task"], num_rows, fields["num_outputs"], [name])
+        bits = leaked_bits.answer_bits(fields["task"], num_rows, fields["num_outputs"], [name])
         return {"metrics": {name: first[name]}}, bits
     models = [{"name": model["name"], "metrics": in_order(model["metrics"])} for model in scored.models]
     told = {"metrics": first, "models": models, "comparisons": scored.comparisons}
     if fields["criterion"] is not None:
         told["criterion"] = {"criterion": fields["criterion"], "passed": passes(fields["criterion"], first)}
     bits = sum(
-        wear.answer_bits(fields["task"], num_rows, fields["num_outputs"], list(model["metrics"])) for model in models
+        leaked_bits.answer_bits(fields["task"], num_rows, fields["num_outputs"], list(model["metrics"]))
+        for model in models
     )
     return told, bits + COMPARISON_BITS * len(scored.comparisons)

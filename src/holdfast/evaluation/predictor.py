@@ -84,7 +84,7 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
 def _statistics(header: Header, arrays: list[Array]) -> Answer:
     """What each member's module holds of given train statistics, as arrays in the order of the answer's "names"."""
-    from holdfast.data.statistics import statistics_from_arrays
+    from holdfast.data.loading.statistics import statistics_from_arrays
     from holdfast.training.restore import statistics_state
 
     statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})

@@ -13,7 +13,8 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.evaluation.answers import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.vault import chain, ledger, policies, project_lock, refusals, registry
+from holdfast.vault import policies, project_lock, registry
+from holdfast.vault.ledger import check, ledger, refusals
 from holdfast.vault.manifest import folder_of, read_manifest
 
 MIN_FREE_BYTES = 16 * 2**20
@@ -53,7 +54,7 @@ def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
         VaultRefused: Naming the first entry that is out of order.
     """
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    for kind, where, what in chain.order_problems(entries, policy):
+    for kind, where, what in check.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.store import open_prepared
-from holdfast.vault import fingerprints, registry, tripwire
-from holdfast.vault.row_sets import digest_blocks
+from holdfast.data.store.store import open_prepared
+from holdfast.vault import known_rows, registry
+from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.digest_sets import digest_blocks
 
 
 def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def _refuse_sealed(where: str, other: str, vault: str) -> None:
     except InputError:
         what = f"its rows (vault {other[:8]}) are no longer in the store: sealed rows may have been among them"
         raise VaultRefused(where, what, next="pretrain again, on the data as it is sealed now") from None
-    key = tripwire.fingerprint_key(vault)
+    key = known_rows.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
     blocks = (block for _, block in digest_blocks(digests))
     count = sum(int(known.has(fingerprints.fingerprints_of(block, key)).sum()) for block in blocks)

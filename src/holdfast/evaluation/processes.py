@@ -27,7 +27,7 @@ import holdfast
 from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.run_record import read_run
-from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
+from holdfast.data.loading.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
 from holdfast.evaluation import wire
 from holdfast.evaluation.predictor import CHANGED

@@ -19,7 +19,8 @@ from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.quotable import any_opened, quotable
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
-from holdfast.vault import ledger, registry, wear
+from holdfast.vault import registry
+from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 1
@@ -222,15 +223,15 @@ def _wear(
     """Bits told so far, and log2 K where the best of K models will be quoted; what they leave of the rows."""
     after = float(entries[-1].fields["total_bits"])
     before = float(result.fields["total_bits"] - result.fields["bits"]) if result else after
-    before += wear.choice_bits(num_models)
+    before += leaked_bits.choice_bits(num_models)
     return {
         "bits_before": before,
-        "bits_of_choice": wear.choice_bits(num_models),
+        "bits_of_choice": leaked_bits.choice_bits(num_models),
         "bits_after": after,
-        "half_width": min(1.0, wear.half_width(before, num_rows)),
-        "rows_left": math.floor(wear.effective_rows(before, num_rows)),
-        "half_width_next": min(1.0, wear.half_width(after, num_rows)),
-        "rows_left_next": math.floor(wear.effective_rows(after, num_rows)),
+        "half_width": min(1.0, leaked_bits.half_width(before, num_rows)),
+        "rows_left": math.floor(leaked_bits.effective_rows(before, num_rows)),
+        "half_width_next": min(1.0, leaked_bits.half_width(after, num_rows)),
+        "rows_left_next": math.floor(leaked_bits.effective_rows(after, num_rows)),
     }
 
 

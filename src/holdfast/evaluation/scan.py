@@ -1,7 +1,7 @@
 """Sealed rows inside what is about to be frozen: every tensor, list and byte string of a checkpoint is looked through.
 
-Nothing is decrypted: whatever could be a row (`data.disguises`) is fingerprinted and compared with the fingerprints of
-the vault.
+Nothing is decrypted: whatever could be a row (`data.loading.row_search`) is fingerprinted and compared with the
+fingerprints of the vault.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data.disguises import RowForm, candidates, numbers_in
-from holdfast.vault import fingerprints
+from holdfast.data.loading.row_search import RowForm, candidates, numbers_in
+from holdfast.vault.rows import fingerprints
 
 
 def refuse_sealed_rows(where: str, content: Any, form: RowForm, records: NDArray[np.uint8], key: bytes) -> None:

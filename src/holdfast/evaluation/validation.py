@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data.derived import columns_of as stored_columns
-from holdfast.data.derived import compute
-from holdfast.data.statistics import TrainStatistics
-from holdfast.data.store import Prepared, open_prepared
-from holdfast.data.table_inputs import input_columns
+from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.loading.train_val import columns_of as stored_columns
+from holdfast.data.loading.train_val import compute
+from holdfast.data.store.store import Prepared, open_prepared
+from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
 from holdfast.evaluation.processes import Predictor
 from holdfast.evaluation.wire import layout_of

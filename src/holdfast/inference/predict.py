@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.inference.sealed import sealed_rows_refusal
 from holdfast.inference.tables import as_table, table_writer
-from holdfast.vault.identity import row_digests
+from holdfast.vault.rows.identity import row_digests
 
 
 class Block(Protocol):

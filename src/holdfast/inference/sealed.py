@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import fingerprints, lineage, registry, tripwire
+from holdfast.vault import known_rows, lifecycle, registry
+from holdfast.vault.rows import fingerprints
 
 Forms = Sequence[NDArray[np.uint8]]
 
@@ -44,13 +45,13 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
 
 
 def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, fingerprints.Known]]:
-    if lineage.has_unregistered():
+    if lifecycle.has_unregistered():
         with registry.locked():
-            lineage.recover()
+            lifecycle.recover()
     return [
         (
             record,
-            tripwire.fingerprint_key(record["vault"]),
+            known_rows.fingerprint_key(record["vault"]),
             fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(record["vault"]))),
         )
         for record in registry.records()

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.figures import digits
 from holdfast.data.columns import MISSING, Column
-from holdfast.data.store import Prepared, is_open
+from holdfast.data.store.store import Prepared, is_open
 
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 * 2**20
@@ -81,7 +81,7 @@ def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
         split: Decides the val rows among them.
         data: The config's `data`: the name of the target, and the subset that would be trained on.
     """
-    from holdfast.data.derived import columns_of, derive
+    from holdfast.data.loading.train_val import columns_of, derive
 
     derived = derive(prepared, split, data.get("subset"))
     columns = columns_of(prepared) if prepared.kind == "table" else ()

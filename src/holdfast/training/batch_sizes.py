@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from holdfast.data.batches import as_target
+from holdfast.data.loading.batches import as_target
 from holdfast.training.fit import check_parts
 from holdfast.training.precision import HALF, device_of, precision_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from holdfast.data.datamodule import DataModule
+    from holdfast.data.loading.datamodule import DataModule
     from holdfast.training.module import SupervisedModule
 
 NUM_STEPS = 3

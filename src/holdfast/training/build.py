@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
 from holdfast.core.groups import GROUPS
-from holdfast.data.statistics import TrainStatistics, neutral_statistics
-from holdfast.data.table_inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
+from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
+from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
 from holdfast.models.autoencoder import Autoencoder
 from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss

@@ -41,7 +41,7 @@ from holdfast.training.transfer import told
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from holdfast.data.datamodule import DataModule
+    from holdfast.data.loading.datamodule import DataModule
 
 # the run's own record, checkpoints, display and loggers take the places of Lightning's
 OURS: dict[str, Any] = {

@@ -1,9 +1,10 @@
 """While a run trains, rows that come from elsewhere are looked at before a model of ours sees them.
 
-The loaders of the data module mark what they hand out (`data.batches.hand_over`): a step over such a batch costs two
-look-ups. Everything else that reaches a module, its transform or its network, by a callback, a second Trainer or a
-loader of a user's own, is digested and shown to a process that knows the sealed rows (`vault.recognise`); no key is in
-this one. A sealed row ends the run, also where somebody swallows the exception.
+The loaders of the data module mark what they hand out (`data.loading.batches.hand_over`): a step over such a batch
+costs two look-ups. Everything else that reaches a module, its transform or its network, by a callback, a second
+Trainer or a loader of a user's own, is digested and shown to a process that knows the sealed rows
+(`vault.known_rows_process`); no key is in this one. A sealed row ends the run, also where somebody swallows the
+exception.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from torch import nn
 
 import holdfast
 from holdfast.core.errors import RunFailed, VaultRefused
-from holdfast.data.batches import is_handed_over
-from holdfast.data.disguises import FEWEST_NUMBERS, RowForm, candidates, numbers_in
+from holdfast.data.loading.batches import is_handed_over
+from holdfast.data.loading.row_search import FEWEST_NUMBERS, RowForm, candidates, numbers_in
 
 Step = TypeVar("Step", bound=Callable[..., Any])
 
@@ -90,7 +91,7 @@ class RowGuard:
     def _ask(self, digests: NDArray[np.uint8]) -> dict[str, Any]:
         self.num_looks += 1
         if self._process is None:
-            command = [sys.executable, "-P", "-m", "holdfast.vault.recognise", self._run]
+            command = [sys.executable, "-P", "-m", "holdfast.vault.known_rows_process", self._run]
             pipe = subprocess.PIPE
             environment = {**self._environment, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from holdfast.core.files import sha256_file
-from holdfast.vault import ledger
-from holdfast.vault.lineage import ENDS, SECRET_FILES
+from holdfast.vault.ledger import ledger
+from holdfast.vault.lifecycle import ENDS, SECRET_FILES
 from holdfast.vault.manifest import FILE_NAME, read_manifest
 
 SELECTION_FILE = "selection.json"

@@ -21,9 +21,12 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import commitment, keys, ledger, stream
-from holdfast.vault.keyring import Ring, unlock
+from holdfast.vault import stream
+from holdfast.vault.keys import key_files
+from holdfast.vault.keys.keyring import Ring, unlock
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
+from holdfast.vault.rows import commitment
 
 KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
@@ -78,7 +81,7 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     _require(vault, predicted, "open.predicted")
     layout = read_manifest(folder_of(vault))[0]["parts"]
     y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
-    tree = commitment.RowCommitment(keys.derive(ring("y"), vault, "rows"))
+    tree = commitment.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
     row_bytes = np.dtype(layout["x"]["dtype"]).itemsize * int(np.prod(layout["x"]["shape"][1:]))
     rows = _split(_open_part(vault, "x", ring), row_bytes)
     for row, target in zip(rows, y, strict=True):
@@ -118,7 +121,7 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
     purpose = f"{what} {entry.selection}"
     try:
-        key = keys.derive(ring(KEPT[what]), vault, purpose)
+        key = key_files.derive(ring(KEPT[what]), vault, purpose)
         sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
     finally:
@@ -148,7 +151,7 @@ def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]
         raise VaultRefused(str(path), "is missing", next="restore it from a copy")
     if (found := sha256_file(path)) != told["file"]:
         raise Mismatch(what, stated=told["file"], found=found)
-    key = keys.derive(ring(KEPT[what]), vault, purpose)
+    key = key_files.derive(ring(KEPT[what]), vault, purpose)
     return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(told))
 
 
@@ -166,7 +169,7 @@ def _require(vault: str, entry: ledger.Entry, type: str) -> None:
 
 
 def _open_part(vault: str, part: str, ring: Ring) -> Iterator[bytes]:
-    key = keys.derive(ring(part), vault, f"seal {part}")
+    key = key_files.derive(ring(part), vault, f"seal {part}")
     return stream.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
-from holdfast.vault.ledger import Entry
+from holdfast.vault.ledger.ledger import Entry
 
 POLICIES = ("once", "batch", "criterion")
 KEY_MODES = ("local", "passphrase", "keyfile")

@@ -17,7 +17,8 @@ from typing import Any
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import write_atomic
-from holdfast.vault import ledger, registry
+from holdfast.vault import registry
+from holdfast.vault.ledger import ledger
 
 FILE_NAME = "holdfast.lock"
 VERSION = 1

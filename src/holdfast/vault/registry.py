@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault import ledger
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600

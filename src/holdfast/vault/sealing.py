@@ -23,22 +23,12 @@ from holdfast.core import places
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_file, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import now
-from holdfast.vault import (
-    fingerprints,
-    keyring,
-    keys,
-    ledger,
-    lineage,
-    manifest,
-    parts,
-    policies,
-    project_lock,
-    registry,
-    tripwire,
-    wrapping,
-)
-from holdfast.vault.row_arrays import Chosen, RowArray
-from holdfast.vault.row_sets import ascending, content_id, equal_to_marked, rows_id
+from holdfast.vault import known_rows, lifecycle, manifest, policies, project_lock, registry, sealed_files
+from holdfast.vault.keys import key_files, keyring, wrapping
+from holdfast.vault.ledger import ledger
+from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.arrays import Chosen, RowArray
+from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, rows_id
 
 STORED = "as stored"
 TARGETED = "features and target"
@@ -119,41 +109,43 @@ def ensure_sealed(request: SealRequest) -> Sealed:
     public = keyring.read_public(Path(settings["public_key"])) if settings["public_key"] else None
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"), registry.locked():
-        lineage.recover()
-        key = keys.fingerprint_key(
-            may_create=all(keys.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records())
+        lifecycle.recover()
+        key = key_files.fingerprint_key(
+            may_create=all(
+                key_files.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records()
+            )
         )
-        known_rows = request.test | request.development
-        rows = rows_id(request.digests, known_rows)
+        in_use = request.test | request.development
+        rows = rows_id(request.digests, in_use)
         # With its target a row of a table is the same whichever column is the target.
-        cells = rows_id(request.forms[TARGETED], known_rows) if TARGETED in request.forms else rows
+        cells = rows_id(request.forms[TARGETED], in_use) if TARGETED in request.forms else rows
         policy = policies.policy_of(settings)
         claim = _claim(request, policy, public)
-        same = tripwire.same_rows(rows, cells, claim, lambda sealed: _differences(request, policy, sealed))
+        same = known_rows.same_rows(rows, cells, claim, lambda sealed: _differences(request, policy, sealed))
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None
         project_lock.refuse_other(request.locked, known, content=request.content, rows=rows)
         if known is not None:
             return Sealed(known, registry.read_ledger(known)[-1].sha256, request.num_test, is_new=False)
         replaces = tuple(record["vault"] for record in same)
         forms, name = [request.digests, *request.forms.values()], str(request.source.get("name", ""))
-        tripwire.refuse_sealed_rows(name, forms, request.development, request.test, set(replaces))
+        known_rows.refuse_sealed_rows(name, forms, request.development, request.test, set(replaces))
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policy,
             "rows": rows,
             "cells": cells,
             "claim": claim,
             "replaces": list(replaces),
-            "lineage": tripwire.ended_vaults(forms, request.test | request.development),
+            "lineage": known_rows.ended_vaults(forms, request.test | request.development),
         }
         _seal(request, fields, key, public)
-        lineage.recover()
+        lifecycle.recover()
         vault = fields["vault"]
         return Sealed(vault, registry.read_ledger(vault)[-1].sha256, request.num_test, True, replaces)
 
 
 def is_frozen(vault: str) -> bool:
     """Whether a selection was ever frozen against a vault: from then on its test part is fixed."""
-    return tripwire.is_frozen(vault)
+    return known_rows.is_frozen(vault)
 
 
 def _check(request: SealRequest) -> None:
@@ -187,7 +179,7 @@ def _claim(request: SealRequest, policy: dict[str, Any], public: bytes | None) -
 def _differences(request: SealRequest, policy: dict[str, Any], sealed: Mapping[str, Any]) -> list[str]:
     """What a request asks for in another way than a vault has it, by the vault's manifest."""
     test = np.flatnonzero(request.test)
-    known = tripwire.count_sealed([Chosen(digests, test) for digests in (request.digests, *request.forms.values())])
+    known = known_rows.count_sealed([Chosen(digests, test) for digests in (request.digests, *request.forms.values())])
     unknown = request.num_test - known.get(sealed["vault"], 0)
     is_same_part = request.num_test == sealed["num_test"] and unknown <= sealed["fingerprints"]["ambiguous"]
     found = {
@@ -218,7 +210,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
         "counts": request.counts,
         "num_test": request.num_test,
         "num_development": int(request.development.sum()),
-        "parts": {part: parts.layout_of(rows) for part, rows in (("x", request.x), ("y", request.y))},
+        "parts": {part: sealed_files.layout_of(rows) for part, rows in (("x", request.x), ("y", request.y))},
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
     }
 
@@ -226,7 +218,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
 def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: bytes | None) -> None:
     """Build the vault's folder and give it its name."""
     vault, mode = fields["vault"], fields["policy"]["key_mode"]
-    staging = places.vaults() / f"{lineage.STAGING}{vault}"
+    staging = places.vaults() / f"{lifecycle.STAGING}{vault}"
     staging.mkdir(mode=0o700)
     try:
         (staging / "ledger").mkdir()
@@ -236,21 +228,21 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         if wrapped:
             write_atomic(staging / wrapping.FILE_NAME, canonical_json(wrapped))
             files[wrapping.FILE_NAME] = sha256_file(staging / wrapping.FILE_NAME)
-        check = {part: keys.check_value(secret[part], vault, part) for part in keys.PARTS}
+        check = {part: key_files.check_value(secret[part], vault, part) for part in key_files.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
         test = np.flatnonzero(request.test)
         fields["fingerprints"], order = _write_fingerprints(request, staging, test, key)
-        fields["fingerprints"]["check"] = keys.check_value(key, vault, "fingerprint")
+        fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
         files["fingerprints.bin"] = fields["fingerprints"]["sha256"]
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)
         stored = Chosen(request.forms.get(STORED, request.digests), test)
-        rows = parts.Rows(request.x, request.y, stored, request.kind)
+        rows = sealed_files.Rows(request.x, request.y, stored, request.kind)
         if request.groups is not None:
             numbers = np.unique(request.groups, return_inverse=True)[1][order]
             write_atomic(staging / manifest.GROUPS_FILE, numbers.astype("<i8").tobytes())
             files[manifest.GROUPS_FILE] = sha256_file(staging / manifest.GROUPS_FILE)
-        sealed, root = parts.write_parts(
+        sealed, root = sealed_files.write_parts(
             rows, order, staging, vault, secret=secret, manifest_sha256=sha256_hex(content)
         )
         body = {"manifest": sha256_hex(content), "rows": root, "files": files | sealed}
@@ -260,7 +252,7 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         sync_folder(places.vaults())
     except BaseException:
         if staging.exists():
-            keys.remove_keys(vault)
+            key_files.remove_keys(vault)
             shutil.rmtree(staging)
         raise
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.vault import chain, fingerprints, registry, tripwire
+from holdfast.vault import known_rows, registry
 from holdfast.vault.contents import Finding, file_findings, manifest_findings, selection_findings
-from holdfast.vault.lineage import VAULT_NAME
+from holdfast.vault.ledger import check
+from holdfast.vault.lifecycle import VAULT_NAME
 from holdfast.vault.manifest import FILE_NAME, read_manifest
+from holdfast.vault.rows import fingerprints
 
 StoreDigests = Iterable[tuple[str, NDArray[np.uint8]]]
 __all__ = ["Finding", "find_forks", "locked_heads", "missing_heads", "verify_home", "verify_path", "verify_vault"]
@@ -69,9 +71,9 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, remembered: Path |
         remembered: The registry's copy of its fingerprints, where there is one.
     """
     vault = str(record["vault"]) if record else _id_of(folder)
-    entries, found = chain.scan(folder / "ledger", vault)
+    entries, found = check.scan(folder / "ledger", vault)
     if record is not None:
-        found += chain.head_problems(entries, record["head"], "seen last")
+        found += check.head_problems(entries, record["head"], "seen last")
     findings = [Finding(vault, *one) for one in found]
     findings += _guarded(vault, "manifest", folder / FILE_NAME, lambda: manifest_findings(folder, vault, entries))
     findings += _guarded(vault, "file", folder, lambda: file_findings(folder, vault, entries, remembered))
@@ -79,7 +81,7 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, remembered: Path |
 
     def in_order() -> Iterator[Finding]:
         policy = read_manifest(folder)[0]["policy"]
-        yield from (Finding(vault, *one) for one in chain.order_problems(entries, policy))
+        yield from (Finding(vault, *one) for one in check.order_problems(entries, policy))
 
     return findings + _guarded(vault, "order", folder / "ledger", in_order)
 
@@ -92,8 +94,8 @@ def find_forks(path: Path, other: Path) -> list[Finding]:
         return [Finding("", "fork", str(other), f"has no vault in common with {path}")]
     findings = []
     for vault in common:
-        copies = [chain.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
-        findings += [Finding(vault, *one) for one in chain.fork_problems(*copies)]
+        copies = [check.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
+        findings += [Finding(vault, *one) for one in check.fork_problems(*copies)]
     return findings
 
 
@@ -102,7 +104,7 @@ def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
     known = {
         entry.sha256
         for vault, folder in vault_folders(path).items()
-        for entry in chain.scan(folder / "ledger", vault)[0]
+        for entry in check.scan(folder / "ledger", vault)[0]
     }
     what = "stands in no ledger: cut, rewritten, forked, or another vault"
     return [Finding("", "head", head, what) for head in heads if not _stands(head, known)]
@@ -117,10 +119,10 @@ def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Findin
         if vault not in folders:
             findings.append(Finding(vault, "lock", str(path), "has no vault that holdfast.lock names"))
             continue
-        entries = chain.scan(folders[vault] / "ledger", vault)[0]
+        entries = check.scan(folders[vault] / "ledger", vault)[0]
         for act, head in entry["heads"].items():
             noted = f"that holdfast.lock has ({act})"
-            findings += [Finding(vault, *one) for one in chain.head_problems(entries, head, noted)]
+            findings += [Finding(vault, *one) for one in check.head_problems(entries, head, noted)]
     return findings
 
 
@@ -183,7 +185,7 @@ def _store_findings(
         for vault, record in known.items():
             if record["status"] != "sealed":
                 continue
-            key, path = tripwire.fingerprint_key(vault), registry.fingerprints_path(vault)
+            key, path = known_rows.fingerprint_key(vault), registry.fingerprints_path(vault)
             for name, digests in store_digests:
                 prints = fingerprints.fingerprints_of(digests, key)
                 certain = int(fingerprints.is_sealed(fingerprints.read_records(path), prints).sum())

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data.store import FORMAT, Prepared, prepare, read_folder
-from holdfast.vault.identity import row_digests
+from holdfast.data.store.store import FORMAT, Prepared, prepare, read_folder
+from holdfast.vault.rows.identity import row_digests
 
 MODULE = """
 from pathlib import Path

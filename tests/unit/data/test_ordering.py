@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.splits.ordering import first_rows, largest_remainder, num_units
-from holdfast.vault.row_sets import order_keys
+from holdfast.vault.rows.digest_sets import order_keys
 
 
 def digests(num_rows: int, distinct: int, seed: int) -> NDArray[np.uint8]:

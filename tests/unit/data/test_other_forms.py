@@ -13,9 +13,9 @@ from PIL import Image
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.data.division import divide
-from holdfast.data.reading import read_like
-from holdfast.data.store import make_request, prepare
+from holdfast.data.new_rows import read_like
+from holdfast.data.store.partition import divide
+from holdfast.data.store.store import make_request, prepare
 from holdfast.inference.sealed import sealed_rows_refusal
 from holdfast.vault import registry
 

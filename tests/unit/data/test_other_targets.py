@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data.store import Prepared, prepare
+from holdfast.data.store.store import Prepared, prepare
 from holdfast.vault import registry
 
 

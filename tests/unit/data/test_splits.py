@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.leaks import units_of
 from holdfast.data.splits import Auto, Group, Holdout, KFold, Official, Predefined, SplitFacts, Stratified, Time
 from holdfast.data.splits.folds import folds_of
-from holdfast.vault.identity import row_digests
+from holdfast.data.store.overlaps import units_of
+from holdfast.vault.rows.identity import row_digests
 
 
 def digests_of(values: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
-from holdfast.data.source_files import content_sha256, source_state
+from holdfast.data.store.source_files import content_sha256, source_state
 from holdfast.data.targets import as_plain, call_target, find_module_file, find_target
 
 

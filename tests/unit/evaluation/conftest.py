@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data import prepare, store
-from holdfast.data.statistics import TrainStatistics
+from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.store import store, worker
 from holdfast.evaluation import freezing, processes, scorer, wire
 from holdfast.evaluation.details import outcomes_of
 
@@ -115,13 +115,13 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def prepared(home: Path) -> store.Prepared:
-    return store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    return store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
 
 
 @pytest.fixture
 def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make:
     """A completed run whose checkpoint is a number."""
-    from holdfast.data.derived import compute
+    from holdfast.data.loading.train_val import compute
     from holdfast.data.splits import Holdout
 
     val = compute(prepared, Holdout(**{k: v for k, v in SPLIT.items() if k != "_target_"})).val

@@ -8,7 +8,7 @@ import pytest
 from holdfast.cli.freeze import freeze
 from holdfast.cli.open import open_selections, quotable
 from holdfast.cli.vault import status, verify
-from holdfast.data import store
+from holdfast.data.store import store
 from holdfast.evaluation.final import Opened
 from holdfast.vault.manifest import folder_of
 

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
-from holdfast.data import store
+from holdfast.data.store import store
 from holdfast.evaluation import preflight, processes
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run
 from holdfast.evaluation.selections import selection_folder
-from holdfast.vault import commitment, keys, ledger, opening, registry
+from holdfast.vault import opening, registry
+from holdfast.vault.keys import key_files
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
+from holdfast.vault.rows import commitment
 from holdfast.vault.verify import verify_home
 
 from .conftest import FakePredictor, Make, predict_rows
@@ -43,7 +46,7 @@ def test_an_opening_is_scored_once_and_then_repeated(selection: str, prepared: s
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert accuracy["method"] == "wilson"
     assert first.head == registry.read_ledger(prepared.vault)[-1].sha256
-    keys.remove_keys(prepared.vault)
+    key_files.remove_keys(prepared.vault)
     second, _ = open_vault(selection)
     assert second.as_dict() == {**first.as_dict(), "replayed": True}
     assert len(FakePredictor.seen) == 1
@@ -194,7 +197,7 @@ def test_a_changed_selection_refuses_the_opening(selection: str, prepared: store
 
 
 def test_wrong_keys_and_files_refuse_before_the_intent(selection: str, prepared: store.Prepared) -> None:
-    path = keys.key_path(prepared.vault, "y")
+    path = key_files.key_path(prepared.vault, "y")
     path.chmod(0o644)
     with pytest.raises(VaultRefused, match="the key is open to other users"):
         open_vault(selection)
@@ -231,7 +234,7 @@ def test_a_result_that_says_nothing_is_told(selection: str, prepared: store.Prep
 @pytest.mark.parametrize("what", ["selection", "key"])
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(selection: str, prepared: store.Prepared, what: str) -> None:
     folder = selection_folder(prepared.vault, selection)
-    path = folder / "selection.json" if what == "selection" else keys.key_path(prepared.vault, "x")
+    path = folder / "selection.json" if what == "selection" else key_files.key_path(prepared.vault, "x")
     path.unlink()
     os.mkfifo(path, 0o600)
     with pytest.raises(VaultRefused, match="is no regular file"):

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
-from holdfast.data import prepare, store
+from holdfast.data.store import store, worker
 from holdfast.ensembles.members import check_members
 from holdfast.evaluation import freezing
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
@@ -99,7 +99,7 @@ def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
 
 def test_a_run_of_a_former_vault_is_refused(make_run: Make, prepared: store.Prepared) -> None:
     run = make_run()
-    new = prepare.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
+    new = worker.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
     what = f"belongs to the former vault {prepared.vault[:8]}: its rows were sealed anew as {new[:8]}"
     with pytest.raises(VaultRefused, match=what):
         freeze_run(run)
@@ -116,7 +116,7 @@ def test_a_run_of_another_home_is_refused(make_run: Make, tmp_path: Path, monkey
 def test_after_a_freeze_another_split_is_refused(make_run: Make) -> None:
     freeze_run(make_run())
     with pytest.raises(VaultRefused, match="was frozen with another test part"):
-        prepare.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
+        worker.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
 
 
 @pytest.mark.parametrize("metric", ["val/accuracy", "val/loss", "val/auroc_macro"])

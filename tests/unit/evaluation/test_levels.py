@@ -12,13 +12,15 @@ from statsmodels.stats.proportion import proportion_confint
 
 from holdfast.cli.open import quotable
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
-from holdfast.data import prepare, store
+from holdfast.data.store import store, worker
 from holdfast.evaluation import processes
 from holdfast.evaluation.disclosing import disclose
 from holdfast.evaluation.final import open_together, open_vault
 from holdfast.evaluation.freezing import freeze_runs
 from holdfast.evaluation.report import gather
-from holdfast.vault import keyring, lineage, registry, wear
+from holdfast.vault import lifecycle, registry
+from holdfast.vault.keys import keyring
+from holdfast.vault.ledger import leaked_bits
 from holdfast.vault.verify import verify_home
 
 from .conftest import DATA, SPLIT, Make
@@ -30,7 +32,7 @@ def prepared(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> stor
     settings: dict[str, Any] = getattr(request, "param", {})
     if settings.get("key_mode") == "keyfile":
         settings = settings | {"public_key": str(keyring.generate(tmp_path / "holder.key"))}
-    return store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, settings)))
+    return store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, settings)))
 
 
 def sealed_with(**settings: Any) -> pytest.MarkDecorator:
@@ -45,7 +47,7 @@ def test_a_reopening_tells_one_metric_and_is_no_clean_test(make_run: Make, prepa
     assert opened.heading == "opening 2; not a clean test"
     assert list(opened.metrics) == ["loss"]
     assert opened.wear["bits_before"] == before
-    assert opened.wear["n_eff"] == pytest.approx(wear.effective_rows(before, prepared.num_test))
+    assert opened.wear["n_eff"] == pytest.approx(leaked_bits.effective_rows(before, prepared.num_test))
     assert open_vault(second)[0].as_dict() == opened.as_dict() | {"replayed": True}
     assert verify_home() == []
 
@@ -53,8 +55,8 @@ def test_a_reopening_tells_one_metric_and_is_no_clean_test(make_run: Make, prepa
 def test_a_vault_that_was_opened_cannot_be_made_new(make_run: Make, prepared: store.Prepared, tmp_path: Path) -> None:
     """Superseded after it was opened, and sealed again: the rows have answered, and the line to quote says so."""
     open_vault(freeze_runs([make_run()]).selection)
-    lineage.end(prepared.vault, "supersede", "once more")
-    again = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    lifecycle.end(prepared.vault, "supersede", "once more")
+    again = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
     record = json.loads((make_run("again", 0.9) / "run.json").read_text())
     record["data"]["vault"] = again.vault
     (tmp_path / "outputs" / "again" / "run.json").write_text(json.dumps(record))

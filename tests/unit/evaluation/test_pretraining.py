@@ -8,9 +8,9 @@ import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.sources import breast_cancer
-from holdfast.data.store import Prepared
+from holdfast.data.store.store import Prepared
 from holdfast.evaluation import pretraining
-from holdfast.vault.identity import row_digests
+from holdfast.vault.rows.identity import row_digests
 
 
 def record(*entries: dict[str, Any]) -> dict[str, Any]:

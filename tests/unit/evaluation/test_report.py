@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.cli.report import report
-from holdfast.data import store
+from holdfast.data.store import store
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.report import _quote, gather, write_report

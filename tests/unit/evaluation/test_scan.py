@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data.disguises import RowForm
-from holdfast.data.statistics import channel_statistics, train_statistics
+from holdfast.data.loading.row_search import RowForm
+from holdfast.data.loading.statistics import channel_statistics, train_statistics
 from holdfast.evaluation.scan import refuse_sealed_rows
-from holdfast.vault import fingerprints
-from holdfast.vault.identity import row_digests
+from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.identity import row_digests
 
 Array = np.ndarray[Any, Any]
 KEY = b"of a vault from another home; 32"  # not the one in this HOLDFAST_HOME

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data import store
-from holdfast.data.derived import columns_of, compute
-from holdfast.data.table_inputs import input_columns
+from holdfast.data.loading.train_val import columns_of, compute
+from holdfast.data.store import store
+from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
 from holdfast.evaluation.validation import (
     ValRows,

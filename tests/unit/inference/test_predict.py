@@ -12,12 +12,12 @@ from pyarrow.csv import read_csv
 from holdfast.cli.predict import predict
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.run_record import read_run
-from holdfast.data import prepare, store
+from holdfast.data.store import store, worker
 from holdfast.inference.predict import predict_blocks
 from holdfast.inference.sealed import sealed_rows_refusal
 from holdfast.inference.tables import table_writer
 from holdfast.training.restore import load_model
-from holdfast.vault.identity import row_digests
+from holdfast.vault.rows.identity import row_digests
 
 from .conftest import MakeRun
 
@@ -65,7 +65,7 @@ def test_rows_of_another_kind(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
-    prepared = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    prepared = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
     from holdfast.data.sources.breast_cancer import load
 
     names = prepared.feature_names

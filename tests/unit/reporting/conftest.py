@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.columns import Column
-from holdfast.data.store import Prepared
+from holdfast.data.store.store import Prepared
 from holdfast.reporting.dataset import Parts
-from holdfast.vault.identity import row_digests
+from holdfast.vault.rows.identity import row_digests
 
 MakeParts = Callable[..., Parts]
 

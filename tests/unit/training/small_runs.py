@@ -13,7 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.data.statistics import TrainStatistics
+from holdfast.data.loading.statistics import TrainStatistics
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
@@ -43,7 +43,7 @@ class Batches:
 
 
 class Data(pl.LightningDataModule):
-    """What fit reads of `holdfast.data.datamodule.DataModule`, over rows in memory; the last quarter is val."""
+    """What fit reads of `holdfast.data.loading.datamodule.DataModule`, over rows in memory; the last quarter is val."""
 
     def __init__(self, task: str, x: np.ndarray, y: np.ndarray, num_outputs: int, batch_size: int = 16) -> None:
         super().__init__()

@@ -16,10 +16,10 @@ from torch import nn
 
 from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.core.places import vaults
-from holdfast.data import prepare, store
-from holdfast.data.datamodule import DataModule
+from holdfast.data.loading.datamodule import DataModule
 from holdfast.data.sources.digits import load
 from holdfast.data.splits import Holdout
+from holdfast.data.store import store, worker
 from holdfast.data.transforms import Standardize
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.row_guard import RowGuard, _guards, guarded
@@ -39,7 +39,7 @@ class Flat(nn.Module):
 
 @pytest.fixture
 def data(home: Path) -> DataModule:
-    prepared = store.open_prepared(prepare.answer_request(store.make_request(DATA, SPLIT, {})))
+    prepared = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
     return DataModule(prepared, Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)
 
 

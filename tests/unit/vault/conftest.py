@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.vault.identity import row_digests
-from holdfast.vault.row_sets import content_id
+from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import SealRequest
 
 Make = Callable[..., SealRequest]

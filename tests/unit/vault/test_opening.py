@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import VaultRefused
-from holdfast.vault import keys, ledger, opening, registry
-from holdfast.vault.keyring import Ring, unlock
+from holdfast.vault import opening, registry
+from holdfast.vault.keys import key_files
+from holdfast.vault.keys.keyring import Ring, unlock
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.sealing import ensure_sealed
 
@@ -73,18 +75,18 @@ def test_another_vaults_file_is_refused(vault: str, rows: Any, make_request: Mak
 
 def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, make_request: Make) -> None:
     opening.check_sealed(vault)
-    keys.key_path(vault, "y").chmod(0o644)
+    key_files.key_path(vault, "y").chmod(0o644)
     with pytest.raises(VaultRefused, match="the key is open to other users"):
         opening.check_sealed(vault)
-    keys.remove_keys(vault)
-    keys.create_keys(vault)
+    key_files.remove_keys(vault)
+    key_files.create_keys(vault)
     with pytest.raises(VaultRefused, match=r"is the wrong key for vault .*: nothing was spent"):
         opening.check_sealed(vault)
 
 
 def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = _enter(vault, "open.predicted")
-    monkeypatch.setattr("holdfast.vault.commitment.SALT_BYTES", 8)
+    monkeypatch.setattr("holdfast.vault.rows.commitment.SALT_BYTES", 8)
     with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
         opening.open_y(vault, predicted, _ring(vault))
 

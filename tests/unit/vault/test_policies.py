@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.vault import policies
-from holdfast.vault.ledger import Entry
+from holdfast.vault.ledger.ledger import Entry
 from holdfast.vault.policies import Allowed, History, allowed, checked_settings
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64

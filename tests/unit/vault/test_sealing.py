@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.vault import keys, ledger, lineage, opening, registry, stream
-from holdfast.vault.identity import row_digests
+from holdfast.vault import lifecycle, opening, registry, stream
+from holdfast.vault.keys import key_files
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import STORED, ensure_sealed
 
 from .conftest import Make
@@ -85,7 +87,7 @@ def test_another_test_part_is_sealed_anew_before_a_freeze(home: Path, rows: Any,
     assert sorted(path.name for path in folder_of(old.vault).iterdir()) == [
         *("fingerprints.bin", "ledger", "manifest.json", "selections"),
     ]
-    assert not keys.key_path(old.vault, "x").exists()
+    assert not key_files.key_path(old.vault, "x").exists()
     assert ledger.read(folder_of(old.vault) / "ledger")[-1].body["by"] == new.vault
     back = ensure_sealed(make_request(*rows))
     assert back.replaced == (new.vault,)
@@ -176,13 +178,13 @@ class Killed(BaseException):
 
 
 STEPS = {
-    "keys": (keys, "create_keys"),
+    "keys": (key_files, "create_keys"),
     "y": (stream, "seal_file"),
     "ledger": (ledger, "append"),
     "rename": (os, "rename"),
-    "registry": (lineage, "adopt"),
-    "retire": (lineage, "_retire"),
-    "old keys": (keys, "remove_keys"),
+    "registry": (lifecycle, "adopt"),
+    "retire": (lifecycle, "_retire"),
+    "old keys": (key_files, "remove_keys"),
     "old record": (registry, "write_record"),
 }
 
@@ -205,7 +207,7 @@ def test_a_crash_at_any_step_is_mended(  # noqa: PLR0917
         patch.setattr(place, name, crash)
         patch.setattr(shutil, "rmtree", lambda path: None)  # a killed process does not tidy up
         if step not in ("old keys", "retire"):
-            patch.setattr(keys, "remove_keys", lambda vault: None)
+            patch.setattr(key_files, "remove_keys", lambda vault: None)
         with pytest.raises(Killed):
             ensure_sealed(make_request(*rows, slice(10)))
     new = ensure_sealed(make_request(*rows, slice(10)))

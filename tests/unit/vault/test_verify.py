@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from holdfast.core.files import canonical_json, sha256_hex
-from holdfast.vault import ledger, registry
+from holdfast.vault import registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.sealing import ensure_sealed
 from holdfast.vault.verify import verify_home

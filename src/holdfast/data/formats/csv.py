@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError
-from holdfast.data.cells import is_code
 from holdfast.data.formats import text
 from holdfast.data.formats.files import opened
 from holdfast.data.formats.types import Conflict, arrow_type
+from holdfast.data.tables.cells import is_code
 
 WHERE = text.WHERE
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")

@@ -9,7 +9,7 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.first_look import has_first_look
 from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS, SUFFIXES, CsvFile
 from holdfast.data.rows import Rows
-from holdfast.data.table_sources import OnError, Task, as_settings, load_files
+from holdfast.data.tables.files import OnError, Task, as_settings, load_files
 
 
 @has_first_look
@@ -31,7 +31,7 @@ def load(
     decimal: str = "auto",
     encoding: str = "utf-8",
 ) -> Rows:
-    """A table with a line of names; see `data.tables` for what becomes of it.
+    """A table with a line of names; see `data.tables.load` for what becomes of it.
 
     Args:
         path: A file, a list of files, a glob, or a folder of them; `.gz`, `.bz2`, `.xz` and `.zst` are decompressed.

@@ -9,7 +9,7 @@
 
     python train.py data=custom data.source._target_=my_rows.load trusted_modules=[my_rows] +data.source.n=500
 
-What it may return stands in `holdfast.data.custom_rows.as_rows`.
+What it may return stands in `holdfast.data.sources.call.as_rows`.
 """
 
 from __future__ import annotations

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
-from holdfast.data.array_rows import rows_from_arrays
+from holdfast.data.arrays.rows import rows_from_arrays
 from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode_both
-from holdfast.data.image_rows import listed, skipped_notes
+from holdfast.data.images.read import listed, skipped_notes
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
-from holdfast.data.table_settings import TableFile
-from holdfast.data.table_sources import OnError, Task, as_names, as_settings
-from holdfast.data.tables import load_table
-from holdfast.vault.identity import row_digests
+from holdfast.data.tables.files import OnError, Task, as_names, as_settings
+from holdfast.data.tables.load import load_table
+from holdfast.data.tables.settings import TableFile
+from holdfast.vault.rows.identity import row_digests
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}

@@ -19,18 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.cells import Vocabulary
 from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, ImageForm
-from holdfast.data.image_index import Index, read_index
-from holdfast.data.image_rows import decoded, gray_or_rgb, listed, sizes_problem, skipped_notes
+from holdfast.data.images.index import Index, read_index
+from holdfast.data.images.read import decoded, gray_or_rgb, listed, sizes_problem, skipped_notes
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
-from holdfast.data.table_settings import PART_WORDS
-from holdfast.data.table_sources import OnError, Task
-from holdfast.data.table_targets import target_of
-from holdfast.vault.identity import row_digests
+from holdfast.data.tables.cells import Vocabulary
+from holdfast.data.tables.files import OnError, Task
+from holdfast.data.tables.labels import target_of
+from holdfast.data.tables.settings import PART_WORDS
+from holdfast.vault.rows.identity import row_digests
 
 WHERE = "data.path"
 INDEX_SUFFIXES = (".csv", ".tsv")

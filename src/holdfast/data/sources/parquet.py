@@ -7,7 +7,7 @@ from typing import Any
 from holdfast.data.first_look import has_first_look
 from holdfast.data.formats.parquet import SUFFIXES, ParquetFile
 from holdfast.data.rows import Rows
-from holdfast.data.table_sources import OnError, Task, as_settings, load_files
+from holdfast.data.tables.files import OnError, Task, as_settings, load_files
 
 
 @has_first_look

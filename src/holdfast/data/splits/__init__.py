@@ -1,9 +1,10 @@
 """Splits: which rows are test and which are val, decided by what the rows hold, never by where they stand.
 
-Rows are put in the order of a keyed hash of their content (`vault.row_sets.order_keys`), and a part takes the first of
-them. The outcome does not depend on the order of rows, on names or on the machine, and rows with equal features stay
-on one side, as do rows of one declared group. A split decides in two steps: the test part once, by `test_rule`; the
-val part over the rows that are left, as often as one likes. Both are given the facts of the rows, never the rows.
+Rows are put in the order of a keyed hash of their content (`vault.rows.digest_sets.order_keys`), and a part takes the
+first of them. The outcome does not depend on the order of rows, on names or on the machine, and rows with equal
+features stay on one side, as do rows of one declared group. A split decides in two steps: the test part once, by
+`test_rule`; the val part over the rows that are left, as often as one likes. Both are given the facts of the rows,
+never the rows.
 """
 
 from holdfast.data.splits.auto import Auto

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.splits.facts import Digests, Mask, Strata
-from holdfast.vault.row_sets import BLOCK_ROWS, order_keys
+from holdfast.vault.rows.digest_sets import BLOCK_ROWS, order_keys
 
 Keys = NDArray[np.uint64]
 

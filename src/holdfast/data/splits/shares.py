@@ -12,7 +12,7 @@ from holdfast.core.errors import InputError
 from holdfast.data.splits.checks import check_enough, check_parts, check_seed, is_count, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts, Strata
 from holdfast.data.splits.ordering import first_rows
-from holdfast.vault.row_sets import order_keys
+from holdfast.vault.rows.digest_sets import order_keys
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.errors import InputError
 from holdfast.data.columns import column_from_dict
-from holdfast.data.reading import read_like
+from holdfast.data.new_rows import read_like
 from holdfast.data.rows import check_rows
 from holdfast.data.sources import csv
 

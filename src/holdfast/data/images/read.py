@@ -1,0 +1,203 @@
+"""Many image files, decoded by several processes into rows of one shape, with all that is wrong with any of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.cores import num_cores
+from holdfast.core.errors import Problem
+from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, decode_both, is_gray
+from holdfast.vault.rows.identity import row_digests
+
+CHUNK_FILES = 64
+CHUNK_BYTES = 4 * 2**20
+MIN_FILES_A_PROCESS = 300
+SAY_EVERY_S = 5.0
+MAX_LISTED = 20
+MODE_SAMPLE = 500
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was found in a chunk of files.
+
+    Attributes:
+        pixels: (k, H, W, C) of the good ones.
+        digests: (k, 16) of the images as they lie in their files; None where no size or mode was changed.
+        good: (k,) their places among all files.
+        problems: Place and words for each file that is not.
+        sizes: How often each size (H, W) was met, where none was declared.
+    """
+
+    pixels: Pixels
+    digests: NDArray[np.uint8] | None
+    good: NDArray[np.int64]
+    problems: list[tuple[int, str]]
+    sizes: Counter[tuple[int, int]]
+
+
+def decoded(files: Sequence[Path], form: ImageForm, *, progress: bool = True) -> Iterator[Decoded]:
+    """Decode files in their order, a chunk at a time.
+
+    Args:
+        files: At least one.
+        form: What every image becomes. Without a size, it is that of the first file that can be read; images of
+            another are not among the pixels, and only `sizes` tells of them.
+        progress: Whether to say on stderr how far it is.
+    """
+    shape = _first_shape(files, form) if form.size is None else (*form.size, CHANNELS[form.mode])
+    size = max(1, min(CHUNK_FILES, CHUNK_BYTES // max(1, int(np.prod(shape)))))
+    chunks = [(start, [str(file) for file in files[start : start + size]]) for start in range(0, len(files), size)]
+    say, done = _Progress(len(files)) if progress else None, 0
+    with _mapped(len(files)) as run:
+        for found in run([(start, chunk, form, shape) for start, chunk in chunks]):
+            done = min(done + size, len(files))
+            if say:
+                say.at(done)
+            yield found
+
+
+def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
+    """The mode of images that do not say theirs: gray where all are, of some hundreds spread over the files."""
+    seen = {is_gray(file) for file in files[:: -(-len(files) // MODE_SAMPLE) or 1]}
+    return "gray" if True in seen and False not in seen else "rgb"
+
+
+def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
+    """Files and what is wrong with them as problems: each of the first few, and a count of the others."""
+    shown = [Problem(where, f"{name} {what}") for name, what in problems[:MAX_LISTED]]
+    if len(problems) > MAX_LISTED:
+        shown.append(Problem(where, f"and {len(problems) - MAX_LISTED:,} others like these"))
+    advice = "mend or remove them" + (", or data.on_error=skip leaves them out" if may_skip else "")
+    return [*shown[:-1], replace(shown[-1], next=advice)] if shown else []
+
+
+def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
+    """What is recorded of files that were left out."""
+    if not problems:
+        return []
+    shown = "; ".join(f"{name} {what}" for name, what in problems[:MAX_LISTED])
+    return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
+
+
+def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
+    """What is wrong with images of several sizes where none was declared."""
+    common = sizes.most_common(5)
+    shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in common)
+    more = f" and {len(sizes) - 5} others" if len(sizes) > 5 else ""
+    height, width = common[0][0]
+    advice = f"data.size=[{height},{width}] brings all to one (and data.fit=stretch, crop or pad says how)"
+    return Problem("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
+
+
+def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
+    for file in files[:1000]:
+        pixels = decode(file, form)
+        if not isinstance(pixels, str):
+            return pixels.shape
+    return (1, 1, CHANNELS[form.mode])
+
+
+def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> Decoded:
+    start, files, form, shape = task
+    pixels = np.empty((len(files), *shape), np.uint8)
+    digests: dict[int, NDArray[np.uint8]] = {}
+    good: list[int] = []
+    problems: list[tuple[int, str]] = []
+    sizes: Counter[tuple[int, int]] = Counter()
+    for place, file in enumerate(files, start=start):
+        both = decode_both(file, form)
+        if isinstance(both, str):
+            problems.append((place, both))
+            continue
+        found, own = both
+        sizes[found.shape[0], found.shape[1]] += 1
+        if found.shape == shape:
+            pixels[len(good)] = found
+            if own is not found:
+                digests[len(good)] = row_digests(own[None], kind="image")[0]
+            good.append(place)
+    return Decoded(
+        pixels[: len(good)], _own_digests(digests, pixels[: len(good)]), np.array(good, np.int64), problems, sizes
+    )
+
+
+def _own_digests(changed: Mapping[int, NDArray[np.uint8]], pixels: Pixels) -> NDArray[np.uint8] | None:
+    """(k, 16) digests of images before they were changed; None where none was."""
+    if not changed:
+        return None
+    digests = row_digests(pixels, kind="image")
+    digests[list(changed)] = list(changed.values())
+    return digests
+
+
+@contextmanager
+def _mapped(num_files: int) -> Iterator[Any]:
+    """A function that maps `_decode_chunk` over tasks, in order, by as many processes as pay."""
+    processes = min(num_cores(), num_files // MIN_FILES_A_PROCESS)
+    if processes < 2:
+        yield lambda tasks: map(_decode_chunk, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
+
+        def run(tasks: Iterable[Any]) -> Iterator[Decoded]:
+            waiting: deque[Future[Decoded]] = deque()
+            for task in tasks:
+                waiting.append(pool.submit(_decode_chunk, task))
+                if len(waiting) > 4 * processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+        try:
+            yield run
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Progress:
+    """A line on stderr every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.started = self.said = time.monotonic()
+
+    def at(self, done: int) -> None:
+        """Say it when it is time."""
+        now = time.monotonic()
+        if now - self.said >= SAY_EVERY_S:
+            self.said = now
+            rate = done / (now - self.started)
+            print(
+                f"holdfast: {done:,} of {self.total:,} images decoded ({rate:,.0f} a second)",
+                file=sys.stderr,
+                flush=True,
+            )

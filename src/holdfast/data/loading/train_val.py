@@ -1,0 +1,121 @@
+"""What a split makes of prepared rows: train and val rows and the train statistics, remembered beside the rows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.data.columns import Column
+from holdfast.data.loading.statistics import (
+    TrainStatistics,
+    statistics_as_arrays,
+    statistics_from_arrays,
+    train_statistics,
+)
+from holdfast.data.loading.subset import subset_of
+from holdfast.data.rows import stratum_of
+from holdfast.data.splits import Split, SplitFacts
+from holdfast.data.store.store import UNREADABLE, Prepared
+
+VERSION = 2  # of what is remembered
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """Who trains, who validates, and what is known of those that train.
+
+    Attributes:
+        train: Indices of the train rows, ascending.
+        val: Indices of the val rows, ascending.
+        statistics: Of the train rows.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    statistics: TrainStatistics
+
+
+def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
+    """Train rows, val rows and train statistics.
+
+    For splits of ours they are read from the store when they were taken before.
+
+    Args:
+        prepared: The development rows.
+        split: Decides the val rows among them.
+        subset: How many of the other rows train (`subset.subset_of`); None: all.
+    """
+    path = _file_of(prepared, split, subset)
+    if path is not None:
+        with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
+            train, val = (_rows_of(known[name], len(prepared.y)) for name in ("train", "val"))
+            return Derived(train, val, statistics_from_arrays(known))
+    found = compute(prepared, split, subset)
+    if path is not None:
+        content = io.BytesIO()
+        masks = {"train": _as_bits(found.train, len(prepared.y)), "val": _as_bits(found.val, len(prepared.y))}
+        arrays: dict[str, Any] = {**masks, **statistics_as_arrays(found.statistics)}
+        np.savez(content, **arrays)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, content.getvalue())
+    return found
+
+
+def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
+    """Like `derive`, from the rows themselves."""
+    facts = facts_of(prepared)
+    val = split.val_rows(facts)
+    train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
+    statistics = train_statistics(
+        prepared.x,
+        prepared.y,
+        train,
+        kind=prepared.kind,
+        num_classes=len(prepared.class_names),
+        columns=columns_of(prepared) if prepared.kind == "table" else (),
+    )
+    return Derived(train, np.flatnonzero(val), statistics)
+
+
+def columns_of(prepared: Prepared) -> tuple[Column, ...]:
+    """The columns of a prepared table; numbers where its source says nothing of them."""
+    names = prepared.feature_names or [f"column {index}" for index in range(prepared.x.shape[1])]
+    return prepared.columns or tuple(Column(name, "number") for name in names)
+
+
+def facts_of(prepared: Prepared) -> SplitFacts:
+    """What a split may know of the development rows; which of them were official or declared test rows is over."""
+    return SplitFacts(
+        prepared.units,
+        strata=stratum_of(prepared.y, prepared.task),
+        groups=prepared.groups,
+        times=prepared.times,
+        parts=prepared.parts,
+        targets=prepared.y if prepared.task == "regression" else None,
+    )
+
+
+def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:
+    kind = type(split)
+    if not kind.__module__.startswith("holdfast.") or not is_dataclass(split):
+        return None
+    fixed = {"version": VERSION, "split": kind.__name__, "subset": subset, **asdict(split)}
+    return prepared.folder / "derived" / f"{sha256_hex(canonical_json(fixed))}.npz"
+
+
+def _as_bits(rows: NDArray[np.int64], num_rows: int) -> NDArray[np.uint8]:
+    mask = np.zeros(num_rows, bool)
+    mask[rows] = True
+    return np.packbits(mask)
+
+
+def _rows_of(bits: NDArray[np.uint8], num_rows: int) -> NDArray[np.int64]:
+    return np.flatnonzero(np.unpackbits(bits, count=num_rows))

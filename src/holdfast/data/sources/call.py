@@ -1,0 +1,194 @@
+"""What a user's function may return as a data set, and how it becomes `Rows`."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from holdfast.core.errors import HoldfastError, InputError
+from holdfast.data.arrays.rows import rows_from_arrays
+from holdfast.data.rows import Rows
+from holdfast.data.tables.files import as_settings
+from holdfast.data.tables.load import load_table
+from holdfast.data.targets import arguments, call_target, find_module_file
+
+WHERE = "data.source"
+FORMS = "Rows, (x, y), a mapping with x and y, (DataFrame, target), or a dataset with __len__ and __getitem__"
+KEYS = ("x", "y", "task", "layout", "parts", "groups", "times", "class_names", "feature_names")
+TABLE_KEYS = ("task", "types", "drop", "group", "time", "split_column", "missing", "on_error")
+BLOCK_ROWS = 65_536
+SAY_EVERY = 10_000
+
+
+def rows_of(source: Mapping[str, Any]) -> Rows:
+    """Call a source and bring what it returned into `Rows`.
+
+    Args:
+        source: An entry of the config with a `_target_`.
+
+    Raises:
+        InputError: What the source raises, or what it returned is nothing that can be used. An error in a user's own
+            function is told in one line, with the line of their file; in one of the library it is a defect.
+    """
+    try:
+        return as_rows(call_target(source, WHERE))
+    except HoldfastError:
+        raise
+    except Exception as error:
+        target = source["_target_"]
+        if target.startswith("holdfast."):
+            raise
+        file = str(find_module_file(target))
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        place = f" in {Path(file).name}, line {lines[-1]}" if lines else ""
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments(source).items())
+        call = f'python -c "import {target.rpartition(".")[0]}; {target}({given})"'
+        what = f"{target} failed{place} ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
+        raise InputError(WHERE, what, next=f"{call} shows the whole traceback") from None
+
+
+def as_rows(found: Any) -> Rows:
+    """Bring what a source returned into `Rows`.
+
+    Args:
+        found: `Rows`; a pair (x, y) of arrays; a mapping with x, y and any of the other arguments of
+            `rows_from_arrays` (parts, groups, times, class_names, feature_names, task, layout); a pair (DataFrame, name
+            of the target column), or a mapping with x, y and any of the settings of `data=csv` (types, drop, group,
+            time, split_column, ...); or a map-style dataset whose items are (x, y), such as torch's: arrays, tensors
+            or images of one shape.
+
+    Raises:
+        InputError: It is nothing of the kind, or cannot be used.
+    """
+    if isinstance(found, Rows):
+        return found
+    if isinstance(found, Mapping):
+        return _from_mapping(found)
+    if isinstance(found, tuple | list) and len(found) == 2 and not hasattr(found, "__array__"):
+        return _from_mapping({"x": found[0], "y": found[1]})
+    if (
+        hasattr(found, "__getitem__")
+        and hasattr(found, "__len__")
+        and not hasattr(found, "dtype")
+        and not is_frame(found)
+    ):
+        return _from_dataset(found)
+    advice = "return (frame, 'target')" if is_frame(found) else ""
+    raise InputError(WHERE, f"returned a {type(found).__name__}", allowed=FORMS, next=advice)
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a data frame, of pandas or of another library that pyarrow can read."""
+    return hasattr(value, "columns") and (hasattr(value, "__dataframe__") or hasattr(value, "__arrow_c_stream__"))
+
+
+@dataclass(frozen=True)
+class ArrowTable:
+    """A table of pyarrow's, read like a file.
+
+    Attributes:
+        table: It.
+        path: What it is called.
+        skipped: Stays empty.
+    """
+
+    table: Any
+    path: str = "frame"
+    skipped: list[str] = field(default_factory=list)
+
+    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
+        import pyarrow as pa
+
+        names = [str(name) for name in self.table.column_names]
+        for batch in self.table.to_batches(max_chunksize=BLOCK_ROWS):
+            yield (
+                names,
+                [
+                    column.cast(pa.string())
+                    if types.get(name) == "string" and not pa.types.is_nested(column.type)
+                    else column
+                    for name, column in zip(names, batch.columns, strict=True)
+                ],
+            )
+
+    def place_of(self, row: int) -> str:
+        """How a row is called, counted from 0."""
+        return f"row {row}"
+
+
+def _from_mapping(found: Mapping[str, Any]) -> Rows:
+    lacking = [key for key in ("x", "y") if key not in found]
+    if lacking:
+        raise InputError(WHERE, f"returned a mapping without {' and '.join(lacking)}", allowed=", ".join(KEYS))
+    known = ("x", "y", *TABLE_KEYS) if is_frame(found["x"]) else KEYS
+    extra = [str(key) for key in found if key not in known]
+    if extra:
+        raise InputError(WHERE, f"returned a mapping with {', '.join(extra)}", allowed=", ".join(known))
+    if is_frame(found["x"]):
+        return _from_frame(**found)
+    x, y, options = found["x"], found["y"], {key: value for key, value in found.items() if key not in ("x", "y")}
+    return rows_from_arrays(x, y, where=WHERE, **options)
+
+
+def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
+    import pyarrow as pa
+
+    target = y
+    if not isinstance(y, str) and not (isinstance(y, list | tuple) and all(isinstance(name, str) for name in y)):
+        values = np.asarray(y)
+        x, target = x.assign(target=values), "target"
+    elif isinstance(y, list | tuple) and len(y) == len(x) and not set(y) <= set(x.columns):
+        x, target = x.assign(target=list(y)), "target"
+    try:
+        table = pa.table(x) if not hasattr(x, "to_arrow") else x.to_arrow()
+        if hasattr(x, "index"):
+            table = pa.Table.from_pandas(x, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InputError(
+            WHERE, f"returned a frame that cannot be read ({' '.join(str(error).split())[:150]})"
+        ) from None
+    return load_table([(ArrowTable(table), None)], as_settings(target, **settings), "frame")
+
+
+def _from_dataset(dataset: Any) -> Rows:
+    """All items of a map-style dataset."""
+    if not len(dataset):
+        raise InputError(WHERE, "returned a dataset without items")
+    xs: list[Any] = []
+    ys: list[Any] = []
+    for index in range(len(dataset)):
+        x, y = _pair(dataset[index], index)
+        value = _item(x)
+        if xs and (value.shape, value.dtype) != (xs[0].shape, xs[0].dtype):
+            what = f"item {index} is {value.dtype} of shape {value.shape}, item 0 {xs[0].dtype} of {xs[0].shape}"
+            raise InputError(WHERE, what, next="bring all items into one shape")
+        xs.append(value)
+        ys.append(_item(y) if not isinstance(y, str) else y)
+        if index and not index % SAY_EVERY:
+            print(f"holdfast: {index:,} of {len(dataset):,} items read", file=sys.stderr, flush=True)
+    names = getattr(dataset, "classes", None)
+    y = np.asarray(ys)
+    has_names = isinstance(names, list | tuple) and y.dtype.kind in "iu" and y.ndim == 1 and y.max() < len(names)
+    return rows_from_arrays(np.stack(xs), y, class_names=names if has_names and names else (), where=WHERE)
+
+
+def _pair(item: Any, index: int) -> tuple[Any, Any]:
+    if isinstance(item, Mapping):
+        xs = [item[key] for key in ("x", "image", "img", "features", "data", "input") if key in item]
+        ys = [item[key] for key in ("y", "label", "labels", "target", "fine_label") if key in item]
+        if xs and ys:
+            return xs[0], ys[0]
+    elif isinstance(item, tuple | list) and len(item) == 2:
+        return item[0], item[1]
+    raise InputError(WHERE, f"item {index} of the dataset is a {type(item).__name__}", allowed="(x, y)")
+
+
+def _item(value: Any) -> Any:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)

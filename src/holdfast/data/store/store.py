@@ -1,0 +1,260 @@
+"""The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
+
+    store/rows/<vault>/meta.json      what the rows are
+    store/rows/<vault>/x.npy, y.npy, digests.npy; where there are any: units.npy, groups.npy, times.npy, parts.npy
+    store/rows/none-<content>/        the same of rows that were prepared with vault=none
+    store/rows/<vault>/derived/       val masks and train statistics, one file a split
+    store/requests/<sha256>.json      a request that was answered: which vault, and the state of the files it read
+    store/pending                     a preparation is going on, or was killed
+    store/downloads/                  raw files that a source fetched
+
+`prepare` answers a known request from these files alone. For anything else it starts `holdfast.data.store.worker`, the
+one process that ever sees all rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core import places
+from holdfast.core.errors import (
+    HoldfastError,
+    InputError,
+    Interrupted,
+    Problem,
+    RunFailed,
+    VaultRefused,
+    raise_problems,
+)
+from holdfast.core.files import canonical_json, sha256_hex
+from holdfast.data.columns import Column, column_from_dict
+from holdfast.data.rows import Array
+from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
+from holdfast.data.targets import arguments, as_plain, call_target, search_path
+from holdfast.vault import policies, project_lock, registry
+from holdfast.vault.manifest import FILE_NAME, folder_of
+
+FORMAT = 2
+OPEN = "none-"
+# What reading a damaged or half-deleted file may raise.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The development rows of one vault: train and val, in the order of the source.
+
+    Attributes:
+        folder: Where they lie in the store.
+        vault: The id of the vault that holds the test rows.
+        content: The id of the whole content, test rows included.
+        name: The data option's name.
+        task: "multiclass", "binary", "multilabel" or "regression".
+        kind: "image", "table" or "array".
+        class_names: One per class or label; empty for regression.
+        feature_names: One per column of a table.
+        num_test: How many rows are sealed.
+        num_left_out: Rows left out because an official test row is equal to them.
+        x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map.
+        y: (n,) int64 or float32, (n, k) uint8; a memory map.
+        digests: (n, 16) content digests of what the source holds; a memory map.
+        units: (n, 16) the same digest for all rows that stay on one side; `digests` where nothing links rows.
+        columns: What the columns of a table are; empty: numbers, none missing.
+        notes: Warnings of the source.
+        groups: (n,) numbers of the groups; None where none were declared.
+        times: (n,) When each row was taken; None where that is not known.
+        parts: (n,) int8, 0 train, 1 val, as they were declared; None where they were not.
+        pixel_scale: What the source's numbers were multiplied by to become bytes.
+    """
+
+    folder: Path
+    vault: str
+    content: str
+    name: str
+    task: str
+    kind: str
+    class_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    num_test: int
+    num_left_out: int
+    x: Array
+    y: Array
+    digests: NDArray[np.uint8]
+    units: NDArray[np.uint8]
+    columns: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
+    groups: NDArray[np.int64] | None = None
+    times: Array | None = None
+    parts: NDArray[np.int8] | None = None
+    pixel_scale: float = 1.0
+
+
+def prepare(
+    data: Mapping[str, Any], split: Mapping[str, Any], vault: Mapping[str, Any], project: Path | None = None
+) -> Prepared:
+    """The development rows of a data set; prepared and sealed first where that has not been done.
+
+    Args:
+        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`; with `verify`, files are
+            known by their contents, which are read at every start, and not by size and time.
+        split: The `split` group.
+        vault: The `vault` group: the policy that a new vault is given.
+        project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
+
+    Raises:
+        InputError: The source, its files or the split are at fault.
+        VaultRefused: This content is sealed with another test part, or the lock names another vault for it.
+        RunFailed: The preparation died.
+    """
+    request = make_request(as_plain(data), as_plain(split), as_plain(vault))
+    if project is not None:
+        request["locked"] = project_lock.as_entries(project)
+    prepared = find_prepared(request)
+    if prepared is None:
+        _run_preparation(request)
+        prepared = find_prepared(request)
+    if prepared is None:
+        raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
+    if project is not None:
+        refuse_other_vault(prepared, request["locked"])
+    if project is not None and not is_open(prepared.vault):
+        project_lock.check_heads(project, prepared.vault)
+        project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
+    return prepared
+
+
+def refuse_other_vault(prepared: Prepared, locked: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows whose vault is not the one that the project's lock names for them."""
+    rows = "" if is_open(prepared.vault) else registry.record_of(prepared.vault)["rows"]
+    project_lock.refuse_other(locked, prepared.vault, content=prepared.content, rows=rows)
+
+
+def open_prepared(vault: str) -> Prepared:
+    """The development rows that belong to a vault.
+
+    Raises:
+        InputError: The store does not have them.
+    """
+    try:
+        return read_folder(rows_folder(vault))
+    except UNREADABLE:
+        what = f"has no rows for vault {vault[:12]}"
+        raise InputError(str(places.store()), what, next="run its data option once more") from None
+
+
+def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, Any]) -> dict[str, Any]:
+    """All that decides the outcome of a preparation, as JSON."""
+    rule = call_target(split, "split").test_rule()
+    source = {"_target_": data["source"]["_target_"], **arguments(data["source"])}
+    settings = policies.checked_settings(arguments(vault))
+    fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
+    request_id = sha256_hex(canonical_json(fixed))
+    verify = data.get("verify", False)
+    if not isinstance(verify, bool):
+        raise InputError("data.verify", f"is {verify!r}", allowed="true, false")
+    state = {"files": source_state(source), "contents": content_sha256(source) if verify else None}
+    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split, "subset": data.get("subset")}
+
+
+def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
+    """The answer to a request that was answered before; None when anything has changed since."""
+    if pending_file().exists():
+        return None
+    try:
+        answer = json.loads(request_file(request["id"]).read_bytes())
+        known = "files" if request["contents"] is None else "contents"
+        if answer[known] != request[known] or not has_vault(answer["vault"]):
+            return None
+        others = answer["others"]  # files that only the source knew of, such as those in an index
+        if state_of_files(others, contents=request["contents"] is not None) != others:
+            return None
+        of_this_source = {"name": request["name"], "pixel_scale": answer["pixel_scale"]}
+        return replace(read_folder(rows_folder(answer["vault"])), **of_this_source)
+    except UNREADABLE:
+        return None
+
+
+def read_folder(folder: Path) -> Prepared:
+    """Map the rows in one folder of the store."""
+    meta = json.loads((folder / "meta.json").read_bytes())
+    if meta.pop("format") != FORMAT:
+        raise ValueError("another format")
+    num_rows = meta.pop("num_rows")
+    names = meta.pop("arrays")
+    # Copy on write: torch wants writable memory, the file stays as it is.
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
+    if any(len(array) != num_rows for array in arrays.values()):
+        raise ValueError("rows are missing")
+    arrays.setdefault("units", arrays["digests"])
+    for name in ("class_names", "feature_names", "notes"):
+        meta[name] = tuple(meta[name])
+    meta["columns"] = tuple(column_from_dict(column) for column in meta["columns"])
+    return Prepared(folder=folder, **meta, **arrays)
+
+
+def rows_folder(vault: str) -> Path:
+    """Where the development rows of a vault lie."""
+    return places.store() / "rows" / vault
+
+
+def request_file(request_id: str) -> Path:
+    """Where the answer to a request is remembered."""
+    return places.store() / "requests" / f"{request_id}.json"
+
+
+def pending_file() -> Path:
+    """Exists while rows are sealed and written; left behind by a preparation that was killed."""
+    return places.store() / "pending"
+
+
+def has_vault(vault: str) -> bool:
+    """Whether the vault still stands: a vault that was sealed anew has other test rows, some of them in these rows."""
+    return is_open(vault) or (registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file())
+
+
+def open_name(content: str) -> str:
+    """What stands for the vault of rows that were prepared with vault=none."""
+    return f"{OPEN}{content[: 32 - len(OPEN)]}"
+
+
+def is_open(vault: str) -> bool:
+    """Whether rows were prepared with vault=none: no test rows were set aside."""
+    return vault.startswith(OPEN)
+
+
+def open_folders() -> list[Path]:
+    """Folders of rows that were prepared with vault=none."""
+    return sorted((places.store() / "rows").glob(f"{OPEN}*"))
+
+
+def _run_preparation(request: Mapping[str, Any]) -> None:
+    # Memory that is free goes back to the system at once (glibc), not when the largest array is gone.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path()), "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
+    command = [sys.executable, "-P", "-m", "holdfast.data.store.worker"]
+    done = subprocess.run(command, input=canonical_json(request), stdout=subprocess.PIPE, env=environment, check=False)
+    number = {130: 2, 143: 15}.get(done.returncode, -done.returncode)
+    if number in (signal.SIGINT, signal.SIGTERM):
+        raise Interrupted(number)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
+        advice = "look at the lines above; signal 9 may mean too little memory"
+        raise RunFailed("data preparation", f"the process {how} and gave no answer", next=advice) from None
+    if "error" in answer:
+        error = answer["error"]
+        raise_problems([Problem(**problem) for problem in error["problems"]], ERRORS.get(error["code"], RunFailed))

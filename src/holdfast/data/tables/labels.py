@@ -1,0 +1,136 @@
+"""What is predicted: classes, labels or values, decided by what the target column holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+from holdfast.data.rows import Array, Task
+from holdfast.data.tables.cells import Vocabulary, is_dressed_number
+
+WHERE = "data.target"
+MAX_INTEGER_CLASSES = 20
+ROWS_A_CLASS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Targets as `Rows` has them, and one line about them."""
+
+    y: Array
+    task: Task
+    class_names: tuple[str, ...]
+    words: str
+
+
+def target_of(
+    names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: Sequence[Vocabulary], task: str
+) -> Target:
+    """Decide the task and encode the targets.
+
+    Args:
+        names: The target column, or several columns of 0 and 1.
+        values: (n,) each: codes where the column's vocabulary has texts, numbers otherwise.
+        vocabularies: The texts of each column, none for numbers.
+        task: "auto", "classes" or "regression".
+
+    Raises:
+        InputError: Nothing can be learned: the target is constant, all distinct, or has a class with one row.
+    """
+    if len(names) > 1:
+        return _labels(names, values, vocabularies)
+    name, column, vocabulary = names[0], values[0], vocabularies[0]
+    if len(vocabulary):
+        if task == "regression":
+            what = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
+            raise InputError(WHERE, what, allowed="numbers", next="data.task=classes")
+        return _classes(name, *_sorted_classes(vocabulary, column), "text")
+    distinct = np.unique(column)
+    if len(distinct) == 1:
+        raise InputError(WHERE, f"{name!r} is {distinct[0]:g} in every row: there is nothing to learn")
+    why = _why_classes(distinct, len(column))
+    if task == "classes" or (task == "auto" and why):
+        class_names = tuple(str(int(value)) if value == int(value) else f"{value:g}" for value in distinct)
+        return _classes(name, class_names, np.searchsorted(distinct, column), why or "as told")
+    return _regression(name, column, distinct, task)
+
+
+def _why_classes(distinct: NDArray[np.float64], num_rows: int) -> str:
+    """Why numbers are classes; empty where they are values."""
+    if distinct.tolist() == [0.0, 1.0]:
+        return "0 and 1"
+    is_whole = bool((distinct == np.rint(distinct)).all())
+    few = len(distinct) <= min(MAX_INTEGER_CLASSES, max(2, num_rows // ROWS_A_CLASS))
+    return f"{len(distinct)} whole numbers" if is_whole and few else ""
+
+
+def _regression(name: str, column: NDArray[np.float64], distinct: NDArray[np.float64], task: str) -> Target:
+    steps = np.diff(distinct)
+    if task == "auto" and len(distinct) == len(column) >= MAX_INTEGER_CLASSES and (steps == 1).all():
+        what = f"{name!r} counts the rows ({distinct[0]:g} to {distinct[-1]:g}, all distinct)"
+        raise InputError(WHERE, what, next="choose another column, or data.task=regression if it is meant")
+    y = column.astype(np.float32)
+    if not np.isfinite(y).all():
+        raise InputError(WHERE, f"{name!r} has values beyond float32 ({np.abs(column).max():g})", next="scale them")
+    words = f"target {name!r}: a regression, {distinct[0]:g} to {distinct[-1]:g} (data.task=classes for classes)"
+    return Target(y, "regression", (), words)
+
+
+def _sorted_classes(vocabulary: Vocabulary, column: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    class_names, ranks = vocabulary.ranks()
+    return class_names, ranks[column]
+
+
+def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why: str) -> Target:
+    counts = np.bincount(y, minlength=len(class_names))
+    if len(class_names) == 1:
+        raise InputError(WHERE, f"{name!r} is {class_names[0]!r} in every row: there is nothing to learn")
+    if len(class_names) >= len(y):
+        what = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
+        raise InputError(WHERE, what, next="choose another column" + _if_values(class_names[0], why))
+    lonely = [class_names[index] for index in np.flatnonzero(counts == 1)]
+    if lonely:
+        shown = ", ".join(map(repr, lonely[:5])) + (f" and {len(lonely) - 5} others" if len(lonely) > 5 else "")
+        what = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {shown}"
+        raise InputError(WHERE, what, next="join or remove them" + _if_values(class_names[0], why))
+    task: Task = "binary" if len(class_names) == 2 else "multiclass"
+    shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])
+    more = f", ... ({len(class_names)} in all)" if len(class_names) > 10 else ""
+    words = f"target {name!r}: {len(class_names)} classes ({why}): {shown}{more}"
+    return Target(y.astype(np.int64), task, class_names, words)
+
+
+def _if_values(class_name: str, why: str) -> str:
+    """What to do where classes were meant as values."""
+    if why != "text":
+        return ", or data.task=regression"
+    return f", or write plain numbers instead of {class_name!r}" if is_dressed_number(class_name) else ""
+
+
+def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: Sequence[Vocabulary]) -> Target:
+    """(n, k) labels from k columns of 0 and 1, or of false and true."""
+    columns = []
+    for name, column, vocabulary in zip(names, values, vocabularies, strict=True):
+        if len(vocabulary):
+            truth = {"false": 0, "true": 1}
+            wrong = [text for text in vocabulary.texts if text not in truth]
+            numbers = np.array([truth.get(text, 0) for text in vocabulary.texts])[column]
+        else:
+            numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
+        if wrong:
+            what = f"label {name!r} has the value {wrong[0]!r}"
+            advice = "several columns are labels; one column is predicted as a class or a value: data.target=COLUMN"
+            raise InputError(WHERE, what, allowed="0 and 1, or false and true", next=advice)
+        if numbers.min() == numbers.max():
+            raise InputError(WHERE, f"label {name!r} is {int(numbers[0])} in every row: there is nothing to learn")
+        columns.append(numbers.astype(np.uint8))
+    y = np.column_stack(columns)
+    shown = ", ".join(
+        f"{name} ({count:,})" for name, count in zip(names, y.sum(axis=0, dtype=int).tolist(), strict=True)
+    )
+    return Target(y, "multilabel", tuple(names), f"{len(names)} labels: {shown}")

@@ -1,0 +1,144 @@
+"""What becomes of a vault after it was sealed: entered, replaced, superseded or destroyed.
+
+A vault that is no longer in force keeps its manifest and its ledger; its rows can never be read again. `status` in the
+registry says which: "replaced" before the first freeze, "burnt" by `supersede`, "destroyed" by `destroy`. A vault that
+holds rows of one that was burnt or destroyed names it in its `lineage`, for ever.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from holdfast.core import places
+from holdfast.core.errors import HoldfastError, InputError, VaultRefused
+from holdfast.core.files import sync_folder
+from holdfast.vault import manifest, registry, sealed_files
+from holdfast.vault.keys import key_files, wrapping
+from holdfast.vault.ledger import ledger
+
+STAGING = ".sealing-"
+VAULT_NAME = re.compile("[0-9a-f]{32}")
+SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
+ENDS = {"supersede": "burnt", "destroy": "destroyed"}
+
+
+def recover() -> None:
+    """Finish or sweep what a crash left; the caller holds the registry."""
+    places.vaults().mkdir(parents=True, exist_ok=True, mode=0o700)
+    key_files.sweep()
+    for staging in places.vaults().glob(f"{STAGING}*"):
+        key_files.remove_keys(staging.name.removeprefix(STAGING))
+        shutil.rmtree(staging)
+    known = {record["vault"]: record for record in registry.records()}
+    for folder in _unregistered():
+        known[folder.name] = adopt(folder)
+    for record in known.values():
+        _finish_end(record)
+        for old in record["replaces"]:
+            if old in known and known[old]["status"] == "sealed":
+                _retire(known[old], record["vault"])
+
+
+def has_unregistered() -> bool:
+    """Whether there is a vault that the registry does not know: just imported, or its record was lost."""
+    return bool(_unregistered())
+
+
+def _unregistered() -> list[Path]:
+    folders = sorted(places.vaults().iterdir()) if places.vaults().is_dir() else []
+    known = {path.stem for path in places.registry().glob("*.json")}
+    return [folder for folder in folders if VAULT_NAME.fullmatch(folder.name) and folder.name not in known]
+
+
+def adopt(folder: Path) -> dict[str, Any]:
+    """Enter a vault in the registry: one just sealed or imported, or one whose record was lost."""
+    fields, _ = manifest.read_manifest(folder)
+    last = ledger.read(folder / "ledger")[-1]
+    shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
+    copied = ("vault", "name", "content", "rows", "cells", "claim", "num_test", "policy", "replaces", "lineage")
+    record = {name: fields[name] for name in copied}
+    record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
+    record["fingerprint_check"] = fields["fingerprints"].get("check")
+    record["head"] = {"index": last.index, "sha256": last.sha256}
+    registry.write_record(record)
+    return record
+
+
+def end(vault: str, how: str, reason: str) -> ledger.Entry:
+    """Put a vault out of force for ever: its rows cannot be read again, its manifest and ledger stay.
+
+    Args:
+        vault: Its id.
+        how: "supersede": its rows may be sealed anew, with this vault in the lineage; "destroy": the same, without
+            the wish to seal them anew.
+        reason: Kept in the ledger.
+
+    Raises:
+        InputError: There is no such vault, or no reason.
+        VaultRefused: It is out of force already, or its ledger is not whole.
+    """
+    if not reason.strip():
+        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    with registry.on_disk(manifest.folder_of(vault), f"{how} could not be recorded"), registry.locked():
+        recover()
+        record = registry.record_of(vault)
+        if record["status"] != "sealed":
+            raise VaultRefused(f"vault {vault[:8]}", f"is {record['status']} already")
+        registry.read_ledger(vault)
+        entry = registry.append(vault, how, {"reason": reason})
+        _finish_end(registry.record_of(vault))
+        return entry
+
+
+def former_openings(vault: str) -> list[dict[str, Any]]:
+    """{"vault", "openings"} of every vault that had rows of this one and was put out of force.
+
+    How often one was opened is null where its ledger is not here any more.
+    """
+    found = []
+    for former in manifest.read_manifest(manifest.folder_of(vault))[0]["lineage"]:
+        try:
+            entries = registry.read_ledger(former)
+            openings: int | None = sum(entry.type == "open.intent" for entry in entries)
+        except HoldfastError:
+            openings = None
+        found.append({"vault": former, "openings": openings})
+    return found
+
+
+def shred(vault: str) -> None:
+    """Remove keys and sealed parts. Safe to repeat."""
+    key_files.remove_keys(vault)
+    folder = manifest.folder_of(vault)
+    for name in SECRET_FILES:
+        if (folder / name).exists():
+            key_files.overwrite(folder / name) if name == wrapping.FILE_NAME else (folder / name).unlink()
+    sync_folder(folder)
+
+
+def _finish_end(record: dict[str, Any]) -> None:
+    """Carry out what the ledger says of the vault's end, unless that is done. Safe to repeat."""
+    vault = record["vault"]
+    if record["status"] != "sealed" or not manifest.folder_of(vault).is_dir():
+        return
+    try:
+        entries = ledger.read(manifest.folder_of(vault) / "ledger")
+    except VaultRefused:  # `verify` tells; other vaults go on
+        return
+    if end := next((entry for entry in entries if entry.type in ENDS), None):
+        shred(vault)
+        successor = end.body.get("by")  # of a vault that was sealed anew
+        status = "replaced" if successor else ENDS[end.type]
+        registry.write_record(registry.record_of(vault) | {"status": status, "replaced_by": successor})
+
+
+def _retire(record: dict[str, Any], successor: str) -> None:
+    """Mark a vault as replaced before its first freeze. Safe to repeat."""
+    vault = record["vault"]
+    if registry.read_ledger(vault)[-1].type != "supersede":
+        body = {"by": successor, "reason": "sealed anew before the first freeze"}
+        registry.append(vault, "supersede", body)
+    _finish_end(registry.record_of(vault))

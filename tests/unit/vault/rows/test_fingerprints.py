@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.fingerprints import (
+    as_records,
+    fingerprints_of,
+    is_common_row,
+    is_sealed,
+    read_records,
+    write_records,
+)
+from holdfast.vault.rows.identity import row_digests
+
+KEY = b"k" * 32
+
+
+def test_sealed_rows_are_found_and_ambiguous_ones_are_not() -> None:
+    digests = np.random.default_rng(0).integers(0, 256, (100, 16), np.uint8)
+    prints = fingerprints_of(digests, KEY)
+    records = as_records(np.concatenate([prints[:50], prints[:5]]), np.arange(55) == 10)
+    assert len(records) == 50
+    found = is_sealed(records, prints)
+    assert found.tolist() == [5 <= i < 50 and i != 10 for i in range(100)]
+    assert not is_sealed(records, fingerprints_of(digests, b"o" * 32)).any()
+
+
+def test_rows_that_prove_nothing_are_common() -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (500, 3)).astype(np.float32)
+    assert is_common_row(bits, "table").all()
+    assert not is_common_row(np.random.default_rng(0).normal(size=(6, 2)), "table").any()
+    numbered = np.column_stack([bits, np.arange(500)])
+    assert not is_common_row(numbered[1:], "table").any()
+    some_missing = np.where(np.random.default_rng(1).random((500, 3)) < 0.1, np.nan, bits)
+    assert is_common_row(some_missing, "table").all()
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
+    images[1] = 255
+    assert is_common_row(images, "image").tolist() == [False, True, False, False]
+    assert is_common_row(images[:0], "image").tolist() == []
+
+
+def test_records_are_written_in_parts_as_they_are_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prints = np.random.default_rng(0).integers(0, 256, (500, 16), np.uint8)
+    forms, is_common = [prints[:300], prints[200:]], np.arange(300) % 7 == 0
+    expected = as_records(np.concatenate(forms), np.tile(is_common, 2))
+    for size in (2**20, 1000):
+        monkeypatch.setattr(fingerprints, "PART_BYTES", size)
+        counts = write_records(tmp_path / str(size), forms, is_common)
+        assert np.array_equal(read_records(tmp_path / str(size)), expected)
+        assert counts == (500, int(expected[:, -1].sum()))
+    (tmp_path / "none").touch()
+    assert not is_sealed(read_records(tmp_path / "none"), prints).any()
+
+
+def test_fingerprints_that_are_alike_in_their_first_half() -> None:
+    prints = np.random.default_rng(0).integers(0, 256, (100, 16), np.uint8)
+    prints[:, :8] = prints[:1, :8]
+    assert is_sealed(as_records(prints[:60]), prints).tolist() == [True] * 60 + [False] * 40
+
+
+@pytest.mark.slow
+def test_fingerprints_are_fast_enough() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20_000, 32, 32, 3), np.uint8)
+    start = time.process_time()
+    fingerprints_of(row_digests(images, kind="image"), KEY)
+    assert len(images) / (time.process_time() - start) > 100_000
+    table = np.random.default_rng(0).normal(size=(500_000, 20)).astype(np.float32)
+    start = time.process_time()
+    fingerprints_of(row_digests(table, kind="table"), KEY)
+    assert 20 * (time.process_time() - start) < 30
+
+
+def test_a_row_that_is_the_same_in_two_forms_is_not_ambiguous(tmp_path: Path) -> None:
+    """A table without a column that was left out is the same "as stored": its rows are still known for certain."""
+    rows = np.random.default_rng(0).integers(0, 256, (50, 16), dtype=np.uint8)
+    twice = np.concatenate([rows[:1], rows])
+    other = twice.copy()
+    other[3] += 1
+    assert write_records(tmp_path / "records", [twice, twice, other], np.zeros(51, bool)) == (51, 1)
