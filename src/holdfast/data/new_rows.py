@@ -25,6 +25,7 @@ from holdfast.data.tables.cells import MISSING_TEXTS, as_number, cells_of, kind_
 from holdfast.data.tables.files import as_names
 from holdfast.data.tables.scan import says_parts
 from holdfast.data.tables.settings import TableFile
+from holdfast.vault import known_rows
 from holdfast.vault.rows.identity import table_digests
 
 WHERE = "--input"
@@ -98,7 +99,7 @@ def _table_blocks(
     done, unknown = 0, np.zeros(len(columns), np.int64)
     is_category = np.array([column.type == "category" for column in columns], bool)
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
-        file = _open_table(path, settings, missing)
+        file = _open_table(path, settings)
         for start, found in _selected(file, path, columns, id_column):
             count = len(next(iter(found.values())))
             x = np.empty((count, len(columns)), dtype)
@@ -114,7 +115,7 @@ def _table_blocks(
                     raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
             unknown += ((x == UNSEEN) & is_category).sum(axis=0)
             ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
-            yield NewRows(x, ids, _source_forms(found, missing, optional))
+            yield NewRows(x, ids, _source_forms(found, optional))
             done += count
     for column, cells in zip(columns, unknown.tolist(), strict=True):
         if cells:
@@ -122,7 +123,7 @@ def _table_blocks(
             print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
 
 
-def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]) -> TableFile:
+def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
@@ -132,7 +133,7 @@ def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]
         return jsonl.JsonlFile(path)
     delimiter, decimal = (str(settings.get(key) or "auto") for key in ("delimiter", "decimal"))
     delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
-    return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), tuple(missing))
+    return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), MISSING_TEXTS)
 
 
 def _selected(
@@ -180,22 +181,20 @@ def _tell_ignored(path: Path, names: Sequence[str], wanted: Sequence[str]) -> No
         print(f"holdfast: {path}: {len(ignored)} columns are not used: {shown}", file=sys.stderr, flush=True)
 
 
-def _source_forms(
-    found: Mapping[str, Any], missing: frozenset[str], optional: Sequence[Sequence[str]]
-) -> list[NDArray[np.uint8]]:
+def _source_forms(found: Mapping[str, Any], optional: Sequence[Sequence[str]]) -> list[NDArray[np.uint8]]:
     """Digests of all columns of a file: a vault knows rows by those, whichever of them the run needs.
 
     Args:
         found: Arrays by column.
-        missing: Texts that mean a missing cell.
         optional: Columns that a vault may know the rows with or without, as those that say parts: targets, names.
     """
-    cells = {name: cells_of(array, missing) for name, array in found.items() if kind_of(array.type) != "nested"}
+    cells = {name: cells_of(array, MISSING_TEXTS) for name, array in found.items() if kind_of(array.type) != "nested"}
     parts = [name for name, column in cells.items() if says_parts(column)]
     columns = {name: column.canonical() for name, column in cells.items()}
     kept = {frozenset(columns)}
     for names in (parts, *optional):
         kept |= {one - set(names) for one in kept}
+    kept |= {frozenset(names) for names in known_rows.column_lists() if set(names) <= columns.keys()}
     return [table_digests({name: columns[name] for name in one}) for one in kept if one]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -45,6 +45,9 @@ class Rows:
         source_digests: (n, 16) digests of what the source holds (`vault.rows.identity`), where rows as stored say less:
             texts, columns that are left out, digits beyond float32, images of another size. None: taken from `x`.
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
+        counted_columns: The columns of a table that rows are known by; empty where columns have no names.
+        counted_digests: (n, 16) digests over those; None where they are `source_digests`.
+        digests_by_columns: (n, 16) digests over the columns that count in some vault in force.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
         pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
         files: Files and folders that were read beside those that the source's arguments name.
@@ -64,6 +67,9 @@ class Rows:
     parts: NDArray[np.int8] | None = None
     source_digests: RowArray | None = None
     full_digests: RowArray | None = None
+    counted_columns: tuple[str, ...] = ()
+    counted_digests: RowArray | None = None
+    digests_by_columns: Mapping[tuple[str, ...], RowArray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pixel_scale: float = 1.0
     files: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,14 +38,24 @@ def is_frozen(vault: str) -> bool:
     return any(entry.type == "freeze" for entry in registry.read_ledger(vault))
 
 
+def column_lists() -> set[tuple[str, ...]]:
+    """The columns that count in the tables that vaults in force hold."""
+    return {tuple(record["columns"]) for record in _in_status("sealed") if record["columns"]}
+
+
 def same_rows(
-    rows: str, cells: str, claim: str, differences: Callable[[dict[str, Any]], list[str]]
+    rows: str,
+    cells: str,
+    by_columns: Mapping[tuple[str, ...], str],
+    claim: str,
+    differences: Callable[[dict[str, Any]], list[str]],
 ) -> list[dict[str, Any]]:
     """Vaults in force over the same rows: the one that fits, or those that may be replaced.
 
     Args:
         rows: Identity of the rows without their targets.
         cells: With their targets: the same whichever column of a table is the target.
+        by_columns: Of the rows over some of their columns, by these columns: a vault knows its rows by its own.
         claim: Identity of what exactly is sealed.
         differences: What is asked for in another way than a vault has it, by the vault's manifest, in words.
 
@@ -53,7 +63,13 @@ def same_rows(
         VaultRefused: One is frozen in another way, or its folder is gone.
     """
     sealed = _in_status("sealed")
-    same = [record for record in sealed if record["rows"] == rows or record["cells"] == cells]
+    same = [
+        record
+        for record in sealed
+        if record["rows"] == rows
+        or record["cells"] == cells
+        or by_columns.get(tuple(record["columns"])) == record["counted"]
+    ]
     for record in same:
         name = f"vault {record['vault'][:8]} ({record['name']})"
         if not manifest.folder_of(record["vault"]).is_dir():

@@ -37,6 +37,8 @@ FIELDS = frozenset(
         *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows"),
         *(
             "cells",
+            "columns",
+            "counted",
             "claim",
             "test_rule",
             "strata",

@@ -32,6 +32,7 @@ from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_mark
 
 STORED = "as stored"
 TARGETED = "features and target"
+COUNTED = "columns that count"
 Mask = NDArray[np.bool_]
 
 
@@ -51,8 +52,10 @@ class SealRequest:
         digests: (m, 16) digests of all rows: what the source holds.
         test: (m,) Which of them are test rows.
         development: (m,) Which of them may be trained on; the others are left out.
-        forms: Further digests of all rows, by name: `TARGETED`, and `STORED` where the rows in `x` are not
-            what the source holds.
+        forms: Further digests of all rows, by name: `TARGETED`, `COUNTED` where not all columns count, and `STORED`
+            where the rows in `x` are not what the source holds.
+        columns: The columns of a table that count; empty where they have no names.
+        by_columns: (m, 16) digests of all rows by the columns that they are over.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
         strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.
@@ -74,6 +77,8 @@ class SealRequest:
     policy: Mapping[str, Any]
     counts: dict[str, Any]
     forms: Mapping[str, RowArray] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    by_columns: Mapping[tuple[str, ...], RowArray] = field(default_factory=dict)
     strata: list[dict[str, Any]] = field(default_factory=list)
     groups: NDArray[np.int64] | None = None
     locked: Sequence[Mapping[str, Any]] = ()
@@ -121,18 +126,23 @@ def ensure_sealed(request: SealRequest) -> Sealed:
         cells = rows_id(request.forms[TARGETED], in_use) if TARGETED in request.forms else rows
         policy = policies.policy_of(settings)
         claim = _claim(request, policy, public)
-        same = known_rows.same_rows(rows, cells, claim, lambda sealed: _differences(request, policy, sealed))
+        by_columns = {columns: rows_id(digests, in_use) for columns, digests in request.by_columns.items()}
+        same = known_rows.same_rows(
+            rows, cells, by_columns, claim, lambda sealed: _differences(request, policy, sealed)
+        )
         known = same[0]["vault"] if len(same) == 1 and same[0]["claim"] == claim else None
         project_lock.refuse_other(request.locked, known, content=request.content, rows=rows)
         if known is not None:
             return Sealed(known, registry.read_ledger(known)[-1].sha256, request.num_test, is_new=False)
         replaces = tuple(record["vault"] for record in same)
-        forms, name = [request.digests, *request.forms.values()], str(request.source.get("name", ""))
+        forms, name = _all_forms(request), str(request.source.get("name", ""))
         known_rows.refuse_sealed_rows(name, forms, request.development, request.test, set(replaces))
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policy,
             "rows": rows,
             "cells": cells,
+            "columns": list(request.columns),
+            "counted": by_columns.get(request.columns, rows),
             "claim": claim,
             "replaces": list(replaces),
             "lineage": known_rows.ended_vaults(forms, request.test | request.development),
@@ -179,7 +189,7 @@ def _claim(request: SealRequest, policy: dict[str, Any], public: bytes | None) -
 def _differences(request: SealRequest, policy: dict[str, Any], sealed: Mapping[str, Any]) -> list[str]:
     """What a request asks for in another way than a vault has it, by the vault's manifest."""
     test = np.flatnonzero(request.test)
-    known = known_rows.count_sealed([Chosen(digests, test) for digests in (request.digests, *request.forms.values())])
+    known = known_rows.count_sealed([Chosen(digests, test) for digests in _all_forms(request)])
     unknown = request.num_test - known.get(sealed["vault"], 0)
     is_same_part = request.num_test == sealed["num_test"] and unknown <= sealed["fingerprints"]["ambiguous"]
     found = {
@@ -192,6 +202,10 @@ def _differences(request: SealRequest, policy: dict[str, Any], sealed: Mapping[s
     words = [word for word, is_other in found.items() if is_other]
     form = {"table": "choice, order or types of columns", "image": "size or mode of images"}
     return words or [form.get(request.kind, "form")]
+
+
+def _all_forms(request: SealRequest) -> list[RowArray]:
+    return [request.digests, *request.forms.values(), *request.by_columns.values()]
 
 
 def _fields(request: SealRequest, vault: str) -> dict[str, Any]:

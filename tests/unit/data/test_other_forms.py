@@ -118,3 +118,102 @@ def test_a_run_of_small_images_predicts_no_sealed_one(home: Path, photos: Path) 
     (block,) = read_like(run, photos)
     with pytest.raises(VaultRefused, match="6 of the first 30 rows are sealed"):
         sealed_rows_refusal()(block.digests)
+
+
+SIBLINGS = {
+    "an index": lambda t: t.reset_index(names="Unnamed: 0"),
+    "an index from 1, and half of the rows in another order": lambda t: t.assign(row=range(1, len(t) + 1)).sample(
+        frac=0.5, random_state=0
+    ),
+    "a constant": lambda t: t.assign(site="north"),
+    "a sentinel in every row": lambda t: t.assign(score=-9),
+    "identifiers": lambda t: t.assign(uid=[f"u{number:04d}" for number in range(len(t))]),
+    "one more feature": lambda t: t.assign(ratio=np.arange(len(t)) % 7 / 3),
+    "one more feature of texts, and appended rows": lambda t: pd.concat(
+        [t.assign(town="x"), t.assign(town="y", a=t["a"] + 7, b=t["c"])]
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "policy"), [*((name, "once") for name in SIBLINGS), ("an index", "none")])
+def test_rows_are_known_with_columns_added(
+    name: str, policy: str, home: Path, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    vault = frozen("csv", tmp_path / "table.csv", **DECLARED)
+    SIBLINGS[name](table).drop(columns="part").to_csv(tmp_path / "sibling.csv", index=False)
+    with pytest.raises(VaultRefused, match=f"vault {vault[:8]}"):
+        prepare(data("csv", tmp_path / "sibling.csv", target="a"), SPLIT, {"policy": policy})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.drop(columns="id"),
+        lambda t: t.assign(id=range(1000, 1000 + len(t))),
+        lambda t: t.assign(id=[f"patient {number}" for number in range(len(t))]),
+        lambda t: t.drop(columns=["id", "site"]).iloc[::-1],
+        lambda t: t.drop(columns="site").assign(extra=np.arange(len(t)) % 5 / 3).iloc[::3],
+    ],
+)
+def test_rows_are_known_without_what_only_tells_them_apart(
+    change: Any, home: Path, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    named = table.assign(id=range(len(table)), site="north")
+    named.to_csv(tmp_path / "named.csv", index=False)
+    vault = frozen("csv", tmp_path / "named.csv", **DECLARED)
+    change(named).drop(columns="part").to_csv(tmp_path / "sibling.csv", index=False)
+    with pytest.raises(VaultRefused, match=f"vault {vault[:8]}"):
+        prepare(data("csv", tmp_path / "sibling.csv", target="a"), SPLIT, {"policy": "once"})
+    with pytest.raises(VaultRefused, match="are sealed in vault"):
+        read_and_refuse(tmp_path / "sibling.csv", ["b", "c"])
+
+
+def read_and_refuse(path: Path, numbers: list[str]) -> None:
+    columns = [{"name": name, "type": "number", "has_missing": False} for name in numbers]
+    described = {"kind": "table", "columns": columns, "dtype": "float32"}
+    refuse = sealed_rows_refusal()
+    for block in read_like(described, path):
+        refuse([*block.digests])
+
+
+def test_before_a_freeze_a_table_with_one_more_column_is_sealed_anew(
+    home: Path, tmp_path: Path, table: pd.DataFrame
+) -> None:
+    first = prepare(data("csv", tmp_path / "table.csv", **DECLARED), SPLIT, {"policy": "once"}).vault
+    table.assign(extra=np.arange(len(table)) % 4 / 3).to_csv(tmp_path / "more.csv", index=False)
+    second = prepare(data("csv", tmp_path / "more.csv", **DECLARED), SPLIT, {"policy": "once"}).vault
+    assert registry.record_of(first)["status"] == "replaced"
+    assert registry.record_of(second)["replaces"] == [first]
+
+
+def test_words_for_missing_cells_are_no_part_of_a_row(home: Path, tmp_path: Path, table: pd.DataFrame) -> None:
+    odd = table.assign(score=-9, c=table["c"].where(table.index % 3 > 0, -9), d=["x", "unknown", "y"] * 20)
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    vault = frozen("csv", tmp_path / "odd.csv", **DECLARED)
+    settings = {"missing": [-9, "unknown"], "drop": ["score"]}
+    with pytest.raises(VaultRefused, match=f"vault {vault[:8]} .* was frozen with another"):
+        prepare(data("csv", tmp_path / "odd.csv", **DECLARED, **settings), SPLIT, {"policy": "once"})
+    odd.iloc[::2].to_csv(tmp_path / "half.csv", index=False)
+    with pytest.raises(VaultRefused, match=f"of these rows are sealed in vault {vault[:8]}"):
+        prepare(data("csv", tmp_path / "half.csv", **DECLARED, **settings), SPLIT, {"policy": "once"})
+
+
+def test_strangers_that_share_columns_of_few_values_are_no_sealed_rows(home: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    people = pd.DataFrame({"age": random.integers(20, 60, 200), "sex": random.integers(0, 2, 200)})
+    named = people.assign(id=range(200), name=[f"n{i}" for i in range(200)], y=random.normal(size=200))
+    named.to_csv(tmp_path / "people.csv", index=False)
+    frozen("csv", tmp_path / "people.csv", target="y")
+    others = people.sample(frac=1.0, random_state=2).assign(z=random.normal(size=200), y=random.normal(size=200))
+    others.to_csv(tmp_path / "others.csv", index=False)
+    prepare(data("csv", tmp_path / "others.csv", target="y"), SPLIT, {"policy": "once"})
+
+
+def test_a_column_that_describes_rows_further_down_counts(
+    home: Path, tmp_path: Path, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.data.formats.csv.BLOCK_BYTES", 2**10)
+    late = table.assign(number=[*range(50), *range(10)], place=["north"] * 59 + ["south"])
+    late.to_csv(tmp_path / "late.csv", index=False)
+    request = make_request(data("csv", tmp_path / "late.csv", **DECLARED), SPLIT, {"policy": "once"})
+    assert divide(request).identity.columns == ("b", "c", "kind", "number", "place")

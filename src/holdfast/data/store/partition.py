@@ -110,6 +110,8 @@ def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
         test=division.test,
         development=division.development,
         forms=division.forms,
+        columns=division.identity.columns,
+        by_columns=division.identity.by_columns,
         policy=request["vault"],
         counts=division.counts,
         strata=division.strata,

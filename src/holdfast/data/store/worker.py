@@ -96,7 +96,7 @@ def _prepare(request: Mapping[str, Any]) -> str:
 
 def _prepare_open(request: Mapping[str, Any], division: Division, start: float) -> str:
     """Rows without a vault: all of them may be trained on, but those that are sealed in one."""
-    forms = [division.identity.digests, *division.forms.values()]
+    forms = [division.identity.digests, *division.forms.values(), *division.identity.by_columns.values()]
     with registry.locked():
         lifecycle.recover()
         none = np.zeros(len(division.test), bool)

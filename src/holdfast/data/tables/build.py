@@ -39,6 +39,8 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
         raise InputError(
             "data.path", what + "".join(f"; {n:,} left out with {reason}" for reason, n in found.left_out.items())
         )
+    assert found.identity is not None
+    found.identity.prove()
     for name, vocabulary in found.vocabularies.items():
         if len(vocabulary) and (name in found.features or name in found.settings.target):
             judge_texts(found, name)
@@ -56,7 +58,7 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
     rows = Recoded(found.spool, [place_of[name] for name in kept], {place_of[name]: t for name, t in tables.items()})
     parts = _parts(found)
     notes += _part_notes(parts)
-    without, full = (digests.settled() for digests in found.digests)
+    identity = found.identity
     return (
         Rows(
             x=rows[:] if rows.nbytes <= IN_MEMORY_BYTES else rows,
@@ -71,8 +73,11 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
             times=_times(found),
             columns=columns,
             parts=parts,
-            source_digests=without,
-            full_digests=full,
+            source_digests=identity.digests.settled(),
+            full_digests=found.full_digests.settled(),
+            counted_columns=identity.columns,
+            counted_digests=None if identity.counted is None else identity.counted.settled(),
+            digests_by_columns={columns: digests.settled() for columns, digests in identity.by_columns.items()},
             notes=tuple(notes),
         ),
         _words(found, columns, target),

@@ -16,6 +16,7 @@ from holdfast.data.formats.types import Conflict
 from holdfast.data.rows import TRAIN
 from holdfast.data.spool import Spool
 from holdfast.data.tables.cells import (
+    MISSING_TEXTS,
     Cells,
     Vocabulary,
     are_codes,
@@ -37,6 +38,7 @@ from holdfast.data.tables.problems import (
     date_problem,
     listed,
 )
+from holdfast.data.tables.row_identity import TableIdentity, telling_apart
 from holdfast.data.tables.settings import Plan, TableFile, TableSettings, is_part
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
@@ -64,7 +66,8 @@ class Pass:
         features: The columns that are stored.
         vocabularies: The texts of the columns that are used; none for numbers.
         taken: By column that is used and not stored (targets, group, time, part): its numbers or codes.
-        digests: Of the source's cells, without and with the targets.
+        identity: What the rows are known by; None before the first block.
+        full_digests: Of all columns, targets included.
         parts: 0 train, 1 val, 2 test.
         left_out: How many rows were left out, by reason.
         ranges: What the numbers span.
@@ -81,7 +84,8 @@ class Pass:
         self._part_columns: frozenset[str] | None = None
         self.vocabularies: dict[str, Vocabulary] = {}
         self.taken: dict[str, list[NDArray[Any]]] = {}
-        self.digests = Spool((DIGEST_BYTES,), np.uint8), Spool((DIGEST_BYTES,), np.uint8)
+        self.identity: TableIdentity | None = None
+        self.full_digests = Spool((DIGEST_BYTES,), np.uint8)
         self.parts: list[NDArray[np.int8]] = []
         self.left_out: dict[str, int] = {}
         self.ranges = Ranges(0)
@@ -126,6 +130,7 @@ class Pass:
 
     def _add(self, arrays: Mapping[str, Any], file: int, row: int, part: int | None) -> None:
         cells = {name: self._cells(name, array) for name, array in arrays.items() if self._kinds[name] != "nested"}
+        raw = self._raw(cells, arrays)
         wrong = self._wrong({name: cells[name] for name in self.vocabularies})
         if wrong and not self.settings.skips:
             source = self.files[file][0]
@@ -140,10 +145,11 @@ class Pass:
             for name, reason, rows in wrong:
                 words = f"{reason} in column {name!r}"
                 self.left_out[words] = self.left_out.get(words, 0) + int(rows.sum())
-            cells = {name: column.of(~bad) for name, column in cells.items()}
+            cells, raw = ({name: column.of(~bad) for name, column in each.items()} for each in (cells, raw))
             if bad.all():
                 return
         self._append(cells, file, row, part)
+        self._add_digests(raw)
 
     def _cells(self, name: str, array: Any) -> Cells:
         """Texts that are known to be numbers become numbers; every block of a column must be of one kind."""
@@ -156,6 +162,12 @@ class Pass:
             values, is_stray = numbers_of(cells)
             return Cells("number", values, stray=is_stray if is_stray.any() else None)
         return cells
+
+    def _raw(self, cells: Mapping[str, Cells], arrays: Mapping[str, Any]) -> Mapping[str, Cells]:
+        """The cells as they are without the user's words for missing ones: these are no part of what a row is."""
+        if self.settings.missing == MISSING_TEXTS:
+            return cells
+        return {name: cells_of(arrays[name], MISSING_TEXTS) for name in cells}
 
     def _wrong(self, cells: Mapping[str, Cells]) -> list[Wrong]:
         found = []
@@ -190,7 +202,6 @@ class Pass:
         for name, blocks in self.taken.items():
             column = cells[name]
             blocks.append(self._codes(name, column, file, row) if column.kind == "text" else column.values)
-        self._add_digests(cells)
         self.parts.append(np.full(num_rows, TRAIN if part is None else part, np.int8))
 
     def _add_digests(self, cells: Mapping[str, Cells]) -> None:
@@ -207,8 +218,12 @@ class Pass:
             if not all(map(is_part, _texts_in(cells[name]))):
                 raise Conflict(name, "word")
         canonical = {name: column.canonical() for name, column in cells.items() if name not in self._part_columns}
-        self.digests[0].append(table_digests({n: c for n, c in canonical.items() if n not in targets}))
-        self.digests[1].append(table_digests(canonical))
+        self.full_digests.append(table_digests(canonical))
+        counting = {name: column for name, column in canonical.items() if name not in targets}
+        if self.identity is None:
+            found_telling = {n: c for n, c in telling_apart(counting).items() if n not in self.plan.counting}
+            self.identity = TableIdentity(list(counting), found_telling)
+        self.identity.add(counting)
 
     def _codes(self, name: str, column: Cells, file: int, row: int) -> NDArray[np.int64]:
         vocabulary = self.vocabularies[name]
