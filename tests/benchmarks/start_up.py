@@ -126,8 +126,6 @@ def steps(_: Path) -> None:
     import torch
     from torch import nn
 
-    from holdfast.training.threads import multiply_adds
-
     for width, batch_size in ((64, 64), (128, 64), (128, 128), (256, 128), (512, 128), (1024, 128)):
         model = nn.Sequential(
             nn.Linear(784, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
@@ -145,7 +143,7 @@ def steps(_: Path) -> None:
                 optimizer.step()
                 times.append(time.perf_counter() - began)
             medians[threads] = statistics.median(times[50:])
-        work = 3 * batch_size * multiply_adds(model, (784,)) / 1e6
+        work = 3 * batch_size * (784 * width + width * width + 10 * width) / 1e6
         told = ", ".join(f"{1000 * seconds:.2f} ms with {threads}" for threads, seconds in medians.items())
         print(f"{work:7.1f} million multiply-adds a step: {told} (ratio {medians[1] / medians[2]:.2f})")
 

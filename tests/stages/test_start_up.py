@@ -162,3 +162,20 @@ def test_nor_in_what_is_exported(form: str, tmp_path: Path) -> None:
         run(tmp_path, *command, name, HOLDFAST_PLAIN_IMPORTS=plain)  # is kept if it predicts the same
     assert (tmp_path / "deferred").exists()
     assert (tmp_path / "plain").exists()
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "callbacks").mkdir(parents=True)
+    (tmp_path / "conf" / "callbacks" / "probe.yaml").write_text(
+        "# what was compiled\nprobe: {_target_: probe.Frames}\n"
+    )
+    (tmp_path / "probe.py").write_text(
+        "import pathlib, pytorch_lightning as pl, torch\n\n\nclass Frames(pl.Callback):\n"
+        "    def on_train_end(self, *_):\n"
+        "        frames = torch._dynamo.utils.counters['frames']\n"
+        "        pathlib.Path('frames').write_text(str(frames['ok']))\n"
+    )
+    words = ("compile=true", "max_epochs=1", "callbacks=probe", "trusted_modules=[probe]")
+    run(tmp_path, str(ROOT / "train.py"), *words)
+    assert int((tmp_path / "frames").read_text()) > 0

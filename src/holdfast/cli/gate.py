@@ -55,13 +55,16 @@ def _check_run(config: DictConfig) -> None:
 
 def _check_sweep(config: DictConfig) -> None:
     from holdfast.cli.run import check_parts_and_rows, check_rows, check_settings, without_hydra
-    from holdfast.cli.sweep import check_job_folder, warm_up
+    from holdfast.cli.sweep import LAUNCHER, check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)
     raise_problems(command_line_problems([*config.hydra.overrides.hydra, *overrides], loader, is_sweep=True))
     if config.resume is not None:
         raise InputError("resume", "one run goes on at a time", next="leave out -m")
+    num_parallel = config.hydra.launcher.get("n_jobs", 1)
+    if config.hydra.launcher._target_ == LAUNCHER and (not isinstance(num_parallel, int) or num_parallel < 1):
+        raise InputError("hydra.launcher.n_jobs", f"is {num_parallel!r}", allowed="a whole number from 1")
     _warn_of_leaks(config)
     all_jobs = jobs(config, overrides)
     if all_jobs:

@@ -26,12 +26,12 @@ from holdfast.cli.run import check_free, run
 from holdfast.core.cores import share_cores
 from holdfast.core.errors import InputError, Interrupted, RunFailed
 
-_LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
+LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
 
 
 def warm_up(config: DictConfig) -> None:
     """Start the process that jobs are forked from; it imports torch and Lightning once, while the jobs are checked."""
-    if config.hydra.launcher._target_ == _LAUNCHER and _method() == "forkserver":
+    if config.hydra.launcher._target_ == LAUNCHER and _method() == "forkserver":
         from multiprocessing import forkserver
 
         multiprocessing.set_forkserver_preload(["holdfast.cli.warm"])

@@ -140,7 +140,8 @@ def _read_flags(words: list[str]) -> Namespace:
             raise InputError(flag, "would leave out Holdfast's own options", next="--config-dir adds a folder of yours")
     if typed.experimental_rerun is not None:
         raise InputError("--experimental-rerun", "repeats no run of Holdfast", next="resume=RUN goes on with one")
-    asked = {"--cfg": typed.cfg, "--info": typed.info, "-m": typed.multirun, "-sc": typed.shell_completion}
+    asked = {"-r": typed.run, "-m": typed.multirun, "--cfg": typed.cfg, "--info": typed.info}
+    asked["-sc"] = typed.shell_completion
     both = [flag for flag, value in asked.items() if value]
     if len(both) > 1:
         raise InputError(" ".join(both), "do not go together", next=f"leave out {both[-1]}")

@@ -1,29 +1,32 @@
-"""Heavy modules that training imports for a few names: they answer these, and load when they are asked for another.
+"""Heavy modules that training imports for a few names: libraries are answered these, and all else loads the module.
 
 Lightning and every optimizer of torch import the compiler `torch._dynamo`, which costs as much as torch itself;
 torchmetrics imports `scipy.signal` (its issue 3457) and matplotlib. A run that compiles and plots nothing uses none of
 them. `defer_imports` makes each of these modules a `DeferredModule`: the same object becomes the real module, in its
-own namespace, when any other name or a submodule is asked for. It steps aside for versions that no test has covered,
-and where the environment sets HOLDFAST_PLAIN_IMPORTS=1.
+own namespace, when anybody else asks for a name, or for a submodule. It steps aside for versions that no test has
+covered, and where the environment sets HOLDFAST_PLAIN_IMPORTS=1.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib._bootstrap import _get_module_lock, _lock_unlock_module  # type: ignore[attr-defined]
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
 SWITCH = "HOLDFAST_PLAIN_IMPORTS"
-_LOCK = threading.RLock()
+# Anybody else who asks for a name gets the real one.
+ANSWERED = ("torch.", "lightning_fabric.", "pytorch_lightning.", "torchmetrics.")
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Deferral:
     Attributes:
         package: The package whose version decides; it must have been imported before.
         versions: Minor versions of it that the tests cover.
-        answers: Names that are answered without loading the module.
+        answers: Names that the libraries in `ANSWERED` are given without loading the module.
         when_loaded: Called with the real module.
     """
 
@@ -49,14 +52,17 @@ class Deferral:
 
 
 class DeferredModule(ModuleType):
-    """A module that has not been loaded yet; an unknown name loads it in place."""
+    """A module that has not been loaded yet; it is loaded in place, which ends its being one."""
 
     def __getattr__(self, name: str) -> Any:
-        is_asked_by_python = name.startswith("__") and name != "__all__"  # whether it is a package, has warned, ...
-        with _LOCK:
-            if is_asked_by_python or _is_loading(self):  # or a circular import inside the real module
-                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-            load(self)
+        if name.startswith("__") and name != "__all__":  # asked by Python itself: has it warned, is it wrapped, ...
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        loader = _deferred_loader(self)
+        if loader is not None and name in loader.deferral.answers and _asked_by().startswith(ANSWERED):
+            return loader.deferral.answers[name]
+        load(self)
+        if type(self) is DeferredModule and name not in self.__dict__:  # a circular import inside the real module
+            raise AttributeError(f"partially initialized module {self.__name__!r} has no attribute {name!r}")
         return getattr(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -64,29 +70,46 @@ class DeferredModule(ModuleType):
             load(self)
         ModuleType.__setattr__(self, name, value)  # a module like any other by now
 
+    def __dir__(self) -> list[str]:
+        load(self)
+        return list(self.__dict__)
 
-def load(module: ModuleType) -> None:
-    """Make a deferred module the real one; nothing is done for any other module."""
-    with _LOCK:
-        if not isinstance(module, DeferredModule) or _is_loading(module):
-            return
-        spec = module.__spec__
-        assert spec is not None
-        assert isinstance(spec.loader, _DeferredLoader)
-        deferred = spec.loader
-        spec.loader = module.__loader__ = deferred.real
-        for name in deferred.deferral.answers:
-            del module.__dict__[name]
-        if spec.submodule_search_locations is not None:
-            module.__path__ = spec.submodule_search_locations
-        try:
-            deferred.real.exec_module(module)
-        except BaseException:
-            sys.modules.pop(module.__name__, None)  # as for any import that failed
-            raise
-        module.__class__ = ModuleType  # type: ignore[assignment]
-        for settle in deferred.deferral.when_loaded:
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.__name__,)
+
+
+def load(module: ModuleType, *, waits: bool = True) -> None:
+    """Make a deferred module the real one; nothing is done for any other module.
+
+    Args:
+        module: Any.
+        waits: Whether to wait where another thread is loading it.
+    """
+    name = module.__name__
+    with _STARTING:
+        loader = _deferred_loader(module)
+        if loader is not None:
+            module.__spec__.loader = module.__loader__ = loader.real  # type: ignore[union-attr]
+            lock = _get_module_lock(name)  # other threads that import the module wait for it
+            lock.acquire()
+    if loader is None:
+        if waits and type(module) is DeferredModule:
+            _lock_unlock_module(name)
+        return
+    spec = module.__spec__
+    assert spec is not None
+    try:
+        spec._initializing = True  # type: ignore[attr-defined]
+        loader.real.exec_module(module)
+        module.__class__ = ModuleType
+        for settle in loader.deferral.when_loaded:
             settle(module)
+    except BaseException:
+        sys.modules.pop(name, None)  # as for any import that failed
+        raise
+    finally:
+        spec._initializing = False  # type: ignore[attr-defined]
+        lock.release()
 
 
 def defer_imports() -> None:
@@ -95,9 +118,18 @@ def defer_imports() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
-def _is_loading(module: ModuleType) -> bool:
-    spec = module.__spec__
-    return spec is not None and not isinstance(spec.loader, _DeferredLoader)
+def _deferred_loader(module: ModuleType) -> _DeferredLoader | None:
+    """The loader of a module that nothing has begun to load."""
+    loader = getattr(module.__spec__, "loader", None)
+    return loader if isinstance(loader, _DeferredLoader) else None
+
+
+def _asked_by() -> str:
+    """The module whose code asks for an attribute, with a dot behind its name."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
+        frame = frame.f_back  # `from package import name` asks by way of the import system
+    return f"{frame.f_globals.get('__name__', '')}."
 
 
 class _DeferredLoader(Loader):
@@ -108,44 +140,56 @@ class _DeferredLoader(Loader):
         self.deferral = deferral
 
     def exec_module(self, module: ModuleType) -> None:
-        if hasattr(module, "__path__"):
-            module.__path__ = []  # so that submodules are looked for by `_Finder`, which loads the module first
-        module.__dict__.update(self.deferral.answers)
         module.__class__ = DeferredModule
 
 
-class _LoadedAlready(Loader):
-    """Hands over a submodule that the loading of its package has imported, so that it is not run twice."""
+class _SubmoduleLoader(Loader):
+    """Loads a deferred package in front of a submodule of it, which is not run twice where that has imported it."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self.module, self.spec = module, module.__spec__
+    def __init__(self, real: Loader, package: ModuleType) -> None:
+        self.real, self.package = real, package
+        self.loaded: ModuleType | None = None
+        self.loaded_spec: ModuleSpec | None = None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return self.module
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        load(self.package, waits=False)  # while another thread loads it, a submodule is imported as ever
+        self.loaded = sys.modules.get(spec.name)
+        if self.loaded is not None:
+            self.loaded_spec = self.loaded.__spec__
+            return self.loaded
+        return self.real.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec
+        if module is self.loaded:
+            if module.__spec__ is not self.loaded_spec:
+                module.__spec__ = self.loaded_spec
+            return
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self.real
+        self.real.exec_module(module)
 
 
 class _Finder(MetaPathFinder):
-    """Finds the deferred modules and their submodules."""
+    """Finds the deferred modules and their submodules. It loads nothing: Python holds a lock while it looks."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        deferral = DEFERRED.get(fullname)
-        if deferral is not None:
-            spec = PathFinder.find_spec(fullname, path) if deferral.is_known() else None
-            if spec is not None and spec.loader is not None:
-                spec.loader = _DeferredLoader(spec.loader, deferral)
-            return spec
-        package = sys.modules.get(fullname.rpartition(".")[0])
-        if not isinstance(package, DeferredModule):
+        if target is not None:  # importlib.reload
+            if type(target) is DeferredModule:
+                target.__class__ = ModuleType  # type: ignore[assignment]
             return None
-        load(package)
-        if fullname in sys.modules:
-            return spec_from_loader(fullname, _LoadedAlready(sys.modules[fullname]))
-        return PathFinder.find_spec(fullname, package.__path__)
+        deferral = DEFERRED.get(fullname)
+        package = sys.modules.get(fullname.rpartition(".")[0])
+        is_below = package is not None and _deferred_loader(package) is not None
+        is_deferred = deferral is not None and deferral.is_known()
+        spec = PathFinder.find_spec(fullname, path) if is_below or is_deferred else None
+        if spec is not None and spec.loader is not None:
+            if package is not None and is_below:
+                spec.loader = _SubmoduleLoader(spec.loader, package)
+            elif deferral is not None:
+                spec.loader = _DeferredLoader(spec.loader, deferral)
+        return spec
 
 
 def _loaded(name: str) -> ModuleType:
@@ -163,9 +207,15 @@ def _deferred_function(module: str, name: str) -> Callable[..., Any]:
 
 
 class _OptimizedModuleType(type):
-    def __instancecheck__(cls, instance: Any) -> bool:
+    def _real(cls) -> Any:
         dynamo = sys.modules["torch._dynamo"]
-        return not isinstance(dynamo, DeferredModule) and isinstance(instance, dynamo.OptimizedModule)
+        return () if type(dynamo) is DeferredModule else dynamo.OptimizedModule
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls._real())
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, cls._real())
 
 
 class OptimizedModule(metaclass=_OptimizedModuleType):
@@ -174,7 +224,8 @@ class OptimizedModule(metaclass=_OptimizedModuleType):
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True) -> Any:
     """Keep the compiler out of `fn`: there is nothing to do before it is loaded."""
-    if not inspect.isfunction(fn):
+    dynamo = sys.modules["torch._dynamo"]
+    if type(dynamo) is not DeferredModule or not inspect.isfunction(fn):
         return _loaded("torch._dynamo").disable(fn, recursive, reason=reason, wrapping=wrapping)
     run = fn
 

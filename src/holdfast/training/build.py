@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.core.errors import InputError
 from holdfast.core.groups import GROUPS
@@ -27,6 +28,8 @@ from holdfast.training.rates import Rates
 from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
 from holdfast.training.transfer import load_pretrained
 from holdfast.training.views import build_views
+
+NUM_TRIED = 2
 
 
 @dataclass(frozen=True)
@@ -231,19 +234,33 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
 
 
 def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
-    """Refuse a model whose outputs for two rows have the wrong shape.
+    """Refuse a model whose outputs for two rows have the wrong shape, and count what a row takes.
 
     Raises:
         InputError: With both shapes.
     """
     module.eval()
-    outputs = _try_rows(module.model, 2, shapes)
+    outputs, module.multiply_adds = _counted(module.model, shapes)
     module.train()
     answer = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    if answer != (2, shapes.num_outputs):
-        raise InputError(
-            "model", f"gives outputs of the shape {answer} for 2 rows", allowed=str((2, shapes.num_outputs))
-        )
+    expected = (NUM_TRIED, shapes.num_outputs)
+    if answer != expected:
+        raise InputError("model", f"gives outputs of the shape {answer} for {NUM_TRIED} rows", allowed=str(expected))
+
+
+def _counted(model: nn.Module, shapes: Shapes) -> tuple[Any, float]:
+    """Outputs for two rows, and the multiplications with an addition that one row takes.
+
+    Those of matrix products, convolutions and attention; where a model has none that are counted, one a parameter.
+    """
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            outputs = _try_rows(model, NUM_TRIED, shapes)
+        counted = counter.get_total_flops() / 2 / NUM_TRIED
+    except InputError:  # a user's own code may not like to be watched
+        outputs, counted = _try_rows(model, NUM_TRIED, shapes), 0.0
+    return outputs, counted or float(sum(parameter.numel() for parameter in model.parameters()))
 
 
 def check_single_row(module: SupervisedModule, shapes: Shapes) -> None:

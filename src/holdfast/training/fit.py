@@ -94,7 +94,7 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
         trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
-        record.update(threads=_set_threads(config, record, trainer, module, datamodule))
+        record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         border.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and record.writes and not picture.exists():
@@ -262,13 +262,13 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
 
 
 def _set_threads(
-    config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, datamodule: DataModule
+    config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, batch_size: int
 ) -> int:
     """As the config says; a run that goes on has as many as before."""
     if record.fields.get("threads"):
         torch.set_num_threads(record.fields["threads"])
     elif trainer.strategy.root_device.type == "cpu" or config.threads != "auto":
-        set_threads(config, module.model, datamodule.input_shape, datamodule.batch_size)
+        set_threads(config, module.multiply_adds, batch_size)
     return torch.get_num_threads()
 
 

@@ -59,6 +59,7 @@ class SupervisedModule(pl.LightningModule):
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)
         self.pretrained: list[dict[str, Any]] = []  # where the weights come from, for the record
+        self.multiply_adds = 0.0  # of a forward pass of one row
         self._place: tuple[int, int] | None = None
         self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=False)
         self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=True)

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.core.cores import threads_allowed
 from holdfast.training.devices import num_devices
@@ -23,13 +21,12 @@ SLOW = 3.0
 MOST = torch.get_num_threads()  # as torch found them: one for each core that computes
 
 
-def set_threads(config: Mapping[str, Any], model: nn.Module, input_shape: Sequence[int], batch_size: int) -> int:
+def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int) -> int:
     """Have torch compute with the number of threads that the config asks for, or that pay.
 
     Args:
         config: The run's: `threads` and `trainer`.
-        model: What is trained.
-        input_shape: Of one row.
+        multiply_adds: Of a forward pass of one row.
         batch_size: Rows of a step, over all devices.
 
     Returns:
@@ -38,30 +35,10 @@ def set_threads(config: Mapping[str, Any], model: nn.Module, input_shape: Sequen
     share = max(1, min(MOST, threads_allowed()) // max(1, num_devices(config["trainer"])))
     threads: Any = config.get("threads", "auto")
     if threads == "auto":
-        work = 3 * batch_size * multiply_adds(model, input_shape)  # forward, and twice as much backward
+        work = 3 * batch_size * multiply_adds  # forward, and twice as much backward
         threads = max(1, min(share, int(work / MULTIPLY_ADDS_PER_THREAD)))
     torch.set_num_threads(threads)
     return int(threads)
-
-
-def multiply_adds(model: nn.Module, input_shape: Sequence[int]) -> float:
-    """Multiplications with an addition in the forward pass of one row.
-
-    Those of matrix products, convolutions and attention; where a model has none that are counted, one for each
-    parameter. Neither the model nor the random states are changed.
-    """
-    modes = {module: module.training for module in model.modules()}
-    counter = FlopCounterMode(display=False)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), counter:
-            model.eval()(torch.zeros(2, *input_shape))
-        counted = counter.get_total_flops() / 2 / 2
-    except Exception:  # a user's own code may not like to be watched
-        counted = 0.0
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return counted or float(sum(parameter.numel() for parameter in model.parameters()))
 
 
 def slow_down(seconds: Sequence[float], threads: int) -> str | None:

@@ -173,9 +173,10 @@ def test_signals_and_plots_work_when_they_are_wanted() -> None:
 import matplotlib
 matplotlib.use("agg")
 import torchmetrics
-from scipy.signal import hamming, windows
 from scipy import signal
+from scipy.signal import hamming, windows
 assert (signal.hamming(5) == windows.hamming(5)).all()
+assert hamming is signal.hamming
 metric = torchmetrics.classification.BinaryAccuracy()
 metric.update(torch.tensor([1, 0]), torch.tensor([1, 1]))
 figure, axes = metric.plot()
@@ -194,6 +195,78 @@ print(type(torch._dynamo).__name__, torch._dynamo.something)
     assert run(script) == "module 3"
 
 
+@pytest.mark.slow
+def test_only_libraries_are_answered() -> None:
+    script = """
+from torch._dynamo import OptimizedModule, disable, graph_break
+import torch._dynamo
+assert type(torch._dynamo).__name__ == "module"
+assert disable is torch._dynamo.disable and graph_break is torch._dynamo.graph_break
+print(type(torch.compile(torch.nn.Linear(2, 1), backend="eager")) is OptimizedModule)
+"""
+    assert run(script) == "True"
+
+
+@pytest.mark.slow
+def test_what_was_disabled_late_is_disabled() -> None:
+    script = """
+compiler_disable = torch.compiler.disable
+import torch._dynamo.config
+@compiler_disable
+def plain(x):
+    return x + 1
+graphs = []
+def backend(graph, inputs):
+    graphs.append(graph)
+    return graph.forward
+assert torch.compile(lambda x: plain(x * 2) * 3, backend=backend)(torch.ones(1)) == 9
+from lightning_fabric.wrappers import OptimizedModule
+assert issubclass(torch._dynamo.OptimizedModule, OptimizedModule)
+print(len(graphs))
+"""
+    assert run(script) == "2"
+
+
+@pytest.mark.slow
+def test_threads_wait_for_the_one_that_loads() -> None:
+    script = """
+import threading
+errors = []
+def use(number):
+    try:
+        torch._dynamo.reset()
+    except Exception as error:
+        errors.append(error)
+threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+def other():
+    import sympy
+threads += [threading.Thread(target=other)]
+[thread.start() for thread in threads]
+[thread.join(60) for thread in threads]
+print(errors, any(thread.is_alive() for thread in threads))
+"""
+    assert run(script) == "[] False"
+
+
+@pytest.mark.slow
+def test_it_can_be_listed_pickled_and_reloaded() -> None:
+    script = """
+import importlib, pickle, pkgutil
+import scipy.signal
+deferred = sys.modules["scipy.signal"]
+assert type(deferred).__name__ == "DeferredModule"
+assert len(list(pkgutil.iter_modules(deferred.__path__))) > 10
+assert pickle.loads(pickle.dumps(deferred)) is deferred
+assert type(deferred).__name__ == "DeferredModule"
+assert "butter" in dir(deferred)
+assert type(deferred).__name__ == "module"
+import torchmetrics.utilities.plot as plot
+importlib.reload(plot)
+print(type(plot).__name__, callable(plot.plot_curve))
+"""
+    assert run(script) == "module True"
+
+
 def test_a_module_that_cannot_be_loaded_is_no_module(tmp_path: Path) -> None:
     script = """
 from holdfast.core import deferred_imports as deferred
@@ -207,7 +280,6 @@ spec = ModuleSpec("broken_module", deferred._DeferredLoader(Broken(), deferred.D
 module = module_from_spec(spec)
 sys.modules["broken_module"] = module
 spec.loader.exec_module(module)
-assert module.x == 1
 try:
     module.y
 except ImportError as error:

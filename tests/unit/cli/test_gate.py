@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+from omegaconf import OmegaConf
+
+from holdfast.cli import train
+from holdfast.cli.gate import _unlike
+from holdfast.core.errors import InputError
+
+
+def test_jobs_that_differ_in_the_seed_alone_are_one() -> None:
+    configs = [
+        OmegaConf.create({"seed": seed, "lr": lr, "model": {"seed": model_seed}, "path": "${lr}"})
+        for seed, lr, model_seed in ((0, 0.1, 0), (1, 0.1, 0), (0, 0.2, 0), (2, 0.2, 0), (0, 0.1, 1))
+    ]
+    assert _unlike(configs) == [configs[0], configs[2], configs[4]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-r", "-m", "seed=0,1"], "-r -m: do not go together; next: leave out -m"),
+        (["-m", "--cfg", "job"], "-m --cfg: do not go together; next: leave out --cfg"),
+        (["--resolve"], "--resolve: belongs to --cfg"),
+        (["-cn", "mine"], "--config-name: would leave out Holdfast's own options"),
+        (["--experimental-rerun", "x"], "--experimental-rerun: repeats no run of Holdfast"),
+    ],
+)
+def test_flags_that_do_not_go_together(words: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["holdfast"])
+    with pytest.raises(InputError) as caught:
+        train._read_flags(words)
+    assert str(caught.value).startswith(message)
