@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.core.errors import InputError, RunFailed
@@ -53,6 +54,16 @@ OURS: dict[str, Any] = {
 }
 NUM_PICTURED = 8
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
+
+
+class NotProfiled(PassThroughProfiler):
+    """No profiler. Lightning enters a context of its profiler some thirty times a step: here it is always the same."""
+
+    nothing = nullcontext()
+
+    def profile(self, action_name: str) -> nullcontext[None]:  # type: ignore[override]
+        """Give the context that does nothing."""
+        return self.nothing
 
 
 def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
@@ -187,6 +198,7 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
             callbacks=[*callbacks, *_finetuning(config), *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO()],
             default_root_dir=folder,
+            **({} if config.trainer.get("profiler") else {"profiler": NotProfiled()}),
             **OURS,
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
