@@ -5,6 +5,7 @@
     version, vault, created, name        1; 32 hex digits; UTC; the data set's name
     source, kind, task, class_names      how the rows came in and what they are
     content, rows, cells                 identity of all rows with targets; without; whichever column is the target
+    columns, counted                     the columns of a table that rows are known by, and the rows' identity over them
     claim                                identity of what exactly is sealed
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     policy                               {"policy", "k", "key_mode"}
@@ -77,4 +78,7 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         raise VaultRefused(str(path), f"is no manifest: {error}") from None
     if not isinstance(fields, dict) or fields.get("version") != VERSION or set(fields) != FIELDS:
         raise VaultRefused(str(path), "is no manifest of a version known here", allowed=f"version {VERSION}")
+    columns = fields["columns"]
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise VaultRefused(str(path), "is no manifest: columns is no list of names")
     return fields, sha256_hex(content)
