@@ -21,7 +21,7 @@ from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.formats.types import Conflict
 from holdfast.data.images.read import decoded, listed
 from holdfast.data.sources import arrays
-from holdfast.data.tables.cells import MISSING_TEXTS, as_number, cells_of, kind_of, numbers_of
+from holdfast.data.tables.cells import MISSING_TEXTS, as_number, cells_of, is_sentinel, kind_of, numbers_of
 from holdfast.data.tables.files import as_names
 from holdfast.data.tables.scan import says_parts
 from holdfast.data.tables.settings import TableFile
@@ -99,7 +99,7 @@ def _table_blocks(
     done, unknown = 0, np.zeros(len(columns), np.int64)
     is_category = np.array([column.type == "category" for column in columns], bool)
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
-        file = _open_table(path, settings)
+        file = _open_table(path, settings, missing)
         for start, found in _selected(file, path, columns, id_column):
             count = len(next(iter(found.values())))
             x = np.empty((count, len(columns)), dtype)
@@ -115,7 +115,7 @@ def _table_blocks(
                     raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
             unknown += ((x == UNSEEN) & is_category).sum(axis=0)
             ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
-            yield NewRows(x, ids, _source_forms(found, optional))
+            yield NewRows(x, ids, _source_forms(found, missing, optional))
             done += count
     for column, cells in zip(columns, unknown.tolist(), strict=True):
         if cells:
@@ -123,7 +123,7 @@ def _table_blocks(
             print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
 
 
-def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
+def _open_table(path: Path, settings: Mapping[str, Any], missing: frozenset[str]) -> TableFile:
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
@@ -133,7 +133,7 @@ def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
         return jsonl.JsonlFile(path)
     delimiter, decimal = (str(settings.get(key) or "auto") for key in ("delimiter", "decimal"))
     delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
-    return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), MISSING_TEXTS)
+    return csv.CsvFile(path, delimiter, decimal, str(settings.get("encoding") or "utf-8"), tuple(missing))
 
 
 def _selected(
@@ -181,14 +181,18 @@ def _tell_ignored(path: Path, names: Sequence[str], wanted: Sequence[str]) -> No
         print(f"holdfast: {path}: {len(ignored)} columns are not used: {shown}", file=sys.stderr, flush=True)
 
 
-def _source_forms(found: Mapping[str, Any], optional: Sequence[Sequence[str]]) -> list[NDArray[np.uint8]]:
+def _source_forms(
+    found: Mapping[str, Any], missing: frozenset[str], optional: Sequence[Sequence[str]]
+) -> list[NDArray[np.uint8]]:
     """Digests of all columns of a file: a vault knows rows by those, whichever of them the run needs.
 
     Args:
         found: Arrays by column.
+        missing: Texts that mean a missing cell; numbers among them are no part of what a row is.
         optional: Columns that a vault may know the rows with or without, as those that say parts: targets, names.
     """
-    cells = {name: cells_of(array, MISSING_TEXTS) for name, array in found.items() if kind_of(array.type) != "nested"}
+    words = [text for text in missing if not is_sentinel(text)]
+    cells = {name: cells_of(array, words) for name, array in found.items() if kind_of(array.type) != "nested"}
     parts = [name for name, column in cells.items() if says_parts(column)]
     columns = {name: column.canonical() for name, column in cells.items()}
     kept = {frozenset(columns)}

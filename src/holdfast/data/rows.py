@@ -45,9 +45,8 @@ class Rows:
         source_digests: (n, 16) digests of what the source holds (`vault.rows.identity`), where rows as stored say less:
             texts, columns that are left out, digits beyond float32, images of another size. None: taken from `x`.
         full_digests: The same with the target as one more column; None: taken from `x` and `y`.
-        counted_columns: The columns of a table that rows are known by; empty where columns have no names.
-        counted_digests: (n, 16) digests over those; None where they are `source_digests`.
-        digests_by_columns: (n, 16) digests over the columns that count in some vault in force.
+        digested_columns: The columns of a table that `source_digests` are over; empty where they have no names.
+        digests_by_columns: (n, 16) digests over the columns that rows of a vault in force are known by.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
         pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
         files: Files and folders that were read beside those that the source's arguments name.
@@ -67,8 +66,7 @@ class Rows:
     parts: NDArray[np.int8] | None = None
     source_digests: RowArray | None = None
     full_digests: RowArray | None = None
-    counted_columns: tuple[str, ...] = ()
-    counted_digests: RowArray | None = None
+    digested_columns: tuple[str, ...] = ()
     digests_by_columns: Mapping[tuple[str, ...], RowArray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pixel_scale: float = 1.0

@@ -39,7 +39,7 @@ def is_frozen(vault: str) -> bool:
 
 
 def column_lists() -> set[tuple[str, ...]]:
-    """The columns that count in the tables that vaults in force hold."""
+    """The columns that the rows of vaults in force are known by."""
     return {tuple(record["columns"]) for record in _in_status("sealed") if record["columns"]}
 
 
@@ -68,7 +68,7 @@ def same_rows(
         for record in sealed
         if record["rows"] == rows
         or record["cells"] == cells
-        or by_columns.get(tuple(record["columns"])) == record["counted"]
+        or by_columns.get(tuple(record["columns"])) == record["rows"]
     ]
     for record in same:
         name = f"vault {record['vault'][:8]} ({record['name']})"

@@ -58,20 +58,8 @@ def adopt(folder: Path) -> dict[str, Any]:
     fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
     shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
-    copied = (
-        "vault",
-        "name",
-        "content",
-        "rows",
-        "cells",
-        "columns",
-        "counted",
-        "claim",
-        "num_test",
-        "policy",
-        "replaces",
-        "lineage",
-    )
+    copied = ["vault", "name", "content", "rows", "cells", "columns", "claim", "num_test", "policy", "replaces"]
+    copied += ["lineage"]
     record = {name: fields[name] for name in copied}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["fingerprint_check"] = fields["fingerprints"].get("check")

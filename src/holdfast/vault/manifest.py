@@ -2,10 +2,10 @@
 
 `vaults/<vault>/manifest.json` (canonical JSON, never changed after sealing):
 
-    version, vault, created, name        1; 32 hex digits; UTC; the data set's name
+    version, vault, created, name        2; 32 hex digits; UTC; the data set's name
     source, kind, task, class_names      how the rows came in and what they are
     content, rows, cells                 identity of all rows with targets; without; whichever column is the target
-    columns, counted                     the columns of a table that rows are known by, and the rows' identity over them
+    columns                              the columns of a table that `rows` is over; none where they have no names
     claim                                identity of what exactly is sealed
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     policy                               {"policy", "k", "key_mode"}
@@ -29,7 +29,7 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import read_plain, sha256_hex
 
-VERSION = 1
+VERSION = 2
 FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
@@ -39,7 +39,6 @@ FIELDS = frozenset(
         *(
             "cells",
             "columns",
-            "counted",
             "claim",
             "test_rule",
             "strata",

@@ -1,8 +1,8 @@
 """The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
 
     registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "cells", "columns",
-                                     "counted", "claim", "num_test", "policy", "sealed", "replaces", "replaced_by",
-                                     "lineage", "fingerprint_check", "head": {"index", "sha256"}}
+                                     "claim", "num_test", "policy", "sealed", "replaces", "replaced_by", "lineage",
+                                     "fingerprint_check", "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
 
 `status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
@@ -27,7 +27,7 @@ from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
 MAX_RECORD_BYTES = 2**24
-VERSION = 1
+VERSION = 2
 
 
 @contextlib.contextmanager

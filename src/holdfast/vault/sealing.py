@@ -32,7 +32,6 @@ from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_mark
 
 STORED = "as stored"
 TARGETED = "features and target"
-COUNTED = "columns that count"
 Mask = NDArray[np.bool_]
 
 
@@ -52,9 +51,9 @@ class SealRequest:
         digests: (m, 16) digests of all rows: what the source holds.
         test: (m,) Which of them are test rows.
         development: (m,) Which of them may be trained on; the others are left out.
-        forms: Further digests of all rows, by name: `TARGETED`, `COUNTED` where not all columns count, and `STORED`
-            where the rows in `x` are not what the source holds.
-        columns: The columns of a table that count; empty where they have no names.
+        forms: Further digests of all rows, by name: `TARGETED`, and `STORED` where the rows in `x` are not
+            what the source holds.
+        columns: The columns of a table that `digests` are over; empty where they have no names.
         by_columns: (m, 16) digests of all rows by the columns that they are over.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
@@ -142,7 +141,6 @@ def ensure_sealed(request: SealRequest) -> Sealed:
             "rows": rows,
             "cells": cells,
             "columns": list(request.columns),
-            "counted": by_columns.get(request.columns, rows),
             "claim": claim,
             "replaces": list(replaces),
             "lineage": known_rows.ended_vaults(forms, request.test | request.development),

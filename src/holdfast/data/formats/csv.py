@@ -12,7 +12,7 @@ from holdfast.core.errors import InputError
 from holdfast.data.formats import text
 from holdfast.data.formats.files import opened
 from holdfast.data.formats.types import Conflict, arrow_type
-from holdfast.data.tables.cells import is_code
+from holdfast.data.tables.cells import is_code, is_sentinel
 
 WHERE = text.WHERE
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -138,7 +138,8 @@ class CsvFile:
             parse_options=csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
                 column_types={old: arrow_type(types[new]) for old, new in zip(raw, names, strict=True) if new in types},
-                null_values=list(self.missing),
+                # numbers are read as they are, so that rows are known whatever the user calls missing
+                null_values=[text for text in self.missing if not is_sentinel(text)],
                 strings_can_be_null=True,
                 decimal_point=self.decimal,
             ),

@@ -9,7 +9,6 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.first_look import has_first_look
 from holdfast.data.formats.csv import DECIMAL_WORDS, DELIMITER_WORDS, SUFFIXES, CsvFile
 from holdfast.data.rows import Rows
-from holdfast.data.tables.cells import MISSING_TEXTS
 from holdfast.data.tables.files import OnError, Task, as_settings, load_files
 
 
@@ -81,6 +80,6 @@ def load(
             raise InputError(
                 "data.path", f"{file} is no delimited text", next="export it as CSV, or choose its data option"
             )
-        return CsvFile(file, delimiter, decimal, encoding, MISSING_TEXTS, settings.skips)
+        return CsvFile(file, delimiter, decimal, encoding, settings.missing, settings.skips)
 
     return load_files(open_file, settings, path=path, val_path=val_path, test_path=test_path, suffixes=SUFFIXES)

@@ -17,7 +17,7 @@ from holdfast.vault.rows.canonical_cells import Cells
 from holdfast.vault.rows.digest_sets import ascending
 from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
-from holdfast.vault.sealing import COUNTED, STORED, TARGETED
+from holdfast.vault.sealing import STORED, TARGETED
 
 Digests = NDArray[np.uint8]
 
@@ -30,8 +30,8 @@ class RowIdentity:
         digests: (n, 16) what the source holds.
         forms: Further digests, by name: with the target, and as the rows are stored.
         units: (n, 16) one digest for all rows that stay on one side.
-        columns: The columns that count, of a table that names them.
-        by_columns: (n, 16) digests by the columns that they are over: those that count here and in vaults in force.
+        columns: The columns that `digests` are over, of a table that names them.
+        by_columns: (n, 16) digests by the columns that they are over: those of here, and of vaults in force.
     """
 
     digests: RowArray
@@ -64,10 +64,8 @@ def identity_of(rows: Rows) -> RowIdentity:
         given = rows.full_digests
         forms[TARGETED] = given if given is not None else Digested(len(rows.x), lambda place: _targeted(rows, place))
     by_columns = dict(rows.digests_by_columns)
-    if rows.counted_digests is not None:
-        forms[COUNTED] = rows.counted_digests
-    if rows.counted_columns:
-        by_columns[rows.counted_columns] = forms.get(COUNTED, digests)
+    if rows.digested_columns:
+        by_columns[rows.digested_columns] = digests
     labels = [] if rows.groups is None else [rows.groups]
     # Rows that differ in what is left out are one row to a model: they stay on one side. But where the columns allow
     # few different rows, equal ones say nothing, and would tie all groups together.
@@ -75,10 +73,10 @@ def identity_of(rows: Rows) -> RowIdentity:
     if rows.source_digests is not None and not ties_groups:
         labels.append(_classes(np.concatenate([row_digests(block, kind=rows.kind) for _, block in blocks_of(rows.x)])))
     if not labels:
-        return RowIdentity(digests, forms, digests, rows.counted_columns, by_columns)
+        return RowIdentity(digests, forms, digests, rows.digested_columns, by_columns)
     whole = digests[:]
     units = overlaps.units_of(whole, *labels)
-    return RowIdentity(digests, forms, digests if units is whole else units, rows.counted_columns, by_columns)
+    return RowIdentity(digests, forms, digests if units is whole else units, rows.digested_columns, by_columns)
 
 
 def with_stored(identity: RowIdentity, rows: Rows, x: RowArray) -> dict[str, RowArray]:

@@ -39,8 +39,6 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
         raise InputError(
             "data.path", what + "".join(f"; {n:,} left out with {reason}" for reason, n in found.left_out.items())
         )
-    assert found.identity is not None
-    found.identity.prove()
     for name, vocabulary in found.vocabularies.items():
         if len(vocabulary) and (name in found.features or name in found.settings.target):
             judge_texts(found, name)
@@ -59,6 +57,7 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
     parts = _parts(found)
     notes += _part_notes(parts)
     identity = found.identity
+    assert identity is not None
     return (
         Rows(
             x=rows[:] if rows.nbytes <= IN_MEMORY_BYTES else rows,
@@ -74,10 +73,9 @@ def rows_of(found: Pass) -> tuple[Rows, str]:
             columns=columns,
             parts=parts,
             source_digests=identity.digests.settled(),
-            full_digests=found.full_digests.settled(),
-            counted_columns=identity.columns,
-            counted_digests=None if identity.counted is None else identity.counted.settled(),
-            digests_by_columns={columns: digests.settled() for columns, digests in identity.by_columns.items()},
+            full_digests=identity.full_digests.settled(),
+            digested_columns=identity.columns,
+            digests_by_columns=identity.by_columns(),
             notes=tuple(notes),
         ),
         _words(found, columns, target),

@@ -159,6 +159,11 @@ def as_number(text: str) -> float:
     return float(text) if _INFINITE.match(text) else float("nan")
 
 
+def is_sentinel(text: str) -> bool:
+    """Whether a word for a missing cell is a number, such as -9."""
+    return bool(_NUMBER.match(text))
+
+
 def is_code(text: str) -> bool:
     """Whether a text of digits would lose its leading zeros as a number: a zip code, an account."""
     return len(text) >= MIN_CODE_DIGITS and text[0] == "0" and text.isdecimal() and text.strip("0") != ""

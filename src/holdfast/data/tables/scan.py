@@ -16,12 +16,12 @@ from holdfast.data.formats.types import Conflict
 from holdfast.data.rows import TRAIN
 from holdfast.data.spool import Spool
 from holdfast.data.tables.cells import (
-    MISSING_TEXTS,
     Cells,
     Vocabulary,
     are_codes,
     as_number,
     cells_of,
+    is_sentinel,
     kind_of,
     looks_like_date,
     numbers_of,
@@ -38,10 +38,9 @@ from holdfast.data.tables.problems import (
     date_problem,
     listed,
 )
-from holdfast.data.tables.row_identity import TableIdentity, telling_apart
+from holdfast.data.tables.row_identity import TableIdentity
 from holdfast.data.tables.settings import Plan, TableFile, TableSettings, is_part
 from holdfast.data.tables.value_ranges import Ranges
-from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
 
 MAX_CATEGORIES = 1_000_000
 # Where at least so many of a column's texts are numbers, the others are mistakes.
@@ -67,7 +66,6 @@ class Pass:
         vocabularies: The texts of the columns that are used; none for numbers.
         taken: By column that is used and not stored (targets, group, time, part): its numbers or codes.
         identity: What the rows are known by; None before the first block.
-        full_digests: Of all columns, targets included.
         parts: 0 train, 1 val, 2 test.
         left_out: How many rows were left out, by reason.
         ranges: What the numbers span.
@@ -85,7 +83,6 @@ class Pass:
         self.vocabularies: dict[str, Vocabulary] = {}
         self.taken: dict[str, list[NDArray[Any]]] = {}
         self.identity: TableIdentity | None = None
-        self.full_digests = Spool((DIGEST_BYTES,), np.uint8)
         self.parts: list[NDArray[np.int8]] = []
         self.left_out: dict[str, int] = {}
         self.ranges = Ranges(0)
@@ -164,10 +161,11 @@ class Pass:
         return cells
 
     def _raw(self, cells: Mapping[str, Cells], arrays: Mapping[str, Any]) -> Mapping[str, Cells]:
-        """The cells as they are without the user's words for missing ones: these are no part of what a row is."""
-        if self.settings.missing == MISSING_TEXTS:
+        """The cells with the numbers that the user calls missing: those are no part of what a row is."""
+        words = tuple(text for text in self.settings.missing if not is_sentinel(text))
+        if len(words) == len(self.settings.missing):
             return cells
-        return {name: cells_of(arrays[name], MISSING_TEXTS) for name in cells}
+        return {name: cells_of(arrays[name], words) for name in cells}
 
     def _wrong(self, cells: Mapping[str, Cells]) -> list[Wrong]:
         found = []
@@ -218,12 +216,9 @@ class Pass:
             if not all(map(is_part, _texts_in(cells[name]))):
                 raise Conflict(name, "word")
         canonical = {name: column.canonical() for name, column in cells.items() if name not in self._part_columns}
-        self.full_digests.append(table_digests(canonical))
-        counting = {name: column for name, column in canonical.items() if name not in targets}
         if self.identity is None:
-            found_telling = {n: c for n, c in telling_apart(counting).items() if n not in self.plan.counting}
-            self.identity = TableIdentity(list(counting), found_telling)
-        self.identity.add(counting)
+            self.identity = TableIdentity(canonical, targets)
+        self.identity.add(canonical)
 
     def _codes(self, name: str, column: Cells, file: int, row: int) -> NDArray[np.int64]:
         vocabulary = self.vocabularies[name]

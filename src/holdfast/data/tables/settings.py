@@ -84,21 +84,17 @@ class Plan:
         numbers: Columns of texts that are numbers.
         words: Columns of texts whose first rows say train, val or test, and others do not.
         dtype: Of the rows.
-        counting: Columns that seemed to tell rows apart and describe them after all.
     """
 
     read_as: Mapping[str, str]
     numbers: frozenset[str]
     words: frozenset[str] = frozenset()
     dtype: Literal["float32", "float64"] = "float32"
-    counting: frozenset[str] = frozenset()
 
     def after(self, conflict: Conflict) -> Plan:
         """The plan with what a reading found out."""
         if conflict.type == "float64" and not conflict.column:
             return replace(self, dtype="float64")
-        if conflict.type == "counts":
-            return replace(self, counting=self.counting | {conflict.column})
         if conflict.type == "number":
             return replace(self, numbers=self.numbers | {conflict.column})
         if conflict.type == "word":
