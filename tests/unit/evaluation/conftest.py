@@ -102,6 +102,12 @@ def _score(predictions: NDArray[Any], y: NDArray[Any], **options: Any) -> dict[s
     return answer
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `holdfast.lock` of whoever runs the tests names other vaults."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+
+
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
