@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -31,3 +36,14 @@ def test_flags_that_do_not_go_together(words: list[str], message: str, monkeypat
     with pytest.raises(InputError) as caught:
         train._read_flags(words)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
+def test_what_jobs_are_forked_from_has_no_threads_and_a_frozen_heap() -> None:
+    script = (
+        "import gc, os, holdfast.cli.warm, torch\n"
+        "print(len(os.listdir('/proc/self/task')), torch.cuda.is_initialized(), gc.get_freeze_count() > 100_000)"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "True"]
