@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.core.cores import set_spin_count
 
+os.environ.pop("HOLDFAST_HOME", None)  # the user's
 set_spin_count()  # before torch is imported: tests run side by side
 
 # set by torch and Lightning when they are imported, and by pytest

@@ -142,4 +142,5 @@ def read_record(path: Path) -> dict[str, Any]:
             raise ValueError(f"has version {fields['version']!r}")
         return {key: value for key, value in fields.items() if key != "version"}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VaultRefused(str(path), f"the registry cannot be read ({error})") from None
+        hint = "is it the home of another version of Holdfast? set HOLDFAST_HOME to a folder of its own"
+        raise VaultRefused(str(path), f"the registry cannot be read ({error})", next=hint) from None
