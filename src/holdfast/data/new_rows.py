@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,7 @@ def _table_blocks(
     missing = frozenset((*MISSING_TEXTS, *as_names(settings.get("missing"))))
     dtype = np.dtype(description["dtype"])
     optional = [as_names(settings.get("target")), as_names(id_column)]
+    lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(columns), np.int64)
     is_category = np.array([column.type == "category" for column in columns], bool)
     for path in files_of(paths, WHERE, (*csv.SUFFIXES, *parquet.SUFFIXES, *jsonl.SUFFIXES)):
@@ -115,7 +116,7 @@ def _table_blocks(
                     raise InputError(WHERE, f"{place}, column {column.name!r}: is infinite as {dtype}")
             unknown += ((x == UNSEEN) & is_category).sum(axis=0)
             ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
-            yield NewRows(x, ids, _source_forms(found, missing, optional))
+            yield NewRows(x, ids, _source_forms(found, missing, optional, lists))
             done += count
     for column, cells in zip(columns, unknown.tolist(), strict=True):
         if cells:
@@ -182,7 +183,10 @@ def _tell_ignored(path: Path, names: Sequence[str], wanted: Sequence[str]) -> No
 
 
 def _source_forms(
-    found: Mapping[str, Any], missing: frozenset[str], optional: Sequence[Sequence[str]]
+    found: Mapping[str, Any],
+    missing: frozenset[str],
+    optional: Sequence[Sequence[str]],
+    lists: Collection[Sequence[str]],
 ) -> list[NDArray[np.uint8]]:
     """Digests of all columns of a file: a vault knows rows by those, whichever of them the run needs.
 
@@ -190,6 +194,7 @@ def _source_forms(
         found: Arrays by column.
         missing: Texts that mean a missing cell; numbers among them are no part of what a row is.
         optional: Columns that a vault may know the rows with or without, as those that say parts: targets, names.
+        lists: The columns that rows of vaults in force are known by.
     """
     words = [text for text in missing if not is_sentinel(text)]
     cells = {name: cells_of(array, words) for name, array in found.items() if kind_of(array.type) != "nested"}
@@ -198,7 +203,7 @@ def _source_forms(
     kept = {frozenset(columns)}
     for names in (parts, *optional):
         kept |= {one - set(names) for one in kept}
-    kept |= {frozenset(names) for names in known_rows.column_lists() if set(names) <= columns.keys()}
+    kept |= {frozenset(names) for names in lists if set(names) <= columns.keys()}
     return [table_digests({name: columns[name] for name in one}) for one in kept if one]
 
 

@@ -41,7 +41,7 @@ class SealRequest:
 
     Attributes:
         source: JSON: the data set's name, the target that loads it and its arguments.
-        content: Identity of all rows with their targets (`row_sets.content_id`).
+        content: Identity of all rows with their targets (`digest_sets.content_id`).
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
         class_names: Names of the classes, empty for regression.
@@ -54,7 +54,7 @@ class SealRequest:
         forms: Further digests of all rows, by name: `TARGETED`, and `STORED` where the rows in `x` are not
             what the source holds.
         columns: The columns of a table that `digests` are over; empty where they have no names.
-        by_columns: (m, 16) digests of all rows by the columns that they are over.
+        by_columns: (m, 16) digests of all rows over other columns, by these: those of vaults in force.
         policy: Settings of the group `vault`; a missing one is the default.
         counts: JSON: leaks across the split, as counts.
         strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.

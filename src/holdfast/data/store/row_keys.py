@@ -31,7 +31,7 @@ class RowIdentity:
         forms: Further digests, by name: with the target, and as the rows are stored.
         units: (n, 16) one digest for all rows that stay on one side.
         columns: The columns that `digests` are over, of a table that names them.
-        by_columns: (n, 16) digests by the columns that they are over: those of here, and of vaults in force.
+        by_columns: (n, 16) digests by the columns that they are over: those of vaults in force.
     """
 
     digests: RowArray
@@ -63,9 +63,6 @@ def identity_of(rows: Rows) -> RowIdentity:
     if rows.kind == "table" and rows.y.ndim == 1:
         given = rows.full_digests
         forms[TARGETED] = given if given is not None else Digested(len(rows.x), lambda place: _targeted(rows, place))
-    by_columns = dict(rows.digests_by_columns)
-    if rows.digested_columns:
-        by_columns[rows.digested_columns] = digests
     labels = [] if rows.groups is None else [rows.groups]
     # Rows that differ in what is left out are one row to a model: they stay on one side. But where the columns allow
     # few different rows, equal ones say nothing, and would tie all groups together.
@@ -73,10 +70,11 @@ def identity_of(rows: Rows) -> RowIdentity:
     if rows.source_digests is not None and not ties_groups:
         labels.append(_classes(np.concatenate([row_digests(block, kind=rows.kind) for _, block in blocks_of(rows.x)])))
     if not labels:
-        return RowIdentity(digests, forms, digests, rows.digested_columns, by_columns)
+        return RowIdentity(digests, forms, digests, rows.digested_columns, rows.digests_by_columns)
     whole = digests[:]
-    units = overlaps.units_of(whole, *labels)
-    return RowIdentity(digests, forms, digests if units is whole else units, rows.digested_columns, by_columns)
+    units: RowArray = overlaps.units_of(whole, *labels)
+    units = digests if units is whole else units
+    return RowIdentity(digests, forms, units, rows.digested_columns, rows.digests_by_columns)
 
 
 def with_stored(identity: RowIdentity, rows: Rows, x: RowArray) -> dict[str, RowArray]:
