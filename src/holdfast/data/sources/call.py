@@ -102,11 +102,15 @@ class ArrowTable:
     path: str = "frame"
     skipped: list[str] = field(default_factory=list)
 
+    def column_names(self) -> list[str]:
+        """Those of the table."""
+        return [str(name) for name in self.table.column_names]
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
         import pyarrow as pa
 
-        names = [str(name) for name in self.table.column_names]
+        names = self.column_names()
         for batch in self.table.to_batches(max_chunksize=BLOCK_ROWS):
             yield (
                 names,

@@ -43,6 +43,10 @@ class HubSplit:
     path: str
     skipped: list[str] = field(default_factory=list)
 
+    def column_names(self) -> list[str]:
+        """Those of the data set."""
+        return list(self.dataset.column_names)
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
         import pyarrow as pa

@@ -160,7 +160,7 @@ def as_number(text: str) -> float:
 
 
 def is_sentinel(text: str) -> bool:
-    """Whether a word for a missing cell is a number, such as -9."""
+    """Tell a word for a missing cell that is a number, such as -9."""
     return bool(_NUMBER.match(text))
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.tables.cells import MISSING_TEXTS
 from holdfast.data.tables.load import load_table
-from holdfast.data.tables.problems import check_names, check_settings
-from holdfast.data.tables.settings import StoredTable, TableSettings
+from holdfast.data.tables.settings import TableFile, TableSettings
 
 Task = Literal["auto", "classes", "regression"]
 OnError = Literal["stop", "skip"]
@@ -70,7 +68,7 @@ def as_names(value: Any) -> list[str]:
 
 
 def load_files(
-    open_file: Callable[[Path], StoredTable],
+    open_file: Callable[[Path], TableFile],
     settings: TableSettings,
     *,
     path: Any,
@@ -84,7 +82,7 @@ def load_files(
         InputError: A file cannot be read, or the table cannot be used.
     """
     has_parts = val_path is not None or test_path is not None
-    files: list[tuple[StoredTable, int | None]] = []
+    files: list[tuple[TableFile, int | None]] = []
     seen: dict[Path, str] = {}
     for where, given, part in (
         ("data.path", path, TRAIN),
@@ -100,9 +98,4 @@ def load_files(
             files.append((open_file(file), part if has_parts else None))
     if settings.split_column is not None and has_parts:
         raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
-    check_settings(settings)
-    names = files[0][0].column_names()
-    if names is not None:
-        check_names(settings, names)
-    reading_begins()
     return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from holdfast.core.errors import InputError
+from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.types import Conflict
 from holdfast.data.rows import Rows
 from holdfast.data.tables.build import rows_of
-from holdfast.data.tables.problems import check_settings
+from holdfast.data.tables.problems import check_names, check_settings
 from holdfast.data.tables.scan import Pass
 from holdfast.data.tables.settings import Plan, TableFile, TableSettings
 
@@ -30,6 +31,10 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         InputError: The table cannot be used; the line and the column are named.
     """
     check_settings(settings)
+    names = files[0][0].column_names()
+    if names is not None:
+        check_names(settings, names)
+    reading_begins()
     texts = {column: "string" for column, kind in settings.types.items() if kind == "category"}
     plan = Plan(texts, frozenset(column for column, kind in settings.types.items() if kind == "number"))
     while True:

@@ -1,4 +1,4 @@
-"""What the rows of a table are known by while its blocks are read.
+"""Digests of a table's rows, taken while its blocks are read.
 
 A vault remembers the columns that its rows were digested over. A later table that has all of them is digested over
 these as well, whatever columns it has beside them: an index, a new feature.

@@ -32,18 +32,14 @@ class TableFile(Protocol):
     def skipped(self) -> list[str]:
         """The reason for every row that was left out while the file was read."""
 
+    def column_names(self) -> list[str] | None:
+        """The names of the columns; None where they do not stand at the file's beginning."""
+
     def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         """Names and arrays of pyarrow's, some rows at a time."""
 
     def place_of(self, row: int) -> str:
         """What a row is called: line 17."""
-
-
-class StoredTable(TableFile, Protocol):
-    """A table on a disk."""
-
-    def column_names(self) -> list[str] | None:
-        """The names of the columns; None where they do not stand at the file's beginning."""
 
 
 @dataclass(frozen=True)
