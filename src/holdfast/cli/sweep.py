@@ -35,13 +35,7 @@ def warm_up(config: DictConfig) -> None:
         from multiprocessing import forkserver
 
         multiprocessing.set_forkserver_preload(["holdfast.cli.warm"])
-        given = os.environ.get("OPENBLAS_NUM_THREADS")
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's would start threads, and what is forked from has none
         forkserver.ensure_running()
-        if given is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-        else:
-            os.environ["OPENBLAS_NUM_THREADS"] = given
 
 
 def check_job_folder(config: DictConfig, number: int) -> None:
