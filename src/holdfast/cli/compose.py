@@ -58,11 +58,8 @@ class OptionsLoader(ConfigLoaderImpl):
         values = [override for override in parsed if self._is_value(override)]
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             values = []  # groups may lie there that are not known yet
-        words = [
-            str(override.input_line)
-            for override in parsed
-            if not override.is_sweep_override() and not any(override is value for value in values)
-        ]
+        others = [override for override in parsed if override not in values and not override.is_sweep_override()]
+        words = [str(override.input_line) for override in others]
         key = (config_name, *words)
         if key not in self._composed:
             self._composed[key] = super().load_configuration(
@@ -82,7 +79,7 @@ class OptionsLoader(ConfigLoaderImpl):
         return config
 
     def _is_value(self, override: Override) -> bool:
-        """Whether it leaves the options as they are."""
+        """Tell an override that leaves the options as they are."""
         if override.is_sweep_override() or override.is_hydra_override():
             return False
         return isinstance(override.value(), dict) or not self.repository.group_exists(override.key_or_group)
@@ -108,7 +105,7 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
 
 
 def set_up_hydra() -> None:
-    """What Hydra must know in every process that composes or runs.
+    """Tell Hydra what it must know in every process that composes or runs.
 
     `${run_id:}` is six hex digits of this process, so that two runs of one second have folders of their own.
     """

@@ -84,7 +84,7 @@ def check_settings(config: DictConfig) -> None:
 
 
 def check_rows(config: DictConfig) -> None:
-    """What a moment's look at split and source can tell, before torch is imported.
+    """Look at split and source for a moment, before torch is imported.
 
     Raises:
         InputError: A number of the split is out of its range; there is no such file, or no such column.
@@ -100,7 +100,7 @@ def check_rows(config: DictConfig) -> None:
 
 
 def check_parts_and_rows(config: DictConfig) -> None:
-    """What cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
+    """Check what cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
 
     Raises:
         InputError: Something does not fit.

@@ -46,7 +46,7 @@ class Deferral:
     when_loaded: list[Callable[[ModuleType], None]] = field(default_factory=list)
 
     def is_known(self) -> bool:
-        """Whether the tests cover the version that was imported."""
+        """Look up whether the tests cover the version that was imported."""
         version = str(getattr(sys.modules.get(self.package), "__version__", ""))
         return ".".join(version.split(".")[:2]) in self.versions
 
@@ -246,7 +246,7 @@ def graph_break(msg: str = "") -> None:
 
 
 def _restore_hamming(signal: ModuleType) -> None:
-    """What torchmetrics does when it imports the module."""
+    """Set the name that torchmetrics sets when it imports the module."""
     if not hasattr(signal, "hamming"):
         signal.hamming = signal.windows.hamming  # type: ignore[attr-defined]
 

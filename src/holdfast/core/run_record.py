@@ -239,8 +239,8 @@ _KINDS: dict[str, Any] = {
 
 
 def _empty() -> dict[str, Any]:
-    nulls = ["stop_reason", "finished", "best", "data", "device", "precision", "threads", "parameters", "error"]
-    nulls += ["ensemble"]
+    outcome = ("stop_reason", "finished", "best", "data", "error", "ensemble")
+    nulls = (*outcome, "device", "precision", "threads", "parameters")
     lists = ("overrides", "history", "checks", "diagnosis", "resumes", "pretrained")
     empty: dict[str, Any] = {
         **dict.fromkeys(nulls),

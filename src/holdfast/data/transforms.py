@@ -4,7 +4,7 @@ Convention of the group: `transform(train_statistics)` returns a module that tak
 tables and arrays, and gives float32, images as (n, C, H, W). Nothing here learns from a batch.
 
 A row of a table becomes its numbers, then a 0 or 1 for each number that was missing in some train row, then the
-vocabulary index of each category (`data.tables.load.inputs`).
+vocabulary index of each category (`data.tables.inputs`).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def refuse_sealed_rows(where: str, content: Any, form: RowForm, records: NDArray
         content: Nested mappings and sequences of tensors, arrays, numbers and bytes.
         form: Of the rows.
         records: Fingerprints of the vault (`fingerprints.read_records`).
-        key: Of these fingerprints (`tripwire.fingerprint_key`).
+        key: Of these fingerprints (`known_rows.fingerprint_key`).
 
     Raises:
         VaultRefused: Sealed rows were found.

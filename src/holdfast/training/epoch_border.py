@@ -167,10 +167,10 @@ class EpochBorder(pl.Callback):
 
     def _tell_slow_down(self) -> None:
         """Once a run: results stay the same, so it is the user's to act on."""
-        told = slow_down([entry["seconds"] for entry in self.history], self.record.fields.get("threads") or 1)
-        if told is not None and not self._is_slow_told:
+        note = slow_down([entry["seconds"] for entry in self.history], self.record.fields.get("threads") or 1)
+        if note is not None and not self._is_slow_told:
             self._is_slow_told = True
-            print(f"holdfast: {told}", file=sys.stderr, flush=True)
+            print(f"holdfast: {note}", file=sys.stderr, flush=True)
 
     def _choose_best(self) -> None:
         entry = self.history[-1]

@@ -42,7 +42,7 @@ def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int
 
 
 def slow_down(seconds: Sequence[float], threads: int) -> str | None:
-    """What to say of the last epoch, where it took much longer than the fastest one.
+    """Word a note on the last epoch, where it took much longer than the fastest one.
 
     Args:
         seconds: Of every epoch.

@@ -1,4 +1,4 @@
-"""The tripwire: rows that are sealed in a vault are known again, whatever file, name or order they come in."""
+"""Rows that are sealed in a vault are known again, whatever file, name or order they come in."""
 
 from __future__ import annotations
 

@@ -58,9 +58,8 @@ def adopt(folder: Path) -> dict[str, Any]:
     fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
     shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
-    copied = ["vault", "name", "content", "rows", "cells", "columns", "claim", "num_test", "policy", "replaces"]
-    copied += ["lineage"]
-    record = {name: fields[name] for name in copied}
+    identity = ("vault", "name", "content", "rows", "cells", "columns", "claim")
+    record = {name: fields[name] for name in (*identity, "num_test", "policy", "replaces", "lineage")}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["fingerprint_check"] = fields["fingerprints"].get("check")
     record["head"] = {"index": last.index, "sha256": last.sha256}

@@ -1,8 +1,9 @@
 """The process that sees all rows: loads a source, seals the test rows, writes the others into the store, and exits.
 
-`python -m holdfast.data.store.worker` reads a request (`store.make_request`) as JSON from stdin and writes `{"vault":
-id}` or `{"error": ...}` to stdout; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`. Rows appear
-in the store by one rename, after the test rows are sealed, so a process killed at any moment leaves nothing half-made.
+`python -m holdfast.data.store.worker` reads a request (`store.make_request`) as JSON from stdin and writes its answer,
+`{"vault": id}` or `{"error": ...}`, to stdout; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`.
+Rows appear in the store by one rename, after the test rows are sealed, so a process killed at any moment leaves nothing
+half-made.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `ledger/00000017.json` is the canonical JSON of one entry; `prev` is the SHA-256 of the file before it (64 zeros in the
 first), and the SHA-256 of the last file is the head. An entry is added by `os.link` of a fsynced temporary file, which
 fails when the name is taken: on local disks and on NFS, without a lock and without a torn tail. Order is the chain;
-what stands in an entry is documented in `vault.ledger.ledger.entries`.
+what stands in an entry is documented in `vault.ledger.entries`.
 """
 
 from __future__ import annotations
