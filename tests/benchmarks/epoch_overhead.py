@@ -137,6 +137,7 @@ def composed(num_epochs: int) -> Any:
     OmegaConf.set_struct(config, False)
     values = {"seed": 0, "max_epochs": num_epochs, "batch_size": BATCH_SIZE, "monitor": "val/loss", "mode": "auto"}
     transform = {"_target_": "holdfast.data.transforms.Standardize", "_partial_": True}
+    values |= {"deterministic": False, "compile": False, "threads": "auto", "data": {"sampling": None}}
     config.merge_with({**values, "resume": None, "transform": transform})
     return config
 
@@ -152,7 +153,7 @@ def data() -> Any:
     x, y = rows()
 
     class Data(pl.LightningDataModule):
-        task, num_outputs, input_shape = "multiclass", 10, (1, 28, 28)
+        task, num_outputs, input_shape, columns, batch_size = "multiclass", 10, (1, 28, 28), (), BATCH_SIZE
 
         def __init__(self) -> None:
             super().__init__()
