@@ -162,7 +162,8 @@ def train_on(config: DictConfig, record: RunRecord, started: float | None = None
     datamodule = data_module(config)
     start_up = time.perf_counter() - started if started is not None else 0.0
     record.update(data=datamodule.describe(), timings={"start_up": start_up})
-    with guarded(datamodule.row_form(), record.folder.name):
+    sealed = datamodule.prepared.folder / "sealed.fingerprints"
+    with guarded(datamodule.row_form(), record.folder.name, sealed):
         instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
 
 

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from holdfast.core.config import check_recorded
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.core.files import sha256_hex
 from holdfast.core.run_record import read_run
 
 
@@ -41,7 +40,7 @@ def report_run(run: Path, as_json: bool) -> None:
 
 def _from_the_store(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """What the page has of data and val rows; or why it has nothing of them."""
-    from holdfast.data.store.store import open_prepared
+    from holdfast.data.store.store import open_prepared, val_sha256
     from holdfast.reporting.dataset import dataset_facts, parts_of
     from holdfast.reporting.pictures import example_strips
 
@@ -50,9 +49,9 @@ def _from_the_store(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], 
     config = record["config"]
     try:
         check_recorded(config, ("split",))
-        prepared = open_prepared(record["data"]["vault"])
+        prepared = open_prepared(record["data"]["rows"])
         parts = parts_of(prepared, instantiate(OmegaConf.create(config["split"]))(), config["data"])
-        if sha256_hex(prepared.digests[parts.val].tobytes()) != record["data"]["val_sha256"]:
+        if val_sha256(prepared, parts.val) != record["data"]["val_sha256"]:
             return {}, "the rows in the store are not those of the run"
         found: dict[str, Any] = {"data": dataset_facts(parts), "strips": example_strips(parts)}
     except HoldfastError as error:

@@ -74,9 +74,9 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
 
 def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
     found = []
-    for path in sorted((places.store() / "rows").glob("*/digests.npy")):
+    for path in sorted((places.store() / "rows").glob("*/raw/digests.npy")):
         try:
-            found.append((str(path.parent), np.load(path, mmap_mode="r", allow_pickle=False)))
+            found.append((str(path.parent.parent), np.load(path, mmap_mode="r", allow_pickle=False)))
         except (OSError, ValueError):
             continue
     return found

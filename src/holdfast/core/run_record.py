@@ -11,7 +11,8 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     seed, monitor, mode         the monitored metric and "min" or "max"
     best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
-    data                        {"name", "task", "vault", "content", "train_rows", "val_rows", "val_sha256", ...};
+    data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
+                                "rows": where they lie in the store; "view": what made them of raw rows;
                                 a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
                                 the categories of train and val rows and those of them that no train row has;
                                 "subset", "sampling": null, or how train rows were chosen and drawn
@@ -24,7 +25,7 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     loggers                     {name: id of this run in a tracking service}; absent where there is none
     error                       null or {"code", "where", "what", "allowed", "next"}
     pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
-                                [{"run", "checkpoint", "sha256", "vault", "data", "content", "loss",
+                                [{"run", "checkpoint", "sha256", "vault", "data", "rows", "loss",
                                 "initialised_anew"}]
     ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
 """

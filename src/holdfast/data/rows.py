@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,11 @@ from holdfast.core.errors import Problem, raise_problems
 from holdfast.data.columns import UNSEEN, Column
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES
+
+if TYPE_CHECKING:
+    from holdfast.data.raw import EncodedImages
+    from holdfast.data.tables.raw_table import RawTable
+    from holdfast.data.tables.settings import TableSettings
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Kind = Literal["image", "table", "array"]
@@ -27,32 +32,35 @@ TARGET_TYPES = {"multiclass": "int64", "binary": "int64", "multilabel": "uint8",
 class Rows:
     """All rows of a data set, train, val and test alike, in the order of the source.
 
+    Features come in one of three forms: arrays (`x`), the raw cells of a table (`table`, with the settings of its view),
+    or images in files (`images`, their bytes, and `x`, what the view of the run made of them).
+
     Attributes:
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
-            `data.spool.Spool` where they may be many.
+            `data.spool.Spool` where they may be many. None: the rows are those of `table`.
         y: (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels.
         task: What is predicted.
         kind: How `x` is laid out.
         class_names: One per class or label, in the order of the indices; empty for regression.
-        feature_names: One per column of a table; empty otherwise.
+        feature_names: One per column of a table in `x`; empty otherwise.
         official_test: (n,) True for the rows of the published test part; None where there is none.
-        target_name: A table's column that `y` comes from.
+        target_name: What `y` is called: a table's column.
         groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
         times: (n,) When each row was taken, as a number; None where that is not known.
-        columns: What the columns of a table are; empty: numbers, none missing. A missing number is NaN; categories are
-            those of all rows.
+        columns: What the columns of a table in `x` are; empty: numbers, none missing. A missing number is NaN.
         parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it; None: they do not.
-        source_digests: (n, 16) digests of what the source holds (`vault.rows.identity`), where rows as stored say less:
-            texts, columns that are left out, digits beyond float32, images of another size. None: taken from `x`.
-        full_digests: The same with the target as one more column; None: taken from `x` and `y`.
-        digested_columns: The columns of a table that `source_digests` are over; empty where they have no names.
-        digests_by_columns: (n, 16) digests over the columns that rows of a vault in force are known by.
+        table: Raw cells, all columns of the source.
+        settings: What the user says of the columns of `table`.
+        images: Encoded images.
+        digests: (n, 16) digests of the images in `images`, in their own size and mode; None: taken from `x`.
+        other_digests: (n, 16) each: further digests that a row is known by, such as of the bytes of an image.
+        view: What made `x` of the source's rows, as `data.views` has it; empty: they are as they came.
         notes: Warnings, each shown once: columns or rows that were left out, and why.
         pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
         files: Files and folders that were read beside those that the source's arguments name.
     """
 
-    x: RowArray
+    x: RowArray | None
     y: Array
     task: Task
     kind: Kind
@@ -64,13 +72,18 @@ class Rows:
     times: NDArray[Any] | None = None
     columns: tuple[Column, ...] = ()
     parts: NDArray[np.int8] | None = None
-    source_digests: RowArray | None = None
-    full_digests: RowArray | None = None
-    digested_columns: tuple[str, ...] = ()
-    digests_by_columns: Mapping[tuple[str, ...], RowArray] = field(default_factory=dict)
+    table: RawTable | None = None
+    settings: TableSettings | None = None
+    images: EncodedImages | None = None
+    digests: RowArray | None = None
+    other_digests: tuple[RowArray, ...] = ()
+    view: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     pixel_scale: float = 1.0
     files: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.y)
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:
@@ -79,7 +92,10 @@ def check_rows(rows: Rows, where: str = "data.source") -> None:
     Raises:
         InputError: Every problem found, each with the row or column it was found in.
     """
-    found = [*_shape_problems(rows), *_target_problems(rows)] if len(rows.x) else ["has no rows"]
+    features = rows.table if rows.table is not None else rows.x
+    found = (
+        [*_shape_problems(rows), *_target_problems(rows)] if features is not None and len(features) else ["has no rows"]
+    )
     raise_problems([Problem(where, what) for what in found or _value_problems(rows)])
 
 
@@ -96,7 +112,8 @@ def stratum_of(y: Array, task: str) -> NDArray[np.int64] | None:
 
 def _shape_problems(rows: Rows) -> list[str]:
     found = []
-    x, y, num_rows = rows.x, rows.y, len(rows.x)
+    x, y = rows.x, rows.y
+    num_rows = len(rows.table if rows.table is not None else x if x is not None else ())
     if len(y) != num_rows:
         found.append(f"has {num_rows} rows and {len(y)} targets")
     if rows.official_test is not None and rows.official_test.shape != (num_rows,):
@@ -106,11 +123,15 @@ def _shape_problems(rows: Rows) -> list[str]:
             found.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
     if rows.parts is not None and not np.isin(rows.parts, (TRAIN, VAL, TEST)).all():
         found.append(f"parts holds {np.unique(rows.parts).tolist()}, expected {TRAIN}, {VAL} and {TEST}")
-    for name, digests in (("source_digests", rows.source_digests), ("full_digests", rows.full_digests)):
-        if digests is not None and (digests.dtype != np.uint8 or digests.shape != (num_rows, DIGEST_BYTES)):
-            found.append(
-                f"{name} is {digests.dtype} of shape {digests.shape}, expected uint8 of shape (n, {DIGEST_BYTES})"
-            )
+    for digests in (() if rows.digests is None else (rows.digests,)) + rows.other_digests:
+        if digests.dtype != np.uint8 or digests.shape != (num_rows, DIGEST_BYTES):
+            what = f"digests are {digests.dtype} of shape {digests.shape}"
+            found.append(f"{what}, expected uint8 of shape (n, {DIGEST_BYTES})")
+    return found if x is None else found + _layout_problems(rows, x)
+
+
+def _layout_problems(rows: Rows, x: RowArray) -> list[str]:
+    found = []
     if rows.kind == "image" and (x.ndim != 4 or x.dtype != np.uint8):
         found.append(f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)")
     if rows.kind == "table" and (x.ndim != 2 or x.dtype not in (np.float32, np.float64)):
@@ -149,7 +170,7 @@ def _value_problems(rows: Rows) -> list[str]:
     if rows.y.dtype.kind == "f" and not np.isfinite(rows.y).all():
         places = np.flatnonzero(~np.isfinite(rows.y))
         return [f"y has {len(places)} values that are not finite; the first in row {places[0]}"]
-    if rows.x.dtype.kind != "f":
+    if rows.x is None or rows.x.dtype.kind != "f":
         return []
     count, first = 0, ""
     for start, block in blocks_of(rows.x):

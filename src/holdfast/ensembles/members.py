@@ -20,6 +20,7 @@ from holdfast.training.names import NAMES, check_monitor, mode_of
 SHARED = {
     "vault": "vault",
     "val_sha256": "val rows",
+    "view": "view of its rows",
     "task": "task",
     "num_outputs": "number of outputs",
     "subset": "part of the train rows",
@@ -136,7 +137,7 @@ def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
 
     split = instantiate(OmegaConf.create(run["config"]["split"]))()
     datamodule = DataModule(
-        open_prepared(run["data"]["vault"]), split, batch_size=1, seed=0, subset=run["data"].get("subset")
+        open_prepared(run["data"]["rows"]), split, batch_size=1, seed=0, subset=run["data"].get("subset")
     )
     if datamodule.val_sha256 != run["data"]["val_sha256"]:
         raise InputError(

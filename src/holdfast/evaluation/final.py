@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
+from holdfast.data.raw import read_piece
+from holdfast.data.views import View, view_from_dict
 from holdfast.evaluation import preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
 from holdfast.evaluation.letting_out import let_out
@@ -129,9 +131,8 @@ def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: polic
     predictors = [
         stack.enter_context(processes.Predictor(hashed_members(fields, model), folder)) for model in fields["models"]
     ]
-    val = load_val(fields)
     for predictor, model in zip(predictors, fields["models"], strict=True):
-        refuse_other_predictions(predictor, fields, model, folder, val)
+        refuse_other_predictions(predictor, fields, model, folder, load_val(fields, model))
     return _Act(selection, how, fields, predictors)
 
 
@@ -179,17 +180,46 @@ def _predict(
     vault, selection = fields["vault"], str(intent.selection)
     if predicted := find_entry(registry.read_ledger(vault), "open.predicted", selection):
         predictions = opening.kept(vault, predicted, "predictions", ring)
-        found, stated = sha256_hex(predictions.tobytes()), predicted.body["predictions"]
-        if found != stated:
-            raise opening.Mismatch("predictions", stated=stated, found=found)
+        sha256, stated = sha256_hex(predictions.tobytes()), predicted.body["predictions"]
+        if sha256 != stated:
+            raise opening.Mismatch("predictions", stated=stated, found=sha256)
         return predicted, predictions
-    layout = read_manifest(folder_of(vault))[0]["parts"]["x"]
+    sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
     columns = columns_of(fields["task"], fields["num_outputs"])
-    predictions = np.stack(
-        [one.predict(layout, opening.open_x(vault, intent, ring), columns, is_sealed=True) for one in predictors]
-    )
+    found: list[NDArray[np.float32]] = []
+    cells: list[dict[str, int]] = []
+    for predictor, model in zip(predictors, fields["models"], strict=True):
+        rows = SealedRows(view_from_dict(model["view"]), sealed)
+        blocks = rows.blocks(opening.open_x(vault, intent, ring))
+        found.append(predictor.predict(rows.layout, blocks, columns, is_sealed=True))
+        cells.append({"unreadable": rows.unreadable, "unknown": rows.unknown})
+    predictions = np.stack(found)
     body = opening.keep(vault, intent, "predictions", predictions, ring)
-    return _append(intent, "open.predicted", body | {"predictions": sha256_hex(predictions.tobytes())}), predictions
+    body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells}
+    return _append(intent, "open.predicted", body), predictions
+
+
+class SealedRows:
+    """Sealed rows through the view of a model; cells that it cannot read are counted.
+
+    Attributes:
+        layout: {"dtype", "shape"} of all rows.
+        unreadable: Cells that count as missing.
+        unknown: Cells that are texts which no category of the view stands for.
+    """
+
+    def __init__(self, view: View, sealed: Mapping[str, Any]) -> None:
+        self._view, self._sealed = view, dict(sealed)
+        self.layout = {"dtype": np.dtype(view.dtype).newbyteorder("<").str, "shape": [sealed["rows"], *view.shape]}
+        self.unreadable = self.unknown = 0
+
+    def blocks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The bytes of the rows as the model takes them."""
+        for piece in pieces:
+            viewed = self._view.rows(read_piece(self._sealed, piece))
+            self.unreadable += 0 if viewed.is_unreadable is None else int(viewed.is_unreadable.sum())
+            self.unknown += int(viewed.unknown.sum())
+            yield wire.little_endian(viewed.x).tobytes()
 
 
 def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
@@ -210,6 +240,7 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
         "n": len(y),
         "level": how.level,
         "reason": how.reason,
+        "cells": predicted.body["cells"],
         "former": lifecycle.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),

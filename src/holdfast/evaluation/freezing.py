@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
+from holdfast.data import views
 from holdfast.data.loading.row_search import RowForm
 from holdfast.evaluation import processes, scan
 from holdfast.evaluation.criterion import parse_criterion
@@ -41,7 +44,7 @@ from holdfast.vault.ledger import ledger, refusals
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows import fingerprints
 
-VERSION = 2
+VERSION = 3
 SHARED = {
     "vault": "another vault",
     "val_sha256": "other val rows: val scores cannot be compared",
@@ -107,11 +110,12 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
         copies = [copy_run(staging, i, run, record) for i, (run, record) in enumerate(zip(runs, records, strict=True))]
         fields = _describe(records[0], vault, copies[0], goal)
         fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
-        val = load_val(fields)
-        fields |= {"target_std": val.target_std, "intervals": {**INTERVALS, "proportion": proportion}}
-        fields["models"] = [
-            {"name": name, **_freeze_model(copied, val, staging)} for name, copied in zip(names, copies, strict=True)
-        ]
+        fields["models"], stds = [], []
+        for name, copied in zip(names, copies, strict=True):
+            val = load_val(fields, copied.record["data"])
+            stds.append(val.target_std)
+            fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
+        fields |= {"target_std": stds[0], "intervals": {**INTERVALS, "proportion": proportion}}
         found = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {name: sha256_file(staging / name) for name in found}
         selection, is_new = enter(staging, fields)
@@ -201,6 +205,7 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
 def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
     """Refuse a model that is not what its record says; what a selection says of it."""
     record = copied.record
+    _refuse_other_form(val)
     model = {
         "run": record["id"],
         "kind": record["kind"],
@@ -209,10 +214,20 @@ def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]
         "modules": user_modules(record["config"]),
         "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
         "val": record["best"]["metrics"],
+        "rows": val.prepared.id,
+        "view": val.prepared.view,
         "val_predictions": f"models/{copied.index}/val_predictions.npy",
         "trials": describe_trials(copied.run, record),
     }
     return {**model, **_validate(model, copied, val, staging)}
+
+
+def _refuse_other_form(val: ValRows) -> None:
+    """Refuse a view that the sealed rows cannot be seen through."""
+    vault = val.prepared.vault
+    if words := views.mismatch(val.prepared.view, read_manifest(folder_of(vault))[0]["parts"]["x"]):
+        hint = "train on the data in the form that it was sealed in; or holdfast vault supersede"
+        raise VaultRefused(f"vault {vault[:8]}", f"the run {words}", next=hint)
 
 
 def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
@@ -253,7 +268,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
-    records = fingerprints.read_records(registry.fingerprints_path(prepared.vault))
+    sealed = (registry.fingerprints_path(prepared.vault), prepared.folder / "sealed.fingerprints")
+    records = np.concatenate([fingerprints.read_records(path) for path in sealed])
     key = known_rows.fingerprint_key(prepared.vault)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"

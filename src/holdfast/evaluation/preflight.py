@@ -70,7 +70,7 @@ def refuse_other_lock(vault: str, project: Path) -> None:
         return
     record = registry.record_of(vault)
     locked = project_lock.as_entries(folder)
-    project_lock.refuse_other(locked, vault, content=record["content"], rows=record["rows"])
+    project_lock.refuse_beside(locked, record)
     project_lock.check_heads(folder, vault)
 
 

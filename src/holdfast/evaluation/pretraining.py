@@ -26,8 +26,8 @@ def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dic
         VaultRefused: A run was trained on rows that are sealed in the vault, or nobody can say any more.
     """
     found = {entry["sha256"]: entry for record in records for entry in record.get("pretrained") or []}
-    for other in sorted({str(entry["vault"]) for entry in found.values()} - {vault}):
-        run = next(entry["run"] for entry in found.values() if entry["vault"] == other)
+    for other in sorted({str(entry["rows"]) for entry in found.values() if entry["vault"] != vault}):
+        run = next(entry["run"] for entry in found.values() if entry["rows"] == other)
         _refuse_sealed(f"pretrained on {run}", other, vault)
     return list(found.values())
 
@@ -36,12 +36,12 @@ def _refuse_sealed(where: str, other: str, vault: str) -> None:
     try:
         digests = open_prepared(other).digests
     except InputError:
-        what = f"its rows (vault {other[:8]}) are no longer in the store: sealed rows may have been among them"
+        what = f"its rows ({other[:8]}) are no longer in the store: sealed rows may have been among them"
         raise VaultRefused(where, what, next="pretrain again, on the data as it is sealed now") from None
     key = known_rows.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
     blocks = (block for _, block in digest_blocks(digests))
     count = sum(int(known.has(fingerprints.fingerprints_of(block, key)).sum()) for block in blocks)
     if count:
-        what = f"{count} of its rows (vault {other[:8]}) are sealed in vault {vault[:8]}"
+        what = f"{count} of its rows ({other[:8]}) are sealed in vault {vault[:8]}"
         raise VaultRefused(where, what, next="pretrain again without them")

@@ -180,6 +180,7 @@ def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
         "key_mode": KEY_MODES.get(policy["key_mode"], policy["key_mode"]),
         "source": _source(manifest["source"]),
         "replaces": manifest["replaces"],
+        "shares": manifest["shares"],
         "lineage": manifest.get("lineage", []),
     }
 

@@ -202,6 +202,7 @@ def _vault(facts: Facts) -> str:
         ("sealed", moment(vault["sealed"])),
         ("content", vault["content"]),
         *[("replaces", one) for one in vault["replaces"]],
+        *[("same rows, another target", one) for one in vault["shares"]],
         *[("lineage", plain(one)) for one in vault["lineage"]],
     ]
     leaks = [[escape(COUNTS.get(name, spoken(name))), escape(plain(count))] for name, count in vault["counts"].items()]

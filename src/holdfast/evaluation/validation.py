@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.loading.train_val import columns_of as stored_columns
 from holdfast.data.loading.train_val import compute
-from holdfast.data.store.store import Prepared, open_prepared
+from holdfast.data.store.store import Prepared, open_prepared, val_sha256
 from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
 from holdfast.evaluation.processes import Predictor
@@ -41,7 +40,7 @@ class ValRows:
     Attributes:
         prepared: The development rows.
         rows: (v,) indices of the val rows.
-        sha256: Hash over the digests of the val rows.
+        sha256: What they are compared by (`store.val_sha256`).
         statistics: Of the train rows.
     """
 
@@ -61,30 +60,30 @@ class ValRows:
         return np.asarray(self.prepared.y[self.rows])
 
 
-def val_rows(vault: str, split: Mapping[str, Any], expected_sha256: str, subset: float | int | None = None) -> ValRows:
-    """The val rows that a run was chosen by.
+def val_rows(place: str, split: Mapping[str, Any], expected_sha256: str, subset: float | int | None = None) -> ValRows:
+    """The val rows that a run was chosen by, through its view.
 
     Args:
-        vault: Of the run.
+        place: Of its rows in the store (`Prepared.id`).
         split: Its option, as recorded.
         expected_sha256: Of its val rows.
         subset: Of its train rows.
 
     Raises:
-        InputError: The store no longer has rows for the vault.
+        InputError: The store no longer has the rows.
         VaultRefused: The rows are others than those of the run.
     """
-    prepared = open_prepared(vault)
+    prepared = open_prepared(place)
     found = compute(prepared, call_target(split, "split"), subset)
-    sha256 = hashlib.sha256(prepared.digests[found.val].tobytes()).hexdigest()
+    sha256 = val_sha256(prepared, found.val)
     if sha256 != expected_sha256:
         raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
     return ValRows(prepared, found.val, sha256, found.statistics)
 
 
-def load_val(fields: Mapping[str, Any]) -> ValRows:
-    """The val rows that the models of a selection were chosen by; as `val_rows`."""
-    return val_rows(fields["vault"], fields["split"], fields["val_sha256"], fields.get("subset"))
+def load_val(fields: Mapping[str, Any], model: Mapping[str, Any]) -> ValRows:
+    """The val rows that a model of a selection was chosen by; as `val_rows`."""
+    return val_rows(model["rows"], fields["split"], fields["val_sha256"], fields.get("subset"))
 
 
 def predict_val(
@@ -176,12 +175,15 @@ def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) 
 
 
 def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -> None:
-    """Compare a table's columns in a checkpoint, vocabularies included, with what train rows alone give.
+    """Compare the view in a checkpoint with that of the val rows, and vocabularies with what train rows alone give.
 
     Raises:
         VaultRefused: They differ.
     """
-    held = content.get("holdfast", {}).get("shapes", {}).get("columns")
+    shapes = content.get("holdfast", {}).get("shapes", {})
+    if shapes.get("view") != val.prepared.view:
+        raise VaultRefused(where, "has another view of its rows than the store", next="train again")
+    held = shapes.get("columns")
     if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
         what = "columns are not what the train rows alone give"
         raise VaultRefused(where, what, next="train again: vocabularies must come from train rows")

@@ -84,11 +84,9 @@ def predict_blocks(
 
 
 def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:
-    """The forms in which a vault knows rows: as stored and, where a table is numbers only, as the source has them."""
-    stored = row_digests(x, kind=data["kind"])
-    if data["kind"] != "table":
-        return [stored]
-    return [stored, row_digests(x, kind="table", feature_names=data["feature_names"])]
+    """The form in which a vault knows rows that came as arrays."""
+    names = data["feature_names"] if data["kind"] == "table" else ()
+    return [row_digests(x, kind=data["kind"], feature_names=names)]
 
 
 def _checked(blocks: Iterable[Block], data: dict[str, Any]) -> Iterator[Block]:

@@ -6,7 +6,7 @@ import copy
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,7 @@ class Shapes:
         num_outputs: Outputs of the model for one row.
         columns: Of a table, with the vocabularies of the train rows.
         dtype: Type of the rows as stored.
+        view: What made the stored rows of raw ones, as `data.views` has it.
     """
 
     task: str
@@ -51,6 +52,7 @@ class Shapes:
     num_outputs: int
     columns: tuple[InputColumn, ...] = ()
     dtype: str = "float32"
+    view: dict[str, Any] = field(default_factory=dict)
 
     @property
     def category_sizes(self) -> tuple[int, ...]:

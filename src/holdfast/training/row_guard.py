@@ -41,12 +41,13 @@ class RowGuard:
         num_looks: How often rows were shown to the process that knows.
     """
 
-    def __init__(self, form: RowForm, run: str) -> None:
+    def __init__(self, form: RowForm, run: str, sealed: Path | None = None) -> None:
         self.is_in_step = False
         self.refusal: VaultRefused | None = None
         self.num_looks = 0
         self._form = form
         self._run = run
+        self._sealed = sealed
         self._environment = dict(os.environ)  # as it is now: user's code may change it
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -92,6 +93,7 @@ class RowGuard:
         self.num_looks += 1
         if self._process is None:
             command = [sys.executable, "-P", "-m", "holdfast.vault.known_rows_process", self._run]
+            command += [] if self._sealed is None else [str(self._sealed)]
             pipe = subprocess.PIPE
             environment = {**self._environment, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
@@ -111,13 +113,18 @@ _guards: list[RowGuard] = []  # of the run that trains in this process
 
 
 @contextlib.contextmanager
-def guarded(form: RowForm, run: str) -> Iterator[RowGuard]:
+def guarded(form: RowForm, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
     """Guard all modules of ours in this process.
+
+    Args:
+        form: What a stored row of the run is like.
+        run: Its name.
+        sealed: Fingerprints of the sealed rows as the run's view shows them.
 
     Raises:
         VaultRefused: At the end, where a refusal was swallowed.
     """
-    guard = RowGuard(form, run)
+    guard = RowGuard(form, run, sealed)
     _guards.append(guard)
     try:
         yield guard

@@ -53,7 +53,7 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
         "sha256": sha256_file(path),
         "vault": record["data"]["vault"],
         "data": record["data"]["name"],
-        "content": record["data"]["content"],
+        "rows": record["data"]["rows"],
         "loss": record["config"]["loss"]["_target_"],
         "initialised_anew": anew,
     }

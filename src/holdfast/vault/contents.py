@@ -57,10 +57,11 @@ def file_findings(
         if f"openings/{path.name}" not in kept and path.name.partition(".")[0] not in begun:
             yield Finding(vault, "file", str(path), "belongs to no opening")
     if remembered is not None and committed:
-        if not remembered.exists():
-            yield Finding(vault, "registry", str(remembered), "is missing")
-        elif sha256_file(remembered) != committed["fingerprints.bin"]:
-            yield Finding(vault, "registry", str(remembered), "was changed")
+        for path, name in ((remembered, "fingerprints.bin"), (remembered.with_suffix(".targets"), "targets.bin")):
+            if not path.exists():
+                yield Finding(vault, "registry", str(path), "is missing")
+            elif sha256_file(path) != committed[name]:
+                yield Finding(vault, "registry", str(path), "was changed")
 
 
 def _kept_files(entries: Sequence[ledger.Entry]) -> dict[str, str]:

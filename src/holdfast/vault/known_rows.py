@@ -1,9 +1,10 @@
-"""Rows that are sealed in a vault are known again, whatever file, name or order they come in."""
+"""Rows that are sealed in a vault are known again, whatever file, name, order or columns they come in."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,77 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows import fingerprints, sketch
 from holdfast.vault.rows.arrays import RowArray
+from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.rows.identity import targeted_digests
 
 Mask = NDArray[np.bool_]
+Columns = tuple[str, ...]
 BLOCK_ROWS = 2**16
+SAME_TARGET_SHARE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class RowForms:
+    """All rows of a source in the forms in which a vault may know them.
+
+    Attributes:
+        digests: (n, 16) of what the source holds.
+        columns: The columns of a table that these are over; empty where they have no names.
+        by_columns: (n, 16) digests by the columns that the rows of vaults in force are known by.
+        others: (n, 16) each: the bytes of images, the columns that name a row.
+        y: Their targets.
+        class_names: What class numbers stand for.
+    """
+
+    digests: RowArray
+    y: NDArray[Any]
+    class_names: tuple[str, ...] = ()
+    columns: Columns = ()
+    by_columns: Mapping[Columns, RowArray] = field(default_factory=dict)
+    others: tuple[RowArray, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def over(self, columns: Sequence[str]) -> RowArray:
+        """(n, 16) digests over a vault's columns; the source's own where it does not have these."""
+        return self.by_columns.get(tuple(columns), self.digests)
+
+    @property
+    def all(self) -> list[RowArray]:
+        """Every form."""
+        return [self.digests, *self.by_columns.values(), *self.others]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a vault in force knows of the rows of a source.
+
+    Attributes:
+        record: The registry's.
+        rows: (n,) Rows that equal a sealed one, those that prove nothing included.
+        certain: (n,) Rows that are sealed for certain.
+        share: Which share of the rows that the vault knew when it was sealed, test and development, the source holds.
+        has_same_target: Whether the sealed rows have the target that they have in the source.
+    """
+
+    record: dict[str, Any]
+    rows: Mask
+    certain: Mask
+    share: float
+    has_same_target: bool
+
+    @property
+    def holds_most(self) -> bool:
+        """Whether the source still holds most of the rows that the vault knew."""
+        return self.share >= sketch.MOSTLY
+
+    @property
+    def name(self) -> str:
+        """What the vault is called."""
+        return f"vault {self.record['vault'][:8]} ({self.record['name']})"
 
 
 def fingerprint_key(vault: str) -> bytes:
@@ -38,76 +105,51 @@ def is_frozen(vault: str) -> bool:
     return any(entry.type == "freeze" for entry in registry.read_ledger(vault))
 
 
-def column_lists() -> set[tuple[str, ...]]:
-    """The columns that the rows of vaults in force are known by."""
-    return {tuple(record["columns"]) for record in _in_status("sealed") if record["columns"]}
+def column_lists() -> set[Columns]:
+    """The columns that the rows of vaults in force are known by; the empty list: they have no names."""
+    return {tuple(record["columns"]) for record in in_force()}
 
 
-def same_rows(
-    rows: str,
-    cells: str,
-    by_columns: Mapping[tuple[str, ...], str],
-    claim: str,
-    differences: Callable[[dict[str, Any]], list[str]],
-) -> list[dict[str, Any]]:
-    """Vaults in force over the same rows: the one that fits, or those that may be replaced.
+def in_force() -> list[dict[str, Any]]:
+    """The records of all vaults in force."""
+    return _in_status("sealed")
 
-    Args:
-        rows: Identity of the rows without their targets.
-        cells: With their targets: the same whichever column of a table is the target.
-        by_columns: Of the rows over some of their columns, by these columns: a vault knows its rows by its own.
-        claim: Identity of what exactly is sealed.
-        differences: What is asked for in another way than a vault has it, by the vault's manifest, in words.
+
+def look(forms: RowForms) -> list[Seen]:
+    """What every vault in force knows of some rows.
 
     Raises:
-        VaultRefused: One is frozen in another way, or its folder is gone.
+        VaultRefused: A key is missing.
     """
-    sealed = _in_status("sealed")
-    same = [
-        record
-        for record in sealed
-        if record["rows"] == rows
-        or record["cells"] == cells
-        or by_columns.get(tuple(record["columns"])) == record["rows"]
-    ]
-    for record in same:
-        name = f"vault {record['vault'][:8]} ({record['name']})"
-        if not manifest.folder_of(record["vault"]).is_dir():
-            what = f"holds these rows, and its folder is gone from {places.vaults()}"
-            raise VaultRefused(name, what, next="restore the folder from a copy")
-        if record["claim"] == claim:
-            return [record]
-        if is_frozen(record["vault"]):
-            found = " and ".join(differences(manifest.read_manifest(manifest.folder_of(record["vault"]))[0]))
-            what = f"was frozen with another {found} of the same rows: what is sealed is fixed"
-            hint = "take the data, split and vault settings that it was sealed with; or holdfast vault supersede"
-            raise VaultRefused(name, what, next=hint)
-    return same
+    return [_seen(record, forms) for record in in_force()]
 
 
-def refuse_sealed_rows(data: str, forms: Sequence[RowArray], development: Mask, test: Mask, replaces: set[str]) -> None:
-    """A row that is sealed in another vault enters neither the store nor a second vault.
+def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
+    vault, digests = record["vault"], forms.over(record["columns"])
+    key = fingerprint_key(vault)
+    records = fingerprints.read_records(registry.fingerprints_path(vault))
+    known, certain = fingerprints.Known(records, certain=False), fingerprints.Known(records)
+    rows, sure = np.zeros(len(forms), bool), np.zeros(len(forms), bool)
+    for form in (digests, *forms.others):
+        for start in range(0, len(forms), BLOCK_ROWS):
+            prints = fingerprints.fingerprints_of(form[start : start + BLOCK_ROWS], key)
+            rows[start : start + BLOCK_ROWS] |= known.has(prints)
+            sure[start : start + BLOCK_ROWS] |= certain.has(prints)
+    if record["sketch"]:
+        share = sketch.share_among(record["sketch"], digests)
+    else:  # of a table of few values only the whole content is known again
+        share = float(content_id(digests, forms.y) == record["content"])
+    return Seen(record, rows, sure, share, _has_same_target(record, forms, digests, rows, key))
 
-    Args:
-        data: Name of the data set, to say whose rows these are.
-        forms: (n, 16) digests of all rows, in one or several forms; a match of any is a match.
-        development: (n,) Which rows would be trained on.
-        test: (n,) Which rows would be sealed.
-        replaces: Vaults that are about to be replaced.
 
-    Raises:
-        VaultRefused: Naming the vault that has the rows.
-    """
-    records = {record["vault"]: record for record in _in_status("sealed") if record["vault"] not in replaces}
-    for vault, (in_development, in_test) in _count(forms, (development, test), records).items():
-        if in_development or in_test:
-            name = f"vault {vault[:8]} ({records[vault]['name']})"
-            counts = f"{in_development} would be trained on, {in_test} would be sealed twice"
-            what = f"{in_development + in_test} of these rows are sealed in {name}: {counts}"
-            hint = f"train on the data as {name} has it, or leave these rows out of the source"
-            if manifest.folder_of(vault).is_dir() and not is_frozen(vault):
-                hint += f"; or `holdfast vault supersede {vault[:8]} --reason TEXT` if that vault was a mistake"
-            raise VaultRefused(f"data {data}".strip(), what, next=hint)
+def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask, key: bytes) -> bool:
+    """Whether more than nine in ten of the rows that are known have the target that they were sealed with."""
+    places = np.flatnonzero(rows)
+    if not len(places):
+        return False
+    targeted = targeted_digests(digests[places], forms.y[places], forms.class_names)
+    known = fingerprints.Known(fingerprints.read_records(registry.targets_path(record["vault"])), certain=False)
+    return bool(known.has(fingerprints.fingerprints_of(targeted, key)).mean() > SAME_TARGET_SHARE)
 
 
 def count_sealed(forms: Sequence[RowArray]) -> dict[str, int]:
@@ -116,36 +158,48 @@ def count_sealed(forms: Sequence[RowArray]) -> dict[str, int]:
     Args:
         forms: (n, 16) digests of the rows, in one or several forms; a match of any is a match.
     """
-    counts = _count(forms, [np.ones(len(forms[0]), bool)], [record["vault"] for record in _in_status("sealed")])
-    return {vault: count for vault, (count,) in counts.items() if count}
+    counts = _count(forms, [record["vault"] for record in in_force()])
+    return {vault: count for vault, count in counts.items() if count}
 
 
-def ended_vaults(forms: Sequence[RowArray], rows: Mask) -> list[str]:
+def ended_vaults(forms: RowForms, rows: Mask) -> list[str]:
     """Vaults that were superseded or destroyed and had some of these `rows`, and what those descend from."""
     found: list[str] = []
     for status in ("burnt", "destroyed"):
-        records = {record["vault"]: record for record in _in_status(status)}
-        for vault, (count,) in _count(forms, [rows], records).items():
-            found += [*records[vault]["lineage"], vault] if count else []
+        for record in _in_status(status):
+            chosen = [form[np.flatnonzero(rows)] for form in (forms.over(record["columns"]), *forms.others)]
+            if _count(chosen, [record["vault"]])[record["vault"]]:
+                found += [*record["lineage"], record["vault"]]
     return list(dict.fromkeys(found))
 
 
-def _count(forms: Sequence[RowArray], sides: Sequence[Mask], vaults: Collection[str]) -> dict[str, list[int]]:
-    """For each vault, how many rows of each side are sealed in it for certain, by any of their forms."""
-    counts = {vault: [0] * len(sides) for vault in vaults}
+def folder_of(record: Mapping[str, Any]) -> Any:
+    """Where a vault in force lies.
+
+    Raises:
+        VaultRefused: Its folder is gone.
+    """
+    folder = manifest.folder_of(record["vault"])
+    if not folder.is_dir():
+        what = f"holds these rows, and its folder is gone from {places.vaults()}"
+        name = f"vault {record['vault'][:8]} ({record['name']})"
+        raise VaultRefused(name, what, next="restore the folder from a copy")
+    return folder
+
+
+def _count(forms: Sequence[RowArray], vaults: Collection[str]) -> dict[str, int]:
+    """For each vault, how many rows are sealed in it for certain, by any of their forms."""
+    counts = dict.fromkeys(vaults, 0)
     key_of = {vault: fingerprint_key(vault) for vault in vaults}
     known = {
         vault: fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault))) for vault in vaults
     }
     for start in range(0, len(forms[0]) if vaults else 0, BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        blocks = [form[rows] for form in forms]
+        blocks = [form[start : start + BLOCK_ROWS] for form in forms]
         # Vaults of one home have one key: a row is fingerprinted once for all of them.
         prints = {key: [fingerprints.fingerprints_of(block, key) for block in blocks] for key in set(key_of.values())}
         for vault in vaults:
-            found = np.logical_or.reduce([known[vault].has(one) for one in prints[key_of[vault]]])
-            for index, side in enumerate(sides):
-                counts[vault][index] += int((found & side[rows]).sum())
+            counts[vault] += int(np.logical_or.reduce([known[vault].has(one) for one in prints[key_of[vault]]]).sum())
     return counts
 
 

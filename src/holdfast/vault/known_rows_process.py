@@ -1,4 +1,6 @@
-"""A process that knows sealed rows when it sees their digests: `python -m holdfast.vault.known_rows_process RUN`.
+"""A process that knows sealed rows when it sees their digests: `python -m holdfast.vault.known_rows_process RUN [FILE]`.
+
+FILE has the fingerprints of the sealed rows as the run's view shows them, and lies in a folder of the vault's rows.
 
 The key of the fingerprints stays in it: who trains hands over digests, which anybody can take, and is told how many of
 them are of sealed rows. Where there are some, that is noted in the ledger before it is told.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,11 @@ from numpy.typing import NDArray
 from holdfast.core.errors import HoldfastError
 from holdfast.vault import known_rows
 from holdfast.vault.ledger import refusals
+from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.identity import DIGEST_BYTES
 
 
-def main(run: str) -> int:
+def main(run: str, viewed: Path | None = None) -> int:
     """Answer until stdin ends."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -31,7 +35,7 @@ def main(run: str) -> int:
         content = sys.stdin.buffer.read(int.from_bytes(head, "big") * DIGEST_BYTES)
         digests = np.frombuffer(content, np.uint8).reshape(-1, DIGEST_BYTES)
         try:
-            told = _recognise(digests, run)
+            told = _recognise(digests, run, viewed)
         except HoldfastError as error:
             told = {"error": str(error)}
         answer.write(json.dumps(told) + "\n")
@@ -39,8 +43,13 @@ def main(run: str) -> int:
     return 0
 
 
-def _recognise(digests: NDArray[np.uint8], run: str) -> dict[str, Any]:
+def _recognise(digests: NDArray[np.uint8], run: str, viewed: Path | None) -> dict[str, Any]:
     found = known_rows.count_sealed([digests])
+    if viewed is not None and viewed.stat().st_size:
+        vault = viewed.parents[2].name[:32]
+        prints = fingerprints.fingerprints_of(digests, known_rows.fingerprint_key(vault))
+        if count := int(fingerprints.is_sealed(fingerprints.read_records(viewed), prints).sum()):
+            found[vault] = max(found.get(vault, 0), count)
     if not found:
         return {"rows": 0, "vault": ""}
     vault = max(found, key=lambda one: found[one])
@@ -50,4 +59,4 @@ def _recognise(digests: NDArray[np.uint8], run: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))
+    raise SystemExit(main(sys.argv[1], *map(Path, sys.argv[2:])))

@@ -22,6 +22,10 @@ from holdfast.vault.ledger import ledger
 STAGING = ".sealing-"
 VAULT_NAME = re.compile("[0-9a-f]{32}")
 SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
+REMEMBERED = (
+    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "sketch", "test_rule"),
+    *("policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
+)
 ENDS = {"supersede": "burnt", "destroy": "destroyed"}
 
 
@@ -58,8 +62,8 @@ def adopt(folder: Path) -> dict[str, Any]:
     fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
     shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
-    identity = ("vault", "name", "content", "rows", "cells", "columns", "claim")
-    record = {name: fields[name] for name in (*identity, "num_test", "policy", "replaces", "lineage")}
+    shutil.copyfile(folder / "targets.bin", registry.targets_path(fields["vault"]))
+    record = {name: fields[name] for name in REMEMBERED}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["fingerprint_check"] = fields["fingerprints"].get("check")
     record["head"] = {"index": last.index, "sha256": last.sha256}
@@ -107,6 +111,16 @@ def former_openings(vault: str) -> list[dict[str, Any]]:
             openings = None
         found.append({"vault": former, "openings": openings})
     return found
+
+
+def family_of(vault: str) -> list[str]:
+    """A vault and all vaults over the same test rows, the oldest first: another target adds one."""
+    mine = registry.record_of(vault)["shares"]
+    return [
+        record["vault"]
+        for record in registry.records()
+        if record["vault"] in (vault, *mine) or vault in record["shares"]
+    ]
 
 
 def shred(vault: str) -> None:

@@ -2,19 +2,21 @@
 
 `vaults/<vault>/manifest.json` (canonical JSON, never changed after sealing):
 
-    version, vault, created, name        2; 32 hex digits; UTC; the data set's name
-    source, kind, task, class_names      how the rows came in and what they are
-    content, rows, cells                 identity of all rows with targets; without; whichever column is the target
-    columns                              the columns of a table that `rows` is over; none where they have no names
-    claim                                identity of what exactly is sealed
+    version, vault, created, name        3; 32 hex digits; UTC; the data set's name
+    source, kind, task, class_names      how the rows came in and what they are; `target`: what is predicted
+    content                              identity of all rows with their targets
+    columns                              the columns of a table that a row is known by; none where they have no names
+    sketch                               of all rows (`vault.rows.sketch`): who has most of them goes on with this vault
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
-    policy                               {"policy", "k", "key_mode"}
+    first_time                           of the test rows, where the rule is by time
+    policy, public_key                   {"policy", "k", "key_mode"}; the key that keys are wrapped for
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
-    parts                                {"x": {"dtype", "shape"}, "y": ...}: what the sealed files decrypt to
-    fingerprints                         {"forms", "distinct", "ambiguous", "sha256", "check"}: the file and its key
+    parts                                {"x": layout (`data.raw`), "y": {"dtype", "shape"}}: what the sealed files hold
+    fingerprints                         {"distinct", "ambiguous", "sha256", "check"}: the file and its key
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze
+    shares                               vaults over the same test rows with another target
     lineage                              vaults that had some of these rows and were superseded or destroyed
     framework                            {"version", "code_sha256"}
 """
@@ -29,28 +31,15 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import read_plain, sha256_hex
 
-VERSION = 2
+VERSION = 3
 FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 FIELDS = frozenset(
     (
-        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "content", "rows"),
-        *(
-            "cells",
-            "columns",
-            "claim",
-            "test_rule",
-            "strata",
-            "policy",
-            "keys",
-            "num_test",
-            "num_development",
-            "parts",
-            "fingerprints",
-            "counts",
-        ),
-        *("replaces", "lineage", "framework"),
+        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "target", "content"),
+        *("columns", "sketch", "test_rule", "strata", "first_time", "policy", "public_key", "keys", "num_test"),
+        *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
     )
 )
 

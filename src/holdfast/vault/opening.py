@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import stream
+from holdfast.vault import sealed_files, stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
@@ -62,13 +62,13 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
 
 
 def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:
-    """The bytes of the test rows' features, piece by piece.
+    """The raw test rows, piece by piece, as `data.raw.read_piece` takes them.
 
     Raises:
         VaultRefused: The intent is not in the ledger, or a file or key is not right.
     """
     _require(vault, intent, "open.intent")
-    return _open_part(vault, "x", ring)
+    return (content for _, content in sealed_files.read_pieces(_open_part(vault, "x", ring)))
 
 
 def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
@@ -82,12 +82,15 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     layout = read_manifest(folder_of(vault))[0]["parts"]
     y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
     tree = commitment.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
-    row_bytes = np.dtype(layout["x"]["dtype"]).itemsize * int(np.prod(layout["x"]["shape"][1:]))
-    rows = _split(_open_part(vault, "x", ring), row_bytes)
-    for row, target in zip(rows, y, strict=True):
-        tree.add(row, target.tobytes())
+    done = 0
+    for digests, _ in sealed_files.read_pieces(_open_part(vault, "x", ring)):
+        targets = y[done : done + len(digests)]
+        if len(targets) < len(digests):
+            break
+        tree.add_block(digests.tobytes(), targets.tobytes(), len(targets))
+        done += len(digests)
     stated = ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]
-    if tree.root() != stated:
+    if done != len(y) or tree.root() != stated:
         raise Mismatch("rows", stated=stated, found=tree.root())
     return y
 
@@ -179,13 +182,3 @@ def _associated(vault: str, part: str) -> bytes:
 
 def _as_array(content: bytes, layout: dict[str, Any]) -> NDArray[Any]:
     return np.frombuffer(content, np.dtype(layout["dtype"])).reshape(layout["shape"])
-
-
-def _split(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Rows of `size` bytes from pieces of any size."""
-    rest = b""
-    for piece in pieces:
-        joined = rest + piece
-        whole = len(joined) - len(joined) % size
-        yield from (joined[start : start + size] for start in range(0, whole, size))
-        rest = joined[whole:]

@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "key_mode": "local",
     "public_key": None,
     "near_duplicates": False,
+    "id": None,
 }
 FULL, PRIMARY, CRITERION = "full", "primary", "criterion"
 

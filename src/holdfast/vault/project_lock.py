@@ -1,8 +1,8 @@
 """`holdfast.lock` in a project, to be committed: which vaults its numbers come from, and how long their ledgers were.
 
-    {"version": 1, "vaults": {VAULT: {"name", "content", "rows", "heads": {"seal", "freeze", "open", "anchor"}}}}
+    {"version": 2, "vaults": {VAULT: {"name", "content", "columns", "sketch", "heads": {"seal", "freeze", ...}}}}
 
-Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with the same content and another vault is
+Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with most of its rows and another vault is
 refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there
 as anywhere. A ledger that lacks a head that stands here was cut or replaced.
 """
@@ -18,10 +18,13 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
+from holdfast.vault.known_rows import RowForms
 from holdfast.vault.ledger import ledger
+from holdfast.vault.rows import sketch
+from holdfast.vault.rows.digest_sets import content_id
 
 FILE_NAME = "holdfast.lock"
-VERSION = 1
+VERSION = 2
 
 
 def read_lock(project: Path) -> dict[str, dict[str, Any]]:
@@ -36,7 +39,7 @@ def read_lock(project: Path) -> dict[str, dict[str, Any]]:
         if fields["version"] != VERSION:
             raise ValueError(f"has version {fields['version']!r}")
         for entry in fields["vaults"].values():
-            if not isinstance(entry["heads"], dict) or not {"content", "rows", "name"} <= set(entry):
+            if not isinstance(entry["heads"], dict) or not {"content", "columns", "sketch", "name"} <= set(entry):
                 raise ValueError("lacks a field")
         return dict(fields["vaults"])
     except FileNotFoundError:
@@ -50,27 +53,47 @@ def as_entries(project: Path) -> list[dict[str, Any]]:
     return [{"vault": vault, **entry} for vault, entry in read_lock(project).items()]
 
 
-def refuse_other(locked: Sequence[Mapping[str, Any]], vault: str | None, *, content: str, rows: str) -> None:
-    """Refuse a vault that is not the one a project's lock names for the same rows.
+def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
+    """Refuse rows for which a project's lock names a vault that is not here.
 
     Args:
         locked: Entries of the lock.
-        vault: The vault there is; None: one would be sealed.
-        content: Identity of all rows with their targets.
-        rows: Identity of all rows.
+        forms: The rows.
 
     Raises:
-        VaultRefused: The lock names another one, which was not replaced or superseded here.
+        VaultRefused: A vault was frozen over these rows elsewhere.
     """
-    known = {record["vault"]: record for record in registry.records()}
-    for entry in locked:
-        if entry["vault"] == vault or (rows != entry["rows"] and content != entry["content"]):
-            continue
-        if entry["vault"] in known or not _is_binding(entry):
-            continue  # this home has its ledger and knows what became of it, or nothing was chosen yet
-        what = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
-        hint = "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy"
-        raise VaultRefused(FILE_NAME, what, next=hint)
+    for entry in unknown(locked):
+        digests = forms.over(entry["columns"])
+        if not entry["sketch"]:
+            is_same = content_id(digests, forms.y) == entry["content"]
+        else:
+            is_same = sketch.share_among(entry["sketch"], digests) >= sketch.MOSTLY
+        if is_same:
+            raise _other(entry)
+
+
+def refuse_beside(locked: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
+    """Refuse a vault beside one that a project's lock names for the same rows, and that is not here.
+
+    Raises:
+        VaultRefused: There is one.
+    """
+    for entry in unknown(locked):
+        if entry["content"] == record["content"] or sketch.are_mostly_equal(entry["sketch"], record["sketch"]):
+            raise _other(entry)
+
+
+def unknown(locked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Entries of vaults that something was chosen by and that this home knows nothing of."""
+    known = {record["vault"] for record in registry.records()}
+    return [entry for entry in locked if entry["vault"] not in known and _is_binding(entry)]
+
+
+def _other(entry: Mapping[str, Any]) -> VaultRefused:
+    what = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
+    hint = "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy"
+    return VaultRefused(FILE_NAME, what, next=hint)
 
 
 def _is_binding(entry: Mapping[str, Any]) -> bool:
@@ -104,7 +127,7 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
         entry: The newest entry of the ledger.
     """
     vaults, record = read_lock(project), registry.record_of(vault)
-    known = vaults.get(vault) or {"name": record["name"], "content": record["content"], "rows": record["rows"]}
+    known = vaults.get(vault) or {key: record[key] for key in ("name", "content", "columns", "sketch")}
     heads = dict(known.get("heads", {}))
     if act == "seal" and act in heads:
         return
@@ -112,7 +135,8 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     former = {
         one
         for one, entry in vaults.items()
-        if one in record["replaces"] or (one != vault and entry["rows"] == record["rows"] and not _is_binding(entry))
+        if one in record["replaces"]
+        or (one != vault and entry["content"] == record["content"] and not _is_binding(entry))
     }
     vaults = {one: fields for one, fields in vaults.items() if one not in former}
     vaults[vault] = {**known, "heads": heads}

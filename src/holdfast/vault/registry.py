@@ -1,9 +1,11 @@
 """The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
 
-    registry/<vault>.json           {"version", "vault", "name", "status", "content", "rows", "cells", "columns",
-                                     "claim", "num_test", "policy", "sealed", "replaces", "replaced_by", "lineage",
+    registry/<vault>.json           {"version", "vault", "name", "status", "kind", "task", "class_names", "content",
+                                     "columns", "sketch", "test_rule", "policy", "public_key", "first_time",
+                                     "num_test", "sealed", "replaces", "replaced_by", "shares", "lineage",
                                      "fingerprint_check", "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
+    registry/<vault>.targets        those of the rows with their targets
 
 `status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
 Who changes the registry holds its lock.
@@ -27,7 +29,7 @@ from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
 MAX_RECORD_BYTES = 2**24
-VERSION = 2
+VERSION = 3
 
 
 @contextlib.contextmanager
@@ -93,6 +95,11 @@ def write_record(record: dict[str, Any]) -> None:
 def fingerprints_path(vault: str) -> Path:
     """The registry's copy of a vault's fingerprints."""
     return places.registry() / f"{vault}.fingerprints"
+
+
+def targets_path(vault: str) -> Path:
+    """The registry's copy of the fingerprints of a vault's rows with their targets."""
+    return places.registry() / f"{vault}.targets"
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:

@@ -191,7 +191,7 @@ def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict
     if x.dtype == dtype:
         return x, {}
     digests = row_digests(x, kind="table", feature_names=names)
-    return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), {"source_digests": digests}
+    return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), {"digests": digests}
 
 
 def _images_or_array(

@@ -1,29 +1,54 @@
-"""Delimited text, block by block, by pyarrow."""
+"""Delimited text, block by block, by pyarrow: every cell is a text, and what it means is a matter of the view."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.formats import text
 from holdfast.data.formats.files import opened
-from holdfast.data.formats.types import Conflict, arrow_type
-from holdfast.data.tables.cells import is_code, is_sentinel
 
 WHERE = text.WHERE
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+OTHERS = (".xlsx", ".xls", ".zip", ".parquet", ".npy", ".npz", ".feather", ".arrow")
 BLOCK_BYTES = 4 * 2**20
 MAX_RAGGED = 1000
 # A comma would end a list on the command line.
 DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", "\\t": "\t", "space": " "}
 DECIMAL_WORDS = {"comma": ",", "point": "."}
-# What a column is read as when its first type does not hold; anything else: as text.
-WIDER = {"int64": "double"}
-_CONVERSION = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\w+)")
+# A number with a decimal comma, to be written with a point.
+DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
+
+
+def open_table(
+    path: Path, *, skips: bool = False, delimiter: str = "auto", decimal: str = "auto", encoding: str = "utf-8"
+) -> CsvFile:
+    """A file of delimited text.
+
+    Args:
+        path: Where it lies.
+        skips: Whether lines with another number of cells are left out, and no error.
+        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or the character itself.
+        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
+        encoding: As Python names them.
+
+    Raises:
+        InputError: One of these cannot be, or the file is of another kind by its name.
+    """
+    delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
+    problems = []
+    if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
+        allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
+        problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
+    if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
+        problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
+    raise_problems(problems)
+    if path.suffix.lower() in OTHERS:
+        raise InputError(WHERE, f"{path} is no delimited text", next="export it as CSV, or choose its data option")
+    return CsvFile(path, delimiter, decimal, encoding, skips)
 
 
 @dataclass(frozen=True)
@@ -35,7 +60,6 @@ class CsvFile:
         delimiter: Between cells; "auto" looks at the first lines.
         decimal: The decimal point; "auto" likewise.
         encoding: As Python names them.
-        missing: Texts that mean a missing cell.
         skips: Whether lines with another number of cells are left out, and no error.
         skipped: Is given the reason for every line left out.
     """
@@ -44,7 +68,6 @@ class CsvFile:
     delimiter: str = "auto"
     decimal: str = "auto"
     encoding: str = "utf-8"
-    missing: tuple[str, ...] = ("",)
     skips: bool = False
     skipped: list[str] = field(default_factory=list)
 
@@ -56,32 +79,23 @@ class CsvFile:
         """
         return self._sampled()[1]
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
-
-        Args:
-            types: Types that columns must be read as, where the first rows suggest another.
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the texts of some rows, again and again; at least once, with no rows.
 
         Raises:
-            Conflict: A later row does not fit the type that the first rows suggested.
             InputError: The file is malformed.
         """
         import pyarrow as pa
 
-        known, names, rows = self._sampled()
-        for name in known._codes(names, rows):
-            if name not in types:
-                raise Conflict(name, "string")
+        known, names = self._sampled()
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
-        yield names, [pa.nulls(0) for _ in names]
+        yield names, [pa.array([], pa.string()) for _ in names]
         with opened(self.path, WHERE) as stream:
             try:
-                for batch in known._reader(stream, names, types, ragged):
-                    if any(pa.types.is_binary(column.type) for column in batch.columns):
-                        raise text.not_decodable(self.path, self.encoding)
+                for batch in known._reader(stream, ragged):
                     last = batch.columns if len(batch) else last
-                    yield names, batch.columns
+                    yield names, list(map(known._with_points, batch.columns))
                     if not self.skips and len(ragged) > MAX_RAGGED:
                         break
             except pa.ArrowInvalid as error:
@@ -90,16 +104,16 @@ class CsvFile:
                 raise text.not_decodable(self.path, self.encoding) from None
         if ragged:
             known._judge(ragged, len(names))
-        if any(str(column.type) == "string" and "\n" in (column[-1].as_py() or "") for column in last):
+        if any("\n" in (column[-1].as_py() or "") for column in last):
             known._refuse_unclosed()
 
     def place_of(self, row: int) -> str:
         """The line on which a row starts, of the rows that `batches` gives."""
-        known, _, _ = self._sampled()
+        known, _ = self._sampled()
         return f"line {text.line_of_row(self.path, self.encoding, known.delimiter, row)}"
 
-    def _sampled(self) -> tuple[CsvFile, list[str], list[Sequence[str]]]:
-        """The same file with its delimiter and decimal point known, the names in its header, and its first rows."""
+    def _sampled(self) -> tuple[CsvFile, list[str]]:
+        """The same file with its delimiter and decimal point known, and the names in its header."""
         start = text.sample_of(self.path, self.encoding)
         delimiter = self.delimiter if self.delimiter != "auto" else text.guess_delimiter(start)
         rows = text.some_rows(start, delimiter)
@@ -108,22 +122,16 @@ class CsvFile:
         decimal = self.decimal if self.decimal != "auto" else text.guess_decimal(rows[1:], delimiter)
         names = _clean(rows[0])
         _check_names(self.path, names)
-        return replace(self, delimiter=delimiter, decimal=decimal), names, _whole(rows)
+        return replace(self, delimiter=delimiter, decimal=decimal), names
 
-    def _codes(self, names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-        """The columns with leading zeros: in the first rows, or further below in what are whole numbers up there."""
-        columns = list(zip(*rows, strict=True))
-        codes = [index for index, cells in enumerate(columns) if any(map(_is_lost, cells))]
-        whole = [
-            index
-            for index, cells in enumerate(columns)
-            if index not in codes and all(cell.isdecimal() or cell in self.missing for cell in cells)
-        ]
-        if whole:
-            codes += text.columns_where(_is_lost, self.path, self.encoding, self.delimiter, whole)
-        return [names[index] for index in codes]
+    def _with_points(self, column: Any) -> Any:
+        """The cells with a decimal point where the file has a comma."""
+        from pyarrow import compute as pc
 
-    def _reader(self, stream: Any, names: Sequence[str], types: Mapping[str, str], ragged: list[Any]) -> Any:
+        return column if self.decimal == "." else pc.replace_substring_regex(column, DECIMAL_COMMA, r"\1.\2")
+
+    def _reader(self, stream: Any, ragged: list[Any]) -> Any:
+        import pyarrow as pa
         from pyarrow import csv
 
         def note(row: Any) -> Literal["skip"]:
@@ -137,21 +145,14 @@ class CsvFile:
             read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=self.encoding),
             parse_options=csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=note),
             convert_options=csv.ConvertOptions(
-                column_types={old: arrow_type(types[new]) for old, new in zip(raw, names, strict=True) if new in types},
-                # numbers are read as they are, so that rows are known whatever the user calls missing
-                null_values=[text for text in self.missing if not is_sentinel(text)],
-                strings_can_be_null=True,
-                decimal_point=self.decimal,
+                column_types=dict.fromkeys(raw, pa.string()), null_values=[], strings_can_be_null=False
             ),
         )
 
     def _explain(self, message: str, names: Sequence[str], ragged: Sequence[tuple[int, int]]) -> NoReturn:
-        """Turn what pyarrow says into a conflict of types, or into an error with a line."""
-        found = _CONVERSION.search(message)
-        if found and "UTF8" in message:
+        """Turn what pyarrow says into an error with a line."""
+        if "UTF8" in message:
             raise text.not_decodable(self.path, self.encoding) from None
-        if found:
-            raise Conflict(names[int(found[1])], WIDER.get(found[2], "string")) from None
         if ragged:
             self._judge(ragged, len(names))
         self._refuse_unclosed()
@@ -187,21 +188,10 @@ class CsvFile:
             raise InputError(WHERE, what, next="mend the file")
 
 
-def _is_lost(cell: str) -> bool:
-    """Whether pyarrow would read a number that is not what the cell spells: a code, or hexadecimal digits."""
-    stripped = cell.strip()
-    return is_code(stripped) or stripped[:2] in ("0x", "0X")
-
-
 def _clean(names: Sequence[str]) -> list[str]:
     """Names without white space around them; a column without a name is called as pandas calls it."""
     stripped = [name.strip().removeprefix("\ufeff") for name in names]
     return [name or f"Unnamed: {index}" for index, name in enumerate(stripped)]
-
-
-def _whole(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The rows of a sample that have as many cells as its header, without that."""
-    return [row for row in rows[1:] if len(row) == len(rows[0])]
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

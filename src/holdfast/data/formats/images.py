@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +46,31 @@ def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
     return found if isinstance(found, str) else found[0]
 
 
-def decode_both(source: str | Path | BinaryIO, form: ImageForm) -> tuple[Pixels, Pixels] | str:
+def read_image(file: str, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
+    """The pixels of a file as of `decode_both`, and its bytes; or what is wrong with it."""
+    try:
+        content = Path(file).read_bytes()
+    except FileNotFoundError:
+        return "does not exist"
+    except PermissionError:
+        return "cannot be read: no permission"
+    except IsADirectoryError:
+        return "is a folder"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not content:
+        return "is empty"
+    both = decode_both(io.BytesIO(content), form, Path(file))
+    return both if isinstance(both, str) else (*both, content)
+
+
+def decode_both(
+    source: str | Path | BinaryIO, form: ImageForm, path: Path | None = None
+) -> tuple[Pixels, Pixels] | str:
     """The pixels of a file or a stream in a form, and in its own size, gray or RGB; or what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
-    path = Path(source) if isinstance(source, str | Path) else None
+    path = Path(source) if isinstance(source, str | Path) else path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; what matters is raised
@@ -69,6 +90,13 @@ def decode_both(source: str | Path | BinaryIO, form: ImageForm) -> tuple[Pixels,
         return "has more pixels than an image should (a decompression bomb?)"
     except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
         return "is truncated" if "truncated" in str(error) else f"is damaged ({' '.join(str(error).split())[:80]})"
+
+
+def fit_pixels(pixels: Pixels, form: ImageForm) -> Pixels:
+    """(H, W, C) pixels in a form."""
+    from PIL import Image
+
+    return _pixels(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), form)
 
 
 def is_gray(path: str | Path) -> bool | None:

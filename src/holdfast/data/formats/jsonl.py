@@ -11,12 +11,16 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.data.formats.files import opened, refuse_other_formats
-from holdfast.data.formats.types import Conflict, arrow_type
 
 WHERE = "data.path"
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK_BYTES = 4 * 2**20
 ADVICE = "write one object a line, or data.on_error=skip leaves such lines out"
+
+
+def open_table(path: Path, *, skips: bool = False) -> JsonlFile:
+    """A file of JSON lines; `skips`: lines that are no objects are left out, and no error."""
+    return JsonlFile(path, skips)
 
 
 @dataclass(frozen=True)
@@ -40,33 +44,29 @@ class JsonlFile:
     def column_names(self) -> None:
         """Unknown before all lines were read: each may have keys of its own."""
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again.
 
-        Args:
-            types: Columns to be read as text, whatever they hold.
+        The types of all keys are taken from the first block. Where later lines have other keys or types, all lines are
+        looked at, and the file is read once more before anything is given out.
 
         Raises:
-            Conflict: Later rows have other keys or types than the first; they are known now.
             InputError: The file is malformed.
         """
         import pyarrow as pa
 
         with opened(self.path, WHERE) as stream:
             refuse_other_formats(self.path, stream.read(8), WHERE)
-        with opened(self.path, WHERE) as stream:
-            try:
-                source = io.BufferedReader(_Joined(self._lines()), BLOCK_BYTES) if self.bad else stream
-                for batch in _reader(source, self.known):
-                    yield (
-                        [name.strip() for name in batch.schema.names],
-                        [
-                            column.cast(pa.string()) if types.get(name) == "string" else column
-                            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-                        ],
-                    )
-            except (pa.ArrowInvalid, UnicodeError) as error:
-                self._explain(error)
+        try:
+            if not self.known:
+                for _ in self._read({}):
+                    pass
+        except (pa.ArrowInvalid, UnicodeError):
+            self.known.update(self._types())
+        try:
+            yield from self._read(self.known)
+        except (pa.ArrowInvalid, UnicodeError) as error:
+            raise InputError(WHERE, f"{self.path}: {' '.join(str(error).split())[:200]}") from None
         self.skipped.extend("no JSON object" for _ in self.bad)
 
     def place_of(self, row: int) -> str:
@@ -76,11 +76,11 @@ class JsonlFile:
                 return f"line {line}"
         return f"row {row}"
 
-    def _explain(self, error: Exception) -> None:
-        if not self.known:
-            self.known.update(self._types())
-            raise Conflict("", "") from None
-        raise InputError(WHERE, f"{self.path}: {' '.join(str(error).split())[:200]}") from None
+    def _read(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+        with opened(self.path, WHERE) as stream:
+            source = io.BufferedReader(_Joined(self._lines()), BLOCK_BYTES) if self.bad else stream
+            for batch in _reader(source, types):
+                yield [name.strip() for name in batch.schema.names], batch.columns
 
     def _types(self) -> dict[str, str]:
         """The type of every key over all lines."""
@@ -145,6 +145,7 @@ class _Joined(io.RawIOBase):
         return count
 
 
+TYPES = {"int64": "int64", "double": "float64", "string": "string", "bool": "bool_"}
 _ORDER = ("null", "int64", "double", "bool", "string", "nested")
 _WORDS = {"int64": "number", "double": "number", "bool": "truth value", "string": "text", "nested": "list or object"}
 
@@ -163,7 +164,7 @@ def _reader(stream: Any, types: Mapping[str, str]) -> Any:
     import pyarrow as pa
     from pyarrow import json as arrow
 
-    schema = pa.schema([(name, arrow_type(kind)) for name, kind in types.items() if kind != "nested"])
+    schema = pa.schema([(name, getattr(pa, TYPES[kind])()) for name, kind in types.items() if kind != "nested"])
     return arrow.open_json(
         stream,
         read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),

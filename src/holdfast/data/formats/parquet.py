@@ -1,17 +1,23 @@
-"""Parquet files, block by block, by pyarrow."""
+"""Parquet files, block by block, by pyarrow; columns have the types that the files say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
+from holdfast.data.formats.types import clean_names
 
 WHERE = "data.path"
 SUFFIXES = (".parquet", ".pq")
 BATCH_ROWS = 65_536
+
+
+def open_table(path: Path, *, skips: bool = False) -> ParquetFile:
+    """A Parquet file, which has no malformed rows to skip."""
+    return ParquetFile(path)
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class ParquetFile:
 
     Attributes:
         path: Where it lies.
-        skipped: Stays empty: a Parquet file has no malformed rows.
+        skipped: Stays empty.
     """
 
     path: Path
@@ -32,13 +38,10 @@ class ParquetFile:
         Raises:
             InputError: It is no Parquet file, or a damaged one.
         """
-        return next(self.batches({}))[0]
+        return next(self.batches())[0]
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
-
-        Args:
-            types: Ignored where a cast is impossible: a Parquet file knows its types.
 
         Raises:
             InputError: It is no Parquet file, or a damaged one.
@@ -48,13 +51,10 @@ class ParquetFile:
 
         try:
             with parquet.ParquetFile(self.path, pre_buffer=False) as file:
-                names = [name.strip() for name in file.schema_arrow.names]
-                twice = sorted({name for name in names if names.count(name) > 1})
-                if twice:
-                    raise InputError(WHERE, f"{self.path} has columns more than once: {', '.join(twice)}")
+                names = clean_names(self.path, file.schema_arrow.names)
                 yield names, [pa.array([], column.type) for column in file.schema_arrow]
                 for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                    yield names, [_cast(column, types.get(n)) for n, column in zip(names, batch.columns, strict=True)]
+                    yield names, batch.columns
         except (pa.ArrowException, OSError) as error:
             what = " ".join(str(error).split())[:200]
             raise InputError(WHERE, f"{self.path} is no Parquet file, or a damaged one ({what})") from None
@@ -62,11 +62,3 @@ class ParquetFile:
     def place_of(self, row: int) -> str:
         """How a row is called, counted from 0."""
         return f"row {row}"
-
-
-def _cast(column: Any, type_name: str | None) -> Any:
-    import pyarrow as pa
-
-    if type_name != "string" or pa.types.is_string(column.type) or pa.types.is_nested(column.type):
-        return column
-    return column.cast(pa.string())

@@ -7,8 +7,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.core.errors import InputError
@@ -101,35 +101,6 @@ def line_of_row(path: Path, encoding: str, delimiter: str, row: int) -> int:
         if good == row + 1:
             return line
     return row + 2
-
-
-def columns_where(
-    is_one: Callable[[str], bool], path: Path, encoding: str, delimiter: str, columns: Collection[int]
-) -> list[int]:
-    """Those of some columns in which a cell `is_one`; such cells are spelled like 0x1 or 012."""
-    if not _has_leading_zeros(path, encoding, delimiter):
-        return []
-    found: set[int] = set()
-    with _lines(path, encoding) as lines, _large_fields(), suppress(csv.Error):
-        reader = csv.reader(lines, delimiter=delimiter)
-        width = len(next(reader))
-        for cells in reader:
-            if len(cells) == width:
-                found.update(column for column in columns if is_one(cells[column]))
-    return sorted(found)
-
-
-def _has_leading_zeros(path: Path, encoding: str, delimiter: str) -> bool:
-    """A look at a large file that costs a fraction of reading it: each pattern starts with two known characters."""
-    starts = [re.compile(re.escape(before) + r"0[\dxX]\w") for before in (delimiter, '"', "\n", "\r", " ")]
-    found, rest = False, ""
-    with opened(path, WHERE) as stream:
-        text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
-        while not found and (content := text.read(SAMPLE_BYTES)):
-            content, rest = rest + content, content[-3:]
-            found = any(start.search(content) for start in starts)
-        text.detach()
-    return found
 
 
 def unclosed_quote(path: Path, encoding: str, delimiter: str) -> int | None:

@@ -1,23 +1,21 @@
-"""Types that columns are read as, by their names in pyarrow, and what is raised when they do not hold."""
+"""What formats whose files know their types have in common."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-WORDS = {"int64": "int64", "double": "float64", "string": "string", "bool": "bool_"}
-
-
-class Conflict(Exception):
-    """The source must be read again, with `column` as `type`: a later row does not fit what the first suggested."""
-
-    def __init__(self, column: str, type: str) -> None:
-        super().__init__(f"column {column!r} must be read as {type}")
-        self.column = column
-        self.type = type
+from holdfast.core.errors import InputError
 
 
-def arrow_type(name: str) -> Any:
-    """The type of pyarrow's that is called so: int64, double, string or bool."""
-    import pyarrow as pa
+def clean_names(path: Path, names: Sequence[str]) -> list[str]:
+    """The names of columns without white space around them.
 
-    return getattr(pa, WORDS[name])()
+    Raises:
+        InputError: A name stands for several columns.
+    """
+    stripped = [name.strip() for name in names]
+    twice = sorted({name for name in stripped if stripped.count(name) > 1})
+    if twice:
+        raise InputError("data.path", f"{path} has columns more than once: {', '.join(twice)}")
+    return stripped

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.formats.csv import CsvFile
-from holdfast.data.formats.types import Conflict
-from holdfast.data.tables.cells import MISSING_TEXTS, cells_of
+from holdfast.data.tables.cells import MISSING_TEXTS, has_codes, numbers_of, texts_of
 from holdfast.data.tables.settings import PART_WORDS
 
 WHERE = "data.index"
@@ -103,26 +102,22 @@ def _known(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def _columns(file: Path) -> dict[str, list[Any]]:
     """The cells of each column: texts, but numbers where all labels are."""
-    types: dict[str, str] = {}
-    while True:
-        found: dict[str, list[Any]] = {}
-        try:
-            for names, arrays in CsvFile(file, missing=MISSING_TEXTS).batches(types):
-                for name in names:
-                    if name.lower() in TEXTS and name not in types:
-                        raise Conflict(name, "string")
-                for name, array in zip(names, arrays, strict=True):
-                    found.setdefault(name, []).extend(_values(array))
-            return found
-        except Conflict as conflict:
-            types[conflict.column] = conflict.type
+    import pyarrow as pa
+
+    blocks: dict[str, list[Any]] = {}
+    for names, arrays in CsvFile(file).batches():
+        for name, array in zip(names, arrays, strict=True):
+            blocks.setdefault(name, []).append(array)
+    return {name: _values(name, pa.concat_arrays(arrays)) for name, arrays in blocks.items()}
 
 
-def _values(array: Any) -> list[Any]:
-    cells = cells_of(array, MISSING_TEXTS)
-    if cells.kind == "text":
-        return [None if code < 0 else cells.texts[code] for code in cells.values.tolist()]
-    return [None if math.isnan(value) else value for value in cells.values.tolist()]
+def _values(name: str, array: Any) -> list[Any]:
+    if name.lower() not in TEXTS:
+        numbers = numbers_of(array, MISSING_TEXTS)
+        if numbers.is_text is None and not numbers.are_dates and not has_codes(array):
+            return [None if math.isnan(value) else value for value in numbers.values.tolist()]
+    codes, texts = texts_of(array, MISSING_TEXTS)
+    return [None if code < 0 else texts[code] for code in codes.tolist()]
 
 
 def _parts(file: Path, rows: list[int], words: list[str] | None) -> NDArray[np.int8] | None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from holdfast.core.cores import num_cores
 from holdfast.core.errors import Problem
-from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, decode_both, is_gray
-from holdfast.vault.rows.identity import row_digests
+from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, is_gray, read_image
+from holdfast.data.raw import bytes_digest
+from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 
 CHUNK_FILES = 64
 CHUNK_BYTES = 4 * 2**20
@@ -38,14 +39,18 @@ class Decoded:
 
     Attributes:
         pixels: (k, H, W, C) of the good ones.
-        digests: (k, 16) of the images as they lie in their files; None where no size or mode was changed.
+        digests: (k, 16) of the images in their own size, gray or RGB.
+        bytes_digests: (k, 16) of the bytes of their files.
+        nbytes: The size of these files.
         good: (k,) their places among all files.
         problems: Place and words for each file that is not.
         sizes: How often each size (H, W) was met, where none was declared.
     """
 
     pixels: Pixels
-    digests: NDArray[np.uint8] | None
+    digests: NDArray[np.uint8]
+    bytes_digests: NDArray[np.uint8]
+    nbytes: int
     good: NDArray[np.int64]
     problems: list[tuple[int, str]]
     sizes: Counter[tuple[int, int]]
@@ -116,34 +121,35 @@ def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
 def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> Decoded:
     start, files, form, shape = task
     pixels = np.empty((len(files), *shape), np.uint8)
-    digests: dict[int, NDArray[np.uint8]] = {}
+    resized: dict[int, NDArray[np.uint8]] = {}  # digests of images whose size or mode was changed
+    of_bytes: list[NDArray[np.uint8]] = []
     good: list[int] = []
     problems: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
+    nbytes = 0
     for place, file in enumerate(files, start=start):
-        both = decode_both(file, form)
-        if isinstance(both, str):
-            problems.append((place, both))
+        image = read_image(file, form)
+        if isinstance(image, str):
+            problems.append((place, image))
             continue
-        found, own = both
+        found, own, content = image
         sizes[found.shape[0], found.shape[1]] += 1
         if found.shape == shape:
             pixels[len(good)] = found
             if own is not found:
-                digests[len(good)] = row_digests(own[None], kind="image")[0]
+                resized[len(good)] = row_digests(own[None], kind="image")[0]
+            of_bytes.append(bytes_digest(content))
+            nbytes += len(content)
             good.append(place)
-    return Decoded(
-        pixels[: len(good)], _own_digests(digests, pixels[: len(good)]), np.array(good, np.int64), problems, sizes
-    )
-
-
-def _own_digests(changed: Mapping[int, NDArray[np.uint8]], pixels: Pixels) -> NDArray[np.uint8] | None:
-    """(k, 16) digests of images before they were changed; None where none was."""
-    if not changed:
-        return None
-    digests = row_digests(pixels, kind="image")
-    digests[list(changed)] = list(changed.values())
-    return digests
+    pixels = pixels[: len(good)]
+    digests = np.zeros((len(good), DIGEST_BYTES), np.uint8)
+    as_they_are = [index for index in range(len(good)) if index not in resized]
+    if as_they_are:
+        digests[as_they_are] = row_digests(pixels[as_they_are] if resized else pixels, kind="image")
+    if resized:
+        digests[list(resized)] = list(resized.values())
+    bytes_digests = np.array(of_bytes, np.uint8).reshape(-1, DIGEST_BYTES)
+    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems, sizes)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal, NoReturn
 
@@ -27,7 +26,7 @@ from holdfast.data.loading.capacity import free_bytes
 from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import columns_of, derive
 from holdfast.data.splits import Split
-from holdfast.data.store.store import Prepared
+from holdfast.data.store.store import Prepared, val_sha256
 from holdfast.data.tables.inputs import InputColumn, input_columns, input_width
 
 Resident = Literal["auto"] | bool
@@ -84,7 +83,7 @@ class DataModule(pl.LightningDataModule):
         self.train_rows: NDArray[np.int64] = derived.train
         self.batch_size = _batch_size(batch_size, len(self.train_rows))
         self.val_rows: NDArray[np.int64] = derived.val
-        self.val_sha256 = hashlib.sha256(prepared.digests[derived.val].tobytes()).hexdigest()
+        self.val_sha256 = val_sha256(prepared, derived.val)
         is_table = prepared.kind == "table"
         self.columns = input_columns(columns_of(prepared), self.statistics) if is_table else ()
         self.input_shape = _input_shape(prepared, self.columns)
@@ -99,7 +98,8 @@ class DataModule(pl.LightningDataModule):
             "task": prepared.task,
             "kind": prepared.kind,
             "vault": prepared.vault,
-            "content": prepared.content,
+            "rows": prepared.id,
+            "view": prepared.view,
             "train_rows": len(self.train_rows),
             "val_rows": len(self.val_rows),
             "val_sha256": self.val_sha256,

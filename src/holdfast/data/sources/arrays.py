@@ -16,7 +16,7 @@ from holdfast.data.arrays.rows import Layout, describe, rows_from_arrays
 from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import Rows
-from holdfast.data.tables.files import Task
+from holdfast.data.tables.settings import Task
 
 WHERE = "data.path"
 SUFFIXES = (".npy", ".npz", ".safetensors")
@@ -65,6 +65,7 @@ def load(
     else:
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(arrays, y_key, Y_KEYS, "y_key")
     rows = rows_from_arrays(x, y, layout=layout, task=task, parts=parts)
+    assert rows.x is not None
     words = f"{rows.kind}s" if rows.kind == "image" else rows.kind
     print(
         f"holdfast: {file.name}: {len(rows.x):,} rows, {words} of {rows.x.dtype} {tuple(rows.x.shape[1:])}; {rows.task}"

@@ -14,14 +14,15 @@ import numpy as np
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.arrays.rows import rows_from_arrays
 from holdfast.data.rows import Rows
-from holdfast.data.tables.files import as_settings
-from holdfast.data.tables.load import load_table
+from holdfast.data.tables.read import load_table
+from holdfast.data.tables.settings import KEYS as SETTINGS
+from holdfast.data.tables.settings import table_settings
 from holdfast.data.targets import arguments, call_target, find_module_file
 
 WHERE = "data.source"
 FORMS = "Rows, (x, y), a mapping with x and y, (DataFrame, target), or a dataset with __len__ and __getitem__"
 KEYS = ("x", "y", "task", "layout", "parts", "groups", "times", "class_names", "feature_names")
-TABLE_KEYS = ("task", "types", "drop", "group", "time", "split_column", "missing", "on_error")
+TABLE_KEYS = tuple(key for key in SETTINGS if key != "target")
 BLOCK_ROWS = 65_536
 SAY_EVERY = 10_000
 
@@ -106,21 +107,10 @@ class ArrowTable:
         """Those of the table."""
         return [str(name) for name in self.table.column_names]
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
-        import pyarrow as pa
-
-        names = self.column_names()
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows."""
         for batch in self.table.to_batches(max_chunksize=BLOCK_ROWS):
-            yield (
-                names,
-                [
-                    column.cast(pa.string())
-                    if types.get(name) == "string" and not pa.types.is_nested(column.type)
-                    else column
-                    for name, column in zip(names, batch.columns, strict=True)
-                ],
-            )
+            yield self.column_names(), batch.columns
 
     def place_of(self, row: int) -> str:
         """How a row is called, counted from 0."""
@@ -158,7 +148,7 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
         raise InputError(
             WHERE, f"returned a frame that cannot be read ({' '.join(str(error).split())[:150]})"
         ) from None
-    return load_table([(ArrowTable(table), None)], as_settings(target, **settings), "frame")
+    return load_table([(ArrowTable(table), None)], table_settings({"target": target, **settings}), "frame")
 
 
 def _from_dataset(dataset: Any) -> Rows:

@@ -13,13 +13,14 @@ import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.data.arrays.rows import rows_from_arrays
-from holdfast.data.formats.images import Fit, ImageForm, Pixels, decode_both
+from holdfast.data.formats.images import Fit, ImageForm, decode_both
 from holdfast.data.images.read import listed, skipped_notes
+from holdfast.data.raw import EncodedImages, bytes_digest
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
-from holdfast.data.tables.files import OnError, Task, as_names, as_settings
-from holdfast.data.tables.load import load_table
-from holdfast.data.tables.settings import TableFile
+from holdfast.data.tables.read import load_table
+from holdfast.data.tables.settings import TableFile, as_names, table_settings
+from holdfast.data.views import ImageView
 from holdfast.vault.rows.identity import row_digests
 
 WHERE = "data.path"
@@ -47,8 +48,8 @@ class HubSplit:
         """Those of the data set."""
         return list(self.dataset.column_names)
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows; `types` says which are cast to text."""
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows."""
         import pyarrow as pa
 
         for table in self.dataset.with_format("arrow").iter(BATCH_ROWS):
@@ -58,7 +59,7 @@ class HubSplit:
                 if names is not None:
                     codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
                     array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
-                arrays[name] = array.cast(pa.string()) if types.get(name) == "string" else array
+                arrays[name] = array
             yield list(arrays), list(arrays.values())
 
     def place_of(self, row: int) -> str:
@@ -68,40 +69,32 @@ class HubSplit:
 
 def load(
     path: str | None = None,
-    target: str | list[str] | None = None,
     *,
+    settings: dict[str, Any],
     name: str | None = None,
     revision: str | None = None,
     size: int | list[int] | None = None,
     fit: Fit = "stretch",
-    task: Task = "auto",
-    types: dict[str, str] | None = None,
-    drop: str | list[str] | None = None,
-    missing: str | list[str] | None = None,
-    on_error: OnError = "stop",
 ) -> Rows:
     """The rows of all splits; train, validation and test are declared as such.
 
     Args:
         path: A name on the hub, or a local file or folder.
-        target: The column to predict, or several of 0 and 1; None: label, target or the like.
+        settings: What the user says of the columns (`data.tables.settings.TableSettings`); without a target it is
+            label, target or the like.
         name: Which of several configurations.
         revision: A commit or tag; without one, whatever is there today.
         size: Height and width that images are brought to; None: they are all alike.
         fit: How an image of another size is brought to it.
-        task: Whether the target holds classes or values.
-        types: By column of a table: number, category or drop.
-        drop: Columns of a table to leave out.
-        missing: More texts that mean a missing cell of a table.
-        on_error: What becomes of rows that cannot be used.
 
     Raises:
         InputError: The data set cannot be had, or cannot be used.
     """
+    known = table_settings(settings)
     splits = _splits(path, name, revision)
     first = next(iter(splits.values()))
     images = [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]
-    chosen = target or next((key for key in TARGETS if key in first.column_names), None)
+    chosen: Any = settings.get("target") or next((key for key in TARGETS if key in first.column_names), None)
     lacking = [column for column in as_names(chosen) if column not in first.column_names]
     if chosen is None or lacking:
         what = f"there is no column {lacking[0]!r}" if lacking else "is not given"
@@ -111,12 +104,12 @@ def load(
     if images:
         if not isinstance(chosen, str):
             raise InputError("data.target", f"is {chosen}", allowed="one column, for images")
-        return _image_rows(splits, images[0], chosen, size=size, fit=fit, task=task, skips=on_error == "skip")
-    settings = as_settings(chosen, task=task, types=types, drop=drop, missing=missing or (), on_error=on_error)
+        return _image_rows(splits, images[0], chosen, size=size, fit=fit, task=known.task, skips=known.skips)
+    known = replace(known, target=tuple(as_names(chosen)))
     files: list[tuple[TableFile, int | None]] = [
         (HubSplit(dataset, split), SPLITS[split] if has_parts else None) for split, dataset in splits.items()
     ]
-    return load_table(files, settings, str(path))
+    return load_table(files, known, str(path))
 
 
 def _splits(path: str | None, name: str | None, revision: str | None) -> dict[str, Any]:
@@ -159,6 +152,7 @@ def _image_rows(
     form = ImageForm("rgb", sides, fit)
     spool: Spool | None = None
     digests: list[Any] = []
+    contents: list[bytes] = []
     labels: list[Any] = []
     parts: list[int] = []
     problems: list[tuple[str, str]] = []
@@ -166,7 +160,8 @@ def _image_rows(
     for split, dataset in splits.items():
         class_names = list(getattr(dataset.features[target], "names", None) or [])
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
-            both = _decoded(item[image], form)
+            content = _content(item[image])
+            both = decode_both(io.BytesIO(content), form) if content else "has no image"
             pixels, own = (both, both) if isinstance(both, str) else both
             if not isinstance(pixels, str) and spool is None:
                 spool = Spool(pixels.shape, np.uint8)
@@ -177,6 +172,7 @@ def _image_rows(
             assert spool is not None
             spool.append(pixels[None])
             digests.append(row_digests(np.asarray(own)[None], kind="image")[0])
+            contents.append(content)
             labels.append(item[target])
             parts.append(SPLITS.get(split, TRAIN))
     if problems and (not skips or spool is None):
@@ -187,10 +183,20 @@ def _image_rows(
         spool[:], labels, task=task, class_names=class_names, parts=parts if has_parts else None, where=WHERE
     )
     notes = (*rows.notes, *skipped_notes(problems))
-    return replace(rows, source_digests=np.stack(digests), notes=notes)
+    of_bytes = np.stack([bytes_digest(content) for content in contents])
+    height, width = spool.shape[1:3]
+    return replace(
+        rows,
+        images=EncodedImages(contents.__getitem__, of_bytes, sum(map(len, contents))),
+        digests=np.stack(digests),
+        other_digests=(of_bytes,),
+        view=ImageView("rgb", (height, width), fit).as_dict(),
+        notes=notes,
+    )
 
 
-def _decoded(cell: Mapping[str, Any] | None, form: ImageForm) -> tuple[Pixels, Pixels] | str:
+def _content(cell: Mapping[str, Any] | None) -> bytes:
+    """The bytes of an image; none where a row has no image."""
     if cell is None:
-        return "has no image"
-    return decode_both(io.BytesIO(cell["bytes"]) if cell.get("bytes") else str(cell["path"]), form)
+        return b""
+    return bytes(cell["bytes"]) if cell.get("bytes") else Path(str(cell["path"])).read_bytes()

@@ -24,13 +24,13 @@ from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, ImageForm
 from holdfast.data.images.index import Index, read_index
 from holdfast.data.images.read import decoded, gray_or_rgb, listed, sizes_problem, skipped_notes
+from holdfast.data.raw import EncodedImages
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.spool import Spool
 from holdfast.data.tables.cells import Vocabulary
-from holdfast.data.tables.files import OnError, Task
 from holdfast.data.tables.labels import target_of
-from holdfast.data.tables.settings import PART_WORDS
-from holdfast.vault.rows.identity import row_digests
+from holdfast.data.tables.settings import PART_WORDS, OnError, Task
+from holdfast.data.views import ImageView
 
 WHERE = "data.path"
 INDEX_SUFFIXES = (".csv", ".tsv")
@@ -105,7 +105,9 @@ def load(
 def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Path | None) -> Rows:
     spool: Spool | None = None
     good: list[NDArray[np.int64]] = []
-    own: list[NDArray[np.uint8] | None] = []
+    digests: list[NDArray[np.uint8]] = []
+    of_bytes: list[NDArray[np.uint8]] = []
+    nbytes = 0
     problems = list(listing.problems)
     sizes: Counter[tuple[int, int]] = Counter()
     for found in decoded(listing.files, form):
@@ -115,7 +117,9 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
             spool = spool or Spool(found.pixels.shape[1:], np.uint8)
             spool.append(found.pixels)
             good.append(found.good)
-            own.append(found.digests)
+            digests.append(found.digests)
+            of_bytes.append(found.bytes_digests)
+            nbytes += found.nbytes
     if form.size is None and len(sizes) > 1:
         raise_problems([sizes_problem(sizes), *([] if skips else listed(problems, WHERE))])
     if problems and (not skips or spool is None or not len(spool)):
@@ -132,6 +136,8 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
             "split=auto and predefined keep to that, split=official to the test rows"
         )
     height, width, channels = spool.shape[1:]
+    files = [listing.files[place] for place in kept.tolist()]
+    bytes_digests = np.concatenate(of_bytes)
     print(f"holdfast: {len(kept):,} images of {height}x{width}x{channels}; {target.words}", file=sys.stderr, flush=True)
     return Rows(
         x=spool[:] if spool.nbytes <= IN_MEMORY_BYTES else spool,
@@ -142,24 +148,12 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=_groups(listing.groups, kept),
         parts=parts,
-        source_digests=_source_digests(own, good, spool),
+        images=EncodedImages(lambda row: files[row].read_bytes(), bytes_digests, nbytes),
+        digests=np.concatenate(digests),
+        other_digests=(bytes_digests,),
+        view=ImageView(form.mode, (height, width), form.fit).as_dict(),
         notes=tuple(notes),
         files=_elsewhere(listing.files, root),
-    )
-
-
-def _source_digests(
-    own: Sequence[NDArray[np.uint8] | None], good: Sequence[NDArray[np.int64]], spool: Spool
-) -> NDArray[np.uint8] | None:
-    """(n, 16) digests of the images in their files; None where they are stored as they lie there."""
-    if all(digests is None for digests in own):
-        return None
-    ends = np.cumsum([len(places) for places in good]).tolist()
-    return np.concatenate(
-        [
-            row_digests(np.asarray(spool[end - len(places) : end]), kind="image") if digests is None else digests
-            for digests, places, end in zip(own, good, ends, strict=True)
-        ]
     )
 
 

@@ -1,28 +1,31 @@
-"""All rows of a data set, read once and divided: which are test rows, which may be trained on, which are left out."""
+"""Which rows of a source are test, which may be trained on and which are left out: once by a split, then by what is sealed.
+
+A source goes on with the vault that knows most of its rows: rows that are sealed stay out, rows that are gone are gone,
+and new rows become train and val rows, but for those that equal a sealed row, share its group, are declared test, or are
+not earlier than the first sealed row of a split by time. Otherwise a new vault is drawn from rows that are sealed nowhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.columns import Column
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.loading.subset import check_count
-from holdfast.data.rows import TEST, Rows, check_rows, stratum_of
-from holdfast.data.sources.call import rows_of
+from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.store import overlaps, store
-from holdfast.data.store.row_keys import RowIdentity, identity_of, with_stored
-from holdfast.data.tables.categories import reduced
+from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
-from holdfast.vault import policies
-from holdfast.vault.rows.arrays import Chosen, RowArray
-from holdfast.vault.rows.digest_sets import content_id, equal_to_marked
-from holdfast.vault.sealing import SealRequest
+from holdfast.vault import known_rows, lifecycle, policies
+from holdfast.vault.keys import keyring
+from holdfast.vault.known_rows import RowForms, Seen
+from holdfast.vault.rows.arrays import RowArray
+from holdfast.vault.rows.digest_sets import equal_to_marked
 
 Mask = NDArray[np.bool_]
 
@@ -32,98 +35,261 @@ class Division:
     """All rows, and which of them are which.
 
     Attributes:
-        rows: As the source gave them.
-        x: As they are stored: with the categories that development rows have.
-        columns: What the columns of `x` are.
-        identity: What the rows are known by.
-        test: (n,) Rows to be sealed; with vault=none, rows of a test part that others keep.
+        rows: As the source gave them; where a vault goes on, with its classes first.
+        forms: What they are known by.
+        digests: (n, 16) over the columns of the vault that goes on; the source's own for a new one.
+        units: (n, 16) one digest for all rows that stay on one side.
+        test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
         development: (n,) Rows for train and val.
-        counts: What was found across the split.
-        content: Identity of all rows with their targets.
-        strata: Where the split has cut each stratum.
+        counts: What was found across the split, and of rows that are left out.
+        strata: Where a split has cut each stratum.
+        vault: The vault that goes on; None: one is to be sealed.
+        replaces: Vaults, none of them frozen, whose rows are to be sealed anew.
+        shares: Vaults over the same test rows with another target.
+        first_time: Of the test rows, where they were chosen by time.
+        num_sealed: Rows in the vault that goes on; of a new one, those to be sealed.
     """
 
     rows: Rows
-    x: RowArray
-    columns: tuple[Column, ...]
-    identity: RowIdentity
+    forms: RowForms
+    digests: RowArray
+    units: RowArray
     test: Mask
     development: Mask
     counts: dict[str, int]
-    content: str
-    strata: list[dict[str, Any]]
+    strata: list[dict[str, Any]] = field(default_factory=list)
+    vault: str | None = None
+    replaces: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
+    first_time: float | None = None
+    num_sealed: int = 0
 
-    @property
-    def forms(self) -> dict[str, RowArray]:
-        """Digests of all rows beside those of what the source holds."""
-        return with_stored(self.identity, self.rows, self.x)
 
+def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
+    """Decide about every row. The caller holds the registry.
 
-def divide(request: Mapping[str, Any]) -> Division:
-    """Read the source and decide about every row.
+    Args:
+        request: What is asked for (`store.make_request`).
+        rows: All rows.
+        forms: What they are known by.
 
     Raises:
-        InputError: The rows cannot be used, or not split in this way.
+        InputError: The rows cannot be split in this way.
+        VaultRefused: The rows are frozen in another way, or two vaults could go on.
     """
-    rows = rows_of(request["source"])
-    check_rows(rows)
-    identity = identity_of(rows)
-    cuts: list[dict[str, Any]] = []
-    if request["vault"]["policy"] == policies.NONE:
-        test = _declared_test(rows)
-    else:
-        split, facts = call_target(request["split"], "split"), _facts_of(rows, identity.units)
-        test = split.test_rows(facts)
-        cuts = split.test_cuts(facts, test) if hasattr(split, "test_cuts") else []
-        del facts
-    # Rows that equal a test row, or are of its group, must not be trained on.
-    development = ~test & ~equal_to_marked(identity.units, test)
+    seen = known_rows.look(forms)
+    settings = request["vault"]
+    if settings["policy"] == policies.NONE:
+        return _open_division(request, rows, forms, seen)
+    own = _own(seen, settings.get("id"))
+    mine = [one for one in own if one.has_same_target or settings.get("id")]
+    if len(mine) > 1:
+        names = " and ".join(one.name for one in mine)
+        what = f"holds most of the rows of {names}"
+        hint = " or ".join(f"vault.id={one.record['vault'][:8]}" for one in mine)
+        raise VaultRefused(f"data {request['name']}", what, next=f"say which goes on: {hint}")
+    replaces: tuple[str, ...] = ()
+    if own:
+        anew = _asked_anew(request, rows, mine[0] if mine else None, own)
+        if not anew:
+            return _gone_on(request, rows, forms, own, mine, seen)
+        replaces = tuple(one.record["vault"] for one in own)
+    return _new_division(request, rows, forms, [one for one in seen if one.record["vault"] not in replaces], replaces)
+
+
+def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
+    """Vaults most of whose rows the source holds; or the one that the user names."""
+    if vault is None:
+        return [one for one in seen if one.holds_most]
+    found = [one for one in seen if one.record["vault"].startswith(vault)]
+    if len(found) != 1 or len(vault) < 8:
+        known = ", ".join(one.record["vault"][:8] for one in seen)
+        raise InputError("vault.id", f"is {vault!r}", f"eight or more digits of a vault in force: {known or 'none'}")
+    return found
+
+
+# --- a vault goes on --------------------------------------------------------------------------------------------------
+
+
+def _asked_anew(request: Mapping[str, Any], rows: Rows, mine: Seen | None, own: Sequence[Seen]) -> bool:
+    """Whether the rows are to be sealed anew, which may be until a selection is frozen.
+
+    Raises:
+        VaultRefused: One was frozen.
+    """
+    for one in own:
+        known_rows.folder_of(one.record)
+    first = mine or own[0]
+    words = _differences(request, rows, first, has_target=mine is not None)
+    if not words:
+        return False
+    family = {vault for one in own for vault in lifecycle.family_of(one.record["vault"])}
+    frozen = [vault for vault in sorted(family) if _is_in_force_and_frozen(vault)]
+    if frozen:
+        what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
+        hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
+        raise VaultRefused(first.name, what, next=hint)
+    return True
+
+
+def _is_in_force_and_frozen(vault: str) -> bool:
+    return vault in {record["vault"] for record in known_rows.in_force()} and known_rows.is_frozen(vault)
+
+
+def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
+    """What is asked for in another way than a vault has it, in words."""
+    record, settings = vault.record, request["vault"]
+    found = {"test part": request["test_rule"] != record["test_rule"]}
+    if has_target:
+        asked = policies.policy_of(settings)
+        found["kind of target"] = (rows.task == "regression") != (record["task"] == "regression")
+        found["policy"] = any(asked[name] != record["policy"][name] for name in ("policy", "k"))
+        found["key"] = asked["key_mode"] != record["policy"]["key_mode"] or (
+            keyring.public_key_of(settings) != record["public_key"]
+        )
+    return [word for word, is_other in found.items() if is_other]
+
+
+def _gone_on(
+    request: Mapping[str, Any],
+    rows: Rows,
+    forms: RowForms,
+    own: Sequence[Seen],
+    mine: Sequence[Seen],
+    seen: Sequence[Seen],
+) -> Division:
+    """Sealed rows stay out; all others may be trained on, but those that are too near to a sealed one."""
+    first = mine[0] if mine else own[0]
+    record = first.record
+    digests = forms.over(record["columns"])
+    units = units_of(rows, digests)
+    test = np.logical_or.reduce([one.rows for one in own])
+    elsewhere = _sealed_elsewhere(seen, own) & ~test
+    free = ~test & ~elsewhere
+    counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
+    left_out = {
+        "equal": free & equal_to_marked(digests, test),
+        "group": free & _of_groups(rows, record, test),
+        "declared": free & _declared_test(rows),
+        "late": free & _is_late(rows, record),
+    }
+    development = free.copy()
+    for reason, out in left_out.items():
+        if (count := int((out & development).sum())) and reason != "equal":
+            counts[f"left_out_{reason}"] = count
+        development &= ~out
+    development &= ~equal_to_marked(units, test | (free & ~development))
+    rows = _with_classes(rows, tuple(record["class_names"])) if mine else rows
+    forms = replace(forms, y=rows.y, class_names=rows.class_names)
+    counts |= _counts(rows, digests, units, test, development)
     check_count(request.get("subset"), int(development.sum()))
-    if request["vault"]["policy"] == policies.NONE:
-        counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
-    else:
-        counts = _count(rows, identity, test, development, with_looks=request["vault"]["near_duplicates"])
-    x, columns = reduced(rows.x, rows.columns, development)
-    content = content_id(identity.digests, rows.y)
-    return Division(rows, x, columns, identity, test, development, counts, content, cuts)
-
-
-def _placed(key: str, value: Any) -> Any:
-    """A path as it can be found from any folder: the report says whether the source still lies there."""
-    is_path = "path" in key and isinstance(value, str) and value and Path(value).exists()
-    return str(Path(value).absolute()) if is_path else value
-
-
-def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
-    """What is to be sealed of a division."""
-    rows, test = division.rows, np.flatnonzero(division.test)
-    return SealRequest(
-        source={"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}},
-        content=division.content,
-        test_rule=request["test_rule"],
-        task=rows.task,
-        class_names=rows.class_names,
-        kind=rows.kind,
-        x=Chosen(division.x, test),
-        y=rows.y[test],
-        digests=division.identity.digests,
-        test=division.test,
-        development=division.development,
-        forms=division.forms,
-        columns=division.identity.columns,
-        by_columns=division.identity.by_columns,
-        policy=request["vault"],
-        counts=division.counts,
-        strata=division.strata,
-        groups=rows.groups[test] if rows.groups is not None else None,
-        locked=request.get("locked", ()),
+    if not development.any():
+        raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
+    if mine:
+        vault, num = record["vault"], int(record["num_test"])
+        return Division(rows, forms, digests, units, test, development, counts, vault=vault, num_sealed=num)
+    shares = tuple(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
+    # A new target is sealed over the columns that its sibling knows the rows by.
+    forms = replace(forms, digests=digests, columns=tuple(record["columns"]))
+    return Division(
+        *(rows, forms, digests, units, test, development, counts),
+        shares=tuple(dict.fromkeys(shares)),
+        first_time=record["first_time"],
+        num_sealed=int(test.sum()),
     )
+
+
+def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
+    vaults = {one.record["vault"] for one in own}
+    found = [one.certain for one in seen if one.record["vault"] not in vaults]
+    return np.logical_or.reduce(found) if found else np.zeros(len(seen[0].rows), bool)
+
+
+def _of_groups(rows: Rows, record: Mapping[str, Any], test: Mask) -> Mask:
+    if rows.groups is None:
+        if record["test_rule"]["split"] == "group":
+            what = "was split by groups, and the source declares none any more"
+            raise VaultRefused(f"vault {record['vault'][:8]}", what, next="data.group=COLUMN")
+        return np.zeros(len(test), bool)
+    return np.isin(rows.groups, rows.groups[test])
+
+
+def _is_late(rows: Rows, record: Mapping[str, Any]) -> Mask:
+    """Rows that are not earlier than the first sealed one, where the split was by time."""
+    if record["first_time"] is None:
+        return np.zeros(len(rows), bool)
+    if rows.times is None:
+        what = "was split by time, and the source does not say any more when its rows were taken"
+        raise VaultRefused(f"vault {record['vault'][:8]}", what, next="data.time=COLUMN")
+    return np.asarray(~(rows.times < record["first_time"]))
+
+
+def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
+    """The rows with the classes that are sealed in their places, and new classes behind them."""
+    if not rows.class_names or rows.class_names == sealed or rows.y.ndim == 2:
+        return rows
+    names = (*sealed, *(name for name in rows.class_names if name not in sealed))
+    table = np.array([names.index(name) for name in rows.class_names], np.int64)
+    return replace(rows, y=table[rows.y], class_names=names, task="binary" if len(names) == 2 else "multiclass")
+
+
+# --- a new vault, and none --------------------------------------------------------------------------------------------
+
+
+def _new_division(
+    request: Mapping[str, Any], rows: Rows, forms: RowForms, seen: Sequence[Seen], replaces: tuple[str, ...]
+) -> Division:
+    """A split of the rows that are sealed nowhere."""
+    units = units_of(rows, forms.digests)
+    sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.certain for one in seen)])
+    # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
+    sealed |= equal_to_marked(units, sealed)
+    free = np.flatnonzero(~sealed)
+    if not len(free):
+        names = ", ".join(one.name for one in seen if one.certain.any())
+        what = f"all of its rows are sealed in {names}"
+        raise VaultRefused(f"data {request['name']}", what, next="train on the data as that vault has it")
+    split = call_target(request["split"], "split")
+    facts = _facts_of(rows, units)
+    facts = facts if len(free) == len(rows) else facts.of(free)
+    chosen = split.test_rows(facts)
+    cuts = split.test_cuts(facts, chosen) if hasattr(split, "test_cuts") else []
+    test = np.zeros(len(rows), bool)
+    test[free] = chosen
+    del facts
+    # Rows that equal a test row, or are of its group, must not be trained on.
+    development = ~test & ~sealed & ~equal_to_marked(units, test)
+    check_count(request.get("subset"), int(development.sum()))
+    counts = _counts(rows, forms.digests, units, test, development, with_looks=request["vault"]["near_duplicates"])
+    if sealed.any():
+        counts["sealed_elsewhere"] = int(sealed.sum())
+    is_timed = request["test_rule"]["split"] == "time" and rows.times is not None
+    first_time = float(np.min(cast(Any, rows.times)[test])) if is_timed else None
+    return Division(
+        *(rows, forms, forms.digests, units, test, development, counts, cuts),
+        replaces=replaces,
+        first_time=first_time,
+        num_sealed=int(test.sum()),
+    )
+
+
+def _open_division(request: Mapping[str, Any], rows: Rows, forms: RowForms, seen: Sequence[Seen]) -> Division:
+    """Without a vault all rows may be trained on, but those that are sealed or declared test."""
+    sealed = [one.rows if one.holds_most else one.certain for one in seen]
+    out = np.logical_or.reduce([_declared_test(rows), *sealed])
+    units = units_of(rows, forms.digests)
+    development = ~out & ~equal_to_marked(units, out)
+    check_count(request.get("subset"), int(development.sum()))
+    counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
+    if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
+        counts["sealed_elsewhere"] = count
+    return Division(rows, forms, forms.digests, units, np.zeros(len(rows), bool), development, counts)
 
 
 def _declared_test(rows: Rows) -> Mask:
     if rows.official_test is not None:
         return rows.official_test
-    return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows.x), bool)
+    return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows), bool)
 
 
 def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
@@ -138,34 +304,33 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
     )
 
 
-def _count(rows: Rows, identity: RowIdentity, test: Mask, development: Mask, *, with_looks: bool) -> dict[str, int]:
+def _counts(
+    rows: Rows, digests: RowArray, units: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
+) -> dict[str, int]:
     """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
-    is_left_out = ~test & ~development
-    is_linked = identity.units is not identity.digests
-    equal = equal_to_marked(identity.digests, test) if is_linked else is_left_out
     counts = {
         "test": int(test.sum()),
         "development": int(development.sum()),
-        "left_out": int(is_left_out.sum()),
-        "exact_duplicates": int(equal.sum()),
-        "seen_open": _count_seen_open(identity.digests, test),
+        "left_out": int((~test & ~development).sum()),
+        "exact_duplicates": int(equal_to_marked(digests, test).sum()),
+        "seen_open": _count_seen_open(digests, test),
     }
     if rows.groups is not None:
         counts["groups"] = len(np.intersect1d(rows.groups[test], rows.groups[~test]))
     if rows.times is not None:
-        counts["time_overlap"] = overlaps.count_time_overlap(rows.times, test, development)
-    if with_looks and overlaps.has_thumbnails(rows.x):
+        counts["time_overlap"] = overlaps.count_time_overlap(rows.times, test, development) if test.any() else 0
+    if with_looks and rows.x is not None and overlaps.has_thumbnails(rows.x):
         counts["near_duplicates"] = overlaps.count_near_duplicates(rows.x, test, development)
     return counts
 
 
 def _count_seen_open(digests: RowArray, test: Mask) -> int:
-    """How many of the rows that will be sealed could be trained on before, under vault=none."""
+    """How many of the sealed rows could be trained on before, under vault=none."""
     folders = store.open_folders()
     if not folders:
         return 0
     sealed = digests[np.flatnonzero(test)]
     found = np.zeros(len(sealed), bool)
     for path in folders:
-        found |= overlaps.is_among(sealed, np.load(path / "digests.npy", mmap_mode="r"))
+        found |= overlaps.is_among(sealed, np.load(path / "raw" / "digests.npy", mmap_mode="r"))
     return int(found.sum())

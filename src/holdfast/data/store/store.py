@@ -1,14 +1,16 @@
 """The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
 
-    store/rows/<vault>/meta.json      what the rows are
-    store/rows/<vault>/x.npy, y.npy, digests.npy; where there are any: units.npy, groups.npy, times.npy, parts.npy
-    store/rows/none-<content>/        the same of rows that were prepared with vault=none
-    store/rows/<vault>/derived/       val masks and train statistics, one file a split
-    store/requests/<sha256>.json      a request that was answered: which vault, and the state of the files it read
+    store/rows/<id>/raw/              what is known of the rows, whatever the view: meta.json, y.npy, digests.npy; where
+                                      there are any, units.npy, groups.npy, times.npy, parts.npy
+    store/rows/<id>/views/<view>/     what a run sees of them: meta.json, x.npy; kept.npy where rows are left out;
+                                      sealed.fingerprints, of the sealed rows as the view shows them
+    store/rows/<id>/views/<view>/derived/   val masks and train statistics, one file a split
+    store/requests/<sha256>.json      a request that was answered: which rows and view, and the state of the files it read
     store/pending                     a preparation is going on, or was killed
     store/downloads/                  raw files that a source fetched
 
-`prepare` answers a known request from these files alone. For anything else it starts `holdfast.data.store.worker`, the
+<id> is the vault (or none-<content>, of rows prepared with vault=none) and the content of the rows: rows that are
+appended, and views, stand beside each other. `prepare` answers a known request from these files alone. For anything else it starts `holdfast.data.store.worker`, the
 one process that ever sees all rows.
 """
 
@@ -20,7 +22,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,11 @@ from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
 from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
-from holdfast.vault import policies, project_lock, registry
+from holdfast.vault import known_rows, policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
+from holdfast.vault.rows.digest_sets import ascending
 
-FORMAT = 2
+FORMAT = 3
 OPEN = "none-"
 # What reading a damaged or half-deleted file may raise.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
@@ -55,19 +58,19 @@ ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputErro
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The development rows of one vault: train and val, in the order of the source.
+    """The development rows of one vault as a view shows them: train and val, in the order of the source.
 
     Attributes:
-        folder: Where they lie in the store.
+        folder: Where the view lies in the store.
         vault: The id of the vault that holds the test rows.
-        content: The id of the whole content, test rows included.
+        view: What made `x` of the raw rows, as `data.views` has it.
         name: The data option's name.
         task: "multiclass", "binary", "multilabel" or "regression".
         kind: "image", "table" or "array".
         class_names: One per class or label; empty for regression.
         feature_names: One per column of a table.
         num_test: How many rows are sealed.
-        num_left_out: Rows left out because an official test row is equal to them.
+        num_left_out: Rows left out because a test row is equal to them, or near.
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map.
         y: (n,) int64 or float32, (n, k) uint8; a memory map.
         digests: (n, 16) content digests of what the source holds; a memory map.
@@ -82,7 +85,7 @@ class Prepared:
 
     folder: Path
     vault: str
-    content: str
+    view: dict[str, Any]
     name: str
     task: str
     kind: str
@@ -100,6 +103,17 @@ class Prepared:
     times: Array | None = None
     parts: NDArray[np.int8] | None = None
     pixel_scale: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """What names these rows and their view in the store."""
+        return f"{self.folder.parent.parent.name}/{self.folder.name}"
+
+
+def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
+    """What val rows are compared by: SHA-256 over their raw identities in ascending order, whatever the view."""
+    digests = np.asarray(prepared.digests[val])
+    return sha256_hex(digests[ascending(digests)].tobytes())
 
 
 def prepare(
@@ -122,36 +136,32 @@ def prepare(
     request = make_request(as_plain(data), as_plain(split), as_plain(vault))
     if project is not None:
         request["locked"] = project_lock.as_entries(project)
-    prepared = find_prepared(request)
+    # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
+    prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
         _run_preparation(request)
         prepared = find_prepared(request)
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
-    if project is not None:
-        refuse_other_vault(prepared, request["locked"])
     if project is not None and not is_open(prepared.vault):
         project_lock.check_heads(project, prepared.vault)
         project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
 
 
-def refuse_other_vault(prepared: Prepared, locked: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse rows whose vault is not the one that the project's lock names for them."""
-    rows = "" if is_open(prepared.vault) else registry.record_of(prepared.vault)["rows"]
-    project_lock.refuse_other(locked, prepared.vault, content=prepared.content, rows=rows)
+def open_prepared(place: str) -> Prepared:
+    """The rows and the view that a run was trained on.
 
-
-def open_prepared(vault: str) -> Prepared:
-    """The development rows that belong to a vault.
+    Args:
+        place: `Prepared.id`, as the run's record has it.
 
     Raises:
         InputError: The store does not have them.
     """
     try:
-        return read_folder(rows_folder(vault))
+        return read_view(places.store() / "rows" / place.partition("/")[0] / "views" / place.partition("/")[2])
     except UNREADABLE:
-        what = f"has no rows for vault {vault[:12]}"
+        what = f"has no rows {place[:12]}"
         raise InputError(str(places.store()), what, next="run its data option once more") from None
 
 
@@ -176,38 +186,55 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
     try:
         answer = json.loads(request_file(request["id"]).read_bytes())
         known = "files" if request["contents"] is None else "contents"
-        if answer[known] != request[known] or not has_vault(answer["vault"]):
+        if answer[known] != request[known] or not is_up_to_date(answer):
             return None
         others = answer["others"]  # files that only the source knew of, such as those in an index
         if state_of_files(others, contents=request["contents"] is not None) != others:
             return None
         of_this_source = {"name": request["name"], "pixel_scale": answer["pixel_scale"]}
-        return replace(read_folder(rows_folder(answer["vault"])), **of_this_source)
-    except UNREADABLE:
+        return replace(open_prepared(f"{answer['rows']}/{answer['view']}"), **of_this_source)
+    except (*UNREADABLE, InputError):
         return None
 
 
-def read_folder(folder: Path) -> Prepared:
-    """Map the rows in one folder of the store."""
-    meta = json.loads((folder / "meta.json").read_bytes())
+def read_view(folder: Path) -> Prepared:
+    """Map the rows of a view."""
+    raw = folder.parent.parent / "raw"
+    meta = json.loads((raw / "meta.json").read_bytes())
     if meta.pop("format") != FORMAT:
         raise ValueError("another format")
-    num_rows = meta.pop("num_rows")
-    names = meta.pop("arrays")
+    num_rows, names = meta.pop("num_rows"), meta.pop("arrays")
     # Copy on write: torch wants writable memory, the file stays as it is.
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in names}
+    arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
     if any(len(array) != num_rows for array in arrays.values()):
         raise ValueError("rows are missing")
+    if (folder / "kept.npy").exists():
+        kept = np.load(folder / "kept.npy")
+        arrays = {name: array[kept] for name, array in arrays.items()}
+    arrays["x"] = np.load(folder / "x.npy", mmap_mode="c")
+    if len(arrays["x"]) != len(arrays["y"]):
+        raise ValueError("rows are missing")
     arrays.setdefault("units", arrays["digests"])
+    meta |= json.loads((folder / "meta.json").read_bytes())
     for name in ("class_names", "feature_names", "notes"):
         meta[name] = tuple(meta[name])
     meta["columns"] = tuple(column_from_dict(column) for column in meta["columns"])
     return Prepared(folder=folder, **meta, **arrays)
 
 
-def rows_folder(vault: str) -> Path:
-    """Where the development rows of a vault lie."""
-    return places.store() / "rows" / vault
+def rows_folder(name: str) -> Path:
+    """Where rows and their views lie."""
+    return places.store() / "rows" / name
+
+
+def rows_folders() -> list[Path]:
+    """All rows in the store."""
+    return sorted(path.parent.parent for path in (places.store() / "rows").glob("*/raw/meta.json"))
+
+
+def vault_of(folder: Path) -> str:
+    """The vault of rows in the store."""
+    return folder.name.rpartition("-")[0]
 
 
 def request_file(request_id: str) -> Path:
@@ -220,9 +247,23 @@ def pending_file() -> Path:
     return places.store() / "pending"
 
 
-def has_vault(vault: str) -> bool:
-    """Whether the vault still stands: a vault that was sealed anew has other test rows, some of them in these rows."""
-    return is_open(vault) or (registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file())
+def is_up_to_date(answer: Mapping[str, Any]) -> bool:
+    """Whether the rows of an answer are as they would be decided now: its vault stands, and none was sealed since.
+
+    A vault that was sealed since may hold some of the rows.
+    """
+    vault = vault_of(rows_folder(answer["rows"]))
+    known = {record["vault"]: record for record in known_rows.in_force()}
+    stands = is_open(vault) or (vault in known and (folder_of(vault) / FILE_NAME).is_file())
+    newer = [record for vault, record in known.items() if vault not in answer["vaults"]]
+    return stands and not any(_may_hold(record, answer) for record in newer)
+
+
+def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    """Whether a vault can know rows of an answer: a table without its columns is of no interest to it."""
+    if (record["kind"] == "table") != (answer["kind"] == "table"):
+        return False
+    return set(record["columns"]) <= set(answer["columns"]) or not answer["columns"]
 
 
 def open_name(content: str) -> str:
@@ -237,7 +278,7 @@ def is_open(vault: str) -> bool:
 
 def open_folders() -> list[Path]:
     """Folders of rows that were prepared with vault=none."""
-    return sorted((places.store() / "rows").glob(f"{OPEN}*"))
+    return [folder for folder in rows_folders() if is_open(vault_of(folder))]
 
 
 def _run_preparation(request: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 `python -m holdfast.data.store.worker` reads a request (`store.make_request`) as JSON from stdin and writes its answer,
 `{"vault": id}` or `{"error": ...}`, to stdout; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`.
-Rows appear in the store by one rename, after the test rows are sealed, so a process killed at any moment leaves nothing
-half-made.
+The test rows are sealed, then what is known of the others, then their view, then the answer: each appears by one rename,
+so a process killed at any moment leaves nothing half-made.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,17 +26,21 @@ from filelock import FileLock, Timeout
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
-from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.core.files import canonical_json, write_atomic
+from holdfast.data.rows import Rows, check_rows
+from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
-from holdfast.data.store.partition import Division, divide, seal_request
+from holdfast.data.store.partition import Division, divide
+from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import remove_rows, write_rows
+from holdfast.data.store.write import MadeView, division_notes, make_view, remove_rows, write_rows
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.digest_sets import digest_blocks, rows_id
-from holdfast.vault.sealing import Sealed, ensure_sealed
+from holdfast.vault.rows.digest_sets import content_id, digest_blocks
+from holdfast.vault.sealing import SealRequest, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OTHER_REASONS = ("sealed_elsewhere", "left_out_group", "left_out_declared", "left_out_late")
 MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
@@ -66,57 +71,87 @@ def answer_request(request: Mapping[str, Any]) -> str:
     with _lock(), _told_when_full():
         _sweep()
         prepared = store.find_prepared(request)
-        if prepared is None:
-            return _prepare(request)
-        store.refuse_other_vault(prepared, request.get("locked", ()))
-        return prepared.vault
+        return _prepare(request) if prepared is None else prepared.vault
 
 
 def _prepare(request: Mapping[str, Any]) -> str:
     start = time.monotonic()
-    division = divide(request)
-    for note in division.rows.notes:
+    rows = rows_of(request["source"])
+    check_rows(rows)
+    for note in rows.notes:
         _say(note)
-    _check_room(division)
+    _check_room(rows)
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
-    if request["vault"]["policy"] == policies.NONE:
-        return _prepare_open(request, division, start)
+    forms = forms_of(rows)
+    with registry.locked():
+        lifecycle.recover()
+        project_lock.refuse_other(request.get("locked", ()), forms)
+        division = divide(request, rows, forms)
+        made = make_view(division)  # one that cannot be made is told before anything is sealed
+        vault = _vault_of(request, division)
+    _remove_replaced_rows()
+    _finish(request, vault, division, made)
+    _report(division, vault, time.monotonic() - start)
+    return vault
+
+
+def _vault_of(request: Mapping[str, Any], division: Division) -> str:
+    """The vault of a division: the one that goes on, a new one, or what stands for none."""
     store.pending_file().touch()
+    if request["vault"]["policy"] == policies.NONE:
+        rows = np.flatnonzero(division.development)
+        return store.open_name(content_id(division.digests[rows], division.rows.y[rows]))
+    if division.vault is not None:
+        return division.vault
     try:
-        sealed = ensure_sealed(seal_request(request, division))
+        vault = seal(seal_request(request, division))
     except HoldfastError:
         # A refusal changes nothing, so the rows that are in the store stay good.
         store.pending_file().unlink()
         raise
-    _remove_replaced_rows()
-    _remove_open_rows(sealed.vault)
-    _finish(request, sealed.vault, division)
-    _report(division.counts, sealed, time.monotonic() - start)
-    return sealed.vault
+    _remove_sealed_rows(vault)
+    return vault
 
 
-def _prepare_open(request: Mapping[str, Any], division: Division, start: float) -> str:
-    """Rows without a vault: all of them may be trained on, but those that are sealed in one."""
-    forms = [division.identity.digests, *division.forms.values(), *division.identity.by_columns.values()]
-    with registry.locked():
-        lifecycle.recover()
-        none = np.zeros(len(division.test), bool)
-        rows = rows_id(division.identity.digests, division.test | division.development)
-        project_lock.refuse_other(request.get("locked", ()), None, content=division.content, rows=rows)
-        known_rows.refuse_sealed_rows(request["name"], forms, division.development, none, set())
-    columns = [*division.rows.feature_names, *(column.as_dict() for column in division.columns)]
-    name = store.open_name(sha256_hex(canonical_json({"content": division.content, "columns": columns})))
-    store.pending_file().touch()
-    _finish(request, name, division)
-    seconds = time.monotonic() - start
-    _say(f"{division.counts['development']:,} train and val rows in the store, no vault ({seconds:.1f} s)")
-    return name
+def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
+    """What is to be sealed of a division."""
+    rows = division.rows
+    source = {"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}}
+    return SealRequest(
+        source=source,
+        test_rule=request["test_rule"],
+        task=rows.task,
+        class_names=rows.class_names,
+        kind=rows.kind,
+        target=rows.target_name,
+        x=raw_rows(rows, division.forms),
+        forms=division.forms,
+        test=division.test,
+        development=division.development,
+        is_common=common_rows(rows),
+        settings=request["vault"],
+        counts=division.counts,
+        strata=division.strata,
+        groups=rows.groups,
+        first_time=division.first_time,
+        replaces=division.replaces,
+        shares=division.shares,
+    )
 
 
-def _finish(request: Mapping[str, Any], vault: str, division: Division) -> None:
-    write_rows(request["name"], vault, division)
+def _placed(key: str, value: Any) -> Any:
+    """A path as it can be found from any folder: the report says whether the source still lies there."""
+    is_path = "path" in key and isinstance(value, str) and value and Path(value).exists()
+    return str(Path(value).absolute()) if is_path else value
+
+
+def _finish(request: Mapping[str, Any], vault: str, division: Division, made: MadeView) -> None:
+    folder, view = write_rows(request["name"], vault, division, made)
     others = state_of_files(division.rows.files, contents=request["contents"] is not None)
-    answer = {"vault": vault, "others": others, "pixel_scale": division.rows.pixel_scale}
+    answer = {"rows": folder, "view": view, "others": others, "pixel_scale": division.rows.pixel_scale}
+    rows = division.rows
+    answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
+    answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
     answer |= {key: request[key] for key in ("name", "files", "contents")}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
@@ -125,17 +160,18 @@ def _finish(request: Mapping[str, Any], vault: str, division: Division) -> None:
 
 def _remove_replaced_rows() -> None:
     """Remove the rows of vaults that were sealed anew: rows that were train are test now."""
-    for folder in list((places.store() / "rows").glob("*")):
-        if not store.is_open(folder.name) and not registry.is_current(folder.name):
+    for folder in store.rows_folders():
+        vault = store.vault_of(folder)
+        if not store.is_open(vault) and not registry.is_current(vault):
             remove_rows(folder)
 
 
-def _remove_open_rows(vault: str) -> None:
-    """Remove rows that were prepared without a vault and are sealed in one now."""
+def _remove_sealed_rows(vault: str) -> None:
+    """Remove rows of other vaults, or of none, that are sealed in this one now: no view of them may stay."""
     key = known_rows.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
-    for folder in store.open_folders():
-        blocks = digest_blocks(np.load(folder / "digests.npy", mmap_mode="r"))
+    for folder in store.rows_folders():
+        blocks = digest_blocks(np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
         if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):
             remove_rows(folder)
 
@@ -149,13 +185,13 @@ def _sweep() -> None:
         store.pending_file().unlink()
 
 
-def _check_room(division: Division) -> None:
+def _check_room(rows: Rows) -> None:
     """Refuse rows that the disk cannot take before any is written.
 
     Raises:
         RunFailed: There is less room than the rows take in the store and in the vault.
     """
-    needed = division.x.nbytes + division.rows.y.nbytes + division.identity.digests.nbytes
+    needed = (rows.x if rows.table is None else rows.table).nbytes + rows.y.nbytes  # type: ignore[union-attr]
     free = shutil.disk_usage(places.store()).free
     if needed > free:
         what = f"has {free / 2**20:,.0f} MiB left, and the rows take {needed / 2**20:,.0f} MiB"
@@ -197,12 +233,17 @@ def _lock() -> Iterator[None]:
         lock.release()
 
 
-def _report(counts: dict[str, int], sealed: Sealed, seconds: float) -> None:
-    left_out = f", {counts['left_out']:,} left out (equal to a test row)" if counts["left_out"] else ""
-    _say(
-        f"{counts['development']:,} train and val rows in the store, {counts['test']:,} test rows sealed in vault "
-        f"{sealed.vault[:12]}{left_out} ({seconds:.1f} s)"
-    )
+def _report(division: Division, vault: str, seconds: float) -> None:
+    counts, took = division.counts, f"({seconds:.1f} s)"
+    for note in division_notes(division, vault):
+        _say(note)
+    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
+    left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 and not store.is_open(vault) else ""
+    stored = f"{counts['development']:,} train and val rows in the store"
+    if store.is_open(vault):
+        _say(f"{stored}, no vault {took}")
+    else:
+        _say(f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out} {took}")
 
 
 def _say(line: str) -> None:

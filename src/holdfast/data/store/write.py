@@ -1,46 +1,80 @@
-"""Train and val rows into the store: a folder that is whole from the moment it has its name."""
+"""Train and val rows into the store: what is known of them once, and each view of them; folders that appear whole."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
 import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.files import sync_folder, write_atomic
-from holdfast.data.rows import blocks_of
+from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
+from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.store import store
 from holdfast.data.store.partition import Division
+from holdfast.data.tables.fit_view import fit_view
+from holdfast.data.views import View, view_from_dict
+from holdfast.vault import known_rows
+from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import RowArray
+from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.rows.identity import row_digests
+
+Mask = NDArray[np.bool_]
 
 
-def write_rows(name: str, vault: str, division: Division) -> None:
-    """Write a folder of the store, unless a whole one is there."""
-    folder = store.rows_folder(vault)
-    with contextlib.suppress(*store.UNREADABLE):
-        known = store.read_folder(folder)
-        if (known.feature_names, known.columns) == (division.rows.feature_names, division.columns):
-            return
-        remove_rows(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
-    temporary.mkdir(parents=True)
-    try:
-        arrays = _arrays(division)
-        for part, array in arrays.items():
-            _save(temporary / f"{part}.npy", array, division.development)
-        meta = {**_meta(division), "vault": vault, "name": name, "arrays": list(arrays)}
-        write_atomic(temporary / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
+@dataclass(frozen=True, eq=False)
+class MadeView:
+    """The view of a division.
+
+    Attributes:
+        plain: As JSON has it.
+        kept: (n,) Which of the rows for train and val it takes.
+        notes: What is told of it.
+    """
+
+    plain: dict[str, Any]
+    kept: Mask
+    notes: tuple[str, ...] = ()
+
+
+def make_view(division: Division) -> MadeView:
+    """Decide how a run sees the rows, from those for train and val.
+
+    Raises:
+        InputError: They cannot be seen as the settings say.
+    """
+    rows, development = division.rows, division.development
+    if rows.table is not None:
+        assert rows.settings is not None
+        view, kept, notes = fit_view(rows.table, rows.settings, development)
+        return MadeView(view.as_dict(), kept, tuple(notes))
+    assert rows.x is not None
+    array = {"form": "array", "shape": list(rows.x.shape[1:]), "dtype": rows.x.dtype.name}
+    return MadeView(rows.view or array, development)
+
+
+def write_rows(name: str, vault: str, division: Division, made: MadeView) -> tuple[str, str]:
+    """Write the rows of a division and their view, where they are not there; the names of both folders."""
+    rows, development, kept = division.rows, division.development, made.kept
+    content = content_id(division.digests[np.flatnonzero(development)], rows.y[development])
+    folder = store.rows_folder(f"{vault[:32]}-{sha256_hex(content.encode())[:16]}")
+    if not _is_whole(folder / "raw"):
+        _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division))
+    fixed = {"view": made.plain, "columns": [column.as_dict() for column in rows.columns], "kept": _bits(kept)}
+    place = folder / "views" / sha256_hex(canonical_json(fixed))[:16]
+    if not _is_whole(place):
+        told = (*rows.notes, *made.notes, *division_notes(division, vault))
+        _appear(place, lambda at: _write_view(at, division, made, told, vault))
+    return folder.name, place.name
 
 
 def remove_rows(folder: Path) -> None:
@@ -50,40 +84,136 @@ def remove_rows(folder: Path) -> None:
     shutil.rmtree(ended)
 
 
-def _arrays(division: Division) -> dict[str, RowArray]:
-    rows, identity = division.rows, division.identity
+def division_notes(division: Division, vault: str) -> list[str]:
+    """What is told of rows that are left out, and of a vault that goes on."""
+    counts = division.counts
+    notes = []
+    if division.vault is not None:
+        gone = division.num_sealed - counts["test"]
+        words = f", {gone:,} of its rows are not in this source" if gone > 0 else ""
+        notes.append(f"goes on with vault {vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
+    for key, words in (
+        ("sealed_elsewhere", "rows left out that are sealed in another vault"),
+        ("left_out_group", "rows left out that are of the group of a sealed row"),
+        ("left_out_declared", "rows left out that are declared test and were not when the vault was sealed"),
+        ("left_out_late", "rows left out that are not earlier than the first sealed row"),
+    ):
+        if counts.get(key):
+            notes.append(f"{counts[key]:,} {words}")
+    return notes
+
+
+def _bits(rows: Mask) -> str:
+    return hashlib.sha256(np.packbits(rows).tobytes()).hexdigest()
+
+
+def _write_raw(folder: Path, name: str, vault: str, division: Division) -> None:
+    rows, development = division.rows, division.development
     arrays: dict[str, RowArray | None] = {
-        **{"x": division.x, "y": rows.y, "digests": identity.digests},
-        "units": identity.units if identity.units is not identity.digests else None,
+        **{"y": rows.y, "digests": division.digests},
+        "units": division.units if division.units is not division.digests else None,
         **{"groups": rows.groups, "times": rows.times, "parts": rows.parts},
     }
-    return {part: array for part, array in arrays.items() if array is not None}
-
-
-def _meta(division: Division) -> dict[str, object]:
-    rows = division.rows
-    return {
+    present = {part: array for part, array in arrays.items() if array is not None}
+    for part, array in present.items():
+        _save(folder / f"{part}.npy", array, development)
+    meta = {
         "format": store.FORMAT,
-        "content": division.content,
+        "vault": vault,
+        "name": name,
         "task": rows.task,
         "kind": rows.kind,
         "class_names": list(rows.class_names),
-        "feature_names": list(rows.feature_names),
-        "columns": [column.as_dict() for column in division.columns],
-        "notes": list(rows.notes),
-        "num_rows": division.counts["development"],
-        "num_test": division.counts["test"],
+        "num_rows": int(development.sum()),
+        "num_test": division.num_sealed,
         "num_left_out": division.counts["left_out"],
+        "arrays": list(present),
     }
+    write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 
-def _save(path: Path, array: RowArray, rows: NDArray[np.bool_]) -> None:
+def _write_view(folder: Path, division: Division, made: MadeView, notes: tuple[str, ...], vault: str) -> None:
+    rows, kept, sealed = division.rows, made.kept, Sealed(folder, division, vault)
+    if rows.table is not None:
+        columns = made.plain["columns"]
+        blocks = _viewed(rows, view_from_dict(made.plain), kept, division.test, sealed)
+        _save_blocks(folder / "x.npy", blocks, (int(kept.sum()), len(columns)), np.dtype(made.plain["dtype"]))
+    else:
+        assert rows.x is not None
+        columns = [column.as_dict() for column in rows.columns]
+        _save(folder / "x.npy", rows.x, kept)
+        if rows.images is not None:
+            for start, block in blocks_of(rows.x):
+                chosen = division.test[start : start + len(block)]
+                sealed.add(block[chosen], rows.kind)
+    sealed.write()
+    if not kept[division.development].all():
+        np.save(folder / "kept.npy", kept[division.development])
+    names = [column["name"] for column in columns] or list(rows.feature_names)
+    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": list(notes)}
+    write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
+
+
+class Sealed:
+    """Fingerprints of the sealed rows as a view shows them: the guard of a training process knows rows by these."""
+
+    def __init__(self, folder: Path, division: Division, vault: str) -> None:
+        self._path, self._prints = folder / "sealed.fingerprints", list[NDArray[np.uint8]]()
+        self._key = known_rows.fingerprint_key(vault) if division.test.any() else b""
+
+    def add(self, x: NDArray[Any], kind: str) -> None:
+        """Take in some sealed rows."""
+        if len(x):
+            self._prints.append(fingerprints.fingerprints_of(row_digests(x, kind=kind), self._key))
+
+    def write(self) -> None:
+        """Write the file; rows that are alike in this view prove nothing."""
+        prints = np.concatenate(self._prints) if self._prints else np.zeros((0, 16), np.uint8)
+        fingerprints.write_records(self._path, [prints], np.zeros(len(prints), bool))
+
+
+def _viewed(rows: Rows, view: View, kept: Mask, test: Mask, sealed: Sealed) -> Iterator[NDArray[Any]]:
+    """The rows that a view takes, block by block; sealed rows that pass are fingerprinted."""
+    assert rows.table is not None
+    for start, batch in rows.table.blocks():
+        x = view.rows(batch).x
+        place = slice(start, start + len(x))
+        sealed.add(x[test[place]], "table")
+        yield x[kept[place]]
+
+
+def _is_whole(folder: Path) -> bool:
+    with contextlib.suppress(*store.UNREADABLE):
+        json.loads((folder / "meta.json").read_bytes())
+        return True
+    return False
+
+
+def _appear(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder under another name, and give it its own when it is whole."""
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary = folder.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        write(temporary)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+
+
+def _save(path: Path, array: RowArray, rows: Mask) -> None:
     """Some rows as a `.npy` file, a few MiB at a time."""
-    shape = (int(rows.sum()), *array.shape[1:])
-    header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": shape}
+    blocks = (block[rows[start : start + len(block)]] for start, block in blocks_of(array))
+    _save_blocks(path, blocks, (int(rows.sum()), *array.shape[1:]), array.dtype)
+
+
+def _save_blocks(path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start, block in blocks_of(array):
-            file.write(block[rows[start : start + len(block)]].tobytes())
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).tobytes())
         file.flush()
         os.fsync(file.fileno())

@@ -1,10 +1,15 @@
-"""The cells of one column, some rows at a time: numbers, texts or dates, whatever the format they were read from."""
+"""The cells of one column, some rows at a time, whatever file they come from: as numbers, as texts, or as they are.
+
+A raw cell is what reading gives without any setting of a view: a typed value where the format knows types, a text where
+it does not. What a view asks of a column is answered here: `numbers_of` reads its cells as numbers, `texts_of` as
+categories; `raw_cells` is what a row is known by, whatever the view.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,14 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.columns import MISSING
+from holdfast.vault.rows.canonical_cells import MISSING as NO_VALUE
+from holdfast.vault.rows.canonical_cells import Cells, Mixed
 
 Kind = Literal["number", "text", "date", "nested"]
 MISSING_TEXTS = (
     *("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "-NaN", "NULL", "Null", "null", "None", "none"),
     *("?", "nil", "NIL"),
 )
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+_NUMBER = re.compile(rf"{NUMBER}$")
 _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
+_IS_NUMBER = rf"^(?:{NUMBER}|[+-]?(?i:inf(inity)?))$"
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = rf"""(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.](?:\d{{4}}|\d{{2}})
     |\d{{4}}-(?:0[1-9]|1[0-2])|\d{{8}}(?=T\d)
@@ -32,84 +42,22 @@ _DRESSED = re.compile(
 )
 MIN_CODE_DIGITS = 3
 DAY_US = 86_400_000_000
+LONGEST_EXACT = 2.0**53
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
-    """Some cells of one column.
+class Numbers:
+    """The cells of a column read as numbers.
 
     Attributes:
-        kind: What they are.
-        values: (n,) float64 numbers, or days since 1970 of dates, NaN where missing; codes of texts, -1 where missing.
-        texts: What the codes stand for.
-        exact: (n,) What a digest is taken of where `values` say less: long integers.
-        stray: (n,) Which cells are texts among numbers; None: none is.
+        values: (n,) float64, days since 1970 of dates, NaN where a cell is missing or no number.
+        is_text: (n,) Cells that are texts and no numbers; None: there are none.
+        are_dates: Whether the numbers are days.
     """
 
-    kind: Kind
-    values: NDArray[Any]
-    texts: tuple[str, ...] = ()
-    exact: NDArray[Any] | None = None
-    stray: NDArray[np.bool_] | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def of(self, rows: NDArray[np.bool_]) -> Cells:
-        """Some of them."""
-        exact = None if self.exact is None else self.exact[rows]
-        return Cells(self.kind, self.values[rows], self.texts, exact)
-
-    def canonical(self) -> Any:
-        """As `identity.table_digests` wants them."""
-        if self.kind == "text":
-            return self.values, self.texts
-        return self.values if self.exact is None else self.exact
-
-
-class Vocabulary:
-    """The texts of a column over all rows, in the order in which they turn up, with their counts.
-
-    Attributes:
-        texts: By code; the missing cell is "".
-        counts: How many cells have each code.
-        first: Where each text turned up first.
-    """
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.counts: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.first: list[tuple[int, int]] = []
-        self._code_of: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def codes(self, cells: Cells, place: tuple[int, int] = (0, 0)) -> NDArray[np.int64]:
-        """(n,) The codes of some text cells; new texts are added. `place` is the file and row of the first of them."""
-        local = np.where(cells.values < 0, len(cells.texts), cells.values)
-        used, first = np.unique(local, return_index=True)
-        table = np.zeros(len(cells.texts) + 1, np.int64)
-        for code, at in zip(used.tolist(), first.tolist(), strict=True):
-            text = cells.texts[code] if code < len(cells.texts) else MISSING
-            known = self._code_of.get(text)
-            if known is None:
-                known = self._code_of[text] = len(self.texts)
-                self.texts.append(text)
-                self.first.append((place[0], place[1] + at))
-            table[code] = known
-        codes: NDArray[np.int64] = table[local]
-        counts = np.bincount(codes, minlength=len(self.texts))
-        counts[: len(self.counts)] += self.counts
-        self.counts = counts
-        return codes
-
-    def ranks(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The texts in order, and the place of every code among them."""
-        order = sorted(range(len(self.texts)), key=self.texts.__getitem__)
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
-        return tuple(self.texts[code] for code in order), ranks
+    values: NDArray[np.float64]
+    is_text: NDArray[np.bool_] | None = None
+    are_dates: bool = False
 
 
 def kind_of(type: Any) -> Kind:
@@ -126,8 +74,8 @@ def kind_of(type: Any) -> Kind:
     return "text" if is_text or pa.types.is_boolean(type) or pa.types.is_time(type) else "nested"
 
 
-def cells_of(array: Any, missing: Collection[str]) -> Cells:
-    """The cells of an array of pyarrow's.
+def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
+    """Read the cells of an array of pyarrow's as numbers.
 
     Args:
         array: Of any type that is not nested.
@@ -137,19 +85,53 @@ def cells_of(array: Any, missing: Collection[str]) -> Cells:
 
     kind = kind_of(array.type)
     if kind == "text":
-        return _text_cells(array, missing)
+        found = _numbers_in_texts(_as_strings(array), missing)
+    elif kind == "date":
+        found = Numbers(_days(array.cast(pa.timestamp("us"), safe=False)), are_dates=True)
+    else:
+        found = Numbers(_floats(array))
+    absent = [float(text) for text in missing if is_sentinel(text)]
+    if absent and not found.are_dates and (is_absent := np.isin(found.values, absent)).any():
+        return Numbers(np.where(is_absent, np.nan, found.values), found.is_text)
+    return found
+
+
+def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Read the cells of an array of pyarrow's as categories: (n,) codes, -1 where missing, and their texts."""
+    import pyarrow as pa
+
+    array = _as_strings(array) if kind_of(array.type) == "text" else array.cast(pa.string())
+    array = array.dictionary_encode()
+    codes = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    texts = [canonical_text("" if text is None else str(text)) for text in array.dictionary.to_pylist()]
+    is_missing = np.array([text in missing for text in texts] + [True])
+    if is_missing[:-1].any():
+        codes = np.where(is_missing[codes], -1, codes)
+    return codes, tuple(texts)
+
+
+def raw_cells(array: Any) -> Cells:
+    """The cells of an array of pyarrow's as `vault.rows.canonical_cells` takes them: what a row is known by."""
+    import pyarrow as pa
+
+    kind = kind_of(array.type)
+    if kind == "number":
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        is_whole = pa.types.is_integer(array.type) and array.null_count == 0
+        return array.to_numpy(zero_copy_only=False) if is_whole else _floats(array)
     if kind == "date":
-        days = array.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        return Cells(kind, _floats(days) / DAY_US)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    is_whole = pa.types.is_integer(array.type) and array.null_count == 0
-    exact = array.to_numpy(zero_copy_only=False) if is_whole else None
-    values = _floats(array)
-    absent = [float(text) for text in missing if _NUMBER.match(text)]
-    if absent and np.isin(values, absent).any():
-        values, exact = np.where(np.isin(values, absent), np.nan, values), None
-    return Cells("number", values, exact=exact)
+        return _days(array.cast(pa.timestamp("us"), safe=False))
+    strings = _as_strings(array)
+    found = _numbers_in_texts(strings, NO_VALUE)
+    is_text = np.zeros(len(strings), bool) if found.is_text is None else found.is_text.copy()
+    is_text |= np.abs(found.values) >= LONGEST_EXACT  # its digits may say more than a float64 holds
+    if not is_text.any():
+        return found.values
+    codes, texts = _distinct(strings.filter(pa.array(is_text)))
+    where = np.full(len(strings), -1, np.int64)
+    where[is_text] = codes
+    return Mixed(found.values, where, texts)
 
 
 def as_number(text: str) -> float:
@@ -174,6 +156,29 @@ def are_codes(texts: Collection[str]) -> bool:
     return any(map(is_code, texts)) and all(map(str.isdecimal, texts))
 
 
+def has_codes(array: Any) -> bool:
+    """Whether an array of pyarrow's holds texts of digits with leading zeros."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    if not pa.types.is_string(array.type):
+        return False
+    starts = array.filter(pc.starts_with(array, "0"))
+    return bool(len(starts)) and any(map(is_code, starts.unique().to_pylist()))
+
+
+def are_digits(array: Any, missing: Collection[str]) -> bool:
+    """Whether all cells of an array of pyarrow's that are not missing are texts of digits alone."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    if not pa.types.is_string(array.type):
+        return False
+    if pc.all(pc.utf8_is_decimal(array)).as_py() is not False:
+        return True
+    return all(text is None or text.isdecimal() or text in missing for text in array.unique().to_pylist())
+
+
 def is_dressed_number(text: str) -> bool:
     """Whether a text is a number to a reader and none to a program: $1,200.50, 26.6%, 1 200 EUR, 3,14."""
     return bool(_DRESSED.match(text)) and not _NUMBER.match(text)
@@ -182,13 +187,6 @@ def is_dressed_number(text: str) -> bool:
 def is_like_number(text: str) -> bool:
     """Whether a reader would take a text for a number."""
     return bool(_DRESSED.match(text) or _NUMBER.match(text))
-
-
-def numbers_of(cells: Cells) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What text cells spell as numbers, NaN where missing; and which of them spell none."""
-    table = np.array([*map(as_number, cells.texts), np.nan])
-    values = table[cells.values]
-    return values, np.isnan(values) & (cells.values >= 0)
 
 
 def looks_like_date(text: str) -> bool:
@@ -202,23 +200,92 @@ def canonical_text(text: str) -> str:
     return stripped.lower() if stripped.lower() in ("true", "false") else stripped
 
 
-def _text_cells(array: Any, missing: Collection[str]) -> Cells:
+class Vocabulary:
+    """The texts of a column over all rows, in the order in which they turn up.
+
+    Attributes:
+        texts: By code; the missing cell is "".
+    """
+
+    def __init__(self, texts: Sequence[str] = ()) -> None:
+        self.texts: list[str] = list(texts)
+        self._code_of: dict[str, int] = {text: code for code, text in enumerate(self.texts)}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def codes(self, local: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.int64]:
+        """(n,) The codes of some cells as `texts_of` gives them; new texts are added."""
+        local = np.where(local < 0, len(texts), local)
+        table = np.zeros(len(texts) + 1, np.int64)
+        for code in np.unique(local).tolist():
+            text = texts[code] if code < len(texts) else MISSING
+            known = self._code_of.get(text)
+            if known is None:
+                known = self._code_of[text] = len(self.texts)
+                self.texts.append(text)
+            table[code] = known
+        return table[local]
+
+    def ranks(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The texts in order, and the place of every code among them."""
+        order = sorted(range(len(self.texts)), key=self.texts.__getitem__)
+        ranks = np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order))
+        return tuple(self.texts[code] for code in order), ranks
+
+
+def _as_strings(array: Any) -> Any:
     import pyarrow as pa
 
-    if not pa.types.is_dictionary(array.type):
-        if not pa.types.is_string(array.type):
-            array = array.cast(pa.string())
-        array = array.dictionary_encode()
-    codes = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-    texts = [canonical_text("" if text is None else str(text)) for text in array.dictionary.to_pylist()]
-    is_missing = np.array([text in missing for text in texts] + [True])
-    if is_missing[:-1].any():
-        codes = np.where(is_missing[codes], -1, codes)
-    return Cells("text", codes, tuple(texts))
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array if pa.types.is_string(array.type) else array.cast(pa.string())
+
+
+def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
+    """Numbers where all cells are, then dates, then a mixture: each try is one pass over the column."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    try:
+        return Numbers(_floats(array))
+    except pa.ArrowInvalid:
+        array = pc.utf8_trim_whitespace(array)
+        array = pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
+    try:
+        return Numbers(_floats(array))
+    except pa.ArrowInvalid:
+        pass
+    first = next((text for text in array[:1000].to_pylist() if text is not None), None) or array.drop_null()[0].as_py()
+    if _ISO_DATE.match(first):
+        for zone in (None, "UTC"):
+            try:
+                return Numbers(_days(array.cast(pa.timestamp("us", zone))), are_dates=True)
+            except pa.ArrowInvalid:
+                continue
+    is_number = pc.match_substring_regex(array, _IS_NUMBER)
+    values = _floats(pc.if_else(is_number, array, None))
+    is_text = pc.and_(pc.invert(is_number), array.is_valid()).fill_null(False).to_numpy(zero_copy_only=False)
+    return Numbers(values, is_text)
+
+
+def _distinct(strings: Any) -> tuple[NDArray[np.int64], list[str]]:
+    import pyarrow as pa
+
+    encoded = strings.dictionary_encode()
+    return encoded.indices.cast(pa.int64()).to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+
+
+def _days(array: Any) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    return _floats(array.cast(pa.int64())) / DAY_US
 
 
 def _floats(array: Any) -> NDArray[np.float64]:
     import pyarrow as pa
 
-    values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    is_text = pa.types.is_string(array.type)
+    values = array.cast(pa.float64(), safe=is_text).to_numpy(zero_copy_only=False)
     return np.asarray(values, np.float64)

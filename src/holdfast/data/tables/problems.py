@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.formats.types import Conflict
-from holdfast.data.tables.cells import kind_of, looks_like_date
+from holdfast.data.tables.cells import looks_like_date
+from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableFile, TableSettings
 
-MAX_READINGS = 100
 # What can stand in a list on the command line as it is.
 _TYPED = re.compile(r"[\w./+-][\w./+ -]{0,30}$")
 STRAY = "a text among the numbers"
 INFINITE = "an infinite value"
 ABSENT = "no value"
 NO_PART = "neither train, val nor test"
-
-
-def check_settings(settings: TableSettings) -> None:
-    """Refuse settings that no table could meet.
-
-    Raises:
-        InputError: One problem for each.
-    """
-    wrong = {name: kind for name, kind in settings.types.items() if kind not in ("number", "category", "drop")}
-    problems = [
-        Problem(f"data.types.{name}", f"is {kind!r}", allowed="number, category, drop") for name, kind in wrong.items()
-    ]
-    raise_problems(problems)
 
 
 def check_names(settings: TableSettings, names: Sequence[str]) -> None:
@@ -43,7 +28,7 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
     if not settings.target:
         advice = "data.target=COLUMN names what is predicted"
         raise InputError("data.target", "is not given", f"the columns are {listed(names)}", advice)
-    asked = [("data.target", name) for name in settings.target]
+    asked = [("data.target", name) for name in settings.target] + [("data.id", name) for name in settings.id]
     asked += [("data.types", name) for name in settings.types] + [("data.drop", name) for name in settings.drop]
     asked += [
         (f"data.{key}", name)
@@ -58,31 +43,6 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
     if len(names) == 1 and problems:
         advice = "is data.delimiter right? does the file have a first line of names?"
         problems = [replace(problem, next=problem.next or advice) for problem in problems]
-    raise_problems(problems)
-
-
-def check_types(settings: TableSettings, types: Mapping[str, Any], examples: Mapping[str, str]) -> None:
-    """Refuse columns whose types no model takes.
-
-    Args:
-        settings: What the user says.
-        types: Types of pyarrow's of the columns that are used.
-        examples: The first cells of columns, as text.
-
-    Raises:
-        InputError: One problem for each, with what to type.
-    """
-    problems = []
-    for name, type_of in types.items():
-        kind = kind_of(type_of)
-        if kind == "nested":
-            what = f"column {name!r} holds {type_of}, which is no cell of a table"
-            problems.append(Problem("data.path", what, next=f"data.drop=[{name}] leaves it out"))
-        elif kind == "date" and name in settings.target:
-            what = f"{name!r} holds dates"
-            problems.append(Problem("data.target", what, next="choose a column of classes or numbers"))
-        elif kind == "date" and name not in settings.types and name not in (settings.time, settings.group):
-            problems.append(date_problem(name, examples[name]))
     raise_problems(problems)
 
 
@@ -110,9 +70,9 @@ def check_same_names(file: TableFile, names: Sequence[str], former: Sequence[str
         raise InputError("data.path", f"{file.path} {' and '.join(words)}, unlike the files before it")
 
 
-def cell_problem(settings: TableSettings, file: TableFile, name: str, row: int, reason: str) -> Problem:
+def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, reason: str) -> Problem:
     """What is wrong with one cell, and where it stands."""
-    text = _cell_text(file, name, row)
+    text = _cell_text(table, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
     if reason == STRAY and looks_like_date(text):
         advice = "dates are numbers when they are written as 2024-12-31"
@@ -122,25 +82,15 @@ def cell_problem(settings: TableSettings, file: TableFile, name: str, row: int, 
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
     where = "data.target" if name in settings.target else f"data.{next(keys, 'path')}"
     shown = f" ({text[:60]!r})" if text else ""
-    return Problem(where, f"{file.path}, {file.place_of(row)}, column {name!r}: has {reason}{shown}", next=advice)
+    return Problem(where, f"{table.place_of(row)}, column {name!r}: has {reason}{shown}", next=advice)
 
 
-def _cell_text(file: TableFile, name: str, row: int) -> str:
-    """A cell as the source spells it; empty where it is missing or cannot be read as text."""
-    seen, types = 0, {name: "string"}
-    for _ in range(MAX_READINGS):
-        seen = 0
-        try:
-            for names, arrays in file.batches(types):
-                count = len(arrays[0])
-                if row < seen + count:
-                    value = arrays[names.index(name)][row - seen].as_py()
-                    return "" if value is None else str(value)
-                seen += count
-        except Conflict as conflict:
-            types[conflict.column] = conflict.type
-        except InputError:
-            break
+def _cell_text(table: RawTable, name: str, row: int) -> str:
+    """A cell as the source spells it; empty where it is missing."""
+    for start, batch in table.blocks([name]):
+        if row < start + batch.num_rows:
+            value = batch.column(0)[row - start].as_py()
+            return "" if value is None else str(value)
     return ""
 
 

@@ -1,64 +1,113 @@
-"""Digests of a table's rows, taken while its blocks are read.
+"""What the rows of a table are known by: digests over columns that are decided when a vault is sealed.
 
-A vault remembers the columns that its rows were digested over. A later table that has all of them is digested over
-these as well, whatever columns it has beside them: an index, a new feature.
+All columns count but targets, columns that say parts, and constants. Identifiers, texts or whole numbers that never
+repeat, are left out as well where the other columns tell the rows apart: so renumbered rows are known again. A later
+table is digested over the columns of each vault that it has, whatever else is in it: an index, a new feature.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from holdfast.data.spool import Spool
-from holdfast.vault.known_rows import column_lists
+from holdfast.data.tables.cells import kind_of, raw_cells, texts_of
+from holdfast.data.tables.raw_table import RawTable
+from holdfast.data.tables.settings import TableSettings, is_part
+from holdfast.vault.known_rows import Columns, column_lists
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.canonical_cells import Cells
+from holdfast.vault.rows.canonical_cells import words_of
 from holdfast.vault.rows.digest_sets import digest_blocks, first_words
 from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
 
-Columns = tuple[str, ...]
-# Where more rows than this are equal over a vault's columns, these describe no single row: they prove nothing.
+# Where more rows than this are equal, columns do not tell rows apart.
 MOST_EQUAL = 0.05
+FEWEST_COLUMNS = 2
 
 
-class TableIdentity:
-    """Digests of rows, block by block.
-
-    Attributes:
-        columns: All columns but the targets, in order of their names.
-        digests: (n, 16) over those.
-        full_digests: (n, 16) over all columns, targets included.
-    """
-
-    def __init__(self, names: Collection[str], targets: Collection[str]) -> None:
-        """Begin.
-
-        Args:
-            names: The columns of the table, but those that say parts.
-            targets: Those of them that are predicted.
-        """
-        self.columns: Columns = tuple(sorted(name for name in names if name not in targets))
-        self.digests, self.full_digests = Spool((DIGEST_BYTES,), np.uint8), Spool((DIGEST_BYTES,), np.uint8)
-        self._by_columns = {
-            columns: Spool((DIGEST_BYTES,), np.uint8)
-            for columns in column_lists()
-            if columns != self.columns and set(columns) <= set(names)
-        }
-
-    def add(self, cells: Mapping[str, Cells]) -> None:
-        """Take in a block of canonical cells."""
-        self.digests.append(table_digests({name: cells[name] for name in self.columns}))
-        self.full_digests.append(table_digests(cells))
-        for columns, digests in self._by_columns.items():
-            digests.append(table_digests({name: cells[name] for name in columns}))
-
-    def by_columns(self) -> dict[Columns, RowArray]:
-        """(n, 16) digests by the columns that they are over: those of vaults in force, where they tell rows apart."""
-        settled = {columns: digests.settled() for columns, digests in self._by_columns.items()}
-        return {columns: digests for columns, digests in settled.items() if _tells_rows_apart(digests)}
+def identity_columns(table: RawTable, settings: TableSettings) -> dict[Columns, RowArray]:
+    """Digests by columns: first the table's own, then those that vaults in force know their rows by, where it has them."""
+    names = [name for name in table.names if name not in settings.target]
+    constant, distinct, parts = _kinds(table, names)
+    own = [name for name in names if name not in parts] or names
+    telling = [name for name in own if name not in constant] or own
+    content = tuple(sorted(name for name in telling if name not in distinct))
+    lists = [columns or tuple(sorted(own)) for columns in column_lists()]
+    wanted = {tuple(sorted(telling)), *(columns for columns in lists if set(columns) <= set(table.names))}
+    wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
+    digests = digests_over(table, wanted)
+    mine = content if content in digests and tells_rows_apart(digests[content]) else tuple(sorted(telling))
+    others = {columns: found for columns, found in digests.items() if columns != mine and columns in lists}
+    unnamed: dict[Columns, RowArray] = {(): digests[tuple(sorted(own))]} if () in column_lists() else {}
+    return {mine: digests[mine], **others, **unnamed}
 
 
-def _tells_rows_apart(digests: RowArray) -> bool:
+def digests_over(table: RawTable, lists: Iterable[Columns]) -> dict[Columns, RowArray]:
+    """(n, 16) digests over each list of columns, in one pass."""
+    spools = {columns: Spool((DIGEST_BYTES,), np.uint8) for columns in lists if columns}
+    for _, batch in table.blocks(sorted({name for columns in spools for name in columns})):
+        cells = {name: raw_cells(batch.column(name)) for name in batch.schema.names}
+        for columns, spool in spools.items():
+            spool.append(table_digests({name: cells[name] for name in columns}))
+    return {columns: spool.settled() for columns, spool in spools.items()}
+
+
+def tells_rows_apart(digests: RowArray) -> bool:
+    """Whether hardly any row equals another."""
     words = np.concatenate([first_words(block) for _, block in digest_blocks(digests)])
     return len(np.unique(words)) >= (1.0 - MOST_EQUAL) * len(words)
+
+
+def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], set[str]]:
+    """The columns that are constant, those of texts or whole numbers that never repeat, and those that say parts."""
+    first: dict[str, bytes] = {}
+    constant, distinct, parts = set(names), set(names), set(names)
+    for _, batch in table.blocks(names):
+        for name in constant | distinct | parts:
+            array = batch.column(name)
+            if name in parts and not says_parts(array):
+                parts.discard(name)
+            if not (name in constant or name in distinct):
+                continue
+            words, is_text = words_of(raw_cells(array))
+            start = first.setdefault(name, words[0].tobytes())
+            if (words != np.frombuffer(start, np.uint8)).any():
+                constant.discard(name)
+            if name in distinct and not _may_name_rows(words, is_text):
+                distinct.discard(name)
+    return constant, {name for name in distinct if _never_repeats(table, name)}, parts
+
+
+def says_parts(array: Any) -> bool:
+    """Whether cells are words for parts alone."""
+    if kind_of(array.type) != "text":
+        return False
+    texts = [text for text in texts_of(array, ())[1] if text]
+    return bool(texts) and all(map(is_part, texts))
+
+
+def _may_name_rows(words: NDArray[np.uint8], is_text: NDArray[np.bool_]) -> bool:
+    """Whether words are texts or whole numbers, none of them missing, and none of them twice."""
+    numbers = np.ascontiguousarray(words[~is_text, :8]).view("<f8").ravel()
+    if not (np.isfinite(numbers) & (numbers == np.rint(numbers))).all():
+        return False
+    return len(np.unique(np.ascontiguousarray(words).view("V16"))) == len(words)
+
+
+def _never_repeats(table: RawTable, name: str) -> bool:
+    words = [first_words(words_of(raw_cells(batch.column(0)))[0]) for _, batch in table.blocks([name])]
+    whole = np.concatenate(words)
+    return len(np.unique(whole)) == len(whole)
+
+
+def id_digests(table: RawTable, columns: Collection[str]) -> RowArray:
+    """(n, 16) digests of the columns that name a row, with their names."""
+    spool = Spool((DIGEST_BYTES,), np.uint8)
+    for _, batch in table.blocks(sorted(columns)):
+        cells = {name: raw_cells(batch.column(name)) for name in batch.schema.names}
+        named = (np.zeros(batch.num_rows, np.int64), ["the row called " + ", ".join(sorted(columns))])
+        spool.append(table_digests({**cells, "": named}))
+    return spool.settled()

@@ -1,19 +1,26 @@
-"""What is said of a table before it is read: by the user, and by a reading that has to begin again."""
+"""What a user says of a table, as one object that is passed whole: which column is what, and the view of its features."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from holdfast.data.formats.types import Conflict
+from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.rows import TEST, TRAIN, VAL
+from holdfast.data.tables.cells import MISSING_TEXTS
 
+Task = Literal["auto", "classes", "regression"]
+OnError = Literal["stop", "skip"]
+AUTO = "auto"
+TYPES = ("number", "category", "drop")
 PART_WORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
     **dict.fromkeys(("test", "testing"), TEST),
 }
+# The settings of a view: they decide what a run sees of the rows, never which rows there are.
+VIEW_KEYS = ("types", "drop")
 
 
 def is_part(text: str) -> bool:
@@ -22,7 +29,7 @@ def is_part(text: str) -> bool:
 
 
 class TableFile(Protocol):
-    """A file that can be read block by block, as often as it takes."""
+    """A table that can be read block by block, as often as it takes."""
 
     @property
     def path(self) -> Any:
@@ -35,8 +42,8 @@ class TableFile(Protocol):
     def column_names(self) -> list[str] | None:
         """The names of the columns; None where they do not stand at the file's beginning."""
 
-    def batches(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
-        """Names and arrays of pyarrow's, some rows at a time."""
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
+        """Names and arrays of pyarrow's, some rows at a time: raw cells, read without any setting of a view."""
 
     def place_of(self, row: int) -> str:
         """What a row is called: line 17."""
@@ -52,6 +59,7 @@ class TableSettings:
         types: By column: number, category or drop.
         drop: Columns that are left out.
         drops_auto: Whether columns that look like identifiers or are constant are left out, too.
+        id: Columns that name a row: it is known by them even where its other cells have changed.
         group: The column whose equal values stay on one side of a split.
         time: The column that tells when a row was taken.
         split_column: The column that says train, val or test.
@@ -60,39 +68,81 @@ class TableSettings:
     """
 
     target: tuple[str, ...]
-    task: Literal["auto", "classes", "regression"] = "auto"
+    task: Task = "auto"
     types: Mapping[str, str] = field(default_factory=dict)
     drop: tuple[str, ...] = ()
     drops_auto: bool = False
+    id: tuple[str, ...] = ()
     group: str | None = None
     time: str | None = None
     split_column: str | None = None
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = MISSING_TEXTS
     skips: bool = False
 
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that are no features: targets, group, time and part."""
+        others = (self.group, self.time, self.split_column)
+        return tuple(dict.fromkeys([*self.target, *(name for name in others if name is not None)]))
 
-@dataclass(frozen=True)
-class Plan:
-    """What is known of the columns before a reading.
+    @property
+    def dropped(self) -> set[str]:
+        """The columns that are left out by name."""
+        return {*self.drop, *(name for name, kind in self.types.items() if kind == "drop")}
 
-    Attributes:
-        read_as: Types of pyarrow's that columns are read as.
-        numbers: Columns of texts that are numbers.
-        words: Columns of texts whose first rows say train, val or test, and others do not.
-        dtype: Of the rows.
+
+KEYS = ("target", "task", "types", "drop", "id", "group", "time", "split_column", "missing", "on_error")
+
+
+def table_settings(given: Mapping[str, Any]) -> TableSettings:
+    """The settings of a table as the command line has them, `KEYS` each of them or absent.
+
+    Raises:
+        InputError: One problem for each that has a value it cannot have.
     """
+    unknown = [key for key in given if key not in KEYS]
+    if unknown:
+        raise InputError(
+            f"data.{unknown[0]}", "is no setting of a table", ", ".join(KEYS), did_you_mean(unknown[0], KEYS)
+        )
+    settings = {key: value for key, value in given.items() if value is not None}
+    task, on_error, types = settings.get("task", AUTO), settings.get("on_error", "stop"), settings.get("types", {})
+    problems = []
+    for where, value, allowed in (
+        ("data.task", task, (AUTO, "classes", "regression")),
+        ("data.on_error", on_error, ("stop", "skip")),
+    ):
+        if value not in allowed:
+            problems.append(Problem(where, f"is {value!r}", ", ".join(allowed)))
+    if not isinstance(types, Mapping):
+        problems.append(Problem("data.types", f"is {types!r}", "a mapping, such as {age: number, zip: category}"))
+    else:
+        problems += [
+            Problem(f"data.types.{name}", f"is {kind!r}", ", ".join(TYPES))
+            for name, kind in types.items()
+            if kind not in TYPES
+        ]
+    for key in ("group", "time", "split_column"):
+        if isinstance(settings.get(key), list | tuple | Mapping):
+            problems.append(Problem(f"data.{key}", f"is {settings[key]!r}", "the name of one column"))
+    raise_problems(problems)
+    dropped = as_names(settings.get("drop"))
+    names = {key: str(settings[key]) for key in ("group", "time", "split_column") if key in settings}
+    return TableSettings(
+        target=tuple(as_names(settings.get("target"))),
+        task=task,
+        types={str(name): str(kind) for name, kind in types.items()},
+        drop=tuple(name for name in dropped if name != AUTO),
+        drops_auto=AUTO in dropped,
+        id=tuple(as_names(settings.get("id"))),
+        missing=(*MISSING_TEXTS, *as_names(settings.get("missing"))),
+        skips=on_error == "skip",
+        **names,
+    )
 
-    read_as: Mapping[str, str]
-    numbers: frozenset[str]
-    words: frozenset[str] = frozenset()
-    dtype: Literal["float32", "float64"] = "float32"
 
-    def after(self, conflict: Conflict) -> Plan:
-        """The plan with what a reading found out."""
-        if conflict.type == "float64" and not conflict.column:
-            return replace(self, dtype="float64")
-        if conflict.type == "number":
-            return replace(self, numbers=self.numbers | {conflict.column})
-        if conflict.type == "word":
-            return replace(self, words=self.words | {conflict.column})
-        return replace(self, read_as={**self.read_as, conflict.column: conflict.type})
+def as_names(value: Any) -> list[str]:
+    """One name or several, as a list."""
+    if value is None:
+        return []
+    return [str(name) for name in value] if isinstance(value, list | tuple) else [str(value)]

@@ -97,6 +97,11 @@ def generate(path: Path) -> Path:
     return public_path
 
 
+def public_key_of(settings: Mapping[str, Any]) -> str | None:
+    """The public key that a vault is sealed for, as hex digits; None in other key modes."""
+    return read_public(Path(settings["public_key"])).hex() if settings["public_key"] else None
+
+
 def read_public(path: Path) -> bytes:
     """The public key in a file.
 

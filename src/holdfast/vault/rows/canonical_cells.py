@@ -16,14 +16,30 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers: TypeAlias = NDArray[Any]
 Texts: TypeAlias = tuple[NDArray[Any], Sequence[str]]
-Cells: TypeAlias = Numbers | Texts
+
+
+class Mixed(NamedTuple):
+    """Cells of which some are numbers and some are texts.
+
+    Attributes:
+        numbers: (n,) The numbers; what stands where a cell is a text does not count.
+        codes: (n,) Which text a cell is, -1 where it is a number.
+        texts: The texts.
+    """
+
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    texts: Sequence[str]
+
+
+Cells: TypeAlias = Numbers | Texts | Mixed
 
 NAN = np.frombuffer(b"\x00\x00\x00\x00\x00\x00\xf8\x7f", "<f8")[0]
 EXACT_INTEGER = 2**53
@@ -68,12 +84,17 @@ def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """(n, 16) the words of a column's cells, and (n,) which of them are texts.
 
     Args:
-        cells: (n,) numbers; (n,) codes, -1 where missing, and the texts they stand for; or (n,) objects.
+        cells: (n,) numbers; (n,) codes, -1 where missing, and the texts they stand for; `Mixed`; or (n,) objects.
     """
     if is_numeric(cells):
         words = np.zeros((len(cells), WORD_BYTES), np.uint8)
         words[:, :8] = canonical_numbers(np.asarray(cells)).view(np.uint8).reshape(-1, 8)
         return words, np.zeros(len(cells), bool)
+    if isinstance(cells, Mixed):
+        is_text = cells.codes >= 0
+        words, is_word = words_of(np.where(is_text, np.nan, cells.numbers))
+        words[is_text], is_word[is_text] = words_of((cells.codes[is_text], cells.texts))
+        return words, is_word
     codes, texts = cells if isinstance(cells, tuple) else _as_texts(cells)
     used, place = np.unique(codes, return_inverse=True)
     found = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]

@@ -3,8 +3,8 @@
 A fingerprint is BLAKE2b-128 of a row's digest under one secret key per `HOLDFAST_HOME`. A file of them is a sequence
 of 17-byte records in ascending order, each once: 16 bytes of fingerprint, then 1 where the row is ambiguous, else 0. An
 ambiguous row proves nothing when it turns up again: it occurred more than once when sealed, is one value all over, or
-comes from columns of a few values each. Rows of a table stand there in up to three forms: what the source holds,
-without and with the target, and the row as it is stored.
+comes from columns of a few values each. A row may stand there in several forms: its content, the bytes of its image, the
+columns that name it.
 """
 
 from __future__ import annotations
@@ -134,11 +134,11 @@ def is_sealed(records: NDArray[np.uint8], prints: NDArray[np.uint8]) -> NDArray[
 
 
 class Known:
-    """The certain records of a file, ready to be asked often."""
+    """The records of a file, ready to be asked often: the certain ones, or all of them."""
 
-    def __init__(self, records: NDArray[np.uint8]) -> None:
-        is_certain = records[:, -1] == 0
-        self._high, self._low = (_word(records, start)[is_certain] for start in (0, 8))
+    def __init__(self, records: NDArray[np.uint8], *, certain: bool = True) -> None:
+        chosen = records[:, -1] == 0 if certain else np.ones(len(records), bool)
+        self._high, self._low = (_word(records, start)[chosen] for start in (0, 8))
 
     def has(self, prints: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(n,) Which of (n, 16) fingerprints are among them."""

@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.vault.rows.arrays import Array, RowArray
-from holdfast.vault.rows.canonical_cells import WORD_BYTES, Cells, canonical_numbers, is_numeric, words_of
+from holdfast.vault.rows.canonical_cells import WORD_BYTES, Cells, Mixed, canonical_numbers, is_numeric, words_of
 
 DIGEST_BYTES = 16
 BLOCK_BYTES = 4 * 2**20
+TARGET_ROWS = 2**16
 CHANNELS = (1, 3, 4)
 
 
@@ -70,6 +71,27 @@ def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
         rows = slice(start, start + size)
         digests[rows] = _cell_digests([_rows_of(column, rows) for column in columns])
     return digests
+
+
+def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """(n, 16) digests of rows with their targets; classes count by their names, not by their numbers.
+
+    Args:
+        digests: (n, 16) of the rows.
+        y: (n,) classes or values, or (n, labels).
+        class_names: What class numbers stand for; empty for values.
+    """
+    found = np.empty((len(y), DIGEST_BYTES), np.uint8)
+    for start in range(0, len(y), TARGET_ROWS):
+        part = np.asarray(y[start : start + TARGET_ROWS])
+        if part.ndim == 2:
+            words = part.astype(np.uint8)
+        else:
+            words = words_of((part, class_names) if class_names else part)[0]
+        found[start : start + len(part)] = _hash_rows(
+            "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
+        )
+    return found
 
 
 def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
@@ -148,6 +170,8 @@ def _table_digests(block: Array) -> NDArray[np.uint8]:
 
 
 def _rows_of(cells: Cells, rows: slice) -> Cells:
+    if isinstance(cells, Mixed):
+        return Mixed(cells.numbers[rows], cells.codes[rows], cells.texts)
     return (cells[0][rows], cells[1]) if isinstance(cells, tuple) else cells[rows]
 
 

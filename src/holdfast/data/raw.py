@@ -1,0 +1,154 @@
+"""Rows as their source holds them: what a vault seals, and what the view of a run turns into numbers.
+
+form     what they are                     a sealed piece                       module
+table    record batches of all columns     an Arrow IPC stream                  data.tables.raw_table
+image    encoded files                     an Arrow IPC stream of one column    here
+array    pixels or numbers of one shape    their bytes                          here
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+from holdfast.vault.rows.arrays import RowArray
+from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+
+Order = NDArray[np.int64]
+PIECE_BYTES = 2**20
+GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
+
+
+class RawRows(Protocol):
+    """Rows in one of the forms."""
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What a sealed piece is, as JSON: {"form", "rows", ...}."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """The rows `order`, in that order: some of their numbers, and these rows as they are sealed.
+
+        Raises:
+            InputError: A row is not what it was when it was read.
+        """
+
+
+class ArrayRows:
+    """Pixels or numbers of one shape."""
+
+    def __init__(self, x: RowArray, digests: RowArray | None, kind: str) -> None:
+        """Take rows.
+
+        Args:
+            x: (n, ...) rows.
+            digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
+            kind: How they were digested.
+        """
+        self._x, self._digests, self._kind = x, digests, kind
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+        return int(self._x.nbytes)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The type of the numbers and the shape of a row."""
+        dtype = self._x.dtype.newbyteorder("<").str
+        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self._x.shape[1:]]}
+
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """As of `RawRows`; every row is digested again."""
+        row_bytes = max(1, self.nbytes // max(1, len(self)))
+        size = max(1, PIECE_BYTES // row_bytes)
+        for rows in _windows(order, max(size, GATHER_BYTES // row_bytes)):
+            block = np.asarray(self._x[rows])
+            known = None if self._digests is None else self._digests[rows]
+            if known is not None and not np.array_equal(row_digests(block, kind=self._kind), known):
+                raise _changed()
+            block = np.ascontiguousarray(block.astype(block.dtype.newbyteorder("<"), copy=False))
+            for start in range(0, len(rows), size):
+                yield rows[start : start + size], block[start : start + size].tobytes()
+
+
+class EncodedImages:
+    """Images as the bytes of their files, read again where they are sealed."""
+
+    def __init__(self, read: Callable[[int], bytes], digests: NDArray[np.uint8], nbytes: int) -> None:
+        """Take images.
+
+        Args:
+            read: Gives the bytes of the image with a number.
+            digests: (n, 16) of these bytes (`bytes_digest`).
+            nbytes: Of all images.
+        """
+        self._read, self._digests, self.nbytes = read, digests, nbytes
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Encoded images have no shape."""
+        return {"form": "image", "rows": len(self)}
+
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """As of `RawRows`."""
+        import pyarrow as pa
+
+        for rows in _windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
+            images = []
+            for row in rows.tolist():
+                try:
+                    images.append(self._read(row))
+                except OSError:
+                    raise _changed() from None
+            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self._digests[rows]):
+                raise _changed()
+            batch = pa.record_batch([pa.array(images, pa.large_binary())], ["image"])
+            with pa.BufferOutputStream() as sink:
+                with pa.ipc.new_stream(sink, batch.schema) as writer:
+                    writer.write_batch(batch)
+                yield rows, sink.getvalue().to_pybytes()
+
+
+def bytes_digest(content: bytes) -> NDArray[np.uint8]:
+    """(16,) digest of an encoded image: it is known by it where another decoder gives other pixels."""
+    digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES, person=b"holdfast file 1").digest()
+    return np.frombuffer(digest, np.uint8)
+
+
+def read_piece(layout: dict[str, Any], content: bytes) -> Any:
+    """A sealed piece as rows: a record batch, a list of encoded images, or an array; what a view takes."""
+    if layout["form"] == "array":
+        return np.frombuffer(content, layout["dtype"]).reshape(-1, *layout["shape"])
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(content) as reader:
+        table = reader.read_all().combine_chunks()
+    if layout["form"] == "image":
+        return table.column("image").to_pylist()
+    return table.to_batches()[0]
+
+
+def _windows(order: Order, size: int) -> Iterator[Order]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _changed() -> InputError:
+    return InputError("data", "the source changed while it was read", next="try again when nothing writes to it")

@@ -1,0 +1,159 @@
+"""A table as its files hold it: all columns, raw cells, in an encrypted spool that is read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.data.spool import Spool
+from holdfast.data.tables.cells import kind_of
+from holdfast.data.tables.settings import TableFile
+
+PIECE_BYTES = 4 * 2**20  # of one sealed piece
+GATHER_BYTES = 64 * 2**20  # rows that are gathered by one pass over the table
+
+
+class RawTable:
+    """Rows that are appended block by block and then read in order, or gathered in any.
+
+    Attributes:
+        files: What the rows come from.
+        names: The columns, in the order of the first file; those that hold lists or objects are not among them.
+        nested: The columns that hold lists or objects, with their type.
+    """
+
+    def __init__(self, files: Sequence[TableFile]) -> None:
+        self.files = list(files)
+        self.names: list[str] = []
+        self.nested: dict[str, str] = {}
+        self._spool = Spool((), np.uint8)
+        self._ends: list[int] = []  # of each block in the spool
+        self._starts: list[int] = []  # first row of each block
+        self._origins: list[tuple[int, int]] = []  # file of each block, and its first row in there
+        self._types: dict[str, Any] = {}
+        self._num_read = 0
+        self._kept: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return self._num_read if self._kept is None else int(self._kept.sum())
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows as they were read."""
+        return self._spool.nbytes
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """What a sealed piece of the table is, as JSON."""
+        return {"form": "table", "rows": len(self), "columns": {name: str(self._types[name]) for name in self.names}}
+
+    def append(self, names: Sequence[str], arrays: Sequence[Any], *, file: int, row: int) -> None:
+        """Add some rows: one array of pyarrow's a column; `row` is the number of the first in its file."""
+        import pyarrow as pa
+
+        self.nested |= {name: str(a.type) for name, a in zip(names, arrays, strict=True) if kind_of(a.type) == "nested"}
+        plain = {name: array for name, array in zip(names, arrays, strict=True) if name not in self.nested}
+        if not self._starts:
+            self.names = list(plain)
+        self.names = [name for name in self.names if name not in self.nested]
+        if not len(arrays[0]):
+            return
+        for name, array in plain.items():
+            if pa.types.is_dictionary(array.type):
+                plain[name] = array = array.dictionary_decode()
+            self._types[name] = _wider(self._types.get(name, array.type), array.type)
+        batch = pa.record_batch(list(plain.values()), list(plain))
+        with pa.BufferOutputStream() as sink:
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+            self._spool.append(np.frombuffer(sink.getvalue(), np.uint8))
+        self._ends.append(len(self._spool))
+        self._starts.append(self._num_read)
+        self._origins.append((file, row))
+        self._num_read += batch.num_rows
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Leave out all rows but some."""
+        kept = np.zeros(self._num_read, bool)
+        kept[np.flatnonzero(self._kept) if self._kept is not None else slice(None)] = rows
+        self._kept = kept
+
+    def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
+        """Record batches of pyarrow's in order, each with the number of its first row.
+
+        Args:
+            columns: Those that are wanted; None: all.
+        """
+        import pyarrow as pa
+
+        done, begin = 0, 0
+        for start, end in zip(self._starts, self._ends, strict=True):
+            with pa.ipc.open_stream(pa.py_buffer(self._spool[begin:end])) as reader:
+                batch = reader.read_next_batch()
+            begin = end
+            batch = batch.select([name for name in (columns or self.names) if name in batch.schema.names])
+            if self._kept is not None:
+                batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
+            if batch.num_rows:
+                yield done, batch
+                done += batch.num_rows
+
+    def place_of(self, row: int) -> str:
+        """The file and the line of a row."""
+        read = row if self._kept is None else int(np.flatnonzero(self._kept)[row])
+        block = int(np.searchsorted(self._starts, read, side="right")) - 1
+        number, first = self._origins[block]
+        file = self.files[number]
+        return f"{file.path}, {file.place_of(first + read - self._starts[block])}"
+
+    def pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bytes]]:
+        """The rows `order`, in that order: some of their numbers, and these rows as an Arrow IPC stream."""
+        import pyarrow as pa
+
+        schema = pa.schema([(name, self._types[name]) for name in self.names])
+        row_bytes = max(1, self.nbytes // max(1, self._num_read))
+        at_once, size = max(1, GATHER_BYTES // row_bytes), max(1, PIECE_BYTES // row_bytes)
+        for place in range(0, len(order), at_once):
+            rows = order[place : place + at_once]
+            table = self._gathered(rows, schema)
+            for start in range(0, len(rows), size):
+                with pa.BufferOutputStream() as sink:
+                    with pa.ipc.new_stream(sink, schema) as writer:
+                        writer.write_table(table.slice(start, size))
+                    yield rows[start : start + size], sink.getvalue().to_pybytes()
+
+    def _gathered(self, rows: NDArray[np.int64], schema: Any) -> Any:
+        import pyarrow as pa
+
+        by_place = np.argsort(rows, kind="stable")
+        ordered, found = rows[by_place], []
+        for start, batch in self.blocks():
+            first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
+            if first < last:
+                batch = batch.take(pa.array(ordered[first:last] - start))
+                arrays = [as_type(batch.column(name), schema.field(name).type) for name in self.names]
+                found.append(pa.record_batch(arrays, schema=schema))
+        back = np.empty(len(rows), np.int64)
+        back[by_place] = np.arange(len(rows))
+        return pa.Table.from_batches(found, schema).take(pa.array(back)).combine_chunks()
+
+
+def as_type(array: Any, type: Any) -> Any:
+    """An array of pyarrow's in a type that holds its values, as texts where nothing else does."""
+    return array if array.type == type else array.cast(type, safe=False)
+
+
+def _wider(one: Any, other: Any) -> Any:
+    """A type that holds the values of both."""
+    import pyarrow as pa
+
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    if kind_of(one) == kind_of(other) == "number":
+        return pa.float64()
+    return pa.timestamp("us") if kind_of(one) == kind_of(other) == "date" else pa.string()

@@ -1,0 +1,265 @@
+"""From the files of a table to `Rows`: raw cells in a spool, and what is predicted, grouped, timed and declared.
+
+Nothing here depends on a view: which features a run sees, and as what, is decided by `fit_view` from train and val rows.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError, raise_problems
+from holdfast.data.columns import MISSING
+from holdfast.data.first_look import reading_begins
+from holdfast.data.formats.files import files_of
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.tables.cells import Vocabulary, numbers_of, texts_of
+from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
+from holdfast.data.tables.labels import Target, target_of
+from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
+from holdfast.data.tables.raw_table import RawTable
+from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class UsedColumn:
+    """A column that is no feature: a target, the group, the time or the part.
+
+    Attributes:
+        values: (n,) codes where the vocabulary has texts, numbers otherwise.
+        vocabulary: Its texts, none for numbers.
+        wrong: Reasons, and the rows that cannot be used for them.
+    """
+
+    values: NDArray[Any]
+    vocabulary: Vocabulary
+    wrong: dict[str, Mask] = field(default_factory=dict)
+
+
+def load_files(
+    open_file: Callable[[Path], TableFile],
+    settings: TableSettings,
+    *,
+    path: Any,
+    val_path: Any,
+    test_path: Any,
+    suffixes: Sequence[str],
+) -> Rows:
+    """The rows of all files; those of `val_path` and `test_path` are declared val and test.
+
+    Raises:
+        InputError: A file cannot be read, or the table cannot be used.
+    """
+    has_parts = val_path is not None or test_path is not None
+    files: list[tuple[TableFile, int | None]] = []
+    seen: dict[Path, str] = {}
+    for where, given, part in (
+        ("data.path", path, TRAIN),
+        ("data.val_path", val_path, VAL),
+        ("data.test_path", test_path, TEST),
+    ):
+        if given is None and part != TRAIN:
+            continue
+        for file in files_of(given, where, suffixes):
+            if file.resolve() in seen:
+                raise InputError(where, f"{file} is read twice", next=f"it belongs to {seen[file.resolve()]}")
+            seen[file.resolve()] = where
+            files.append((open_file(file), part if has_parts else None))
+    if settings.split_column is not None and has_parts:
+        raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
+    return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")
+
+
+def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSettings, name: str) -> Rows:
+    """Read a table.
+
+    Args:
+        files: Each with the part that its rows belong to, None where the files do not say.
+        settings: What the user says of the columns.
+        name: How the source is called in what is shown.
+
+    Raises:
+        InputError: The table cannot be used; the line and the column are named.
+    """
+    names = files[0][0].column_names()
+    if names is not None:
+        check_names(settings, names)
+    reading_begins()
+    table, parts, left_out = _read(files, settings)
+    used = {column: _used(table, settings, column) for column in settings.used}
+    good, reasons = _usable(table, settings, used)
+    left_out += reasons
+    if not good.any():
+        _refuse_empty(files, left_out)
+    if not good.all():
+        table.keep(good)
+        parts = parts[good]
+        used = {column: _kept(one, good) for column, one in used.items()}
+    target = _target(settings, used)
+    notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
+    declared = _parts(files, settings, used, parts)
+    notes += _part_notes(declared)
+    print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
+    return Rows(
+        x=None,
+        table=table,
+        settings=settings,
+        y=target.y,
+        task=target.task,
+        kind="table",
+        class_names=target.class_names,
+        official_test=declared == TEST if declared is not None and (declared == TEST).any() else None,
+        target_name=", ".join(settings.target),
+        groups=None if settings.group is None else _groups(used[settings.group]),
+        times=None if settings.time is None else _times(settings.time, used[settings.time]),
+        parts=declared,
+        notes=tuple(notes),
+    )
+
+
+def _read(
+    files: Sequence[tuple[TableFile, int | None]], settings: TableSettings
+) -> tuple[RawTable, NDArray[np.int8], Counter[str]]:
+    """All rows, the part that their files declare, and how many lines were left out."""
+    table, parts, left_out = RawTable([file for file, _ in files]), list[NDArray[np.int8]](), Counter[str]()
+    first: list[str] = []
+    for number, (file, part) in enumerate(files):
+        row = 0
+        file.skipped.clear()
+        for names, arrays in file.batches():
+            if not first:
+                check_names(settings, names)
+                first = names
+            check_same_names(file, names, first)
+            table.append(names, arrays, file=number, row=row)
+            row += len(arrays[0])
+            parts.append(np.full(len(arrays[0]), TRAIN if part is None else part, np.int8))
+        left_out.update(file.skipped)
+    if not len(table):
+        _refuse_empty(files, left_out)
+    nested = [name for name in settings.used if name in table.nested]
+    if nested:
+        what = f"column {nested[0]!r} holds {table.nested[nested[0]]}, which is no cell of a table"
+        raise InputError("data.target" if nested[0] in settings.target else "data.path", what)
+    return table, np.concatenate(parts), left_out
+
+
+def _refuse_empty(files: Sequence[tuple[TableFile, int | None]], left_out: Counter[str]) -> None:
+    path = files[0][0].path
+    what = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
+    raise InputError("data.path", what + "".join(f"; {n:,} left out with {reason}" for reason, n in left_out.items()))
+
+
+def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
+    """A column as numbers or as codes of texts, whichever its cells are, and which of them cannot be used."""
+    facts, numbers, is_text = ColumnFacts(), list[NDArray[np.float64]](), list[Mask]()
+    for start, batch in table.blocks([name]):
+        found = numbers_of(batch.column(0), settings.missing)
+        facts.add(batch.column(0), found, start + np.arange(batch.num_rows), settings.missing)
+        numbers.append(found.values)
+        is_text.append(np.zeros(batch.num_rows, bool) if found.is_text is None else found.is_text)
+    if name in settings.target and facts.dates and not facts.texts:
+        raise InputError("data.target", f"{name!r} holds dates", next="choose a column of classes or numbers")
+    if not _is_text(facts, settings, name):
+        values, stray = np.concatenate(numbers), np.concatenate(is_text)
+        if stray.any() and not settings.skips:
+            raise_problems([stray_problem(name, facts, settings, table)])
+        wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}
+        if name == settings.split_column:
+            wrong = {NO_PART: np.ones(len(values), bool)}
+        return UsedColumn(values, Vocabulary(), {reason: rows for reason, rows in wrong.items() if rows.any()})
+    vocabulary = Vocabulary()
+    codes = np.concatenate(
+        [vocabulary.codes(*texts_of(batch.column(0), settings.missing)) for _, batch in table.blocks([name])]
+    )
+    reasons = {ABSENT: np.array([text == MISSING for text in vocabulary.texts])[codes]}
+    if name == settings.split_column:
+        reasons[NO_PART] = np.array([text != MISSING and not is_part(text) for text in vocabulary.texts])[codes]
+    return UsedColumn(codes, vocabulary, {reason: rows for reason, rows in reasons.items() if rows.any()})
+
+
+def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
+    """Whether a column that is no feature is read as texts: by what the user says of it, else by its cells."""
+    asked = settings.types.get(name)
+    if asked in ("category", "number"):
+        return asked == "category"
+    if name in settings.target and settings.task == "regression":
+        return not facts.numbers  # texts alone are told so where the target is looked at
+    if name in settings.target and settings.task == "classes":
+        return facts.texts > 0 or facts.are_codes
+    if facts.are_codes:
+        return True
+    total = facts.numbers + facts.dates + facts.texts
+    share = STRAY_SHARE if name in settings.target or name == settings.time else 1.0
+    return facts.texts > 0 and facts.numbers + facts.dates < share * total
+
+
+def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn]) -> tuple[Mask, Counter[str]]:
+    """The rows of which all such columns can be used, and why others cannot."""
+    wrong = [(name, reason, rows) for name, one in used.items() for reason, rows in one.wrong.items()]
+    if wrong and not settings.skips:
+        raise_problems(
+            [cell_problem(settings, table, name, int(np.flatnonzero(rows)[0]), reason) for name, reason, rows in wrong]
+        )
+    good = np.ones(len(table), bool)
+    for _, _, rows in wrong:
+        good &= ~rows
+    return good, Counter({f"{reason} in column {name!r}": int(rows.sum()) for name, reason, rows in wrong})
+
+
+def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
+    """Some rows of a column, with the texts that these have."""
+    values = column.values[good]
+    if not len(column.vocabulary):
+        return UsedColumn(values, column.vocabulary)
+    codes, local = np.unique(values, return_inverse=True)
+    return UsedColumn(local.astype(np.int64), Vocabulary([column.vocabulary.texts[code] for code in codes.tolist()]))
+
+
+def _target(settings: TableSettings, used: dict[str, UsedColumn]) -> Target:
+    columns = [used[name] for name in settings.target]
+    values, vocabularies = [one.values for one in columns], [one.vocabulary for one in columns]
+    return target_of(settings.target, values, vocabularies, settings.task)
+
+
+def _groups(column: UsedColumn) -> NDArray[np.int64]:
+    return np.unique(column.values, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+
+def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
+    if len(column.vocabulary):
+        what = f"{name!r} holds texts ({column.vocabulary.texts[0]!r})"
+        raise InputError("data.time", what, allowed="numbers, or dates written as 2024-12-31 or 2024-12-31 23:59:59")
+    return column.values
+
+
+def _parts(
+    files: Sequence[tuple[TableFile, int | None]],
+    settings: TableSettings,
+    used: dict[str, UsedColumn],
+    parts: NDArray[np.int8],
+) -> NDArray[np.int8] | None:
+    if settings.split_column is not None:
+        column = used[settings.split_column]
+        found: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
+        return np.asarray(found[column.values])
+    return parts if any(part is not None for _, part in files) else None
+
+
+def _part_notes(parts: NDArray[np.int8] | None) -> list[str]:
+    if parts is None:
+        return []
+    counts = np.bincount(parts, minlength=3).tolist()
+    return [
+        f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
+        "split=auto and predefined keep to that"
+    ]

@@ -1,0 +1,129 @@
+"""The view of a table: which columns a run sees, as what, and the numbers that raw cells become.
+
+Types and categories come from train and val rows alone. A run's view stands in its record and its checkpoint; new rows
+and sealed rows are read by the same code. A number is stored as it is, missing as NaN; a category as its code, a text
+that is no category of the view as `UNSEEN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
+from holdfast.data.tables.cells import MISSING_TEXTS, as_number, kind_of, numbers_of, texts_of
+
+
+@dataclass(frozen=True, eq=False)
+class Viewed:
+    """Some rows through a view.
+
+    Attributes:
+        x: (n, ...) rows as a run stores them.
+        is_unreadable: (n, columns) Cells that the view cannot read, and that count as missing; None: it reads all.
+        unknown: (columns,) How many cells are texts that are no category of the view.
+    """
+
+    x: NDArray[Any]
+    is_unreadable: NDArray[np.bool_] | None = None
+    unknown: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class TableView:
+    """What a run sees of a table.
+
+    Attributes:
+        columns: Names, types and categories, in the order of the source.
+        dtype: "float32" or "float64".
+        missing: Texts that mean a missing cell.
+    """
+
+    columns: tuple[Column, ...]
+    dtype: str
+    missing: tuple[str, ...] = MISSING_TEXTS
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        return (len(self.columns),)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        more = [text for text in self.missing if text not in MISSING_TEXTS]
+        return {
+            "form": "table",
+            "columns": [one.as_dict() for one in self.columns],
+            "dtype": self.dtype,
+            "missing": more,
+        }
+
+    def rows(self, batch: Any) -> Viewed:
+        """Rows of a record batch of pyarrow's; a column that it lacks is missing in every row."""
+        return self.of_arrays({name: batch.column(name) for name in batch.schema.names}, batch.num_rows)
+
+    def of_arrays(self, arrays: Mapping[str, Any], num_rows: int) -> Viewed:
+        """Rows of arrays of pyarrow's by column."""
+        x = np.full((num_rows, len(self.columns)), np.nan, self.dtype)
+        is_unreadable = np.zeros(x.shape, bool)
+        unknown = np.zeros(len(self.columns), np.int64)
+        for index, column in enumerate(self.columns):
+            array = arrays.get(column.name)
+            if array is not None and kind_of(array.type) == "nested":
+                is_unreadable[:, index] = True
+                array = None
+            if column.type == "category":
+                x[:, index] = self._codes(column, array, num_rows)
+                unknown[index] = int((x[:, index] == UNSEEN).sum())
+            elif array is not None:
+                x[:, index], is_unreadable[:, index] = self._numbers(array)
+        return Viewed(x, is_unreadable if is_unreadable.any() else None, unknown)
+
+    def _numbers(self, array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        found = numbers_of(array, self.missing)
+        with np.errstate(over="ignore"):
+            values = found.values.astype(self.dtype)
+        is_unreadable = np.isinf(values)
+        if found.is_text is not None:
+            is_unreadable |= found.is_text
+        values[is_unreadable] = np.nan
+        return values, is_unreadable
+
+    def _codes(self, column: Column, array: Any, num_rows: int) -> NDArray[np.float64]:
+        codes, texts = (np.full(num_rows, -1), ()) if array is None else texts_of(array, self.missing)
+        table = np.array(_codes_of([*texts, MISSING], column), float)
+        found: NDArray[np.float64] = table[codes]
+        return found
+
+
+def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
+    """The inverse of `TableView.as_dict`.
+
+    Raises:
+        ValueError: The mapping describes no view of a table.
+    """
+    if plain.get("dtype") not in ("float32", "float64"):
+        raise ValueError(f"a table has no rows of {plain.get('dtype')!r}")
+    columns = tuple(column_from_dict(column) for column in plain["columns"])
+    return TableView(columns, str(plain["dtype"]), (*MISSING_TEXTS, *map(str, plain.get("missing") or ())))
+
+
+def _codes_of(texts: Sequence[str], column: Column) -> list[int]:
+    """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
+    code_of = {text: code for code, text in enumerate(column.categories)}
+    if all(text in code_of for text in texts):
+        return [code_of[text] for text in texts]
+    known: dict[float, list[int]] = {}
+    for text in filter(_is_plain, code_of):
+        known.setdefault(as_number(text), []).append(code_of[text])
+    alike = {text: codes[0] for text in filter(_is_plain, texts) if len(codes := known.get(as_number(text), [])) == 1}
+    return [code_of.get(text, alike.get(text, UNSEEN)) for text in texts]
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is a number that may be spelled in another way: 1 and 1.0, but not 01, which is a code."""
+    return not np.isnan(as_number(text)) and not (text[0] == "0" and text.isdecimal() and len(text) > 1)
