@@ -32,8 +32,8 @@ TARGET_TYPES = {"multiclass": "int64", "binary": "int64", "multilabel": "uint8",
 class Rows:
     """All rows of a data set, train, val and test alike, in the order of the source.
 
-    Features come in one of three forms: arrays (`x`), the raw cells of a table (`table`, with the settings of its view),
-    or images in files (`images`, their bytes, and `x`, what the view of the run made of them).
+    Features come in one of three forms: arrays (`x`); raw cells of a table (`table`, with the settings of its view); or
+    images in files (`images`, their bytes, and `x`, what the view of the run made of them).
 
     Attributes:
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a

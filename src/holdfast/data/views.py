@@ -1,4 +1,4 @@
-"""Views: what a run makes of raw rows. A view is a setting of the run, never of the vault, and stands in its checkpoint.
+"""Views: what a run makes of raw rows. A view is a setting of the run, not of the vault, and stands in its checkpoint.
 
 A table has columns, types, categories and missing words (`data.tables.view`); images in files have a size, a mode and a
 fit; arrays are taken as they are. A view never fails on a row: what it cannot read counts as missing, or is black.

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
@@ -234,7 +234,7 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
     if len(acts) > 1 and how.level == policies.FULL:
         others = score_rows(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []
         scored = replace(scored, comparisons=others)
-    before = float(registry.read_ledger(vault)[-1].fields["total_bits"])
+    before = sum(_total_bits(one) for one in lifecycle.family_of(vault))
     body, bits = let_out(fields, how, scored, len(y))
     body |= {
         "n": len(y),
@@ -254,6 +254,14 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
     if how.level == policies.FULL:
         body["outcomes"] = opening.keep(vault, predicted, "outcomes", scored.outcomes, ring)
     return _append(predicted, "open.result", body, bits=bits)
+
+
+def _total_bits(vault: str) -> float:
+    """Bits of the test rows that a vault has let out; 0 where its ledger is not here any more."""
+    try:
+        return float(registry.read_ledger(vault)[-1].fields["total_bits"])
+    except HoldfastError:
+        return 0.0
 
 
 def _predictions_of(acts: Sequence[_Act]) -> list[NDArray[np.float32]]:

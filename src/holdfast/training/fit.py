@@ -146,7 +146,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
         datamodule.num_outputs,
         datamodule.columns,
         statistics.dtype,
-        datamodule.prepared.view,
+        datamodule.view,
     )
     check_half_rows(config.trainer, shapes.kind, shapes.task)
     module = build_trainable(config, shapes, statistics)

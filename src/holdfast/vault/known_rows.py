@@ -112,7 +112,7 @@ def column_lists() -> set[Columns]:
 
 def in_force() -> list[dict[str, Any]]:
     """The records of all vaults in force."""
-    return _in_status("sealed")
+    return registry.in_force()
 
 
 def look(forms: RowForms) -> list[Seen]:
@@ -150,6 +150,13 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
     targeted = targeted_digests(digests[places], forms.y[places], forms.class_names)
     known = fingerprints.Known(fingerprints.read_records(registry.targets_path(record["vault"])), certain=False)
     return bool(known.has(fingerprints.fingerprints_of(targeted, key)).mean() > SAME_TARGET_SHARE)
+
+
+def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
+    """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
+    known = np.fromfile(manifest.folder_of(vault) / manifest.DEVELOPMENT_FILE, "<u8")
+    is_new = ~test & ~np.isin(sketch.keys_of(digests), known)
+    return is_new if is_new.any() else None
 
 
 def count_sealed(forms: Sequence[RowArray]) -> dict[str, int]:

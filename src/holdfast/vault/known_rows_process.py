@@ -1,4 +1,4 @@
-"""A process that knows sealed rows when it sees their digests: `python -m holdfast.vault.known_rows_process RUN [FILE]`.
+"""A process that knows sealed rows by their digests: `python -m holdfast.vault.known_rows_process RUN [FILE]`.
 
 FILE has the fingerprints of the sealed rows as the run's view shows them, and lies in a folder of the vault's rows.
 

@@ -34,6 +34,7 @@ from holdfast.core.files import read_plain, sha256_hex
 VERSION = 3
 FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
+DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.sketch`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 FIELDS = frozenset(
     (

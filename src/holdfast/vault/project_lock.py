@@ -12,16 +12,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
-from holdfast.vault.known_rows import RowForms
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows import sketch
 from holdfast.vault.rows.digest_sets import content_id
+
+if TYPE_CHECKING:
+    from holdfast.vault.known_rows import RowForms
 
 FILE_NAME = "holdfast.lock"
 VERSION = 2

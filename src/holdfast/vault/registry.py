@@ -86,6 +86,11 @@ def is_current(vault: str) -> bool:
     return path.exists() and read_record(path)["status"] == "sealed"
 
 
+def in_force() -> list[dict[str, Any]]:
+    """The records of all vaults in force."""
+    return [record for record in records() if record["status"] == "sealed"]
+
+
 def write_record(record: dict[str, Any]) -> None:
     """Store a vault's record, atomically."""
     content = canonical_json(record | {"version": VERSION})

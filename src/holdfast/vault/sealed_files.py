@@ -30,25 +30,25 @@ def layout_of(y: NDArray[Any]) -> dict[str, Any]:
 
 
 def write_parts(
+    folder: Path,
+    vault: str,
     pieces: Iterable[tuple[NDArray[np.int64], bytes]],
+    *,
     digests: RowArray,
     y: NDArray[Any],
     order: NDArray[np.int64],
-    folder: Path,
-    vault: str,
-    *,
     secret: dict[str, bytes],
     manifest_sha256: str,
 ) -> tuple[dict[str, str], str]:
     """Encrypt both parts; the SHA-256 of each file, and the root of the row commitment.
 
     Args:
+        folder: Of the vault.
+        vault: Its id.
         pieces: Numbers of rows and their content, which together are the rows in `order`.
         digests: (m, 16) of all rows.
         y: Targets of all rows.
         order: (n,) The rows to be sealed.
-        folder: Of the vault.
-        vault: Its id.
         secret: Keys by part.
         manifest_sha256: What both files are bound to.
 

@@ -30,7 +30,7 @@ from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import Chosen
 from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked
 from holdfast.vault.rows.identity import targeted_digests
-from holdfast.vault.rows.sketch import sketch_of
+from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
 TARGETS_FILE = "targets.bin"
@@ -181,7 +181,9 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
-        for name in ("fingerprints.bin", TARGETS_FILE):
+        known = np.unique(keys_of(request.forms.digests)[request.development])
+        write_atomic(staging / manifest.DEVELOPMENT_FILE, known.astype("<u8").tobytes())
+        for name in ("fingerprints.bin", TARGETS_FILE, manifest.DEVELOPMENT_FILE):
             files[name] = sha256_file(staging / name)
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)
@@ -190,12 +192,12 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
             write_atomic(staging / manifest.GROUPS_FILE, numbers.astype("<i8").tobytes())
             files[manifest.GROUPS_FILE] = sha256_file(staging / manifest.GROUPS_FILE)
         sealed, root = sealed_files.write_parts(
-            request.x.pieces(order),
-            request.forms.digests,
-            request.forms.y,
-            order,
             staging,
             vault,
+            request.x.pieces(order),
+            digests=request.forms.digests,
+            y=request.forms.y,
+            order=order,
             secret=secret,
             manifest_sha256=sha256_hex(content),
         )

@@ -31,7 +31,7 @@ def open_table(
     Args:
         path: Where it lies.
         skips: Whether lines with another number of cells are left out, and no error.
-        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or the character itself.
+        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
         decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
         encoding: As Python names them.
 

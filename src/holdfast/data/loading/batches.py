@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from holdfast.data.rows import Array
+from holdfast.data.store.store import read_view
 
 Batch = tuple[Tensor, Tensor]
 MARK = "holdfast"
@@ -144,7 +145,7 @@ class LoadedBatches:
 
 
 class StoredRows(Dataset[Batch]):
-    """Rows in the store, whole batches at a time; each process maps the files for itself."""
+    """Rows of a view in the store, whole batches at a time; each process maps the files for itself."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -155,12 +156,10 @@ class StoredRows(Dataset[Batch]):
 
     def __getitem__(self, rows: Array) -> Batch:
         if self._arrays is None:
-            self._arrays = (self._map("x"), self._map("y"))
+            prepared = read_view(self.folder)
+            self._arrays = (prepared.x, prepared.y)
         x, y = (np.take(array, rows, axis=0) for array in self._arrays)
         return torch.from_numpy(x), as_target(y)
-
-    def _map(self, name: str) -> Any:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
 
 
 def hand_over(batch: Batch) -> Batch:

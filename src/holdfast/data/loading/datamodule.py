@@ -70,6 +70,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         _check(resident, num_workers)
         self.prepared = prepared
+        self.view = prepared.view
         self.split = split
         self.seed = seed
         self.resident = resident

@@ -24,7 +24,7 @@ from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.store.store import UNREADABLE, Prepared
 
-VERSION = 2  # of what is remembered
+VERSION = 3  # of what is remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +100,7 @@ def facts_of(prepared: Prepared) -> SplitFacts:
         times=prepared.times,
         parts=prepared.parts,
         targets=prepared.y if prepared.task == "regression" else None,
+        is_new=prepared.is_new,
     )
 
 

@@ -9,7 +9,7 @@ from holdfast.core.errors import InputError
 from holdfast.data.rows import TEST, VAL
 from holdfast.data.splits.checks import check_fraction, check_parts, check_seed
 from holdfast.data.splits.facts import Mask, SplitFacts
-from holdfast.data.splits.ordering import first_rows
+from holdfast.data.splits.ordering import val_share
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Official:
 
     def val_rows(self, facts: SplitFacts) -> Mask:
         """The val part of the rows that are not test."""
-        mask = first_rows(facts.units, facts.strata if self.stratify else None, self.val_fraction, self.seed)
+        mask = val_share(facts, self.val_fraction, self.seed, stratify=self.stratify)
         check_parts({"val": mask, "train": ~mask}, facts, "split.val_fraction")
         return mask
 
@@ -95,7 +95,7 @@ class Predefined:
         if facts.parts is not None and (facts.parts == VAL).any():
             mask: Mask = facts.parts == VAL
         else:
-            mask = first_rows(facts.units, facts.strata if self.stratify else None, self.val_fraction, self.seed)
+            mask = val_share(facts, self.val_fraction, self.seed, stratify=self.stratify)
         check_parts({"val": mask, "train": ~mask}, facts, "split")
         return mask
 

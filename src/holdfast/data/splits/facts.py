@@ -25,6 +25,7 @@ class SplitFacts:
         times: (n,) When each row was taken, as a number; None where that is not known.
         parts: (n,) int8, what a column or files declare: 0 train, 1 val, 2 test; None where nothing is declared.
         targets: (n,) The targets of a regression; None for other tasks.
+        is_new: (n,) Rows that were appended since test rows were chosen: they move no other row; None: there are none.
     """
 
     units: Digests
@@ -34,6 +35,7 @@ class SplitFacts:
     times: NDArray[Any] | None = None
     parts: NDArray[np.int8] | None = None
     targets: NDArray[np.float32] | None = None
+    is_new: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.units)

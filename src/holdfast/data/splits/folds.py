@@ -14,7 +14,7 @@ from holdfast.data.splits.checks import check_fraction, check_seed, is_count
 from holdfast.data.splits.declared import Official, Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_units
+from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_units, with_new_rows
 from holdfast.data.splits.shares import Holdout, Stratified
 from holdfast.data.splits.timed import Time
 
@@ -75,7 +75,10 @@ class KFold:
             what = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
             allowed = f"2 to {distinct}" if distinct > 1 else ""
             raise InputError("split.num_folds", what, allowed, "equal rows stay together, and so do rows of one group")
-        folds = folds_of(facts, self.num_folds, self._seed(), stratify=self.stratify)
+        folds = with_new_rows(
+            *(facts, self._seed(), lambda known: folds_of(known, self.num_folds, self._seed(), stratify=self.stratify)),
+            lambda keys: (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64),
+        )
         return np.asarray(folds == self.fold)
 
     def test_rule(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.data.splits.checks import check_enough, check_seed, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
-from holdfast.data.splits.ordering import sorted_units
+from holdfast.data.splits.ordering import is_first_share, sorted_units, with_new_rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,11 @@ class Group:
     def val_rows(self, facts: SplitFacts) -> Mask:
         """Val groups among those that are not test."""
         train, val, _ = self.fractions
-        return _fitting_units(facts, val / (train + val), self.seed if self.val_seed is None else self.val_seed, "val")
+        share, seed = val / (train + val), self.seed if self.val_seed is None else self.val_seed
+        return with_new_rows(
+            *(facts, seed, lambda known: _fitting_units(known, share, seed, "val")),
+            lambda keys: is_first_share(keys, share),
+        )
 
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.splits.facts import Digests, Mask, Strata
+from holdfast.data.splits.facts import Digests, Mask, SplitFacts, Strata
 from holdfast.vault.rows.digest_sets import BLOCK_ROWS, order_keys
 
 Keys = NDArray[np.uint64]
@@ -28,6 +29,41 @@ def first_rows(units: Digests, strata: Strata, fraction: float, seed: int) -> Ma
         if cut is not None:
             mask |= rows & (keys <= cut)
     return mask
+
+
+def with_new_rows(
+    facts: SplitFacts, seed: int, of_known: Callable[[SplitFacts], NDArray[Any]], of_new: Callable[[Keys], NDArray[Any]]
+) -> NDArray[Any]:
+    """(n,) What is decided of rows: of known ones as if there were no others, so that new rows move none of them.
+
+    A new row goes with a known one of its unit; where there is none, its order key decides.
+
+    Args:
+        facts: Of all rows.
+        seed: Of the order keys.
+        of_known: Decides about rows from their facts.
+        of_new: Decides about rows from their order keys alone.
+    """
+    if facts.is_new is None or facts.is_new.all():
+        return of_known(facts)
+    keys = order_keys(facts.units, seed)
+    known, place_of = np.unique(keys[~facts.is_new], return_index=True)
+    decided = of_known(facts.of(~facts.is_new))[place_of]
+    place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[place] == keys, decided[place], of_new(keys))
+
+
+def val_share(facts: SplitFacts, fraction: float, seed: int, *, stratify: bool) -> Mask:
+    """(n,) A share of all rows, of every class where it is stratified; new rows by their order key."""
+    return with_new_rows(
+        *(facts, seed, lambda known: first_rows(known.units, known.strata if stratify else None, fraction, seed)),
+        lambda keys: is_first_share(keys, fraction),
+    )
+
+
+def is_first_share(keys: Keys, fraction: float) -> Mask:
+    """(n,) Which order keys lie in the first share of all that there could be."""
+    return np.asarray(keys <= np.uint64(fraction * (2.0**64 - 2.0**12)))
 
 
 def sorted_units(units: Digests, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ import numpy as np
 from holdfast.core.errors import InputError
 from holdfast.data.splits.checks import check_enough, check_parts, check_seed, is_count, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts, Strata
-from holdfast.data.splits.ordering import first_rows
+from holdfast.data.splits.ordering import first_rows, is_first_share, val_share, with_new_rows
 from holdfast.vault.rows.digest_sets import order_keys
 
 
@@ -52,7 +52,7 @@ class Holdout:
         """The val part of the rows that are not test."""
         train, val, _ = self.fractions
         seed = self.seed if self.val_seed is None else self.val_seed
-        mask = first_rows(facts.units, facts.strata if self.stratify else None, val / (train + val), seed)
+        mask = val_share(facts, val / (train + val), seed, stratify=self.stratify)
         check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
         return mask
 
@@ -111,7 +111,11 @@ class Stratified:
         """The val part of the rows that are not test."""
         train, val, _ = self.fractions
         seed = self.seed if self.val_seed is None else self.val_seed
-        mask = first_rows(facts.units, self._strata(facts), val / (train + val), seed)
+        share = val / (train + val)
+        mask = with_new_rows(
+            *(facts, seed, lambda known: first_rows(known.units, self._strata(known), share, seed)),
+            lambda keys: is_first_share(keys, share),
+        )
         check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
         return mask
 

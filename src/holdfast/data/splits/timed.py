@@ -50,7 +50,9 @@ class Time:
     def val_rows(self, facts: SplitFacts) -> Mask:
         """The latest of the rows that are not test, with all that are equal to one of them or of its group."""
         train, val, _ = self.fractions
-        late = _latest(_times(facts), val / (train + val), least_before=1)
+        times = _times(facts)
+        known = times if facts.is_new is None or facts.is_new.all() else times[~facts.is_new]
+        late = times >= known[_latest(known, val / (train + val), least_before=1)].min()
         order, unit_of_sorted = sorted_units(facts.units, 0)
         is_late = np.bincount(unit_of_sorted, weights=late[order]) > 0
         mask = np.zeros(len(facts), bool)

@@ -18,7 +18,7 @@ MIN_SIZE = 16
 BLOCK = 512
 
 
-def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64], is_new: Mask | None = None) -> NDArray[np.uint8]:
     """(n, 16) One digest for all rows that must stay on one side: equal rows, rows of one group, and so on.
 
     It is the least digest among them, so that it depends on no order.
@@ -26,6 +26,7 @@ def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64]) -> NDArray[
     Args:
         digests: (n, 16) of the rows.
         labels: (n,) each; rows with the same label stay together: numbers of groups.
+        is_new: (n,) Rows that were appended: the digest is that of a row that was there before, where there is one.
     """
     numbered = [np.unique(label, return_inverse=True)[1] for label in labels]
     is_linked = np.zeros(len(digests), bool)
@@ -37,11 +38,12 @@ def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64]) -> NDArray[
     # Rows with the digest of a linked one come along, whatever their own labels.
     rows = np.flatnonzero(is_linked | equal_to_marked(digests, is_linked))
     units = digests.copy()
-    units[rows] = _joined_units(digests[rows], [numbers[rows] for numbers in numbered])
+    new = np.zeros(len(rows), bool) if is_new is None else is_new[rows]
+    units[rows] = _joined_units(digests[rows], [numbers[rows] for numbers in numbered], new)
     return units
 
 
-def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]]) -> NDArray[np.uint8]:
+def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]], is_new: Mask) -> NDArray[np.uint8]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -53,7 +55,7 @@ def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]]) -
     edges = (np.tile(row_of, len(ends)), np.concatenate(ends))
     graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(num_nodes, num_nodes))
     part_of = connected_components(graph, directed=False)[1][row_of]
-    order = np.lexsort((row_of, part_of))
+    order = np.lexsort((row_of, is_new, part_of))
     is_first = np.ones(len(order), bool)
     is_first[1:] = part_of[order][1:] != part_of[order][:-1]
     least = np.zeros(num_nodes, np.int64)

@@ -1,8 +1,9 @@
-"""Which rows of a source are test, which may be trained on and which are left out: once by a split, then by what is sealed.
+"""Which rows of a source are test, which may be trained on, which are left out: once by a split, then by what is known.
 
-A source goes on with the vault that knows most of its rows: rows that are sealed stay out, rows that are gone are gone,
-and new rows become train and val rows, but for those that equal a sealed row, share its group, are declared test, or are
-not earlier than the first sealed row of a split by time. Otherwise a new vault is drawn from rows that are sealed nowhere.
+A source that holds most of the rows that a vault knew goes on with it: sealed rows stay out, rows that are gone are
+gone, and new rows become train and val rows, but for those that equal a sealed row, share its group, are declared test,
+or are not earlier than the first sealed row of a split by time. Otherwise a new vault is drawn from rows that are
+sealed nowhere.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Division:
         shares: Vaults over the same test rows with another target.
         first_time: Of the test rows, where they were chosen by time.
         num_sealed: Rows in the vault that goes on; of a new one, those to be sealed.
+        is_new: (n,) Rows that the vault did not know when it was sealed; None: it knew all.
     """
 
     rows: Rows
@@ -63,6 +65,7 @@ class Division:
     shares: tuple[str, ...] = ()
     first_time: float | None = None
     num_sealed: int = 0
+    is_new: Mask | None = None
 
 
 def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
@@ -92,7 +95,7 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     if own:
         anew = _asked_anew(request, rows, mine[0] if mine else None, own)
         if not anew:
-            return _gone_on(request, rows, forms, own, mine, seen)
+            return _gone_on(request, rows, forms, seen, own, mine=mine[0] if mine else None)
         replaces = tuple(one.record["vault"] for one in own)
     return _new_division(request, rows, forms, [one for one in seen if one.record["vault"] not in replaces], replaces)
 
@@ -154,16 +157,18 @@ def _gone_on(
     request: Mapping[str, Any],
     rows: Rows,
     forms: RowForms,
-    own: Sequence[Seen],
-    mine: Sequence[Seen],
     seen: Sequence[Seen],
+    own: Sequence[Seen],
+    *,
+    mine: Seen | None,
 ) -> Division:
     """Sealed rows stay out; all others may be trained on, but those that are too near to a sealed one."""
-    first = mine[0] if mine else own[0]
+    first = mine or own[0]
     record = first.record
     digests = forms.over(record["columns"])
-    units = units_of(rows, digests)
     test = np.logical_or.reduce([one.rows for one in own])
+    is_new = known_rows.new_rows(record["vault"], digests, test)
+    units = units_of(rows, digests, is_new)
     elsewhere = _sealed_elsewhere(seen, own) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
@@ -186,8 +191,12 @@ def _gone_on(
     if not development.any():
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
     if mine:
-        vault, num = record["vault"], int(record["num_test"])
-        return Division(rows, forms, digests, units, test, development, counts, vault=vault, num_sealed=num)
+        return Division(
+            *(rows, forms, digests, units, test, development, counts),
+            vault=record["vault"],
+            num_sealed=int(record["num_test"]),
+            is_new=is_new,
+        )
     shares = tuple(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
     # A new target is sealed over the columns that its sibling knows the rows by.
     forms = replace(forms, digests=digests, columns=tuple(record["columns"]))

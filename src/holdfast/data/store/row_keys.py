@@ -28,13 +28,19 @@ def forms_of(rows: Rows) -> RowForms:
     """All rows in the forms in which they may be known."""
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _array_digests(rows)
-        return RowForms(digests, rows.y, rows.class_names, others=rows.other_digests)
+        return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests)
     assert rows.settings is not None
     by_columns = identity_columns(rows.table, rows.settings)
     columns, digests = next(iter(by_columns.items()))
     names = rows.settings.id
     others = (id_digests(rows.table, names),) if names else ()
     return RowForms(digests, rows.y, rows.class_names, columns, by_columns, others)
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """The names of the columns of a table in an array, in order; none where it has none of its own."""
+    names = rows.feature_names if rows.kind == "table" else ()
+    return () if names == tuple(f"x{index}" for index in range(len(names))) else tuple(sorted(names))
 
 
 def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
@@ -48,12 +54,12 @@ def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
     return ArrayRows(rows.x, forms.digests if is_as_read else None, rows.kind)
 
 
-def units_of(rows: Rows, digests: RowArray) -> RowArray:
+def units_of(rows: Rows, digests: RowArray, is_new: NDArray[np.bool_] | None = None) -> RowArray:
     """(n, 16) One digest for all rows that stay on one side: equal ones, and those of one group."""
     if rows.groups is None:
         return digests
     whole = digests[:]
-    units = overlaps.units_of(whole, rows.groups)
+    units = overlaps.units_of(whole, rows.groups, is_new=is_new)
     return digests if units is whole else units
 
 

@@ -1,21 +1,23 @@
 """The store: prepared train and val rows on disk, memory-mapped. No test row is ever in it.
 
     store/rows/<id>/raw/              what is known of the rows, whatever the view: meta.json, y.npy, digests.npy; where
-                                      there are any, units.npy, groups.npy, times.npy, parts.npy
+                                      there are any, units.npy, groups.npy, times.npy, parts.npy, is_new.npy
     store/rows/<id>/views/<view>/     what a run sees of them: meta.json, x.npy; kept.npy where rows are left out;
                                       sealed.fingerprints, of the sealed rows as the view shows them
     store/rows/<id>/views/<view>/derived/   val masks and train statistics, one file a split
-    store/requests/<sha256>.json      a request that was answered: which rows and view, and the state of the files it read
+    store/decided/<key>.npz           which rows of a table are which (`store.decided`)
+    store/requests/<sha256>.json      a request that was answered: which rows and view, and the state of its files
     store/pending                     a preparation is going on, or was killed
     store/downloads/                  raw files that a source fetched
 
-<id> is the vault (or none-<content>, of rows prepared with vault=none) and the content of the rows: rows that are
-appended, and views, stand beside each other. `prepare` answers a known request from these files alone. For anything else it starts `holdfast.data.store.worker`, the
-one process that ever sees all rows.
+<id> is the vault (or none-<content>, of rows prepared with vault=none) and the content of the rows: rows that were
+appended to, and views, stand beside each other. `prepare` answers a known request from these files alone. For anything
+else it starts `holdfast.data.store.worker`, the one process that ever sees all rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -45,7 +47,7 @@ from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
 from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
-from holdfast.vault import known_rows, policies, project_lock, registry
+from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 from holdfast.vault.rows.digest_sets import ascending
 
@@ -80,6 +82,7 @@ class Prepared:
         groups: (n,) numbers of the groups; None where none were declared.
         times: (n,) When each row was taken; None where that is not known.
         parts: (n,) int8, 0 train, 1 val, as they were declared; None where they were not.
+        is_new: (n,) Rows that came after the test rows were sealed; None: there are none.
         pixel_scale: What the source's numbers were multiplied by to become bytes.
     """
 
@@ -102,6 +105,7 @@ class Prepared:
     groups: NDArray[np.int64] | None = None
     times: Array | None = None
     parts: NDArray[np.int8] | None = None
+    is_new: NDArray[np.bool_] | None = None
     pixel_scale: float = 1.0
 
     @property
@@ -222,6 +226,15 @@ def read_view(folder: Path) -> Prepared:
     return Prepared(folder=folder, **meta, **arrays)
 
 
+def is_whole(raw: Path) -> bool:
+    """Whether what is known of rows can be read, in this format."""
+    with contextlib.suppress(*UNREADABLE):
+        meta = json.loads((raw / "meta.json").read_bytes())
+        lengths = {len(np.load(raw / f"{name}.npy", mmap_mode="r")) for name in meta["arrays"]}
+        return meta["format"] == FORMAT and lengths == {meta["num_rows"]}
+    return False
+
+
 def rows_folder(name: str) -> Path:
     """Where rows and their views lie."""
     return places.store() / "rows" / name
@@ -229,7 +242,7 @@ def rows_folder(name: str) -> Path:
 
 def rows_folders() -> list[Path]:
     """All rows in the store."""
-    return sorted(path.parent.parent for path in (places.store() / "rows").glob("*/raw/meta.json"))
+    return sorted(path.parent.parent for path in (places.store() / "rows").glob("[!.]*/raw/meta.json"))
 
 
 def vault_of(folder: Path) -> str:
@@ -253,7 +266,7 @@ def is_up_to_date(answer: Mapping[str, Any]) -> bool:
     A vault that was sealed since may hold some of the rows.
     """
     vault = vault_of(rows_folder(answer["rows"]))
-    known = {record["vault"]: record for record in known_rows.in_force()}
+    known = {record["vault"]: record for record in registry.in_force()}
     stands = is_open(vault) or (vault in known and (folder_of(vault) / FILE_NAME).is_file())
     newer = [record for vault, record in known.items() if vault not in answer["vaults"]]
     return stands and not any(_may_hold(record, answer) for record in newer)

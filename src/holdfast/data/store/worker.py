@@ -2,8 +2,8 @@
 
 `python -m holdfast.data.store.worker` reads a request (`store.make_request`) as JSON from stdin and writes its answer,
 `{"vault": id}` or `{"error": ...}`, to stdout; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`.
-The test rows are sealed, then what is known of the others, then their view, then the answer: each appears by one rename,
-so a process killed at any moment leaves nothing half-made.
+First the test rows are sealed; then what is known of the others, their view and the answer are written. Each appears by
+one rename, so a process killed at any moment leaves nothing half-made.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,13 @@ from holdfast.core.files import canonical_json, write_atomic
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
+from holdfast.data.store.decided import Decided, recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, division_notes, make_view, remove_rows, write_rows
+from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
+from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.digest_sets import content_id, digest_blocks
 from holdfast.vault.sealing import SealRequest, seal
@@ -82,17 +84,34 @@ def _prepare(request: Mapping[str, Any]) -> str:
         _say(note)
     _check_room(rows)
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
-    forms = forms_of(rows)
     with registry.locked():
         lifecycle.recover()
-        project_lock.refuse_other(request.get("locked", ()), forms)
-        division = divide(request, rows, forms)
-        made = make_view(division)  # one that cannot be made is told before anything is sealed
-        vault = _vault_of(request, division)
+        decided = recall(request, rows)
+        if decided is not None and not project_lock.unknown(request.get("locked", ())):
+            made = make_view(rows, decided.development)
+        else:
+            decided, made = _decide(request, rows)
     _remove_replaced_rows()
-    _finish(request, vault, division, made)
-    _report(division, vault, time.monotonic() - start)
-    return vault
+    made = replace(made, notes=(*made.notes, *_vault_notes(decided.vault, made.plain)))
+    _finish(request, rows, decided, made)
+    _report(decided, made, time.monotonic() - start)
+    return decided.vault
+
+
+def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Decided, MadeView]:
+    """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
+    forms = forms_of(rows)
+    project_lock.refuse_other(request.get("locked", ()), forms)
+    division = divide(request, rows, forms)
+    made = make_view(division.rows, division.development)  # one that cannot be made is told before anything is sealed
+    vault = _vault_of(request, division)
+    folder = write_raw(request["name"], vault, division)
+    decided = Decided(
+        *(folder, vault, division.test, division.development, division.counts, division.num_sealed),
+        goes_on=division.vault is not None,
+    )
+    remember(request, rows, decided)
+    return decided, made
 
 
 def _vault_of(request: Mapping[str, Any], division: Division) -> str:
@@ -145,17 +164,32 @@ def _placed(key: str, value: Any) -> Any:
     return str(Path(value).absolute()) if is_path else value
 
 
-def _finish(request: Mapping[str, Any], vault: str, division: Division, made: MadeView) -> None:
-    folder, view = write_rows(request["name"], vault, division, made)
-    others = state_of_files(division.rows.files, contents=request["contents"] is not None)
-    answer = {"rows": folder, "view": view, "others": others, "pixel_scale": division.rows.pixel_scale}
-    rows = division.rows
+def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: MadeView) -> None:
+    view = write_view(rows, decided, made)
+    others = state_of_files(rows.files, contents=request["contents"] is not None)
+    answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
     answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
     answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
     answer |= {key: request[key] for key in ("name", "files", "contents")}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
-    store.pending_file().unlink()
+    store.pending_file().unlink(missing_ok=True)
+
+
+def _vault_notes(vault: str, view: Mapping[str, Any]) -> list[str]:
+    """What is to be known of the columns of a view before its run is opened."""
+    if store.is_open(vault) or view["form"] != "table":
+        return []
+    names = [column["name"] for column in view["columns"]]
+    sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
+    lacking = [name for name in names if name not in sealed.get("columns", names)]
+    notes = [f"column {name!r} is not in the sealed rows: an opening takes it as missing in each" for name in lacking]
+    siblings = {registry.record_of(one)["target"]: one for one in lifecycle.family_of(vault) if one != vault}
+    return notes + [
+        f"column {name!r} is what vault {siblings[name][:8]} predicts of the same test rows"
+        for name in names
+        if name in siblings
+    ]
 
 
 def _remove_replaced_rows() -> None:
@@ -177,12 +211,17 @@ def _remove_sealed_rows(vault: str) -> None:
 
 
 def _sweep() -> None:
-    """Finish what a killed preparation left: its vault may have been sealed, and may have replaced another."""
+    """Finish what a killed preparation left: its vault may have been sealed, and may know rows of the store."""
     if store.pending_file().exists():
         with registry.locked():
             lifecycle.recover()
         _remove_replaced_rows()
+        for record in registry.in_force():
+            _remove_sealed_rows(record["vault"])
         store.pending_file().unlink()
+    for pattern in (".*.old", "*/.*.tmp", "*/views/.*.tmp"):
+        for folder in (places.store() / "rows").glob(pattern):
+            shutil.rmtree(folder)
 
 
 def _check_room(rows: Rows) -> None:
@@ -233,9 +272,9 @@ def _lock() -> Iterator[None]:
         lock.release()
 
 
-def _report(division: Division, vault: str, seconds: float) -> None:
-    counts, took = division.counts, f"({seconds:.1f} s)"
-    for note in division_notes(division, vault):
+def _report(decided: Decided, made: MadeView, seconds: float) -> None:
+    counts, vault, took = decided.counts, decided.vault, f"({seconds:.1f} s)"
+    for note in (*made.notes, *notes_of(decided)):
         _say(note)
     equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
     left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 and not store.is_open(vault) else ""
@@ -243,7 +282,7 @@ def _report(division: Division, vault: str, seconds: float) -> None:
     if store.is_open(vault):
         _say(f"{stored}, no vault {took}")
     else:
-        _say(f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out} {took}")
+        _say(f"{stored}, {decided.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out} {took}")
 
 
 def _say(line: str) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.store import store
+from holdfast.data.store.decided import Decided
 from holdfast.data.store.partition import Division
 from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.views import View, view_from_dict
@@ -46,13 +47,12 @@ class MadeView:
     notes: tuple[str, ...] = ()
 
 
-def make_view(division: Division) -> MadeView:
+def make_view(rows: Rows, development: Mask) -> MadeView:
     """Decide how a run sees the rows, from those for train and val.
 
     Raises:
         InputError: They cannot be seen as the settings say.
     """
-    rows, development = division.rows, division.development
     if rows.table is not None:
         assert rows.settings is not None
         view, kept, notes = fit_view(rows.table, rows.settings, development)
@@ -62,19 +62,24 @@ def make_view(division: Division) -> MadeView:
     return MadeView(rows.view or array, development)
 
 
-def write_rows(name: str, vault: str, division: Division, made: MadeView) -> tuple[str, str]:
-    """Write the rows of a division and their view, where they are not there; the names of both folders."""
-    rows, development, kept = division.rows, division.development, made.kept
-    content = content_id(division.digests[np.flatnonzero(development)], rows.y[development])
+def write_raw(name: str, vault: str, division: Division) -> str:
+    """Write what is known of the rows for train and val, unless it is there; the name of their folder."""
+    chosen = np.flatnonzero(division.development)
+    content = content_id(division.digests[chosen], division.rows.y[chosen])
     folder = store.rows_folder(f"{vault[:32]}-{sha256_hex(content.encode())[:16]}")
-    if not _is_whole(folder / "raw"):
+    if not store.is_whole(folder / "raw"):
         _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division))
-    fixed = {"view": made.plain, "columns": [column.as_dict() for column in rows.columns], "kept": _bits(kept)}
-    place = folder / "views" / sha256_hex(canonical_json(fixed))[:16]
-    if not _is_whole(place):
-        told = (*rows.notes, *made.notes, *division_notes(division, vault))
-        _appear(place, lambda at: _write_view(at, division, made, told, vault))
-    return folder.name, place.name
+    return folder.name
+
+
+def write_view(rows: Rows, decided: Decided, made: MadeView) -> str:
+    """Write a view of rows, unless it is there; the name of its folder."""
+    fixed = {"view": made.plain, "columns": [one.as_dict() for one in rows.columns], "kept": _bits(made.kept)}
+    name = sha256_hex(canonical_json(fixed))[:16]
+    folder = store.rows_folder(decided.folder) / "views" / name
+    if not _can_be_read(folder):
+        _appear(folder, lambda at: _write_view(at, rows, decided, made))
+    return name
 
 
 def remove_rows(folder: Path) -> None:
@@ -84,14 +89,14 @@ def remove_rows(folder: Path) -> None:
     shutil.rmtree(ended)
 
 
-def division_notes(division: Division, vault: str) -> list[str]:
+def notes_of(decided: Decided) -> list[str]:
     """What is told of rows that are left out, and of a vault that goes on."""
-    counts = division.counts
+    counts = decided.counts
     notes = []
-    if division.vault is not None:
-        gone = division.num_sealed - counts["test"]
+    if decided.goes_on:
+        gone = decided.num_sealed - counts["test"]
         words = f", {gone:,} of its rows are not in this source" if gone > 0 else ""
-        notes.append(f"goes on with vault {vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
+        notes.append(f"goes on with vault {decided.vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
     for key, words in (
         ("sealed_elsewhere", "rows left out that are sealed in another vault"),
         ("left_out_group", "rows left out that are of the group of a sealed row"),
@@ -113,6 +118,7 @@ def _write_raw(folder: Path, name: str, vault: str, division: Division) -> None:
         **{"y": rows.y, "digests": division.digests},
         "units": division.units if division.units is not division.digests else None,
         **{"groups": rows.groups, "times": rows.times, "parts": rows.parts},
+        "is_new": division.is_new,
     }
     present = {part: array for part, array in arrays.items() if array is not None}
     for part, array in present.items():
@@ -132,11 +138,11 @@ def _write_raw(folder: Path, name: str, vault: str, division: Division) -> None:
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 
-def _write_view(folder: Path, division: Division, made: MadeView, notes: tuple[str, ...], vault: str) -> None:
-    rows, kept, sealed = division.rows, made.kept, Sealed(folder, division, vault)
+def _write_view(folder: Path, rows: Rows, decided: Decided, made: MadeView) -> None:
+    kept, sealed = made.kept, Sealed(folder, decided)
     if rows.table is not None:
         columns = made.plain["columns"]
-        blocks = _viewed(rows, view_from_dict(made.plain), kept, division.test, sealed)
+        blocks = _viewed(rows, view_from_dict(made.plain), kept, decided.test, sealed)
         _save_blocks(folder / "x.npy", blocks, (int(kept.sum()), len(columns)), np.dtype(made.plain["dtype"]))
     else:
         assert rows.x is not None
@@ -144,22 +150,23 @@ def _write_view(folder: Path, division: Division, made: MadeView, notes: tuple[s
         _save(folder / "x.npy", rows.x, kept)
         if rows.images is not None:
             for start, block in blocks_of(rows.x):
-                chosen = division.test[start : start + len(block)]
+                chosen = decided.test[start : start + len(block)]
                 sealed.add(block[chosen], rows.kind)
     sealed.write()
-    if not kept[division.development].all():
-        np.save(folder / "kept.npy", kept[division.development])
+    if not kept[decided.development].all():
+        np.save(folder / "kept.npy", kept[decided.development])
     names = [column["name"] for column in columns] or list(rows.feature_names)
-    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": list(notes)}
+    notes = [*rows.notes, *made.notes, *notes_of(decided)]
+    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": notes}
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 
 class Sealed:
     """Fingerprints of the sealed rows as a view shows them: the guard of a training process knows rows by these."""
 
-    def __init__(self, folder: Path, division: Division, vault: str) -> None:
+    def __init__(self, folder: Path, decided: Decided) -> None:
         self._path, self._prints = folder / "sealed.fingerprints", list[NDArray[np.uint8]]()
-        self._key = known_rows.fingerprint_key(vault) if division.test.any() else b""
+        self._key = known_rows.fingerprint_key(decided.vault) if decided.test.any() else b""
 
     def add(self, x: NDArray[Any], kind: str) -> None:
         """Take in some sealed rows."""
@@ -182,9 +189,9 @@ def _viewed(rows: Rows, view: View, kept: Mask, test: Mask, sealed: Sealed) -> I
         yield x[kept[place]]
 
 
-def _is_whole(folder: Path) -> bool:
+def _can_be_read(view: Path) -> bool:
     with contextlib.suppress(*store.UNREADABLE):
-        json.loads((folder / "meta.json").read_bytes())
+        store.read_view(view)
         return True
     return False
 

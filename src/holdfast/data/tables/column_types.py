@@ -76,7 +76,12 @@ def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTa
         return "category"
     if facts.dates and not facts.texts and not facts.numbers:
         return "number" if asked == "number" else date_problem(name, _first_cell(table, name))
-    if facts.texts and not facts.numbers and all(looks_like_date(str(text).strip()) for text in facts.examples):
+    if (
+        asked is None
+        and facts.texts
+        and not facts.numbers
+        and all(looks_like_date(str(text).strip()) for text in facts.examples)
+    ):
         return date_problem(name, min(facts.examples), is_readable=False)
     total = facts.numbers + facts.dates + facts.texts
     if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * total):

@@ -139,13 +139,14 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
         kept[start + np.flatnonzero(chosen)[is_unreadable.any(axis=1)]] = False
         for at in np.flatnonzero(is_unreadable.any(axis=0)).tolist():
             name = view.columns[at].name
-            cells = numbers_of(batch.column(name), view.missing)
-            reason = STRAY if cells.is_text is not None and cells.is_text.any() else INFINITE
-            words = f"{reason} in column {name!r}"
-            left_out[words] = left_out.get(words, 0) + int(is_unreadable[:, at].sum())
+            is_text = numbers_of(batch.column(name), view.missing).is_text
+            strays = 0 if is_text is None else int(is_text.sum())
+            for reason, count in ((STRAY, strays), (INFINITE, int(is_unreadable[:, at].sum()) - strays)):
+                words = f"{reason} in column {name!r}"
+                left_out[words] = left_out.get(words, 0) + count
     if not kept.any():
         raise InputError("data.path", "no row is left: each has a cell that cannot be read", next="look at data.types")
-    return kept, [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
+    return kept, [f"{count:,} rows left out with {reason}" for reason, count in left_out.items() if count]
 
 
 def _suspects(

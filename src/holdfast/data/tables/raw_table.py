@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class RawTable:
         self._types: dict[str, Any] = {}
         self._num_read = 0
         self._kept: NDArray[np.bool_] | None = None
+        self._read_sha256 = hashlib.sha256()
 
     def __len__(self) -> int:
         return self._num_read if self._kept is None else int(self._kept.sum())
@@ -44,6 +46,13 @@ class RawTable:
     def nbytes(self) -> int:
         """The size of all rows as they were read."""
         return self._spool.nbytes
+
+    @property
+    def sha256(self) -> str:
+        """Over every cell as it was read, in their order, and over which rows are kept."""
+        total = self._read_sha256.copy()
+        total.update(b"" if self._kept is None else np.packbits(self._kept).tobytes())
+        return total.hexdigest()
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -61,15 +70,16 @@ class RawTable:
         self.names = [name for name in self.names if name not in self.nested]
         if not len(arrays[0]):
             return
+        plain = {name: a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for name, a in plain.items()}
         for name, array in plain.items():
-            if pa.types.is_dictionary(array.type):
-                plain[name] = array = array.dictionary_decode()
             self._types[name] = _wider(self._types.get(name, array.type), array.type)
         batch = pa.record_batch(list(plain.values()), list(plain))
         with pa.BufferOutputStream() as sink:
             with pa.ipc.new_stream(sink, batch.schema) as writer:
                 writer.write_batch(batch)
-            self._spool.append(np.frombuffer(sink.getvalue(), np.uint8))
+            content = np.frombuffer(sink.getvalue(), np.uint8)
+        self._read_sha256.update(content.data)
+        self._spool.append(content)
         self._ends.append(len(self._spool))
         self._starts.append(self._num_read)
         self._origins.append((file, row))
@@ -133,8 +143,8 @@ class RawTable:
         for start, batch in self.blocks():
             first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
             if first < last:
-                batch = batch.take(pa.array(ordered[first:last] - start))
-                arrays = [as_type(batch.column(name), schema.field(name).type) for name in self.names]
+                chosen = batch.take(pa.array(ordered[first:last] - start))
+                arrays = [as_type(chosen.column(name), schema.field(name).type) for name in self.names]
                 found.append(pa.record_batch(arrays, schema=schema))
         back = np.empty(len(rows), np.int64)
         back[by_place] = np.arange(len(rows))

@@ -1,6 +1,6 @@
 """From the files of a table to `Rows`: raw cells in a spool, and what is predicted, grouped, timed and declared.
 
-Nothing here depends on a view: which features a run sees, and as what, is decided by `fit_view` from train and val rows.
+Nothing here depends on a view: which features a run sees, and as what, `fit_view` decides from train and val rows.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ FEWEST_COLUMNS = 2
 
 
 def identity_columns(table: RawTable, settings: TableSettings) -> dict[Columns, RowArray]:
-    """Digests by columns: first the table's own, then those that vaults in force know their rows by, where it has them."""
+    """Digests by columns: first the table's own, then those of vaults in force, where it has their columns."""
     names = [name for name in table.names if name not in settings.target]
     constant, distinct, parts = _kinds(table, names)
     own = [name for name in names if name not in parts] or names

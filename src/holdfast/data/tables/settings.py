@@ -1,4 +1,4 @@
-"""What a user says of a table, as one object that is passed whole: which column is what, and the view of its features."""
+"""What a user says of a table, as one object that is passed whole: which column is what, and what of it a run sees."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ PART_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
     **dict.fromkeys(("test", "testing"), TEST),
 }
-# The settings of a view: they decide what a run sees of the rows, never which rows there are.
-VIEW_KEYS = ("types", "drop")
 
 
 def is_part(text: str) -> bool:

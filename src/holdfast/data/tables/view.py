@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,10 @@ class TableView:
                 x[:, index], is_unreadable[:, index] = self._numbers(array)
         return Viewed(x, is_unreadable if is_unreadable.any() else None, unknown)
 
+    @cached_property
+    def _vocabulary_of(self) -> dict[str, _Categories]:
+        return {column.name: _Categories(column) for column in self.columns if column.type == "category"}
+
     def _numbers(self, array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         found = numbers_of(array, self.missing)
         with np.errstate(over="ignore"):
@@ -95,7 +100,7 @@ class TableView:
 
     def _codes(self, column: Column, array: Any, num_rows: int) -> NDArray[np.float64]:
         codes, texts = (np.full(num_rows, -1), ()) if array is None else texts_of(array, self.missing)
-        table = np.array(_codes_of([*texts, MISSING], column), float)
+        table = np.array(self._vocabulary_of[column.name].codes([*texts, MISSING]), float)
         found: NDArray[np.float64] = table[codes]
         return found
 
@@ -112,16 +117,30 @@ def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
     return TableView(columns, str(plain["dtype"]), (*MISSING_TEXTS, *map(str, plain.get("missing") or ())))
 
 
-def _codes_of(texts: Sequence[str], column: Column) -> list[int]:
-    """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
-    code_of = {text: code for code, text in enumerate(column.categories)}
-    if all(text in code_of for text in texts):
-        return [code_of[text] for text in texts]
-    known: dict[float, list[int]] = {}
-    for text in filter(_is_plain, code_of):
-        known.setdefault(as_number(text), []).append(code_of[text])
-    alike = {text: codes[0] for text in filter(_is_plain, texts) if len(codes := known.get(as_number(text), [])) == 1}
-    return [code_of.get(text, alike.get(text, UNSEEN)) for text in texts]
+class _Categories:
+    """The categories of a column, to be looked up often."""
+
+    def __init__(self, column: Column) -> None:
+        self._code_of = {text: code for code, text in enumerate(column.categories)}
+
+    def codes(self, texts: Sequence[str]) -> list[int]:
+        """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
+        found = [self._code_of.get(text, UNSEEN) for text in texts]
+        if UNSEEN in found:
+            known = self._code_of_number
+            found = [
+                code if code != UNSEEN or not _is_plain(text) else known.get(as_number(text), UNSEEN)
+                for text, code in zip(texts, found, strict=True)
+            ]
+        return found
+
+    @cached_property
+    def _code_of_number(self) -> dict[float, int]:
+        codes: dict[float, list[int]] = {}
+        for text, code in self._code_of.items():
+            if _is_plain(text):
+                codes.setdefault(as_number(text), []).append(code)
+        return {number: found[0] for number, found in codes.items() if len(found) == 1}
 
 
 def _is_plain(text: str) -> bool:

@@ -3,8 +3,8 @@
 A fingerprint is BLAKE2b-128 of a row's digest under one secret key per `HOLDFAST_HOME`. A file of them is a sequence
 of 17-byte records in ascending order, each once: 16 bytes of fingerprint, then 1 where the row is ambiguous, else 0. An
 ambiguous row proves nothing when it turns up again: it occurred more than once when sealed, is one value all over, or
-comes from columns of a few values each. A row may stand there in several forms: its content, the bytes of its image, the
-columns that name it.
+comes from columns of a few values each. A row may stand there in several forms: its content, the bytes of its image,
+the columns that name it.
 """
 
 from __future__ import annotations

@@ -84,10 +84,8 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
     found = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])
-        if part.ndim == 2:
-            words = part.astype(np.uint8)
-        else:
-            words = words_of((part, class_names) if class_names else part)[0]
+        cells: Cells = (part, class_names) if class_names else part
+        words = part.astype(np.uint8) if part.ndim == 2 else words_of(cells)[0]
         found[start : start + len(part)] = _hash_rows(
             "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
         )

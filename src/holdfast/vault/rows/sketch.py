@@ -19,9 +19,14 @@ SEED = 0x5E7C4  # not an order by which rows are chosen
 MOSTLY = 0.5
 
 
+def keys_of(digests: RowArray) -> NDArray[np.uint64]:
+    """(n,) The pseudo-random numbers of rows with (n, 16) digests."""
+    return order_keys(digests, SEED)
+
+
 def sketch_of(digests: RowArray, rows: NDArray[np.bool_]) -> list[str]:
     """The sketch of some of the rows with (n, 16) digests, as hex digits."""
-    keys = np.unique(order_keys(digests, SEED)[rows])[:SIZE]
+    keys = np.unique(keys_of(digests)[rows])[:SIZE]
     return [f"{key:016x}" for key in keys.tolist()]
 
 
@@ -30,7 +35,7 @@ def share_among(sketch: Sequence[str], digests: RowArray) -> float:
     if not sketch:
         return 0.0
     keys = np.array([int(key, 16) for key in sketch], np.uint64)
-    return float(np.isin(keys, order_keys(digests, SEED)).mean())
+    return float(np.isin(keys, keys_of(digests)).mean())
 
 
 def are_mostly_equal(one: Sequence[str], other: Sequence[str]) -> bool:
