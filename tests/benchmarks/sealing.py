@@ -94,24 +94,30 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     """Seconds of loading, sealing and writing, and the peak of memory while sealing."""
     import sealing as here  # the module that the source is found in
 
-    from holdfast.data.store import (
-        partition,
-        store,
-        write,
-    )
-    from holdfast.vault import sealing, stream  # noqa: F401
+    from holdfast.core import places
+    from holdfast.data.rows import check_rows
+    from holdfast.data.sources.call import rows_of
+    from holdfast.data.store import decided, partition, row_keys, store, worker, write
+    from holdfast.vault import registry, sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
     data = {"name": "benchmark", "source": entry}
     settings = yaml.safe_load((ROOT / "conf" / "vault" / "once.yaml").read_text())
     request = store.make_request(data, {"_target_": f"holdfast.data.splits.{split}"}, settings)
+    places.store().mkdir(parents=True)
     with peak_memory() as peak:
         start = time.perf_counter()
-        found = partition.divide(request)
-        sealed = sealing.ensure_sealed(partition.seal_request(request, found))
+        rows = rows_of(request["source"])
+        check_rows(rows)
+        forms = row_keys.forms_of(rows)
+        with registry.locked():
+            found = partition.divide(request, rows, forms)
+            vault = sealing.seal(worker.seal_request(request, found))
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
-    write.write_rows("benchmark", sealed.vault, found)
+    folder = write.write_raw("benchmark", vault, found)
+    known = decided.Decided(folder, vault, found.test, found.development, found.counts, found.num_sealed, goes_on=False)
+    write.write_view(rows, known, write.make_view(rows, found.development))
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 

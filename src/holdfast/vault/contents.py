@@ -57,7 +57,8 @@ def file_findings(
         if f"openings/{path.name}" not in kept and path.name.partition(".")[0] not in begun:
             yield Finding(vault, "file", str(path), "belongs to no opening")
     if remembered is not None and committed:
-        for path, name in ((remembered, "fingerprints.bin"), (remembered.with_suffix(".targets"), "targets.bin")):
+        others = ((remembered.with_suffix(f".{name}"), f"{name}.bin") for name in ("targets", "cells"))
+        for path, name in ((remembered, "fingerprints.bin"), *others):
             if not path.exists():
                 yield Finding(vault, "registry", str(path), "is missing")
             elif sha256_file(path) != committed[name]:

@@ -16,8 +16,9 @@ from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.rows import fingerprints, sketch
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import content_id
-from holdfast.vault.rows.identity import targeted_digests
+from holdfast.vault.rows.cell_hashes import TableCells, hashes_of, known_by_cells
+from holdfast.vault.rows.digest_sets import as_items, content_id
+from holdfast.vault.rows.identity import target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
 Columns = tuple[str, ...]
@@ -36,6 +37,7 @@ class RowForms:
         others: (n, 16) each: the bytes of images, the columns that name a row.
         y: Their targets.
         class_names: What class numbers stand for.
+        cells: Of a table: its rows are known by most of their cells where they are by no form.
     """
 
     digests: RowArray
@@ -44,6 +46,7 @@ class RowForms:
     columns: Columns = ()
     by_columns: Mapping[Columns, RowArray] = field(default_factory=dict)
     others: tuple[RowArray, ...] = ()
+    cells: TableCells | None = None
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -67,14 +70,15 @@ class Seen:
         rows: (n,) Rows that equal a sealed one, those that prove nothing included.
         certain: (n,) Rows that are sealed for certain.
         share: Which share of the rows that the vault knew when it was sealed, test and development, the source holds.
-        has_same_target: Whether the sealed rows have the target that they have in the source.
+        has_same_target: Whether the sealed rows have the target that they have in the source; None: none of them is
+            in it with its content.
     """
 
     record: dict[str, Any]
     rows: Mask
     certain: Mask
     share: float
-    has_same_target: bool
+    has_same_target: bool | None
 
     @property
     def holds_most(self) -> bool:
@@ -129,27 +133,72 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
     key = fingerprint_key(vault)
     records = fingerprints.read_records(registry.fingerprints_path(vault))
     known, certain = fingerprints.Known(records, certain=False), fingerprints.Known(records)
-    rows, sure = np.zeros(len(forms), bool), np.zeros(len(forms), bool)
-    for form in (digests, *forms.others):
+    rows, sure, by_content = (np.zeros(len(forms), bool) for _ in range(3))
+    for form in (*forms.others, digests):
         for start in range(0, len(forms), BLOCK_ROWS):
             prints = fingerprints.fingerprints_of(form[start : start + BLOCK_ROWS], key)
-            rows[start : start + BLOCK_ROWS] |= known.has(prints)
-            sure[start : start + BLOCK_ROWS] |= certain.has(prints)
+            block = slice(start, start + BLOCK_ROWS)
+            by_content[block] = known.has(prints)
+            rows[block] |= by_content[block]
+            sure[block] |= certain.has(prints)
     if record["sketch"]:
         share = sketch.share_among(record["sketch"], digests)
-    else:  # of a table of few values only the whole content is known again
+    else:  # of a table of few values only the whole content is known again, targets included
         share = float(content_id(digests, forms.y) == record["content"])
-    return Seen(record, rows, sure, share, _has_same_target(record, forms, digests, rows, key))
+    is_whole = not record["sketch"] and share == 1.0
+    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content, key)):
+        near, agrees = changed
+        rows, sure = rows | near, sure | near
+        share = max(share, float(rows.sum() / record["num_test"]))
+        if not by_content.any():
+            has_same_target = bool(agrees.sum() > SAME_TARGET_SHARE * near.sum())
+            return Seen(record, rows, sure, share, has_same_target if near.any() else None)
+    return Seen(record, rows, sure, share, is_whole or _has_same_target(record, forms, digests, by_content, key))
 
 
-def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask, key: bytes) -> bool:
-    """Whether more than nine in ten of the rows that are known have the target that they were sealed with."""
+def _changed_rows(
+    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask, key: bytes
+) -> tuple[Mask, Mask] | None:
+    """Rows of a table that are sealed by most of their cells, and which of these have the sealed target.
+
+    They are looked for where sealed rows are missing: a column was removed, renamed or changed, or a cell was mended.
+    Rows that the vault knew as train or val rows are none.
+    """
+    num_found = len(np.unique(as_items(digests[np.flatnonzero(by_content)])))
+    if forms.cells is None or not record["columns"] or num_found >= record["num_contents"]:
+        return None
+    path = manifest.folder_of(record["vault"]) / manifest.DEVELOPMENT_FILE
+    known = np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")  # its folder is gone: any row may be one
+    is_other = ~by_content & ~np.isin(sketch.keys_of(digests), known)
+    if not is_other.any():
+        return None
+    sealed = np.fromfile(registry.cells_path(record["vault"]), "<u4").reshape(-1, len(record["columns"]) + 1)
+    target = hashes_of(target_words(forms.y, forms.class_names), key)
+    found = known_by_cells(sealed, record["columns"], forms.cells, target, key)
+    return None if found is None else (found[0] & is_other, found[1] & is_other)
+
+
+def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask, key: bytes) -> bool | None:
+    """Whether more than nine in ten of the different rows that are known have the target they were sealed with.
+
+    A row that equals a sealed one may have another target and was left out for that: equal rows count once.
+
+    Args:
+        record: The vault's.
+        forms: All rows.
+        digests: (n, 16) over the vault's columns.
+        rows: (n,) Those that are known by content.
+        key: Of the fingerprints.
+    """
     places = np.flatnonzero(rows)
     if not len(places):
-        return False
-    targeted = targeted_digests(digests[places], forms.y[places], forms.class_names)
+        return None
+    content = digests[places]
+    targeted = targeted_digests(content, forms.y[places], forms.class_names)
     known = fingerprints.Known(fingerprints.read_records(registry.targets_path(record["vault"])), certain=False)
-    return bool(known.has(fingerprints.fingerprints_of(targeted, key)).mean() > SAME_TARGET_SHARE)
+    agrees = known.has(fingerprints.fingerprints_of(targeted, key))
+    items = as_items(content)
+    return len(np.unique(items[agrees])) > SAME_TARGET_SHARE * len(np.unique(items))
 
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:

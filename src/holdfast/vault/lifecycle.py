@@ -63,8 +63,10 @@ def adopt(folder: Path) -> dict[str, Any]:
     last = ledger.read(folder / "ledger")[-1]
     shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
     shutil.copyfile(folder / "targets.bin", registry.targets_path(fields["vault"]))
+    shutil.copyfile(folder / "cells.bin", registry.cells_path(fields["vault"]))
     record = {name: fields[name] for name in REMEMBERED}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
+    record["num_contents"] = fields["fingerprints"]["contents"]
     record["fingerprint_check"] = fields["fingerprints"].get("check")
     record["head"] = {"index": last.index, "sha256": last.sha256}
     registry.write_record(record)

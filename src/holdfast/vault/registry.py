@@ -6,6 +6,7 @@
                                      "fingerprint_check", "head": {"index", "sha256"}}
     registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
     registry/<vault>.targets        those of the rows with their targets
+    registry/<vault>.cells          hashes of the cells of a table (`vault.rows.cell_hashes`)
 
 `status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
 Who changes the registry holds its lock.
@@ -105,6 +106,11 @@ def fingerprints_path(vault: str) -> Path:
 def targets_path(vault: str) -> Path:
     """The registry's copy of the fingerprints of a vault's rows with their targets."""
     return places.registry() / f"{vault}.targets"
+
+
+def cells_path(vault: str) -> Path:
+    """The registry's copy of the hashes of a vault's cells."""
+    return places.registry() / f"{vault}.cells"
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:

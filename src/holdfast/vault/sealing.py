@@ -28,12 +28,13 @@ from holdfast.vault.keys import key_files, keyring, wrapping
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import Chosen
-from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked
-from holdfast.vault.rows.identity import targeted_digests
+from holdfast.vault.rows.cell_hashes import hashes_of
+from holdfast.vault.rows.digest_sets import as_items, ascending, content_id, equal_to_marked
+from holdfast.vault.rows.identity import target_words, targeted_digests
 from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
-TARGETS_FILE = "targets.bin"
+TARGETS_FILE, CELLS_FILE = "targets.bin", "cells.bin"
 
 
 class RawRows(Protocol):
@@ -183,7 +184,8 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
         known = np.unique(keys_of(request.forms.digests)[request.development])
         write_atomic(staging / manifest.DEVELOPMENT_FILE, known.astype("<u8").tobytes())
-        for name in ("fingerprints.bin", TARGETS_FILE, manifest.DEVELOPMENT_FILE):
+        write_atomic(staging / CELLS_FILE, _cells(request, order, key).astype("<u4").tobytes())
+        for name in ("fingerprints.bin", TARGETS_FILE, CELLS_FILE, manifest.DEVELOPMENT_FILE):
             files[name] = sha256_file(staging / name)
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)
@@ -213,6 +215,20 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         raise
 
 
+def _cells(request: SealRequest, order: NDArray[np.int64], key: bytes) -> NDArray[np.uint32]:
+    """(n, columns + 1) hashes of the cells of the rows `order` of a table, the target last; none of other rows."""
+    forms, columns = request.forms, request.forms.columns
+    if forms.cells is None or not columns:
+        return np.zeros((0, 0), np.uint32)
+    done, found = 0, list[NDArray[np.uint32]]()
+    for words in forms.cells.blocks(columns):
+        found.append(hashes_of(words[request.test[done : done + len(words)]], key))
+        done += len(words)
+    place = np.cumsum(request.test) - 1
+    target = hashes_of(target_words(forms.y[order], forms.class_names), key)
+    return np.column_stack([np.concatenate(found)[place[order]], target])
+
+
 def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tuple[dict[str, Any], NDArray[np.int64]]:
     """Both files of fingerprints: what the manifest says of them, and the order in which the test rows are sealed.
 
@@ -226,4 +242,5 @@ def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tupl
     targets = [fingerprints.fingerprints_of(targeted, key)]
     fingerprints.write_records(staging / TARGETS_FILE, targets, np.zeros(len(test), bool))
     order = test[ascending(prints[0])]
-    return {"distinct": distinct, "ambiguous": ambiguous, "sha256": sha256_file(path)}, order
+    contents = len(np.unique(as_items(prints[0])))
+    return {"contents": contents, "distinct": distinct, "ambiguous": ambiguous, "sha256": sha256_file(path)}, order

@@ -70,13 +70,13 @@ def remember(request: Mapping[str, Any], rows: Rows, decided: Decided) -> None:
 
 
 def recall(request: Mapping[str, Any], rows: Rows) -> Decided | None:
-    """What was decided of these very rows; None where nothing was, or they are no longer in the store."""
+    """What was decided of these very rows; None where nothing was, or where they or their vault are gone."""
     path = _path(request, rows)
     if path is None or not path.exists():
         return None
     with contextlib.suppress(*store.UNREADABLE), np.load(path, allow_pickle=False) as known:
         meta = json.loads(known["meta"].tobytes())
-        if not store.is_whole(store.rows_folder(meta["folder"]) / "raw"):
+        if not store.is_whole(store.rows_folder(meta["folder"]) / "raw") or not store.stands(meta["vault"]):
             return None
         test, development = (
             np.unpackbits(known[part], count=len(rows)).astype(bool) for part in ("test", "development")

@@ -85,7 +85,7 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     if settings["policy"] == policies.NONE:
         return _open_division(request, rows, forms, seen)
     own = _own(seen, settings.get("id"))
-    mine = [one for one in own if one.has_same_target or settings.get("id")]
+    mine = [one for one in own if _has_target(one, rows)]
     if len(mine) > 1:
         names = " and ".join(one.name for one in mine)
         what = f"holds most of the rows of {names}"
@@ -109,6 +109,11 @@ def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
         known = ", ".join(one.record["vault"][:8] for one in seen)
         raise InputError("vault.id", f"is {vault!r}", f"eight or more digits of a vault in force: {known or 'none'}")
     return found
+
+
+def _has_target(one: Seen, rows: Rows) -> bool:
+    """Whether the rows have a vault's target; where none of its rows is among them, it is known by its name."""
+    return one.record["target"] == rows.target_name if one.has_same_target is None else one.has_same_target
 
 
 # --- a vault goes on --------------------------------------------------------------------------------------------------
@@ -197,9 +202,15 @@ def _gone_on(
             num_sealed=int(record["num_test"]),
             is_new=is_new,
         )
+    if not test.any():
+        what = (
+            f"has another target, and none of the rows of {first.name} is among these: its test rows cannot be sealed"
+        )
+        raise VaultRefused(f"data {request['name']}", what, next="prepare the target once from all rows")
     shares = tuple(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
     # A new target is sealed over the columns that its sibling knows the rows by.
-    forms = replace(forms, digests=digests, columns=tuple(record["columns"]))
+    if tuple(record["columns"]) in forms.by_columns:
+        forms = replace(forms, digests=digests, columns=tuple(record["columns"]))
     return Division(
         *(rows, forms, digests, units, test, development, counts),
         shares=tuple(dict.fromkeys(shares)),

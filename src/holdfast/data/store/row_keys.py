@@ -13,7 +13,7 @@ from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.spool import Spool
 from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
-from holdfast.data.tables.row_identity import id_digests, identity_columns
+from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
 from holdfast.vault.known_rows import RowForms
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells
@@ -34,7 +34,8 @@ def forms_of(rows: Rows) -> RowForms:
     columns, digests = next(iter(by_columns.items()))
     names = rows.settings.id
     others = (id_digests(rows.table, names),) if names else ()
-    return RowForms(digests, rows.y, rows.class_names, columns, by_columns, others)
+    cells = table_cells(rows.table, rows.settings)
+    return RowForms(digests, rows.y, rows.class_names, columns, by_columns, others, cells)
 
 
 def _names(rows: Rows) -> tuple[str, ...]:

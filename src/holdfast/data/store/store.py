@@ -195,7 +195,9 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         others = answer["others"]  # files that only the source knew of, such as those in an index
         if state_of_files(others, contents=request["contents"] is not None) != others:
             return None
-        of_this_source = {"name": request["name"], "pixel_scale": answer["pixel_scale"]}
+        # The rows may have been written for another source, from which others were left out.
+        of_this_source = {"name": request["name"], "notes": tuple(answer["notes"])}
+        of_this_source |= {key: answer[key] for key in ("pixel_scale", "num_left_out")}
         return replace(open_prepared(f"{answer['rows']}/{answer['view']}"), **of_this_source)
     except (*UNREADABLE, InputError):
         return None
@@ -265,11 +267,13 @@ def is_up_to_date(answer: Mapping[str, Any]) -> bool:
 
     A vault that was sealed since may hold some of the rows.
     """
-    vault = vault_of(rows_folder(answer["rows"]))
-    known = {record["vault"]: record for record in registry.in_force()}
-    stands = is_open(vault) or (vault in known and (folder_of(vault) / FILE_NAME).is_file())
-    newer = [record for vault, record in known.items() if vault not in answer["vaults"]]
-    return stands and not any(_may_hold(record, answer) for record in newer)
+    newer = [record for record in registry.in_force() if record["vault"] not in answer["vaults"]]
+    return stands(vault_of(rows_folder(answer["rows"]))) and not any(_may_hold(record, answer) for record in newer)
+
+
+def stands(vault: str) -> bool:
+    """Whether a vault is in force and its folder is there; where rows have none, there is nothing to miss."""
+    return is_open(vault) or (registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file())
 
 
 def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ from holdfast.data.store.decided import Decided, recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
+from holdfast.data.store.write import MadeView, all_notes, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows import fingerprints
@@ -168,6 +168,7 @@ def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: Made
     view = write_view(rows, decided, made)
     others = state_of_files(rows.files, contents=request["contents"] is not None)
     answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
+    answer |= {"notes": all_notes(rows, decided, made), "num_left_out": decided.counts["left_out"]}
     answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
     answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
     answer |= {key: request[key] for key in ("name", "files", "contents")}

@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from holdfast.data.views import View, view_from_dict
 from holdfast.vault import known_rows
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.rows.identity import row_digests
 
 Mask = NDArray[np.bool_]
@@ -63,19 +62,23 @@ def make_view(rows: Rows, development: Mask) -> MadeView:
 
 
 def write_raw(name: str, vault: str, division: Division) -> str:
-    """Write what is known of the rows for train and val, unless it is there; the name of their folder."""
-    chosen = np.flatnonzero(division.development)
-    content = content_id(division.digests[chosen], division.rows.y[chosen])
-    folder = store.rows_folder(f"{vault[:32]}-{sha256_hex(content.encode())[:16]}")
+    """Write what is known of the rows for train and val, unless it is there; the name of their folder.
+
+    Rows in another order, or of which something else is known, are others: views lie beside what is known of the rows.
+    """
+    known = _known(division)
+    folder = store.rows_folder(f"{vault[:32]}-{_known_sha256(division, known)[:16]}")
     if not store.is_whole(folder / "raw"):
-        _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division))
+        _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division, known))
     return folder.name
 
 
 def write_view(rows: Rows, decided: Decided, made: MadeView) -> str:
     """Write a view of rows, unless it is there; the name of its folder."""
-    fixed = {"view": made.plain, "columns": [one.as_dict() for one in rows.columns], "kept": _bits(made.kept)}
-    name = sha256_hex(canonical_json(fixed))[:16]
+    kept = _sha256_of([np.packbits(made.kept[decided.development])])
+    columns = [one.as_dict() for one in rows.columns]
+    cells = _cells_sha256(rows, decided.development)
+    name = sha256_hex(canonical_json({"view": made.plain, "columns": columns, "kept": kept, "cells": cells}))[:16]
     folder = store.rows_folder(decided.folder) / "views" / name
     if not _can_be_read(folder):
         _appear(folder, lambda at: _write_view(at, rows, decided, made))
@@ -108,20 +111,49 @@ def notes_of(decided: Decided) -> list[str]:
     return notes
 
 
-def _bits(rows: Mask) -> str:
-    return hashlib.sha256(np.packbits(rows).tobytes()).hexdigest()
+def all_notes(rows: Rows, decided: Decided, made: MadeView) -> list[str]:
+    """All that is told of rows that were prepared."""
+    return [*rows.notes, *made.notes, *notes_of(decided)]
 
 
-def _write_raw(folder: Path, name: str, vault: str, division: Division) -> None:
-    rows, development = division.rows, division.development
+def _known(division: Division) -> dict[str, RowArray]:
+    """What is known of the rows, whatever the view."""
+    rows, is_new = division.rows, division.is_new
     arrays: dict[str, RowArray | None] = {
         **{"y": rows.y, "digests": division.digests},
         "units": division.units if division.units is not division.digests else None,
         **{"groups": rows.groups, "times": rows.times, "parts": rows.parts},
-        "is_new": division.is_new,
+        "is_new": is_new if is_new is not None and is_new[division.development].any() else None,
     }
-    present = {part: array for part, array in arrays.items() if array is not None}
-    for part, array in present.items():
+    return {part: array for part, array in arrays.items() if array is not None}
+
+
+def _known_sha256(division: Division, known: dict[str, RowArray]) -> str:
+    rows = division.rows
+    types = {part: array.dtype.str for part, array in known.items()}
+    total = hashlib.sha256(canonical_json([rows.task, rows.kind, rows.class_names, types]))
+    for array in known.values():
+        total.update(_sha256_of(_blocks_of(array, division.development)).encode())
+    return total.hexdigest()
+
+
+def _cells_sha256(rows: Rows, development: Mask) -> str:
+    """Of what a row may hold beside what it is known by: columns of a table, the scale of numbers."""
+    if rows.table is not None:
+        return rows.table.sha256
+    return _sha256_of(_blocks_of(rows.x, development)) if rows.kind == "array" and rows.x is not None else ""
+
+
+def _sha256_of(blocks: Iterable[NDArray[Any]]) -> str:
+    total = hashlib.sha256()
+    for block in blocks:
+        total.update(np.ascontiguousarray(block).tobytes())
+    return total.hexdigest()
+
+
+def _write_raw(folder: Path, name: str, vault: str, division: Division, known: dict[str, RowArray]) -> None:
+    rows, development = division.rows, division.development
+    for part, array in known.items():
         _save(folder / f"{part}.npy", array, development)
     meta = {
         "format": store.FORMAT,
@@ -133,7 +165,7 @@ def _write_raw(folder: Path, name: str, vault: str, division: Division) -> None:
         "num_rows": int(development.sum()),
         "num_test": division.num_sealed,
         "num_left_out": division.counts["left_out"],
-        "arrays": list(present),
+        "arrays": list(known),
     }
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
@@ -156,7 +188,7 @@ def _write_view(folder: Path, rows: Rows, decided: Decided, made: MadeView) -> N
     if not kept[decided.development].all():
         np.save(folder / "kept.npy", kept[decided.development])
     names = [column["name"] for column in columns] or list(rows.feature_names)
-    notes = [*rows.notes, *made.notes, *notes_of(decided)]
+    notes = all_notes(rows, decided, made)
     meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": notes}
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
@@ -210,10 +242,13 @@ def _appear(folder: Path, write: Callable[[Path], None]) -> None:
     sync_folder(folder.parent)
 
 
+def _blocks_of(array: RowArray, rows: Mask) -> Iterator[NDArray[Any]]:
+    return (block[rows[start : start + len(block)]] for start, block in blocks_of(array))
+
+
 def _save(path: Path, array: RowArray, rows: Mask) -> None:
     """Some rows as a `.npy` file, a few MiB at a time."""
-    blocks = (block[rows[start : start + len(block)]] for start, block in blocks_of(array))
-    _save_blocks(path, blocks, (int(rows.sum()), *array.shape[1:]), array.dtype)
+    _save_blocks(path, _blocks_of(array, rows), (int(rows.sum()), *array.shape[1:]), array.dtype)
 
 
 def _save_blocks(path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

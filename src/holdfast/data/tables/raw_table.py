@@ -165,5 +165,6 @@ def _wider(one: Any, other: Any) -> Any:
     if pa.types.is_null(one):
         return other
     if kind_of(one) == kind_of(other) == "number":
-        return pa.float64()
+        are_whole = all(pa.types.is_integer(type) and not pa.types.is_uint64(type) for type in (one, other))
+        return pa.int64() if are_whole else pa.float64()
     return pa.timestamp("us") if kind_of(one) == kind_of(other) == "date" else pa.string()

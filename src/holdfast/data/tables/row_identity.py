@@ -7,7 +7,7 @@ table is digested over the columns of each vault that it has, whatever else is i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from holdfast.data.tables.settings import TableSettings, is_part
 from holdfast.vault.known_rows import Columns, column_lists
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import words_of
+from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.digest_sets import digest_blocks, first_words
 from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
 
@@ -43,6 +44,16 @@ def identity_columns(table: RawTable, settings: TableSettings) -> dict[Columns, 
     others = {columns: found for columns, found in digests.items() if columns != mine and columns in lists}
     unnamed: dict[Columns, RowArray] = {(): digests[tuple(sorted(own))]} if () in column_lists() else {}
     return {mine: digests[mine], **others, **unnamed}
+
+
+def table_cells(table: RawTable, settings: TableSettings) -> TableCells:
+    """The cells of a table but for its targets, to be known one by one."""
+
+    def blocks(columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        for _, batch in table.blocks(columns):
+            yield np.stack([words_of(raw_cells(batch.column(name)))[0] for name in columns], axis=1)
+
+    return TableCells(tuple(name for name in table.names if name not in settings.target), blocks)
 
 
 def digests_over(table: RawTable, lists: Iterable[Columns]) -> dict[Columns, RowArray]:

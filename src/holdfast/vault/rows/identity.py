@@ -92,6 +92,11 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
     return found
 
 
+def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """(n, 16) what targets are known by without their rows."""
+    return targeted_digests(np.zeros((len(y), DIGEST_BYTES), np.uint8), y, class_names)
+
+
 def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
     """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
     start = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"holdfast row 1")

@@ -1,0 +1,151 @@
+"""Rows of a table that are known by most of their cells: columns were removed, renamed or changed, or a cell mended.
+
+For every sealed row a vault keeps a keyed hash of 32 bits of each cell (AES-256 as the pseudo-random function). Columns
+of another table are paired with the sealed ones by their names, or by the values that they have in common. A row is
+known if all paired cells are equal, or all but one; but only where such cells tell rows apart, in the vault and in the
+table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint32]
+Words = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+SKETCH = 1024  # of the smallest hashes of a column
+FEWEST_VALUES = 64  # a column of fewer tells nothing of where a table comes from
+SAME_NAME_SHARE, RENAMED_SHARE = 0.5, 0.9
+MOST_PAIRS = 400
+TELLING_SHARE = 0.95
+SAMPLE_ROWS = 100_000
+MOST_NUMBERS = 40_000_000  # of signatures with one column left out
+
+
+@dataclass(frozen=True)
+class TableCells:
+    """The cells of a table as words (`canonical_cells.words_of`).
+
+    Attributes:
+        names: Its columns, but for the target.
+        blocks: Given columns, (k, columns, 16) words of all rows in order, some at a time.
+    """
+
+    names: tuple[str, ...]
+    blocks: Callable[[Sequence[str]], Iterator[Words]]
+
+
+def hashes_of(words: Words, key: bytes) -> Hashes:
+    """(...,) keyed hashes of (..., 16) words."""
+    derived = hashlib.blake2b(b"holdfast cells 1", key=key, digest_size=32).digest()
+    cipher = Cipher(algorithms.AES256(derived), modes.ECB()).encryptor()
+    sealed = np.frombuffer(cipher.update(np.ascontiguousarray(words).tobytes()), "<u4")
+    return np.ascontiguousarray(sealed[::4]).reshape(words.shape[:-1])
+
+
+def known_by_cells(
+    sealed: Hashes, columns: Sequence[str], table: TableCells, target: Hashes, key: bytes
+) -> tuple[Mask, Mask] | None:
+    """(n,) Which rows of a table are sealed rows by most of their cells, and which of them have the sealed target.
+
+    Args:
+        sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.
+        columns: Their columns.
+        table: All rows of the table.
+        target: (n,) hashes of their targets.
+        key: Of the hashes.
+
+    Returns:
+        None where it is another table.
+    """
+    sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
+    pairs = _pairs(sealed, columns, table, key)
+    if not _is_near_copy(sealed, pairs):
+        return None
+    places, names = list(pairs), list(pairs.values())
+    mixed = _mixed(sealed[:, places])
+    left_out = range(len(places)) if mixed.size <= MOST_NUMBERS and len(places) > 2 else ()
+    known = {at: signs for at in (None, *left_out) if _tells_apart(signs := _signatures(mixed, at))}
+    first = next(iter(table.blocks(names)), np.zeros((0, len(names), 16), np.uint8))
+    sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
+    known = {at: signs for at, signs in known.items() if _tells_apart(_signatures(sample, at))}
+    if not known:
+        return None
+    ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
+    is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
+    for words in table.blocks(names):
+        block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
+        targets = _mixed(target[rows, None])[:, 0]
+        for at, signs, with_target in ways:
+            found = _signatures(block, at)
+            is_known[rows] |= _is_in(found, signs)
+            agrees[rows] |= _is_in(found + targets, with_target)
+        done += len(words)
+    return is_known, agrees
+
+
+def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes) -> dict[int, str]:
+    """Places of sealed columns, each with the column of the table that holds most of its values."""
+    same = {at: name for at, name in enumerate(columns) if name in table.names}
+    wanted = dict.fromkeys(same.items(), SAME_NAME_SHARE)
+    spare = [name for name in table.names if name not in columns]
+    lost = [at for at in range(len(columns)) if at not in same and _num_values(sealed, at) >= FEWEST_VALUES]
+    if len(lost) * len(spare) <= MOST_PAIRS:
+        wanted |= {(at, name): RENAMED_SHARE for at in lost for name in spare}
+    if not wanted:
+        return {}
+    names = sorted({name for _, name in wanted})
+    sketches = {at: np.unique(sealed[:, at])[:SKETCH] for at, _ in wanted}
+    seen = {pair: np.zeros(len(sketches[pair[0]]), bool) for pair in wanted}
+    for words in table.blocks(names):
+        hashes = hashes_of(words, key)
+        for (at, name), is_seen in seen.items():
+            values = hashes[:, names.index(name)]
+            values = values[values <= sketches[at][-1]]
+            place = np.searchsorted(sketches[at], values)
+            is_seen[place[sketches[at][place] == values]] = True
+    found: dict[int, str] = {}
+    for (at, name), is_seen in sorted(seen.items(), key=lambda one: -float(one[1].mean())):
+        if is_seen.mean() >= wanted[at, name] and at not in found and name not in found.values():
+            found[at] = name
+    return found
+
+
+def _is_near_copy(sealed: Hashes, pairs: dict[int, str]) -> bool:
+    """Whether most columns are paired, and most of those that have many values."""
+    telling = [at for at in range(sealed.shape[1]) if _num_values(sealed, at) >= FEWEST_VALUES]
+    paired = [at for at in telling if at in pairs]
+    return len(pairs) >= max(2, sealed.shape[1] / 2) and len(paired) >= max(1, len(telling) / 2)
+
+
+def _num_values(sealed: Hashes, at: int) -> int:
+    return len(np.unique(sealed[:, at]))
+
+
+def _mixed(hashes: Hashes) -> NDArray[np.uint64]:
+    """(n, columns) numbers whose sum tells rows apart (the finaliser of MurmurHash3, another seed a column)."""
+    values = hashes.astype(np.uint64) + (np.arange(1, hashes.shape[1] + 1, dtype=np.uint64) << np.uint64(32))
+    for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values = (values ^ (values >> np.uint64(33))) * np.uint64(multiplier)
+    return np.asarray(values ^ (values >> np.uint64(33)))
+
+
+def _signatures(mixed: NDArray[np.uint64], left_out: int | None) -> NDArray[np.uint64]:
+    total = mixed.sum(axis=1, dtype=np.uint64)
+    return np.asarray(total if left_out is None else total - mixed[:, left_out])
+
+
+def _tells_apart(signatures: NDArray[np.uint64]) -> bool:
+    return len(signatures) > 0 and len(np.unique(signatures)) >= TELLING_SHARE * len(signatures)
+
+
+def _is_in(values: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> Mask:
+    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.asarray(ascending[place] == values)
