@@ -24,7 +24,7 @@ from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
 from holdfast.vault import known_rows, lifecycle, policies
 from holdfast.vault.keys import keyring
-from holdfast.vault.known_rows import RowForms, Seen
+from holdfast.vault.known_rows import Columns, RowForms, Seen
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import equal_to_marked
 
@@ -39,6 +39,7 @@ class Division:
         rows: As the source gave them; where a vault goes on, with its classes first.
         forms: What they are known by.
         digests: (n, 16) over the columns of the vault that goes on; the source's own for a new one.
+        columns: These columns, of a table.
         units: (n, 16) one digest for all rows that stay on one side.
         test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
         development: (n,) Rows for train and val.
@@ -55,6 +56,7 @@ class Division:
     rows: Rows
     forms: RowForms
     digests: RowArray
+    columns: Columns
     units: RowArray
     test: Mask
     development: Mask
@@ -170,7 +172,8 @@ def _gone_on(
     """Sealed rows stay out; all others may be trained on, but those that are too near to a sealed one."""
     first = mine or own[0]
     record = first.record
-    digests = forms.over(record["columns"])
+    columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
+    digests = forms.over(columns)
     test = np.logical_or.reduce([one.rows for one in own])
     is_new = known_rows.new_rows(record["vault"], digests, test)
     units = units_of(rows, digests, is_new)
@@ -197,7 +200,7 @@ def _gone_on(
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
     if mine:
         return Division(
-            *(rows, forms, digests, units, test, development, counts),
+            *(rows, forms, digests, columns, units, test, development, counts),
             vault=record["vault"],
             num_sealed=int(record["num_test"]),
             is_new=is_new,
@@ -209,10 +212,9 @@ def _gone_on(
         raise VaultRefused(f"data {request['name']}", what, next="prepare the target once from all rows")
     shares = tuple(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
     # A new target is sealed over the columns that its sibling knows the rows by.
-    if tuple(record["columns"]) in forms.by_columns:
-        forms = replace(forms, digests=digests, columns=tuple(record["columns"]))
+    forms = replace(forms, digests=digests, columns=columns)
     return Division(
-        *(rows, forms, digests, units, test, development, counts),
+        *(rows, forms, digests, columns, units, test, development, counts),
         shares=tuple(dict.fromkeys(shares)),
         first_time=record["first_time"],
         num_sealed=int(test.sum()),
@@ -286,7 +288,7 @@ def _new_division(
     is_timed = request["test_rule"]["split"] == "time" and rows.times is not None
     first_time = float(np.min(cast(Any, rows.times)[test])) if is_timed else None
     return Division(
-        *(rows, forms, forms.digests, units, test, development, counts, cuts),
+        *(rows, forms, forms.digests, forms.columns, units, test, development, counts, cuts),
         replaces=replaces,
         first_time=first_time,
         num_sealed=int(test.sum()),
@@ -303,7 +305,8 @@ def _open_division(request: Mapping[str, Any], rows: Rows, forms: RowForms, seen
     counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
     if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
         counts["sealed_elsewhere"] = count
-    return Division(rows, forms, forms.digests, units, np.zeros(len(rows), bool), development, counts)
+    none = np.zeros(len(rows), bool)
+    return Division(rows, forms, forms.digests, forms.columns, units, none, development, counts)
 
 
 def _declared_test(rows: Rows) -> Mask:

@@ -209,7 +209,7 @@ def read_view(folder: Path) -> Prepared:
     meta = json.loads((raw / "meta.json").read_bytes())
     if meta.pop("format") != FORMAT:
         raise ValueError("another format")
-    num_rows, names = meta.pop("num_rows"), meta.pop("arrays")
+    num_rows, names, _ = meta.pop("num_rows"), meta.pop("arrays"), meta.pop("digested")
     # Copy on write: torch wants writable memory, the file stays as it is.
     arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
     if any(len(array) != num_rows for array in arrays.values()):
@@ -245,6 +245,11 @@ def rows_folder(name: str) -> Path:
 def rows_folders() -> list[Path]:
     """All rows in the store."""
     return sorted(path.parent.parent for path in (places.store() / "rows").glob("[!.]*/raw/meta.json"))
+
+
+def digested_columns(folder: Path) -> list[str]:
+    """The columns of a table that the digests of rows in the store are over."""
+    return list(json.loads((folder / "raw" / "meta.json").read_bytes())["digested"])
 
 
 def vault_of(folder: Path) -> str:

@@ -205,7 +205,10 @@ def _remove_sealed_rows(vault: str) -> None:
     """Remove rows of other vaults, or of none, that are sealed in this one now: no view of them may stay."""
     key = known_rows.fingerprint_key(vault)
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
+    columns = registry.record_of(vault)["columns"]
     for folder in store.rows_folders():
+        if store.digested_columns(folder) != columns:  # other digests, of which none is the same
+            continue
         blocks = digest_blocks(np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
         if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):
             remove_rows(folder)

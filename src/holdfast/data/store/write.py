@@ -166,6 +166,7 @@ def _write_raw(folder: Path, name: str, vault: str, division: Division, known: d
         "num_test": division.num_sealed,
         "num_left_out": division.counts["left_out"],
         "arrays": list(known),
+        "digested": list(division.columns),
     }
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 

@@ -21,7 +21,7 @@ Words = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 SKETCH = 1024  # of the smallest hashes of a column
-FEWEST_VALUES = 64  # a column of fewer tells nothing of where a table comes from
+FEWEST_VALUES = 64  # a column of fewer, and of fewer than half of the rows, tells nothing of where a table comes from
 SAME_NAME_SHARE, RENAMED_SHARE = 0.5, 0.9
 MOST_PAIRS = 400
 TELLING_SHARE = 0.95
@@ -96,7 +96,7 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
     same = {at: name for at, name in enumerate(columns) if name in table.names}
     wanted = dict.fromkeys(same.items(), SAME_NAME_SHARE)
     spare = [name for name in table.names if name not in columns]
-    lost = [at for at in range(len(columns)) if at not in same and _num_values(sealed, at) >= FEWEST_VALUES]
+    lost = [at for at in range(len(columns)) if at not in same and _is_telling(sealed, at)]
     if len(lost) * len(spare) <= MOST_PAIRS:
         wanted |= {(at, name): RENAMED_SHARE for at in lost for name in spare}
     if not wanted:
@@ -120,13 +120,13 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
 
 def _is_near_copy(sealed: Hashes, pairs: dict[int, str]) -> bool:
     """Whether most columns are paired, and most of those that have many values."""
-    telling = [at for at in range(sealed.shape[1]) if _num_values(sealed, at) >= FEWEST_VALUES]
+    telling = [at for at in range(sealed.shape[1]) if _is_telling(sealed, at)]
     paired = [at for at in telling if at in pairs]
     return len(pairs) >= max(2, sealed.shape[1] / 2) and len(paired) >= max(1, len(telling) / 2)
 
 
-def _num_values(sealed: Hashes, at: int) -> int:
-    return len(np.unique(sealed[:, at]))
+def _is_telling(sealed: Hashes, at: int) -> bool:
+    return len(np.unique(sealed[:, at])) >= min(FEWEST_VALUES, max(2, len(sealed) // 2))
 
 
 def _mixed(hashes: Hashes) -> NDArray[np.uint64]:

@@ -1,0 +1,102 @@
+"""A table that was changed upstream is still the table that is sealed: no former test row comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from holdfast.data.store.store import Prepared, prepare
+
+NUM_ROWS = 300
+
+
+def houses() -> pd.DataFrame:
+    random = np.random.default_rng(4)
+    frame = pd.DataFrame(
+        {
+            "area": random.normal(90, 30, NUM_ROWS).round(2),
+            "city": random.choice(["Ulm", "Bonn", "Kiel"], NUM_ROWS),
+            "year": random.integers(1900, 2020, NUM_ROWS),
+            "rooms": np.where(random.random(NUM_ROWS) < 0.1, np.nan, random.normal(4, 1, NUM_ROWS)),
+            "key": np.arange(NUM_ROWS) + 0.5,
+        }
+    )
+    return frame.assign(sold=np.where(random.random(NUM_ROWS) < 0.5, "yes", "no"), price=frame.area * 3000 + frame.year)
+
+
+def prepared(path: Path, frame: pd.DataFrame, target: str = "sold") -> Prepared:
+    frame.to_csv(path, index=False)
+    settings = {"target": target}
+    source = {"_target_": "holdfast.data.sources.table.load", "format": "csv", "path": str(path), "settings": settings}
+    return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+
+
+def keys(found: Prepared) -> set[float]:
+    """What names the rows that development sees."""
+    return set(np.asarray(found.x[:, found.feature_names.index("key")], float).tolist())
+
+
+CHANGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "columns removed": lambda frame: frame.drop(columns=["rooms", "city"]),
+    "columns renamed": lambda frame: frame.rename(columns={"area": "surface", "rooms": "zimmer"}),
+    "one rescaled": lambda frame: frame.assign(area=frame.area * 10.764),
+    "one rounded": lambda frame: frame.assign(area=frame.area.round()),
+    "missing cells filled in": lambda frame: frame.assign(rooms=frame.rooms.fillna(frame.rooms.mean())),
+    "texts mended": lambda frame: frame.assign(city=frame.city.replace({"Ulm": "Ulm (Donau)"})),
+    "one removed, one added": lambda frame: frame.drop(columns="rooms").assign(floor=frame.year % 7),
+    "shuffled, with an index, one removed": lambda frame: (
+        frame.drop(columns="year").sample(frac=1, random_state=2).reset_index().rename(columns={"index": "number"})
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_sealed_rows_stay_out(home: Path, tmp_path: Path, change: str) -> None:
+    frame = houses()
+    first = prepared(tmp_path / "a.csv", frame)
+    sealed = set(frame.key) - keys(first)
+    assert len(sealed) == 60
+    second = prepared(tmp_path / "b.csv", CHANGES[change](frame))
+    assert second.vault == first.vault
+    assert keys(second) == keys(first)
+
+
+def test_one_mended_cell_in_a_table_that_grew(home: Path, tmp_path: Path) -> None:
+    frame = houses()
+    first = prepared(tmp_path / "a.csv", frame)
+    sealed = set(frame.key) - keys(first)
+    mended = frame.copy()
+    mended.loc[mended.key.isin(sealed), "year"] += 1
+    grown = pd.concat([mended, houses().assign(key=frame.key + 1000, area=frame.area + 0.01, year=1800)])
+    second = prepared(tmp_path / "b.csv", grown)
+    assert second.vault == first.vault
+    assert not keys(second) & sealed
+    assert len(keys(second)) == 240 + NUM_ROWS
+
+
+def test_another_target_of_a_changed_table(home: Path, tmp_path: Path) -> None:
+    frame = houses()
+    first = prepared(tmp_path / "a.csv", frame)
+    second = prepared(tmp_path / "b.csv", frame.drop(columns="rooms"), target="price")
+    assert second.vault != first.vault
+    assert keys(second) == keys(first)
+
+
+def test_a_table_of_the_same_columns_is_another_one(home: Path, tmp_path: Path) -> None:
+    frame, random = houses(), np.random.default_rng(9)
+    first = prepared(tmp_path / "a.csv", frame)
+    other = frame.assign(
+        area=random.normal(90, 30, NUM_ROWS).round(2),
+        year=random.permutation(frame.year),
+        rooms=random.normal(4, 1, NUM_ROWS),
+        key=frame.key + 5000,
+        price=random.normal(size=NUM_ROWS),
+    )
+    second = prepared(tmp_path / "b.csv", other)
+    assert second.vault != first.vault
+    assert len(second.y) == 240
+    assert second.notes == ()
