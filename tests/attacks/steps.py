@@ -114,32 +114,40 @@ def strike_everywhere(
 
 def sealing() -> None:
     """Seal another test part of rows that are sealed: the most that sealing ever does."""
-    from holdfast.vault.rows.digest_sets import content_id
+    from holdfast.data.raw import ArrayRows
+    from holdfast.vault import lifecycle, registry
+    from holdfast.vault.known_rows import RowForms, in_force
     from holdfast.vault.rows.identity import row_digests
-    from holdfast.vault.sealing import SealRequest, ensure_sealed
+    from holdfast.vault.sealing import SealRequest, seal
 
     random = np.random.default_rng(7)
     x, y = random.normal(size=(100, 5)).astype(np.float32), random.integers(0, 2, 100)
     digests = row_digests(x, kind="table")
     for size in (20, 10):
-        sealed = ensure_sealed(
-            SealRequest(
-                source={"name": "points"},
-                content=content_id(digests, y),
-                test_rule={"size": size},
-                task="binary",
-                class_names=("no", "yes"),
-                x=x[:size],
-                y=y[:size],
-                digests=digests,
-                test=np.arange(100) < size,
-                development=np.arange(100) >= size,
-                policy={},
-                counts={},
-                kind="table",
+        with registry.locked():
+            lifecycle.recover()
+            former = {record["vault"]: record["num_test"] for record in in_force()}
+            if size in former.values():
+                continue
+            seal(
+                SealRequest(
+                    source={"name": "points"},
+                    test_rule={"size": size},
+                    task="binary",
+                    class_names=("no", "yes"),
+                    kind="table",
+                    target="answer",
+                    x=ArrayRows(x, digests, "table"),
+                    forms=RowForms(digests, y, ("no", "yes")),
+                    test=np.arange(100) < size,
+                    development=np.arange(100) >= size,
+                    is_common=np.zeros(100, bool),
+                    settings={},
+                    counts={},
+                    replaces=tuple(former),
+                )
             )
-        )
-    assert sealed.num_test == 10
+    assert [record["num_test"] for record in in_force()] == [10]
 
 
 def sealing_is_mended() -> None:
@@ -160,26 +168,26 @@ def sealing_is_mended() -> None:
 # --- preparing --------------------------------------------------------------------------------------------------------
 
 
-def table() -> Any:
-    """A mixed table that comes through a spool: a source, found by its name in this file."""
-    from holdfast.data.columns import Column
-    from holdfast.data.rows import Rows
-    from holdfast.data.spool import Spool
-
-    random, columns = np.random.default_rng(7), (Column("size", "number"), Column("word", "category", tuple("abcd")))
-    x = Spool((2,), np.float32)
-    x.append(np.column_stack([random.normal(size=200), random.integers(0, 4, 200)]))
-    return Rows(x, np.arange(200) % 2, "binary", "table", ("no", "yes"), ("size", "word"), columns=columns)
+def write_table() -> None:
+    """A mixed table in the working folder."""
+    sizes = np.random.default_rng(7).normal(size=200).tolist()
+    lines = [f"{size},{'abcd'[row % 4]}{row % 7},{('no', 'yes')[row % 2]}" for row, size in enumerate(sizes)]
+    Path("table.csv").write_text("\n".join(["size,word,answer", *lines]))
 
 
 def preparing() -> None:
     """Prepare rows, then the same rows with another test part."""
     from holdfast.data.store import store, worker
 
+    source = {"_target_": "holdfast.data.sources.table.load", "_partial_": True, "path": "table.csv", "format": "csv"}
+    source |= {"settings": {"target": "answer"}}
     for seed in (1, 0):
         split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, "seed": seed}
-        source = {"_target_": "steps.table", "_partial_": True}
-        worker.answer_request(store.make_request({"name": "table", "source": source}, split, {}))
+        request = store.make_request({"name": "table", "source": source}, split, {})
+        worker.answer_request(request)
+        prepared = store.find_prepared(request)
+        assert prepared is not None
+        assert (len(prepared.x), prepared.num_test) == (160, 40)
 
 
 def preparing_is_mended() -> None:
@@ -188,14 +196,18 @@ def preparing_is_mended() -> None:
     from holdfast.vault import registry
     from holdfast.vault.verify import verify_home
 
-    for folder in (places.store() / "rows").glob("[!.]*"):
-        prepared = store.read_folder(folder)
+    rows = places.store() / "rows"
+    for view in rows.glob("[!.]*/views/[!.]*"):
+        prepared = store.read_view(view)
         assert (len(prepared.x), prepared.num_test) == (160, 40)
     preparing()
     (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
-    assert [folder.name for folder in (places.store() / "rows").iterdir()] == [current]
-    assert sorted(path.name for path in places.store().iterdir()) == [".lock", "requests", "rows"]
-    assert verify_home([("store", store.open_prepared(current).digests)]) == []
+    left = {path.relative_to(rows).parts[0] for path in rows.rglob("*") if path.is_file()}
+    assert {store.vault_of(rows / name) for name in left} == {current}
+    (view,) = rows.glob("*/views/*")
+    assert {path.name for path in places.store().iterdir()} - {"decided"} == {".lock", "requests", "rows"}
+    assert not list(rows.rglob(".*"))
+    assert verify_home([("store", store.read_view(view).digests)]) == []
 
 
 # --- freezing and opening ---------------------------------------------------------------------------------------------
@@ -307,6 +319,7 @@ def main(how: str, act: str, home: str, *runs: str) -> None:
         import holdfast.data.store.worker
         import holdfast.vault.verify  # noqa: F401
 
+        write_table()
         acts = {"seal": (sealing, sealing_is_mended), "prepare": (preparing, preparing_is_mended)}
         print(strike_everywhere(strike, *acts[act], Path(home)))
         return

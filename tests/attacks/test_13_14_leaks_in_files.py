@@ -12,7 +12,7 @@ import torch
 
 from holdfast.data.sources.digits import load
 from holdfast.data.splits import Holdout
-from holdfast.data.store.store import read_folder
+from holdfast.data.store.store import read_view
 
 from .conftest import Run, ledger_types, write_callback, write_model
 
@@ -100,7 +100,7 @@ def test_rows_in_a_checkpoint_that_was_edited(trained: None, holdfast: Run, proj
     """A checkpoint, or the record beside it, to which somebody has added rows."""
     run = shutil.copytree(project / "run0", project / "run")
     record = json.loads((run / "run.json").read_text())
-    rows = torch.from_numpy(load().x.reshape(-1, 64).astype(np.float32))
+    rows = torch.from_numpy(np.asarray(load().x).reshape(-1, 64).astype(np.float32))
     if form == "record":
         (run / "run.json").write_text(json.dumps({**record, "notes": rows.tolist()}))
         _freeze_is_refused(holdfast, project, "holds sealed test rows in notes")
@@ -128,14 +128,14 @@ def test_no_statistic_can_have_met_a_test_row(trained: None, project: Path) -> N
     """Scaling, class weights, vocabularies and whatever a user makes of the data module: the rows are not there."""
     from holdfast.data.loading.datamodule import DataModule
 
-    (folder,) = (project.parent / "home" / "store" / "rows").glob("*")
-    data = DataModule(read_folder(folder), Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)
+    (folder,) = (project.parent / "home" / "store" / "rows").glob("*/views/*")
+    data = DataModule(read_view(folder), Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)
     known = {row.tobytes() for row in data.prepared.x}
-    test = np.array([row.tobytes() not in known for row in load().x])
+    test = np.array([row.tobytes() not in known for row in np.asarray(load().x)])
     assert (test.sum(), len(data.prepared.x), len(data.train_rows)) == (359, 1438, 1078)
     train_x, train_y = np.asarray(data.prepared.x)[data.train_rows], np.asarray(data.prepared.y)[data.train_rows]
     assert data.statistics.num_rows == 1078
     assert data.statistics.class_counts == tuple(np.bincount(train_y).tolist())
     np.testing.assert_allclose(data.statistics.mean, train_x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(data.statistics.std, train_x.astype(np.float64).std(axis=0), rtol=1e-7, atol=1e-9)
-    assert not np.allclose(data.statistics.mean, load().x.mean(axis=0))
+    assert not np.allclose(data.statistics.mean, np.asarray(load().x).mean(axis=0))

@@ -110,11 +110,11 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize(("where", "line"), command_lines())
 def test_every_command_line_composes(where: str, line: str) -> None:
-    from holdfast.cli.overrides import command_line_problems
+    from holdfast.cli.overrides import command_line_problems, with_open_key
 
     words = shlex.split(line.replace("DIR", "some/folder").replace("[A,B]", "[a,b]"))
     words = words[2:]
-    overrides = [word for word in words if "=" in word and not word.startswith("resume=")]
+    overrides = [with_open_key(word) for word in words if "=" in word and not word.startswith("resume=")]
     is_sweep = "-m" in words
     loader = GlobalHydra.instance().config_loader()
     assert command_line_problems(overrides, loader, is_sweep=is_sweep) == []

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data.store.store import FORMAT, Prepared, prepare, read_folder
+from holdfast.data.store.store import FORMAT, Prepared, prepare, read_view
 from holdfast.vault.rows.identity import row_digests
 
 MODULE = """
@@ -66,18 +66,21 @@ def make_prepared(tmp_path: Path) -> MakePrepared:
     """Rows in a folder as the store has them, without a vault."""
 
     def make(x: NDArray[Any], y: NDArray[Any], kind: str) -> Prepared:
-        folder = tmp_path / "rows"
-        folder.mkdir()
-        for name, array in (("x", x), ("y", y), ("digests", row_digests(x, kind=kind))):
+        raw, view = tmp_path / "rows" / "raw", tmp_path / "rows" / "views" / "made"
+        raw.mkdir(parents=True)
+        view.mkdir(parents=True)
+        for folder, name, array in ((view, "x", x), (raw, "y", y), (raw, "digests", row_digests(x, kind=kind))):
             np.save(folder / f"{name}.npy", array)
         classes = [] if y.dtype.kind == "f" else [str(index) for index in range(int(y.max()) + 1)]
         meta = {
-            **{"format": FORMAT, "vault": "0" * 32, "content": "1" * 64, "name": "made", "num_rows": len(x)},
+            **{"format": FORMAT, "vault": "0" * 32, "name": "made", "num_rows": len(x)},
             **{"task": "multiclass" if classes else "regression", "kind": kind, "class_names": classes},
-            **{"feature_names": [], "num_test": 1, "num_left_out": 0, "columns": [], "notes": []},
-            "arrays": ["x", "y", "digests"],
+            **{"num_test": 1, "num_left_out": 0, "arrays": ["y", "digests"], "digested": []},
         }
-        (folder / "meta.json").write_text(json.dumps(meta))
-        return read_folder(folder)
+        (raw / "meta.json").write_text(json.dumps(meta))
+        seen = {"form": "array", "shape": list(x.shape[1:]), "dtype": x.dtype.name}
+        told = {"view": seen, "columns": [], "feature_names": [], "notes": []}
+        (view / "meta.json").write_text(json.dumps(told))
+        return read_view(view)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,19 @@ from holdfast.data.columns import Column
 from holdfast.data.formats import csv as csv_format
 from holdfast.data.images import read
 from holdfast.data.new_rows import read_like
-from holdfast.data.sources import csv
+from holdfast.data.store.store import prepare
+from holdfast.data.tables.cells import MISSING_TEXTS
+from holdfast.data.tables.view import TableView
+from holdfast.data.views import ImageView
 
-TABLE = {
-    "kind": "table",
-    "dtype": "float32",
-    "columns": [Column("size", "number").as_dict(), Column("color", "category", ("", "blue", "red")).as_dict()],
-}
+
+def table_of(*columns: Column, missing: Sequence[str] = ()) -> dict[str, Any]:
+    """The field `data` of a run's record, as far as its rows need it."""
+    return {"kind": "table", "view": TableView(columns, "float32", (*MISSING_TEXTS, *missing)).as_dict()}
+
+
+COLUMNS = (Column("size", "number"), Column("color", "category", ("", "blue", "red")))
+TABLE = table_of(*COLUMNS)
 
 
 def write(path: Path, content: str) -> str:
@@ -44,7 +51,7 @@ def test_columns_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_an_unknown_category_is_the_one_that_is_the_same_number(tmp_path: Path) -> None:
     """pandas writes 1.0 for 1 where another cell is missing; codes with leading zeros are themselves alone."""
     column = Column("zip", "category", ("", "00501", "1", "10115", "2", "2.0", "x"))
-    data = {"kind": "table", "dtype": "float32", "columns": [column.as_dict()]}
+    data = table_of(column)
     path = write(tmp_path / "new.csv", "zip,other\n501,1\n1.0,1\n,1\n2.00,1\n2.0,1\nnew,1\n10115,1\n-1,1\n")
     (rows,) = list(read_like(data, path))
     assert rows.x[:, 0].tolist() == [-1, 2, 0, -1, 5, -1, 3, -1]
@@ -65,10 +72,13 @@ def test_other_formats_give_the_same_rows(tmp_path: Path) -> None:
 def test_a_source_read_again_gives_its_own_rows(home: Path, tmp_path: Path) -> None:
     lines = "".join(f"{i / 2},{i % 5},{'ab'[i % 2]},{i % 3 == 0},{'uv'[i % 2]}\n" for i in range(200))
     path = write(tmp_path / "t.csv", "a,zip,b,c,y\n" + "?,1,,,u\n" + lines)
-    rows = csv.load(path, "y", types={"zip": "category"})
-    data = {"kind": "table", "dtype": "float32", "columns": [column.as_dict() for column in rows.columns]}
-    again = np.concatenate([block.x for block in read_like(data, path)])
-    np.testing.assert_array_equal(again, rows.x[:])
+    settings = {"target": "y", "types": {"zip": "category"}}
+    source = {"_target_": "holdfast.data.sources.table.load", "path": path, "format": "csv", "settings": settings}
+    split = {"_target_": "holdfast.data.splits.Holdout"}
+    prepared = prepare({"name": "t", "source": source}, split, {"policy": "none"})
+    (rows,) = read_like({"kind": "table", "view": prepared.view}, path, settings={"target": "y"})
+    np.testing.assert_array_equal(rows.x, prepared.x)
+    assert prepared.x.shape == (201, 4)
 
 
 def test_rows_that_come_under_another_type_later_are_given_once(
@@ -102,9 +112,10 @@ def test_what_a_run_cannot_take(tmp_path: Path, content: str, id_column: str | N
 
 
 def test_settings_of_the_run_are_kept(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"missing": [-9], "delimiter": ":"}
     path = write(tmp_path / "new.txt", "size:color\n-9:red\n")
-    assert np.isnan(next(read_like(TABLE, path, settings=settings)).x[0, 0])
+    rows = next(read_like(table_of(*COLUMNS, missing=["-9"]), path, settings={"delimiter": ":"}))
+    np.testing.assert_array_equal(rows.x, [[np.nan, 2]])
+    assert next(read_like(TABLE, path, settings={"delimiter": ":"})).x[0, 0] == -9
 
 
 def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path: Path) -> None:
@@ -113,7 +124,7 @@ def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path
     (tmp_path / "new" / "deep").mkdir(parents=True)
     Image.new("L", (8, 8), 100).save(tmp_path / "new" / "b.png")
     Image.new("RGB", (4, 6), (200, 0, 0)).save(tmp_path / "new" / "deep" / "a.png")
-    data = {"kind": "image", "dtype": "uint8", "row_shape": [4, 4, 3]}
+    data = {"kind": "image", "dtype": "uint8", "row_shape": [4, 4, 3], "view": ImageView("rgb", (4, 4)).as_dict()}
     (rows,) = read_like(data, tmp_path / "new")
     assert list(rows.ids) == ["b.png", "deep/a.png"]
     assert rows.x.shape == (2, 4, 4, 3)
@@ -153,7 +164,7 @@ def test_arrays_are_brought_to_the_form_of_the_run(home: Path, tmp_path: Path) -
     with pytest.raises(InputError, match=r"read as array; next: the run takes image rows of bytes, 0 to 255$"):
         list(read_like({**image, "pixel_scale": 1.0}, tmp_path / "a.npz"))
     np.save(tmp_path / "t.npy", np.array([[1.5, np.nan]]))
-    table = {"kind": "table", "dtype": "float32", "row_shape": [2], "columns": []}
+    table = {"kind": "table", "dtype": "float32", "row_shape": [2], "view": {"form": "array"}}
     (rows,) = read_like(table, tmp_path / "t.npy")
     assert rows.x.dtype == np.float32
     np.save(tmp_path / "huge.npy", np.array([[1.5, np.nan], [1e39, 0]]))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +16,8 @@ from holdfast.evaluation.details import outcomes_of
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+
+VIEW = {"form": "array", "shape": [30], "dtype": "float32"}
 
 # a record without anything particular
 WHOLE: dict[str, Any] = {
@@ -113,15 +114,25 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
-    monkeypatch.setattr(freezing, "read_content", lambda path: {"state_dict": {}})
+    content = {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}}}
+    monkeypatch.setattr(freezing, "read_content", lambda path: content)
     monkeypatch.setattr(processes, "score", _score)
     monkeypatch.setattr(processes, "score_models", _score_models)
     assert wire.layout_of(np.zeros((2, 1), np.uint8)) == {"dtype": "|u1", "shape": [2, 1]}
 
 
+def prepare_here(settings: dict[str, Any]) -> store.Prepared:
+    """Rows under a vault with some settings, prepared in this process."""
+    request = store.make_request(DATA, SPLIT, settings)
+    worker.answer_request(request)
+    prepared = store.find_prepared(request)
+    assert prepared is not None
+    return prepared
+
+
 @pytest.fixture
 def prepared(home: Path) -> store.Prepared:
-    return store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
+    return prepare_here({})
 
 
 @pytest.fixture
@@ -151,7 +162,9 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
             "task": "binary",
             "vault": prepared.vault,
             "num_outputs": 1,
-            "val_sha256": hashlib.sha256(prepared.digests[val].tobytes()).hexdigest(),
+            "rows": prepared.id,
+            "view": prepared.view,
+            "val_sha256": store.val_sha256(prepared, val),
         }
         best = {"monitor": "val/loss", "mode": "min", "value": metrics["val/loss"], "epoch": 1}
         record = {

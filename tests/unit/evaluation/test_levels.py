@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from holdfast.cli.open import quotable
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
-from holdfast.data.store import store, worker
+from holdfast.data.store import store
 from holdfast.evaluation import processes
 from holdfast.evaluation.disclosing import disclose
 from holdfast.evaluation.final import open_together, open_vault
@@ -23,7 +23,7 @@ from holdfast.vault.keys import keyring
 from holdfast.vault.ledger import leaked_bits
 from holdfast.vault.verify import verify_home
 
-from .conftest import DATA, SPLIT, Make
+from .conftest import Make, prepare_here
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def prepared(home: Path, tmp_path: Path, request: pytest.FixtureRequest) -> stor
     settings: dict[str, Any] = getattr(request, "param", {})
     if settings.get("key_mode") == "keyfile":
         settings = settings | {"public_key": str(keyring.generate(tmp_path / "holder.key"))}
-    return store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, settings)))
+    return prepare_here(settings)
 
 
 def sealed_with(**settings: Any) -> pytest.MarkDecorator:
@@ -56,9 +56,9 @@ def test_a_vault_that_was_opened_cannot_be_made_new(make_run: Make, prepared: st
     """Superseded after it was opened, and sealed again: the rows have answered, and the line to quote says so."""
     open_vault(freeze_runs([make_run()]).selection)
     lifecycle.end(prepared.vault, "supersede", "once more")
-    again = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
+    again = prepare_here({})
     record = json.loads((make_run("again", 0.9) / "run.json").read_text())
-    record["data"]["vault"] = again.vault
+    record["data"] |= {"vault": again.vault, "rows": again.id}
     (tmp_path / "outputs" / "again" / "run.json").write_text(json.dumps(record))
     opened, _ = open_vault(freeze_runs([tmp_path / "outputs" / "again"]).selection)
     assert opened.former == [{"vault": prepared.vault, "openings": 1}]

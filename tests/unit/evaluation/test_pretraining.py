@@ -18,7 +18,7 @@ def record(*entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def entry(vault: str, sha256: str = "a") -> dict[str, Any]:
-    return {"run": "pre", "vault": vault, "sha256": sha256}
+    return {"run": "pre", "vault": vault, "rows": f"{vault}-0123/4567", "sha256": sha256}
 
 
 def test_runs_of_the_same_vault_are_named_once(prepared: Prepared) -> None:
@@ -34,7 +34,7 @@ def test_rows_that_are_sealed_now_are_refused(prepared: Prepared, monkeypatch: p
     monkeypatch.setattr(pretraining, "open_prepared", lambda vault: SimpleNamespace(digests=everything))
     with pytest.raises(VaultRefused) as caught:
         pretraining.pretraining_of([record(entry("0" * 32))], prepared.vault)
-    told = f"pretrained on pre: {num_sealed} of its rows (vault 00000000) are sealed in vault {prepared.vault[:8]}"
+    told = f"pretrained on pre: {num_sealed} of its rows (00000000) are sealed in vault {prepared.vault[:8]}"
     assert str(caught.value) == f"{told}; next: pretrain again without them"
 
 
@@ -45,9 +45,7 @@ def test_other_rows_are_taken(prepared: Prepared, monkeypatch: pytest.MonkeyPatc
 
 
 def test_rows_that_are_gone_are_refused(prepared: Prepared) -> None:
-    with pytest.raises(
-        VaultRefused, match=r"^pretrained on pre: its rows \(vault 00000000\) are no longer in the store"
-    ):
+    with pytest.raises(VaultRefused, match=r"^pretrained on pre: its rows \(00000000\) are no longer in the store"):
         pretraining.pretraining_of([record(entry("0" * 32))], prepared.vault)
     with pytest.raises(InputError):
-        pretraining.open_prepared("0" * 32)
+        pretraining.open_prepared(entry("0" * 32)["rows"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -119,14 +118,24 @@ def test_statistics_of_other_rows_are_refused() -> None:
 def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
     columns = [column.as_dict() for column in input_columns(columns_of(val.prepared), val.statistics)]
     assert len(columns) == 30
-    refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {"columns": columns}}})
-    other = [{**columns[0], "has_missing": True}, *columns[1:]]
+    shapes = {"view": val.prepared.view, "columns": columns}
+    refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": shapes}})
+    other = {**shapes, "columns": [{**columns[0], "has_missing": True}, *columns[1:]]}
     with pytest.raises(VaultRefused, match=r"a\.ckpt: columns are not what the train rows alone give"):
-        refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {"columns": other}}})
+        refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": other}})
+    for view in ({**val.prepared.view, "dtype": "float64"}, None):
+        with pytest.raises(VaultRefused, match=r"a\.ckpt: has another view of its rows than the store"):
+            refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {**shapes, "view": view}}})
 
 
 def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared, val: ValRows) -> None:
-    sha256 = hashlib.sha256(prepared.digests[val.rows].tobytes()).hexdigest()
-    part = val_rows(prepared.vault, SPLIT, sha256, 0.5)
+    part = val_rows(prepared.id, SPLIT, store.val_sha256(prepared, val.rows), 0.5)
     assert part.statistics.num_rows == round(val.statistics.num_rows / 2)
     assert np.array_equal(part.rows, val.rows)
+
+
+def test_val_rows_of_another_run_are_refused(prepared: store.Prepared, val: ValRows) -> None:
+    shuffled = np.random.default_rng(0).permutation(val.rows)
+    assert store.val_sha256(prepared, shuffled) == store.val_sha256(prepared, val.rows), "a set of rows"
+    with pytest.raises(VaultRefused, match="the val rows in the store are not those of the run"):
+        val_rows(prepared.id, SPLIT, store.val_sha256(prepared, val.rows[1:]))

@@ -61,7 +61,10 @@ def make_run(tmp_path: Path) -> MakeRun:
             **{"input_shape": list(shapes.input_shape), "num_outputs": num_outputs, "class_names": classes},
             "feature_names": [] if kind == "image" else ["w", "x", "y", "z"],
             "columns": [] if kind == "image" else [{"name": name, "type": "number"} for name in "wxyz"],
+            "rows": "none-0/1",
         }
+        form = {"form": "array", "shape": list(row_shape)} if kind == "image" else {"form": "table"}
+        data["view"] = {**form, "dtype": data["dtype"], "columns": data["columns"]}
         best = {"monitor": "val/loss", "mode": "min", "value": 0.5, "epoch": 1, "checkpoint": "checkpoints/best.ckpt"}
         split = {
             "split": {

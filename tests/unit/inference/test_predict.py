@@ -65,7 +65,10 @@ def test_rows_of_another_kind(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
-    prepared = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
+    request = store.make_request(DATA, SPLIT, {})
+    worker.answer_request(request)
+    prepared = store.find_prepared(request)
+    assert prepared is not None
     from holdfast.data.sources.breast_cancer import load
 
     names = prepared.feature_names

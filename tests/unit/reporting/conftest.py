@@ -28,7 +28,7 @@ def make_parts() -> MakeParts:
         num = 0 if task == "regression" else y.shape[1] if y.ndim == 2 else int(y.max()) + 1
         digests = row_digests(x, kind=kind)
         fields: dict[str, Any] = {
-            **{"folder": Path("rows"), "vault": "a" * 32, "content": "b" * 64, "name": "made <b>", "task": task},
+            **{"folder": Path("rows"), "vault": "a" * 32, "view": {"form": "array"}, "name": "made <b>", "task": task},
             **{"kind": kind, "class_names": tuple(f"class {index}" for index in range(num)), "num_test": 7},
             **{"feature_names": tuple(column.name for column in columns), "num_left_out": 0},
             **{"x": x, "y": y, "digests": digests, "units": digests},

@@ -50,7 +50,7 @@ class Data(pl.LightningDataModule):
         cut = len(x) * 3 // 4
         is_regression = task == "regression"
         self.task, self.num_outputs, self.batch_size = task, num_outputs, batch_size
-        self.columns = ()
+        self.columns, self.view = (), dict[str, Any]()
         self.kind = "image" if x.ndim == 4 else "table"
         self.input_shape = (x.shape[3], *x.shape[1:3]) if x.ndim == 4 else x.shape[1:]
         self.train_x, self.val_x = torch.from_numpy(x[:cut]), torch.from_numpy(x[cut:])

@@ -39,7 +39,10 @@ class Flat(nn.Module):
 
 @pytest.fixture
 def data(home: Path) -> DataModule:
-    prepared = store.open_prepared(worker.answer_request(store.make_request(DATA, SPLIT, {})))
+    request = store.make_request(DATA, SPLIT, {})
+    worker.answer_request(request)
+    prepared = store.find_prepared(request)
+    assert prepared is not None
     return DataModule(prepared, Holdout((0.6, 0.2, 0.2)), batch_size=64, seed=0)
 
 
@@ -163,16 +166,40 @@ def test_rows_that_cannot_be_told_from_others_end_the_run(
         module(test_rows)
 
 
+def table_of(path: Path, numbers: Any, **settings: Any) -> DataModule:
+    """Rows of a file of numbers; the last column is the target."""
+    names = "abcdef"[: numbers.shape[1]]
+    np.savetxt(path, numbers, "%.3f", ",", header=",".join(names), comments="")
+    source: dict[str, Any] = {"_target_": "holdfast.data.sources.table.load", "path": str(path), "format": "csv"}
+    source["settings"] = {"target": names[-1], **settings}
+    prepared = store.prepare({"name": "t", "source": source}, SPLIT, {})
+    return DataModule(prepared, Holdout((0.6, 0.2, 0.2)), batch_size=8, seed=0)
+
+
 def test_rows_of_three_numbers_are_known(home: Path, tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).normal(size=(60, 4)).round(3)
-    np.savetxt(tmp_path / "t.csv", numbers, "%.3f", ",", header="a,b,c,d", comments="")
-    source = {"_target_": "holdfast.data.sources.csv.load", "path": str(tmp_path / "t.csv"), "target": "d"}
-    table = DataModule(
-        store.prepare({"name": "t", "source": source}, SPLIT, {}), Holdout((0.6, 0.2, 0.2)), batch_size=8, seed=0
-    )
+    table = table_of(tmp_path / "t.csv", numbers)
     x = numbers[:, :3].astype(np.float32)
     guard = RowGuard(table.row_form(), "run")
     guard.admit(torch.from_numpy(np.array(table.prepared.x)))
     with pytest.raises(VaultRefused, match="12 rows that were handed to the model are sealed"):
         guard.admit(torch.from_numpy(x))
     guard.close()
+
+
+def test_rows_are_known_as_the_view_of_the_run_shows_them(home: Path, tmp_path: Path) -> None:
+    """Without one of their columns they are known by the fingerprints beside the view alone."""
+    numbers = np.random.default_rng(0).normal(size=(60, 6)).round(3)
+    table = table_of(tmp_path / "t.csv", numbers, drop=["b"])
+    seen = torch.from_numpy(numbers[:, [0, 2, 3, 4]].astype(np.float32))
+    blind = RowGuard(table.row_form(), "run")
+    blind.admit(seen)
+    blind.close()
+    guard = RowGuard(table.row_form(), "run", table.prepared.folder / "sealed.fingerprints")
+    guard.admit(torch.from_numpy(np.array(table.prepared.x)))
+    for rows in (seen, Standardize(table.statistics)(seen)):
+        guard.refusal = None
+        with pytest.raises(VaultRefused, match=f"12 rows .* are sealed in vault {table.prepared.vault[:8]}"):
+            guard.admit(rows)
+    guard.close()
+    assert [body["rows"] for body in _refusals(table)] == [12]

@@ -17,7 +17,7 @@ from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.restore import load_model
 from holdfast.training.transfer import FrozenBody, load_pretrained
 
-DATA = {"name": "made up", "vault": "v" * 32, "content": "c"}
+DATA = {"name": "made up", "vault": "v" * 32, "rows": "v" * 32 + "-0/1"}
 
 
 def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.vault.rows.digest_sets import content_id
+from holdfast.data.raw import ArrayRows
+from holdfast.vault import lifecycle, registry, sealing
+from holdfast.vault.known_rows import RowForms
+from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import SealRequest
 
@@ -25,15 +28,25 @@ def rows() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def make_request() -> Make:
     """A request to seal the rows `test` of a table."""
 
-    def make(x: NDArray[Any], y: NDArray[Any], test: slice | NDArray[Any] = slice(20), **changes: Any) -> SealRequest:
-        digests = row_digests(x, kind="table")
+    def make(
+        x: NDArray[Any], y: NDArray[Any], /, test: slice | NDArray[Any] = slice(20), **changes: Any
+    ) -> SealRequest:
+        digests, classes = row_digests(x, kind="table"), ("no", "yes")
         mask = np.zeros(len(x), bool)
         mask[test] = True
         fields: dict[str, Any] = {
-            **{"source": {"name": "points"}, "content": content_id(digests, y), "test_rule": {"split": "holdout"}},
-            **{"task": "binary", "class_names": ("no", "yes"), "x": x[mask], "y": y[mask], "kind": "table"},
-            **{"digests": digests, "test": mask, "development": ~mask, "policy": {}, "counts": {"left_out": 0}},
+            **{"source": {"name": "points"}, "test_rule": {"split": "holdout"}, "task": "binary"},
+            **{"class_names": classes, "kind": "table", "target": "y", "x": ArrayRows(x, digests, "table")},
+            **{"forms": RowForms(digests, y, classes), "test": mask, "development": ~mask},
+            **{"is_common": is_common_row(x, "table"), "settings": {}, "counts": {"left_out": 0}},
         }
         return SealRequest(**{**fields, **changes})
 
     return make
+
+
+def seal(request: SealRequest) -> str:
+    """Seal as the preparing process does; the vault's id."""
+    with registry.locked():
+        lifecycle.recover()
+        return sealing.seal(request)

@@ -4,25 +4,25 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.vault import archive, lifecycle, registry
+from holdfast.vault import archive, known_rows, lifecycle, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger.anchor import anchor
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.sealing import ensure_sealed
 from holdfast.vault.verify import find_forks, missing_heads, verify_home, verify_path
 
-from .conftest import Make
+from .conftest import Make, seal
 
 SELECTION = "5" * 64
 
 
 @pytest.fixture
 def vault(home: Path, rows: Any, make_request: Make) -> str:
-    vault = ensure_sealed(make_request(*rows)).vault
+    vault = seal(make_request(*rows))
     registry.append(vault, "verify", {})
     return vault
 
@@ -41,11 +41,11 @@ def test_a_vault_out_of_force_stays_in_the_lineage(
     assert verify_path(folder_of(vault)) == []
     with pytest.raises(VaultRefused, match=f"is {status} already"):
         lifecycle.end(vault, how, "again")
-    new = ensure_sealed(make_request(*rows, slice(10)))
-    assert read_manifest(folder_of(new.vault))[0]["lineage"] == [vault]
-    lifecycle.end(new.vault, "destroy", "no longer needed")
-    third = ensure_sealed(make_request(rows[0][:90], rows[1][:90])).vault
-    assert set(registry.record_of(third)["lineage"]) == {vault, new.vault}
+    new = seal(make_request(*rows, slice(10)))
+    assert read_manifest(folder_of(new))[0]["lineage"] == [vault]
+    lifecycle.end(new, "destroy", "no longer needed")
+    third = seal(make_request(rows[0][:90], rows[1][:90]))
+    assert set(registry.record_of(third)["lineage"]) == {vault, new}
 
 
 def test_a_reason_is_asked_for(vault: str) -> None:
@@ -69,7 +69,7 @@ def test_an_end_stays_one_whatever_comes_after(
     vault: str, rows: Any, make_request: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An entry after it, a move to another home, a record that was lost: no ended vault is in force again."""
-    new = ensure_sealed(make_request(*rows, slice(10))).vault
+    new = seal(make_request(*rows, slice(10), replaces=(vault,)))
     lifecycle.end(new, "destroy", "because")
     for ended in (vault, new):
         registry.append(ended, "anchor", {})
@@ -88,8 +88,8 @@ def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Ma
     path.unlink()
     key_files.store_key(path, *key_files.FINGERPRINT)
     with pytest.raises(VaultRefused, match="is another one than the rows"):
-        ensure_sealed(make_request(rows[0][:90], rows[1][:90]))
-    digests = make_request(*rows).digests
+        known_rows.look(make_request(rows[0][:90], rows[1][:90]).forms)
+    digests = np.asarray(make_request(*rows).forms.digests[:])
     assert [one.kind for one in verify_home([("rows", digests)])] == ["store"]
 
 
@@ -100,7 +100,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "elsewhere"))
 
 
-def test_a_vault_moves_with_its_tripwire(
+def test_a_vault_moves_with_what_it_knows(
     vault: str, rows: Any, make_request: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive.export_vault(vault, tmp_path / "vault.tar", with_keys=True)
@@ -110,9 +110,9 @@ def test_a_vault_moves_with_its_tripwire(
     assert archive.import_vault(tmp_path / "vault.tar") == vault
     assert key_files.key_path(vault, "x").read_bytes() == secret
     assert verify_home() == []
-    assert ensure_sealed(make_request(*rows)).vault == vault
-    with pytest.raises(VaultRefused, match="20 of these rows are sealed in vault"):
-        ensure_sealed(make_request(rows[0][:90], rows[1][:90]))
+    (seen,) = known_rows.look(make_request(rows[0][:90], rows[1][:90]).forms)
+    assert (seen.record["vault"], seen.holds_most, seen.has_same_target) == (vault, True, True)
+    assert np.flatnonzero(seen.rows).tolist() == np.flatnonzero(seen.certain).tolist() == list(range(20))
     with pytest.raises(VaultRefused, match="is here already"):
         archive.import_vault(tmp_path / "vault.tar")
 

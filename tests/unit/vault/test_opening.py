@@ -12,16 +12,15 @@ from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.sealing import ensure_sealed
 
-from .conftest import Make
+from .conftest import Make, seal
 
 SELECTION = "5" * 64
 
 
 @pytest.fixture
 def vault(home: Path, rows: Any, make_request: Make) -> str:
-    return ensure_sealed(make_request(*rows)).vault
+    return seal(make_request(*rows))
 
 
 def _ring(vault: str) -> Ring:
@@ -44,9 +43,9 @@ def test_rows_come_back_as_they_were_sealed(vault: str, rows: Any) -> None:
 
 def test_nothing_opens_without_its_entry_in_the_ledger(vault: str) -> None:
     intent = _enter(vault, "open.intent")
-    seal = ledger.read_entry(folder_of(vault) / "ledger", 0)
+    first = ledger.read_entry(folder_of(vault) / "ledger", 0)
     made_up = ledger.Entry("0" * 64, intent.fields)
-    for entry in (seal, made_up):
+    for entry in (first, made_up):
         with pytest.raises(VaultRefused, match=r"nothing is decrypted without open.intent in its ledger"):
             opening.open_x(vault, entry, _ring(vault))
     with pytest.raises(VaultRefused, match=r"nothing is decrypted without open.predicted in its ledger"):
@@ -66,7 +65,7 @@ def test_x_and_y_swapped_are_refused(vault: str) -> None:
 
 
 def test_another_vaults_file_is_refused(vault: str, rows: Any, make_request: Make) -> None:
-    other = ensure_sealed(make_request(rows[0] + 1, rows[1])).vault
+    other = seal(make_request(rows[0] + 1, rows[1]))
     intent = _enter(vault, "open.intent")
     (folder_of(vault) / "x.sealed").write_bytes((folder_of(other) / "x.sealed").read_bytes())
     with pytest.raises(VaultRefused, match="chunk 0 is not what was sealed"):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import shutil
@@ -11,20 +10,13 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.vault import lifecycle, opening, registry, stream
+from holdfast.data.raw import ArrayRows
+from holdfast.vault import lifecycle, opening, registry, sealing, stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.rows.identity import row_digests
-from holdfast.vault.sealing import STORED, ensure_sealed
 
-from .conftest import Make
-
-SELECTION = "5" * 64
-
-
-def _freeze(vault: str) -> None:
-    registry.append(vault, "freeze", {}, selection=SELECTION)
+from .conftest import Make, seal
 
 
 def _files(home: Path) -> list[str]:
@@ -33,144 +25,112 @@ def _files(home: Path) -> list[str]:
     )
 
 
-def test_sealing_twice_finds_the_vault(home: Path, rows: Any, make_request: Make) -> None:
-    first = ensure_sealed(make_request(*rows))
-    second = ensure_sealed(make_request(*rows))
-    renamed = ensure_sealed(make_request(*rows, source={"name": "another"}))
-    order = np.random.default_rng(1).permutation(100)
-    shuffled = ensure_sealed(make_request(rows[0][order], rows[1][order], np.flatnonzero(order < 20)))
-    assert first.is_new
-    assert first.num_test == 20
-    for other in (second, renamed, shuffled):
-        assert dataclasses.replace(first, is_new=False) == other
-    vault = first.vault
+def test_what_a_vault_consists_of(home: Path, rows: Any, make_request: Make) -> None:
+    vault = seal(make_request(*rows))
+    inside = ("cells.bin", "development.bin", "fingerprints.bin", "ledger/00000000.json", "manifest.json")
     assert _files(home) == [
         f"keys/{vault}.x.key",
         f"keys/{vault}.y.key",
         "keys/fingerprint.key",
+        f"registry/{vault}.cells",
         f"registry/{vault}.fingerprints",
         f"registry/{vault}.json",
-        *(f"vaults/{vault}/{name}" for name in ("fingerprints.bin", "ledger/00000000.json", "manifest.json")),
-        *(f"vaults/{vault}/{name}" for name in ("x.sealed", "y.sealed")),
+        f"registry/{vault}.targets",
+        *(f"vaults/{vault}/{name}" for name in (*inside, "targets.bin", "x.sealed", "y.sealed")),
     ]
+    assert not (folder_of(vault) / "groups.bin").exists()
 
 
 def test_no_plain_test_row_is_on_disk(home: Path, rows: Any, make_request: Make) -> None:
-    ensure_sealed(make_request(*rows))
+    seal(make_request(*rows))
     whole = b"".join((home / name).read_bytes() for name in _files(home))
-    for row in rows[0][:20]:
+    for row, digest in zip(rows[0][:20], make_request(*rows).forms.digests[:20], strict=True):
         assert row.tobytes() not in whole
-    assert make_request(*rows).digests[0].tobytes() not in whole
+        assert digest.tobytes() not in whole
 
 
 def test_the_manifest_says_what_is_sealed(home: Path, rows: Any, make_request: Make) -> None:
-    sealed = ensure_sealed(make_request(*rows))
-    fields, sha256 = read_manifest(folder_of(sealed.vault))
-    assert fields["parts"] == {"x": {"dtype": "<f4", "shape": [20, 5]}, "y": {"dtype": "<i8", "shape": [20]}}
+    vault = seal(make_request(*rows))
+    fields, sha256 = read_manifest(folder_of(vault))
+    assert fields["parts"] == {
+        "x": {"form": "array", "rows": 20, "dtype": "<f4", "shape": [5]},
+        "y": {"dtype": "<i8", "shape": [20]},
+    }
     assert (fields["num_test"], fields["num_development"], fields["name"]) == (20, 80, "points")
     assert fields["policy"] == {"policy": "once", "k": None, "key_mode": "local"}
     assert fields["fingerprints"]["distinct"] == 20
-    entry = ledger.read(folder_of(sealed.vault) / "ledger")[0]
+    assert len(fields["sketch"]) == 100, "of test and development rows alike"
+    (entry,) = ledger.read(folder_of(vault) / "ledger")
     assert entry.type == "seal"
     assert entry.body["manifest"] == sha256
-    assert entry.sha256 == sealed.head
+    known_by = {"cells.bin", "development.bin", "fingerprints.bin", "targets.bin"}
+    assert set(entry.body["files"]) == {"x.sealed", "y.sealed"} | known_by
+    assert registry.record_of(vault)["head"] == {"index": 0, "sha256": entry.sha256}
 
 
-def test_another_test_part_is_sealed_anew_before_a_freeze(home: Path, rows: Any, make_request: Make) -> None:
-    old = ensure_sealed(make_request(*rows))
-    new = ensure_sealed(make_request(*rows, slice(10)))
-    assert new.is_new
-    assert new.replaced == (old.vault,)
-    assert not registry.is_current(old.vault)
-    assert registry.is_current(new.vault)
-    assert registry.record_of(old.vault)["replaced_by"] == new.vault
-    assert sorted(path.name for path in folder_of(old.vault).iterdir()) == [
-        *("fingerprints.bin", "ledger", "manifest.json", "selections"),
+def test_rows_sealed_anew_take_the_place_of_the_former_vault(home: Path, rows: Any, make_request: Make) -> None:
+    old = seal(make_request(*rows))
+    new = seal(make_request(*rows, slice(10), replaces=(old,)))
+    assert not registry.is_current(old)
+    assert registry.is_current(new)
+    assert registry.record_of(old)["replaced_by"] == new
+    assert read_manifest(folder_of(new))[0]["replaces"] == [old]
+    assert sorted(path.name for path in folder_of(old).iterdir()) == [
+        *("cells.bin", "development.bin", "fingerprints.bin", "ledger", "manifest.json", "selections", "targets.bin"),
     ]
-    assert not key_files.key_path(old.vault, "x").exists()
-    assert ledger.read(folder_of(old.vault) / "ledger")[-1].body["by"] == new.vault
-    back = ensure_sealed(make_request(*rows))
-    assert back.replaced == (new.vault,)
-    assert back.vault not in (old.vault, new.vault)
+    assert not key_files.key_path(old, "x").exists()
+    assert ledger.read(folder_of(old) / "ledger")[-1].body["by"] == new
 
 
-@pytest.mark.parametrize("change", ["test part", "target", "classes", "policy"])
-def test_after_a_freeze_nothing_else_is_sealed(home: Path, rows: Any, make_request: Make, change: str) -> None:
-    x, y = rows
-    sealed = ensure_sealed(make_request(x, y))
-    _freeze(sealed.vault)
-    request = {
-        "test part": make_request(x, y, slice(10)),
-        "target": make_request(x, 1 - y),
-        "classes": make_request(x, y, class_names=("a", "b")),
-        "policy": make_request(x, y, policy={"policy": "criterion"}),
-    }[change]
-    before = _files(home)
-    with pytest.raises(
-        VaultRefused, match=rf"vault {sealed.vault[:8]} \(points\): was frozen with another {change} of"
-    ):
-        ensure_sealed(request)
-    assert _files(home) == before
-    assert ensure_sealed(make_request(x, y)).vault == sealed.vault
+def test_another_target_adds_a_vault(home: Path, rows: Any, make_request: Make) -> None:
+    first = seal(make_request(*rows))
+    second = seal(make_request(rows[0], 1 - rows[1], shares=(first,)))
+    third = seal(make_request(rows[0], np.ones(100, int), shares=(first, second)))
+    other = seal(make_request(rows[0] + 1, rows[1]))
+    assert all(registry.is_current(vault) for vault in (first, second, third, other))
+    for vault in (first, second, third):
+        assert set(lifecycle.family_of(vault)) == {first, second, third}
+    assert lifecycle.family_of(other) == [other]
 
 
-def test_other_columns_of_the_same_rows_are_sealed_anew(home: Path, rows: Any, make_request: Make) -> None:
-    x, y = rows
-    content = make_request(x, y)
-    vaults = []
-    for kept in (5, 3, 3):
-        stored = {STORED: row_digests(x[:, :kept], kind="table")}
-        vaults.append(ensure_sealed(dataclasses.replace(content, x=x[:20, :kept], forms=stored)).vault)
-    assert vaults[0] != vaults[1] == vaults[2]
-
-
-def test_the_tripwire_names_the_vault(home: Path, rows: Any, make_request: Make) -> None:
-    x, y = rows
-    sealed = ensure_sealed(make_request(x, y))
-    more = np.random.default_rng(1).normal(size=(50, 5)).astype(np.float32)
-    extended = make_request(np.concatenate([more, x]), np.concatenate([np.zeros(50, int), y]), slice(50))
-    name = rf"vault {sealed.vault[:8]} \(points\)"
-    what = rf"20 of these rows are sealed in {name}: 20 would be trained on, 0 would be sealed"
-    with pytest.raises(VaultRefused, match=what):
-        ensure_sealed(extended)
-    with pytest.raises(VaultRefused, match=r"0 would be trained on, 20 would be sealed twice.*supersede"):
-        ensure_sealed(make_request(x[:90], y[:90]))
-    columns_swapped = make_request(x[:90, ::-1], y[:90])
-    assert ensure_sealed(columns_swapped).is_new
-    assert ensure_sealed(make_request(more, np.zeros(50, int))).is_new
-
-
-def test_rows_of_a_few_columns_do_not_trip(home: Path, make_request: Make) -> None:
+def test_rows_of_few_values_are_ambiguous_and_in_no_sketch(home: Path, make_request: Make) -> None:
     bits = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], np.float32)
     x = np.concatenate([np.repeat(bits[:2], 10, axis=0), np.repeat(bits[2:], 10, axis=0)])
-    first = ensure_sealed(make_request(x, np.zeros(80, int)))
-    assert read_manifest(folder_of(first.vault))[0]["fingerprints"]["ambiguous"] == 2
-    other = ensure_sealed(make_request(x[:70], np.zeros(70, int), slice(40, 60)))
-    assert other.is_new
-    assert other.replaced == ()
+    fields, _ = read_manifest(folder_of(seal(make_request(x, np.zeros(80, int)))))
+    assert fields["fingerprints"]["distinct"] == fields["fingerprints"]["ambiguous"] == 2
+    assert fields["sketch"] == []
 
 
-def test_a_vault_whose_folder_is_gone_is_missed(home: Path, rows: Any, make_request: Make) -> None:
-    sealed = ensure_sealed(make_request(*rows))
-    shutil.rmtree(folder_of(sealed.vault))
-    for request in (make_request(*rows), make_request(*rows, slice(10))):
-        with pytest.raises(VaultRefused, match="holds these rows, and its folder is gone"):
-            ensure_sealed(request)
-    with pytest.raises(VaultRefused, match="20 of these rows are sealed in vault"):
-        ensure_sealed(make_request(rows[0][:90], rows[1][:90], slice(80, 90)))
+def test_groups_are_sealed_in_the_order_of_their_rows(home: Path, rows: Any, make_request: Make) -> None:
+    """Their numbers are drawn anew, so that they say nothing; rows of one group are still of one group."""
+    x, y = rows
+    groups = np.arange(100) // 2 * 7
+    vault = seal(make_request(x, y, groups=groups))
+    entry = registry.append(vault, "open.intent", {}, selection="5" * 64, opening=1)
+    sealed = np.frombuffer(b"".join(opening.open_x(vault, entry, opening.check_sealed(vault))), "<f4").reshape(-1, 5)
+    expected = [int(groups[np.flatnonzero((x == row).all(axis=1))[0]]) for row in sealed]
+    numbers = opening.group_numbers(vault)
+    assert numbers is not None
+    assert sorted(set(numbers.tolist())) == list(range(10))
+    assert np.array_equal(np.equal.outer(numbers, numbers), np.equal.outer(expected, expected))
 
 
 def test_a_lost_record_is_entered_again(home: Path, rows: Any, make_request: Make) -> None:
-    sealed = ensure_sealed(make_request(*rows))
+    vault = seal(make_request(*rows))
+    before = registry.record_of(vault)
     shutil.rmtree(home / "registry")
-    assert ensure_sealed(make_request(*rows)).vault == sealed.vault
+    with registry.locked():
+        lifecycle.recover()
+    assert registry.record_of(vault) == before
+    assert registry.targets_path(vault).read_bytes() == (folder_of(vault) / "targets.bin").read_bytes()
 
 
-def test_a_lost_fingerprint_key_does_not_silence_the_tripwire(home: Path, rows: Any, make_request: Make) -> None:
-    ensure_sealed(make_request(*rows))
+def test_a_lost_fingerprint_key_is_not_made_anew(home: Path, rows: Any, make_request: Make) -> None:
+    """With another one the rows that are sealed would be strangers."""
+    seal(make_request(*rows))
     (home / "keys" / "fingerprint.key").unlink()
     with pytest.raises(VaultRefused, match=r"fingerprint.key: the key cannot be read"):
-        ensure_sealed(make_request(rows[0][:90], rows[1][:90]))
+        seal(make_request(rows[0] + 1, rows[1]))
 
 
 class Killed(BaseException):
@@ -194,7 +154,7 @@ STEPS = {
 def test_a_crash_at_any_step_is_mended(  # noqa: PLR0917
     home: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    old = ensure_sealed(make_request(*rows))
+    old = seal(make_request(*rows))
     place, name = STEPS[step]
     real = getattr(place, name)
 
@@ -209,15 +169,24 @@ def test_a_crash_at_any_step_is_mended(  # noqa: PLR0917
         if step not in ("old keys", "retire"):
             patch.setattr(key_files, "remove_keys", lambda vault: None)
         with pytest.raises(Killed):
-            ensure_sealed(make_request(*rows, slice(10)))
-    new = ensure_sealed(make_request(*rows, slice(10)))
-    assert [record["vault"] for record in registry.records() if record["status"] == "sealed"] == [new.vault]
-    assert not (folder_of(old.vault) / "x.sealed").exists()
+            seal(make_request(*rows, slice(10), replaces=(old,)))
+    with registry.locked():
+        lifecycle.recover()
+        new = [vault for vault in _in_force() if vault != old]
+        if not new:  # then nothing has happened
+            assert _in_force() == [old]
+            new = [sealing.seal(make_request(*rows, slice(10), replaces=(old,)))]
+    assert _in_force() == new
+    assert not (folder_of(old) / "x.sealed").exists()
     assert sorted(path.name for path in (home / "keys").iterdir()) == sorted(
-        [f"{new.vault}.x.key", f"{new.vault}.y.key", "fingerprint.key"]
+        [f"{new[0]}.x.key", f"{new[0]}.y.key", "fingerprint.key"]
     )
     assert not list((home / "vaults").glob(".*"))
-    opening.check_sealed(new.vault)
+    opening.check_sealed(new[0])
+
+
+def _in_force() -> list[str]:
+    return [record["vault"] for record in registry.records() if record["status"] == "sealed"]
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -229,9 +198,9 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(stream, "seal_file", fail)
         with pytest.raises(VaultRefused, match=r"the test rows could not be sealed .No space left on device."):
-            ensure_sealed(make_request(*rows))
+            seal(make_request(*rows))
     assert _files(home) == ["keys/fingerprint.key"]
-    assert ensure_sealed(make_request(*rows)).is_new
+    assert registry.is_current(seal(make_request(*rows)))
 
 
 def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make) -> None:
@@ -244,22 +213,23 @@ def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make)
             "3 development rows equal rows of the test",
         ),
         (
-            make_request(x, y, policy={"policy": "onse"}),
+            make_request(x, y, settings={"policy": "onse"}),
             "vault.policy: 'onse' is not offered; allowed: once, batch, criterion, none; next: did you",
         ),
         (
-            make_request(x, y, policy={"key_mode": "paper"}),
+            make_request(x, y, settings={"key_mode": "paper"}),
             "vault.key_mode: 'paper' is not offered; allowed: local, passphrase, keyfile",
         ),
         (
-            make_request(x, y, policy={"polcy": "once"}),
+            make_request(x, y, settings={"polcy": "once"}),
             "vault.polcy: is no setting of a vault; allowed: policy, k, key_mode, public_key",
         ),
         (
-            make_request(x, y, forms={STORED: make_request(x, y).digests[::-1]}),
+            make_request(x, y, x=ArrayRows(x, make_request(x, y).forms.digests[::-1], "table")),
             "data: the source changed while it was read",
         ),
     ):
         with pytest.raises(InputError, match=word):
-            ensure_sealed(request)
+            seal(request)
     assert registry.records() == []
+    assert _files(home) == ["keys/fingerprint.key"]

@@ -15,15 +15,14 @@ from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.vault import registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
-from holdfast.vault.sealing import ensure_sealed
 from holdfast.vault.verify import verify_home
 
-from .conftest import Make
+from .conftest import Make, seal
 
 
 @pytest.fixture
 def vault(home: Path, rows: Any, make_request: Make) -> str:
-    return ensure_sealed(make_request(*rows)).vault
+    return seal(make_request(*rows))
 
 
 def _words() -> list[str]:
@@ -52,9 +51,9 @@ def _open(vault: str, selection: str) -> None:
 
 def test_a_whole_home_has_no_findings(home: Path, vault: str, rows: Any, make_request: Make) -> None:
     assert _words() == []
-    ensure_sealed(make_request(*rows, slice(10)))
+    seal(make_request(*rows, slice(10), replaces=(vault,)))
     assert _words() == []
-    assert verify_home([("store", make_request(*rows).digests[40:])]) == []
+    assert verify_home([("store", make_request(*rows).forms.digests[40:])]) == []
 
 
 def test_an_empty_home_has_no_findings(home: Path) -> None:
@@ -78,6 +77,8 @@ def _flip(path: Path) -> None:
         ("x.sealed", "file: x.sealed was changed"),
         ("y.sealed", "file: y.sealed was changed"),
         ("fingerprints.bin", "file: fingerprints.bin was changed"),
+        ("targets.bin", "file: targets.bin was changed"),
+        ("development.bin", "file: development.bin was changed"),
         ("manifest.json", "manifest"),
         ("ledger/00000000.json", "entry "),
         ("ledger/00000001.json", "entry 1"),
@@ -253,17 +254,29 @@ def test_bodies_that_say_nothing_are_findings_and_no_traceback(vault: str, body:
     assert verify_home() == []
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "fingerprints.bin", "x.sealed", "selections/*/selection.json"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "fingerprints.bin", "targets.bin", "x.sealed", "selections/*/selection.json"]
+)
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(vault: str, name: str) -> None:
     _open(vault, _freeze(vault))
     (path,) = folder_of(vault).glob(name)
     path.unlink()
     os.mkfifo(path)
     assert verify_home()
-    remembered = registry.fingerprints_path(vault)
-    remembered.unlink()
-    os.mkfifo(remembered)
-    assert verify_home()
+    for remembered in (registry.fingerprints_path(vault), registry.targets_path(vault)):
+        remembered.unlink()
+        os.mkfifo(remembered)
+        assert verify_home()
+
+
+@pytest.mark.parametrize("suffix", ["fingerprints", "targets", "cells"])
+def test_a_copy_in_the_registry_that_is_gone_or_another_is_found(home: Path, vault: str, suffix: str) -> None:
+    """Without it rows of a vault whose folder is gone would be strangers."""
+    path = home / "registry" / f"{vault}.{suffix}"
+    path.write_bytes(path.read_bytes() + b"!")
+    assert _words() == [f"registry: {path.name} was changed"]
+    path.unlink()
+    assert _words() == [f"registry: {path.name} is missing"]
 
 
 def test_an_old_copy_of_the_vault_is_found(home: Path, vault: str) -> None:
@@ -294,7 +307,7 @@ def test_a_second_selection_breaks_the_policy(vault: str) -> None:
 
 
 def test_sealed_rows_in_the_store_are_found(vault: str, rows: Any, make_request: Make) -> None:
-    digests = make_request(*rows).digests[:3]
+    digests = make_request(*rows).forms.digests[:3]
     findings = verify_home([("store/rows", np.concatenate([digests, digests + 1]))])
     assert [(finding.kind, finding.what) for finding in findings] == [("store", "3 sealed rows lie in the open")]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
 from holdfast.vault.known_rows import RowForms
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.canonical_cells import Cells
+from holdfast.vault.rows.canonical_cells import Cells, words_of
+from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
 
@@ -28,7 +29,8 @@ def forms_of(rows: Rows) -> RowForms:
     """All rows in the forms in which they may be known."""
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _array_digests(rows)
-        return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests)
+        cells = _array_cells(rows) if rows.kind == "table" else None
+        return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests, cells=cells)
     assert rows.settings is not None
     by_columns = identity_columns(rows.table, rows.settings)
     columns, digests = next(iter(by_columns.items()))
@@ -96,6 +98,19 @@ def _array_digests(rows: Rows) -> RowArray:
         is_table = rows.kind == "table"
         digests.append(table_digests(_cells(rows, block)) if is_table else row_digests(block, kind=rows.kind))
     return digests.settled()
+
+
+def _array_cells(rows: Rows) -> TableCells:
+    """The cells of a table in arrays, to be known one by one: a file that was stored as an array lost its names."""
+
+    def blocks(columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+        assert rows.x is not None
+        for _, block in blocks_of(rows.x):
+            cells = _cells(rows, block)
+            yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
+
+    assert rows.x is not None
+    return TableCells(tuple(_cells(rows, np.asarray(rows.x[:0]))), blocks)
 
 
 def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:

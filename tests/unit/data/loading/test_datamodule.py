@@ -17,7 +17,7 @@ from holdfast.data.loading import datamodule as datamodule_module
 from holdfast.data.loading.batches import RowOrder
 from holdfast.data.loading.datamodule import DataModule
 from holdfast.data.splits import Holdout
-from holdfast.data.store.store import Prepared
+from holdfast.data.store.store import Prepared, read_view
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 
@@ -51,6 +51,19 @@ def test_train_and_val_rows(prepared: Prepared) -> None:
     assert (x.dtype, y.dtype) == (torch.uint8, torch.int64)
     seen = torch.cat([x for x, _ in epoch_of(data, 0)]).numpy()
     assert sorted(row.tobytes() for row in seen) == sorted(row.tobytes() for row in prepared.x[data.train_rows])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_rows_that_a_view_leaves_out_are_in_no_batch(prepared: Prepared, num_workers: int) -> None:
+    kept = np.arange(161) % 5 > 0
+    label_of = {row.tobytes(): label for row, label in zip(prepared.x, prepared.y, strict=True)}
+    np.save(prepared.folder / "kept.npy", kept)
+    np.save(prepared.folder / "x.npy", np.array(prepared.x)[kept])
+    view = read_view(prepared.folder)
+    data = module_of(view, resident=False, num_workers=num_workers)
+    x, y = (torch.cat(part) for part in zip(*epoch_of(data, 0), *data.val_dataloader(), strict=True))
+    assert len(x) == kept.sum()
+    assert [label_of[row.tobytes()] for row in x.numpy()] == y.tolist()
 
 
 def test_description_is_json(prepared: Prepared) -> None:

@@ -46,7 +46,7 @@ def test_gray_images_tables_and_other_arrays(home: Path) -> None:
     assert rows_of(PIXELS[..., 0]).x.shape == (20, 6, 5, 1)
     table = rows_of(RNG.normal(size=(20, 3)))
     assert (table.kind, table.x.dtype, table.feature_names) == ("table", np.float32, ("x0", "x1", "x2"))
-    assert table.source_digests is not None
+    assert table.digests is not None, "known by what the source holds, in float64"
     holes = np.where(RNG.random((20, 3)) < 0.3, np.nan, 1.5)
     assert np.isnan(rows_of(holes).x[:]).any(), "missing numbers of a table"
     signals = RNG.normal(size=(20, 7, 9))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.rows import check_rows
+from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import custom, digits
 from holdfast.data.sources.call import as_rows
+from holdfast.data.tables.fit_view import fit_view
+from holdfast.data.tables.view import TableView
 
 X, Y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
 
@@ -53,13 +55,23 @@ def test_a_dataset(home: Path) -> None:
     assert rows.x[7, 0, 0].tolist() == [7, 7, 7]
 
 
+def view_of(rows: Rows) -> TableView:
+    assert rows.table is not None
+    assert rows.settings is not None
+    return fit_view(rows.table, rows.settings, np.ones(len(rows), bool))[0]
+
+
+def columns_of(rows: Rows) -> tuple[str, ...]:
+    return tuple(column.name for column in view_of(rows).columns)
+
+
 def test_a_frame(home: Path, frame: Any) -> None:
     rows = as_rows((frame, "sold"))
     check_rows(rows)
-    assert (rows.feature_names, rows.class_names) == (("size", "color", "who"), ("false", "true"))
-    assert rows.columns[1].categories == ("", "red")
+    assert (columns_of(rows), rows.class_names) == (("size", "color", "who"), ("false", "true"))
+    assert view_of(rows).columns[1].categories == ("", "red")
     rows = as_rows({"x": frame, "y": "sold", "group": "who", "types": {"color": "drop"}})
-    assert rows.feature_names == ("size",)
+    assert columns_of(rows) == ("size",)
     assert rows.groups is not None
     rows = as_rows((frame.drop(columns="sold"), Y))
     assert (rows.target_name, rows.y.tolist()) == ("target", Y.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from holdfast.core.errors import InputError
 from holdfast.data.columns import column_from_dict
 from holdfast.data.new_rows import read_like
-from holdfast.data.rows import check_rows
-from holdfast.data.sources import csv
+from holdfast.data.rows import Rows
 
+ReadTable = Callable[..., Rows]
 CELLS = st.sampled_from(
     ["", "1", "2", "-3.5", "1e5", "1e400", "inf", "nan", "NA", "?", "a", "b", " a ", "é", "true", "False", "2020-01-02"]
     + ["12:30", "1,5", '"x"', '"', '"a\nb"', '""', "x\x00y", "\ufeff", "99999999999999999999", "0x1f", "1_0", "y", "\r"]
@@ -66,25 +67,23 @@ SETTINGS = st.one_of(st.just({}), st.just({}), st.just({"on_error": "skip"}), SO
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(content=ANY_BYTES, chosen=SETTINGS)
 def test_an_error_or_good_rows(
-    home: Path, tmp_path: Path, name: str, content: bytes, chosen: dict[str, object]
+    read_table: ReadTable, tmp_path: Path, name: str, content: bytes, chosen: dict[str, object]
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     try:
-        rows = csv.load(str(path), "y", **chosen)  # type: ignore[arg-type]
-        check_rows(rows)
+        rows = read_table(path, **chosen)
     except InputError as error:
         lines = str(error).splitlines()
         assert lines
         assert all(len(line) < 1000 for line in lines)
         return
     assert len(rows.x) == len(rows.y) > 1
-    assert rows.source_digests is not None
-    assert rows.full_digests is not None
-    assert len(rows.source_digests) == len(rows.full_digests) == len(rows.x)
+    assert rows.digests is not None
+    assert len(rows.digests) == len(rows.x)
     assert rows.columns == tuple(column_from_dict(column.as_dict()) for column in rows.columns)
     if not chosen.keys() & {"on_error", "types"}:
-        data = {"kind": "table", "dtype": str(rows.x.dtype), "columns": [column.as_dict() for column in rows.columns]}
+        view = {"form": "table", "dtype": str(rows.x.dtype), "columns": [column.as_dict() for column in rows.columns]}
         known = {key: chosen[key] for key in ("encoding", "delimiter") if key in chosen}
-        blocks = [block.x for block in read_like(data, path, settings=known)]
+        blocks = [block.x for block in read_like({"kind": "table", "view": view}, path, settings=known)]
         assert sum(map(len, blocks)) == len(rows.x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 from pyarrow import parquet as writer
 
 from holdfast.core.errors import InputError
-from holdfast.data.rows import check_rows
-from holdfast.data.sources import parquet
+from holdfast.data.rows import Rows
 
+ReadTable = Callable[..., Rows]
 N = 20
 COLUMNS = {
     "small": pa.array(range(N), pa.int8()),
@@ -25,32 +26,31 @@ COLUMNS = {
 }
 
 
-def test_types(home: Path, tmp_path: Path) -> None:
+def test_types(read_table: ReadTable, tmp_path: Path) -> None:
     writer.write_table(pa.table(COLUMNS), tmp_path / "t.parquet")
-    rows = parquet.load(str(tmp_path / "t.parquet"), "y")
-    check_rows(rows)
+    rows = read_table(tmp_path / "t.parquet", format="parquet")
     assert [column.type for column in rows.columns] == ["number", "number", "category", "category", "number"]
     assert rows.x[3, :2].tolist() == [3, 0.75]
     assert rows.columns[2].categories == ("", "true")
     assert np.isnan(rows.x[:2, 4]).tolist() == [False, True]
-    rows = parquet.load(str(tmp_path / "t.parquet"), "y", types={"small": "category"})
+    rows = read_table(tmp_path / "t.parquet", format="parquet", types={"small": "category"})
     assert rows.columns[0].categories[:2] == ("0", "1")
 
 
-def test_a_folder_is_one_table(home: Path, tmp_path: Path) -> None:
+def test_a_folder_is_one_table(read_table: ReadTable, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     table = pa.table(COLUMNS)
     writer.write_table(table[:12], tmp_path / "set" / "1.parquet")
     writer.write_table(table[12:].select([*reversed(table.column_names)]), tmp_path / "set" / "2.parquet")
     (tmp_path / "set" / "_SUCCESS").touch()
-    rows = parquet.load(str(tmp_path / "set"), "y")
+    rows = read_table(tmp_path / "set", format="parquet")
     assert rows.x[:, 0].tolist() == list(range(N))
     writer.write_table(table.drop_columns(["hole"]), tmp_path / "set" / "3.parquet")
     with pytest.raises(InputError, match=r"3\.parquet has no hole, unlike the files before it"):
-        parquet.load(str(tmp_path / "set"), "y")
+        read_table(tmp_path / "set", format="parquet")
 
 
-def test_what_cannot_be_used(home: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_used(read_table: ReadTable, tmp_path: Path) -> None:
     days = [datetime.date(2020, 1, 1)] * N
     for extra, words in (
         ({"day": pa.array(days)}, "column 'day' holds dates (2020-01-01)"),
@@ -59,8 +59,8 @@ def test_what_cannot_be_used(home: Path, tmp_path: Path) -> None:
     ):
         writer.write_table(pa.table({**COLUMNS, **extra}), tmp_path / "t.parquet")
         with pytest.raises(InputError) as caught:
-            parquet.load(str(tmp_path / "t.parquet"), "y")
+            read_table(tmp_path / "t.parquet", format="parquet")
         assert words in str(caught.value)
     (tmp_path / "bad.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-20])
     with pytest.raises(InputError, match="is no Parquet file, or a damaged one"):
-        parquet.load(str(tmp_path / "bad.parquet"), "y")
+        read_table(tmp_path / "bad.parquet", format="parquet")

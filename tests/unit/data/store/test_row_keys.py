@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from holdfast.data.sources import csv, jsonl, parquet
-from holdfast.data.store.row_keys import identity_of
+from holdfast.data.rows import Rows
+from holdfast.data.sources import breast_cancer
+from holdfast.data.sources.call import as_rows
+from holdfast.data.sources.table import load
+from holdfast.data.store.row_keys import forms_of, units_of
 from holdfast.vault.rows.digest_sets import rows_id
 
 
-@pytest.mark.parametrize("is_full", [False, True])
-def test_a_table_is_known_in_every_format(home: Path, tmp_path: Path, is_full: bool) -> None:
-    import pandas as pd
+def read(path: Path, format: str = "csv", **settings: Any) -> Rows:
+    return load(str(path), format=format, settings=settings)
 
+
+def columns_of(frame: pd.DataFrame, **settings: Any) -> tuple[str, ...]:
+    return forms_of(as_rows({"x": frame, "y": "y", **settings})).columns
+
+
+@pytest.mark.parametrize("has_id", [False, True])
+def test_a_table_is_known_in_every_format(home: Path, tmp_path: Path, has_id: bool) -> None:
     random, num_rows = np.random.default_rng(0), 120
     table = pd.DataFrame(
         {
@@ -31,21 +43,42 @@ def test_a_table_is_known_in_every_format(home: Path, tmp_path: Path, is_full: b
     table.to_csv(tmp_path / "t.csv", index=False)
     table.sample(frac=1, random_state=1)[table.columns[::-1]].to_csv(tmp_path / "t.tsv", sep="\t", index=False)
     table.to_parquet(tmp_path / "t.parquet")
+    table.to_feather(tmp_path / "t.feather")
     table.to_json(tmp_path / "t.jsonl", orient="records", lines=True, double_precision=15)
     found = []
-    for source, name in ((csv, "t.csv"), (csv, "t.tsv"), (parquet, "t.parquet"), (jsonl, "t.jsonl")):
-        rows = source.load(str(tmp_path / name), "price")
-        digests = rows.full_digests if is_full else rows.source_digests
-        assert digests is not None
-        found.append(rows_id(digests))
+    for format, name in (("csv", "t.csv"), ("csv", "t.tsv"), *((f, f"t.{f}") for f in ("parquet", "feather", "jsonl"))):
+        forms = forms_of(read(tmp_path / name, format, target="price", id=["long", "city"] if has_id else None))
+        assert len(forms.others) == has_id
+        found.append(rows_id(forms.others[0] if has_id else forms.digests))
     assert len(set(found)) == 1
 
 
-@pytest.mark.parametrize(("column", "num_units"), [("stage", 40), ("dose", 20)])
-def test_few_possible_rows_do_not_tie_groups_together(home: Path, tmp_path: Path, column: str, num_units: int) -> None:
-    """Patients of one sex and stage are many; those of one sex and dose to four digits are one patient, twice."""
-    value = {"stage": lambda i: i % 3, "dose": lambda i: 0.1234 + i % 20}[column]
-    lines = [f"{i},{'mf'[i % 2]},{value(i)},{'uv'[i % 5 % 2]}" for i in range(40) for _ in range(3)]
-    (tmp_path / "t.csv").write_text("\n".join([f"patient,sex,{column},y", *lines]))
-    units = identity_of(csv.load(str(tmp_path / "t.csv"), "y", group="patient")).units
-    assert len(np.unique(units, axis=0)) == num_units
+def test_columns_that_say_who_a_row_is_do_not_count(home: Path) -> None:
+    random = np.random.default_rng(0)
+    numbers = pd.DataFrame(random.normal(size=(60, 2)), columns=["b", "a"]).assign(y=np.arange(60) % 2)
+    odd = numbers.assign(
+        **{"Unnamed: 0": range(60), "from 1": range(1, 61), "uid": [f"u{number}" for number in range(60)]},
+        **{"site": "north", "part": ["train", "Test"] * 30, "hole": None, "sevens": random.permutation(60) * 7},
+    )
+    assert columns_of(odd) == ("a", "b")
+    assert columns_of(odd, drop=["a"], types={"b": "category"}) == ("a", "b"), "whatever a run sees of them"
+    assert columns_of(numbers.assign(whole=np.arange(60) // 2)) == ("a", "b", "whole"), "it repeats"
+    assert columns_of(odd[["a", "uid", "y"]]) == ("a", "uid"), "one column alone is too few"
+    few = odd[["uid", "site", "y"]].assign(sex=np.arange(60) % 2, stage=np.arange(60) % 3)
+    assert columns_of(few) == ("sex", "stage", "uid"), "without it, rows could not be told apart"
+
+
+def test_a_named_table_in_an_array_is_known_by_its_names(home: Path) -> None:
+    rows = breast_cancer.load()
+    assert forms_of(rows).columns == tuple(sorted(rows.feature_names))
+    assert forms_of(as_rows((np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2))).columns == ()
+
+
+@pytest.mark.parametrize("value", [lambda i: i % 3, lambda i: 0.1234 + i % 20])
+def test_patients_who_are_alike_are_not_tied_together(home: Path, value: Callable[[int], float]) -> None:
+    """Of one sex and stage there are many, and two of one sex and dose: their rows differ in whose they are."""
+    lines = [(f"p{i}", "mf"[i % 2], value(i), i % 5 % 2) for i in range(40) for _ in range(3)]
+    rows = as_rows({"x": pd.DataFrame(lines, columns=["patient", "sex", "value", "y"]), "y": "y", "group": "patient"})
+    forms = forms_of(rows)
+    assert forms.columns == ("patient", "sex", "value")
+    assert len(np.unique(units_of(rows, forms.digests), axis=0)) == 40

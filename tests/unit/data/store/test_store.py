@@ -46,7 +46,7 @@ def test_development_rows_are_in_the_store_and_test_rows_nowhere(prepare_mine: P
         row.tobytes() in content or digest.tobytes() in content
         for row, digest in zip(x[test], digests[test], strict=True)
     )
-    assert np.array_equal(store.open_prepared(prepared.vault).x, prepared.x)
+    assert np.array_equal(store.open_prepared(prepared.id).x, prepared.x)
 
 
 def test_a_known_request_starts_no_process(prepare_mine: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +74,7 @@ def test_a_changed_file_is_noticed(prepare_mine: Prepare) -> None:
     os.utime("numbers.txt", (1, 1))
     touched = prepare_mine(path="numbers.txt")
     assert touched.vault == after.vault, "the same content has the same vault"
+    assert touched.folder == after.folder
 
 
 def test_a_file_that_only_the_source_knew_of_is_watched(home: Path, tmp_path: Path) -> None:
@@ -129,10 +130,8 @@ def test_rows_of_a_vault_that_was_sealed_anew_are_removed(prepare_mine: Prepare)
     new = prepare_mine(split={"seed": 1})
     assert new.vault != old.vault
     assert not old.folder.exists()
-    with pytest.raises(
-        InputError, match=f"has no rows for vault {old.vault[:12]}; next: run its data option once more"
-    ):
-        store.open_prepared(old.vault)
+    with pytest.raises(InputError, match=f"has no rows {old.vault[:12]}; next: run its data option once more"):
+        store.open_prepared(old.id)
     back = prepare_mine()
     assert back.vault not in (old.vault, new.vault), "it was sealed anew once more"
     assert np.array_equal(np.sort(back.x, axis=0), np.sort(np.array(old.x), axis=0))
@@ -146,14 +145,21 @@ def test_rows_equal_to_an_official_test_row_are_left_out(prepare_mine: Prepare) 
 
 def test_damaged_rows_are_prepared_again(prepare_mine: Prepare) -> None:
     prepared = prepare_mine()
-    content = (prepared.folder / "x.npy").read_bytes()
-    for damage in (content[:-4], b"", None):
-        (prepared.folder / "x.npy").unlink()
-        if damage is not None:
-            (prepared.folder / "x.npy").write_bytes(damage)
-        assert np.array_equal(prepare_mine().x, prepared.x)
-    (prepared.folder / "meta.json").write_text("{")
-    assert prepare_mine().vault == prepared.vault
+    x, digests = np.array(prepared.x), np.array(prepared.digests)
+    raw = prepared.folder.parents[1] / "raw"
+    for path in (prepared.folder / "x.npy", raw / "y.npy", raw / "digests.npy"):
+        content = path.read_bytes()
+        for damage in (content[:-4], b"", None):
+            path.unlink()
+            if damage is not None:
+                path.write_bytes(damage)
+            again = prepare_mine()
+            assert (again.id, path.read_bytes()) == (prepared.id, content)
+    for folder in (prepared.folder, raw):
+        (folder / "meta.json").write_text("{")
+        assert prepare_mine().id == prepared.id
+    assert np.array_equal(prepare_mine().x, x)
+    assert np.array_equal(prepare_mine().digests, digests)
 
 
 def test_a_vault_that_was_deleted_is_not_replaced_in_silence(prepare_mine: Prepare, home: Path) -> None:
@@ -221,6 +227,10 @@ def test_two_processes_prepare_once(prepare_mine: Prepare, home: Path) -> None:
     assert len(list((home / "vaults").glob("[0-9a-f]*"))) == 1
 
 
+def views_of(home: Path) -> list[Path]:
+    return sorted((home / "store" / "rows").glob("[!.]*/views/[!.]*"))
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_leaves_nothing_half_made(prepare_mine: Prepare, home: Path) -> None:
     former = prepare_mine(split={"seed": 1})
@@ -229,28 +239,85 @@ def test_killed_at_any_moment_leaves_nothing_half_made(prepare_mine: Prepare, ho
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        folders = [path for path in (home / "store" / "rows").glob("*") if not path.name.startswith(".")]
-        for folder in folders:
-            assert len(store.read_folder(folder).x) == 80
+        for view in views_of(home):
+            assert len(store.read_view(view).x) == 80
     prepared = prepare_mine()
     assert len(prepared.x) == 80
     assert not former.folder.exists()
-    assert [path.name for path in (home / "store" / "rows").iterdir()] == [prepared.vault]
+    assert views_of(home) == [prepared.folder]
     assert not (home / "store" / "pending").exists()
 
 
-def test_killed_between_sealing_and_writing(prepare_mine: Prepare, home: Path) -> None:
-    old = prepare_mine()
-    shutil.copytree(old.folder, home / "kept")
-    new = prepare_mine(split={"seed": 1})
-    # As if the process had been killed just after the new vault had its name.
-    shutil.move(home / "kept", old.folder)
-    shutil.rmtree(new.folder)
-    (home / "store" / "rows" / ".0123.tmp").mkdir()
-    (home / "store" / "pending").touch()
-    again = prepare_mine(split={"seed": 1})
-    assert again.vault == new.vault
-    assert [path.name for path in (home / "store" / "rows").iterdir()] == [new.vault]
+KILLED = """
+import json, os, signal, sys
+from holdfast.data.store import store, worker, write
+from holdfast.vault import sealing
+step, request = sys.argv[1], json.loads(sys.argv[2])
+module, name, when = step.split()
+target = globals()[module]
+called = getattr(target, name)
+
+def kill(*given, **options):
+    if when == "after":
+        called(*given, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(target, name, kill)
+worker.answer_request(request)
+"""
+STEPS = {
+    "before anything has its name": "sealing sync_folder before",
+    "once it is sealed": "worker seal after",
+    "while the raw rows are written": "write _save_blocks after",
+    "once the raw rows have their name": "worker write_raw after",
+    "while the view is written": "write _write_view after",
+    "once the view has its name": "worker write_view after",
+    "once the answer stands": "worker write_atomic after",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_killed_preparation_is_finished_by_the_next_start(
+    prepare_mine: Prepare, home: Path, step: str, is_first: bool
+) -> None:
+    """Of rows that are sealed for the first time, and of rows that are sealed anew."""
+    old = None if is_first else prepare_mine(split={"seed": 1})
+    source = {"_target_": "my_rows.load", "_partial_": True}
+    split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+    request = store.make_request({"name": "mine", "source": source}, split, {})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    command = [sys.executable, "-c", KILLED, STEPS[step], json.dumps(request)]
+    killed = subprocess.run(command, env=environment, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    former = old.vault if old is not None else ""
+    sealed = {path.name for path in (home / "vaults").glob("[0-9a-f]*")} - {former}
+    assert len(sealed) == (0 if step.startswith("before") else 1)
+    again = prepare_mine()
+    assert {again.vault} == (sealed or {again.vault})
+    assert again.vault != former
+    assert (len(again.x), again.num_test) == (80, 20)
+    assert views_of(home) == [again.folder], "nothing of the rows that were train rows and are sealed now"
+    assert list((home / "store" / "rows").rglob(".*")) == []
+    assert not (home / "store" / "pending").exists()
+    assert prepare_mine().id == again.id
+
+
+def test_rows_of_no_vault_are_removed_where_the_sealing_was_killed(prepare_mine: Prepare, home: Path) -> None:
+    source = {"_target_": "my_rows.load", "_partial_": True}
+    split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+    data = {"name": "mine", "source": source}
+    everything = store.prepare(data, split, {"policy": "none"})
+    assert len(everything.x) == 100
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    request = json.dumps(store.make_request(data, split, {}))
+    command = [sys.executable, "-c", KILLED, STEPS["once it is sealed"], request]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    assert everything.folder.exists()
+    prepared = prepare_mine()
+    assert views_of(home) == [prepared.folder]
+    without = store.prepare(data, split, {"policy": "none"})
+    assert (len(without.x), without.num_left_out) == (80, 20)
 
 
 def test_a_refusal_leaves_the_store_as_it_was(prepare_mine: Prepare, home: Path) -> None:
@@ -259,3 +326,25 @@ def test_a_refusal_leaves_the_store_as_it_was(prepare_mine: Prepare, home: Path)
         prepare_mine(split={"fractions": [0.5, 0.2, 0.3]}, num_rows=2)
     assert prepare_mine().folder == prepared.folder
     assert not (home / "store" / "pending").exists()
+
+
+def test_views_and_appended_rows_stand_beside_each_other(prepare_mine: Prepare, tmp_path: Path, home: Path) -> None:
+    lines = [f"{i / 7},{i % 3},{i % 2}" for i in range(60)]
+
+    def prepare(**settings: Any) -> Prepared:
+        Path("t.csv").write_text("\n".join(["a,b,y", *lines]))
+        source: dict[str, Any] = {"_target_": "holdfast.data.sources.table.load", "path": "t.csv", "format": "csv"}
+        source["settings"] = {"target": "y", **settings}
+        return store.prepare({"name": "t", "source": source}, {"_target_": "holdfast.data.splits.Holdout"}, {})
+
+    first, second = prepare(), prepare(drop=["a"])
+    assert (first.vault, first.folder.parent) == (second.vault, second.folder.parent)
+    assert first.folder != second.folder
+    assert np.array_equal(second.x[:, 0], first.x[:, 1])
+    lines += [f"{i / 7},1,0" for i in range(60, 70)]
+    more = prepare()
+    assert (more.vault, len(more.x)) == (first.vault, len(first.x) + 10)
+    assert more.folder.parent != first.folder.parent
+    assert more.notes[-1] == f"goes on with vault {first.vault[:8]}: 12 sealed rows stay out"
+    assert [store.open_prepared(one.id).x.shape for one in (first, second, more)] == [(48, 2), (48, 1), (58, 2)]
+    assert len(views_of(home)) == 3

@@ -1,0 +1,113 @@
+"""From raw cells to numbers: what a view is fitted to, and what it makes of rows that it has not seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from holdfast.core.errors import InputError
+from holdfast.data.columns import UNSEEN, Column
+from holdfast.data.rows import Rows
+from holdfast.data.sources.call import as_rows
+from holdfast.data.tables.fit_view import fit_view
+from holdfast.data.tables.view import TableView, table_view_from_dict
+
+VIEW = TableView((Column("size", "number"), Column("color", "category", ("", "blue", "red"))), "float32")
+
+
+def view_of(found: Any, chosen: Any = None) -> tuple[TableView, Any, list[str]]:
+    rows = found if isinstance(found, Rows) else as_rows(found)
+    assert rows.table is not None
+    assert rows.settings is not None
+    return fit_view(rows.table, rows.settings, np.ones(len(rows), bool) if chosen is None else chosen)
+
+
+def frame(**columns: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def test_new_rows() -> None:
+    batch = pa.record_batch({"color": ["red", "green", None, " blue "], "size": ["1.5", " ", "NA", "-2e3"]})
+    found = VIEW.rows(batch)
+    np.testing.assert_array_equal(found.x, np.array([[1.5, 2], [np.nan, UNSEEN], [np.nan, 0], [-2000, 1]], np.float32))
+    assert found.x.dtype == np.float32
+    assert found.is_unreadable is None
+    assert found.unknown.tolist() == [0, 1]
+
+
+def test_what_cannot_be_read_is_missing_and_marked() -> None:
+    batch = pa.record_batch({"size": ["big", "inf", "1e39", "7"], "color": ["red"] * 4})
+    found = VIEW.rows(batch)
+    assert found.is_unreadable is not None
+    assert found.is_unreadable.tolist() == [[True, False]] * 3 + [[False, False]]
+    assert np.isnan(found.x[:3, 0]).all()
+    assert found.x[3].tolist() == [7, 2]
+    nested = VIEW.rows(pa.record_batch({"size": [1.0], "color": [["red"]]}))
+    assert nested.is_unreadable is not None
+    assert (nested.is_unreadable.tolist(), nested.x.tolist()) == ([[False, True]], [[1, 0]])
+
+
+def test_a_column_that_is_not_there_is_missing_in_every_row() -> None:
+    np.testing.assert_array_equal(VIEW.rows(pa.record_batch({"other": [1, 2]})).x, [[np.nan, 0]] * 2)
+
+
+def test_a_category_that_was_never_missing_is_unknown_where_it_is() -> None:
+    view = TableView((Column("c", "category", ("a", "b")),), "float32")
+    assert view.rows(pa.record_batch({"c": ["b", None, "a"]})).x[:, 0].tolist() == [1, UNSEEN, 0]
+
+
+def test_it_is_the_same_after_json() -> None:
+    view = TableView(VIEW.columns, "float64", (*VIEW.missing, "-9", "gone"))
+    plain = json.loads(json.dumps(view.as_dict()))
+    assert plain["missing"] == ["-9", "gone"]
+    assert table_view_from_dict(plain) == view
+    batch = pa.record_batch({"size": ["-9", "-9.0", "gone", "9"], "color": ["gone", "red", "-9", "red"]})
+    np.testing.assert_array_equal(view.rows(batch).x, [[np.nan, 0], [np.nan, 2], [np.nan, 0], [9, 2]])
+    with pytest.raises(ValueError, match="a table has no rows of 'int8'"):
+        table_view_from_dict({**plain, "dtype": "int8"})
+
+
+def test_it_is_fitted_to_some_rows_alone(home: Path) -> None:
+    """The last two are test rows: their text, their town and their size decide nothing."""
+    y = [0, 1] * 6
+    found = as_rows((frame(size=[*map(str, range(10)), "huge", "1e60"], town=[*"ababababab", "z", None], y=y), "y"))
+    view, kept, _ = view_of(found, np.arange(12) < 10)
+    assert view == TableView((Column("size", "number"), Column("town", "category", ("a", "b"))), "float32")
+    assert (kept == (np.arange(12) < 10)).all()
+    assert found.table is not None
+    (viewed,) = [view.rows(batch) for _, batch in found.table.blocks()]
+    assert viewed.is_unreadable is not None
+    assert np.argwhere(viewed.is_unreadable).tolist() == [[10, 0], [11, 0]]
+    with pytest.raises(InputError, match="column 'size': has a text among the numbers"):
+        view_of(found)
+
+
+def test_types_that_are_asked_for(home: Path) -> None:
+    columns = {"a": [1, 2] * 6, "when": ["2020-01-01", "2020-01-02"] * 6, "y": [0, 1] * 6}
+    types = {"a": "category", "when": "number"}
+    view, _, _ = view_of({"x": frame(**columns), "y": "y", "types": types})
+    assert view.columns == (Column("a", "category", ("1", "2")), Column("when", "number"))
+    assert view_of({"x": frame(**columns), "y": "y", "types": {"a": "drop", "when": "category"}})[0].columns == (
+        Column("when", "category", ("2020-01-01", "2020-01-02")),
+    )
+    with pytest.raises(InputError, match=r"'when' holds dates \(2020-01-01\)"):
+        view_of({"x": frame(**columns), "y": "y"})
+
+
+def test_rows_with_a_cell_that_cannot_be_read_are_left_out_on_request(home: Path) -> None:
+    sizes = [*map(str, range(20)), "big", "inf", "-inf", "NA"]
+    found = {"x": frame(size=sizes, b=[1, 2] * 12, y=[0, 1] * 12), "y": "y"}
+    view, kept, notes = view_of({**found, "on_error": "skip"}, np.arange(24) != 22)
+    assert np.flatnonzero(kept).tolist() == [*range(20), 23]
+    assert notes == [
+        "1 rows left out with a text among the numbers in column 'size'",
+        "1 rows left out with an infinite value in column 'size'",
+    ]
+    assert [column.type for column in view.columns] == ["number", "number"]
