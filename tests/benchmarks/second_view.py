@@ -3,8 +3,8 @@
     python tests/benchmarks/second_view.py                   # 1 million rows of 20 columns, CSV
     python tests/benchmarks/second_view.py --rows 100000 --format parquet
 
-Each preparation is a process of its own that starts with `holdfast.data.store.worker`, as for a user. The pairs are taken
-in one run, each under a HOLDFAST_HOME of its own; the figure is the median of their ratios, to be at most one half.
+Each preparation is a process of its own that starts with `holdfast.data.store.worker`, as for a user. The pairs are
+taken in one run, each under a HOLDFAST_HOME of its own; the figure is the median of their ratios, at most one half.
 """
 
 from __future__ import annotations

@@ -149,7 +149,8 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
     if not is_whole and (changed := _changed_rows(record, forms, digests, by_content, key)):
         near, agrees = changed
         rows, sure = rows | near, sure | near
-        share = max(share, float(rows.sum() / record["num_test"]))
+        num_found = len(np.unique(as_items(digests[np.flatnonzero(rows)])))
+        share = max(share, num_found / record["num_contents"])
         if not by_content.any():
             has_same_target = bool(agrees.sum() > SAME_TARGET_SHARE * near.sum())
             return Seen(record, rows, sure, share, has_same_target if near.any() else None)

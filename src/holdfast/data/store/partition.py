@@ -29,6 +29,8 @@ from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import equal_to_marked
 
 Mask = NDArray[np.bool_]
+TEST_PART = "test part"
+DECLARED = ("auto", "official", "predefined")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,16 @@ class Division:
     is_new: Mask | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What is asked for: the request, all rows, what they are known by, and what vaults in force know of them."""
+
+    request: Mapping[str, Any]
+    rows: Rows
+    forms: RowForms
+    seen: Sequence[Seen]
+
+
 def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     """Decide about every row. The caller holds the registry.
 
@@ -82,24 +94,28 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
         InputError: The rows cannot be split in this way.
         VaultRefused: The rows are frozen in another way, or two vaults could go on.
     """
-    seen = known_rows.look(forms)
+    asked = Asked(request, rows, forms, known_rows.look(forms))
     settings = request["vault"]
     if settings["policy"] == policies.NONE:
-        return _open_division(request, rows, forms, seen)
-    own = _own(seen, settings.get("id"))
+        return _open_division(asked)
+    own = _own(asked.seen, settings.get("id"))
     mine = [one for one in own if _has_target(one, rows)]
     if len(mine) > 1:
         names = " and ".join(one.name for one in mine)
         what = f"holds most of the rows of {names}"
         hint = " or ".join(f"vault.id={one.record['vault'][:8]}" for one in mine)
         raise VaultRefused(f"data {request['name']}", what, next=f"say which goes on: {hint}")
-    replaces: tuple[str, ...] = ()
-    if own:
-        anew = _asked_anew(request, rows, mine[0] if mine else None, own)
-        if not anew:
-            return _gone_on(request, rows, forms, seen, own, mine=mine[0] if mine else None)
-        replaces = tuple(one.record["vault"] for one in own)
-    return _new_division(request, rows, forms, [one for one in seen if one.record["vault"] not in replaces], replaces)
+    if not own:
+        return _new_division(asked, asked.seen)
+    first = mine[0] if mine else own[0]
+    words = _asked_anew(asked, first, own, has_target=bool(mine))
+    if mine and not words:
+        return _gone_on(asked, own, first)
+    if TEST_PART not in words:
+        return _shared(asked, own, replaces=(first.record["vault"],) if mine else ())
+    family, in_force = lifecycle.family_of(first.record["vault"]), {one.record["vault"] for one in asked.seen}
+    others = [one for one in asked.seen if one.record["vault"] not in family]
+    return _new_division(asked, others, replaces=tuple(vault for vault in family if vault in in_force))
 
 
 def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
@@ -121,25 +137,20 @@ def _has_target(one: Seen, rows: Rows) -> bool:
 # --- a vault goes on --------------------------------------------------------------------------------------------------
 
 
-def _asked_anew(request: Mapping[str, Any], rows: Rows, mine: Seen | None, own: Sequence[Seen]) -> bool:
-    """Whether the rows are to be sealed anew, which may be until a selection is frozen.
+def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: bool) -> list[str]:
+    """What of the vault is asked for in another way: until a selection is frozen the rows may be sealed anew.
 
     Raises:
         VaultRefused: One was frozen.
     """
     for one in own:
         known_rows.folder_of(one.record)
-    first = mine or own[0]
-    words = _differences(request, rows, first, has_target=mine is not None)
-    if not words:
-        return False
-    family = {vault for one in own for vault in lifecycle.family_of(one.record["vault"])}
-    frozen = [vault for vault in sorted(family) if _is_in_force_and_frozen(vault)]
-    if frozen:
+    words = _differences(asked.request, asked.rows, first, has_target=has_target)
+    if words and any(_is_in_force_and_frozen(vault) for vault in lifecycle.family_of(first.record["vault"])):
         what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
         hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
         raise VaultRefused(first.name, what, next=hint)
-    return True
+    return words
 
 
 def _is_in_force_and_frozen(vault: str) -> bool:
@@ -149,7 +160,7 @@ def _is_in_force_and_frozen(vault: str) -> bool:
 def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
     """What is asked for in another way than a vault has it, in words."""
     record, settings = vault.record, request["vault"]
-    found = {"test part": request["test_rule"] != record["test_rule"]}
+    found = {TEST_PART: request["test_rule"] != record["test_rule"]}
     if has_target:
         asked = policies.policy_of(settings)
         found["kind of target"] = (rows.task == "regression") != (record["task"] == "regression")
@@ -160,65 +171,80 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
     return [word for word, is_other in found.items() if is_other]
 
 
-def _gone_on(
-    request: Mapping[str, Any],
-    rows: Rows,
-    forms: RowForms,
-    seen: Sequence[Seen],
-    own: Sequence[Seen],
-    *,
-    mine: Seen | None,
-) -> Division:
-    """Sealed rows stay out; all others may be trained on, but those that are too near to a sealed one."""
-    first = mine or own[0]
-    record = first.record
+@dataclass(frozen=True, eq=False)
+class Around:
+    """A source around rows that are sealed: all that a division has of them."""
+
+    digests: RowArray
+    columns: Columns
+    units: RowArray
+    test: Mask
+    development: Mask
+    counts: dict[str, int]
+    is_new: Mask | None
+
+
+def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
+    """A vault that goes on: sealed rows stay out, others may be trained on."""
+    around = _around(asked, own, mine)
+    rows = _with_classes(asked.rows, tuple(mine.record["class_names"]))
+    forms = replace(asked.forms, y=rows.y, class_names=rows.class_names)
+    vault, num = mine.record["vault"], int(mine.record["num_test"])
+    return Division(rows, forms, **vars(around), vault=vault, num_sealed=num)
+
+
+def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
+    """A new vault over the test rows of others: for another target, or under another policy in place of one of them."""
+    first = own[0]
+    around = _around(asked, own, first)
+    if not around.test.any():
+        what = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
+        raise VaultRefused(f"data {asked.request['name']}", what, next="prepare the target once from all rows")
+    family = dict.fromkeys(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
+    return Division(
+        asked.rows,
+        # They are known by the columns that the other vaults know them by.
+        replace(asked.forms, digests=around.digests, columns=around.columns),
+        **{**vars(around), "is_new": None},
+        replaces=replaces,
+        shares=tuple(vault for vault in family if vault not in replaces),
+        first_time=first.record["first_time"],
+        num_sealed=int(around.test.sum()),
+    )
+
+
+def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Around:
+    """Which rows are sealed, and which may be trained on: all others but those that are too near to a sealed one.
+
+    Args:
+        asked: What is asked for.
+        own: Vaults most of whose rows these are.
+        first: The one of these whose rules hold.
+    """
+    rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
     digests = forms.over(columns)
     test = np.logical_or.reduce([one.rows for one in own])
+    declared = _declared_test(rows)
+    if record["test_rule"]["split"] in DECLARED and (test & declared).any():
+        test &= declared  # train rows that equal a declared test row are left out, as they were
     is_new = known_rows.new_rows(record["vault"], digests, test)
     units = units_of(rows, digests, is_new)
-    elsewhere = _sealed_elsewhere(seen, own) & ~test
+    elsewhere = _sealed_elsewhere(asked.seen, own) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
-    left_out = {
-        "equal": free & equal_to_marked(digests, test),
-        "group": free & _of_groups(rows, record, test),
-        "declared": free & _declared_test(rows),
-        "late": free & _is_late(rows, record),
-    }
-    development = free.copy()
+    development = free & ~equal_to_marked(digests, test)
+    left_out = {"group": _of_groups(rows, record, test), "declared": declared, "late": _is_late(rows, record)}
     for reason, out in left_out.items():
-        if (count := int((out & development).sum())) and reason != "equal":
+        if count := int((out & development).sum()):
             counts[f"left_out_{reason}"] = count
         development &= ~out
     development &= ~equal_to_marked(units, test | (free & ~development))
-    rows = _with_classes(rows, tuple(record["class_names"])) if mine else rows
-    forms = replace(forms, y=rows.y, class_names=rows.class_names)
-    counts |= _counts(rows, digests, units, test, development)
-    check_count(request.get("subset"), int(development.sum()))
     if not development.any():
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
-    if mine:
-        return Division(
-            *(rows, forms, digests, columns, units, test, development, counts),
-            vault=record["vault"],
-            num_sealed=int(record["num_test"]),
-            is_new=is_new,
-        )
-    if not test.any():
-        what = (
-            f"has another target, and none of the rows of {first.name} is among these: its test rows cannot be sealed"
-        )
-        raise VaultRefused(f"data {request['name']}", what, next="prepare the target once from all rows")
-    shares = tuple(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
-    # A new target is sealed over the columns that its sibling knows the rows by.
-    forms = replace(forms, digests=digests, columns=columns)
-    return Division(
-        *(rows, forms, digests, columns, units, test, development, counts),
-        shares=tuple(dict.fromkeys(shares)),
-        first_time=record["first_time"],
-        num_sealed=int(test.sum()),
-    )
+    check_count(asked.request.get("subset"), int(development.sum()))
+    counts |= _counts(rows, digests, units, test, development)
+    return Around(digests, columns, units, test, development, counts, is_new)
 
 
 def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
@@ -258,10 +284,9 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
 # --- a new vault, and none --------------------------------------------------------------------------------------------
 
 
-def _new_division(
-    request: Mapping[str, Any], rows: Rows, forms: RowForms, seen: Sequence[Seen], replaces: tuple[str, ...]
-) -> Division:
-    """A split of the rows that are sealed nowhere."""
+def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
+    """A split of the rows that are sealed in none of some vaults."""
+    request, rows, forms = asked.request, asked.rows, asked.forms
     units = units_of(rows, forms.digests)
     sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.certain for one in seen)])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
@@ -295,9 +320,10 @@ def _new_division(
     )
 
 
-def _open_division(request: Mapping[str, Any], rows: Rows, forms: RowForms, seen: Sequence[Seen]) -> Division:
+def _open_division(asked: Asked) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
-    sealed = [one.rows if one.holds_most else one.certain for one in seen]
+    request, rows, forms = asked.request, asked.rows, asked.forms
+    sealed = [one.rows if one.holds_most else one.certain for one in asked.seen]
     out = np.logical_or.reduce([_declared_test(rows), *sealed])
     units = units_of(rows, forms.digests)
     development = ~out & ~equal_to_marked(units, out)

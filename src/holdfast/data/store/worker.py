@@ -207,7 +207,11 @@ def _remove_sealed_rows(vault: str) -> None:
     known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
     columns = registry.record_of(vault)["columns"]
     for folder in store.rows_folders():
-        if store.digested_columns(folder) != columns:  # other digests, of which none is the same
+        others = store.digested_columns(folder)
+        if others != columns:  # other digests, of which none is the same
+            # Rows without a vault may be the same ones over other columns, and nothing is lost with them.
+            if store.is_open(store.vault_of(folder)) and 2 * len(set(others) & set(columns)) >= len(columns) > 0:
+                remove_rows(folder)
             continue
         blocks = digest_blocks(np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
         if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):

@@ -36,14 +36,24 @@ def identity_columns(table: RawTable, settings: TableSettings) -> dict[Columns, 
     own = [name for name in names if name not in parts] or names
     telling = [name for name in own if name not in constant] or own
     content = tuple(sorted(name for name in telling if name not in distinct))
-    lists = [columns or tuple(sorted(own)) for columns in column_lists()]
-    wanted = {tuple(sorted(telling)), *(columns for columns in lists if set(columns) <= set(table.names))}
+    in_force = column_lists()
+    lists = [columns for columns in in_force if columns and set(columns) <= set(table.names)]
+    wanted = {tuple(sorted(telling)), *lists}
     wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
     digests = digests_over(table, wanted)
     mine = content if content in digests and tells_rows_apart(digests[content]) else tuple(sorted(telling))
     others = {columns: found for columns, found in digests.items() if columns != mine and columns in lists}
-    unnamed: dict[Columns, RowArray] = {(): digests[tuple(sorted(own))]} if () in column_lists() else {}
+    unnamed: dict[Columns, RowArray] = {(): _in_order(table, own)} if () in in_force else {}
     return {mine: digests[mine], **others, **unnamed}
+
+
+def _in_order(table: RawTable, names: Sequence[str]) -> RowArray:
+    """(n, 16) digests over columns in the order of the table: what rows are known by where columns have no names."""
+    spool = Spool((DIGEST_BYTES,), np.uint8)
+    for _, batch in table.blocks(names):
+        cells = [raw_cells(batch.column(name)) for name in names if name in batch.schema.names]
+        spool.append(table_digests({f"{place:08d}": cell for place, cell in enumerate(cells)}))
+    return spool.settled()
 
 
 def table_cells(table: RawTable, settings: TableSettings) -> TableCells:
