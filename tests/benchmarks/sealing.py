@@ -98,7 +98,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     from holdfast.data.rows import check_rows
     from holdfast.data.sources.call import rows_of
     from holdfast.data.store import decided, partition, row_keys, store, worker, write
-    from holdfast.vault import registry, sealing, stream  # noqa: F401
+    from holdfast.vault import lifecycle, registry, sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
     data = {"name": "benchmark", "source": entry}
@@ -111,6 +111,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
         check_rows(rows)
         forms = row_keys.forms_of(rows)
         with registry.locked():
+            lifecycle.recover()
             found = partition.divide(request, rows, forms)
             vault = sealing.seal(worker.seal_request(request, found))
         sealing_s = time.perf_counter() - start - here.loading_s

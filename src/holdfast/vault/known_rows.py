@@ -146,7 +146,7 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
     else:  # of a table of few values only the whole content is known again, targets included
         share = float(content_id(digests, forms.y) == record["content"])
     is_whole = not record["sketch"] and share == 1.0
-    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content, key)):
+    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content)):
         near, agrees = changed
         rows, sure = rows | near, sure | near
         num_found = len(np.unique(as_items(digests[np.flatnonzero(rows)])))
@@ -158,7 +158,7 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
 
 
 def _changed_rows(
-    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask, key: bytes
+    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask
 ) -> tuple[Mask, Mask] | None:
     """Rows of a table that are sealed by most of their cells, and which of these have the sealed target.
 
@@ -166,13 +166,15 @@ def _changed_rows(
     Rows that the vault knew as train or val rows are none.
     """
     num_found = len(np.unique(as_items(digests[np.flatnonzero(by_content)])))
-    if forms.cells is None or not record["columns"] or num_found >= record["num_contents"]:
+    place = key_files.key_path(record["vault"], key_files.CELLS)
+    if forms.cells is None or not place.exists() or num_found >= record["num_contents"]:
         return None
     path = manifest.folder_of(record["vault"]) / manifest.DEVELOPMENT_FILE
     known = np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")  # its folder is gone: any row may be one
     is_other = ~by_content & ~np.isin(sketch.keys_of(digests), known)
     if not is_other.any():
         return None
+    key = key_files.read_key(place, record["vault"], key_files.CELLS)
     sealed = np.fromfile(registry.cells_path(record["vault"]), "<u4").reshape(-1, len(record["columns"]) + 1)
     target = hashes_of(target_words(forms.y, forms.class_names), key)
     found = known_by_cells(sealed, record["columns"], forms.cells, target, key)

@@ -29,11 +29,12 @@ from holdfast.vault.ledger import ledger
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import Chosen
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import as_items, ascending, content_id, equal_to_marked
+from holdfast.vault.rows.digest_sets import as_items, ascending, content_id, digest_blocks, equal_to_marked
 from holdfast.vault.rows.identity import target_words, targeted_digests
 from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
+BLOCK_ROWS = 2**16
 TARGETS_FILE, CELLS_FILE = "targets.bin", "cells.bin"
 
 
@@ -182,9 +183,8 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
-        known = np.unique(keys_of(request.forms.digests)[request.development])
-        write_atomic(staging / manifest.DEVELOPMENT_FILE, known.astype("<u8").tobytes())
-        write_atomic(staging / CELLS_FILE, _cells(request, order, key).astype("<u4").tobytes())
+        _write_development(request, staging / manifest.DEVELOPMENT_FILE)
+        _write_cells(request, staging / CELLS_FILE, vault, order)
         for name in ("fingerprints.bin", TARGETS_FILE, CELLS_FILE, manifest.DEVELOPMENT_FILE):
             files[name] = sha256_file(staging / name)
         content = canonical_json(fields)
@@ -215,18 +215,42 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         raise
 
 
-def _cells(request: SealRequest, order: NDArray[np.int64], key: bytes) -> NDArray[np.uint32]:
-    """(n, columns + 1) hashes of the cells of the rows `order` of a table, the target last; none of other rows."""
+def _write_cells(request: SealRequest, path: Path, vault: str, order: NDArray[np.int64]) -> None:
+    """Hashes of the cells of the rows `order` of a table, the target last (`vault.rows.cell_hashes`).
+
+    Single cells can be guessed by who has their key: it is the vault's own, goes with no export, and where the keys of
+    the rows are not kept here either, nothing is written.
+    """
     forms, columns = request.forms, request.forms.columns
-    if forms.cells is None or not columns:
-        return np.zeros((0, 0), np.uint32)
-    done, found = 0, list[NDArray[np.uint32]]()
-    for words in forms.cells.blocks(columns):
-        found.append(hashes_of(words[request.test[done : done + len(words)]], key))
+    path.touch()
+    if forms.cells is None or not columns or request.settings.get("key_mode", "local") != "local":
+        return
+    key = key_files.store_key(key_files.key_path(vault, key_files.CELLS), vault, key_files.CELLS)
+    hashes = np.memmap(path, "<u4", "w+", shape=(len(order), len(columns) + 1))
+    place_of = np.empty(len(order), np.int64)
+    place_of[np.searchsorted(np.flatnonzero(request.test), order)] = np.arange(len(order))
+    done = 0
+    for words in forms.cells.blocks(columns, request.test):
+        hashes[place_of[done : done + len(words)], :-1] = hashes_of(words, key)
         done += len(words)
-    place = np.cumsum(request.test) - 1
-    target = hashes_of(target_words(forms.y[order], forms.class_names), key)
-    return np.column_stack([np.concatenate(found)[place[order]], target])
+    for start in range(0, len(order), BLOCK_ROWS):
+        y = forms.y[order[start : start + BLOCK_ROWS]]
+        hashes[start : start + BLOCK_ROWS, -1] = hashes_of(target_words(y, forms.class_names), key)
+    hashes.flush()
+
+
+def _write_development(request: SealRequest, path: Path) -> None:
+    """The keys of all train and val rows, ascending: rows that come later are told from them."""
+    keys, done = np.empty(int(request.development.sum()), np.uint64), 0
+    for start, block in digest_blocks(request.forms.digests):
+        chosen = keys_of(block)[request.development[start : start + len(block)]]
+        keys[done : done + len(chosen)] = chosen
+        done += len(chosen)
+    keys.sort()
+    with path.open("xb") as file:
+        keys.astype("<u8", copy=False).tofile(file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tuple[dict[str, Any], NDArray[np.int64]]:

@@ -103,10 +103,10 @@ def _array_digests(rows: Rows) -> RowArray:
 def _array_cells(rows: Rows) -> TableCells:
     """The cells of a table in arrays, to be known one by one: a file that was stored as an array lost its names."""
 
-    def blocks(columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+    def blocks(columns: Sequence[str], chosen: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
         assert rows.x is not None
-        for _, block in blocks_of(rows.x):
-            cells = _cells(rows, block)
+        for start, block in blocks_of(rows.x):
+            cells = _cells(rows, block if chosen is None else block[chosen[start : start + len(block)]])
             yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
 
     assert rows.x is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,6 +44,8 @@ _DRESSED = re.compile(
 MIN_CODE_DIGITS = 3
 DAY_US = 86_400_000_000
 LONGEST_EXACT = 2.0**53
+TRIED_ROWS = 32
+LOOK_ROWS, FEW_TEXTS = 1024, 512  # a column that repeats so few texts in its first rows is read by its texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,20 +247,37 @@ def _as_strings(array: Any) -> Any:
 
 
 def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
+    """Numbers in texts; of a column that repeats a few texts, each of these is looked at once."""
+    if len(set(array[:LOOK_ROWS].to_pylist())) <= FEW_TEXTS < len(array):
+        encoded = array.dictionary_encode()
+        if len(encoded.dictionary) <= len(array) // 4:
+            found, places = _distinct_numbers(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
+            values = np.append(found.values, np.nan)[places]
+            is_text = None if found.is_text is None else np.append(found.is_text, False)[places]
+            return Numbers(values, is_text, found.are_dates)
+    return _distinct_numbers(array, missing)
+
+
+def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
     """Numbers where all cells are, then dates, then a mixture: each try is one pass over the column."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
-    try:
-        return Numbers(_floats(array))
-    except pa.ArrowInvalid:
-        array = pc.utf8_trim_whitespace(array)
-        array = pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
-    try:
-        return Numbers(_floats(array))
-    except pa.ArrowInvalid:
-        pass
-    first = next((text for text in array[:1000].to_pylist() if text is not None), None) or array.drop_null()[0].as_py()
+    # A try that fails takes longer than one that succeeds: the first cells say which is worth it.
+    start = [text.strip() for text in array[:TRIED_ROWS].to_pylist() if text is not None]
+    is_number = all(np.isfinite(as_number(text)) for text in start)
+    with suppress(pa.ArrowInvalid):
+        if is_number:
+            return Numbers(_floats(array))
+    array = pc.utf8_trim_whitespace(array)
+    array = pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
+    with suppress(pa.ArrowInvalid):
+        if is_number or all(np.isfinite(as_number(text)) or text in missing for text in start):
+            return Numbers(_floats(array))
+    present = array.drop_null()
+    if not len(present):
+        return Numbers(np.full(len(array), np.nan))
+    first = present[0].as_py()
     if _ISO_DATE.match(first):
         for zone in (None, "UTC"):
             try:

@@ -58,9 +58,12 @@ def _in_order(table: RawTable, names: Sequence[str]) -> RowArray:
 
 def table_cells(table: RawTable, settings: TableSettings) -> TableCells:
     """The cells of a table but for its targets, to be known one by one."""
+    import pyarrow as pa
 
-    def blocks(columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-        for _, batch in table.blocks(columns):
+    def blocks(columns: Sequence[str], rows: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
+        for start, whole in table.blocks(columns):
+            chosen = None if rows is None else pa.array(rows[start : start + whole.num_rows])
+            batch = whole if chosen is None else whole.filter(chosen)
             yield np.stack([words_of(raw_cells(batch.column(name)))[0] for name in columns], axis=1)
 
     return TableCells(tuple(name for name in table.names if name not in settings.target), blocks)

@@ -1,6 +1,7 @@
 """The files of keys: the two keys of a vault in key mode `local`, one for X and one for y, and the fingerprint key.
 
     <keys>/<vault>.x.key, .y.key      {"version": 1, "vault", "part", "key": 64 hex digits}, mode 0600
+    <keys>/<vault>.cells.key          that of the hashes of the cells of a table
     <keys>/fingerprint.key            the same with "vault": "*": one key per HOLDFAST_HOME, to compare vaults
     <keys>/<vault>.fingerprint.key    of a vault that came from another HOLDFAST_HOME
 
@@ -25,6 +26,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, open_plain, write_atomic
 
 PARTS = ("x", "y")
+CELLS = "cells"
 KEY_BYTES = 32
 FINGERPRINT = ("*", "fingerprint")
 
@@ -58,8 +60,8 @@ def derive(key: bytes, vault: str, purpose: str) -> bytes:
 
 
 def remove_keys(vault: str) -> None:
-    """Delete both keys of a vault: what they sealed cannot be read again."""
-    for part in PARTS:
+    """Delete the keys of a vault: what they sealed cannot be read again, and no row is known by its cells."""
+    for part in (*PARTS, CELLS):
         overwrite(key_path(vault, part))
 
 

@@ -35,11 +35,12 @@ class TableCells:
 
     Attributes:
         names: Its columns, but for the target.
-        blocks: Given columns, (k, columns, 16) words of all rows in order, some at a time.
+        blocks: Given columns, and which rows, (k, columns, 16) words of these rows in order, some at a time; None: of
+            all rows.
     """
 
     names: tuple[str, ...]
-    blocks: Callable[[Sequence[str]], Iterator[Words]]
+    blocks: Callable[[Sequence[str], Mask | None], Iterator[Words]]
 
 
 def hashes_of(words: Words, key: bytes) -> Hashes:
@@ -73,14 +74,14 @@ def known_by_cells(
     mixed = _mixed(sealed[:, places])
     left_out = range(len(places)) if mixed.size <= MOST_NUMBERS and len(places) > 2 else ()
     known = {at: signs for at in (None, *left_out) if _tells_apart(signs := _signatures(mixed, at))}
-    first = next(iter(table.blocks(names)), np.zeros((0, len(names), 16), np.uint8))
+    first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
     sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
     known = {at: signs for at, signs in known.items() if _tells_apart(_signatures(sample, at))}
     if not known:
         return None
     ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
-    for words in table.blocks(names):
+    for words in table.blocks(names, None):
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:
@@ -104,7 +105,7 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
     names = sorted({name for _, name in wanted})
     sketches = {at: np.unique(sealed[:, at])[:SKETCH] for at, _ in wanted}
     seen = {pair: np.zeros(len(sketches[pair[0]]), bool) for pair in wanted}
-    for words in table.blocks(names):
+    for words in table.blocks(names, None):
         hashes = hashes_of(words, key)
         for (at, name), is_seen in seen.items():
             values = hashes[:, names.index(name)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import order_keys
+from holdfast.vault.rows.digest_sets import digest_blocks, order_keys
 
 SIZE = 1024
 SEED = 0x5E7C4  # not an order by which rows are chosen
@@ -26,8 +26,11 @@ def keys_of(digests: RowArray) -> NDArray[np.uint64]:
 
 def sketch_of(digests: RowArray, rows: NDArray[np.bool_]) -> list[str]:
     """The sketch of some of the rows with (n, 16) digests, as hex digits."""
-    keys = np.unique(keys_of(digests)[rows])[:SIZE]
-    return [f"{key:016x}" for key in keys.tolist()]
+    least = np.zeros(0, np.uint64)
+    for start, block in digest_blocks(digests):
+        chosen = keys_of(block)[rows[start : start + len(block)]]
+        least = np.unique(np.concatenate([least, chosen]))[:SIZE]
+    return [f"{key:016x}" for key in least.tolist()]
 
 
 def share_among(sketch: Sequence[str], digests: RowArray) -> float:
