@@ -161,15 +161,15 @@ def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
     """What is read outside the folder: the files of an index without one, and folders behind links."""
     if root is None:
         return tuple(os.path.abspath(file) for file in files)
-    folders, real = {file.parent for file in files}, root.resolve()
-    return tuple(sorted(os.path.abspath(one) for one in folders if not one.resolve().is_relative_to(real)))
+    folders, real = {os.path.dirname(file) for file in files}, root.resolve()
+    return tuple(sorted(os.path.abspath(one) for one in folders if not Path(one).resolve().is_relative_to(real)))
 
 
 # --- which files there are -----------------------------------------------------------------------------------------
 
 
 def _from_folders(root: Path) -> Listing:
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry))
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
     loose = [entry for entry in root.iterdir() if entry.is_file() and entry.suffix.lower() in SUFFIXES]
     if not folders:
         what = f"{root} has {len(loose)} images and no folders" if loose else f"{root} is empty"
@@ -188,13 +188,13 @@ def _from_folders(root: Path) -> Listing:
 
 
 def _add_classes(folder: Path, root: Path, found: Listing) -> None:
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry))
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
     if not classes:
         found.problems.append((_name(folder, root), "has no class folders"))
     for entry in classes:
-        files = [file for file in _files_below(entry) if not _is_hidden(file)]
-        images = [file for file in files if file.suffix.lower() in SUFFIXES]
-        others = [file for file in files if file.suffix.lower() not in SUFFIXES]
+        files = _files_below(entry)
+        images = [file for file in files if file.name.lower().endswith(SUFFIXES)]
+        others = [file for file in files if not file.name.lower().endswith(SUFFIXES)]
         found.problems.extend((_name(file, root), f"is no image by its name ({file.suffix})") for file in others)
         if not images:
             found.problems.append((_name(entry, root), "is a class without images"))
@@ -203,12 +203,12 @@ def _add_classes(folder: Path, root: Path, found: Listing) -> None:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files, sorted; `os.walk` looks at no file twice."""
+    """All files that are not hidden, folder by folder, names sorted; `os.walk` looks at no file twice."""
     found = []
     for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(at, name) for name in names]
-    return sorted(found)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(at, name) for name in sorted(names) if not _is_hidden(name)]
+    return found
 
 
 def _check_classes(found: Listing, parts: NDArray[np.int64]) -> None:
@@ -260,8 +260,8 @@ def _folder(path: str) -> Path:
     return root
 
 
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith((".", "__MACOSX")) or path.name.lower() in IGNORED
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX")) or name.lower() in IGNORED
 
 
 def _name(file: Path, root: Path | None) -> str:

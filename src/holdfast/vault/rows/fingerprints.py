@@ -28,6 +28,7 @@ FEW_VALUES = 8
 SAMPLE_ROWS = 100_000
 BLOCK_BYTES = 2**20
 PART_BYTES = 4 * 2**20
+LOOK_NUMBERS = 64
 
 
 def fingerprints_of(digests: RowArray, key: bytes) -> NDArray[np.uint8]:
@@ -114,6 +115,13 @@ def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
 
 def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
     rows = block.reshape(len(block), -1)
+    rest = np.flatnonzero(_are_like_first(rows[:, :LOOK_NUMBERS]))  # most rows differ in their first numbers
+    is_flat = np.zeros(len(rows), bool)
+    is_flat[rest] = _are_like_first(rows[rest])
+    return is_flat
+
+
+def _are_like_first(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
 
 
