@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -19,7 +19,7 @@ from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.quotable import any_opened, quotable
 from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
-from holdfast.vault import registry
+from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -121,7 +121,7 @@ def _result(fields: Mapping[str, Any], result: ledger.Entry) -> dict[str, Any]:
 def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every model with what was known when it was chosen, and with its test metrics where it was opened."""
     tests = {one["name"]: one["metrics"] for one in body.get("models", [])}
-    found = []
+    found, cells = [], body.get("cells", [])
     for index, model in enumerate(fields["models"]):
         test = tests.get(model["name"]) or (body.get("metrics") if index == 0 else None)
         found.append(
@@ -133,6 +133,8 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "val": {name.removeprefix("val/"): value for name, value in model["val"].items()},
                 "test": in_order(test) if test else {},
                 "trials": model["trials"],
+                "cells": cells[index] if index < len(cells) else None,
+                "features": [column["name"] for column in model["view"].get("columns", [])],
             }
         )
     return found
@@ -255,8 +257,9 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
         vault["source"]["words"] + " A vault over rows that are known elsewhere enforces honesty, not secrecy.",
         "The interval tells how the number would move with another sample of test rows from the same population; it "
         "covers neither another seed nor rows of another kind.",
-        "Rows are recognised by content. Rows that were augmented or re-encoded, or that stand in files with other "
-        "columns, are not; the search of checkpoints finds rows that are held as they are, scaled or standardised.",
+        "Rows are recognised by content. Rows that were augmented or re-encoded, or most of whose cells were changed, "
+        "are not; the search of checkpoints finds rows that are held as they are, scaled or standardised.",
+        *_view_limits(facts),
     ]
     if trials is None:
         limits.append("The run came from no sweep: how many others were tried is not known.")
@@ -269,6 +272,19 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
     if vault["lineage"]:
         limits.append("Some of these rows were in a vault that was superseded after a freeze: they may have been seen.")
     return limits
+
+
+def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What the views of the models made of the test rows."""
+    siblings = {registry.record_of(one)["target"]: one for one in lifecycle.family_of(facts["vault"]["id"])}
+    for model in facts["models"]:
+        cells, name = model["cells"] or {}, model["name"]
+        if cells.get("unreadable"):
+            yield f"{cells['unreadable']:,} cells of the test rows could not be read by {name} and counted as missing."
+        if cells.get("unknown"):
+            yield f"{cells['unknown']:,} cells of the test rows were categories that {name} does not know."
+        for feature in sorted(set(model["features"]) & siblings.keys()):
+            yield f"{name} was given '{feature}', which vault {siblings[feature][:8]} predicts of the same test rows."
 
 
 def _last(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:

@@ -287,7 +287,7 @@ def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
     is_number = pc.match_substring_regex(array, _IS_NUMBER)
     values = _floats(pc.if_else(is_number, array, None))
     is_text = pc.and_(pc.invert(is_number), array.is_valid()).fill_null(False).to_numpy(zero_copy_only=False)
-    return Numbers(values, is_text)
+    return Numbers(values, is_text if is_text.any() else None)
 
 
 def _distinct(strings: Any) -> tuple[NDArray[np.int64], list[str]]:

@@ -75,11 +75,11 @@ class TableView:
         for index, column in enumerate(self.columns):
             array = arrays.get(column.name)
             if array is not None and kind_of(array.type) == "nested":
-                is_unreadable[:, index] = True
                 array = None
+            is_unreadable[:, index] = array is None
             if column.type == "category":
                 x[:, index] = self._codes(column, array, num_rows)
-                unknown[index] = int((x[:, index] == UNSEEN).sum())
+                unknown[index] = 0 if array is None else int((x[:, index] == UNSEEN).sum())
             elif array is not None:
                 x[:, index], is_unreadable[:, index] = self._numbers(array)
         return Viewed(x, is_unreadable if is_unreadable.any() else None, unknown)
