@@ -160,8 +160,8 @@ def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> 
     name = view.columns[at].name
     if kind_of(array.type) == "nested":
         raise InputError(WHERE, f"{place}, column {name!r}: holds {array.type}, which is no cell of a table")
-    cells = numbers_of(array.slice(row, 1), view.missing)
-    if cells.is_text is not None:
+    cells = numbers_of(array, view.missing)
+    if cells.is_text is not None and cells.is_text[row]:
         text = str(array[row].as_py()).strip()
         raise InputError(WHERE, f"{place}, column {name!r}: is {text!r}, the run has numbers there")
     raise InputError(WHERE, f"{place}, column {name!r}: is infinite as {view.dtype}")

@@ -16,7 +16,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
+from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
@@ -24,7 +24,7 @@ from holdfast.evaluation import preflight, processes, wire
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
 from holdfast.evaluation.letting_out import let_out
 from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, sweep_copies
+from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
 from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
 from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
@@ -107,6 +107,8 @@ def _open(
 ) -> dict[str, ledger.Entry]:
     """All intents before any row, all predictions before any target; the results by selection."""
     sweep_copies(vault)
+    if len(hows) > 1:
+        _refuse_other_classes(vault, list(hows))
     with contextlib.ExitStack() as stack:
         acts = [_prepare(stack, vault, selection, how) for selection, how in hows.items()]
         head = entries[-1].sha256
@@ -123,6 +125,23 @@ def _open(
         with _mismatches_noted(act.predicted):
             found[act.selection] = _conclude(act, acts, ring)
     return found
+
+
+def _refuse_other_classes(vault: str, selections: Sequence[str]) -> None:
+    """Models of other classes or another task cannot be compared row by row.
+
+    Raises:
+        InputError: Some of the selections cannot be opened together; nothing was spent.
+    """
+    kinds = {}
+    for one in selections:
+        fields = read_selection(vault, one)
+        kinds[one] = (fields["task"], fields["num_outputs"])
+    first = selections[0]
+    for one, kind in kinds.items():
+        if kind != kinds[first]:
+            what = f"{one[:8]} has another task or other classes than {first[:8]}"
+            raise InputError("open", what, next="open them one after the other")
 
 
 def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: policies.Allowed) -> _Act:

@@ -86,7 +86,7 @@ def refuse_former(where: str, vault: str) -> None:
         what = f"belongs to the former vault {vault[:8]}"
         if record.get("replaced_by"):
             what += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
-        raise VaultRefused(where, what, next="train it again with the split that is in force")
+        raise VaultRefused(where, what, next="train it again with the split and the vault settings that are in force")
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

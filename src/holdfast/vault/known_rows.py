@@ -69,6 +69,7 @@ class Seen:
         record: The registry's.
         rows: (n,) Rows that equal a sealed one, those that prove nothing included.
         certain: (n,) Rows that are sealed for certain.
+        development: (n,) Rows that the vault knew as train or val rows when it was sealed.
         share: Which share of the rows that the vault knew when it was sealed, test and development, the source holds.
         has_same_target: Whether the sealed rows have the target that they have in the source; None: none of them is
             in it with its content.
@@ -77,13 +78,15 @@ class Seen:
     record: dict[str, Any]
     rows: Mask
     certain: Mask
+    development: Mask
     share: float
     has_same_target: bool | None
 
     @property
     def holds_most(self) -> bool:
-        """Whether the source still holds most of the rows that the vault knew."""
-        return self.share >= sketch.MOSTLY
+        """Whether the source holds most of the rows that the vault knew, or is a part of these rows for the most."""
+        is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= sketch.MOSTLY
+        return is_part or self.share >= sketch.MOSTLY
 
     @property
     def name(self) -> str:
@@ -145,20 +148,29 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
         share = sketch.share_among(record["sketch"], digests)
     else:  # of a table of few values only the whole content is known again, targets included
         share = float(content_id(digests, forms.y) == record["content"])
+    development = ~rows & np.isin(sketch.keys_of(digests), _development_keys(vault))
     is_whole = not record["sketch"] and share == 1.0
-    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content)):
+    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content, development)):
         near, agrees = changed
         rows, sure = rows | near, sure | near
         num_found = len(np.unique(as_items(digests[np.flatnonzero(rows)])))
         share = max(share, num_found / record["num_contents"])
         if not by_content.any():
             has_same_target = bool(agrees.sum() > SAME_TARGET_SHARE * near.sum())
-            return Seen(record, rows, sure, share, has_same_target if near.any() else None)
-    return Seen(record, rows, sure, share, is_whole or _has_same_target(record, forms, digests, by_content, key))
+            return Seen(record, rows, sure, development, share, has_same_target if near.any() else None)
+    return Seen(
+        record, rows, sure, development, share, is_whole or _has_same_target(record, forms, digests, by_content, key)
+    )
+
+
+def _development_keys(vault: str) -> NDArray[np.uint64]:
+    """Of the train and val rows that a vault knew; none where its folder is gone."""
+    path = manifest.folder_of(vault) / manifest.DEVELOPMENT_FILE
+    return np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")
 
 
 def _changed_rows(
-    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask
+    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask, development: Mask
 ) -> tuple[Mask, Mask] | None:
     """Rows of a table that are sealed by most of their cells, and which of these have the sealed target.
 
@@ -169,15 +181,13 @@ def _changed_rows(
     place = key_files.key_path(record["vault"], key_files.CELLS)
     if forms.cells is None or not place.exists() or num_found >= record["num_contents"]:
         return None
-    path = manifest.folder_of(record["vault"]) / manifest.DEVELOPMENT_FILE
-    known = np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")  # its folder is gone: any row may be one
-    is_other = ~by_content & ~np.isin(sketch.keys_of(digests), known)
+    is_other = ~by_content & ~development
     if not is_other.any():
         return None
     key = key_files.read_key(place, record["vault"], key_files.CELLS)
-    sealed = np.fromfile(registry.cells_path(record["vault"]), "<u4").reshape(-1, len(record["columns"]) + 1)
+    sealed = np.fromfile(registry.cells_path(record["vault"]), "<u4").reshape(-1, len(record["cell_columns"]) + 1)
     target = hashes_of(target_words(forms.y, forms.class_names), key)
-    found = known_by_cells(sealed, record["columns"], forms.cells, target, key)
+    found = known_by_cells(sealed, record["cell_columns"], forms.cells, target, key)
     return None if found is None else (found[0] & is_other, found[1] & is_other)
 
 
@@ -206,8 +216,7 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
     """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
-    known = np.fromfile(manifest.folder_of(vault) / manifest.DEVELOPMENT_FILE, "<u8")
-    is_new = ~test & ~np.isin(sketch.keys_of(digests), known)
+    is_new = ~test & ~np.isin(sketch.keys_of(digests), _development_keys(vault))
     return is_new if is_new.any() else None
 
 

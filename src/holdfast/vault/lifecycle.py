@@ -23,8 +23,8 @@ STAGING = ".sealing-"
 VAULT_NAME = re.compile("[0-9a-f]{32}")
 SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
 REMEMBERED = (
-    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "sketch", "test_rule"),
-    *("policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
+    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),
+    *("test_rule", "policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
 )
 ENDS = {"supersede": "burnt", "destroy": "destroyed"}
 

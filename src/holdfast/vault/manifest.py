@@ -6,6 +6,7 @@
     source, kind, task, class_names      how the rows came in and what they are; `target`: what is predicted
     content                              identity of all rows with their targets
     columns                              the columns of a table that a row is known by; none where they have no names
+    cell_columns                         those whose cells are hashed (`vault.rows.cell_hashes`)
     sketch                               of all rows (`vault.rows.sketch`): who has most of them goes on with this vault
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     first_time                           of the test rows, where the rule is by time
@@ -39,7 +40,18 @@ GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups w
 FIELDS = frozenset(
     (
         *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "target", "content"),
-        *("columns", "sketch", "test_rule", "strata", "first_time", "policy", "public_key", "keys", "num_test"),
+        *(
+            "columns",
+            "cell_columns",
+            "sketch",
+            "test_rule",
+            "strata",
+            "first_time",
+            "policy",
+            "public_key",
+            "keys",
+            "num_test",
+        ),
         *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
     )
 )

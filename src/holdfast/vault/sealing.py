@@ -148,6 +148,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
         "target": request.target,
         "content": content_id(request.forms.digests, y),
         "columns": list(request.forms.columns),
+        "cell_columns": list(_cell_columns(request.forms)),
         "sketch": sketch_of(request.forms.digests, in_use & ~request.is_common),
         "test_rule": request.test_rule,
         "strata": request.strata,
@@ -221,9 +222,9 @@ def _write_cells(request: SealRequest, path: Path, vault: str, order: NDArray[np
     Single cells can be guessed by who has their key: it is the vault's own, goes with no export, and where the keys of
     the rows are not kept here either, nothing is written.
     """
-    forms, columns = request.forms, request.forms.columns
+    forms, columns = request.forms, _cell_columns(request.forms)
     path.touch()
-    if forms.cells is None or not columns or request.settings.get("key_mode", "local") != "local":
+    if forms.cells is None or request.settings.get("key_mode", "local") != "local":
         return
     key = key_files.store_key(key_files.key_path(vault, key_files.CELLS), vault, key_files.CELLS)
     hashes = np.memmap(path, "<u4", "w+", shape=(len(order), len(columns) + 1))
@@ -237,6 +238,11 @@ def _write_cells(request: SealRequest, path: Path, vault: str, order: NDArray[np
         y = forms.y[order[start : start + BLOCK_ROWS]]
         hashes[start : start + BLOCK_ROWS, -1] = hashes_of(target_words(y, forms.class_names), key)
     hashes.flush()
+
+
+def _cell_columns(forms: known_rows.RowForms) -> tuple[str, ...]:
+    """The columns whose cells are hashed; those of an array without names are called by their places."""
+    return forms.columns or (forms.cells.names if forms.cells is not None else ())
 
 
 def _write_development(request: SealRequest, path: Path) -> None:

@@ -114,7 +114,7 @@ def _columns(file: Path) -> dict[str, list[Any]]:
 def _values(name: str, array: Any) -> list[Any]:
     if name.lower() not in TEXTS:
         numbers = numbers_of(array, MISSING_TEXTS)
-        if numbers.is_text is None and not numbers.are_dates and not has_codes(array):
+        if numbers.is_text is None and numbers.is_date is None and not has_codes(array):
             return [None if math.isnan(value) else value for value in numbers.values.tolist()]
     codes, texts = texts_of(array, MISSING_TEXTS)
     return [None if code < 0 else texts[code] for code in codes.tolist()]

@@ -285,16 +285,19 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
 
 
 def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
-    """A split of the rows that are sealed in none of some vaults."""
+    """A split of the rows that none of some vaults knows; rows that were trained on stay train and val rows."""
     request, rows, forms = asked.request, asked.rows, asked.forms
     units = units_of(rows, forms.digests)
     sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.certain for one in seen)])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
     sealed |= equal_to_marked(units, sealed)
-    free = np.flatnonzero(~sealed)
+    # A row that runs of another vault were trained on is no test row any more.
+    is_used = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.development for one in seen)]) & ~sealed
+    is_used |= equal_to_marked(units, is_used) & ~sealed
+    free = np.flatnonzero(~sealed & ~is_used)
     if not len(free):
-        names = ", ".join(one.name for one in seen if one.certain.any())
-        what = f"all of its rows are sealed in {names}"
+        names = ", ".join(one.name for one in seen if one.certain.any() or one.development.any())
+        what = f"all of its rows are in {names}"
         raise VaultRefused(f"data {request['name']}", what, next="train on the data as that vault has it")
     split = call_target(request["split"], "split")
     facts = _facts_of(rows, units)
@@ -305,7 +308,7 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     test[free] = chosen
     del facts
     # Rows that equal a test row, or are of its group, must not be trained on.
-    development = ~test & ~sealed & ~equal_to_marked(units, test)
+    development = ~test & ~sealed & ~equal_to_marked(units, test) & ~(is_used & _declared_test(rows))
     check_count(request.get("subset"), int(development.sum()))
     counts = _counts(rows, forms.digests, units, test, development, with_looks=request["vault"]["near_duplicates"])
     if sealed.any():

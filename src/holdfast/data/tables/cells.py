@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -30,7 +31,8 @@ NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _NUMBER = re.compile(rf"{NUMBER}$")
 _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
 _IS_NUMBER = rf"^(?:{NUMBER}|[+-]?(?i:inf(inity)?))$"
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]|$)")
+_IS_ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+_HAS_ZONE = r"[T ][\d:.]+(Z|[+-]\d{2}(:?\d{2})?)$"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = rf"""(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.](?:\d{{4}}|\d{{2}})
     |\d{{4}}-(?:0[1-9]|1[0-2])|\d{{8}}(?=T\d)
@@ -55,12 +57,12 @@ class Numbers:
     Attributes:
         values: (n,) float64, days since 1970 of dates, NaN where a cell is missing or no number.
         is_text: (n,) Cells that are texts and no numbers; None: there are none.
-        are_dates: Whether the numbers are days.
+        is_date: (n,) Cells that are dates; None: there are none.
     """
 
     values: NDArray[np.float64]
     is_text: NDArray[np.bool_] | None = None
-    are_dates: bool = False
+    is_date: NDArray[np.bool_] | None = None
 
 
 def kind_of(type: Any) -> Kind:
@@ -90,11 +92,12 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
     if kind == "text":
         found = _numbers_in_texts(_as_strings(array), missing)
     elif kind == "date":
-        found = Numbers(_days(array.cast(pa.timestamp("us"), safe=False)), are_dates=True)
+        days = _days(array.cast(pa.timestamp("us"), safe=False))
+        found = Numbers(days, is_date=~np.isnan(days))
     else:
         found = Numbers(_floats(array))
     absent = [float(text) for text in missing if is_sentinel(text)]
-    if absent and not found.are_dates and (is_absent := np.isin(found.values, absent)).any():
+    if absent and found.is_date is None and (is_absent := np.isin(found.values, absent)).any():
         return Numbers(np.where(is_absent, np.nan, found.values), found.is_text)
     return found
 
@@ -252,14 +255,15 @@ def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
         encoded = array.dictionary_encode()
         if len(encoded.dictionary) <= len(array) // 4:
             found, places = _distinct_numbers(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
-            values = np.append(found.values, np.nan)[places]
-            is_text = None if found.is_text is None else np.append(found.is_text, False)[places]
-            return Numbers(values, is_text, found.are_dates)
+            is_text, is_date = (
+                None if mask is None else np.append(mask, False)[places] for mask in (found.is_text, found.is_date)
+            )
+            return Numbers(np.append(found.values, np.nan)[places], is_text, is_date)
     return _distinct_numbers(array, missing)
 
 
 def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
-    """Numbers where all cells are, then dates, then a mixture: each try is one pass over the column."""
+    """What each cell is, whatever the others are: a number, a date, or a text."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -274,20 +278,47 @@ def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
     with suppress(pa.ArrowInvalid):
         if is_number or all(np.isfinite(as_number(text)) or text in missing for text in start):
             return Numbers(_floats(array))
-    present = array.drop_null()
-    if not len(present):
-        return Numbers(np.full(len(array), np.nan))
-    first = present[0].as_py()
-    if _ISO_DATE.match(first):
-        for zone in (None, "UTC"):
-            try:
-                return Numbers(_days(array.cast(pa.timestamp("us", zone))), are_dates=True)
-            except pa.ArrowInvalid:
-                continue
     is_number = pc.match_substring_regex(array, _IS_NUMBER)
-    values = _floats(pc.if_else(is_number, array, None))
-    is_text = pc.and_(pc.invert(is_number), array.is_valid()).fill_null(False).to_numpy(zero_copy_only=False)
-    return Numbers(values, is_text if is_text.any() else None)
+    values = _floats(pc.if_else(is_number, array, None)).copy()
+    rest = _as_mask(pc.and_(pc.invert(is_number), array.is_valid()))
+    days = _days_in_texts(array.filter(pa.array(rest)))
+    values[rest] = days
+    is_date = np.zeros(len(values), bool)
+    is_date[rest] = ~np.isnan(days)
+    is_text = rest & ~is_date
+    return Numbers(values, is_text if is_text.any() else None, is_date if is_date.any() else None)
+
+
+def _days_in_texts(array: Any) -> NDArray[np.float64]:
+    """(n,) The days since 1970 of texts that are ISO dates, with a time of day or a zone or without; NaN of others."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
+    found = np.full(len(array), np.nan)
+    is_date = _as_mask(pc.match_substring_regex(array, _IS_ISO_DATE))
+    has_zone = _as_mask(pc.match_substring_regex(array, _HAS_ZONE))
+    for rows, zone in ((is_date & ~has_zone, None), (is_date & has_zone, "UTC")):
+        if not rows.any():
+            continue
+        texts = pc.replace_substring_regex(array.filter(pa.array(rows)), r"(\.\d{6})\d+", r"\1")
+        try:
+            found[rows] = _days(texts.cast(pa.timestamp("us", zone)))
+        except pa.ArrowInvalid:  # there is no such day among them
+            found[rows] = [_day_of(text) for text in texts.to_pylist()]
+    return found
+
+
+def _day_of(text: str) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return float("nan")
+    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return since / timedelta(days=1)
+
+
+def _as_mask(array: Any) -> NDArray[np.bool_]:
+    return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), bool)
 
 
 def _distinct(strings: Any) -> tuple[NDArray[np.int64], list[str]]:

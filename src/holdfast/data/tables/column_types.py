@@ -46,9 +46,9 @@ class ColumnFacts:
 
     def add(self, array: Any, found: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
         """Take in some cells, and what they are as numbers; `places` are their rows."""
-        present = int((~np.isnan(found.values)).sum())
-        self.dates += present if found.are_dates else 0
-        self.numbers += 0 if found.are_dates else present
+        dates = 0 if found.is_date is None else int(found.is_date.sum())
+        self.dates += dates
+        self.numbers += int((~np.isnan(found.values)).sum()) - dates
         self.is_typed &= kind_of(array.type) != "text"
         if found.is_text is not None:
             rows = np.flatnonzero(found.is_text)
@@ -84,10 +84,14 @@ def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTa
     ):
         return date_problem(name, min(facts.examples), is_readable=False)
     total = facts.numbers + facts.dates + facts.texts
+    if asked is None and facts.dates > STRAY_SHARE * total:
+        return date_problem(name, _first_cell(table, name))
     if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * total):
         return "category"
-    if facts.dates and facts.numbers:  # neither dates nor numbers
-        return "category" if asked is None else stray_problem(name, facts, settings, table)
+    if facts.dates and facts.numbers:
+        what = f"column {name!r} holds {facts.dates:,} dates and {facts.numbers:,} numbers"
+        choices = f"data.types={{{name}: category}} takes each as a category; {{{name}: drop}} leaves it out"
+        return Problem("data.types", what, next=choices) if asked == "number" else "category"
     if facts.texts and not settings.skips:
         return stray_problem(name, facts, settings, table)
     return "number"

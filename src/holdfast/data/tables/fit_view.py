@@ -145,7 +145,8 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
                 words = f"{reason} in column {name!r}"
                 left_out[words] = left_out.get(words, 0) + count
     if not kept.any():
-        raise InputError("data.path", "no row is left: each has a cell that cannot be read", next="look at data.types")
+        words = "; ".join(f"{count:,} rows with {reason}" for reason, count in left_out.items())
+        raise InputError("data.path", f"no row is left ({words})", next="look at data.types")
     return kept, [f"{count:,} rows left out with {reason}" for reason, count in left_out.items() if count]
 
 

@@ -70,7 +70,7 @@ class RawTable:
         self.names = [name for name in self.names if name not in self.nested]
         if not len(arrays[0]):
             return
-        plain = {name: a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for name, a in plain.items()}
+        plain = {name: _plain(array) for name, array in plain.items()}
         for name, array in plain.items():
             self._types[name] = _wider(self._types.get(name, array.type), array.type)
         batch = pa.record_batch(list(plain.values()), list(plain))
@@ -104,7 +104,10 @@ class RawTable:
             with pa.ipc.open_stream(pa.py_buffer(self._spool[begin:end])) as reader:
                 batch = reader.read_next_batch()
             begin = end
-            batch = batch.select([name for name in (columns or self.names) if name in batch.schema.names])
+            names = [name for name in (columns or self.names) if name in batch.schema.names]
+            # All blocks in one type: sealed rows are gathered from several, and must read as they do here.
+            arrays = [as_type(batch.column(name), self._types[name]) for name in names]
+            batch = pa.record_batch(arrays, names)
             if self._kept is not None:
                 batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
             if batch.num_rows:
@@ -149,6 +152,16 @@ class RawTable:
         back = np.empty(len(rows), np.int64)
         back[by_place] = np.arange(len(rows))
         return pa.Table.from_batches(found, schema).take(pa.array(back)).combine_chunks()
+
+
+def _plain(array: Any) -> Any:
+    """An array without a dictionary, texts as strings."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    is_string = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
+    return array.cast(pa.string()) if is_string else array
 
 
 def as_type(array: Any, type: Any) -> Any:

@@ -167,7 +167,8 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
         facts.add(batch.column(0), found, start + np.arange(batch.num_rows), settings.missing)
         numbers.append(found.values)
         is_text.append(np.zeros(batch.num_rows, bool) if found.is_text is None else found.is_text)
-    if name in settings.target and facts.dates and not facts.texts:
+    is_dates = facts.dates > STRAY_SHARE * (facts.numbers + facts.dates + facts.texts)
+    if name in settings.target and is_dates and settings.types.get(name) != "category":
         raise InputError("data.target", f"{name!r} holds dates", next="choose a column of classes or numbers")
     if not _is_text(facts, settings, name):
         values, stray = np.concatenate(numbers), np.concatenate(is_text)

@@ -52,7 +52,7 @@ IS_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 # What pandas and others read as a missing value.
 MISSING = frozenset(
     ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA")
-    + ("NULL", "NaN", "None", "n/a", "nan", "null")
+    + ("NULL", "NaN", "None", "n/a", "nan", "null", "Null", "none", "?", "nil", "NIL")
 )
 TRUTH = {"true": 1.0, "false": 0.0}
 

@@ -22,7 +22,9 @@ Mask = NDArray[np.bool_]
 
 SKETCH = 1024  # of the smallest hashes of a column
 FEWEST_VALUES = 64  # a column of fewer, and of fewer than half of the rows, tells nothing of where a table comes from
-SAME_NAME_SHARE, RENAMED_SHARE = 0.5, 0.9
+SAME_NAME_SHARE, RENAMED_SHARE = 0.5, 0.9  # of the share that the column has which has most
+LEAST_SHARE = 0.02
+CHANCE_BITS = 3.0  # so many rows (2 to the minus) may be equal by chance where one column is left out
 MOST_PAIRS = 400
 TELLING_SHARE = 0.95
 SAMPLE_ROWS = 100_000
@@ -72,11 +74,16 @@ def known_by_cells(
         return None
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
-    left_out = range(len(places)) if mixed.size <= MOST_NUMBERS and len(places) > 2 else ()
-    known = {at: signs for at in (None, *left_out) if _tells_apart(signs := _signatures(mixed, at))}
+    left_out = _may_be_left_out(sealed[:, places], len(target)) if mixed.size <= MOST_NUMBERS else []
+    known = {at: _signatures(mixed, at) for at in (None, *left_out)}
     first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
     sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
-    known = {at: signs for at, signs in known.items() if _tells_apart(_signatures(sample, at))}
+    num_sealed, num_sample = len(np.unique(_mixed(sealed).sum(axis=1))), len(np.unique(_signatures(sample, None)))
+    known = {
+        at: signs
+        for at, signs in known.items()
+        if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample)
+    }
     if not known:
         return None
     ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
@@ -112,9 +119,12 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
             values = values[values <= sketches[at][-1]]
             place = np.searchsorted(sketches[at], values)
             is_seen[place[sketches[at][place] == values]] = True
+    shares = {pair: float(is_seen.mean()) for pair, is_seen in seen.items()}
+    # A part of a table has a part of the values of every column: what counts is the share that others have.
+    most = max([share for (at, _), share in shares.items() if _is_telling(sealed, at)], default=1.0)
     found: dict[int, str] = {}
-    for (at, name), is_seen in sorted(seen.items(), key=lambda one: -float(one[1].mean())):
-        if is_seen.mean() >= wanted[at, name] and at not in found and name not in found.values():
+    for (at, name), share in sorted(shares.items(), key=lambda one: -one[1]):
+        if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
             found[at] = name
     return found
 
@@ -143,8 +153,16 @@ def _signatures(mixed: NDArray[np.uint64], left_out: int | None) -> NDArray[np.u
     return np.asarray(total if left_out is None else total - mixed[:, left_out])
 
 
-def _tells_apart(signatures: NDArray[np.uint64]) -> bool:
-    return len(signatures) > 0 and len(np.unique(signatures)) >= TELLING_SHARE * len(signatures)
+def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
+    """Whether signatures tell rows apart that differ in some column."""
+    return num_distinct > 0 and len(np.unique(signatures)) >= TELLING_SHARE * num_distinct
+
+
+def _may_be_left_out(sealed: Hashes, num_rows: int) -> list[int]:
+    """The columns without which the others still make it unlikely that unrelated rows are equal."""
+    bits = np.array([np.log2(len(np.unique(column))) for column in sealed.T])
+    pairs = np.log2(max(1, len(sealed))) + np.log2(max(1, num_rows))
+    return [at for at in range(len(bits)) if len(bits) > 2 and bits.sum() - bits[at] - pairs >= CHANCE_BITS]
 
 
 def _is_in(values: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> Mask:

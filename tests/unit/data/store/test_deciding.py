@@ -183,17 +183,25 @@ def test_with_fewer_rows_in_common_a_new_vault_is_drawn_from_the_others(prepare:
     assert registry.record_of(found.vault)["replaces"] == registry.record_of(found.vault)["shares"] == []
 
 
-def test_rows_that_a_new_vault_seals_are_removed_from_the_store(prepare: Prepare) -> None:
-    """Train rows of one vault are among the test rows of another: no view of them may stay."""
+def test_a_new_vault_seals_no_row_that_runs_of_another_were_trained_on(prepare: Prepare) -> None:
     rows, more = numbers(), numbers(80, seed=1)
     first = prepare(rows)
     found = prepare(joined(more, part(rows, slice(40))))
-    assert not first.folder.exists()
+    assert found.vault != first.vault
+    trained = keys_of(np.asarray(rows.x)[:40]) & keys_of(first.x)
+    assert trained <= keys_of(found.x)
+    assert not (keys_of(np.asarray(rows.x)) - keys_of(first.x)) & keys_of(found.x)
     again = prepare(rows)
-    assert (again.vault, again.num_test) == (first.vault, 20)
-    assert len(again.x) < 80
-    assert keys_of(again.x) < keys_of(first.x)
-    assert found.folder.exists()
+    assert (again.id, len(again.x)) == (first.id, 80), "its rows stay, and so do its runs"
+
+
+def test_a_part_of_the_rows_goes_on(prepare: Prepare) -> None:
+    rows = numbers()
+    first = prepare(rows)
+    found = prepare(part(rows, slice(30)))
+    assert found.vault == first.vault
+    assert keys_of(found.x) < keys_of(first.x)
+    assert in_force() == {first.vault}
 
 
 def test_one_that_the_user_names_goes_on_with_fewer_rows(prepare: Prepare) -> None:
@@ -436,7 +444,7 @@ def test_sealed_rows_of_a_stranger_are_left_out(prepare: Prepare, capsys: Told, 
 def test_a_source_of_sealed_rows_alone_is_refused(prepare: Prepare) -> None:
     rows = numbers()
     sealed = part(rows, sealed_in(rows, prepare(rows)))
-    with pytest.raises(VaultRefused, match=r"all of its rows are sealed in vault \w+ \(source0\)"):
+    with pytest.raises(VaultRefused, match=r"vault \w+ \(source0\): has sealed all rows of this source"):
         prepare(sealed)
 
 
