@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # options that do not go with digits, or are tried elsewhere
 ELSEWHERE = {
     ("augment", "color"),
-    *(("data", name) for name in ("arrays", "csv", "custom", "hub", "image_folder", "jsonl", "mnist", "parquet")),
+    *(
+        ("data", name)
+        for name in ("arrays", "csv", "custom", "feather", "hub", "image_folder", "jsonl", "mnist", "parquet")
+    ),
     ("ensemble", "members"),
     ("logger", "many"),
     ("logger", "mlflow"),

@@ -88,7 +88,7 @@ def test_predictions_are_those_of_an_independent_computation(
     from holdfast.data.store.store import open_prepared
     from holdfast.training.restore import load_model
 
-    prepared = open_prepared(record["data"]["vault"])
+    prepared = open_prepared(record["data"]["rows"])
     data = DataModule(prepared, Holdout(), batch_size=64, seed=0)
     assert data.val_sha256 == record["data"]["val_sha256"]
     lots = prepared.x[:, [column.name for column in prepared.columns].index("lot")]

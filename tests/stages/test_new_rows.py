@@ -94,10 +94,12 @@ def numbers_of(run: Path) -> tuple[dict[str, float], dict[str, float]]:
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from holdfast.data.store.store import read_folder
+    from holdfast.data.store.store import open_prepared
 
     record = json.loads((run / "run.json").read_text())
-    prepared = read_folder(run.parent / "home" / "store" / "rows" / record["data"]["vault"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HOLDFAST_HOME", str(run.parent / "home"))
+        prepared = open_prepared(record["data"]["rows"])
     from holdfast.data.loading.train_val import compute
 
     derived = compute(prepared, instantiate(OmegaConf.create(record["config"]["split"]))())

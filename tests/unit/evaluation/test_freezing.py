@@ -304,8 +304,8 @@ def test_sealed_rows_in_a_checkpoint_are_found(
     from holdfast.data.sources.digits import load
 
     monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
-    vault = json.loads((trained / "run" / "run.json").read_text())["data"]["vault"]
-    known = {row.tobytes() for row in np.asarray(store.open_prepared(vault).x)}
+    place_of_rows = json.loads((trained / "run" / "run.json").read_text())["data"]["rows"]
+    known = {row.tobytes() for row in np.asarray(store.open_prepared(place_of_rows).x)}
     sealed = np.stack([row for row in load().x if row.tobytes() not in known])[:5]
 
     def smuggle(content: dict[str, Any]) -> None:

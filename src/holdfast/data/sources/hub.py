@@ -70,7 +70,7 @@ class HubSplit:
 def load(
     path: str | None = None,
     *,
-    settings: dict[str, Any],
+    settings: dict[str, Any] | None = None,
     name: str | None = None,
     revision: str | None = None,
     size: int | list[int] | None = None,
@@ -90,6 +90,7 @@ def load(
     Raises:
         InputError: The data set cannot be had, or cannot be used.
     """
+    settings = settings or {}
     known = table_settings(settings)
     splits = _splits(path, name, revision)
     first = next(iter(splits.values()))

@@ -39,7 +39,8 @@ def test_a_table_with_splits(datasets: Any, tmp_path: Path) -> None:
     datasets.DatasetDict(train=whole, test=whole.select(range(4))).save_to_disk(tmp_path / "set")
     rows = hub.load(str(tmp_path / "set"))
     check_rows(rows)
-    assert (rows.feature_names, rows.class_names) == (("size", "kind"), ("no", "yes"))
+    assert rows.table is not None
+    assert (rows.table.names, rows.class_names) == (["size", "kind", "label"], ("no", "yes"))
     assert rows.y[:4].tolist() == [0, 1, 0, 1]
     assert rows.official_test is not None
     assert rows.official_test.sum() == 4
@@ -59,7 +60,7 @@ def test_images(datasets: Any, tmp_path: Path) -> None:
     assert rows.x[7, 0, 0].tolist() == [7, 7, 7]
     assert hub.load(str(tmp_path / "set"), size=4).x.shape == (20, 4, 4, 3)
     made.add_item({"image": None, "label": 0}).save_to_disk(tmp_path / "gap")
-    rows = hub.load(str(tmp_path / "gap"), on_error="skip")
+    rows = hub.load(str(tmp_path / "gap"), settings={"on_error": "skip"})
     assert (len(rows.x), rows.notes) == (20, ("1 left out: train, row 20 has no image",))
 
 
@@ -74,6 +75,6 @@ def test_what_cannot_be_loaded(datasets: Any, tmp_path: Path) -> None:
         ("nobody/nothing", None, "nobody/nothing cannot be loaded"),
     ):
         with pytest.raises(InputError) as caught:
-            hub.load(path, target)
+            hub.load(path, settings={"target": target})
         assert words in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
