@@ -100,3 +100,35 @@ def test_a_table_of_the_same_columns_is_another_one(home: Path, tmp_path: Path) 
     assert second.vault != first.vault
     assert len(second.y) == 240
     assert second.notes == ()
+
+
+def test_sealed_rows_of_a_part_stay_out(home: Path, tmp_path: Path) -> None:
+    frame = houses()
+    first = prepared(tmp_path / "a.csv", frame)
+    sealed = set(frame.key) - keys(first)
+    part = prepared(tmp_path / "b.csv", frame[:120])
+    assert part.vault == first.vault
+    assert not keys(part) & sealed
+    changed = prepared(tmp_path / "c.csv", frame[:120].drop(columns="rooms"))
+    assert not keys(changed) & sealed
+
+
+def test_repeated_rows_do_not_hide_that_a_column_was_removed(home: Path, tmp_path: Path) -> None:
+    frame = houses()
+    doubled = pd.concat([frame, frame[:60]])
+    first = prepared(tmp_path / "a.csv", doubled)
+    sealed = set(frame.key) - keys(first)
+    second = prepared(tmp_path / "b.csv", doubled.drop(columns="rooms"))
+    assert second.vault == first.vault
+    assert not keys(second) & sealed
+
+
+def test_an_array_without_names_and_a_file_with_an_index(home: Path, tmp_path: Path) -> None:
+    frame = houses()[["area", "year", "key", "price"]]
+    np.savez(tmp_path / "a.npz", x=frame.to_numpy(float), y=(frame.price > frame.price.median()).astype(int))
+    source = {"_target_": "holdfast.data.sources.arrays.load", "path": str(tmp_path / "a.npz")}
+    first = prepare({"name": "npz", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+    sealed = set(frame.key) - set(np.asarray(first.x[:, 2], float).tolist())
+    second = prepared(tmp_path / "b.csv", frame.assign(sold=frame.price > frame.price.median()).reset_index())
+    assert len(sealed) == 60
+    assert not keys(second) & sealed

@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 SKETCH = 1024  # of the smallest hashes of a column
 FEWEST_VALUES = 64  # a column of fewer, and of fewer than half of the rows, tells nothing of where a table comes from
-SAME_NAME_SHARE, RENAMED_SHARE = 0.5, 0.9  # of the share that the column has which has most
+SAME_NAME_SHARE, RENAMED_SHARE = 0.1, 0.9  # of the share that the column has which has most
 LEAST_SHARE = 0.02
 CHANCE_BITS = 3.0  # so many rows (2 to the minus) may be equal by chance where one column is left out
 MOST_PAIRS = 400

@@ -108,3 +108,22 @@ def test_whole_numbers_keep_their_digits(home: Path) -> None:
     table.append(["a"], [pa.array([2**60 + 1, 3])], file=0, row=0)
     ((_, piece),) = table.pieces(np.arange(2))
     assert read_piece(table.layout, piece).column("a").to_pylist() == [2**60 + 1, 3]
+
+
+def test_all_blocks_and_sealed_rows_have_one_type(home: Path) -> None:
+    """Strings of pandas, and a column that is text in one file and a time in another."""
+    table = RawTable([])
+    table.append(
+        ["zip", "day"], [pa.array(["01234", "5"], pa.large_string()), pa.array(["2024-01-01", "x"])], file=0, row=0
+    )
+    times = pa.array([0, 86_400_000_000], pa.timestamp("us"))
+    table.append(["zip", "day"], [pa.array(["7", "8"], pa.string_view()), times], file=1, row=0)
+    types = [(batch.schema.field("zip").type, batch.schema.field("day").type) for _, batch in table.blocks()]
+    assert types == [(pa.string(), pa.string())] * 2
+    ((rows, content),) = table.pieces(np.array([3, 0]))
+    with pa.ipc.open_stream(content) as reader:
+        sealed = reader.read_all()
+    assert rows.tolist() == [3, 0]
+    assert sealed.column("zip").to_pylist() == ["8", "01234"]
+    first, second = (batch.column("day") for _, batch in table.blocks())
+    assert sealed.column("day").to_pylist() == [second[1].as_py(), first[0].as_py()]
