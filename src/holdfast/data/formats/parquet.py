@@ -3,62 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from holdfast.core.errors import InputError
-from holdfast.data.formats.types import clean_names
+from holdfast.data.formats.types import TypedFile
 
-WHERE = "data.path"
 SUFFIXES = (".parquet", ".pq")
 BATCH_ROWS = 65_536
 
 
-def open_table(path: Path, *, skips: bool = False) -> ParquetFile:
+def open_table(path: Path, *, skips: bool = False) -> TypedFile:
     """A Parquet file, which has no malformed rows to skip."""
-    return ParquetFile(path)
+    return TypedFile(path, "Parquet", _opened)
 
 
-@dataclass(frozen=True)
-class ParquetFile:
-    """One Parquet file.
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
+    from pyarrow import parquet
 
-    Attributes:
-        path: Where it lies.
-        skipped: Stays empty.
-    """
-
-    path: Path
-    skipped: list[str] = field(default_factory=list)
-
-    def column_names(self) -> list[str]:
-        """Those of its schema.
-
-        Raises:
-            InputError: It is no Parquet file, or a damaged one.
-        """
-        return next(self.batches())[0]
-
-    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
-
-        Raises:
-            InputError: It is no Parquet file, or a damaged one.
-        """
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        try:
-            with parquet.ParquetFile(self.path, pre_buffer=False) as file:
-                names = clean_names(self.path, file.schema_arrow.names)
-                yield names, [pa.array([], column.type) for column in file.schema_arrow]
-                for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                    yield names, batch.columns
-        except (pa.ArrowException, OSError) as error:
-            what = " ".join(str(error).split())[:200]
-            raise InputError(WHERE, f"{self.path} is no Parquet file, or a damaged one ({what})") from None
-
-    def place_of(self, row: int) -> str:
-        """How a row is called, counted from 0."""
-        return f"row {row}"
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        yield file.schema_arrow, file.iter_batches(BATCH_ROWS, use_threads=False)

@@ -1,11 +1,63 @@
-"""What formats whose files know their types have in common."""
+"""What formats whose files know their types have in common: they are read as record batches of Arrow."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from holdfast.core.errors import InputError
+
+WHERE = "data.path"
+
+
+@dataclass(frozen=True)
+class TypedFile:
+    """One file whose columns have types, so that it has no malformed rows to skip.
+
+    Attributes:
+        path: Where it lies.
+        format: How its format is called in errors.
+        opened: Gives the schema and the record batches of a path, as a context manager.
+        skipped: Stays empty.
+    """
+
+    path: Path
+    format: str
+    opened: Callable[[Path], AbstractContextManager[tuple[Any, Iterator[Any]]]]
+    skipped: list[str] = field(default_factory=list)
+
+    def column_names(self) -> list[str]:
+        """Those of its schema.
+
+        Raises:
+            InputError: It is of another format, or damaged.
+        """
+        return next(self.batches())[0]
+
+    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
+        """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
+
+        Raises:
+            InputError: It is of another format, or damaged.
+        """
+        import pyarrow as pa
+
+        try:
+            with self.opened(self.path) as (schema, batches):
+                names = clean_names(self.path, schema.names)
+                yield names, [pa.array([], column.type) for column in schema]
+                for batch in batches:
+                    yield names, batch.columns
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
+
+    def place_of(self, row: int) -> str:
+        """How a row is called, counted from 0."""
+        return f"row {row}"
 
 
 def clean_names(path: Path, names: Sequence[str]) -> list[str]:
@@ -17,5 +69,5 @@ def clean_names(path: Path, names: Sequence[str]) -> list[str]:
     stripped = [name.strip() for name in names]
     twice = sorted({name for name in stripped if stripped.count(name) > 1})
     if twice:
-        raise InputError("data.path", f"{path} has columns more than once: {', '.join(twice)}")
+        raise InputError(WHERE, f"{path} has columns more than once: {', '.join(twice)}")
     return stripped
