@@ -6,7 +6,6 @@ fit; arrays are taken as they are. A view never fails on a row: what it cannot r
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -60,7 +59,7 @@ class ImageView:
         x = np.zeros((len(block), *self.shape), np.uint8)
         is_unreadable = np.zeros((len(block), 1), bool)
         for index, image in enumerate(block):
-            pixels = decode(io.BytesIO(image), form) if isinstance(image, bytes) else fit_pixels(image, form)
+            pixels = decode(image, form) if isinstance(image, bytes) else fit_pixels(image, form)
             if isinstance(pixels, str):
                 is_unreadable[index] = True
             else:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,16 +40,11 @@ class ImageForm:
     fit: Fit = "stretch"
 
 
-def decode(source: str | Path | BinaryIO, form: ImageForm) -> Pixels | str:
-    """(H, W, C) pixels of a file or a stream, or what is wrong with it."""
-    found = decode_both(source, form)
-    return found if isinstance(found, str) else found[0]
-
-
-def read_image(file: str, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
+def read_image(file: str | Path, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
     """The pixels of a file as of `decode_both`, and its bytes; or what is wrong with it."""
+    path = Path(file)
     try:
-        content = Path(file).read_bytes()
+        content = path.read_bytes()
     except FileNotFoundError:
         return "does not exist"
     except PermissionError:
@@ -60,32 +55,35 @@ def read_image(file: str, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str
         return f"cannot be read ({error.strerror})"
     if not content:
         return "is empty"
-    both = decode_both(io.BytesIO(content), form, Path(file))
+    both = decode_both(content, form, path.suffix)
     return both if isinstance(both, str) else (*both, content)
 
 
-def decode_both(
-    source: str | Path | BinaryIO, form: ImageForm, path: Path | None = None
-) -> tuple[Pixels, Pixels] | str:
-    """The pixels of a file or a stream in a form, and in its own size, gray or RGB; or what is wrong with it."""
+def decode(content: bytes, form: ImageForm) -> Pixels | str:
+    """(H, W, C) pixels of an encoded image, or what is wrong with it."""
+    both = decode_both(content, form)
+    return both if isinstance(both, str) else both[0]
+
+
+def decode_both(content: bytes, form: ImageForm, suffix: str = "") -> tuple[Pixels, Pixels] | str:
+    """The pixels of an encoded image in a form, and in its own size, gray or RGB; or what is wrong with it.
+
+    Args:
+        content: The bytes of its file.
+        form: What it becomes.
+        suffix: Of its file, which must name what it holds; empty where it lies in none.
+    """
     from PIL import Image, UnidentifiedImageError
 
-    path = Path(source) if isinstance(source, str | Path) else path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata; what matters is raised
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(source) as image:
-                problem = _problem(image, path)
+            with Image.open(io.BytesIO(content)) as image:
+                problem = _problem(image, suffix)
                 return problem if problem else _both(_upright(image), form)
-    except FileNotFoundError:
-        return "does not exist"
-    except PermissionError:
-        return "cannot be read: no permission"
-    except IsADirectoryError:
-        return "is a folder"
     except UnidentifiedImageError:
-        return "is empty" if path is not None and path.stat().st_size == 0 else "is no image"
+        return "is no image"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return "has more pixels than an image should (a decompression bomb?)"
     except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
@@ -110,17 +108,12 @@ def is_gray(path: str | Path) -> bool | None:
         return None
 
 
-def _problem(image: Any, path: Path | None) -> str:
+def _problem(image: Any, suffix: str) -> str:
     from PIL import Image
 
-    expected = Image.registered_extensions().get(path.suffix.lower()) if path is not None else None
-    if (
-        path is not None
-        and expected is not None
-        and image.format != expected
-        and image.format not in ALSO.get(expected, ())
-    ):
-        return f"is named {path.suffix} and holds {image.format}"
+    expected = Image.registered_extensions().get(suffix.lower())
+    if expected is not None and image.format != expected and image.format not in ALSO.get(expected, ()):
+        return f"is named {suffix} and holds {image.format}"
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         return f"is animated ({image.n_frames} frames)"
     return ""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.cores import num_cores
 from holdfast.core.errors import Problem
-from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, decode, is_gray, read_image
+from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, is_gray, read_image
 from holdfast.data.raw import bytes_digest
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 
@@ -112,9 +112,9 @@ def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
 
 def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
     for file in files[:1000]:
-        pixels = decode(file, form)
-        if not isinstance(pixels, str):
-            return pixels.shape
+        image = read_image(file, form)
+        if not isinstance(image, str):
+            return image[0].shape
     return (1, 1, CHANNELS[form.mode])
 
 

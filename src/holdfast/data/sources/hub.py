@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -162,7 +161,7 @@ def _image_rows(
         class_names = list(getattr(dataset.features[target], "names", None) or [])
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
             content = _content(item[image])
-            both = decode_both(io.BytesIO(content), form) if content else "has no image"
+            both = decode_both(content, form) if content else "has no image"
             pixels, own = (both, both) if isinstance(both, str) else both
             if not isinstance(pixels, str) and spool is None:
                 spool = Spool(pixels.shape, np.uint8)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats import feather
+from holdfast.data.formats.csv import CsvFile
 from holdfast.data.raw import read_piece
 from holdfast.data.tables import raw_table
 from holdfast.data.tables.raw_table import RawTable
