@@ -171,26 +171,16 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
     return [word for word, is_other in found.items() if is_other]
 
 
-@dataclass(frozen=True, eq=False)
-class Around:
-    """A source around rows that are sealed: all that a division has of them."""
-
-    digests: RowArray
-    columns: Columns
-    units: RowArray
-    test: Mask
-    development: Mask
-    counts: dict[str, int]
-    is_new: Mask | None
-
-
 def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
     """A vault that goes on: sealed rows stay out, others may be trained on."""
-    around = _around(asked, own, mine)
     rows = _with_classes(asked.rows, tuple(mine.record["class_names"]))
-    forms = replace(asked.forms, y=rows.y, class_names=rows.class_names)
-    vault, num = mine.record["vault"], int(mine.record["num_test"])
-    return Division(rows, forms, **vars(around), vault=vault, num_sealed=num)
+    return replace(
+        _around(asked, own, mine),
+        rows=rows,
+        forms=replace(asked.forms, y=rows.y, class_names=rows.class_names),
+        vault=mine.record["vault"],
+        num_sealed=int(mine.record["num_test"]),
+    )
 
 
 def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
@@ -201,19 +191,19 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
         what = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
         raise VaultRefused(f"data {asked.request['name']}", what, next="prepare the target once from all rows")
     family = dict.fromkeys(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
-    return Division(
-        asked.rows,
+    return replace(
+        around,
         # They are known by the columns that the other vaults know them by.
-        replace(asked.forms, digests=around.digests, columns=around.columns),
-        **{**vars(around), "is_new": None},
+        forms=replace(asked.forms, digests=around.digests, columns=around.columns),
         replaces=replaces,
         shares=tuple(vault for vault in family if vault not in replaces),
         first_time=first.record["first_time"],
         num_sealed=int(around.test.sum()),
+        is_new=None,
     )
 
 
-def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Around:
+def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     """Which rows are sealed, and which may be trained on: all others but those that are too near to a sealed one.
 
     Args:
@@ -244,7 +234,7 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Around:
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
     check_count(asked.request.get("subset"), int(development.sum()))
     counts |= _counts(rows, digests, units, test, development)
-    return Around(digests, columns, units, test, development, counts, is_new)
+    return Division(rows, forms, digests, columns, units, test, development, counts, is_new=is_new)
 
 
 def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
