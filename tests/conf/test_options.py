@@ -12,11 +12,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.cli import sources
-from holdfast.cli.compose import VERSION_BASE, set_up_hydra
-from holdfast.core.config import check_config
+from holdfast.config import search_path as sources
+from holdfast.config.check import check_config
+from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF, GROUPS, PRIMARY, RECIPES
+from holdfast.experiment.compose import VERSION_BASE, set_up_hydra
 
 OPTIONS = sorted(
     path.relative_to(CONF).with_suffix("") for path in CONF.glob("*/*.yaml") if path.parent.name != "hydra"
@@ -64,7 +64,7 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
     """What is named can be set without a `+`, and is known to did-you-mean."""
     import inspect
 
-    from holdfast.core.targets import resolve_target
+    from holdfast.config.targets import resolve_target
 
     node = OmegaConf.load(CONF / f"{option}.yaml")
     named = [name for name in node if option.parent.name == "augment" and name != "defaults"]
@@ -110,7 +110,7 @@ def test_the_readme_has_commands() -> None:
 
 @pytest.mark.parametrize(("where", "line"), command_lines())
 def test_every_command_line_composes(where: str, line: str) -> None:
-    from holdfast.cli.overrides import command_line_problems, with_open_key
+    from holdfast.config.overrides import command_line_problems, with_open_key
 
     words = shlex.split(line.replace("DIR", "some/folder").replace("[A,B]", "[a,b]"))
     words = words[2:]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands import run_command
-from holdfast.core.groups import CONF
+from holdfast.config.groups import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
 # options that do not go with digits, or are tried elsewhere

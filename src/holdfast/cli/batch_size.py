@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from holdfast.cli.compose import compose
 from holdfast.core.errors import RunFailed
+from holdfast.experiment.compose import compose
 
 
 def find(overrides: Sequence[str], as_json: bool) -> None:
@@ -22,7 +22,7 @@ def find(overrides: Sequence[str], as_json: bool) -> None:
         RunFailed: Not even the smallest batch fits.
     """
     config = compose([*overrides, "batch_size=full"], reads_rows=True)
-    from holdfast.cli.run import data_module
+    from holdfast.experiment.experiment import data_module
     from holdfast.training.batch_sizes import advised, find_batch_sizes
     from holdfast.training.fit import quiet_lightning
 

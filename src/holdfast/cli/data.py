@@ -13,10 +13,10 @@ from pathlib import Path
 from hydra.utils import instantiate
 from rich.console import Console
 
-from holdfast.cli.compose import compose
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
+from holdfast.experiment.compose import compose
 
 
 def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> None:

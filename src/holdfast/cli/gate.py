@@ -14,10 +14,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.cli.exits import ending
-from holdfast.cli.overrides import command_line_problems, composition_problem
-from holdfast.cli.sources import leaks
+from holdfast.config.overrides import command_line_problems, composition_problem
+from holdfast.config.search_path import leaks
 from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.exits import ending
 
 
 class Gate(Callback):
@@ -41,7 +41,7 @@ def _or_exit(check: Callable[[], None]) -> None:
 
 
 def _check_run(config: DictConfig) -> None:
-    from holdfast.cli.run import check_folder, check_parts_and_rows, check_settings, without_hydra
+    from holdfast.experiment.experiment import check_folder, check_parts_and_rows, check_settings, without_hydra
 
     loader = GlobalHydra.instance().config_loader()
     words = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
@@ -54,8 +54,8 @@ def _check_run(config: DictConfig) -> None:
 
 
 def _check_sweep(config: DictConfig) -> None:
-    from holdfast.cli.run import check_parts_and_rows, check_rows, check_settings, without_hydra
-    from holdfast.cli.sweep import LAUNCHER, check_job_folder, warm_up
+    from holdfast.experiment.experiment import check_parts_and_rows, check_rows, check_settings, without_hydra
+    from holdfast.experiment.jobs import LAUNCHER, check_job_folder, warm_up
 
     loader = GlobalHydra.instance().config_loader()
     overrides = list(config.hydra.overrides.task)

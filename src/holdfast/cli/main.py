@@ -14,10 +14,10 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli.arguments import Json, KeyFile, Overwrite, Reason, Run, Selection
-from holdfast.cli.exits import ending
 from holdfast.cli.vault_app import vault_app
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError
+from holdfast.core.exits import ending
 
 # What Typer raises for a command line that it cannot read; newer releases carry a copy of click of their own.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]

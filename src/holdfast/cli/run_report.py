@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from holdfast.core.config import check_recorded
+from holdfast.config.check import check_recorded
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.run_record import read_run
 

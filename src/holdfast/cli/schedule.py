@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from holdfast.cli.compose import compose
 from holdfast.core.errors import InputError
+from holdfast.experiment.compose import compose
 
 
 def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> None:

@@ -18,14 +18,14 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast import __version__
-from holdfast.cli import sources
-from holdfast.cli.compose import OptionsLoader, options_loader
-from holdfast.cli.exits import ending, program, survive_closed_stdout
-from holdfast.cli.overrides import command_line_problems, composition_problem, with_open_key
-from holdfast.cli.resume import resume_arguments
+from holdfast.config import search_path as sources
+from holdfast.config.groups import CONF, PRIMARY
+from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
-from holdfast.core.groups import CONF, PRIMARY
+from holdfast.core.exits import ending, program, survive_closed_stdout
+from holdfast.experiment.compose import OptionsLoader, options_loader
+from holdfast.experiment.resume import resume_arguments
 
 STARTED = time.perf_counter()
 
@@ -106,7 +106,7 @@ def _mode(overrides: list[str], loader: OptionsLoader) -> RunMode | None:
 
 
 def _run(config: DictConfig) -> None:
-    from holdfast.cli.run import run
+    from holdfast.experiment.experiment import run
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # a launcher of Hydra's own: it collects what is raised
         run(config)

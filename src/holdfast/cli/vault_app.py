@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection, Vault
-from holdfast.cli.exits import ending
+from holdfast.core.exits import ending
 
 vault_app = typer.Typer(help="What is sealed, what was opened, and whether the ledger is whole.", no_args_is_help=True)
 

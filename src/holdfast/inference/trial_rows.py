@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.config import check_recorded
+from holdfast.config.check import check_recorded
 from holdfast.core.errors import HoldfastError
 
 NUM_ROWS = 512

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from holdfast.config.groups import GROUPS
 from holdfast.core.errors import InputError
-from holdfast.core.groups import GROUPS
 from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
 from holdfast.models.autoencoder import Autoencoder

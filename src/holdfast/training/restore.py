@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from holdfast.core.config import check_recorded
+from holdfast.config.check import check_recorded
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run

@@ -1,4 +1,4 @@
-"""Hydra's door to `holdfast.cli.sweep`. Every Hydra app in the environment loads this file: nothing heavy in it."""
+"""Hydra's door to `holdfast.experiment.jobs`. Every Hydra app in the environment loads this file: keep it light."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class ProcessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and wait for them."""
-        from holdfast.cli.sweep import run_jobs
+        from holdfast.experiment.jobs import run_jobs
 
         return run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.n_jobs)

@@ -41,7 +41,7 @@ def test_flags_that_do_not_go_together(words: list[str], message: str, monkeypat
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
 def test_what_jobs_are_forked_from_has_no_threads_and_a_frozen_heap() -> None:
     script = (
-        "import gc, os, holdfast.cli.warm, torch\n"
+        "import gc, os, holdfast.experiment.warm, torch\n"
         "print(len(os.listdir('/proc/self/task')), torch.cuda.is_initialized(), gc.get_freeze_count() > 100_000)"
     )
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast.config.groups import CONF
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF
 from holdfast.models import initialisation as init
 
 IN, OUT, CHANNELS = 600, 400, 96

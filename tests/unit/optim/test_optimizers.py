@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch.optim._muon import _zeropower_via_newtonschulz
 
+from holdfast.config.groups import CONF
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF
 from holdfast.optim.lion import Lion
 from holdfast.optim.muon import MuonAdamW
 from holdfast.training.build import build_optimizer

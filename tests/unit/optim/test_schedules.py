@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 
+from holdfast.config.groups import CONF
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF
 from holdfast.optim import curves, schedules
 from holdfast.optim.plateau import plateau
 

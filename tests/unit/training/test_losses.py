@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from holdfast.config.groups import CONF
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF
 from holdfast.training import losses
 
 GENERATOR = np.random.default_rng(0)

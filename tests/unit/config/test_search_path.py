@@ -9,10 +9,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from holdfast.cli import sources
-from holdfast.cli.compose import VERSION_BASE, set_up_hydra
+from holdfast.config import search_path as sources
+from holdfast.config.groups import CONF, PRIMARY
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF, PRIMARY
+from holdfast.experiment.compose import VERSION_BASE, set_up_hydra
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from holdfast.core.annotations import fits, type_name
+from holdfast.config.annotations import fits, type_name
+from holdfast.config.groups import Group
 from holdfast.core.errors import Problem, did_you_mean
-from holdfast.core.groups import Group
 
-FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
+FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli", "holdfast.experiment")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 

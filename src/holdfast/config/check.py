@@ -12,10 +12,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from holdfast.config.groups import GROUPS, SCALARS, VALUES
+from holdfast.config.targets import is_target, target_problems, targets_below
+from holdfast.config.trust import trusted_here
 from holdfast.core.errors import Problem, did_you_mean, raise_problems
-from holdfast.core.groups import GROUPS, SCALARS, VALUES
-from holdfast.core.targets import is_target, target_problems, targets_below
-from holdfast.core.trust import trusted_here
 
 
 def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> None:

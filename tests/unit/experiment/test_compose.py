@@ -10,9 +10,9 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.cli.compose import OptionsLoader, options_loader
+from holdfast.config.groups import PRIMARY
 from holdfast.core.errors import InputError
-from holdfast.core.groups import PRIMARY
+from holdfast.experiment.compose import OptionsLoader, options_loader
 
 LINES = [
     [],

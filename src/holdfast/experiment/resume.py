@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from holdfast.config.overrides import quoted
+from holdfast.config.trust import trusted_here
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
-from holdfast.core.trust import trusted_here
 
 _MAY_CHANGE = ("trainer", "logger")
 
@@ -73,12 +74,6 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
             if key.partition(".")[0] not in (*_MAY_CHANGE, "resume")
         ]
     )
-
-
-def quoted(text: str) -> str:
-    """`text` as a value that Hydra's grammar takes literally."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _recorded_overrides(folder: Path) -> list[str]:

@@ -13,9 +13,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy would start threads when it is
 
 import torch.utils.tensorboard.writer  # noqa: F401
 
-import holdfast.cli.run
 import holdfast.data.loading.datamodule
 import holdfast.ensembles.members
+import holdfast.experiment.experiment
 import holdfast.training.fit  # noqa: F401
 
 gc.collect()

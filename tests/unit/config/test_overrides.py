@@ -9,10 +9,10 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from holdfast.cli import sources
-from holdfast.cli.compose import VERSION_BASE, compose, set_up_hydra
-from holdfast.cli.overrides import command_line_problems, with_open_key
-from holdfast.core.groups import CONF
+from holdfast.config import search_path as sources
+from holdfast.config.groups import CONF
+from holdfast.config.overrides import command_line_problems, with_open_key
+from holdfast.experiment.compose import VERSION_BASE, compose, set_up_hydra
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
+from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
 from holdfast.core.errors import InputError
-from holdfast.core.groups import CONF, GROUPS, PRIMARY, RECIPES
 
 GROUP = "recipes"
 _ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}

@@ -16,9 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.cli.resume import quoted
+from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, Group
 from holdfast.core.errors import InputError, Problem, did_you_mean
-from holdfast.core.groups import GROUPS, PRIMARY, SCALARS, Group
 
 # Words that are allowed beside the type of the default.
 WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
@@ -81,6 +80,12 @@ def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
         yield Problem(override.key_or_group, f"has several values ({text}) and this is one run", next=next_step)
     elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
         yield Problem(override.key_or_group, f"{override.input_line} stands for no value: the sweep has no job")
+
+
+def quoted(text: str) -> str:
+    """`text` as a value that Hydra's grammar takes literally."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _grammar_problem(argument: str, error: HydraException) -> Problem:

@@ -21,10 +21,10 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from holdfast.cli.exits import ending
-from holdfast.cli.run import check_free, run
 from holdfast.core.cores import share_cores
 from holdfast.core.errors import InputError, Interrupted, RunFailed
+from holdfast.core.exits import ending
+from holdfast.experiment.experiment import check_free, run
 
 LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
 
@@ -34,7 +34,7 @@ def warm_up(config: DictConfig) -> None:
     if config.hydra.launcher._target_ == LAUNCHER and _method() == "forkserver":
         from multiprocessing import forkserver
 
-        multiprocessing.set_forkserver_preload(["holdfast.cli.warm"])
+        multiprocessing.set_forkserver_preload(["holdfast.experiment.warm"])
         forkserver.ensure_running()
 
 
@@ -105,7 +105,7 @@ def _run_one(config: DictConfig, command_line: list[str], num_parallel: int) -> 
     import torch
     from hydra._internal.callbacks import Callbacks
 
-    from holdfast.cli.compose import set_up_hydra
+    from holdfast.experiment.compose import set_up_hydra
 
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once

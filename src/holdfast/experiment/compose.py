@@ -19,10 +19,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.cli import sources
-from holdfast.cli.overrides import command_line_problems, with_open_key
+from holdfast.config import search_path as sources
+from holdfast.config.groups import CONF, PRIMARY
+from holdfast.config.overrides import command_line_problems, with_open_key
 from holdfast.core.errors import InputError, raise_problems
-from holdfast.core.groups import CONF, PRIMARY
 
 VERSION_BASE = "1.3"
 _RUN_ID = secrets.token_hex(3)
@@ -124,8 +124,8 @@ def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig
     Raises:
         InputError: Every mistake at once.
     """
-    from holdfast.cli.run import check_rows, without_hydra
-    from holdfast.core.config import check_config
+    from holdfast.config.check import check_config
+    from holdfast.experiment.experiment import check_rows, without_hydra
 
     overrides = [with_open_key(word) for word in overrides]
     loader = options_loader()

@@ -1,8 +1,8 @@
 """The processes of a run on several devices: this one is rank 0, and starts the others from its own checked config.
 
 Only rank 0 checks the command line, prepares rows, writes the record and the checkpoints, and heeds signals; the others
-(`python -m holdfast.cli.ranks`) read the config from it and end with it. Lightning finds them started already: its own
-launcher would repeat the command line, gate and sweep included.
+(`python -m holdfast.experiment.ranks`) read the config from it and end with it. Lightning finds them started already:
+its own launcher would repeat the command line, checks and sweep included.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Rank:
         self._told: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "holdfast.cli.ranks"],
+            [sys.executable, "-P", "-m", "holdfast.experiment.ranks"],
             stdin=subprocess.PIPE,
             stdout=self._told,
             stderr=self._complaints,
@@ -147,8 +147,8 @@ def main() -> int:
 
 
 def _follow(config: DictConfig, folder: Path) -> None:
-    from holdfast.cli.run import train_on
     from holdfast.core.run_record import RunRecord
+    from holdfast.experiment.experiment import train_on
 
     train_on(config, RunRecord.follow(folder))
 

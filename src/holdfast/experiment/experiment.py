@@ -16,15 +16,15 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.cli.exits import program
-from holdfast.cli.resume import check_same_config
-from holdfast.core.config import check_config
+from holdfast.config.check import check_config
+from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
+from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment
-from holdfast.core.trust import remember_trusted
 from holdfast.data.first_look import first_look
 from holdfast.data.targets import as_plain, call_target
+from holdfast.experiment.resume import check_same_config
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.names import check_monitor, mode_of
 
@@ -149,7 +149,7 @@ def run(config: DictConfig, started: float | None = None) -> None:
 
 
 def _train(config: DictConfig, record: RunRecord, started: float) -> None:
-    from holdfast.cli.ranks import other_ranks
+    from holdfast.experiment.ranks import other_ranks
 
     with other_ranks(config, record.folder):
         train_on(config, record, started)

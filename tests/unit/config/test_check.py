@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from holdfast.core.config import check_recorded
+from holdfast.config.check import check_recorded
+from holdfast.config.targets import resolve_target
+from holdfast.config.trust import remember_trusted, trusted_here
 from holdfast.core.errors import InputError
-from holdfast.core.targets import resolve_target
-from holdfast.core.trust import remember_trusted, trusted_here
 
 MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp.mlp", "_partial_": True}
 
