@@ -60,7 +60,9 @@ def test_ci_runs_the_command_of_the_readme() -> None:
 
 
 def test_composing_and_preparing_import_no_torch() -> None:
-    modules = "holdfast.cli.train, holdfast.cli.main, holdfast.config.check, holdfast.data.store.worker, holdfast.vault.verify"
+    modules = (
         "holdfast.cli.train, holdfast.cli.main, holdfast.config.check, "
         "holdfast.data.store.worker, holdfast.vault.verify"
+    )
+    program = f"import sys, {modules}; assert not {{'torch', 'pytorch_lightning'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from holdfast.core.errors import RunFailed
 from holdfast.experiment.compose import compose
@@ -22,7 +23,7 @@ def find(overrides: Sequence[str], as_json: bool) -> None:
         RunFailed: Not even the smallest batch fits.
     """
     config = compose([*overrides, "batch_size=full"], reads_rows=True)
-    from holdfast.experiment.experiment import data_module
+    from holdfast.experiment.experiment import Experiment
     from holdfast.training.batch_sizes import advised, find_batch_sizes
     from holdfast.training.fit import quiet_lightning
 
@@ -30,7 +31,7 @@ def find(overrides: Sequence[str], as_json: bool) -> None:
     trials = []
     if not as_json:
         print("batch size   ms a step     rows/s")
-    for trial in find_batch_sizes(config, data_module(config)):
+    for trial in find_batch_sizes(config, Experiment(config, Path()).prepare()):
         trials.append(trial)
         if not as_json:
             told = f"{1000 * trial.seconds:11.2f} {trial.rows_per_s:10.0f}" if trial.fits else "out of memory"

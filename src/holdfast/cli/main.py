@@ -125,16 +125,13 @@ def report(
     selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
 ) -> None:
     """Write the report of a run into its folder, or that of a selection beside it; nothing is decrypted."""
-    if Path(selection).is_dir():
-        from holdfast.cli.run_report import report_run
-
-        with ending(as_json=as_json):
-            report_run(Path(selection), as_json)
-        return
-    from holdfast.cli.report import report as write_report
+    from holdfast.cli.report import report_run, report_selection
 
     with ending(as_json=as_json):
-        write_report(selection, as_json)
+        if Path(selection).is_dir():
+            report_run(Path(selection), as_json)
+        else:
+            report_selection(selection, as_json)
 
 
 @app.command()

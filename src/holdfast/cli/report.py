@@ -1,33 +1,49 @@
-"""`holdfast report SELECTION`: write the report of a selection and say where it is."""
+"""`holdfast report RUN|SELECTION`: write the page of a run, or the report of a selection, and say where it is."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from rich.console import Console
 
-from holdfast.evaluation.report import gather, write_report
-from holdfast.evaluation.selections import find_selection
+
+def report_run(run: Path, as_json: bool) -> None:
+    """Write `report.html` into a run's folder.
+
+    Raises:
+        InputError: The folder holds no run, or one that still goes on.
+    """
+    from holdfast.experiment.report import write_report
+
+    report = write_report(run)
+    if as_json:
+        facts = {"data": report.data, "val": report.val, "without": report.without}
+        print(json.dumps({"html": str(report.path), **facts}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"html      {report.path}", markup=False)
+    if report.without:
+        console.print(f"without   data and val rows: {report.without}", markup=False)
 
 
-def report(prefix: str, as_json: bool) -> int:
-    """Write the report, HTML and JSON; nothing is decrypted.
+def report_selection(prefix: str, as_json: bool) -> None:
+    """Write the report of a selection, HTML and JSON; nothing is decrypted.
 
     Raises:
         InputError: No such selection.
         VaultRefused: The selection or its ledger is not what it was.
     """
+    from holdfast.evaluation.report import gather, write_report
+    from holdfast.evaluation.selections import find_selection
+
     vault, selection = find_selection(prefix)
     paths = write_report(vault, selection)
     facts = gather(vault, selection)
     if as_json:
-        told = {name: str(path) for name, path in paths.items()}
-        print(
-            json.dumps(
-                {"selection": selection, "vault": vault, "state": facts["state"], "quote": facts["quote"], **told}
-            )
-        )
-        return 0
+        answer = {"selection": selection, "vault": vault, "state": facts["state"], "quote": facts["quote"]}
+        print(json.dumps({**answer, **{name: str(path) for name, path in paths.items()}}))
+        return
     console = Console(highlight=False, soft_wrap=True)
     if facts["quote"]:
         console.print(facts["quote"], style="bold", markup=False)
@@ -35,4 +51,3 @@ def report(prefix: str, as_json: bool) -> int:
         console.print(f"{name:10} {path}", markup=False)
     if facts["state"] == "frozen":
         console.print(f"next       holdfast open {selection[:8]}   (the test rows are still sealed)")
-    return 0

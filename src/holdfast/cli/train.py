@@ -8,24 +8,25 @@ from argparse import Namespace
 from pathlib import Path
 from typing import NoReturn
 
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobStatus, run_job
 from hydra.errors import HydraException
-from hydra.types import RunMode
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast import __version__
-from holdfast.config import search_path as sources
+from holdfast.config import search_path
 from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
-from holdfast.experiment.compose import OptionsLoader, options_loader
-from holdfast.experiment.resume import resume_arguments
+from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader
+from holdfast.experiment.resume import resume_overrides
 
 STARTED = time.perf_counter()
 
@@ -66,53 +67,99 @@ def main() -> None:
             print(_help_page(), end="")
             return
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
-        sys.argv[1:] = sorted(map(with_open_key, resume_arguments(sys.argv[1:])), key=_is_override)
+        sys.argv[1:] = sorted(map(with_open_key, resume_overrides(sys.argv[1:])), key=_is_override)
         typed = _read_flags(sys.argv[1:])
         loader = options_loader(typed.config_dir)
-        for name in sources.shadowed(Path.cwd()):
+        for name in search_path.shadowed(Path.cwd()):
             print(f"note: your own {name}.yaml is used in place of Holdfast's", file=sys.stderr)
         try:
             _answer(typed, loader)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             problems = command_line_problems(typed.overrides, loader, is_sweep=typed.multirun)
             raise_problems(problems or [composition_problem(error, is_sweep=typed.multirun)])
-        finally:
-            GlobalHydra.instance().clear()
 
 
 def _answer(typed: Namespace, loader: OptionsLoader) -> None:
     """Do what the flags ask for: show something, or run the one experiment or the sweep."""
+    if typed.hydra_help or typed.cfg is not None or typed.shell_completion or typed.info is not None:
+        _show(typed, loader)
+    elif typed.multirun or _mode(typed.overrides, loader) == RunMode.MULTIRUN:
+        _sweep(typed.overrides, loader)
+    else:
+        _run(typed.overrides, loader)
+
+
+def _show(typed: Namespace, loader: OptionsLoader) -> None:
+    """Answer the flags of Hydra that show something and run nothing."""
     hydra = Hydra(task_name="train", config_loader=loader)
     GlobalHydra.instance().initialize(hydra)
-    if typed.hydra_help:
-        hydra.hydra_help(PRIMARY, args_parser=get_args_parser(), args=typed)
-    elif typed.cfg is not None:
-        hydra.show_cfg(PRIMARY, typed.overrides, typed.cfg, typed.package, typed.resolve)
-    elif typed.shell_completion:
-        hydra.shell_completion(PRIMARY, typed.overrides)
-    elif typed.info is not None:
-        hydra.show_info(typed.info, PRIMARY, typed.overrides)
-    elif typed.multirun or _mode(typed.overrides, loader) == RunMode.MULTIRUN:
-        hydra.multirun(PRIMARY, _run, [*typed.overrides, "hydra.mode=MULTIRUN"])
-    else:
-        hydra.run(PRIMARY, _run, typed.overrides)
+    try:
+        if typed.hydra_help:
+            hydra.hydra_help(PRIMARY, args_parser=get_args_parser(), args=typed)
+        elif typed.cfg is not None:
+            hydra.show_cfg(PRIMARY, typed.overrides, typed.cfg, typed.package, typed.resolve)
+        elif typed.shell_completion:
+            hydra.shell_completion(PRIMARY, typed.overrides)
+        else:
+            hydra.show_info(typed.info, PRIMARY, typed.overrides)
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _mode(overrides: list[str], loader: OptionsLoader) -> RunMode | None:
-    """What a recipe may have chosen, that of a space to sweep over."""
+    """Read the mode that a recipe may have chosen, that of a space to sweep over."""
     config = loader.load_configuration(PRIMARY, overrides, RunMode.RUN, validate_sweep_overrides=False)
     mode: RunMode | None = config.hydra.mode
     return mode
 
 
-def _run(config: DictConfig) -> None:
-    from holdfast.experiment.experiment import run
+def _run(overrides: list[str], loader: OptionsLoader) -> None:
+    """Check the one run and carry it out by Hydra, with its folder, its callbacks and its settings of the job."""
+    config = compose_run(overrides, loader)
+    _warn_of_leaks(config)
+    from holdfast.experiment.console import run_on_console
+    from holdfast.experiment.experiment import Experiment
 
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # a launcher of Hydra's own: it collects what is raised
-        run(config)
-    else:
-        with ending():
-            run(config, STARTED)
+    experiment = Experiment.of(config, started=STARTED)
+    experiment.check()
+    callbacks = Callbacks(config)
+    callbacks.on_run_start(config=config, config_name=PRIMARY)
+    result = run_job(
+        hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
+        task_function=lambda _: run_on_console(experiment),
+        config=config,
+        job_dir_key="hydra.run.dir",
+        job_subdir_key=None,
+    )
+    callbacks.on_run_end(config=config, config_name=PRIMARY, job_return=result)
+    if result.status is JobStatus.FAILED:
+        raise result._return_value
+
+
+def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
+    """Check every job of a sweep, run them, and print the table of all."""
+    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
+
+    config = compose_sweep(overrides, loader)
+    _warn_of_leaks(config)
+    check_sweep(config, loader)
+    from holdfast.experiment.console import print_sweep
+
+    folder = Path(config.hydra.sweep.dir)
+    try:
+        jobs = run_sweep(config, loader)
+    finally:
+        print_sweep(folder)
+    raise_failures(jobs, folder)
+
+
+def _warn_of_leaks(config: DictConfig) -> None:
+    """Name the values of a recipe that the command line has taken the option from."""
+    recipe = config.hydra.runtime.choices.get("recipes")
+    if recipe and config.resume is None:
+        typed = {word.partition("=")[0] for word in config.hydra.overrides.task}
+        for warning in search_path.leaks(str(recipe), typed):
+            print(f"warning: {warning}", file=sys.stderr)
 
 
 def _is_override(word: str) -> bool:

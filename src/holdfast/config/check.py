@@ -47,7 +47,8 @@ def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
     Raises:
         InputError: A target is not trusted, or no longer has the recorded arguments.
     """
-    trusted = sorted(trusted_here().intersection(config.get("trusted_modules") or ()))
+    # What stands in the script or notebook itself cannot come from a stranger.
+    trusted = sorted((trusted_here() | {"__main__"}).intersection(config.get("trusted_modules") or ()))
     problems: list[Problem] = []
     for name in groups:
         for path, node in targets_below(name, config.get(name) or {}):

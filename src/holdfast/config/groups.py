@@ -41,7 +41,7 @@ class Group:
 
 
 GROUPS: dict[str, Group] = {
-    "stage": Group(("holdfast.training.fit",), ("config", "record", "datamodule")),
+    "stage": Group(("holdfast.experiment.stages",), ("experiment", "record")),
     "data": Group(("holdfast.data.sources",), free=True, required=("name", "resident", "num_workers", "source")),
     "split": Group(("holdfast.data.splits",)),
     "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),

@@ -18,7 +18,7 @@ from holdfast.config.annotations import fits, type_name
 from holdfast.config.groups import Group
 from holdfast.core.errors import Problem, did_you_mean
 
-FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli", "holdfast.experiment")
+FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
@@ -123,7 +123,6 @@ def _signature(symbol: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, 
     return parameters, hints
 
 
-@functools.cache
 def resolve_target(target: str) -> Any:
     """The object that a dotted path names; imports modules on the way.
 

@@ -105,6 +105,12 @@ def raise_problems(problems: Sequence[Problem], kind: type[HoldfastError] = Inpu
         raise _rebuild(kind, tuple(problems))
 
 
+def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:
+    """Make an error again that another process has told by its code and its problems."""
+    kinds: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused)}
+    return _rebuild(kinds.get(code, RunFailed), tuple(problems))
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A half sentence such as "did you mean 'adam'?", or an empty string when nothing is near."""
     near = difflib.get_close_matches(wrong, list(known), cutoff=0.6)

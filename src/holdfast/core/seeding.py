@@ -6,7 +6,8 @@ torch is imported when a function is called: composing a config stays free of it
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,22 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def random_states() -> dict[str, Any]:
-    """The states of all generators as plain numbers and tensors, so that they load with `weights_only=True`."""
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Go back to the random state of the process (CPU) when the body ends."""
+    states = random_states(with_devices=False)
+    try:
+        yield
+    finally:
+        restore_random_states(states)
+
+
+def random_states(*, with_devices: bool = True) -> dict[str, Any]:
+    """The states of all generators as plain numbers and tensors, so that they load with `weights_only=True`.
+
+    Args:
+        with_devices: False leaves out CUDA, which is initialised by being asked.
+    """
     import torch
 
     version, internal, gauss = random.getstate()
@@ -37,7 +52,7 @@ def random_states() -> dict[str, Any]:
             "cached": float(cached),
         },
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state_all() if with_devices and torch.cuda.is_available() else [],
     }
 
 

@@ -1,31 +1,40 @@
-"""From overrides to a config: the loader of a process, and the checked config of a verb that trains nothing."""
+"""From overrides to a config, by a loader of our own: Hydra's global state, which another app may use, is left alone.
+
+Only this module and `holdfast.cli` know of `HydraConfig` and `GlobalHydra`.
+"""
 
 from __future__ import annotations
 
 import copy
+import os
 import secrets
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.config import search_path as sources
+from holdfast.config import search_path
+from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, PRIMARY
-from holdfast.config.overrides import command_line_problems, with_open_key
+from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
+from holdfast.experiment.check import check_rows
 
 VERSION_BASE = "1.3"
-_RUN_ID = secrets.token_hex(3)
+_RESOLVING = threading.RLock()
 
 
 class OptionsLoader(ConfigLoaderImpl):
@@ -86,7 +95,7 @@ class OptionsLoader(ConfigLoaderImpl):
 
 
 def options_loader(more_options: str | None = None) -> OptionsLoader:
-    """The loader that knows our options, the user's `./conf` and `./recipes`, and Hydra's own.
+    """Make the loader that knows our options, the user's `./conf` and `./recipes`, and Hydra's own.
 
     Args:
         more_options: Another folder of options, which is looked at before ours.
@@ -95,27 +104,46 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
         InputError: There is no such folder.
     """
     set_up_hydra()
-    sources.register(Path.cwd())
-    search_path = create_config_search_path(str(CONF))
+    search_path.register(Path.cwd())
+    places = create_config_search_path(str(CONF))
     if more_options is not None:
         if not Path(more_options).is_dir():
             raise InputError("--config-dir", f"there is no folder {more_options}")
-        search_path.prepend("command-line", f"file://{Path(more_options).absolute()}", SearchPathQuery("schema"))
-    return OptionsLoader(search_path)
+        places.prepend("command-line", f"file://{Path(more_options).absolute()}", SearchPathQuery("schema"))
+    return OptionsLoader(places)
 
 
 def set_up_hydra() -> None:
-    """Tell Hydra what it must know in every process that composes or runs.
+    """Register the resolvers that composing needs, with a new `${run_id:}`.
 
-    `${run_id:}` is six hex digits of this process, so that two runs of one second have folders of their own.
+    `${run_id:}` is six hex digits, so that two runs of one second have folders of their own.
     """
+    run_id = secrets.token_hex(3)
     version.setbase(VERSION_BASE)
     setup_globals()
-    OmegaConf.register_new_resolver("run_id", lambda: _RUN_ID, replace=True)
+    OmegaConf.register_new_resolver("run_id", lambda: run_id, replace=True)
+
+
+def compose_run(overrides: Sequence[str], loader: OptionsLoader | None = None) -> DictConfig:
+    """Compose the config of one run, Hydra's part included, after the mistakes in its overrides are told.
+
+    Raises:
+        InputError: Every mistake in the overrides at once.
+    """
+    words = [with_open_key(word) for word in overrides]
+    loader = options_loader() if loader is None else loader
+    raise_problems(command_line_problems(words, loader, is_sweep=False))
+    try:
+        config = loader.load_configuration(PRIMARY, words, RunMode.RUN)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise_problems([composition_problem(error)])
+        raise
+    fix_folder(config, "run")
+    return config
 
 
 def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig:
-    """Compose and check.
+    """Compose and check the config of something that trains nothing.
 
     Args:
         overrides: As typed.
@@ -124,14 +152,50 @@ def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig
     Raises:
         InputError: Every mistake at once.
     """
-    from holdfast.config.check import check_config
-    from holdfast.experiment.experiment import check_rows, without_hydra
-
-    overrides = [with_open_key(word) for word in overrides]
-    loader = options_loader()
-    raise_problems(command_line_problems(overrides, loader, is_sweep=False))
-    config = without_hydra(loader.load_configuration(PRIMARY, overrides, RunMode.RUN))
+    config = without_hydra(compose_run(overrides))
     if reads_rows:
         check_rows(config)
     check_config(config)
     return config
+
+
+def fix_folder(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
+    """Resolve the folder of a run or a sweep, which may hold the time, once and for all."""
+    with open_dict(config):
+        config.hydra[kind].dir = str(config.hydra[kind].dir)
+        if kind == "run":
+            config.hydra.runtime.output_dir = os.path.abspath(config.hydra.run.dir)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Take the experiment out of a composed config; what it says by `${hydra:...}` is resolved here."""
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert isinstance(plain, DictConfig)
+    with _RESOLVING:
+        OmegaConf.register_new_resolver("hydra", lambda path: OmegaConf.select(config.hydra, path), replace=True)
+        try:
+            OmegaConf.resolve(plain)
+        except OmegaConfBaseException:
+            pass  # `check_config` tells which key cannot be resolved
+        finally:
+            setup_globals()
+    return plain
+
+
+def write_composed(config: DictConfig, folder: Path) -> None:
+    """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`."""
+    place = folder / ".hydra"
+    place.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(without_hydra(config), place / "config.yaml")
+    OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), place / "hydra.yaml")
+    OmegaConf.save(config.hydra.overrides.task, place / "overrides.yaml")
+
+
+def is_job_of_sweep() -> bool:
+    """Tell whether this process runs a job of a sweep at the moment, whatever launched it."""
+    return HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN
+
+
+def hydra_of_job() -> Any:
+    """Give Hydra's part of the config of the job that a launcher of another's runs in this process."""
+    return HydraConfig.get()

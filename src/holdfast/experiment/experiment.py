@@ -1,206 +1,265 @@
-"""One run: check everything, prepare the rows, call the stage, write the record, say what to do next."""
+"""One experiment: a composed config and the folder of its run. It is checked, built once, and run.
+
+Command line, notebook, jobs of a sweep and the processes of several devices all train through `Experiment`.
+"""
 
 from __future__ import annotations
 
-import os
-import shlex
-import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from holdfast.config.check import check_config
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
-from holdfast.core.exits import program
-from holdfast.core.figures import figure
-from holdfast.core.run_record import FILE_NAME, RunRecord, environment
-from holdfast.data.first_look import first_look
-from holdfast.data.targets import as_plain, call_target
-from holdfast.experiment.resume import check_same_config
+from holdfast.core.run_record import RunRecord, environment, read_run
+from holdfast.experiment.check import check_free, check_settings
+from holdfast.experiment.compose import compose_run, without_hydra, write_composed
+from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
+from holdfast.experiment.resume import check_same_config, resume_overrides
+from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
-from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
+    from holdfast.training.fit import Built
+    from holdfast.training.reporter import Reporter
+
+# Seeds, threads and the guard over rows belong to the process: one run trains at a time.
+_TRAINING = threading.RLock()
 
 
-def check_folder(config: DictConfig) -> None:
-    """Refuse a folder that holds a run, or a resume whose options have changed.
+class Experiment:
+    """An experiment and what has been made of it so far.
 
-    Args:
-        config: The composed config, Hydra's part included.
+    Two experiments in one process do not disturb each other: each builds and trains from its own seed, one at a time,
+    and leaves the random state of the process as it found it.
 
-    Raises:
-        InputError: The folder is taken, cannot be written to, or holds a run of other options.
+    Attributes:
+        config: The resolved config, without Hydra's part.
+        folder: Where its run is written.
+        overrides: What was typed, for the record.
+        choices: Group -> chosen option, for the record.
+        reporter: Is told the metrics of every epoch, and may end the run.
+        rows_in_memory: The file with the rows that the caller holds in memory, if any.
+        parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
+        started: `time.perf_counter()` when work on it began.
     """
-    folder = Path(config.hydra.run.dir)
-    if config.resume is not None:
-        check_same_config(without_hydra(config), Path(config.resume))
-    else:
-        if not config.hydra.run.dir:
-            raise InputError("hydra.run.dir", "is empty", next="name a folder, or leave it out")
-        check_free(folder, "hydra.run.dir")
 
+    def __init__(
+        self,
+        config: DictConfig,
+        folder: Path | str,
+        *,
+        overrides: Sequence[str] = (),
+        choices: Mapping[str, str] | None = None,
+        started: float | None = None,
+    ) -> None:
+        self.config = config
+        self.folder = Path(folder)
+        self.overrides = list(overrides)
+        self.choices = dict(choices or {})
+        self.reporter: Reporter | None = None
+        self.rows_in_memory: Path | None = None
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.started = time.perf_counter() if started is None else started
+        self._composed: DictConfig | None = None
+        self._datamodule: DataModule | None = None
+        self._built: Built | None = None
 
-def check_free(folder: Path, where: str) -> None:
-    """Refuse a folder that holds a run already, or that cannot be made.
+    @classmethod
+    def compose(cls, overrides: Sequence[str] = (), parts: Mapping[str, Any] | None = None) -> Experiment:
+        """Compose an experiment from overrides as they are typed behind `python train.py`.
 
-    Raises:
-        InputError: Blaming the key `where`.
-    """
-    if (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
-        raise InputError(where, f"{folder} holds a run already", next="choose another folder")
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    try:
-        os.rmdir(tempfile.mkdtemp(dir=there))
-    except OSError as error:
-        raise InputError(where, f"{folder} cannot be made ({error.strerror})", next="choose another folder") from None
+        Args:
+            overrides: `resume=RUN` goes on with a run, in its folder.
+            parts: Group -> class or function in place of an option.
 
+        Raises:
+            InputError: Every mistake in the overrides at once; or the run cannot go on.
+        """
+        config = compose_run(resume_overrides(overrides))
+        nodes = nodes_of(parts or {})
+        if config.resume is not None:
+            nodes = read_run(Path(config.resume)).get("parts", {}) | nodes
+        put_parts(config, nodes)
+        experiment = cls.of(config)
+        experiment.parts = nodes
+        return experiment
 
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The part of a composed config that is the experiment."""
-    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    assert isinstance(plain, DictConfig)
-    return plain
+    @classmethod
+    def of(cls, composed: DictConfig, *, started: float | None = None) -> Experiment:
+        """Make an experiment of a composed config whose folder is fixed, Hydra's part included."""
+        parts = composed.hydra.runtime.choices
+        experiment = cls(
+            without_hydra(composed),
+            Path(composed.hydra.runtime.output_dir),
+            overrides=composed.hydra.overrides.task,
+            choices={key: value for key, value in parts.items() if not key.startswith("hydra/")},
+            started=started,
+        )
+        experiment._composed = composed
+        return experiment
 
+    def check(self) -> None:
+        """Check all that can be checked before anything is written but rows: the config, the folder, and every part.
 
-def check_settings(config: DictConfig) -> None:
-    """What can be known of a config without its data.
-
-    Raises:
-        InputError: All mistakes at once, but a split's own, which comes when there are no others.
-    """
-    check_rows(config)
-    check_monitor(config.monitor)
-    check_config(config)
-
-
-def check_rows(config: DictConfig) -> None:
-    """Look at split and source for a moment, before torch is imported.
-
-    Raises:
-        InputError: A number of the split is out of its range; there is no such file, or no such column.
-    """
-    if config.ensemble:
-        return
-    try:
-        check_config(config, ("data", "split"))
-    except InputError:  # is told with all other mistakes of the config
-        return
-    call_target(as_plain(config.split), "split")
-    first_look(as_plain(config.data.source))
-
-
-def check_parts_and_rows(config: DictConfig) -> None:
-    """Check what cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
-
-    Raises:
-        InputError: Something does not fit.
-    """
-    if config.ensemble:
-        from holdfast.ensembles.members import check_members
-
-        check_members(config)
-        return
-    from holdfast.training.devices import check_accelerator
-    from holdfast.training.fit import build_trainer, check_parts, quiet_lightning
-
-    quiet_lightning()
-    check_accelerator(config.trainer)  # before the rows are prepared, which takes longer
-    build_trainer(config, Path.cwd())
-    check_parts(config, data_module(config))
-
-
-def run(config: DictConfig, started: float | None = None) -> None:
-    """Carry out one composed config in the folder that Hydra has made.
-
-    Args:
-        config: Without Hydra's part.
-        started: `time.perf_counter()` at the start of the process; None: now.
-
-    Raises:
-        InputError: The config or the data are wrong.
-        RunFailed: Training failed; the record says why.
-        Interrupted: A signal asked to stop; the run can go on with `resume=`.
-    """
-    started = time.perf_counter() if started is None else started
-    check_config(config)  # a launcher or sweeper of another's may have come around the gate; `fit` checks the rest
-    if config.resume is None:
-        remember_trusted(config.trusted_modules)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    record = RunRecord.reopen(folder) if config.resume else RunRecord.create(folder, **_first_fields(config))
-    with _recorded(record, started):
-        if config.ensemble:
-            instantiate(config.ensemble)(config=config, record=record)
+        Raises:
+            InputError: Something is wrong; all mistakes of one kind at once.
+        """
+        if self.config.resume is not None:
+            check_same_config(self.config, self.folder)
         else:
-            _train(config, record, started)
-    record.finish("completed", record.fields["stop_reason"])
-    with suppress(OSError):  # the run is whole without its page
-        write_run_page(folder, record.fields)
-    _say_what_next(record)
+            check_free(self.folder, "hydra.run.dir")
+        check_settings(self.config)
+        self.check_parts()
+
+    def check_parts(self) -> None:
+        """Check what cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
+
+        Raises:
+            InputError: Something does not fit.
+        """
+        if self.config.ensemble:
+            from holdfast.ensembles.members import check_members
+
+            check_members(self.config)
+        else:
+            self.build()
+
+    def prepare(self) -> DataModule:
+        """Prepare the train and val rows; the test rows are sealed first where they are new."""
+        if self._datamodule is None:
+            from holdfast.data.loading.datamodule import DataModule
+            from holdfast.data.store.store import is_from_memory, open_prepared, prepare
+
+            config = self.config
+            if config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
+                prepared = open_prepared(read_run(self.folder)["data"]["rows"])
+            else:
+                prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
+            self._datamodule = DataModule(
+                prepared,
+                instantiate(config.split)(),
+                batch_size=config.batch_size,
+                seed=config.seed,
+                resident=config.data.resident,
+                num_workers=config.data.num_workers,
+                subset=config.data.get("subset"),
+                sampling=config.data.get("sampling"),
+            )
+        return self._datamodule
+
+    def build(self) -> Built:
+        """Build everything that trains, once: network, loss, optimizer, schedule and Trainer.
+
+        Raises:
+            InputError: Parts do not fit each other, the machine or the data.
+        """
+        if self._built is None:
+            from holdfast.training.devices import check_accelerator, num_devices
+            from holdfast.training.fit import build, build_trainer, quiet_lightning
+
+            quiet_lightning()
+            check_accelerator(self.config.trainer)
+            if num_devices(self.config.trainer) > 1 and (own := list(notebook_parts(self.config))):
+                what = f"{own[0][1]} is not in a file, and other processes cannot import it"
+                raise InputError(own[0][0], what, next="move it into a module, or take trainer.devices=1")
+            trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
+            datamodule = self.prepare()
+            with _one_at_a_time():
+                self._built = build(self.config, datamodule, trainer)
+        return self._built
+
+    def run(self, reporter: Reporter | None = None) -> Run:
+        """Train, or do what the stage says, and write the record; whatever ends the run stands there.
+
+        Args:
+            reporter: Is told the metrics of every epoch, and may end the run.
+
+        Raises:
+            InputError: The config or the data are wrong.
+            RunFailed: Training failed.
+            Interrupted: A signal asked to stop; the run can be resumed.
+        """
+        check_config(self.config)  # a launcher or sweeper of another's may have come around `check`
+        if self.config.resume is None:
+            remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
+        self.reporter = reporter
+        with _one_at_a_time():
+            record = self._open_record()
+            with _recorded(record, self.started):
+                status = self._carry_out(record)
+            self._built = self._datamodule = None
+            record.finish(status, record.fields["stop_reason"])
+        with suppress(OSError):  # the run is whole without its page
+            write_run_page(record.folder, record.fields)
+        return Run(self.folder)
+
+    def _carry_out(self, record: RunRecord) -> str:
+        if self.config.ensemble:
+            instantiate(self.config.ensemble)(config=self.config, record=record)
+            return "completed"
+        status: str = instantiate(self.config.stage)(experiment=self, record=record)
+        return status
+
+    def _open_record(self) -> RunRecord:
+        if self.config.resume is not None:
+            return RunRecord.reopen(self.folder)
+        if self._composed is not None and not (self.folder / ".hydra").exists():
+            write_composed(self._composed, self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        config = self.config
+        return RunRecord.create(
+            self.folder,
+            kind="ensemble" if config.ensemble else "fit",
+            overrides=self.overrides,
+            choices=self.choices,
+            config=OmegaConf.to_container(config, resolve=True),
+            seed=config.seed,
+            monitor=config.monitor,
+            mode=mode_of(config.monitor, config.mode),
+            **({"parts": self.parts} if self.parts else {}),
+            **environment(),
+        )
 
 
-def _train(config: DictConfig, record: RunRecord, started: float) -> None:
-    from holdfast.experiment.ranks import other_ranks
+def train_on(experiment: Experiment, record: RunRecord) -> str:
+    """Train as one of the processes of a run, which is most often the only one.
 
-    with other_ranks(config, record.folder):
-        train_on(config, record, started)
-
-
-def train_on(config: DictConfig, record: RunRecord, started: float | None = None) -> None:
-    """Train as one of the processes of a run, which is most often the only one."""
+    Returns:
+        The status of the run: "completed" or "pruned".
+    """
+    from holdfast.training.fit import fit
     from holdfast.training.row_guard import guarded
 
-    datamodule = data_module(config)
-    start_up = time.perf_counter() - started if started is not None else 0.0
-    record.update(data=datamodule.describe(), timings={"start_up": start_up})
+    built = experiment.build()
+    datamodule = built.datamodule
+    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
     with guarded(datamodule.row_form(), record.folder.name, sealed):
-        instantiate(config.stage)(config=config, record=record, datamodule=datamodule)
+        return fit(built, record, experiment.reporter)
 
 
-def data_module(config: DictConfig) -> DataModule:
-    """The prepared rows of a config, sealed first where they are new."""
-    from holdfast.data.loading.datamodule import DataModule
-    from holdfast.data.store.store import prepare
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Wait for other experiments of this process, and leave its random state as it was."""
+    from holdfast.core.seeding import kept_random_state
 
-    return DataModule(
-        prepare(config.data, config.split, config.vault, Path.cwd()),
-        instantiate(config.split)(),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        resident=config.data.resident,
-        num_workers=config.data.num_workers,
-        subset=config.data.get("subset"),
-        sampling=config.data.get("sampling"),
-    )
-
-
-def _first_fields(config: DictConfig) -> dict[str, Any]:
-    hydra_config = HydraConfig.get()
-    return {
-        "kind": "ensemble" if config.ensemble else "fit",
-        "overrides": list(hydra_config.overrides.task),
-        "choices": {k: v for k, v in hydra_config.runtime.choices.items() if not k.startswith("hydra/")},
-        "config": OmegaConf.to_container(config, resolve=True),
-        "seed": config.seed,
-        "monitor": config.monitor,
-        "mode": mode_of(config.monitor, config.mode),
-        **environment(),
-    }
+    with _TRAINING, kept_random_state():
+        yield
 
 
 @contextmanager
 def _recorded(record: RunRecord, started: float) -> Iterator[None]:
-    """Whatever ends the run stands in its record."""
+    """Write whatever ends the body into the record."""
 
     def finish(status: str, reason: str, error: dict[str, object] | None) -> None:
         total = time.perf_counter() - started
@@ -210,7 +269,6 @@ def _recorded(record: RunRecord, started: float) -> Iterator[None]:
         yield
     except Interrupted as error:
         finish("interrupted", str(error), None)
-        print(f"interrupted; go on with: {program()} resume={shlex.quote(str(record.folder))}", flush=True)
         raise
     except KeyboardInterrupt:
         finish("interrupted", "interrupted by the keyboard", None)
@@ -223,25 +281,3 @@ def _recorded(record: RunRecord, started: float) -> Iterator[None]:
         finish("failed", what, {"code": "failed", "where": "run", "what": what, "allowed": "", "next": ""})
         raise
     record.update(timings={**record.fields["timings"], "total": time.perf_counter() - started})
-
-
-def _say_what_next(record: RunRecord) -> None:
-    best = record.fields["best"]
-    scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
-    epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
-    folder = shlex.quote(str(_relative(record.folder)))
-    print(f"\nrun    {folder}")
-    told = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
-    print(f"best   {'; '.join(told)}", flush=True)
-    if record.fields["config"].get("debug"):
-        print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
-    elif record.fields["config"]["loss"]["_target_"].endswith(".reconstruction"):
-        print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
-    elif record.fields["config"]["vault"]["policy"] == "none":
-        print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
-    elif HydraConfig.get().mode != RunMode.MULTIRUN:  # a sweep says it once, of its best job
-        print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
-
-
-def _relative(folder: Path) -> Path:
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

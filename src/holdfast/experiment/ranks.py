@@ -148,9 +148,9 @@ def main() -> int:
 
 def _follow(config: DictConfig, folder: Path) -> None:
     from holdfast.core.run_record import RunRecord
-    from holdfast.experiment.experiment import train_on
+    from holdfast.experiment.experiment import Experiment, train_on
 
-    train_on(config, RunRecord.follow(folder))
+    train_on(Experiment(config, folder), RunRecord.follow(folder))
 
 
 def _end_with_rank_0() -> None:

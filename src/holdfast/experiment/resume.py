@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,15 @@ from holdfast.core.run_record import read_run
 _MAY_CHANGE = ("trainer", "logger")
 
 
-def resume_arguments(arguments: list[str]) -> list[str]:
-    """The command line that repeats the run of `resume=RUN` in its own folder; others come back as they are.
+def resume_overrides(arguments: Sequence[str]) -> list[str]:
+    """Turn `resume=RUN` into the overrides that repeat the run in its own folder; others come back as they are.
 
     Raises:
         InputError: The folder is no run, the run cannot go on, or another override would change it.
     """
     named = [argument.partition("=")[2] for argument in arguments if argument.startswith("resume=")]
     if not named or named[-1] == "null":
-        return arguments
+        return list(arguments)
     if named[-1].strip("'\"") == "":
         raise InputError("resume", "names no folder", next="`holdfast runs outputs` lists the runs")
     folder = Path(named[-1].strip("'\"")).expanduser()
@@ -95,7 +96,7 @@ def _recorded_overrides(folder: Path) -> list[str]:
 def _refuse_untrusted(folder: Path, record: dict[str, Any]) -> None:
     """A folder may come from a stranger: what it trusts counts only where the user has trusted it before."""
     words = [word for word in _recorded_overrides(folder) if "trusted_modules" in word]
-    unknown = set(record["config"].get("trusted_modules") or ()) - trusted_here()
+    unknown = set(record["config"].get("trusted_modules") or ()) - trusted_here() - {"__main__"}
     if unknown or (words and not record["config"].get("trusted_modules")):
         what = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
         raise InputError("resume", what, next="train once with trusted_modules=[...] if you know them")

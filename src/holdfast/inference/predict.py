@@ -65,6 +65,24 @@ def predict_blocks(
         InputError: There are no rows, or rows of another shape.
         VaultRefused: A row is sealed in a vault.
     """
+    done = 0
+    with table_writer(output, overwrite=overwrite) as write:
+        for block, predictions in predictions_of(run, data, blocks, batch_size):
+            write({id_name: block.ids, **predictions})
+            done += len(block.x)
+            on_rows(len(block.x))
+    return done
+
+
+def predictions_of(
+    run: Path, data: dict[str, Any], blocks: Iterable[Block], batch_size: int
+) -> Iterator[tuple[Block, dict[str, Any]]]:
+    """Yield every block that has rows with its predictions as columns; see `predict_blocks`.
+
+    Raises:
+        InputError: There are no rows, or rows of another shape.
+        VaultRefused: A row is sealed in a vault.
+    """
     refuse_sealed = sealed_rows_refusal()
     checked = _checked(blocks, data)
     first = next(checked, None)  # read before torch is imported: most mistakes are in it
@@ -72,15 +90,11 @@ def predict_blocks(
         raise InputError("--input", "has no rows")
     from holdfast.inference.network import load_run
 
-    loaded, done = load_run(run), 0
-    with table_writer(output, overwrite=overwrite) as write:
-        for block in chain([first], checked):
-            refuse_sealed([*_digests(block.x, data), *block.digests])
-            predictions = loaded.predict(block.x, batch_size=batch_size)
-            write({id_name: block.ids, **as_table(predictions, data["task"], data["class_names"])})
-            done += len(block.x)
-            on_rows(len(block.x))
-    return done
+    loaded = load_run(run)
+    for block in chain([first], checked):
+        refuse_sealed([*_digests(block.x, data), *block.digests])
+        predictions = loaded.predict(block.x, batch_size=batch_size)
+        yield block, as_table(predictions, data["task"], data["class_names"])
 
 
 def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:

@@ -12,12 +12,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.training.precision import check_precision
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp")
+
+
+class StartedRanks(LightningEnvironment):
+    """Tells Lightning that Holdfast starts the processes of a run (`experiment.ranks`), so that it starts none."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Whether something else starts the processes: it does."""
+        return True
 
 
 def check_accelerator(trainer_config: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from holdfast.training.loggers import log_epoch
 from holdfast.training.module import SupervisedModule
 from holdfast.training.names import is_better
 from holdfast.training.progress import Progress
+from holdfast.training.reporter import Reporter
 from holdfast.training.step_clock import StepClock
 from holdfast.training.threads import slow_down
 
@@ -41,6 +42,7 @@ class EpochBorder(pl.Callback):
         mode: Literal["min", "max"],
         shapes: dict[str, Any],
         stopping: StoppingRule | None,
+        reporter: Reporter | None = None,
         signals: SignalFlag,
         loggers: Sequence[Logger] = (),
         resumed: dict[str, Any] | None = None,
@@ -54,10 +56,12 @@ class EpochBorder(pl.Callback):
         self.history: list[dict[str, Any]] = list(resumed["history"]) if resumed else []
         self.best: dict[str, Any] | None = resumed["best"] if resumed else None
         self.stop_reason: str | None = resumed["stop_reason"] if resumed else None
+        self.is_pruned: bool = resumed["is_pruned"] if resumed else False
         self._random: dict[str, Any] | None = resumed["random"] if resumed else None
         self._written_epoch = len(self.history) if resumed else -1
         self._shapes = shapes
         self._stopping = stopping
+        self._reporter = reporter
         self._signals = signals
         self._lr = math.nan
         self._is_slow_told = False
@@ -126,6 +130,7 @@ class EpochBorder(pl.Callback):
             is_over, reason = self._stopping(values, mode=self.mode)
             self.stop_reason = reason if is_over else None
             trainer.should_stop = trainer.should_stop or is_over
+        self._ask_reporter(trainer)
         if self.progress is not None:
             self.progress.show_epoch(self.history[-1], is_best=self._is_best_new)
             self._tell_slow_down()
@@ -144,6 +149,7 @@ class EpochBorder(pl.Callback):
             "history": self.history,
             "best": self.best,
             "stop_reason": self.stop_reason,
+            "is_pruned": self.is_pruned,
             "random": self._random,
             "shapes": self._shapes,
         }
@@ -153,6 +159,15 @@ class EpochBorder(pl.Callback):
     @property
     def _is_best_new(self) -> bool:
         return self.best is not None and self.best["epoch"] == len(self.history)
+
+    def _ask_reporter(self, trainer: pl.Trainer) -> None:
+        """Show the epoch to whoever follows the run; the process that writes the record asks for all."""
+        answer = None if self._reporter is None else self._reporter.epoch(len(self.history), dict(self.history[-1]))
+        if trainer.world_size > 1:
+            answer = trainer.strategy.broadcast(answer)
+        if answer is not None:
+            self.stop_reason, self.is_pruned = answer.reason, answer.is_pruned
+            trainer.should_stop = True
 
     def _check_finite(self) -> None:
         entry = self.history[-1]

@@ -1,4 +1,4 @@
-"""Train and validate: from a checked config, a record and a data module to checkpoints and a full record."""
+"""Train and validate: what a run trains is built once, and trained to checkpoints and a full record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,12 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
-from holdfast.core.seeding import seed_everything
+from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_accelerator, check_shared
+from holdfast.training.devices import StartedRanks, check_accelerator, check_shared, num_devices
 from holdfast.training.epoch_border import EpochBorder
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.interrupts import SignalFlag, caught_signals
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from holdfast.data.loading.datamodule import DataModule
+    from holdfast.training.reporter import Reporter
 
 # the run's own record, checkpoints, display and loggers take the places of Lightning's
 OURS: dict[str, Any] = {
@@ -66,24 +68,59 @@ class NotProfiled(PassThroughProfiler):
         return self.nothing
 
 
-def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
-    """Train `config.model` and leave checkpoints and record in the run's folder.
+@dataclass
+class Built:
+    """Everything that trains, built once for one run.
+
+    Attributes:
+        config: Of the run.
+        datamodule: Its rows.
+        module: Network, loss, optimizer and schedule.
+        shapes: What the network must know of the data to be built again.
+        trainer: Lightning's, with the callbacks of the config.
+        random: The states of the random generators (CPU) after building, with which training begins.
+    """
+
+    config: DictConfig
+    datamodule: DataModule
+    module: SupervisedModule
+    shapes: Shapes
+    trainer: pl.Trainer
+    random: dict[str, Any]
+
+
+def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Built:
+    """Build what will be trained, from the seed of the config.
+
+    Raises:
+        InputError: Parts do not fit each other, the machine or the data.
+    """
+    seed_everything(config.seed)
+    module, shapes = check_parts(config, datamodule)
+    return Built(config, datamodule, module, shapes, trainer, random_states(with_devices=False))
+
+
+def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> str:
+    """Train, and leave checkpoints and record in the run's folder.
 
     With `config.resume` the run goes on from its last whole checkpoint, to the bits of an uninterrupted one on a CPU.
     The record's `stop_reason` says why training ended; its `status` is the caller's to set.
 
+    Returns:
+        "completed", or "pruned" where the reporter gave the run up.
+
     Raises:
-        InputError: Parts of the config do not fit each other or the data.
+        InputError: A callback or a setting is refused by Lightning.
         RunFailed: The loss is no longer finite.
         Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
     """
     started = time.perf_counter()
-    quiet_lightning()
-    seed_everything(config.seed)
-    module, shapes = check_parts(config, datamodule)
+    config, datamodule, module, trainer = built.config, built.datamodule, built.module, built.trainer
+    seed_everything(config.seed)  # devices too
+    restore_random_states(built.random)
     for caution in cautions(config, datamodule.statistics.num_rows) if record.writes else ():
         print(f"holdfast: {caution}", file=sys.stderr, flush=True)
-    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals:
+    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, _settings_kept(config):
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
         first_epoch = len(resumed["history"]) + 1 if resumed else 1
         nodes = config.get("logger") if record.writes else None
@@ -94,17 +131,18 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
         border = EpochBorder(
             record,
             mode=mode,
-            shapes=shapes.as_dict(),
+            shapes=built.shapes.as_dict(),
             stopping=stopping,
+            reporter=reporter,
             signals=signals,
             loggers=loggers,
             resumed=resumed,
         )
+        trainer.callbacks[:0] = [FiniteLoss(), border]  # type: ignore[attr-defined]
         if precision_of(config.trainer) == "64-true":
             module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
-        trainer = build_trainer(config, record.folder, [FiniteLoss(), border, *build_averaging(config)])
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         border.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
@@ -127,6 +165,20 @@ def fit(config: DictConfig, record: RunRecord, datamodule: DataModule) -> None:
             raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
     record.update(stop_reason=border.stop_reason, timings={**record.fields["timings"], **border.clock.timings()})
+    return "pruned" if border.is_pruned else "completed"
+
+
+@contextmanager
+def _settings_kept(config: DictConfig) -> Iterator[None]:
+    """Set what torch keeps for the whole process as this run wants it, and set it back at the end."""
+    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    wanted = config.trainer.get("deterministic") or "default"
+    torch.set_deterministic_debug_mode("error" if wanted is True else wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(deterministic)
 
 
 def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedModule, Shapes]:
@@ -156,7 +208,6 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
         check_single_row(module, shapes)
     steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
     check_steps(module, total_steps=config.max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
-    build_averaging(config)
     check_loggers(config.get("logger"))
     if config.get("early_stopping"):
         build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
@@ -182,8 +233,8 @@ def _num_batches(config: DictConfig, datamodule: DataModule) -> int:
     return numbers["train"]
 
 
-def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callback] = ()) -> pl.Trainer:
-    """The option's Trainer with our own callback in it.
+def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
+    """Build the option's Trainer with the callbacks that the config asks for.
 
     Raises:
         InputError: Lightning refuses a value or a combination.
@@ -196,8 +247,8 @@ def build_trainer(config: DictConfig, folder: Path, callbacks: Sequence[pl.Callb
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
             deterministic=deterministic,
-            callbacks=[*callbacks, *_finetuning(config), *_own_callbacks(config)],
-            plugins=[AtomicCheckpointIO()],
+            callbacks=[*build_averaging(config), *_finetuning(config), *_own_callbacks(config)],
+            plugins=[AtomicCheckpointIO(), *([StartedRanks()] if num_devices(config.trainer) > 1 else [])],
             default_root_dir=folder,
             **({} if config.trainer.get("profiler") else {"profiler": NotProfiled()}),
             **OURS,

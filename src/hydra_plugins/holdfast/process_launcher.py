@@ -11,10 +11,15 @@ from omegaconf import DictConfig
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job of a sweep in a process of its own."""
+    """Runs each job of a sweep in a process of its own.
+
+    Attributes:
+        finished: The jobs of all batches so far.
+    """
 
     def __init__(self, n_jobs: int = 1) -> None:
         self.n_jobs = n_jobs
+        self.finished: list[JobReturn] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over."""
@@ -25,4 +30,6 @@ class ProcessLauncher(Launcher):
         """Run the jobs and wait for them."""
         from holdfast.experiment.jobs import run_jobs
 
-        return run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.n_jobs)
+        batch = run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.n_jobs)
+        self.finished += batch
+        return batch

@@ -16,11 +16,11 @@ from holdfast.core.run_record import RunRecord
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
     """run(config, data, name) trains in a folder of that name and gives the record; with `resume` it goes on there."""
-    from holdfast.training.fit import fit
+    from holdfast.training.fit import build, build_trainer, fit
 
     records: list[RunRecord] = []
 
-    def train(config: DictConfig, rows: Data, name: str = "run", **fields: Any) -> RunRecord:
+    def train(config: DictConfig, rows: Data, name: str = "run", reporter: Any = None, **fields: Any) -> RunRecord:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         if config.resume:
@@ -29,8 +29,8 @@ def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
             plain = OmegaConf.to_container(config, resolve=True)
             record = RunRecord.create(folder, config=plain, monitor=config.monitor, mode=config.mode, **fields)
         records.append(record)
-        fit(config, record, rows)
-        record.finish("completed", record.fields["stop_reason"])
+        status = fit(build(config, rows, build_trainer(config, folder)), record, reporter)
+        record.finish(status, record.fields["stop_reason"])
         return record
 
     yield train

@@ -44,6 +44,7 @@ from holdfast.core.errors import (
 )
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
+from holdfast.data.in_memory import HANDED_OVER
 from holdfast.data.rows import Array
 from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
@@ -121,7 +122,11 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
 
 
 def prepare(
-    data: Mapping[str, Any], split: Mapping[str, Any], vault: Mapping[str, Any], project: Path | None = None
+    data: Mapping[str, Any],
+    split: Mapping[str, Any],
+    vault: Mapping[str, Any],
+    project: Path | None = None,
+    rows_in_memory: Path | None = None,
 ) -> Prepared:
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
@@ -131,6 +136,7 @@ def prepare(
         split: The `split` group.
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
+        rows_in_memory: The file with the rows that the caller holds in memory (`data.in_memory`).
 
     Raises:
         InputError: The source, its files or the split are at fault.
@@ -143,7 +149,7 @@ def prepare(
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
-        _run_preparation(request)
+        _run_preparation(request, rows_in_memory)
         prepared = find_prepared(request)
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
@@ -151,6 +157,11 @@ def prepare(
         project_lock.check_heads(project, prepared.vault)
         project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
+
+
+def is_from_memory(data: Mapping[str, Any]) -> bool:
+    """Tell a `data` group whose rows the caller held in memory."""
+    return str(data["source"]["_target_"]).startswith("holdfast.data.sources.memory.")
 
 
 def open_prepared(place: str) -> Prepared:
@@ -303,9 +314,11 @@ def open_folders() -> list[Path]:
     return [folder for folder in rows_folders() if is_open(vault_of(folder))]
 
 
-def _run_preparation(request: Mapping[str, Any]) -> None:
+def _run_preparation(request: Mapping[str, Any], rows_in_memory: Path | None) -> None:
     # Memory that is free goes back to the system at once (glibc), not when the largest array is gone.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path()), "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    if rows_in_memory is not None:
+        environment[HANDED_OVER] = str(rows_in_memory)
     # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
     command = [sys.executable, "-P", "-m", "holdfast.data.store.worker"]
     done = subprocess.run(command, input=canonical_json(request), stdout=subprocess.PIPE, env=environment, check=False)

@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from holdfast.cli import train
-from holdfast.cli.gate import _unlike
 from holdfast.core.errors import InputError
+from holdfast.experiment.sweep import unlike
 
 
 def test_jobs_that_differ_in_the_seed_alone_are_one() -> None:
@@ -18,7 +18,7 @@ def test_jobs_that_differ_in_the_seed_alone_are_one() -> None:
         OmegaConf.create({"seed": seed, "lr": lr, "model": {"seed": model_seed}, "path": "${lr}"})
         for seed, lr, model_seed in ((0, 0.1, 0), (1, 0.1, 0), (0, 0.2, 0), (2, 0.2, 0), (0, 0.1, 1))
     ]
-    assert _unlike(configs) == [configs[0], configs[2], configs[4]]
+    assert unlike(configs) == [configs[0], configs[2], configs[4]]
 
 
 @pytest.mark.parametrize(

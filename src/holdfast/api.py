@@ -1,0 +1,205 @@
+"""The Python API: what the command line does, for a notebook or a script. `import holdfast` gives all of it.
+
+Records, vaults and files are those of the command line, so that a run of one can be resumed, frozen or reported by the
+other. Nothing here ends the process: an error is an exception of `holdfast.errors`, whose text says what to do.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from holdfast.evaluation.answers import Opened
+    from holdfast.evaluation.freezing import Frozen
+    from holdfast.experiment.run import Run
+    from holdfast.training.reporter import Reporter
+
+Folder = Path | str
+
+
+def train(
+    overrides: Sequence[str] = (),
+    *,
+    data: Any = None,
+    target: Any = None,
+    parts: Mapping[str, Any] | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Train one run: `python train.py` with these overrides.
+
+    Args:
+        overrides: As typed, such as `["optimizer=adam", "lr=3e-4"]`; `["resume=RUN"]` goes on with a run.
+        data: Rows in memory, in place of a `data` option: a DataFrame (pandas, polars) or an Arrow table, or an array
+            of features (n, ...). The test rows among them are sealed like any others, but this process has them all.
+        target: Of a table the column to predict, or the columns of labels; of arrays the targets, (n,) or (n, labels).
+        parts: Group -> class or function of yours in place of an option, such as `{"model": MyNet}`; arguments by
+            `functools.partial(MyNet, width=64)`.
+        reporter: Is told the metrics of every epoch, and may end the run (`holdfast.Stop`).
+
+    Returns:
+        The run, `completed` or `pruned`.
+
+    Raises:
+        InputError: Overrides, data or parts are wrong; all mistakes of one kind at once. Nothing was written.
+        VaultRefused: The data or the vault is not what it was.
+        RunFailed: Training failed; the record says why.
+        Interrupted: A signal asked to stop; `train(["resume=RUN"])` goes on.
+    """
+    from holdfast.experiment.experiment import Experiment
+
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        rows, words = _rows_in_memory(data, target, Path(folder))
+        if words and any(word.startswith(("data=", "resume=")) for word in overrides):
+            raise InputError("data", "is given beside an override that chooses the rows", next="leave one of them out")
+        experiment = Experiment.compose([*overrides, *words], parts=parts)
+        experiment.rows_in_memory = rows
+        experiment.check()
+        return experiment.run(reporter)
+
+
+def sweep(overrides: Sequence[str]) -> list[Run]:
+    """Run a sweep, each job in a process of its own: `python train.py -m` with these overrides.
+
+    Args:
+        overrides: As typed, such as `["lr=1e-2,1e-3", "seed=0,1"]`.
+
+    Returns:
+        The runs, best val score first, failed ones last.
+
+    Raises:
+        InputError: An override of any job is wrong. Nothing was written.
+        RunFailed: Some jobs failed; the others have finished.
+        Interrupted: A signal asked to stop.
+    """
+    from holdfast.config.overrides import with_open_key
+    from holdfast.experiment.compose import options_loader
+    from holdfast.experiment.run import Run
+    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
+    from holdfast.reporting.leaderboard import leaderboard
+
+    loader = options_loader()
+    config = compose_sweep([with_open_key(word) for word in overrides], loader)
+    check_sweep(config, loader)
+    folder = Path(config.hydra.sweep.dir)
+    raise_failures(run_sweep(config, loader), folder)
+    return [Run(folder / row.folder) for row in leaderboard(folder)]
+
+
+def load_run(folder: Folder) -> Run:
+    """Open the folder of a run or an ensemble.
+
+    Raises:
+        InputError: It holds no run.
+    """
+    from holdfast.experiment.run import Run
+
+    return Run(folder)
+
+
+def runs(folder: Folder = "outputs") -> pd.DataFrame:
+    """Tabulate all runs below a folder: `holdfast runs`.
+
+    Returns:
+        One row a run, best first within one data set: `folder`, `status`, `data`, `monitor`, `value`, `epoch`, the val
+        metrics of the best epoch, `overrides`, `seconds` and `created`.
+
+    Raises:
+        InputError: There is no such folder, or no run in it.
+    """
+    import pandas as pd
+
+    from holdfast.reporting.leaderboard import leaderboard
+
+    rows = []
+    for row in leaderboard(Path(folder)):
+        fields = {name: getattr(row, name) for name in ("status", "data", "monitor", "value", "epoch")}
+        ends = {"overrides": " ".join(row.overrides), "seconds": row.seconds, "created": row.created}
+        rows.append({"folder": str(Path(folder) / row.folder), **fields, **row.metrics, **ends})
+    return pd.DataFrame(rows)
+
+
+def freeze(
+    runs: Run | Folder | Sequence[Run | Folder], *, criterion: str | None = None, intervals: str = "wilson"
+) -> Frozen:
+    """Choose runs for the final evaluation, the first before the others: `holdfast freeze`.
+
+    Args:
+        runs: Completed runs or ensembles, or their folders.
+        criterion: What must hold on the test rows, such as "accuracy > 0.94".
+        intervals: Of proportions: "wilson" or "clopper-pearson".
+
+    Returns:
+        What was frozen; `.selection` is its id.
+
+    Raises:
+        InputError: One is no completed run, or they cannot be compared.
+        VaultRefused: One cannot be frozen as it is.
+        RunFailed: Its models do not predict.
+    """
+    from holdfast.evaluation.freezing import freeze_runs
+    from holdfast.experiment.run import Run
+    from holdfast.vault import project_lock
+
+    given = [runs] if isinstance(runs, Run | Path | str) else list(runs)
+    folders = [run.folder if isinstance(run, Run) else Path(run) for run in given]
+    frozen = freeze_runs(folders, criterion, intervals)
+    project_lock.note_here(frozen.vault, "freeze")
+    return frozen
+
+
+def open_selection(selection: Frozen | str, *, reason: str | None = None, key_file: Folder | None = None) -> Opened:
+    """Evaluate a frozen selection on the sealed test rows, once: `holdfast open`.
+
+    Args:
+        selection: What `freeze` gave, or eight or more digits of its id.
+        reason: Opens a vault again that was opened: one metric, not a clean test.
+        key_file: The private key, where the vault was sealed for one.
+
+    Returns:
+        The answer, which is repeated from the ledger when it was given before; its report lies beside the selection.
+
+    Raises:
+        InputError: No such selection.
+        VaultRefused: The vault refuses; nothing was spent.
+        RunFailed: The models failed on the test rows.
+    """
+    from holdfast.evaluation.final import open_vault
+    from holdfast.evaluation.report import write_report
+
+    prefix = selection if isinstance(selection, str) else selection.selection
+    opened, _ = open_vault(prefix, reason=reason, key_file=None if key_file is None else Path(key_file))
+    write_report(opened.vault, opened.selection)
+    return opened
+
+
+def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, list[str]]:
+    """Write rows into a file for the process that prepares them; returns it and the overrides that name them."""
+    from holdfast.config.overrides import quoted
+    from holdfast.data.in_memory import is_table, write_arrays, write_table
+
+    if data is None:
+        if target is not None:
+            raise InputError(
+                "target", "is given without data", next='data=frame, or "data.target=..." in the overrides'
+            )
+        return None, []
+    if target is None:
+        raise InputError("target", "is missing", "the column of a table, or an array", 'target="price"')
+    if is_table(data):
+        path, content = write_table(data, folder)
+        names = [target] if isinstance(target, str) else list(target)
+        if not all(isinstance(name, str) for name in names):
+            raise InputError(
+                "target", f"is a {type(target).__name__}, and data is a table", "a name of a column, or several"
+            )
+        columns = quoted(names[0]) if len(names) == 1 else f"[{','.join(map(quoted, names))}]"
+        return path, ["data=memory", f"data.content={content}", f"data.target={columns}"]
+    path, content = write_arrays(data, target, folder)
+    return path, ["data=memory_arrays", f"data.content={content}"]

@@ -1,0 +1,58 @@
+"""What can be known of an experiment before its rows are read: the config, its folder, the files of its source."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from holdfast.config.check import check_config
+from holdfast.core.errors import InputError
+from holdfast.core.run_record import FILE_NAME
+from holdfast.data.first_look import first_look
+from holdfast.data.targets import as_plain, call_target
+from holdfast.training.names import check_monitor
+
+
+def check_settings(config: DictConfig) -> None:
+    """Refuse a config that is wrong whatever its data.
+
+    Raises:
+        InputError: All mistakes at once, but a split's own, which comes when there are no others.
+    """
+    check_rows(config)
+    check_monitor(config.monitor)
+    check_config(config)
+
+
+def check_rows(config: DictConfig) -> None:
+    """Look at split and source for a moment, before torch is imported.
+
+    Raises:
+        InputError: A number of the split is out of its range; there is no such file, or no such column.
+    """
+    if config.ensemble:
+        return
+    try:
+        check_config(config, ("data", "split"))
+    except InputError:  # is told with all other mistakes of the config
+        return
+    call_target(as_plain(config.split), "split")
+    first_look(as_plain(config.data.source))
+
+
+def check_free(folder: Path, where: str) -> None:
+    """Refuse a folder that holds a run already, or that cannot be made.
+
+    Raises:
+        InputError: Blaming the key `where`.
+    """
+    if (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
+        raise InputError(where, f"{folder} holds a run already", next="choose another folder")
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=there))
+    except OSError as error:
+        raise InputError(where, f"{folder} cannot be made ({error.strerror})", next="choose another folder") from None

@@ -1,0 +1,92 @@
+"""What a person at a terminal sees of a run and of a sweep when they end, and what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from holdfast.core.errors import InputError, Interrupted
+from holdfast.core.exits import program
+from holdfast.core.figures import figure
+from holdfast.experiment.compose import hydra_of_job, without_hydra
+from holdfast.experiment.experiment import Experiment
+
+
+def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float | None:
+    """Run an experiment and print how it ended.
+
+    Args:
+        experiment: Checked.
+        in_sweep: A sweep advises once, about its best job.
+
+    Returns:
+        The monitored value of the best epoch, which Hydra hands to a sweeper.
+
+    Raises:
+        HoldfastError: As `Experiment.run`.
+    """
+    try:
+        run = experiment.run()
+    except Interrupted:
+        print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
+        raise
+    _print_outcome(run.folder, run.record, in_sweep=in_sweep)
+    return run.value
+
+
+def run_job_of_hydra(config: DictConfig) -> float | None:
+    """Run a job for a launcher that is not ours, which has told Hydra where the run goes.
+
+    Returns:
+        The monitored value of the best epoch.
+    """
+    hydra = hydra_of_job()
+    choices = {key: value for key, value in hydra.runtime.choices.items() if not key.startswith("hydra/")}
+    folder = Path(hydra.runtime.output_dir)
+    experiment = Experiment(without_hydra(config), folder, overrides=hydra.overrides.task, choices=choices)
+    return run_on_console(experiment, in_sweep=True)
+
+
+def print_sweep(folder: Path) -> None:
+    """Print the table of a sweep's runs, where its learning curve lies, and what to do with the best run."""
+    from rich.console import Console
+
+    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
+    from holdfast.reporting.learning_curve import leave_learning_curve
+
+    with contextlib.suppress(InputError):  # no job came as far as a record
+        rows = leaderboard(folder)
+        print()
+        print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats_below(folder))
+        if files := leave_learning_curve(folder):
+            print(f"curve  {', '.join(shlex.quote(str(file)) for file in files)}")
+        if rows[0].value is not None:
+            print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}", flush=True)
+
+
+def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> None:
+    best, config = record["best"], record["config"]
+    scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
+    epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
+    folder = shlex.quote(str(_relative(path)))
+    print(f"\nrun    {folder}")
+    parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
+    print(f"best   {'; '.join(parts)}", flush=True)
+    if config.get("debug"):
+        print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
+    elif config["loss"]["_target_"].endswith(".reconstruction"):
+        print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
+    elif config["vault"]["policy"] == "none":
+        print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
+    elif not in_sweep:
+        print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
+
+
+def _relative(folder: Path) -> Path:
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
