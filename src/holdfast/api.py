@@ -194,7 +194,7 @@ def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, 
         raise InputError("target", "is missing", "the column of a table, or an array", 'target="price"')
     if is_table(data):
         path, content = write_table(data, folder)
-        names = [target] if isinstance(target, str) else list(target)
+        names = list(target) if isinstance(target, list | tuple) else [target]
         if not all(isinstance(name, str) for name in names):
             raise InputError(
                 "target", f"is a {type(target).__name__}, and data is a table", "a name of a column, or several"

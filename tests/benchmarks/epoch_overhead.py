@@ -103,7 +103,7 @@ def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     """Seconds of the training part of each epoch through Holdfast; `pause` is called in front of each."""
     from holdfast.core.run_record import RunRecord
     from holdfast.training import epoch_border
-    from holdfast.training.fit import fit
+    from holdfast.training.fit import build, build_trainer, fit
 
     seconds: list[float] = []
     plain_start, plain_end = epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training
@@ -120,7 +120,7 @@ def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
         config, datamodule = composed(num_epochs), data()
         record = RunRecord.create(Path(folder), config={}, monitor=config.monitor, mode=config.mode)
         epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training = start_epoch, end_training
-        fit(config, record, datamodule)
+        fit(build(config, datamodule, build_trainer(config, Path(folder))), record)
         record.finish("completed", "done")
     return seconds
 

@@ -25,7 +25,7 @@ from holdfast.config.overrides import command_line_problems, composition_problem
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
-from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader
+from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader, typed_overrides
 from holdfast.experiment.resume import resume_overrides
 
 STARTED = time.perf_counter()
@@ -157,7 +157,7 @@ def _warn_of_leaks(config: DictConfig) -> None:
     """Name the values of a recipe that the command line has taken the option from."""
     recipe = config.hydra.runtime.choices.get("recipes")
     if recipe and config.resume is None:
-        typed = {word.partition("=")[0] for word in config.hydra.overrides.task}
+        typed = {word.partition("=")[0] for word in typed_overrides(config)}
         for warning in search_path.leaks(str(recipe), typed):
             print(f"warning: {warning}", file=sys.stderr)
 

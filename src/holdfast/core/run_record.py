@@ -178,9 +178,17 @@ def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse a run that is no model to choose or to average.
 
     Raises:
-        InputError: It was a trial, or it was trained to give its rows back.
+        InputError: It was a trial, it was trained to give its rows back, or a part of it is in no file.
     """
     config = record["config"]
+    for group, node in record.get("parts", {}).items():
+        module, _, name = str(node["_target_"]).rpartition(".")
+        if module == "__main__":
+            what = (
+                f"its {group} is __main__.{name}, which is in a notebook or a script, where no other process finds it"
+            )
+            hint = f"move it into a file, MODULE.py, and train again with parts={{'{group}': MODULE.{name}}}"
+            raise InputError(str(folder), what, next=hint)
     if config.get("debug"):
         raise InputError(str(folder), f"was a trial (debug={config['debug'].get('preset')})", next="train it whole")
     if str((config.get("loss") or {}).get("_target_")).endswith(".reconstruction"):

@@ -182,6 +182,12 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return plain
 
 
+def typed_overrides(config: DictConfig) -> list[str]:
+    """List the overrides that a config was composed with, as they were typed."""
+    words: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    return list(words)
+
+
 def write_composed(config: DictConfig, folder: Path) -> None:
     """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`."""
     place = folder / ".hydra"

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from holdfast.core.errors import InputError, Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
-from holdfast.experiment.compose import hydra_of_job, without_hydra
+from holdfast.experiment.compose import hydra_of_job
 from holdfast.experiment.experiment import Experiment
 
 
@@ -46,11 +46,9 @@ def run_job_of_hydra(config: DictConfig) -> float | None:
     Returns:
         The monitored value of the best epoch.
     """
-    hydra = hydra_of_job()
-    choices = {key: value for key, value in hydra.runtime.choices.items() if not key.startswith("hydra/")}
-    folder = Path(hydra.runtime.output_dir)
-    experiment = Experiment(without_hydra(config), folder, overrides=hydra.overrides.task, choices=choices)
-    return run_on_console(experiment, in_sweep=True)
+    with open_dict(config):
+        config.hydra = hydra_of_job()
+    return run_on_console(Experiment.of(config), in_sweep=True)
 
 
 def print_sweep(folder: Path) -> None:

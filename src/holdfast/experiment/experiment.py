@@ -20,7 +20,7 @@ from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
 from holdfast.experiment.check import check_free, check_settings
-from holdfast.experiment.compose import compose_run, without_hydra, write_composed
+from holdfast.experiment.compose import compose_run, typed_overrides, without_hydra, write_composed
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
@@ -101,7 +101,7 @@ class Experiment:
         experiment = cls(
             without_hydra(composed),
             Path(composed.hydra.runtime.output_dir),
-            overrides=composed.hydra.overrides.task,
+            overrides=typed_overrides(composed),
             choices={key: value for key, value in parts.items() if not key.startswith("hydra/")},
             started=started,
         )

@@ -30,6 +30,7 @@ from holdfast.core.cores import share_cores
 from holdfast.core.errors import HoldfastError, Interrupted, Problem, RunFailed, error_of_code
 from holdfast.core.exits import ending
 from holdfast.experiment.check import check_free
+from holdfast.experiment.compose import set_up_hydra, typed_overrides
 from holdfast.experiment.console import run_on_console
 from holdfast.experiment.experiment import Experiment
 
@@ -72,7 +73,7 @@ class _Job:
         with contextlib.suppress(EOFError, OSError, ValueError):
             answer = json.loads(self.answer.recv_bytes()) if self.answer.poll() else {}
         self.answer.close()
-        job = FinishedJob(overrides=list(self.config.hydra.overrides.task), cfg=self.config)
+        job = FinishedJob(overrides=typed_overrides(self.config), cfg=self.config)
         code = self.process.exitcode or 0
         job.status = JobStatus.FAILED if code or "value" not in answer else JobStatus.COMPLETED
         job._return_value = answer.get("value") if job.status is JobStatus.COMPLETED else self._error(answer, code)
@@ -155,7 +156,7 @@ def _composed(
 
 
 def _start(context: Any, number: int, config: DictConfig, num_parallel: int) -> _Job:
-    command = list(config.hydra.overrides.task)
+    command = typed_overrides(config)
     print(f"\njob {number}: {' '.join(command)}", flush=True)
     answer, answers = context.Pipe(duplex=False)
     process = context.Process(target=_run_one, args=(config, [sys.argv[0], *command], num_parallel, answers))
@@ -167,8 +168,6 @@ def _start(context: Any, number: int, config: DictConfig, num_parallel: int) -> 
 def _run_one(config: DictConfig, command_line: list[str], num_parallel: int, answers: connection.Connection) -> None:
     import torch
     from hydra._internal.callbacks import Callbacks
-
-    from holdfast.experiment.compose import set_up_hydra
 
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # Ctrl-C reaches the sweep, which passes it on once

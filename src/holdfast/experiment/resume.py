@@ -42,7 +42,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
         ]
     )
     record = read_run(folder)
-    if record["status"] in ("completed", "running"):
+    if record["status"] in ("completed", "running", "pruned"):
         raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
     if record["kind"] != "fit":
         raise InputError("resume", f"{folder} trained nothing", next="repeat its command")

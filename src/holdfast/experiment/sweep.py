@@ -20,7 +20,7 @@ from holdfast.config.groups import PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem
 from holdfast.core.errors import InputError, Interrupted, Problem, RunFailed, raise_problems
 from holdfast.experiment.check import check_rows, check_settings
-from holdfast.experiment.compose import OptionsLoader, fix_folder, without_hydra
+from holdfast.experiment.compose import OptionsLoader, fix_folder, typed_overrides, without_hydra
 from holdfast.experiment.console import run_job_of_hydra
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.jobs import LAUNCHER, FinishedJob, check_job_folder, warm_up
@@ -98,7 +98,7 @@ def run_sweep(config: DictConfig, loader: OptionsLoader) -> list[FinishedJob]:
     )
     finished: list[FinishedJob] = getattr(getattr(sweeper, "launcher", None), "finished", [])
     try:
-        sweeper.sweep(arguments=list(config.hydra.overrides.task))
+        sweeper.sweep(arguments=typed_overrides(config))
     except Exception as error:  # Hydra's own sweeper raises what the first failed job of a batch has failed of
         if not any(job.error is error for job in finished):
             raise
@@ -132,7 +132,7 @@ def overrides_of_jobs(config: DictConfig, loader: OptionsLoader) -> list[list[st
         return []
     given = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parser = OverridesParser.create(config_loader=loader)
-    batches = BasicSweeper.split_arguments(parser.parse_overrides([*given, *config.hydra.overrides.task]), None)
+    batches = BasicSweeper.split_arguments(parser.parse_overrides([*given, *typed_overrides(config)]), None)
     jobs: list[list[str]] = batches[0]
     if not jobs:
         raise InputError("sweep", "has no job: a value to sweep over is empty", next="check what a glob() matches")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,15 @@ def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
 
     records: list[RunRecord] = []
 
-    def train(config: DictConfig, rows: Data, name: str = "run", reporter: Any = None, **fields: Any) -> RunRecord:
+    def train(
+        config: DictConfig,
+        rows: Data,
+        name: str = "run",
+        *,
+        reporter: Any = None,
+        callbacks: Sequence[Any] = (),
+        **fields: Any,
+    ) -> RunRecord:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         if config.resume:
@@ -29,7 +37,9 @@ def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
             plain = OmegaConf.to_container(config, resolve=True)
             record = RunRecord.create(folder, config=plain, monitor=config.monitor, mode=config.mode, **fields)
         records.append(record)
-        status = fit(build(config, rows, build_trainer(config, folder)), record, reporter)
+        trainer = build_trainer(config, folder)
+        trainer.callbacks += callbacks
+        status = fit(build(config, rows, trainer), record, reporter)
         record.finish(status, record.fields["stop_reason"])
         return record
 

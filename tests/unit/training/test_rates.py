@@ -58,13 +58,7 @@ def test_the_schedule_scales_all_groups_alike(run) -> None:
 
     config = make_config("schedule=linear", "optimizer=momentum", "optimizer.weight_decay=0.1", lr=0.1)
     config.rates = {"_target_": "holdfast.training.rates.layerwise", "_partial_": True, "layer_decay": 0.5}
-    from holdfast.training import fit
-
-    built, fit.build_trainer = fit.build_trainer, lambda c, f, callbacks=(): built(c, f, [*callbacks, Rates()])
-    try:
-        run(config, make_data("multiclass"))
-    finally:
-        fit.build_trainer = built
+    run(config, make_data("multiclass"), callbacks=[Rates()])
     starts = torch.tensor([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
     expected = starts[None] * torch.linspace(1, 0, 17)[:16, None]
     assert torch.allclose(torch.tensor(seen), expected)

@@ -12,7 +12,6 @@ from small_runs import make_config, make_data
 from torch import nn
 
 from holdfast.core.errors import InputError
-from holdfast.training import fit as fitting
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.restore import load_model
 from holdfast.training.transfer import FrozenBody, load_pretrained
@@ -95,7 +94,7 @@ def test_what_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: 
         load_pretrained(nn.Linear(1, 1), place)
 
 
-def after_each_epoch(run, config: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+def after_each_epoch(run, config: Any) -> list[dict[str, torch.Tensor]]:
     """The network's state before the first epoch and after each."""
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -106,30 +105,26 @@ def after_each_epoch(run, config: Any, monkeypatch: pytest.MonkeyPatch) -> list[
         def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
             self.on_train_start(trainer, pl_module)
 
-    built = fitting.build_trainer
-    monkeypatch.setattr(fitting, "build_trainer", lambda c, f, callbacks=(): built(c, f, [*callbacks, Look()]))
-    run(config, make_data("multiclass"), "tuned", data=DATA)
+    run(config, make_data("multiclass"), "tuned", callbacks=[Look()], data=DATA)
     return seen
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "momentum"])
-def test_a_frozen_body_is_still_until_its_epoch(
-    run, pretrained: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
+def test_a_frozen_body_is_still_until_its_epoch(run, pretrained: Path, optimizer: str) -> None:
     overrides = [f"optimizer={optimizer}", f"model.pretrained={pretrained}", "model.dropout=0.5"]
     config = make_config(*overrides, "optimizer.weight_decay=0.1", max_epochs=4)
     config.finetune = {"_target_": "holdfast.training.transfer.FrozenBody", "unfreeze_epoch": 3}
-    seen = after_each_epoch(run, config, monkeypatch)
+    seen = after_each_epoch(run, config)
     head = max(seen[0], key=lambda name: (int(name.partition(".")[0]), name)).partition(".")[0]
     for name in seen[0]:
         moved = [not torch.equal(a[name], b[name]) for a, b in pairwise(seen)]
         assert moved == ([True] * 4 if name.startswith(f"{head}.") else [False, False, True, True]), name
 
 
-def test_a_body_that_is_never_trained(run, pretrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_never_trained(run, pretrained: Path) -> None:
     config = make_config(f"model.pretrained={pretrained}")
     config.finetune = {"_target_": "holdfast.training.transfer.FrozenBody"}
-    seen = after_each_epoch(run, config, monkeypatch)
+    seen = after_each_epoch(run, config)
     assert [name for name in seen[0] if not torch.equal(seen[0][name], seen[-1][name])] == ["9.weight", "9.bias"]
 
 
