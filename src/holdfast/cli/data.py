@@ -37,9 +37,10 @@ def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> Non
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
     from holdfast.data.store.store import prepare
+    from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
     from holdfast.reporting.data_table import print_data
-    from holdfast.reporting.dataset import dataset_facts, parts_of
+    from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
 
     prepared = prepare(config.data, config.split, config.vault, Path.cwd())

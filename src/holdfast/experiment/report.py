@@ -50,7 +50,8 @@ def write_report(run: Path) -> WrittenReport:
 def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """Look at data and val rows in the store; the second value says why there is nothing of them, or not all."""
     from holdfast.data.store.store import open_prepared, val_sha256
-    from holdfast.reporting.dataset import dataset_facts, parts_of
+    from holdfast.reporting.data_facts import dataset_facts
+    from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
 
     if not record["data"]:

@@ -1,15 +1,4 @@
-"""What a data set is like, by its train and val rows alone: of the test rows only their number is known here.
-
-name, task, kind, vault, target, notes
-rows         {"train", "val", "test", "left_out", "looked_at"}: columns and leaks are taken from a sample
-row          {"shape", "dtype"}
-classes      [{"name", "train", "val"}], or null
-values       the target of a regression, described like a number column, or null
-columns      [{"name", "type", "missing_train", "missing_val", "distinct", ...}] of a table
-pixels       all numbers of images and arrays, described like a number column, or null
-examples     {"header", "rows"}: train rows of a table as texts, or null
-checks       [{"name", "verdict": "good" | "look" | "bad", "what"}]
-"""
+"""The train and val rows of a data set, and what a column, a class or a number among them is like."""
 
 from __future__ import annotations
 
@@ -22,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.figures import digits
 from holdfast.data.columns import MISSING, Column
-from holdfast.data.store.store import Prepared, is_open
+from holdfast.data.store.store import Prepared
 
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 * 2**20
@@ -88,36 +77,6 @@ def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
     target = data.get("target")
     notes = prepared.notes
     return Parts(prepared, derived.train, derived.val, columns, target if isinstance(target, str) else None, notes)
-
-
-def dataset_facts(parts: Parts) -> Facts:
-    """Everything that is told of a data set, as JSON would have it."""
-    from holdfast.reporting.leak_checks import leak_checks
-
-    prepared = parts.prepared
-    sample = take_sample(parts)
-    is_table = prepared.kind == "table"
-    columns = [
-        column_facts(column, sample.x_train[:, index], sample.x_val[:, index])
-        for index, column in enumerate(parts.columns if is_table else ())
-    ]
-    rows = {"train": len(parts.train), "val": len(parts.val), "test": prepared.num_test}
-    return {
-        "name": prepared.name,
-        "task": prepared.task,
-        "kind": prepared.kind,
-        "vault": None if is_open(prepared.vault) else prepared.vault,
-        "target": parts.target,
-        "notes": list(parts.notes),
-        "rows": {**rows, "left_out": prepared.num_left_out, "looked_at": len(sample.train) + len(sample.val)},
-        "row": {"shape": list(prepared.x.shape[1:]), "dtype": str(prepared.x.dtype)},
-        "classes": class_facts(parts),
-        "values": number_facts(prepared.y[parts.train]) if prepared.task == "regression" else None,
-        "columns": columns,
-        "pixels": None if is_table else number_facts(_thinned(sample.x_train)),
-        "examples": example_rows(parts) if is_table else None,
-        "checks": leak_checks(parts, sample, columns),
-    }
 
 
 def take_sample(parts: Parts) -> Sample:
@@ -224,7 +183,7 @@ def target_text(prepared: Prepared, y: Any) -> str:
     return prepared.class_names[int(y)]
 
 
-def _thinned(x: NDArray[Any]) -> NDArray[Any]:
+def thinned(x: NDArray[Any]) -> NDArray[Any]:
     """Some of the rows, so that there are at most four million numbers."""
     step = -(-x.size // MAX_NUMBERS)
     return x[:: max(1, step)]

@@ -35,7 +35,7 @@ def write_run_page(
     Args:
         folder: Of the run.
         record: Its `run.json`.
-        data: What `dataset.dataset_facts` tells; None leaves the sections of the data out.
+        data: What `data_facts.dataset_facts` tells; None leaves the sections of the data out.
         strips: Examples of train images.
         val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
     """

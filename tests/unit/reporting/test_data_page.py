@@ -9,9 +9,9 @@ from PIL import Image
 from rich.console import Console
 
 from holdfast.data.columns import Column
+from holdfast.reporting.data_facts import dataset_facts
 from holdfast.reporting.data_page import data_page
 from holdfast.reporting.data_table import bars, print_data
-from holdfast.reporting.dataset import dataset_facts
 from holdfast.reporting.pictures import example_strips, strip
 
 from .conftest import MakeParts

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from holdfast.data.columns import Column
-from holdfast.reporting.dataset import dataset_facts, number_facts, sampled
+from holdfast.reporting.data_facts import dataset_facts
+from holdfast.reporting.dataset import number_facts, sampled
 
 from .conftest import MakeParts
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.reporting.dataset import dataset_facts
+from holdfast.reporting.data_facts import dataset_facts
 from holdfast.reporting.run_page import run_page, write_run_page
 
 from .conftest import MakeParts
