@@ -14,12 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from hydra.utils import instantiate
+
 from holdfast.core.annotations import fits, type_name
 from holdfast.core.errors import Problem, did_you_mean
 from holdfast.core.groups import Group
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+
+
+def build_option(node: Any) -> Any:
+    """The object that an option of the config names, with plain lists and dictionaries as arguments."""
+    return instantiate(node, _convert_="all")
 
 
 def is_target(entry: Any) -> bool:

@@ -29,7 +29,7 @@ FLOAT32_STEP = 6e-8
 OTHER_BATCH_ROWS = 61
 SINGLE_ROWS = 16
 STANDARD_LOSSES = tuple(
-    f"holdfast.training.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse")
+    f"holdfast.losses.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse")
 )
 
 

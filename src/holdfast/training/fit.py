@@ -21,6 +21,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import seed_everything
+from holdfast.core.targets import build_option
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
@@ -32,12 +33,11 @@ from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of, names_test_rows
-from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
+from holdfast.training.pretrained import told
 from holdfast.training.progress import Progress
 from holdfast.training.threads import set_threads
-from holdfast.training.transfer import told
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

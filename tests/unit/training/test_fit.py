@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import make_config, make_data
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.names import expected_names
 from holdfast.training.restore import load_model
+from small_runs import make_config, make_data
 
 
 @pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import make_config, make_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from holdfast.core.errors import InputError, Interrupted
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.module import SupervisedModule
+from small_runs import make_config, make_data
 
 OPTIONS = {
     "dropout": ["model.dropout=0.5"],
