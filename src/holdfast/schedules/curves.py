@@ -1,178 +1,161 @@
-"""Schedules over the whole training: the rate of a step as a factor of the optimizer's own rate.
+"""From a curve to a scheduler: warm-up in front of it, momentum beside it, and Lightning's dictionary around it.
 
-t counts the steps from 0 and T is the number of steps, both after the warm-up. All but `one_cycle`, which brings its
-own rise, share `warmup_epochs`, `warmup_steps` and `warmup_fraction` (at most one of them); all share `momentum`.
-`holdfast.schedules.warmup` explains these.
+There are two kinds of curves and one warm-up of w optimizer steps (t counts the steps of the training from 0):
+
+* A curve over epochs keeps the training's own count of epochs, which starts at 1; a warm-up multiplies it by
+  min(1, (t + 1) / (w + 1)) (as in Goyal et al. 2017, section 2.2). It moves per epoch; with a warm-up per step.
+* A curve over steps spreads over the T - w steps that a warm-up (t + 1) / (w + 1) leaves it, and moves per step.
+
+Either way the curve has its full value for the first time in step t = w.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
-from holdfast.core.errors import InputError
-from holdfast.schedules.warmup import Plan, in_range, over_training
+from holdfast.core.errors import InputError, require
+
+# `5epochs`, `500steps`, a share of the training as in 0.1, or None
+Warmup = str | float | None
+_WITH_UNIT = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+) ?(?P<unit>epoch|step)s?")
 
 
-def linear(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-    final_factor: float = 0.0,
-    warmup_epochs: float | None = None,
-    warmup_steps: int | None = None,
-    warmup_fraction: float | None = None,
-    momentum: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """A straight line from 1 to `final_factor`: 1 - (1 - final_factor) t / T.
+class Schedule(Protocol):
+    """A schedule option; one that names `monitor` and `mode` is handed the run's."""
+
+    def __call__(self, optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
+        """Build the scheduler.
+
+        Args:
+            optimizer: Its rates are what the factors multiply.
+            total_steps: Optimizer steps of the whole training.
+            steps_per_epoch: Optimizer steps of one epoch.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """The arguments that schedules share.
+
+    Attributes:
+        optimizer: Its rates are multiplied.
+        total_steps: Optimizer steps of the whole training.
+        steps_per_epoch: Optimizer steps of one epoch.
+        warmup: How long the rate rises at first.
+        momentum: That of the first and of the last epoch; None leaves it alone.
+    """
+
+    optimizer: Optimizer
+    total_steps: int
+    steps_per_epoch: int
+    warmup: Warmup
+    momentum: Sequence[float] | None
+
+
+class RateAndMomentum(LambdaLR):
+    """Factors of the rate, and the momentum of every step."""
+
+    def __init__(self, optimizer: Optimizer, factor: Callable[[int], float], momentum: Callable[[int], float]) -> None:
+        self._momentum = momentum
+        super().__init__(optimizer, factor)
+
+    def step(self, epoch: int | None = None) -> None:
+        """Set rate and momentum of what comes next."""
+        super().step(epoch)
+        for group in self.optimizer.param_groups:
+            if "momentum" in group:
+                group["momentum"] = self._momentum(self.last_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values: the functions are built again from the config."""
+        return {key: value for key, value in super().state_dict().items() if key != "_momentum"}
+
+
+def by_epoch(training: Training, curve: Callable[[int], float]) -> dict[str, Any]:
+    """The scheduler of a factor that depends on the epoch, 1, 2, ..."""
+    num_warmup_steps = warmup_steps(training)
+    if not num_warmup_steps:
+        return _scheduler(training, lambda index: curve(index + 1), "epoch")
+
+    def factor(step: int) -> float:
+        return min(1.0, (step + 1) / (num_warmup_steps + 1)) * curve(step // training.steps_per_epoch + 1)
+
+    return _scheduler(training, factor, "step")
+
+
+def by_step(training: Training, curve: Callable[[int, int], float]) -> dict[str, Any]:
+    """The scheduler of a factor that depends on step t of T, both without the warm-up."""
+    num_warmup_steps = warmup_steps(training)
+
+    def factor(step: int) -> float:
+        if step < num_warmup_steps:
+            return (step + 1) / (num_warmup_steps + 1)
+        return curve(step - num_warmup_steps, training.total_steps - num_warmup_steps)
+
+    return _scheduler(training, factor, "step")
+
+
+def warmup_steps(training: Training) -> int:
+    """Whole steps of the warm-up.
 
     Raises:
-        InputError: `final_factor` is not in [0, 1].
+        InputError: It has no unit, or is not shorter than the training.
     """
-    _check_final(final_factor)
-    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
-    return over_training(plan, lambda step, num_steps: 1.0 - (1.0 - final_factor) * min(1.0, step / num_steps))
+    warmup = training.warmup
+    match = _WITH_UNIT.fullmatch(str(warmup))
+    if match is not None:
+        length = float(match["number"]) * (training.steps_per_epoch if match["unit"] == "epoch" else 1)
+    elif warmup is None or (not isinstance(warmup, str) and 0.0 <= warmup < 1.0):
+        length = (warmup or 0.0) * training.total_steps
+    else:
+        allowed = "epochs as in 5epochs, steps as in 500steps, a share of the training as in 0.1, or null"
+        is_count = not isinstance(warmup, str) and warmup >= 1.0
+        hint = f"did you mean '{warmup}epochs' or '{warmup}steps'?" if is_count else ""
+        raise InputError("schedule.warmup", f"is {warmup}", allowed, hint)
+    if round(length) >= training.total_steps:
+        what = f"is {warmup}, that is {round(length)} steps"
+        raise InputError(
+            "schedule.warmup", what, allowed=f"fewer than the {training.total_steps} steps of the training"
+        )
+    return round(length)
 
 
-def cosine(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-    final_factor: float = 0.0,
-    warmup_epochs: float | None = None,
-    warmup_steps: int | None = None,
-    warmup_fraction: float | None = None,
-    momentum: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """Half a cosine from 1 to `final_factor` (Loshchilov and Hutter 2017, equation 5, one cycle).
-
-    final + (1 - final) (1 + cos(pi t / T)) / 2.
-
-    Raises:
-        InputError: `final_factor` is not in [0, 1].
-    """
-    _check_final(final_factor)
-    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
-    return over_training(plan, lambda step, num_steps: _half_cosine(1.0, final_factor, step / num_steps))
-
-
-def cosine_restarts(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-    first_cycle_epochs: float = 10.0,
-    cycle_multiplier: int = 2,
-    final_factor: float = 0.0,
-    warmup_epochs: float | None = None,
-    warmup_steps: int | None = None,
-    warmup_fraction: float | None = None,
-    momentum: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """Cosines that start again (SGDR; Loshchilov and Hutter 2017, equation 5), each cycle longer than the last.
-
-    In step t of a cycle of T_i steps: final + (1 - final) (1 + cos(pi t / T_i)) / 2;
-    T_(i+1) = `cycle_multiplier` T_i.
-
-    Raises:
-        InputError: `final_factor` is not in [0, 1], a cycle has no step, or `cycle_multiplier` is below 1.
-    """
-    _check_final(final_factor)
-    first = round(first_cycle_epochs * steps_per_epoch) if math.isfinite(first_cycle_epochs) else 0
-    if first < 1:
-        raise InputError("schedule.first_cycle_epochs", f"is {first_cycle_epochs}", allowed="at least one step")
-    if cycle_multiplier < 1:
-        raise InputError("schedule.cycle_multiplier", f"is {cycle_multiplier}", allowed="whole numbers from 1")
-
-    def curve(step: int, num_steps: int) -> float:
-        length = first
-        while step >= length:
-            step, length = step - length, length * cycle_multiplier
-        return _half_cosine(1.0, final_factor, step / length)
-
-    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
-    return over_training(plan, curve)
-
-
-def one_cycle(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-    rise_fraction: float = 0.3,
-    initial_factor: float = 0.04,
-    final_factor: float = 4e-6,
-    momentum: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """One cycle of half cosines: up to the full rate, then far down (Smith and Topin 2018; torch's OneCycleLR).
-
-    With p = rise_fraction T - 1: from `initial_factor` to 1 in steps 0 to p, to `final_factor` in steps p to T - 1.
-    torch gives the lowest rate as a share of the initial one: 1e-4 of 0.04.
-
-    Raises:
-        InputError: A factor is not in [0, 1], or the rise does not leave a step on either side of it.
-    """
-    _check_final(final_factor)
-    in_range("schedule", "initial_factor", initial_factor, least=0.0, most=1.0, text="0 <= initial_factor <= 1")
-    peak = rise_fraction * total_steps - 1.0
-    if not 0.0 < peak < total_steps - 1.0:
-        what = f"is {rise_fraction}, of {total_steps} steps"
-        raise InputError("schedule.rise_fraction", what, allowed="a rise of more than one step, and not all of them")
-
-    def curve(step: int, num_steps: int) -> float:
-        if step <= peak:
-            return _half_cosine(initial_factor, 1.0, step / peak)
-        return _half_cosine(1.0, final_factor, (step - peak) / (num_steps - 1.0 - peak))
-
-    return over_training(Plan.of(optimizer, total_steps, steps_per_epoch, (None, None, None), momentum), curve)
-
-
-def wsd(
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-    decay_fraction: float = 0.2,
-    final_factor: float = 0.0,
-    shape: Literal["linear", "sqrt"] = "linear",
-    warmup_epochs: float | None = None,
-    warmup_steps: int | None = None,
-    warmup_fraction: float | None = None,
-    momentum: Sequence[float] | None = None,
-) -> dict[str, Any]:
-    """Warm-up, stable, decay (Hu et al. 2024, section 4.2): down over the last `decay_fraction` of all steps.
-
-    With p from 0 to 1 over the decay: 1 - (1 - final) p for `linear`, 1 - (1 - final) sqrt(p) for `sqrt` (Hagele et
-    al. 2024, section 3). The warm-up is the one all schedules share.
-
-    Raises:
-        InputError: `final_factor` is not in [0, 1], or the decay and the warm-up are longer than the training.
-    """
-    _check_final(final_factor)
-    in_range("schedule", "decay_fraction", decay_fraction, least=0.0, most=1.0, text="0 <= decay_fraction <= 1")
-    decay = round(decay_fraction * total_steps)
-
-    def curve(step: int, num_steps: int) -> float:
-        if step < num_steps - decay:
-            return 1.0
-        progress = min(1.0, (step - (num_steps - decay)) / max(1, decay))
-        return 1.0 - (1.0 - final_factor) * (progress if shape == "linear" else math.sqrt(progress))
-
-    plan = Plan.of(optimizer, total_steps, steps_per_epoch, (warmup_epochs, warmup_steps, warmup_fraction), momentum)
-    if decay + plan.warmup > total_steps:
-        what = f"is {decay_fraction}, that is {decay} steps after {plan.warmup} of warm-up"
-        raise InputError("schedule.decay_fraction", what, allowed=f"at most {total_steps} steps together")
-    return over_training(plan, curve)
-
-
-def _half_cosine(start: float, end: float, progress: float) -> float:
+def half_cosine(start: float, end: float, progress: float) -> float:
+    """Half a cosine from `start` to `end` as `progress` goes from 0 to 1; `end` behind that."""
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _check_final(final_factor: float) -> None:
-    in_range("schedule", "final_factor", final_factor, least=0.0, most=1.0, text="0 <= final_factor <= 1")
+def _scheduler(
+    training: Training, factor: Callable[[int], float], interval: Literal["step", "epoch"]
+) -> dict[str, Any]:
+    scheduler = LambdaLR(training.optimizer, factor)
+    if training.momentum is not None:
+        scheduler = RateAndMomentum(training.optimizer, factor, _momentum_of_move(training, interval))
+    return {"scheduler": scheduler, "interval": interval, "frequency": 1, "name": "lr"}
+
+
+def _momentum_of_move(training: Training, interval: Literal["step", "epoch"]) -> Callable[[int], float]:
+    """Linear from the first value in epoch 1 to the second in the last epoch (CS231n: 0.5 to 0.99)."""
+    ends = list(training.momentum or ())
+    is_right = len(ends) == 2 and all(0.0 < end < 1.0 for end in ends)
+    require(is_right, "schedule.momentum", ends, "two numbers, 0 < momentum < 1")
+    if not any(group.get("momentum") for group in training.optimizer.param_groups):
+        what = f"is {ends}, but the optimizer ({type(training.optimizer).__name__}) has no momentum"
+        next_step = "optimizer=momentum or nesterov; the betas of Adam and its kin are none: they correct a bias"
+        raise InputError("schedule.momentum", what, allowed="null", next=next_step)
+    num_epochs = -(-training.total_steps // training.steps_per_epoch)
+    moves_per_epoch = 1 if interval == "epoch" else training.steps_per_epoch
+
+    def momentum(move: int) -> float:
+        progress = min(1.0, move // moves_per_epoch / max(1, num_epochs - 1))
+        return ends[0] + (ends[1] - ends[0]) * progress
+
+    return momentum

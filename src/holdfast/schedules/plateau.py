@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
-import torch
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from holdfast.core.errors import InputError
-from holdfast.schedules.warmup import in_range
+from holdfast.core.errors import require
 
 
 def plateau(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     *,
     total_steps: int,
     steps_per_epoch: int,
@@ -45,10 +45,9 @@ def plateau(
     Raises:
         InputError: An argument is out of its range.
     """
-    if not 0.0 < factor < 1.0:
-        raise InputError("schedule.factor", f"is {factor}", allowed="0 < factor < 1")
+    require(0.0 < factor < 1.0, "schedule.factor", factor, "0 < factor < 1")
     for name, value in {"patience": patience, "threshold": threshold, "cooldown": cooldown, "min_lr": min_lr}.items():
-        in_range("schedule", name, value, least=0.0, text=f"{name} >= 0")
+        require(0.0 <= value < math.inf, f"schedule.{name}", value, f"{name} >= 0")
     scheduler = ReduceLROnPlateau(
         optimizer, mode, factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, min_lr=min_lr
     )

@@ -142,9 +142,9 @@ def test_values_fit_annotations_of_torch(home: Path, key: str, value: Any, fits:
 
 
 def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
-    assert resolve_target("holdfast.schedules.curves.cosine").__name__ == "cosine"
+    assert resolve_target("holdfast.schedules.cosine").__name__ == "cosine"
     with pytest.raises(AttributeError):
-        resolve_target("holdfast.schedules.by_epoch.nonsuch")
+        resolve_target("holdfast.schedules.nonsuch")
 
 
 def test_config_containers_are_checked_as_plain_values(home: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.optim import SGD, lr_scheduler
 
+from holdfast import schedules
 from holdfast.core.errors import InputError
 from holdfast.core.groups import CONF
-from holdfast.schedules import by_epoch as schedules
-from holdfast.schedules import curves
-from holdfast.schedules.plateau import plateau
+from holdfast.schedules import plateau
+from holdfast.schedules.curves import Training, warmup_steps
 
 TOTAL, PER_EPOCH = 12, 3
 
@@ -49,12 +49,12 @@ TABLE = [
     (schedules.step, {"factor": 0.5, "every_epochs": 1}, [1.0] * 3 + [0.5] * 3 + [0.25] * 3 + [0.125] * 3),
     (schedules.step, {"factor": 0.1, "every_epochs": 2}, [1.0] * 6 + [0.1] * 6),
     (schedules.step, {"every_epochs": 5}, [1.0] * 12),
-    (curves.cosine, {}, [half_cosine(step, 0) for step in range(12)]),
-    (curves.cosine, {"final_factor": 0.1}, [half_cosine(step, 0, 0.1) for step in range(12)]),
-    (curves.cosine, {"warmup_steps": 3}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
-    (curves.cosine, {"warmup_epochs": 1}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
-    (curves.cosine, {"warmup_fraction": 0.25}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
-    (curves.cosine, {"warmup_epochs": 1 / 3}, [0.5, *(half_cosine(step, 1) for step in range(1, 12))]),
+    (schedules.cosine, {}, [half_cosine(step, 0) for step in range(12)]),
+    (schedules.cosine, {"final_factor": 0.1}, [half_cosine(step, 0, 0.1) for step in range(12)]),
+    (schedules.cosine, {"warmup": "3steps"}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
+    (schedules.cosine, {"warmup": "1epochs"}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
+    (schedules.cosine, {"warmup": 0.25}, [0.25, 0.5, 0.75, *(half_cosine(step, 3) for step in range(3, 12))]),
+    (schedules.cosine, {"warmup": "0.34epochs"}, [0.5, *(half_cosine(step, 1) for step in range(1, 12))]),
     (schedules.multistep, {"epochs": [1, 3], "factor": 0.1}, per_epoch(1, 0.1, 0.1, 0.01)),
     (schedules.multistep, {"epochs": []}, [1.0] * 12),
     (schedules.exponential, {"k": 0.3}, per_epoch(*(math.exp(-0.3 * t) for t in range(4)))),
@@ -65,25 +65,29 @@ TABLE = [
     (schedules.inverse_time, {"k": 0.5, "unit": "step"}, [1 / (1 + 0.5 * t) for t in range(12)]),
     (schedules.inverse_sqrt, {}, per_epoch(1, 1 / math.sqrt(2), 1 / math.sqrt(3), 1 / 2)),
     (schedules.inverse_sqrt, {"scale": 0.5}, per_epoch(0.5, 0.5 / math.sqrt(2), 0.5 / math.sqrt(3), 1 / 4)),
-    (curves.linear, {}, [1 - t / 12 for t in range(12)]),
-    (curves.linear, {"final_factor": 0.1, "warmup_steps": 2}, [1 / 3, 2 / 3, *(1 - 0.9 * t / 10 for t in range(10))]),
-    (curves.wsd, {"decay_fraction": 0.25}, [1.0] * 9 + [1, 2 / 3, 1 / 3]),
+    (schedules.linear, {}, [1 - t / 12 for t in range(12)]),
     (
-        curves.wsd,
-        {"decay_fraction": 1 / 3, "warmup_steps": 1, "final_factor": 0.1, "shape": "sqrt"},
+        schedules.linear,
+        {"final_factor": 0.1, "warmup": "2steps"},
+        [1 / 3, 2 / 3, *(1 - 0.9 * t / 10 for t in range(10))],
+    ),
+    (schedules.wsd, {"decay_fraction": 0.25}, [1.0] * 9 + [1, 2 / 3, 1 / 3]),
+    (
+        schedules.wsd,
+        {"decay_fraction": 1 / 3, "warmup": "1steps", "final_factor": 0.1, "shape": "sqrt"},
         [0.5] + [1.0] * 7 + [1 - 0.9 * math.sqrt(p / 4) for p in range(4)],
     ),
     (
-        curves.cosine_restarts,
+        schedules.cosine_restarts,
         {"first_cycle_epochs": 1, "cycle_multiplier": 2},
         [(1 + math.cos(math.pi * t / n)) / 2 for n in (3, 6, 12) for t in range(n)][:12],
     ),
     # warm-up in front of a schedule by the epoch: a ramp on it, epochs as they are
-    (schedules.constant, {"warmup_steps": 3}, [0.25, 0.5, 0.75] + [1.0] * 9),
-    (schedules.step, {"every_epochs": 1, "warmup_epochs": 1}, [0.25, 0.5, 0.75] + per_epoch(0.5, 0.25, 0.125)),
-    (schedules.multistep, {"epochs": [2], "warmup_steps": 4}, [0.2, 0.4, 0.6, 0.8, 1, 1] + [0.1] * 6),
-    (schedules.geometric, {"base": 0.5, "warmup_steps": 1}, [0.25, 0.5, 0.5] + per_epoch(0.25, 0.125, 0.0625)),
-    (schedules.exponential, {"k": 1.0, "unit": "step", "warmup_steps": 1}, [0.5, *(math.exp(-t) for t in range(11))]),
+    (schedules.constant, {"warmup": "3steps"}, [0.25, 0.5, 0.75] + [1.0] * 9),
+    (schedules.step, {"every_epochs": 1, "warmup": "1epochs"}, [0.25, 0.5, 0.75] + per_epoch(0.5, 0.25, 0.125)),
+    (schedules.multistep, {"epochs": [2], "warmup": "4steps"}, [0.2, 0.4, 0.6, 0.8, 1, 1] + [0.1] * 6),
+    (schedules.geometric, {"base": 0.5, "warmup": "1steps"}, [0.25, 0.5, 0.5] + per_epoch(0.25, 0.125, 0.0625)),
+    (schedules.exponential, {"k": 1.0, "unit": "step", "warmup": "1steps"}, [0.5, *(math.exp(-t) for t in range(11))]),
 ]
 OTHERS = {"one_cycle", "plateau"}  # against torch's own, below
 
@@ -106,7 +110,7 @@ def test_one_cycle_is_torchs() -> None:
     for _ in range(TOTAL - 1):
         theirs.step()
         expected.append(optimizer.param_groups[0]["lr"])
-    assert factors(curves.one_cycle) == pytest.approx([rate / 2.0 for rate in expected], abs=1e-12)
+    assert factors(schedules.one_cycle) == pytest.approx([rate / 2.0 for rate in expected], abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of")
@@ -118,7 +122,7 @@ def test_restarts_are_torchs(multiplier: int) -> None:
     for _ in range(TOTAL):
         expected.append(optimizer.param_groups[0]["lr"] / 2.0)
         theirs.step()
-    found = factors(curves.cosine_restarts, first_cycle_epochs=1, cycle_multiplier=multiplier, final_factor=0.1)
+    found = factors(schedules.cosine_restarts, first_cycle_epochs=1, cycle_multiplier=multiplier, final_factor=0.1)
     assert found == pytest.approx(expected, abs=1e-12)
 
 
@@ -165,10 +169,10 @@ def test_momentum_of_an_optimizer_without_one() -> None:
     [
         (schedules.constant, {}),
         (schedules.step, {"every_epochs": 1}),
-        (curves.cosine, {}),
-        (curves.one_cycle, {}),
-        (curves.cosine, {"momentum": [0.5, 0.99]}),
-        (schedules.step, {"every_epochs": 1, "warmup_steps": 2, "momentum": [0.5, 0.99]}),
+        (schedules.cosine, {}),
+        (schedules.one_cycle, {}),
+        (schedules.cosine, {"momentum": [0.5, 0.99]}),
+        (schedules.step, {"every_epochs": 1, "warmup": "2steps", "momentum": [0.5, 0.99]}),
     ],
 )
 def test_states_go_on(schedule: Any, arguments: dict[str, Any]) -> None:
@@ -198,52 +202,32 @@ def test_states_go_on(schedule: Any, arguments: dict[str, Any]) -> None:
     [
         (schedules.step, {"factor": 0.0}, "schedule.factor: is 0.0; allowed: 0 < factor <= 1"),
         (schedules.step, {"every_epochs": 0}, "schedule.every_epochs: is 0; allowed: whole numbers from 1"),
-        (curves.cosine, {"final_factor": -0.1}, "schedule.final_factor: is -0.1; allowed: 0 <= final_factor <= 1"),
-        (
-            curves.cosine,
-            {"warmup_steps": 2, "warmup_epochs": 1},
-            "schedule: warmup_epochs and warmup_steps are given together; allowed: one of the three units",
-        ),
-        (
-            curves.cosine,
-            {"warmup_epochs": 4},
-            "schedule.warmup_epochs: is 4, that is 12 steps; allowed: 0 to 11 steps",
-        ),
-        (
-            curves.cosine,
-            {"warmup_steps": -1},
-            "schedule.warmup_steps: is -1; allowed: 0 to 11 steps",
-        ),
-        (
-            schedules.constant,
-            {"warmup_epochs": math.nan},
-            "schedule.warmup_epochs: is nan; allowed: 0 to 11 steps",
-        ),
+        (schedules.cosine, {"final_factor": -0.1}, "schedule.final_factor: is -0.1; allowed: 0 <= final_factor <= 1"),
         (schedules.multistep, {"epochs": [3, 2]}, "schedule.epochs: is [3, 2]; allowed: rising whole numbers from 1"),
         (schedules.multistep, {"epochs": [0]}, "schedule.epochs: is [0]; allowed: rising whole numbers from 1"),
         (schedules.exponential, {"k": -0.1}, "schedule.k: is -0.1; allowed: k >= 0"),
         (schedules.inverse_time, {"k": math.nan}, "schedule.k: is nan; allowed: k >= 0"),
         (schedules.geometric, {"base": 1.1}, "schedule.base: is 1.1; allowed: 0 < base <= 1"),
         (schedules.inverse_sqrt, {"scale": 0.0}, "schedule.scale: is 0.0; allowed: scale > 0"),
-        (curves.linear, {"final_factor": 2.0}, "schedule.final_factor: is 2.0; allowed: 0 <= final_factor <= 1"),
+        (schedules.linear, {"final_factor": 2.0}, "schedule.final_factor: is 2.0; allowed: 0 <= final_factor <= 1"),
         (
-            curves.cosine_restarts,
+            schedules.cosine_restarts,
             {"first_cycle_epochs": 0.1},
             "schedule.first_cycle_epochs: is 0.1; allowed: at least one step",
         ),
         (
-            curves.cosine_restarts,
+            schedules.cosine_restarts,
             {"cycle_multiplier": 0},
             "schedule.cycle_multiplier: is 0; allowed: whole numbers from 1",
         ),
         (
-            curves.one_cycle,
+            schedules.one_cycle,
             {"rise_fraction": 0.05},
             "schedule.rise_fraction: is 0.05, of 12 steps; allowed: a rise of more than one step, and not all of them",
         ),
         (
-            curves.wsd,
-            {"decay_fraction": 0.75, "warmup_steps": 4},
+            schedules.wsd,
+            {"decay_fraction": 0.75, "warmup": "4steps"},
             "schedule.decay_fraction: is 0.75, that is 9 steps after 4 of warm-up; allowed: at most 12 steps together",
         ),
         (
@@ -267,3 +251,47 @@ def test_wrong_arguments(schedule: Any, arguments: dict[str, Any], message: str)
     with pytest.raises(InputError) as caught:
         factors(schedule, **arguments)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        ("5epochs", 50),
+        ("1epoch", 10),
+        ("2.5epochs", 25),
+        (".5 epochs", 5),
+        ("1step", 1),
+        ("150steps", 150),
+        (None, 0),
+        (0, 0),
+        (0.1, 20),
+    ],
+)
+def test_a_warm_up_carries_its_unit(warmup: Any, expected: int) -> None:
+    assert warmup_steps(Training(with_momentum(), 200, 10, warmup, None)) == expected
+
+
+ALLOWED = "allowed: epochs as in 5epochs, steps as in 500steps, a share of the training as in 0.1, or null"
+
+
+@pytest.mark.parametrize(
+    ("warmup", "message"),
+    [
+        *(
+            (
+                wrong,
+                f"is {wrong}; allowed: epochs as in 5epochs, steps as in 500steps, a share of the training as in 0.1",
+            )
+            for wrong in ("5", "epochs", "5hours", "-1steps", "1e3steps", "", -0.1, math.nan)
+        ),
+        (5, "or null; next: did you mean '5epochs' or '5steps'?"),
+        (1.0, "or null; next: did you mean '1.0epochs' or '1.0steps'?"),
+        ("20epochs", "is 20epochs, that is 200 steps; allowed: fewer than the 200 steps of the training"),
+        (0.999, "is 0.999, that is 200 steps; allowed: fewer than the 200 steps of the training"),
+    ],
+)
+def test_wrong_warm_ups(warmup: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        warmup_steps(Training(with_momentum(), 200, 10, warmup, None))
+    assert str(caught.value).startswith("schedule.warmup: ")
+    assert message in str(caught.value)
