@@ -1,12 +1,4 @@
-"""Weight averaging: Lightning's callback over torch's `AveragedModel`, with the averaged weights as the run's model.
-
-While an average is kept, val metrics are those of the averaged weights, the best checkpoint is chosen by them, and a
-checkpoint's `state_dict` holds them; the weights that the optimizer moves lie beside it and are what a resumed run
-goes on from. Before the average begins it is the model itself.
-
-Lightning's own `StochasticWeightAveraging` never validates its average, and brings a schedule of its own: here the rate
-is the schedule's business (`schedule=constant` or `cosine_restarts` go well with SWA).
-"""
+"""Lightning's callback over torch's `AveragedModel`, with the averaged weights as the run's model."""
 
 from __future__ import annotations
 
@@ -15,10 +7,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 
 
 class AveragedWeights(WeightAveraging):
@@ -40,6 +31,9 @@ class AveragedWeights(WeightAveraging):
         every_num_epochs: int = 1,
         takes_statistics: bool = False,
     ) -> None:
+        require(0.0 <= start < 1.0, "averaging.start", start, "0 <= start < 1, a share of the epochs")
+        for name, count in (("every_num_steps", every_num_steps), ("every_num_epochs", every_num_epochs)):
+            require(count is None or count >= 1, f"averaging.{name}", count, "whole numbers from 1")
         super().__init__(use_buffers=not takes_statistics, multi_avg_fn=average)
         self.start = start
         self.every_num_steps = every_num_steps
@@ -94,41 +88,3 @@ class AveragedWeights(WeightAveraging):
         loader = trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
         with trainer.precision_plugin.forward_context():
             update_bn(loader, average.module, device=average.n_averaged.device)
-
-
-def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -> AveragedWeights:
-    """average <- decay * average + (1 - decay) * weights, from the weights after the first step on.
-
-    Batch-norm statistics are averaged alike (Polyak and Juditsky 1992; Tarvainen and Valpola 2017).
-
-    Raises:
-        InputError: An argument is out of its range.
-    """
-    if not 0.0 <= decay < 1.0:
-        raise InputError("averaging.decay", f"is {decay}", allowed="0 <= decay < 1")
-    _check(every_num_steps=every_num_steps, start=start)
-    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedWeights(average, start=start, every_num_steps=every_num_steps)
-
-
-def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
-    """Stochastic weight averaging: the mean of the weights at ends of epochs (Izmailov et al. 2018, algorithm 1).
-
-    Raises:
-        InputError: An argument is out of its range.
-    """
-    _check(every_num_epochs=every_num_epochs, start=start)
-    update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
-
-    def average(kept: Any, weights: Any, num_kept: Tensor) -> None:
-        update(kept, weights, int(num_kept))  # by a tensor torch divides in single precision
-
-    return AveragedWeights(average, start=start, every_num_epochs=every_num_epochs, takes_statistics=True)
-
-
-def _check(*, start: float, **counts: int) -> None:
-    if not 0.0 <= start < 1.0:
-        raise InputError("averaging.start", f"is {start}", allowed="0 <= start < 1, a share of the epochs")
-    for name, count in counts.items():
-        if count < 1:
-            raise InputError(f"averaging.{name}", f"is {count}", allowed="whole numbers from 1")

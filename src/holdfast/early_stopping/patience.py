@@ -1,20 +1,12 @@
-"""When to stop before the last epoch: rules over the monitored values, without a state of their own."""
+"""A wait for an improvement."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
-from holdfast.core.errors import InputError
-
-
-class StoppingRule(Protocol):
-    """An early-stopping option: it sees the monitored value of every epoch so far."""
-
-    def __call__(self, values: Sequence[float], *, mode: Literal["min", "max"]) -> tuple[bool, str]:
-        """Whether to stop, and why; the reason is empty when training goes on."""
-        ...
+from holdfast.core.errors import require
 
 
 def patience(
@@ -39,12 +31,10 @@ def patience(
     Raises:
         InputError: `num_epochs` is below 1, `min_delta` is negative, or `divergence` is no number.
     """
-    if num_epochs < 1:
-        raise InputError("early_stopping.num_epochs", f"is {num_epochs}", allowed="whole numbers from 1")
-    if min_delta < 0:
-        raise InputError("early_stopping.min_delta", f"is {min_delta}", allowed="numbers from 0")
-    if divergence is not None and not math.isfinite(divergence):
-        raise InputError("early_stopping.divergence", f"is {divergence}", allowed="null, or a finite number")
+    require(num_epochs >= 1, "early_stopping.num_epochs", num_epochs, "whole numbers from 1")
+    require(min_delta >= 0.0, "early_stopping.min_delta", min_delta, "numbers from 0")
+    is_right = divergence is None or math.isfinite(divergence)
+    require(is_right, "early_stopping.divergence", divergence, "null, or a finite number")
     sign = 1.0 if mode == "min" else -1.0
     if divergence is not None and values and sign * values[-1] > sign * divergence:
         return True, f"diverged: {values[-1]:.6g} in epoch {len(values)} is worse than {divergence:g}"

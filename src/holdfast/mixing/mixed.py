@@ -1,21 +1,18 @@
-"""Train rows made of two: mixup and cutmix. The loss of such a row is that of both targets, by their shares.
-
-share * loss(outputs, y) + (1 - share) * loss(outputs, y of the partners) is the loss of the soft target wherever that
-is linear in the target, as cross-entropies are, smoothed or not. With class weights it is the weighted mean over both
-targets of all rows, because partners are a permutation of the batch.
-
-kornia's mixup draws its share from a uniform distribution, and its cutmix takes one class a row: neither is used.
-"""
+"""What mixing gives, how every option is called, and what the options draw."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, require
+from holdfast.core.seeding import random_states, restore_random_states
+from holdfast.core.targets import build_option
 
 
 @dataclass(frozen=True)
@@ -45,56 +42,34 @@ class Mixing(Protocol):
         ...
 
 
-def mixup(x: Tensor, *, alpha: float = 0.2, probability: float = 1.0) -> Mixed | None:
-    """share * x + (1 - share) * x of the partners, share ~ Beta(alpha, alpha), one a batch (Zhang et al. 2018, eq. 1).
+def build_mixing(node: Any, task: str, input_shape: Sequence[int]) -> Mixing | None:
+    """The option `mixing`, tried on two rows.
 
     Raises:
-        InputError: `alpha` or `probability` is out of its range.
+        InputError: Rows of this task cannot be mixed, or an argument is out of its range.
     """
-    _check(alpha, probability)
-    if not _is_drawn(probability):
+    if not node:
         return None
-    share, partner = _draw_share(alpha), torch.randperm(len(x), device=x.device)
-    return Mixed(torch.lerp(x[partner], x, share), partner, share)
+    if task == "regression":
+        raise InputError("mixing", "makes rows of two classes, and this is a regression", next="mixing=none")
+    mixing: Mixing = build_option(node)
+    states = random_states()
+    mixing(torch.zeros(2, *input_shape))
+    restore_random_states(states)
+    return mixing
 
 
-def cutmix(x: Tensor, *, alpha: float = 1.0, probability: float = 0.5) -> Mixed | None:
-    """One rectangle of all images comes from their partners (Yun et al. 2019, algorithm 1).
-
-    Its sides are sqrt(1 - share) of the image's with share ~ Beta(alpha, alpha); its centre is uniform and what leaves
-    the image is cut off, after which the share is that of the pixels that stayed.
-
-    Raises:
-        InputError: `alpha` or `probability` is out of its range.
-    """
-    _check(alpha, probability)
-    if not _is_drawn(probability):
-        return None
-    partner = torch.randperm(len(x), device=x.device)
-    height, width = x.shape[2:]
-    side = (1.0 - _draw_share(alpha)) ** 0.5
-    (top, bottom), (left, right) = _interval(height, side), _interval(width, side)
-    mixed = x.clone()
-    mixed[:, :, top:bottom, left:right] = x[partner, :, top:bottom, left:right]
-    return Mixed(mixed, partner, 1.0 - (bottom - top) * (right - left) / (height * width))
+def check_arguments(alpha: float, probability: float) -> None:
+    """Refuse what shares and batches cannot be drawn by."""
+    require(0.0 < alpha < math.inf, "mixing.alpha", alpha, "a positive number")
+    require(0.0 <= probability <= 1.0, "mixing.probability", probability, "0 to 1")
 
 
-def _interval(length: int, share: float) -> tuple[int, int]:
-    """A piece of about `share` of `length` around a uniform centre, cut off at both ends."""
-    centre, half = int(torch.randint(length, ())), int(length * share) // 2
-    return max(centre - half, 0), min(centre + half, length)
-
-
-def _draw_share(alpha: float) -> float:
+def draw_share(alpha: float) -> float:
+    """Draw the share of the rows themselves from Beta(alpha, alpha)."""
     return float(torch.distributions.Beta(alpha, alpha).sample())
 
 
-def _is_drawn(probability: float) -> bool:
+def is_drawn(probability: float) -> bool:
+    """Draw whether this batch is mixed."""
     return probability == 1.0 or float(torch.rand(())) < probability
-
-
-def _check(alpha: float, probability: float) -> None:
-    if not 0.0 < alpha < float("inf"):
-        raise InputError("mixing.alpha", f"is {alpha}", allowed="a positive number")
-    if not 0.0 <= probability <= 1.0:
-        raise InputError("mixing.probability", f"is {probability}", allowed="0 to 1")

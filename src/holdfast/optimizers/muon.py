@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 
-class MuonAdamW(Optimizer):
+class Muon(Optimizer):
     """torch's Muon on parameters with two dimensions, torch's AdamW on the others.
 
     Muon (Jordan 2024): B = momentum B + (1 - momentum) g; U = (1 - momentum) g + momentum B with `nesterov`, else B;
@@ -58,7 +58,7 @@ class MuonAdamW(Optimizer):
             raise ValueError(f"Invalid eps value: {eps}")
         matrices, others = _by_shape(params)
         a, b, c = ns_coefficients
-        self._muon = Muon(
+        self._muon = torch.optim.Muon(
             matrices or [{"params": [torch.zeros(0, 0)]}],
             lr=lr,
             weight_decay=weight_decay,

@@ -1,9 +1,15 @@
-"""What is done to train rows alone: the options `augment` and `mixing`, built and tried before training."""
+"""Augmentation of train rows: whole batches of images, on the device, in front of the transform.
+
+Convention of the group: an option holds named steps, called in their order. A step is a module or function of float32
+images (n, C, H, W) in 0..1 that gives images of the same shape; one that names the argument `size` is handed (H, W).
+The steps are kornia's own, imported when one is chosen. All they draw comes from torch's global generators, whose
+states checkpoints hold: a resumed run draws what an uninterrupted one would have.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,8 +19,30 @@ from torch import Tensor
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.seeding import random_states, restore_random_states
 from holdfast.core.targets import build_option
-from holdfast.data.augment import Augmentation, Step
-from holdfast.mixing.mixed import Mixing
+
+MAX_PIXEL = 255.0
+
+Step = Callable[[Tensor], Tensor]
+
+
+class Augmentation:
+    """The steps of an option as one function of images as they are stored.
+
+    It is no module: what it draws is no part of the network's state.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = tuple(steps)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """(n, H, W, C) uint8 images -> float32 images of the same layout and scale."""
+        # matrices of rotations in bfloat16 would move the pixels of the border
+        with torch.autocast(x.device.type, enabled=False):
+            images = x.permute(0, 3, 1, 2).to(torch.float32).div_(MAX_PIXEL)
+            for step in self.steps:
+                images = step(images)
+            return (images * MAX_PIXEL).permute(0, 2, 3, 1)
 
 
 def check_images_only(config: Mapping[str, Any], kind: str) -> None:
@@ -71,20 +99,3 @@ def _build_step(node: Any, size: tuple[int, ...]) -> Step:
     if inspect.isclass(step.func):
         return step(size=size) if needs_size else step()  # type: ignore[no-any-return]
     return partial(step, size=size) if needs_size else step
-
-
-def build_mixing(node: Any, task: str, input_shape: Sequence[int]) -> Mixing | None:
-    """The option `mixing`, tried on two rows.
-
-    Raises:
-        InputError: Rows of this task cannot be mixed, or an argument is out of its range.
-    """
-    if not node:
-        return None
-    if task == "regression":
-        raise InputError("mixing", "makes rows of two classes, and this is a regression", next="mixing=none")
-    mixing: Mixing = build_option(node)
-    states = random_states()
-    mixing(torch.zeros(2, *input_shape))
-    restore_random_states(states)
-    return mixing

@@ -19,11 +19,12 @@ from holdfast.core.groups import GROUPS
 from holdfast.core.targets import build_option
 from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
-from holdfast.losses.losses import build_loss
+from holdfast.losses.build import build_loss
+from holdfast.mixing.mixed import build_mixing
 from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
-from holdfast.rates.rates import Rates
-from holdfast.training.augment import build_augmentation, build_mixing, check_images_only
+from holdfast.rates.protocol import Rates
+from holdfast.training.augment import build_augmentation, check_images_only
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.names import mode_of
 from holdfast.training.pretrained import load_pretrained
@@ -151,7 +152,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
 
 def reconstructs(config: Mapping[str, Any]) -> bool:
     """Whether a run is trained to give its rows back, and looks at no target."""
-    return (config.get("loss") or {}).get("_target_") == "holdfast.losses.losses.reconstruction"
+    return (config.get("loss") or {}).get("_target_") == "holdfast.losses.reconstruction"
 
 
 def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Starting from the weights of another run, and keeping its body still for a while."""
+"""Starting from the weights of another run: `model.pretrained`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.models.head import body_parameters, head_names
+from holdfast.models.head import head_names
 from holdfast.training.checkpoints import FOLDER, LAST, read_checkpoint
 
 WHERE = "model.pretrained"
@@ -58,39 +57,6 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
         "initialised_anew": anew,
     }
     return [entry, *record.get("pretrained", [])]
-
-
-class FrozenBody(pl.Callback):
-    """Keeps all layers but the one that gives the logits as they are: weights, running statistics, no dropout.
-
-    Args:
-        unfreeze_epoch: The epoch, from 2 on, from which the body is trained as well; None: never.
-    """
-
-    def __init__(self, unfreeze_epoch: int | None = None) -> None:
-        self.unfreeze_epoch = unfreeze_epoch
-
-    def prepare(self, model: nn.Module, max_epochs: int) -> None:
-        """Leave a body that is never trained out of the optimizer.
-
-        Raises:
-            InputError: The epoch is not one of the training, or the model has no body.
-        """
-        if self.unfreeze_epoch is not None and not 2 <= self.unfreeze_epoch <= max_epochs:
-            raise InputError(
-                "finetune.unfreeze_epoch", f"is {self.unfreeze_epoch}", allowed=f"null (never), or 2 to {max_epochs}"
-            )
-        for parameter in body_parameters(model):
-            parameter.requires_grad_(self.unfreeze_epoch is not None)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Still or not, by the epoch alone: a resumed run does the same."""
-        model = pl_module.model
-        assert isinstance(model, nn.Module)
-        is_frozen = self.unfreeze_epoch is None or trainer.current_epoch + 1 < self.unfreeze_epoch
-        for parameter in body_parameters(model):
-            parameter.requires_grad_(not is_frozen)
-        model.train(not is_frozen)
 
 
 def told(pretrained: list[dict[str, Any]]) -> str:

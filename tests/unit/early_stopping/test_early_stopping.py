@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.early_stopping.patience import patience
+from holdfast.early_stopping import patience
 
 NAN = float("nan")
 

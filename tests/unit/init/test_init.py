@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast import init
 from holdfast.core.errors import InputError
 from holdfast.core.groups import CONF
-from holdfast.init import initialisation as init
 
 IN, OUT, CHANNELS = 600, 400, 96
 LINEAR = {"fan_in": IN, "fan_out": OUT}

@@ -15,8 +15,7 @@ from torch.optim._muon import _zeropower_via_newtonschulz
 
 from holdfast.core.errors import InputError
 from holdfast.core.groups import CONF
-from holdfast.optimizers.lion import Lion
-from holdfast.optimizers.muon import MuonAdamW
+from holdfast.optimizers import Lion, Muon
 from holdfast.training.build import build_optimizer
 
 Array = NDArray[np.float64]
@@ -321,7 +320,7 @@ def test_own_optimizers_go_on_from_their_state(option: str) -> None:
 
 def test_muon_takes_matrices_and_adamw_the_rest() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Linear(3, 2))
-    optimizer = build_optimizer(lambda params: MuonAdamW(params, weight_decay=0.1), model)
+    optimizer = build_optimizer(lambda params: Muon(params, weight_decay=0.1), model)
     assert [[tuple(p.shape) for p in group["params"]] for group in optimizer.param_groups] == [
         [(2, 3)],
         [(2, 1, 3, 3), (2,), (2,)],
@@ -332,7 +331,7 @@ def test_muon_takes_matrices_and_adamw_the_rest() -> None:
 @pytest.mark.parametrize("shape", [(2, 3), (3,)])
 def test_muon_with_one_kind_alone(shape: tuple[int, ...]) -> None:
     parameter = torch.nn.Parameter(torch.ones(shape))
-    optimizer = MuonAdamW([parameter], lr=0.1)
+    optimizer = Muon([parameter], lr=0.1)
     assert optimizer.step(lambda: parameter.square().sum().backward() or 1.0) == 1.0
     assert (parameter < 1).all()
 

@@ -9,8 +9,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from holdfast.core.errors import InputError
-from holdfast.data.augment import Augmentation
-from holdfast.training.augment import build_augmentation
+from holdfast.training.augment import Augmentation, build_augmentation
 from small_runs import CONF, make_config, make_data
 
 STEPS = sorted(path.stem for path in (CONF / "augment").glob("*.yaml") if "_target_" in path.read_text())

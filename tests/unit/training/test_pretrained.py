@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import InputError
+from holdfast.finetune import Freeze
 from holdfast.training import fit as fitting
 from holdfast.training.checkpoints import read_checkpoint
-from holdfast.training.pretrained import FrozenBody, load_pretrained
+from holdfast.training.pretrained import load_pretrained
 from holdfast.training.restore import load_model
 from small_runs import make_config, make_data
 
@@ -70,7 +71,7 @@ def test_where_the_weights_of_the_other_run_came_from_stays(run, pretrained: Pat
 
 
 def test_a_body_of_another_shape_is_told_with_both(pretrained: Path) -> None:
-    from holdfast.models.mlp import mlp
+    from holdfast.models import mlp
 
     with pytest.raises(InputError) as caught:
         load_pretrained(mlp(input_shape=(6,), num_outputs=3, hidden=[128, 32]), str(pretrained))
@@ -118,7 +119,7 @@ def test_a_frozen_body_is_still_until_its_epoch(
 ) -> None:
     overrides = [f"optimizer={optimizer}", f"model.pretrained={pretrained}", "model.dropout=0.5"]
     config = make_config(*overrides, "optimizer.weight_decay=0.1", max_epochs=4)
-    config.finetune = {"_target_": "holdfast.training.pretrained.FrozenBody", "unfreeze_epoch": 3}
+    config.finetune = {"_target_": "holdfast.finetune.Freeze", "unfreeze_epoch": 3}
     seen = after_each_epoch(run, config, monkeypatch)
     head = max(seen[0], key=lambda name: (int(name.partition(".")[0]), name)).partition(".")[0]
     for name in seen[0]:
@@ -128,7 +129,7 @@ def test_a_frozen_body_is_still_until_its_epoch(
 
 def test_a_body_that_is_never_trained(run, pretrained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(f"model.pretrained={pretrained}")
-    config.finetune = {"_target_": "holdfast.training.pretrained.FrozenBody"}
+    config.finetune = {"_target_": "holdfast.finetune.Freeze"}
     seen = after_each_epoch(run, config, monkeypatch)
     assert [name for name in seen[0] if not torch.equal(seen[0][name], seen[-1][name])] == ["9.weight", "9.bias"]
 
@@ -137,7 +138,7 @@ def test_a_body_that_is_never_trained(run, pretrained: Path, monkeypatch: pytest
 def test_the_epoch_is_one_of_the_training(epoch: int) -> None:
     message = rf"finetune\.unfreeze_epoch: is {epoch}; allowed: null \(never\), or 2 to 2"
     with pytest.raises(InputError, match=message):
-        FrozenBody(epoch).prepare(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)), 2)
+        Freeze(epoch).prepare(nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1)), 2)
 
 
 def test_pretraining_without_labels(run, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_pretraining_without_labels(run, tmp_path: Path) -> None:
         load_model(tmp_path / "pretrained")
     overrides = ["model=autoencoder", f"model.pretrained={tmp_path / 'pretrained'}"]
     record = run(make_config(*overrides), make_data("multiclass", image=True), "tuned", data=DATA)
-    assert record.fields["pretrained"][0]["loss"] == "holdfast.losses.losses.reconstruction"
+    assert record.fields["pretrained"][0]["loss"] == "holdfast.losses.reconstruction"
     before, after = weights(tmp_path / "pretrained"), weights(tmp_path / "tuned")
     moved = [name for name in before if not torch.equal(before[name], after[name])]
     assert any(name.startswith("model.encoder") for name in moved)
@@ -161,7 +162,7 @@ def test_the_reconstruction_loss_is_the_mean_square(run, tmp_path: Path) -> None
     data = make_data("regression")
     config = make_config("model=autoencoder", "loss=reconstruction", "model.norm=none", max_epochs=1, lr=1e-12)
     record = run(config, data, data=DATA)
-    from holdfast.models.autoencoder import autoencoder
+    from holdfast.models import autoencoder
 
     model = autoencoder(input_shape=(6,), num_outputs=1, norm="none")
     state = weights(tmp_path / "run")

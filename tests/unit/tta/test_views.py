@@ -11,7 +11,8 @@ from torch import Tensor
 from holdfast.core.errors import InputError
 from holdfast.training.fit import check_parts
 from holdfast.training.restore import load_model
-from holdfast.tta.views import build_views, mirror_shift
+from holdfast.tta import mirror, mirror_shift, shift
+from holdfast.tta.views import build_views
 from small_runs import make_config, make_data
 
 IMAGE = torch.arange(9.0).reshape(1, 1, 3, 3)
@@ -22,24 +23,29 @@ def rows(view: Tensor) -> list[list[float]]:
 
 
 def test_mirror() -> None:
-    plain, mirrored = mirror_shift(IMAGE, mirror=True, shift=0)
+    plain, mirrored = mirror(IMAGE)
     assert rows(plain) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert rows(mirrored) == [[2, 1, 0], [5, 4, 3], [8, 7, 6]]
 
 
 def test_shifts_repeat_the_border() -> None:
-    views = mirror_shift(IMAGE, mirror=False, shift=1)
+    views = shift(IMAGE)
     assert rows(views[1]) == [[0, 1, 2], [0, 1, 2], [3, 4, 5]]
     assert rows(views[2]) == [[3, 4, 5], [6, 7, 8], [6, 7, 8]]
     assert rows(views[3]) == [[0, 0, 1], [3, 3, 4], [6, 6, 7]]
     assert rows(views[4]) == [[1, 2, 2], [4, 5, 5], [7, 8, 8]]
-    assert len(mirror_shift(IMAGE, mirror=True, shift=2)) == 10
 
 
-@pytest.mark.parametrize("shift", [-1, 3])
-def test_a_shift_out_of_the_image(shift: int) -> None:
-    with pytest.raises(InputError, match=r"tta\.shift: is .*; allowed: 0 to 2 pixels"):
-        mirror_shift(IMAGE, shift=shift)
+def test_shifts_and_their_mirror_images() -> None:
+    shifts, views = shift(IMAGE, pixels=2), mirror_shift(IMAGE, pixels=2)
+    assert [rows(view) for view in views] == [rows(view) for view in [*shifts, *(mirror(view)[1] for view in shifts)]]
+
+
+@pytest.mark.parametrize("option", [shift, mirror_shift])
+@pytest.mark.parametrize("pixels", [0, 3])
+def test_a_shift_out_of_the_image(option: Any, pixels: int) -> None:
+    with pytest.raises(InputError, match=rf"tta\.pixels: is {pixels}; allowed: 1 to 2$"):
+        option(IMAGE, pixels=pixels)
 
 
 def test_val_metrics_and_predictions_average_over_the_views(run, tmp_path: Path) -> None:
@@ -47,7 +53,7 @@ def test_val_metrics_and_predictions_average_over_the_views(run, tmp_path: Path)
     record = run(make_config("model=cnn", "tta=mirror_shift", max_epochs=2), data)
     module = load_model(tmp_path / "run").module
     assert not module.training
-    logits = [module.model(view) for view in mirror_shift(module.transform(data.val_x), mirror=True, shift=1)]
+    logits = [module.model(view) for view in mirror_shift(module.transform(data.val_x), pixels=1)]
     mean = torch.stack(logits).mean(dim=0)
     loss = torch.nn.functional.cross_entropy(mean, data.val_y)
     assert float(loss) == pytest.approx(record.fields["best"]["value"], rel=1e-5)
@@ -56,8 +62,8 @@ def test_val_metrics_and_predictions_average_over_the_views(run, tmp_path: Path)
 
 
 def test_views_are_tried_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"tta\.shift: is 8; allowed: 0 to 7 pixels"):
-        check_parts(make_config("model=cnn", "tta=shift", "tta.shift=8"), make_data("multiclass", image=True))
+    with pytest.raises(InputError, match=r"tta\.pixels: is 8; allowed: 1 to 7"):
+        check_parts(make_config("model=cnn", "tta=shift", "tta.pixels=8"), make_data("multiclass", image=True))
 
 
 @pytest.mark.parametrize(
