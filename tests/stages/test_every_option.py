@@ -49,7 +49,7 @@ MORE = {
         *(("model=resnet", f"model.depth={depth}", "model.width=4") for depth in (9, 18)),
     ],
     "optimizer": [("optimizer=lbfgs", "batch_size=full", "lr=1"), ("optimizer=sgd", "batch_size=full")],
-    "schedule": [("schedule.momentum=[0.5,0.99]", "schedule.warmup_epochs=1", "optimizer=nesterov")],
+    "schedule": [("schedule.momentum=[0.5,0.99]", "schedule.warmup=1epochs", "optimizer=nesterov")],
     "trainer": [("trainer.precision=bf16-mixed", "trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=1")],
 }
 TRAINED = (

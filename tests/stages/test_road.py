@@ -184,7 +184,7 @@ def test_a_mistake_on_the_command_line_writes_nothing(first: Path, typed: Run, p
         (["resume=nowhere"], "there is no folder nowhere"),
         (["model._target_=os.system"], "'os.system' is not trusted"),
         (["model._target_=holdfast.vault.opening.open_part"], "is not trusted"),
-        (["+model.widht=3"], "holdfast.models.mlp.mlp has no such argument"),
+        (["+model.widht=3"], "holdfast.models.mlp has no such argument"),
         (["trainer.limit_val_batches=0"], "which leaves no batch"),
         (["batch_size=1"], "model: does not take 1 rows"),
         (["optimizer.weight_decay=-1"], "optimizer: Invalid weight_decay"),

@@ -26,8 +26,8 @@ def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> No
     config = compose(overrides)
     from hydra.utils import instantiate
 
-    from holdfast.optim.preview import plot
-    from holdfast.optim.preview import preview as move
+    from holdfast.schedules.preview import plot
+    from holdfast.schedules.preview import preview as move
 
     drawn = move(
         instantiate(config.schedule, _convert_="all"),

@@ -20,7 +20,8 @@ class Group:
     """What a group's targets may be, and how they are called.
 
     Attributes:
-        trusted: Prefixes of the modules that a target may come from.
+        trusted: Modules that a target may come from: a library's with all below them, our packages with their
+            public names.
         supplied: Arguments that Holdfast passes when it calls the target; a config must not set them.
         is_optional: Whether an option may be empty.
         free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
@@ -41,38 +42,36 @@ class Group:
 
 
 GROUPS: dict[str, Group] = {
-    "stage": Group(("holdfast.experiment.stages",), ("experiment", "record")),
-    "data": Group(("holdfast.data.sources",), free=True, required=("name", "resident", "num_workers", "source")),
-    "split": Group(("holdfast.data.splits",)),
-    "transform": Group(("holdfast.data.transforms",), ("train_statistics",)),
-    "augment": Group(
-        ("holdfast.data.augment", "kornia.augmentation"), ("size",), is_optional=True, free=True, only_entries=True
-    ),
-    "mixing": Group(("holdfast.training",), ("x",), is_optional=True),
-    "tta": Group(("holdfast.training",), ("x",), is_optional=True),
-    "averaging": Group(("holdfast.training",), is_optional=True),
+    "stage": Group(("holdfast.stages",), ("experiment", "record")),
+    "data": Group(("holdfast.sources",), free=True, required=("name", "resident", "num_workers", "source")),
+    "split": Group(("holdfast.splits",)),
+    "transform": Group(("holdfast.transforms",), ("train_statistics",)),
+    "augment": Group(("kornia.augmentation",), ("size",), is_optional=True, free=True, only_entries=True),
+    "mixing": Group(("holdfast.mixing",), ("x",), is_optional=True),
+    "tta": Group(("holdfast.tta",), ("x",), is_optional=True),
+    "averaging": Group(("holdfast.averaging",), is_optional=True),
     "model": Group(
         ("holdfast.models", "torch.nn"),
         ("input_shape", "num_outputs", "category_sizes"),
         accepts=("input_shape", "num_outputs"),
         own=("pretrained",),
     ),
-    "init": Group(("holdfast.models", "torch.nn.init"), ("model",), is_optional=True),
-    "loss": Group(("holdfast.training.losses", "torch.nn"), ("task",)),
-    "regularization": Group(("holdfast.training",), ("model",), is_optional=True),
-    "optimizer": Group(("torch.optim", "holdfast.optim"), ("params",)),
+    "init": Group(("holdfast.init", "torch.nn.init"), ("model",), is_optional=True),
+    "loss": Group(("holdfast.losses", "torch.nn"), ("task",)),
+    "regularization": Group(("holdfast.regularization",), ("model",), is_optional=True),
+    "optimizer": Group(("torch.optim", "holdfast.optimizers"), ("params",)),
     "schedule": Group(
-        ("holdfast.optim",),
+        ("holdfast.schedules",),
         ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
         accepts=("total_steps", "steps_per_epoch"),
     ),
-    "finetune": Group(("holdfast.training",), is_optional=True),
-    "rates": Group(("holdfast.training",), ("model",)),
-    "early_stopping": Group(("holdfast.training",), ("values", "mode"), is_optional=True),
+    "finetune": Group(("holdfast.finetune",), is_optional=True),
+    "rates": Group(("holdfast.rates",), ("model",)),
+    "early_stopping": Group(("holdfast.early_stopping",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
     "vault": Group(free=True),
     "check": Group(("holdfast.checks",), is_optional=True),
-    "watch": Group(("holdfast.training",), is_optional=True),
+    "watch": Group(("holdfast.watch",), is_optional=True),
     "trainer": Group(
         ("pytorch_lightning.Trainer", "pytorch_lightning.trainer", "pytorch_lightning.strategies")
         + ("pytorch_lightning.profilers",),

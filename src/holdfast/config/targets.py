@@ -14,12 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from hydra.utils import instantiate
+
 from holdfast.config.annotations import fits, type_name
 from holdfast.config.groups import Group
 from holdfast.core.errors import Problem, did_you_mean
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
+
+
+def build_option(node: Any) -> Any:
+    """The object that an option of the config names, with plain lists and dictionaries as arguments."""
+    return instantiate(node, _convert_="all")
 
 
 def is_target(entry: Any) -> bool:
@@ -66,13 +73,24 @@ def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modul
         return [Problem(where, f"{target!r} cannot be found ({error})", next=_near_symbol(target))]
     except Exception as error:  # the user's own module: whatever it raises when it is imported
         return [Problem(where, f"{target!r} cannot be imported ({type(error).__name__}: {error})")]
-    home = getattr(symbol, "__module__", None) or ""
-    if not _is_under(home, trusted) or _is_under(home, FORBIDDEN):
+    if not _is_trusted(target, symbol, trusted):
         return [untrusted]
     # A method could do more than its class is trusted with, such as `LightningModule.load_from_checkpoint`.
     if not callable(symbol) or getattr(symbol, "__qualname__", ".") != getattr(symbol, "__name__", ""):
         return [Problem(where, f"{target!r} is neither a class nor a function of a module")]
     return list(_argument_problems(path, node, target, symbol, group))
+
+
+def _is_trusted(target: str, symbol: Any, trusted: Sequence[str]) -> bool:
+    """Whether a symbol of ours is a public one of a trusted package, and any other is defined in a trusted module.
+
+    A module trusts nothing that it merely imports, such as `functools.partial`.
+    """
+    package, _, name = target.rpartition(".")
+    if target.startswith("holdfast."):
+        return package in trusted and name in getattr(resolve_target(package), "__all__", ())
+    home = getattr(symbol, "__module__", None) or ""
+    return _is_under(home, trusted) and not _is_under(home, FORBIDDEN)
 
 
 def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any, group: Group) -> Iterator[Problem]:

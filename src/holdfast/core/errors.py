@@ -111,6 +111,16 @@ def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:
     return _rebuild(kinds.get(code, RunFailed), tuple(problems))
 
 
+def require(is_right: bool, where: str, value: object, allowed: str) -> None:
+    """Refuse a value that is out of its range.
+
+    Raises:
+        InputError: `is_right` is false, as every comparison with NaN is.
+    """
+    if not is_right:
+        raise InputError(where, f"is {value}", allowed)
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """A half sentence such as "did you mean 'adam'?", or an empty string when nothing is near."""
     near = difflib.get_close_matches(wrong, list(known), cutoff=0.6)

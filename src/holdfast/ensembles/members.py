@@ -37,7 +37,7 @@ def check_members(config: DictConfig) -> None:
     check_monitor(config.monitor, records[0]["data"]["task"])
 
 
-def combine(
+def members(
     *, config: DictConfig, record: RunRecord, runs: Sequence[str], weights: Sequence[float] | None = None
 ) -> None:
     """Average the members on the val rows and write what the ensemble is into the record.
@@ -56,7 +56,7 @@ def combine(
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
     check_monitor(config.monitor, data["task"])
-    members = [
+    averaged = [
         {
             "run": str(folder.absolute()),
             "checkpoint": run["best"]["checkpoint"],
@@ -70,12 +70,12 @@ def combine(
     chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
     record.update(
         data=data,
-        ensemble={"members": members},
+        ensemble={"members": averaged},
         config=record.fields["config"] | shared,
         choices=record.fields["choices"] | chosen_groups,
     )
     x, y, target_std = val_rows(records[0])
-    chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in members]
+    chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in averaged]
     metrics = score(
         average_predictions(chosen, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std
     )
@@ -87,7 +87,7 @@ def combine(
         "epoch": None,
         "checkpoint": None,
     }
-    record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(members)} runs")
+    record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
 
 
 def score(

@@ -28,9 +28,7 @@ FLOAT32_STEP = 6e-8
 # Another order and other batch sizes, and some rows one by one.
 OTHER_BATCH_ROWS = 61
 SINGLE_ROWS = 16
-STANDARD_LOSSES = tuple(
-    f"holdfast.training.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse")
-)
+STANDARD_LOSSES = tuple(f"holdfast.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse"))
 
 
 @dataclass(frozen=True, eq=False)

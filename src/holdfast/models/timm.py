@@ -11,7 +11,7 @@ from holdfast.core.errors import InputError, did_you_mean
 from holdfast.models.layers import check_image, check_no_categories
 
 
-def timm_model(
+def timm(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
@@ -38,15 +38,15 @@ def timm_model(
     check_no_categories("model=timm", category_sizes)
     check_image("model=timm", input_shape)
     try:
-        import timm
+        from timm import create_model, is_model, list_models
     except (ImportError, RuntimeError) as error:  # the latter from a torchvision that was built for another torch
         what = f"needs the package timm ({error})"
         raise InputError("model=timm", what, next="pip install 'holdfast[timm]', or model=resnet") from None
-    if not timm.is_model(name):
-        raise InputError("model.name", f"timm has no '{name}'", next=did_you_mean(name, timm.list_models()))
+    if not is_model(name):
+        raise InputError("model.name", f"timm has no '{name}'", next=did_you_mean(name, list_models()))
     given = {"drop_rate": dropout, **(arguments or {})}
     try:
-        network: nn.Module = timm.create_model(
+        network: nn.Module = create_model(
             name, pretrained=download_weights, num_classes=num_outputs, in_chans=input_shape[0], **given
         )
     except (TypeError, ValueError, RuntimeError) as error:

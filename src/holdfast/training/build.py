@@ -15,19 +15,20 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.config.groups import GROUPS
+from holdfast.config.targets import build_option
 from holdfast.core.errors import InputError
 from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
+from holdfast.losses.build import build_loss
+from holdfast.mixing.mixed import build_mixing
 from holdfast.models.autoencoder import Autoencoder
-from holdfast.optim.param_groups import param_groups
-from holdfast.training.losses import build_loss
+from holdfast.optimizers.param_groups import param_groups
+from holdfast.rates.protocol import Rates
+from holdfast.training.augment import build_augmentation, check_images_only
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.names import mode_of
-from holdfast.training.options import build_option
-from holdfast.training.rates import Rates
-from holdfast.training.train_rows import build_augmentation, build_mixing, check_images_only
-from holdfast.training.transfer import load_pretrained
-from holdfast.training.views import build_views
+from holdfast.training.pretrained import load_pretrained
+from holdfast.tta.views import build_views
 
 NUM_TRIED = 2
 
@@ -151,7 +152,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
 
 def reconstructs(config: Mapping[str, Any]) -> bool:
     """Whether a run is trained to give its rows back, and looks at no target."""
-    return (config.get("loss") or {}).get("_target_") == "holdfast.training.losses.reconstruction"
+    return (config.get("loss") or {}).get("_target_") == "holdfast.losses.reconstruction"
 
 
 def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:

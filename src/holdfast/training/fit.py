@@ -19,6 +19,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from holdfast.config.targets import build_option
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
@@ -33,12 +34,11 @@ from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.module import SupervisedModule
 from holdfast.training.names import check_monitor, mode_of, names_test_rows
-from holdfast.training.options import build_option
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
+from holdfast.training.pretrained import told
 from holdfast.training.progress import Progress
 from holdfast.training.threads import set_threads
-from holdfast.training.transfer import told
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

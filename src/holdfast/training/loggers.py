@@ -11,9 +11,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from holdfast.config.targets import build_option
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.run_record import RunRecord
-from holdfast.training.options import build_option
 
 PACKAGES = {"WandbLogger": "wandb", "MLFlowLogger": "mlflow"}
 SCALARS = ("lr", "seed", "max_epochs", "batch_size")

@@ -10,11 +10,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from holdfast.mixing.mixed import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
-from holdfast.training.mixing import Mixing
 from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart, guards_rows, watch
-from holdfast.training.views import Views
+from holdfast.tta.views import Views
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["schedule=step", "lr=-1"], 10, "lr: is -1; allowed: a positive number"),
         (["schedule=plateau"], 10, "schedule: goes by a val metric"),
         (["schedule=constant", "schedule.momentum=[0.5,0.99]"], 10, "the optimizer (SGD) has no momentum"),
-        (["schedule=cosine", "max_epochs=2", "schedule.warmup_epochs=2"], 10, "is 2, that is 20 steps"),
+        (["schedule=cosine", "max_epochs=2", "schedule.warmup=2epochs"], 10, "is 2epochs, that is 20 steps"),
         ([], 0, "--steps-per-epoch: is 0"),
     ],
 )

@@ -15,7 +15,7 @@ from holdfast.config.targets import resolve_target
 from holdfast.config.trust import remember_trusted, trusted_here
 from holdfast.core.errors import InputError
 
-MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp.mlp", "_partial_": True}
+MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp", "_partial_": True}
 
 
 def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
@@ -32,7 +32,10 @@ def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
         "os.system",
         "torch.utils.collect_env.run",
         "torch.nn.modules.module.torch.utils.collect_env.run",
-        "holdfast.models.mlp.nn.modules.module.functools.partial",
+        "holdfast.models.layers.nn.modules.module.functools.partial",
+        "holdfast.models.layers.activation",
+        "holdfast.models.protocol.ModelFactory",
+        "holdfast.losses.focal",
         "holdfast.vault.opening.open_x",
         "holdfast.evaluation.final.open_vault",
         "builtins.eval",
@@ -88,11 +91,11 @@ def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"hiden": [3]}, "model.hiden: holdfast.models.mlp.mlp has no such argument"),
+        ({"hiden": [3]}, "model.hiden: holdfast.models.mlp has no such argument"),
         ({"hiden": [3]}, "did you mean 'hidden'?"),
         ({"dropout": "much"}, "model.dropout: is 'much'; allowed: a number"),
-        ({"input_shape": [3]}, "model.input_shape: holdfast.models.mlp.mlp has no such argument"),
-        ({"_target_": "holdfast.models.mlp.mlpp"}, "did you mean 'mlp'?"),
+        ({"input_shape": [3]}, "model.input_shape: holdfast.models.mlp has no such argument"),
+        ({"_target_": "holdfast.models.mlpp"}, "did you mean 'mlp'?"),
         ({"_target_": "holdfast.models.nonsuch.mlp"}, "cannot be found"),
         ({"_target_": "holdfast.models.mlp.__doc__"}, "is not trusted"),
         ({"_target_": 5}, "5 is not trusted"),
@@ -142,9 +145,9 @@ def test_values_fit_annotations_of_torch(home: Path, key: str, value: Any, fits:
 
 
 def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
-    assert resolve_target("holdfast.optim.curves.cosine").__name__ == "cosine"
+    assert resolve_target("holdfast.schedules.cosine").__name__ == "cosine"
     with pytest.raises(AttributeError):
-        resolve_target("holdfast.optim.schedules.nonsuch")
+        resolve_target("holdfast.schedules.nonsuch")
 
 
 def test_config_containers_are_checked_as_plain_values(home: Path) -> None:

@@ -79,7 +79,7 @@ def test_only_completed_runs_are_frozen(make_run: Make, status: str) -> None:
     ("config", "words"),
     [
         ({"debug": {"preset": "limit"}}, r"was a trial \(debug=limit\)"),
-        ({"loss": {"_target_": "holdfast.training.losses.reconstruction"}}, "gives rows back and predicts nothing"),
+        ({"loss": {"_target_": "holdfast.losses.reconstruction"}}, "gives rows back and predicts nothing"),
     ],
 )
 def test_runs_that_predict_nothing_are_neither_frozen_nor_averaged(

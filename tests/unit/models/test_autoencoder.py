@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.autoencoder import autoencoder
+from holdfast.models import autoencoder
 
 
 def test_shapes() -> None:

@@ -7,9 +7,7 @@ import torch
 from torch import nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.cnn import cnn
-from holdfast.models.linear import linear
-from holdfast.models.mlp import mlp
+from holdfast.models import cnn, linear, mlp
 
 TABLE, DIGITS, MNIST = (10,), (1, 8, 8), (1, 28, 28)
 

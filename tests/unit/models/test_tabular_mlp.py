@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from holdfast.core.errors import InputError
+from holdfast.models import linear, mlp
 from holdfast.models.layers import OneHot
-from holdfast.models.linear import linear
-from holdfast.models.mlp import mlp
 from holdfast.models.tabular_mlp import EntityEmbeddings, rule_of_thumb, tabular_mlp
 
 SIZES = (4, 3)

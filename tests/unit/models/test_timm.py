@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.timm import timm_model
+from holdfast.models import timm
 
 IMAGE = {"input_shape": (3, 32, 32), "num_outputs": 5}
 
@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 def test_what_timm_is_asked_for(calls: list[dict[str, Any]]) -> None:
-    timm_model(name="resnet18", dropout=0.1, arguments={"global_pool": "max"}, **IMAGE)
+    timm(name="resnet18", dropout=0.1, arguments={"global_pool": "max"}, **IMAGE)
     expected = {"name": "resnet18", "pretrained": False, "num_classes": 5, "in_chans": 3, "drop_rate": 0.1}
     assert calls == [{**expected, "global_pool": "max"}]
 
@@ -51,7 +51,7 @@ def test_what_timm_is_asked_for(calls: list[dict[str, Any]]) -> None:
 )
 def test_refusals(calls: list[dict[str, Any]], arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        timm_model(**arguments, **IMAGE)
+        timm(**arguments, **IMAGE)
     assert str(caught.value) == message
 
 
@@ -60,7 +60,7 @@ def test_a_missing_timm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         InputError, match=r"^model=timm: needs the package timm \(.*\); next: pip install 'holdfast\[timm"
     ):
-        timm_model(name="resnet18", **IMAGE)
+        timm(name="resnet18", **IMAGE)
 
 
 def test_a_torchvision_of_another_torch_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -68,4 +68,4 @@ def test_a_torchvision_of_another_torch_is_told(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delitem(sys.modules, "timm", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError, match=r"^model=timm: needs the package timm \(operator torchvision::nms"):
-        timm_model(name="resnet18", **IMAGE)
+        timm(name="resnet18", **IMAGE)

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from small_runs import Data, make_config, make_data
 
 from holdfast.training.batch_sizes import Trial, advised, find_batch_sizes, is_out_of_memory
 from holdfast.training.module import SupervisedModule
+from small_runs import Data, make_config, make_data
 
 
 def make_rows() -> Data:

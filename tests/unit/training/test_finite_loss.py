@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import make_config, make_data
 
 from holdfast.core.errors import RunFailed
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.finite_loss import FiniteLoss
+from small_runs import make_config, make_data
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import make_config, make_data
 
 from holdfast.core.errors import InputError
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.precision import check_precision, device_of
 from holdfast.training.restore import load_model
+from small_runs import make_config, make_data
 
 CNN = ("model=cnn", "augment=[affine,mirror]")
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import make_config, make_data
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from holdfast.core.errors import InputError, Interrupted
 from holdfast.training.checkpoints import read_checkpoint
 from holdfast.training.module import SupervisedModule
+from small_runs import make_config, make_data
 
 OPTIONS = {
     "dropout": ["model.dropout=0.5"],
-    "cosine": ["schedule=cosine", "schedule.warmup_epochs=1"],
+    "cosine": ["schedule=cosine", "schedule.warmup=1epochs"],
     "step": ["schedule=step", "schedule.every_epochs=1"],
     "plateau": ["schedule=plateau", "schedule.patience=0", "schedule.threshold=0.2"],
-    "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup_epochs=1", "schedule.momentum=[0.5,0.99]"],
+    "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup=1epochs", "schedule.momentum=[0.5,0.99]"],
     "patience": ["early_stopping=patience", "early_stopping.num_epochs=2", "optimizer=sgd"],
     "double": ["trainer.precision=64-true", "averaging=ema", "averaging.decay=0.9"],
     "half": ["trainer.precision=bf16-true", "model=cnn", "optimizer=sgd"],

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import make_config, make_data
 from torch import nn
 
 from holdfast.training import threads as threads_module
 from holdfast.training.build import Shapes, check_outputs
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.threads import set_threads, slow_down
+from small_runs import make_config, make_data
 
 
 @pytest.fixture(autouse=True)

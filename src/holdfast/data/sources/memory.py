@@ -21,7 +21,7 @@ from holdfast.data.tables.read import load_files
 from holdfast.data.tables.settings import Task, table_settings
 
 
-def table(*, content: str, settings: dict[str, Any]) -> Rows:
+def load_table(*, content: str, settings: dict[str, Any]) -> Rows:
     """A table; see `data.tables.read.load_table` for what becomes of it.
 
     Args:
@@ -42,7 +42,7 @@ def table(*, content: str, settings: dict[str, Any]) -> Rows:
     )
 
 
-def arrays(*, content: str, layout: Layout = "auto", task: Task = "auto") -> Rows:
+def load_arrays(*, content: str, layout: Layout = "auto", task: Task = "auto") -> Rows:
     """Features and targets; see `data.sources.arrays.load`.
 
     Raises:

@@ -161,7 +161,7 @@ def prepare(
 
 def is_from_memory(data: Mapping[str, Any]) -> bool:
     """Tell a `data` group whose rows the caller held in memory."""
-    return str(data["source"]["_target_"]).startswith("holdfast.data.sources.memory.")
+    return data["source"]["_target_"] in ("holdfast.sources.memory", "holdfast.sources.memory_arrays")
 
 
 def open_prepared(place: str) -> Prepared:

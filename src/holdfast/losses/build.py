@@ -1,0 +1,81 @@
+"""From a loss option to the loss of a run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from holdfast.core.errors import InputError
+from holdfast.losses.protocol import Loss
+
+
+def build_loss(
+    factory: Callable[..., Loss], task: str, num_outputs: int, class_counts: Sequence[int] | None = None
+) -> Loss:
+    """Call a loss option with the task, where it names it, and with its class weights as a tensor; try the loss.
+
+    Args:
+        factory: The option.
+        task: Of the data.
+        num_outputs: Of the model.
+        class_counts: Train rows of each class.
+
+    Raises:
+        InputError: The loss does not fit the task, or the weights do not fit the classes.
+    """
+    named = inspect.signature(factory).parameters
+    supplied: dict[str, object] = {"task": task} if "task" in named else {}
+    weights = getattr(factory, "keywords", {}).get("class_weights")
+    if weights is not None:
+        supplied["class_weights"] = _weights_of(weights, task, num_outputs, class_counts)
+    loss = factory(**supplied)
+    check_loss(loss, task, num_outputs)
+    return loss
+
+
+def balanced_weights(class_counts: Sequence[int]) -> Tensor:
+    """n / (C n_c) for each class c (King and Zeng 2001): each class has the same weight, a row 1 on average.
+
+    Raises:
+        InputError: A class has no train row.
+    """
+    counts = torch.tensor(class_counts, dtype=torch.float64)
+    if not (counts > 0).all():
+        raise InputError("loss.class_weights", f"a class has no train row (rows by class: {list(class_counts)})")
+    return counts.sum() / (len(counts) * counts)
+
+
+def _weights_of(given: object, task: str, num_outputs: int, class_counts: Sequence[int] | None) -> Tensor:
+    where, num_classes = "loss.class_weights", num_outputs if task == "multiclass" else 2
+    if task == "regression":
+        raise InputError(where, f"is {given}, and a regression has no classes", allowed="null")
+    if given == "balanced":
+        if class_counts is None or len(class_counts) != num_classes or task == "multilabel":
+            raise InputError(where, f"is 'balanced', which a {task} task has no counts for", allowed="null, or numbers")
+        return balanced_weights(class_counts)
+    weights = torch.as_tensor(given, dtype=torch.float64)
+    if weights.shape != (num_classes,) or not (weights.isfinite().all() and (weights >= 0).all() and weights.sum() > 0):
+        raise InputError(where, f"is {given}", allowed=f"null, balanced, or {num_classes} numbers from 0, not all 0")
+    return weights
+
+
+def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
+    """Try `loss` on two made-up rows of the task.
+
+    Raises:
+        InputError: It does not take them, or its answer is no single number.
+    """
+    shape = (2, num_outputs) if task in ("multiclass", "multilabel") else (2,)
+    outputs = torch.zeros(shape)
+    targets = torch.zeros(2, dtype=torch.int64) if task == "multiclass" else torch.zeros(shape)
+    try:
+        value = loss(outputs, targets)
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        raise InputError(
+            "loss", f"does not fit a {task} task ({error})", next="loss=auto chooses by the task"
+        ) from None
+    if value.numel() != 1:
+        raise InputError("loss", f"gives {tuple(value.shape)} numbers a batch", allowed="one number: a mean over rows")

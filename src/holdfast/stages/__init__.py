@@ -1,0 +1,5 @@
+"""Stages: what a run does. Every option is called `stage(experiment, record)` and returns the status of the run."""
+
+from holdfast.stages.fit import fit
+
+__all__ = ["fit"]

@@ -1,0 +1,101 @@
+"""Augmentation of train rows: whole batches of images, on the device, in front of the transform.
+
+Convention of the group: an option holds named steps, called in their order. A step is a module or function of float32
+images (n, C, H, W) in 0..1 that gives images of the same shape; one that names the argument `size` is handed (H, W).
+The steps are kornia's own, imported when one is chosen. All they draw comes from torch's global generators, whose
+states checkpoints hold: a resumed run draws what an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from holdfast.config.targets import build_option
+from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.seeding import random_states, restore_random_states
+
+MAX_PIXEL = 255.0
+
+Step = Callable[[Tensor], Tensor]
+
+
+class Augmentation:
+    """The steps of an option as one function of images as they are stored.
+
+    It is no module: what it draws is no part of the network's state.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = tuple(steps)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """(n, H, W, C) uint8 images -> float32 images of the same layout and scale."""
+        # matrices of rotations in bfloat16 would move the pixels of the border
+        with torch.autocast(x.device.type, enabled=False):
+            images = x.permute(0, 3, 1, 2).to(torch.float32).div_(MAX_PIXEL)
+            for step in self.steps:
+                images = step(images)
+            return (images * MAX_PIXEL).permute(0, 2, 3, 1)
+
+
+def check_images_only(config: Mapping[str, Any], kind: str) -> None:
+    """Refuse what is done to images where rows are none.
+
+    Raises:
+        InputError: For `augment`, `tta`, or a `mixing` that cuts.
+    """
+    if kind == "image":
+        return
+    cuts = str((config.get("mixing") or {}).get("_target_", "")).endswith("cutmix")
+    wants = {"augment": config.get("augment"), "tta": config.get("tta"), "mixing": cuts}
+    what = f"takes images, and a row of this data is {'an array' if kind == 'array' else 'a table row'}"
+    raise_problems([Problem(name, what, next=f"{name}=none") for name, is_wanted in wants.items() if is_wanted])
+
+
+def build_augmentation(nodes: Mapping[str, Any] | None, input_shape: Sequence[int]) -> Augmentation | None:
+    """The steps of the option `augment`, tried on two images.
+
+    Raises:
+        InputError: A step refuses its arguments or the images, or changes their shape.
+    """
+    if not nodes:
+        return None
+    states = random_states()
+    steps = [_tried_step(f"augment.{name}", node, input_shape) for name, node in nodes.items()]
+    restore_random_states(states)
+    return Augmentation(steps)
+
+
+def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
+    images = torch.zeros(2, *input_shape)
+    try:
+        step = _build_step(node, tuple(input_shape[1:]))
+        answer: Any = step(images)
+    except Exception as error:  # kornia and a user's own code raise anything
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        shape = " x ".join(map(str, input_shape))
+        raise InputError(where, f"does not take images of {shape} ({said})", next="augment=none") from None
+    if not isinstance(answer, Tensor) or answer.shape != images.shape or not answer.is_floating_point():
+        shape = str(tuple(answer.shape)) if isinstance(answer, Tensor) else type(answer).__name__
+        raise InputError(where, f"makes {shape} of images {tuple(images.shape)}", "floats of the same shape")
+    return step
+
+
+def _build_step(node: Any, size: tuple[int, ...]) -> Step:
+    """A step; a class is called with the images' size where it names it, a function is the step itself."""
+    if (padding := node.get("padding")) is not None and torch.as_tensor(padding).min() < 0:  # kornia would cut instead
+        raise ValueError(f"padding is {padding}, and allowed are numbers from 0")
+    step: Any = build_option(node)
+    if not isinstance(step, partial):
+        return step  # type: ignore[no-any-return]
+    needs_size = "size" in inspect.signature(step.func).parameters
+    if inspect.isclass(step.func):
+        return step(size=size) if needs_size else step()  # type: ignore[no-any-return]
+    return partial(step, size=size) if needs_size else step
