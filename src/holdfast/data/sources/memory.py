@@ -21,7 +21,7 @@ from holdfast.data.tables.read import load_files
 from holdfast.data.tables.settings import Task, table_settings
 
 
-def load_table(*, content: str, settings: dict[str, Any]) -> Rows:
+def load_table(*, content: str | None = None, settings: dict[str, Any]) -> Rows:
     """A table; see `data.tables.read.load_table` for what becomes of it.
 
     Args:
@@ -42,7 +42,7 @@ def load_table(*, content: str, settings: dict[str, Any]) -> Rows:
     )
 
 
-def load_arrays(*, content: str, layout: Layout = "auto", task: Task = "auto") -> Rows:
+def load_arrays(*, content: str | None = None, layout: Layout = "auto", task: Task = "auto") -> Rows:
     """Features and targets; see `data.sources.arrays.load`.
 
     Raises:
@@ -51,7 +51,7 @@ def load_arrays(*, content: str, layout: Layout = "auto", task: Task = "auto") -
     return array_files.load(str(_file(content)), layout=layout, task=task)
 
 
-def _file(content: str) -> Path:
+def _file(content: str | None) -> Path:
     path = os.environ.get(HANDED_OVER)
     if path is None or not Path(path).is_file():
         what = f"was given in memory ({str(content)[:12]}), and is in the store no more in the form that is asked for"
