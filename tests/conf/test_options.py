@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.config import search_path as sources
 from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
+from holdfast.config.targets import resolve_target, targets_below
 from holdfast.core.errors import InputError
 from holdfast.experiment.compose import VERSION_BASE, set_up_hydra
 
@@ -62,10 +65,6 @@ def test_option_is_short_and_says_what_it_is(path: Path) -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_option_names_every_argument_of_its_target(option: Path) -> None:
     """What is named can be set without a `+`, and is known to did-you-mean."""
-    import inspect
-
-    from holdfast.config.targets import resolve_target
-
     node = OmegaConf.load(CONF / f"{option}.yaml")
     named = [name for name in node if option.parent.name == "augment" and name != "defaults"]
     nodes = [node[name] for name in named] or [node]
@@ -80,6 +79,49 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
         missing = {name for name in names if name not in each} - set(GROUPS[option.parent.name].supplied)
         newer_torch = {"decoupled_weight_decay"} if each._target_ == "torch.optim.AdamW" else set()
         assert not missing - newer_torch
+
+
+def own_symbols() -> dict[Path, str]:
+    """The options whose code is ours, with their targets."""
+    targets = {}
+    for option in OPTIONS:
+        node = OmegaConf.to_container(OmegaConf.load(CONF / f"{option}.yaml"))
+        for path, entry in targets_below(str(option), node):
+            if path in (str(option), f"{option}.source") and entry["_target_"].startswith("holdfast."):
+                targets[option] = entry["_target_"]
+    return targets
+
+
+OWN_SYMBOLS = own_symbols()
+
+
+def spelled(name: str) -> str:
+    """A name without what differs between a class, a function and a file."""
+    return name.replace("_", "").lower()
+
+
+@pytest.mark.parametrize(("option", "target"), OWN_SYMBOLS.items(), ids=str)
+def test_option_file_and_symbol_have_one_name(option: Path, target: str) -> None:
+    package, _, name = target.rpartition(".")
+    symbol = resolve_target(target)
+    module = import_module(symbol.__module__)
+    assert resolve_target.__wrapped__(target) is symbol, "a symbol is never its module, whatever was imported"
+    targets = [other for place, other in OWN_SYMBOLS.items() if place.parent == option.parent]
+    is_preset = option.name == "none" or targets.count(target) > 1  # several options, one symbol
+    if not is_preset:
+        assert spelled(name) == spelled(option.name)
+    if symbol.__module__.startswith(package):
+        assert spelled(module.__name__) == spelled(target)
+
+
+@pytest.mark.parametrize("package", sorted({target.rpartition(".")[0] for target in OWN_SYMBOLS.values()}))
+def test_every_public_name_is_an_option(package: str) -> None:
+    named = {target.rpartition(".")[2] for target in OWN_SYMBOLS.values() if target.rpartition(".")[0] == package}
+    assert named == set(import_module(package).__all__)
+
+
+def test_the_walk_finds_our_own_symbols() -> None:
+    assert len(OWN_SYMBOLS) > 50
 
 
 def test_the_walk_finds_the_recipes() -> None:

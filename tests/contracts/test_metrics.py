@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torchmetrics import Metric
+
+from holdfast.testing import check_metric
+from holdfast.training.metrics import build_metrics
+from holdfast.training.names import NAMES, mode_of
+
+EVERY = [(task, name) for task, names in NAMES.items() for name in names if name != "loss"]
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_every_metric(task: str, name: str) -> None:
+    metrics = build_metrics(task, 1 if task in ("binary", "regression") else 3)
+    check_metric(metrics[name], task=task, mode=mode_of(name))
+
+
+class Wrong(Metric):
+    """The share of right rows, with one mistake."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__()
+        self.mistake = mistake
+        self.num_seen = 0
+        self.add_state("shares", default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        self.num_seen += 1
+        is_right = (predictions.argmax(dim=1) == targets).float()
+        self.shares.append(is_right.mean()[None] if self.mistake == "mean of batches" else is_right)
+
+    def compute(self) -> Any:
+        shares = torch.cat(self.shares)
+        if self.mistake == "no number":
+            return shares
+        return shares.mean() / (self.num_seen if self.mistake == "no reset" else 1)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "mode", "words"),
+    [
+        ("mean of batches", "max", "must not depend on batches"),
+        ("no number", "max", "must be one number"),
+        ("no reset", "max", "forgotten all rows"),
+        ("none", "min", "must be better"),
+    ],
+)
+def test_mistakes_are_found(mistake: str, mode: Any, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_metric(Wrong(mistake), task="multiclass", mode=mode)
