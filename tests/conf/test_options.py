@@ -105,7 +105,7 @@ def test_option_file_and_symbol_have_one_name(option: Path, target: str) -> None
     package, _, name = target.rpartition(".")
     symbol = resolve_target(target)
     module = import_module(symbol.__module__)
-    assert resolve_target.__wrapped__(target) is symbol, "a symbol is never its module, whatever was imported"
+    assert resolve_target(target) is symbol, "a symbol is never its module, whatever was imported"
     targets = [other for place, other in OWN_SYMBOLS.items() if place.parent == option.parent]
     is_preset = option.name == "none" or targets.count(target) > 1  # several options, one symbol
     if not is_preset:
