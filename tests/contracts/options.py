@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.experiment.compose import VERSION_BASE
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from holdfast.config.groups import CONF, GROUPS
 from holdfast.config.targets import build_option
+from holdfast.experiment.compose import VERSION_BASE
 
 
 def options(group: str) -> list[str]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import RunFailed
 from holdfast.core.files import sha256_file, write_atomic
 from holdfast.core.run_record import environment
+from holdfast.core.tasks import task_of
 from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_file
 from holdfast.inference.formats import WRITERS, Predict, quiet
 from holdfast.inference.network import Loaded, load_run
@@ -27,12 +28,6 @@ from holdfast.inference.trial_rows import trial_rows
 from holdfast.training.restore import BUILT
 
 TOLERANCE = 1e-4
-MEANINGS = {
-    "multiclass": "probability of each class",
-    "binary": "probability of the second class",
-    "multilabel": "probability of each label",
-    "regression": "value in original units",
-}
 
 # How the cells of a table become numbers.
 CELLS = (
@@ -114,7 +109,7 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
     found = [(predict(x), expected), (predict(x[:1]), expected[:1])]
     difference = max(greatest_difference(one, other) for one, other in found)
     tolerance = TOLERANCE
-    if loaded.data["task"] == "regression":
+    if task_of(loaded.data["task"]).is_values:
         spread = max(float(restored.module.target_std) for _, restored in loaded.members)
         tolerance = TOLERANCE * spread + 1e-6 * float(np.nanmax(np.abs(expected)))
     if not difference <= tolerance:
@@ -140,7 +135,7 @@ def _image_words(loaded: Loaded) -> str:
 def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> dict[str, Any]:
     data = loaded.data
     columns = data.get("columns") or [{"name": name, "type": "number"} for name in data["feature_names"]]
-    width = [] if data["task"] in ("binary", "regression") else [data["num_outputs"]]
+    width = list(task_of(data["task"]).row_shape(data["num_outputs"]))
     network = [
         {
             "weight": weight,
@@ -170,7 +165,7 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
             "name": "predictions",
             "shape": ["batch", *width],
             "dtype": "float32",
-            "meaning": MEANINGS[data["task"]],
+            "meaning": task_of(data["task"]).prediction,
         },
         "class_names": data["class_names"],
         "preprocessing": "in the file" if form != "safetensors" else "its statistics are in the file, as *.transform.*",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
+from holdfast.core.tasks import task_of
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 PREDICTION = "prediction"
@@ -35,7 +36,7 @@ def check_suffix(path: Path, where: str = "--output") -> None:
 def column_names(task: str, class_names: Sequence[str]) -> list[str]:
     """The columns beside that of the ids."""
     probabilities = [f"probability_{name}" for name in class_names]
-    if task == "multilabel":
+    if task_of(task).is_labels:
         return [*(f"{PREDICTION}_{name}" for name in class_names), *probabilities]
     return [PREDICTION, *probabilities]
 
@@ -53,14 +54,14 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
         and the probabilities; or the value.
     """
     names = column_names(task, class_names)
-    if task == "regression":
+    kind = task_of(task)
+    if kind.is_values:
         return {names[0]: predictions}
-    if task == "binary":
+    guesses = kind.guesses(predictions)
+    if kind.is_flat:
         predictions = np.stack([1.0 - predictions, predictions], axis=1)
-    if task == "multilabel":
-        chosen = [*(predictions > 0.5).astype(np.int8).T]
-    else:
-        chosen = [np.array(class_names, object)[predictions.argmax(axis=1)]]
+    names_of_classes = np.array(class_names, object)
+    chosen = [*guesses.astype(np.int8).T] if kind.is_labels else [names_of_classes[guesses.argmax(axis=1)]]
     return dict(zip(names, [*chosen, *predictions.T], strict=True))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.tasks import task_of
+
 MAX_ROWS = 5_000
 MAX_POINTS = 1_500
 
@@ -31,15 +33,16 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     targets = np.asarray(y[rows])
     loaded = load_run(run)
     predictions = loaded.predict(np.asarray(x[rows]))
-    if loaded.data["task"] == "regression":
+    task = task_of(loaded.data["task"])
+    if task.is_values:
         from holdfast.reporting.dataset import number_facts
 
         points = np.column_stack([targets, predictions])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
         residuals = number_facts(predictions.astype(np.float64) - targets)["histogram"]
         return {"rows": len(rows), "points": points, "residuals": residuals}
-    if loaded.data["task"] == "multilabel":
+    if task.is_labels:
         return None
-    guessed = (predictions > 0.5).astype(np.int64) if predictions.ndim == 1 else predictions.argmax(axis=1)
+    guessed = task.guesses(predictions).argmax(axis=1)
     num_classes = len(loaded.data["class_names"])
     confusion = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(confusion, (targets, guessed), 1)

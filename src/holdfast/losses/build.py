@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import InputError
+from holdfast.core.tasks import task_of
 from holdfast.losses.protocol import Loss
 
 
@@ -49,11 +50,12 @@ def balanced_weights(class_counts: Sequence[int]) -> Tensor:
 
 
 def _weights_of(given: object, task: str, num_outputs: int, class_counts: Sequence[int] | None) -> Tensor:
-    where, num_classes = "loss.class_weights", num_outputs if task == "multiclass" else 2
-    if task == "regression":
+    kind, where = task_of(task), "loss.class_weights"
+    num_classes = kind.num_columns(num_outputs) if kind.is_classes else 2
+    if kind.is_values:
         raise InputError(where, f"is {given}, and a regression has no classes", allowed="null")
     if given == "balanced":
-        if class_counts is None or len(class_counts) != num_classes or task == "multilabel":
+        if class_counts is None or len(class_counts) != num_classes or kind.is_labels:
             raise InputError(where, f"is 'balanced', which a {task} task has no counts for", allowed="null, or numbers")
         return balanced_weights(class_counts)
     weights = torch.as_tensor(given, dtype=torch.float64)
@@ -68,9 +70,10 @@ def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
     Raises:
         InputError: It does not take them, or its answer is no single number.
     """
-    shape = (2, num_outputs) if task in ("multiclass", "multilabel") else (2,)
-    outputs = torch.zeros(shape)
-    targets = torch.zeros(2, dtype=torch.int64) if task == "multiclass" else torch.zeros(shape)
+    kind = task_of(task)
+    outputs = torch.zeros(2, *kind.row_shape(num_outputs))
+    is_index = kind.is_classes and not kind.is_flat
+    targets = torch.zeros(2, dtype=torch.int64) if is_index else torch.zeros_like(outputs)
     try:
         value = loss(outputs, targets)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:

@@ -13,6 +13,7 @@ from torch import Tensor
 from holdfast.config.targets import build_option
 from holdfast.core.errors import InputError, require
 from holdfast.core.seeding import random_states, restore_random_states
+from holdfast.core.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def build_mixing(node: Any, task: str, input_shape: Sequence[int]) -> Mixing | N
     """
     if not node:
         return None
-    if task == "regression":
+    if task_of(task).is_values:
         raise InputError("mixing", "makes rows of two classes, and this is a regression", next="mixing=none")
     mixing: Mixing = build_option(node)
     states = random_states()

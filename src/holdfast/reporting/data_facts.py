@@ -13,6 +13,7 @@ checks       [{"name", "verdict": "good" | "look" | "bad", "what"}]
 
 from __future__ import annotations
 
+from holdfast.core.tasks import task_of
 from holdfast.data.store.store import is_open
 from holdfast.reporting.dataset import (
     Facts,
@@ -47,7 +48,7 @@ def dataset_facts(parts: Parts) -> Facts:
         "rows": {**rows, "left_out": prepared.num_left_out, "looked_at": len(sample.train) + len(sample.val)},
         "row": {"shape": list(prepared.x.shape[1:]), "dtype": str(prepared.x.dtype)},
         "classes": class_facts(parts),
-        "values": number_facts(prepared.y[parts.train]) if prepared.task == "regression" else None,
+        "values": number_facts(prepared.y[parts.train]) if task_of(prepared.task).is_values else None,
         "columns": columns,
         "pixels": None if is_table else number_facts(thinned(sample.x_train)),
         "examples": example_rows(parts) if is_table else None,

@@ -8,6 +8,7 @@ from typing import Any
 
 from holdfast import __version__
 from holdfast.core.figures import digits
+from holdfast.core.tasks import task_of
 from holdfast.reporting import charts
 from holdfast.reporting.dataset import missing_share
 from holdfast.reporting.pictures import as_data_uri
@@ -113,7 +114,7 @@ def _targets(facts: Facts) -> str:
     if facts["classes"]:
         bars = charts.class_bars(facts["classes"])
         note = "<p class='note'>Bars: share of the part's rows. Beside them: train / val rows, share of train.</p>"
-        return section("Labels" if facts["task"] == "multilabel" else "Classes", figure(bars) + note)
+        return section("Labels" if task_of(facts["task"]).is_labels else "Classes", figure(bars) + note)
     values = facts["values"]
     if not values:
         return ""

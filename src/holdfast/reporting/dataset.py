@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.figures import digits
+from holdfast.core.tasks import task_of
 from holdfast.data.columns import MISSING, Column
 from holdfast.data.store.store import Prepared
 
@@ -97,7 +98,7 @@ def sampled(x: Any, rows: Rows) -> Rows:
 def class_facts(parts: Parts) -> list[Facts] | None:
     """Train and val rows of each class, or with each label."""
     prepared = parts.prepared
-    if prepared.task == "regression":
+    if task_of(prepared.task).is_values:
         return None
     counts = []
     for rows in (parts.train, parts.val):
@@ -176,9 +177,9 @@ def cell_text(column: Column, value: float) -> str:
 
 def target_text(prepared: Prepared, y: Any) -> str:
     """A target as a person reads it."""
-    if prepared.task == "regression":
+    if task_of(prepared.task).is_values:
         return digits(float(y), 6)
-    if prepared.task == "multilabel":
+    if task_of(prepared.task).is_labels:
         return ", ".join(name for name, is_set in zip(prepared.class_names, y, strict=True) if is_set) or "none"
     return prepared.class_names[int(y)]
 

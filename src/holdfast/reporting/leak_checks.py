@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.tasks import task_of
 from holdfast.data.store import overlaps
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
@@ -174,7 +175,7 @@ def _classes(parts: Parts) -> Iterator[Facts]:
     if rare:
         yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
     counts = [one["train"] for one in classes if one["train"]]
-    if len(counts) > 1 and parts.prepared.task != "multilabel":
+    if len(counts) > 1 and not task_of(parts.prepared.task).is_labels:
         ratio = max(counts) / min(counts)
         what = f"the largest class has {ratio:.1f} times the rows of the smallest"
         if ratio > MANY_TO_ONE:

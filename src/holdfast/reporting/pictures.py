@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.tasks import task_of
 from holdfast.reporting.dataset import Parts
 
 CELL = 60
@@ -22,7 +23,7 @@ def example_strips(parts: Parts) -> list[tuple[str, bytes]]:
     prepared = parts.prepared
     if prepared.kind != "image" or not len(parts.train):
         return []
-    if prepared.task in ("regression", "multilabel"):
+    if not task_of(prepared.task).is_classes:
         return [("train images", strip(np.asarray(prepared.x[_spread(parts.train)])))]
     y = np.asarray(prepared.y[parts.train])
     rows = {name: parts.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}

@@ -26,7 +26,7 @@ from torchmetrics.classification import (
 )
 from torchmetrics.regression import MeanAbsoluteError
 
-from holdfast.training.names import NAMES
+from holdfast.core.tasks import task_of
 
 ROWS_PER_UPDATE = 8192
 # states of torchmetrics that are the same are kept once
@@ -41,16 +41,14 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
     right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
     neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
     """
-    if task == "reconstruction":
+    kind = task_of(task)
+    if kind.is_values:
+        values: dict[str, Any] = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": _R2()}
+        return MetricCollection(values, compute_groups=False)
+    if not (kind.is_classes or kind.is_labels):
         return MetricCollection([])
-    if task == "regression":
-        metrics: dict[str, Metric] = {
-            "mae": MeanAbsoluteError(),
-            "rmse": MeanSquaredError(squared=False),
-            "r2": _R2(),
-        }
-        return MetricCollection(dict(metrics), compute_groups=False)
-    metrics = _multilabel(num_outputs) if task == "multilabel" else _classes(2 if task == "binary" else num_outputs)
+    num_columns = kind.num_columns(num_outputs)
+    metrics = _multilabel(num_columns) if kind.is_labels else _classes(num_columns)
     if not use_auroc:
         del metrics["auroc_macro"]
     groups = [group for group in _GROUPS if group[0] in metrics]
@@ -59,9 +57,10 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
 
 def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tensor, task: str) -> None:
     """Add rows to a collection of `build_metrics`."""
-    if task == "binary":
+    kind = task_of(task)
+    if kind.is_classes and kind.is_flat:
         predictions = torch.stack((1.0 - predictions, predictions), dim=1)
-    if task != "regression":
+    if not kind.is_values:
         targets = targets.long()
     metrics.update(predictions, targets)
 
@@ -83,7 +82,7 @@ class EpochMetrics:
     def __init__(self, task: str, num_outputs: int, *, use_auroc: bool) -> None:
         self._task = task
         self._metrics = build_metrics(task, num_outputs, use_auroc=use_auroc)
-        self._order = [name for name in NAMES[task] if name == "loss" or name in self._metrics]
+        self._order = [name for name in task_of(task).metrics if name == "loss" or name in self._metrics]
         self._losses: list[Tensor] = []
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
@@ -173,10 +172,8 @@ def weight_of_share(num_rows: int, device: torch.device) -> Tensor | None:
 
 def as_predictions(outputs: Tensor, task: str) -> Tensor:
     """Probabilities from logits in float32 or better; values of a regression as they are."""
-    outputs = outputs if outputs.dtype == torch.float64 else outputs.float()
-    if task == "multiclass":
-        return outputs.softmax(dim=1)
-    return outputs if task == "regression" else outputs.sigmoid()
+    predictions: Tensor = task_of(task).probabilities(outputs if outputs.dtype == torch.float64 else outputs.float())
+    return predictions
 
 
 class _R2(Metric):

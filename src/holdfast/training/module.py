@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.tasks import task_of
 from holdfast.mixing.mixed import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
 from holdfast.training.precision import HALF
@@ -51,10 +52,11 @@ class SupervisedModule(pl.LightningModule):
         self.transform = transform
         self.spec = spec
         self._views = views
-        self._reconstructs = spec.task == "reconstruction"
-        self._is_regression = spec.task == "regression"
-        self._has_classes = spec.task == "multiclass"
-        self._is_flat = spec.task in ("binary", "regression")
+        task = task_of(spec.task)
+        self._reconstructs = task is task_of("reconstruction")
+        self._is_regression = task.is_values
+        self._is_flat = task.is_flat
+        self._has_classes = task.is_classes and not task.is_flat  # targets are indices
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)

@@ -6,19 +6,12 @@ import unicodedata
 from typing import Literal
 
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.tasks import CLASS_METRICS, TASKS, task_of
 
 LOWER_IS_BETTER = ("loss", "mae", "rmse")
-_CLASSES = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 # those that are a share of rows, written in per cent
-SHARES = _CLASSES[1:]
-NAMES: dict[str, tuple[str, ...]] = {
-    "multiclass": _CLASSES,
-    "binary": _CLASSES,
-    "multilabel": _CLASSES,
-    "regression": ("loss", "mae", "rmse", "r2"),
-    # of a run that looks at no target, whatever the task of its data
-    "reconstruction": ("loss",),
-}
+SHARES = CLASS_METRICS[1:]
+ALL_NAMES = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.metrics))
 # Cyrillic and Greek letters
 LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")
 # exact AUROC sorts every row of an epoch: on the train rows that costs more than it tells
@@ -27,8 +20,9 @@ _NOT_IN_TRAINING = ("auroc_macro",)
 
 def expected_names(task: str) -> tuple[str, ...]:
     """The metrics that every epoch of `task` has: `val/...`, then `train/...`."""
-    train = (name for name in NAMES[task] if name not in _NOT_IN_TRAINING)
-    return (*(f"val/{name}" for name in NAMES[task]), *(f"train/{name}" for name in train))
+    names = task_of(task).metrics
+    train = (name for name in names if name not in _NOT_IN_TRAINING)
+    return (*(f"val/{name}" for name in names), *(f"train/{name}" for name in train))
 
 
 def check_monitor(monitor: str, task: str | None = None) -> None:
@@ -41,8 +35,7 @@ def check_monitor(monitor: str, task: str | None = None) -> None:
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.
     """
-    bare = NAMES[task] if task else tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
-    known = [f"val/{name}" for name in bare]
+    known = [f"val/{name}" for name in (task_of(task).metrics if task else ALL_NAMES)]
     if monitor in known:
         return
     what = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from holdfast.core.errors import InputError
+from holdfast.core.tasks import task_of
 
 HALF = (torch.float16, torch.bfloat16)
 # other names of Lightning's for the same
@@ -41,7 +42,7 @@ def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
         InputError: With the precision to take instead.
     """
     precision = precision_of(trainer)
-    if precision in ("16-true", "bf16-true") and (kind != "image" or task == "regression"):
+    if precision in ("16-true", "bf16-true") and (kind != "image" or task_of(task).is_values):
         what = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
         raise InputError("trainer.precision", what, next=f"trainer.precision={precision.replace('true', 'mixed')}")
 

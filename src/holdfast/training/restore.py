@@ -15,6 +15,7 @@ from holdfast.config.check import check_recorded
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.tasks import task_of
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
@@ -47,7 +48,7 @@ class Restored:
             original units.
         """
         parts = [self._predict_batch(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
-        columns = () if self.shapes.task in ("binary", "regression") else (self.shapes.num_outputs,)
+        columns = task_of(self.shapes.task).row_shape(self.shapes.num_outputs)
         return np.concatenate([np.zeros((0, *columns), np.float32), *parts])
 
     @torch.inference_mode()

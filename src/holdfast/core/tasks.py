@@ -1,0 +1,216 @@
+"""What is predicted: one of several classes, one of two, labels, a value, or the row itself.
+
+A task is an object that says what follows for outputs, targets, metrics, losses and words. Records keep its name;
+`task_of` gives the object. Arrays are numpy's; `probabilities` takes tensors of torch, which is not imported here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+CLASS_METRICS = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
+SMALLEST_P = 1e-12
+
+
+class Task:
+    """What the tasks have in common.
+
+    Attributes:
+        name: As records and manifests have it.
+        metrics: Bare names, in the order in which they are shown.
+        usual_loss: The option of the group `loss` that `loss=auto` stands for.
+        prediction: What the model predicts for a row, in words.
+        is_classes: Each row has one of some classes.
+        is_labels: Each row has each of some labels or not.
+        is_values: Each row has a number.
+        is_flat: The network has one output for a row, and predictions have no second axis.
+    """
+
+    name: str
+    metrics: tuple[str, ...] = CLASS_METRICS
+    usual_loss: str
+    prediction: str
+    is_classes = False
+    is_labels = False
+    is_values = False
+    is_flat = False
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def num_outputs(self, num_names: int) -> int:
+        """Outputs of the network, given the number of classes or labels."""
+        return 1 if self.is_flat else num_names
+
+    def num_columns(self, num_outputs: int) -> int:
+        """Classes or labels, given the outputs of the network."""
+        return num_outputs
+
+    def row_shape(self, num_outputs: int) -> tuple[int, ...]:
+        """The shape of the outputs, and of the prediction, of one row."""
+        return () if self.is_flat else (num_outputs,)
+
+    def probabilities(self, outputs: Any) -> Any:
+        """Probabilities of logits, a tensor (rows, ...); values stay as they are."""
+        return outputs.sigmoid()
+
+    def truth(self, y: Array, num_columns: int) -> Mask:
+        """(n, columns) whether a row has the class or label."""
+        return np.asarray(np.equal.outer(np.asarray(y), np.arange(num_columns)))
+
+    def guesses(self, predictions: Array) -> Mask:
+        """(n, columns) what is decided: the likeliest class, or every label above one half; as torchmetrics decides."""
+        raise NotImplementedError(self.name)
+
+    def scores(self, predictions: Array) -> Array:
+        """(n, columns) what areas under curves rank the rows by."""
+        return predictions
+
+    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
+        """(n,) the loss of every row by its prediction alone: -log p of what is true, p at least 1e-12.
+
+        Of labels it is their mean; of values the squared error in units of the train targets' variance.
+        """
+        p = np.clip(predictions.astype(np.float64), SMALLEST_P, 1.0)
+        other = np.clip(1.0 - predictions.astype(np.float64), SMALLEST_P, 1.0)
+        losses = -np.where(np.asarray(y) > 0, np.log(p), np.log(other)).reshape(len(y), -1)
+        return np.asarray(losses.mean(axis=1))
+
+    def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
+        """(n,) what a model made of each row: the guessed class, whether all labels are right, or the error."""
+        return np.asarray(self.guesses(predictions).argmax(axis=1), np.float32)
+
+    def chance_loss(self, shares: Sequence[float]) -> float:
+        """The loss of a network whose logits are all 0: ln C for classes, ln 2 for labels and for two classes.
+
+        Args:
+            shares: Of the train rows, by class; only their number counts.
+        """
+        return math.log(2)
+
+
+class Multiclass(Task):
+    """One of several classes; outputs and predictions are (n, classes)."""
+
+    name = "multiclass"
+    usual_loss = "cross_entropy"
+    prediction = "probability of each class"
+    is_classes = True
+
+    def probabilities(self, outputs: Any) -> Any:
+        """Softmax over the classes."""
+        return outputs.softmax(dim=1)
+
+    def guesses(self, predictions: Array) -> Mask:
+        """The likeliest class."""
+        return self.truth(predictions.argmax(axis=1), predictions.shape[1])
+
+    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
+        """-log p of the true class."""
+        p = np.clip(predictions.astype(np.float64), SMALLEST_P, 1.0)
+        return np.asarray(-np.log(p[np.arange(len(y)), y]))
+
+    def chance_loss(self, shares: Sequence[float]) -> float:
+        """ln C."""
+        return math.log(len(shares))
+
+
+class Binary(Task):
+    """One of two classes; the one output of a row is the logit of the second, predictions are its probability (n,)."""
+
+    name = "binary"
+    usual_loss = "binary_cross_entropy"
+    prediction = "probability of the second class"
+    is_classes = True
+    is_flat = True
+
+    def num_columns(self, num_outputs: int) -> int:
+        """Both classes."""
+        return 2
+
+    def guesses(self, predictions: Array) -> Mask:
+        """The second class where it is above one half."""
+        return self.truth(predictions > 0.5, 2)
+
+    def scores(self, predictions: Array) -> Array:
+        """P(1) and its negative, as 1 - p would round small p away."""
+        return np.stack([-predictions, predictions], axis=1)
+
+
+class Multilabel(Task):
+    """Any of several labels; outputs and predictions are (n, labels), targets 0 and 1."""
+
+    name = "multilabel"
+    usual_loss = "binary_cross_entropy"
+    prediction = "probability of each label"
+    is_labels = True
+
+    def truth(self, y: Array, num_columns: int) -> Mask:
+        """The labels themselves."""
+        return np.asarray(np.asarray(y).reshape(len(y), num_columns) > 0)
+
+    def guesses(self, predictions: Array) -> Mask:
+        """Every label above one half."""
+        return np.asarray(predictions > 0.5)
+
+    def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
+        """Whether all labels of a row are right."""
+        is_right = self.guesses(predictions) == self.truth(y, predictions.shape[1])
+        return np.asarray(is_right.all(axis=1), np.float32)
+
+
+class Regression(Task):
+    """A value; outputs are standardised, predictions (n,) in original units."""
+
+    name = "regression"
+    metrics = ("loss", "mae", "rmse", "r2")
+    usual_loss = "mse"
+    prediction = "value in original units"
+    is_values = True
+    is_flat = True
+
+    def probabilities(self, outputs: Any) -> Any:
+        """Values are what they are."""
+        return outputs
+
+    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
+        """Squared errors in units of the train targets' variance."""
+        return np.asarray(np.square((predictions.astype(np.float64) - y) / target_std))
+
+    def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
+        """Errors, in original units."""
+        return np.asarray(predictions - np.asarray(y, np.float32), np.float32)
+
+    def chance_loss(self, shares: Sequence[float]) -> float:
+        """The variance of the standardised targets, which a network that gives 0 has."""
+        return 1.0
+
+
+class Reconstruction(Task):
+    """The row itself: of a run that looks at no target, whatever the task of its data."""
+
+    name = "reconstruction"
+    metrics = ("loss",)
+    usual_loss = "reconstruction"
+    prediction = "the row"
+
+    def chance_loss(self, shares: Sequence[float]) -> float:
+        """The variance of a standardised number."""
+        return 1.0
+
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression(), Reconstruction())
+}
+
+
+def task_of(name: str) -> Task:
+    """Give the task that a record names."""
+    return TASKS[name]
