@@ -8,10 +8,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from holdfast.core.child import forbid_core_dumps
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.evaluation import wire
+from holdfast.evaluation import processes
 from holdfast.evaluation.answers import find_entry
-from holdfast.evaluation.final import score_rows
 from holdfast.evaluation.selections import find_selection, frozen_copy, read_selection
 from holdfast.vault import opening, policies, registry
 from holdfast.vault.ledger import leaked_bits
@@ -35,7 +35,7 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
         InputError: No such selection, or no reason.
         VaultRefused: It was not opened in full, or a file or key is not right.
     """
-    wire.forbid_core_dumps()
+    forbid_core_dumps()
     if not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
     vault, selection = find_selection(prefix)
@@ -56,14 +56,15 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
         with frozen_copy(vault, selection) as (fields, _):
             predictions = opening.kept(vault, predicted, "predictions", ring)
             y = opening.open_y(vault, predicted, ring)
-            scored = score_rows(fields, list(predictions), y, float(result.body["confidence"]))
+            groups, confidence = opening.group_numbers(vault), float(result.body["confidence"])
+            details = processes.score(fields, list(predictions), y, confidence=confidence, groups=groups).details
         outcomes = opening.kept(vault, result, "outcomes", ring)
-        body = {"reason": reason, "details": _short(scored.details)}
+        body = {"reason": reason, "details": _short(details)}
         entry = registry.append(vault, "disclose", body, **(options | {"bits": 0.0}))
     return {
         "selection": selection,
         "head": entry.sha256,
-        "details": scored.details,
+        "details": details,
         "outcomes": outcomes.tolist(),
         "targets": y.tolist(),
     }

@@ -7,6 +7,7 @@ preflight (costs nothing) -> `open.intent` -> X to the predictors -> `open.predi
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,16 +17,16 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from holdfast.core.child import ArrayBlocks, forbid_core_dumps
 from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
-from holdfast.evaluation import preflight, processes, wire
+from holdfast.evaluation import preflight, processes
 from holdfast.evaluation.answers import Opened, answer_of, find_entry
 from holdfast.evaluation.letting_out import let_out
-from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
-from holdfast.evaluation.validation import PREDICTION_ATOL, columns_of, load_val, refuse_other_predictions
+from holdfast.evaluation.validation import columns_of, load_val, refuse_other_predictions
 from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger, refusals
@@ -33,20 +34,25 @@ from holdfast.vault.manifest import folder_of, read_manifest
 
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
-__all__ = ["Opened", "open_together", "open_vault", "score_rows"]
+__all__ = ["Opened", "open_together", "open_vault"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Act:
-    """One selection on its way: what was frozen, how it may be opened, and what is in the ledger so far."""
+    """One selection on its way: what was frozen, how it may be opened, and the processes that predict with it."""
 
     selection: str
     how: policies.Allowed
     fields: dict[str, Any]
     predictors: list[processes.Predictor]
-    intent: ledger.Entry | None = None
-    predicted: ledger.Entry | None = None
-    predictions: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """The predictions of a selection, (models, n, ...), with the entry that states their hash."""
+
+    entry: ledger.Entry
+    predictions: NDArray[np.float32]
 
 
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
@@ -74,7 +80,7 @@ def open_together(
         VaultRefused: The policy, the ledger, a file, a key or the val score is against it; nothing was spent.
         RunFailed: The models failed on the test rows; the same selections can be opened again.
     """
-    wire.forbid_core_dumps()
+    forbid_core_dumps()
     vault, selections = find_selections(prefixes)
     # The ledger decides; the lock only makes a second process on this machine wait for the answer.
     with registry.on_disk(folder_of(vault), RECORDED), FileLock(folder_of(vault) / ".opening.lock"):
@@ -111,20 +117,11 @@ def _open(
         _refuse_other_classes(vault, list(hows))
     with contextlib.ExitStack() as stack:
         acts = [_prepare(stack, vault, selection, how) for selection, how in hows.items()]
-        head = entries[-1].sha256
+        intents: list[ledger.Entry] = []
         for act in acts:
-            act.intent = _intend(vault, act, entries, head)
-            head = act.intent.sha256 if act.intent.index > entries[-1].index else head
-        for act in acts:
-            assert act.intent is not None
-            with _mismatches_noted(act.intent), _failures_noted(act.intent):
-                act.predicted, act.predictions = _predict(act.fields, act.intent, act.predictors, ring)
-    found: dict[str, ledger.Entry] = {}
-    for act in acts:
-        assert act.predicted is not None
-        with _mismatches_noted(act.predicted):
-            found[act.selection] = _conclude(act, acts, ring)
-    return found
+            intents.append(_intend(vault, act, [*entries, *intents]))
+        predicted = [_predict(act, intent, ring) for act, intent in zip(acts, intents, strict=True)]
+    return {act.selection: _conclude(index, acts, predicted, ring) for index, act in enumerate(acts)}
 
 
 def _refuse_other_classes(vault: str, selections: Sequence[str]) -> None:
@@ -155,12 +152,13 @@ def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: polic
     return _Act(selection, how, fields, predictors)
 
 
-def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry], head: str) -> ledger.Entry:
+def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry]) -> ledger.Entry:
     """The durable intent of a selection: a new one at the head that was checked, or the one a crash left."""
     selection, how = act.selection, act.how
     if intent := find_entry(entries, "open.intent", selection):
         return intent
     body = {"level": how.level, "reason": how.reason}
+    head = max(entries, key=lambda entry: entry.index).sha256
     try:
         return registry.append(vault, "open.intent", body, selection=selection, opening=how.number, expected_head=head)
     except ledger.LedgerMoved:
@@ -192,74 +190,76 @@ def _failures_noted(intent: ledger.Entry) -> Iterator[None]:
         raise
 
 
-def _predict(
-    fields: Mapping[str, Any], intent: ledger.Entry, predictors: Sequence[processes.Predictor], ring: Ring
-) -> tuple[ledger.Entry, NDArray[np.float32]]:
-    """(models, n, ...) predictions: made now, or kept by an opening that was interrupted."""
-    vault, selection = fields["vault"], str(intent.selection)
-    if predicted := find_entry(registry.read_ledger(vault), "open.predicted", selection):
-        predictions = opening.kept(vault, predicted, "predictions", ring)
-        sha256, stated = sha256_hex(predictions.tobytes()), predicted.body["predictions"]
-        if sha256 != stated:
-            raise opening.Mismatch("predictions", stated=stated, found=sha256)
-        return predicted, predictions
-    sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
-    columns = columns_of(fields["task"], fields["num_outputs"])
-    found: list[NDArray[np.float32]] = []
-    cells: list[dict[str, int]] = []
-    for predictor, model in zip(predictors, fields["models"], strict=True):
-        rows = SealedRows(view_from_dict(model["view"]), sealed)
-        blocks = rows.blocks(opening.open_x(vault, intent, ring))
-        found.append(predictor.predict(rows.layout, blocks, columns, is_sealed=True))
-        cells.append({"unreadable": rows.unreadable, "unknown": rows.unknown})
-    predictions = np.stack(found)
-    body = opening.keep(vault, intent, "predictions", predictions, ring)
-    body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells}
-    return _append(intent, "open.predicted", body), predictions
+def _predict(act: _Act, intent: ledger.Entry, ring: Ring) -> _Predicted:
+    """Predictions that are made now, or were kept by an opening that was interrupted."""
+    fields, vault = act.fields, act.fields["vault"]
+    with _mismatches_noted(intent), _failures_noted(intent):
+        if entry := find_entry(registry.read_ledger(vault), "open.predicted", act.selection):
+            predictions = opening.kept(vault, entry, "predictions", ring)
+            sha256, stated = sha256_hex(predictions.tobytes()), entry.body["predictions"]
+            if sha256 != stated:
+                raise opening.Mismatch("predictions", stated=stated, found=sha256)
+            return _Predicted(entry, predictions)
+        sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
+        columns = columns_of(fields["task"], fields["num_outputs"])
+        of_models: list[NDArray[np.float32]] = []
+        cells: list[dict[str, int]] = []
+        for predictor, model in zip(act.predictors, fields["models"], strict=True):
+            rows = SealedRows(view_from_dict(model["view"]), sealed)
+            blocks = rows.blocks(opening.open_x(vault, intent, ring))
+            of_models.append(predictor.predict(blocks, columns, is_sealed=True))
+            cells.append({"unreadable": rows.unreadable, "unknown": rows.unknown})
+        predictions = np.stack(of_models)
+        body = opening.keep(vault, intent, "predictions", predictions, ring)
+        body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells}
+        return _Predicted(_append(intent, "open.predicted", body), predictions)
 
 
 class SealedRows:
     """Sealed rows through the view of a model; cells that it cannot read are counted.
 
     Attributes:
-        layout: {"dtype", "shape"} of all rows.
         unreadable: Cells that count as missing.
         unknown: Cells that are texts which no category of the view stands for.
     """
 
     def __init__(self, view: View, sealed: Mapping[str, Any]) -> None:
         self._view, self._sealed = view, dict(sealed)
-        self.layout = {"dtype": np.dtype(view.dtype).newbyteorder("<").str, "shape": [sealed["rows"], *view.shape]}
         self.unreadable = self.unknown = 0
 
-    def blocks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The bytes of the rows as the model takes them."""
+    def blocks(self, pieces: Iterator[bytes]) -> ArrayBlocks:
+        """The rows as the model takes them."""
+        shape = (self._sealed["rows"], *self._view.shape)
+        return ArrayBlocks(np.dtype(self._view.dtype), shape, self._viewed(pieces))
+
+    def _viewed(self, pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
         for piece in pieces:
             viewed = self._view.rows(read_piece(self._sealed, piece))
             self.unreadable += 0 if viewed.is_unreadable is None else int(viewed.is_unreadable.sum())
             self.unknown += int(viewed.unknown.sum())
-            yield wire.little_endian(viewed.x).tobytes()
+            yield viewed.x
 
 
-def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
+def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted], ring: Ring) -> ledger.Entry:
     """Score, and record what the level of the opening lets out; the first act compares the models of all."""
-    fields, how, predicted = act.fields, act.how, act.predicted
-    assert predicted is not None
+    fields, how, entry = acts[index].fields, acts[index].how, predicted[index].entry
     vault = fields["vault"]
-    y = opening.open_y(vault, predicted, ring)
+    with _mismatches_noted(entry):
+        y = opening.open_y(vault, entry, ring)
     policy = read_manifest(folder_of(vault))[0]["policy"]
     confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
-    scored = score_rows(fields, _predictions_of([act]), y, confidence)
+    score = functools.partial(processes.score, y=y, confidence=confidence, groups=opening.group_numbers(vault))
+    scored = score(fields, [*predicted[index].predictions])
     if len(acts) > 1 and how.level == policies.FULL:
-        others = score_rows(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []
-        scored = replace(scored, comparisons=others)
+        everything = [predictions for made in predicted for predictions in made.predictions]
+        scored = replace(scored, comparisons=[] if index else score(_joined(acts), everything).comparisons)
     before = sum(_total_bits(one) for one in lifecycle.family_of(vault))
     body, bits = let_out(fields, how, scored, len(y))
     body |= {
         "n": len(y),
         "level": how.level,
         "reason": how.reason,
-        "cells": predicted.body["cells"],
+        "cells": entry.body["cells"],
         "former": lifecycle.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),
@@ -271,8 +271,8 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
         },
     }
     if how.level == policies.FULL:
-        body["outcomes"] = opening.keep(vault, predicted, "outcomes", scored.outcomes, ring)
-    return _append(predicted, "open.result", body, bits=bits)
+        body["outcomes"] = opening.keep(vault, entry, "outcomes", scored.outcomes, ring)
+    return _append(entry, "open.result", body, bits=bits)
 
 
 def _total_bits(vault: str) -> float:
@@ -281,10 +281,6 @@ def _total_bits(vault: str) -> float:
         return float(registry.read_ledger(vault)[-1].fields["total_bits"])
     except HoldfastError:
         return 0.0
-
-
-def _predictions_of(acts: Sequence[_Act]) -> list[NDArray[np.float32]]:
-    return [one for act in acts if act.predictions is not None for one in act.predictions]
 
 
 def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
@@ -296,24 +292,6 @@ def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
         for (selection, model), name in zip(pairs, names, strict=True)
     ]
     return {**acts[0].fields, "models": models}
-
-
-def score_rows(
-    fields: Mapping[str, Any], predictions: list[NDArray[np.float32]], y: NDArray[Any], confidence: float
-) -> processes.Scored:
-    """Score the models of a selection on its rows, with intervals."""
-    intervals = fields["intervals"]
-    groups = opening.group_numbers(fields["vault"])
-    return processes.score_models(
-        predictions,
-        y,
-        sampling=Sampling(confidence, intervals["proportion"], groups, intervals["seed"]),
-        models=[{"name": model["name"], "has_loss": model["has_loss"]} for model in fields["models"]],
-        task=fields["task"],
-        num_outputs=fields["num_outputs"],
-        target_std=fields["target_std"],
-        tolerance=PREDICTION_ATOL,
-    )
 
 
 def _append(before: ledger.Entry, type: str, body: dict[str, Any], *, bits: float = 0.0) -> ledger.Entry:

@@ -37,6 +37,7 @@ from holdfast.evaluation.validation import (
     refuse_other_statistics,
     refuse_unstable,
     tolerance_of,
+    val_scores,
 )
 from holdfast.training.names import NAMES
 from holdfast.vault import known_rows, registry
@@ -247,21 +248,14 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
         if has_loss and not is_ensemble and task != "regression":
             loss = exact_loss(predictor, val, task, num_outputs)
     _look_into(copied.members, expected, val, staging)
-    scored = processes.score(
-        predictions,
-        val.targets,
-        task=task,
-        num_outputs=num_outputs,
-        target_std=val.target_std,
-        has_loss=has_loss,
-        tolerance=tolerance,
-        use_intervals=False,
-    )
-    if loss is not None:
-        scored["metrics"]["loss"], scored["slack"]["loss"] = {"value": loss[0]}, tolerance + loss[1]
-    refuse_other_scores(model["val"], scored, tolerance)
+    scores = val_scores(predictions, val, task, num_outputs, tolerance)
+    if not has_loss:
+        del scores["loss"]
+    elif loss is not None:
+        scores["loss"] = (loss[0], tolerance + loss[1])
+    refuse_other_scores(model["val"], scores, tolerance)
     save_array(staging / model["val_predictions"], predictions)
-    return {"metrics": list(scored["metrics"]), "has_loss": has_loss}
+    return {"metrics": list(scores), "has_loss": has_loss}
 
 
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:

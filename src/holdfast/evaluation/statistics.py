@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.ensembles.scores import row_losses
 from holdfast.evaluation import delong, resampling
 from holdfast.evaluation.resampling import Sampling
 
@@ -95,17 +96,6 @@ def required_rows(share: float, half_width: float, confidence: float = CONFIDENC
 
     z2, w2, q = float(norm.ppf((1 + confidence) / 2)) ** 2, half_width**2, share * (1 - share)
     return max(1, math.ceil(z2 / (2 * w2) * (q - 2 * w2 + math.sqrt(q**2 - 4 * w2 * q + w2))))
-
-
-def row_losses(predictions: Array, y: Array, task: str) -> NDArray[np.float64]:
-    """The negative log likelihood of every row, or of its labels' mean."""
-    p = np.clip(predictions.astype(np.float64), 1e-12, 1.0)
-    if task == "multiclass":
-        losses: NDArray[np.float64] = -np.log(p[np.arange(len(y)), y])
-        return losses
-    other = np.clip(1.0 - predictions.astype(np.float64), 1e-12, 1.0)
-    losses = -np.where(y > 0, np.log(p), np.log(other)).reshape(len(y), -1)
-    return np.asarray(losses.mean(axis=1))
 
 
 def as_columns(y: Array, predictions: Array, task: str) -> NDArray[np.bool_]:

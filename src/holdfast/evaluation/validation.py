@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.child import ArrayBlocks
 from holdfast.core.errors import VaultRefused
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.loading.train_val import columns_of as stored_columns
@@ -17,8 +18,8 @@ from holdfast.data.loading.train_val import compute
 from holdfast.data.store.store import Prepared, open_prepared, val_sha256
 from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
+from holdfast.ensembles.scores import row_losses, score
 from holdfast.evaluation.processes import Predictor
-from holdfast.evaluation.wire import layout_of
 
 BLOCK_ROWS = 4096
 SCORE_RTOL = 1e-5
@@ -96,14 +97,13 @@ def predict_val(
 ) -> NDArray[np.float32]:
     """Predictions of the val rows, or of those at some places among them."""
     rows = val.rows if places is None else val.rows[places]
-    layout = _layout(val, rows)
-    return predictor.predict(layout, _blocks(val, rows), columns, is_sealed=False, batch_size=batch_size)
+    return predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
 
 
 def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
     """The val loss from float64 log-probabilities, and how far rounding in float32 can have moved a recorded one."""
     columns = {"multiclass": (num_outputs,), "binary": (2,), "multilabel": (num_outputs, 2)}[task]
-    logs = predictor.log_probabilities(_layout(val, val.rows), _blocks(val, val.rows), columns)
+    logs = predictor.log_probabilities(_stored(val, val.rows), columns)
     chosen = np.take_along_axis(logs, val.targets.astype(np.int64)[..., None], axis=-1)
     return float(-chosen.mean()), float(8 * FLOAT32_STEP * np.abs(logs).max(axis=-1).mean())
 
@@ -208,23 +208,61 @@ def tolerance_of(record: Mapping[str, Any]) -> float:
     return 1e-6 if str(record["device"] or "cpu").startswith("cpu") else 1e-3
 
 
-def refuse_other_scores(recorded: Mapping[str, float], scored: Mapping[str, Any], tolerance: float) -> None:
-    """Compare recorded val metrics with those of the evaluator.
+def val_scores(
+    predictions: NDArray[np.float32], val: ValRows, task: str, num_outputs: int, tolerance: float
+) -> dict[str, tuple[float, float]]:
+    """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
+
+    A metric is best where all predictions move towards the truth, and worst where all move away from it. For a
+    regression the tolerance is in units of the train targets' spread.
+    """
+    y, std = val.targets, val.target_std
+
+    def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
+        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std)
+
+    values = scored(predictions)
+    bounds = [scored(moved) for moved in _moved(predictions, y, task, tolerance * (std if task == "regression" else 1))]
+    slacks = {name: max(abs(bound[name] - value) for bound in bounds) for name, value in values.items()}
+    if task != "regression":
+        # A loss does not move with small probabilities, but with what is lost where they round to 0 or 1.
+        losses = [row_losses(moved, y, task).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]
+        slacks["loss"] = tolerance + max(abs(float(loss) - values["loss"]) for loss in losses)
+    return {name: (value, slacks[name]) for name, value in values.items()}
+
+
+def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float) -> list[NDArray[np.float32]]:
+    """Predictions that have moved by a step towards the truth, and away from it."""
+    if task == "regression":
+        truth, is_above = y, y > predictions
+    else:
+        truth = np.equal.outer(y, np.arange(predictions.shape[1])) if task == "multiclass" else y > 0
+        is_above = truth > 0
+    nearer = predictions + np.clip(truth - predictions, -step, step)
+    farther = predictions - np.where(is_above, step, -step)
+    if task != "regression":
+        farther = np.clip(farther, 0.0, 1.0)
+    return [nearer.astype(np.float32), farther.astype(np.float32)]
+
+
+def refuse_other_scores(
+    recorded: Mapping[str, float], scores: Mapping[str, tuple[float, float]], tolerance: float
+) -> None:
+    """Compare recorded val metrics with those of the evaluator (`val_scores`).
 
     Raises:
         VaultRefused: One of them is not reproduced.
     """
-    for name, entry in scored["metrics"].items():
-        told, found = recorded.get(f"val/{name}"), entry["value"]
-        if told is None or found is None:
-            if (told is None) != (found is None):
-                raise VaultRefused(
-                    f"val/{name}", f"was {told} when the run was recorded, and is {found} from its files"
-                )
-            continue
-        rtol = SCORE_RTOL if tolerance <= PREDICTION_ATOL else 2 * tolerance
-        if not abs(told - found) <= rtol * abs(told) + scored["slack"][name] + 1e-7:
-            what = f"was {told:.6g} when the run was recorded, and is {found:.6g} from its files"
+    rtol = SCORE_RTOL if tolerance <= PREDICTION_ATOL else 2 * tolerance
+    for name, (value, slack) in scores.items():
+        before, now = recorded.get(f"val/{name}"), value if np.isfinite(value) else None
+        if before is None or now is None:
+            is_reproduced = before is now
+        else:
+            is_reproduced = abs(before - now) <= rtol * abs(before) + slack + 1e-7
+        if not is_reproduced:
+            was, is_now = ("undefined" if number is None else f"{number:.6g}" for number in (before, now))
+            what = f"was {was} when the run was recorded, and is {is_now} from its files"
             hint = "run.json, the checkpoint or the code was changed since: train the run again"
             raise VaultRefused(f"val/{name}", what, next=hint)
 
@@ -236,13 +274,7 @@ def _distance(found: NDArray[Any], expected: NDArray[Any], task: str, target_std
     return float(np.abs(found - expected).max(initial=0.0)) / (target_std if task == "regression" else 1.0)
 
 
-def _layout(val: ValRows, rows: NDArray[np.int64]) -> dict[str, Any]:
-    layout = layout_of(val.prepared.x[:0])
-    layout["shape"][0] = len(rows)
-    return layout
-
-
-def _blocks(val: ValRows, rows: NDArray[np.int64]) -> Iterator[bytes]:
-    for start in range(0, len(rows), BLOCK_ROWS):
-        block = np.ascontiguousarray(val.prepared.x[rows[start : start + BLOCK_ROWS]])
-        yield block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes()
+def _stored(val: ValRows, rows: NDArray[np.int64]) -> ArrayBlocks:
+    x = val.prepared.x
+    blocks = (x[rows[start : start + BLOCK_ROWS]] for start in range(0, len(rows), BLOCK_ROWS))
+    return ArrayBlocks(x.dtype, (len(rows), *x.shape[1:]), blocks)

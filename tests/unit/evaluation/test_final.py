@@ -96,7 +96,7 @@ def test_after_a_crash_only_the_same_selection_goes_on(  # noqa: PLR0917
         "predict": (FakePredictor, "predict"),
         "keep_predictions": (opening, "keep"),
         "open_y": (opening, "open_y"),
-        "score": (processes, "score_models"),
+        "score": (processes, "score"),
     }.get(step, (ledger, "append"))
     real = getattr(place, name)
 
@@ -132,7 +132,7 @@ def test_other_predictions_than_the_ledgers_are_noted(
     selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(processes, "score_models", lambda *_, **__: 1 / 0)
+        patch.setattr(processes, "score", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             open_vault(selection)
     kept = opening.kept_path(prepared.vault, selection, "predictions")

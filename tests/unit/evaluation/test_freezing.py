@@ -179,7 +179,7 @@ def _ensemble(make_run: Make) -> Path:
 def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.Prepared) -> None:
     run = _ensemble(make_run)
     record = json.loads((run / "run.json").read_text())
-    with pytest.raises(VaultRefused, match="val/loss: was None when the run was recorded"):
+    with pytest.raises(VaultRefused, match="val/loss: was undefined when the run was recorded"):
         freeze_run(run)
     from holdfast.evaluation import validation
 

@@ -119,7 +119,7 @@ def test_a_batch_that_is_too_large_or_interrupted(
     with pytest.raises(InputError, match="one is named twice"):
         open_together([selections[0], selections[0][:8]])
     assert "open.intent" not in [entry.type for entry in registry.read_ledger(prepared.vault)]
-    real, calls = processes.score_models, []
+    real, calls = processes.score, []
 
     def fails_once(*values: Any, **options: Any) -> Any:
         calls.append(values)
@@ -127,7 +127,7 @@ def test_a_batch_that_is_too_large_or_interrupted(
             raise RunFailed("scorer", "died")
         return real(*values, **options)
 
-    monkeypatch.setattr(processes, "score_models", fails_once)
+    monkeypatch.setattr(processes, "score", fails_once)
     with pytest.raises(RunFailed):
         open_together(selections[:3])
     answers = [opened for opened, _ in open_together(selections[:3])]

@@ -100,7 +100,7 @@ def _rich(facts: dict[str, Any]) -> dict[str, Any]:
     y = random.integers(0, 2, 114)
     predictions = [(0.3 * random.random(114) + 0.6 * y).astype(np.float32), random.random(114).astype(np.float32)]
     models = [{"name": model["name"], "has_loss": True} for model in facts["models"]]
-    options = {"task": "binary", "num_outputs": 1, "target_std": 1.0, "tolerance": 1e-6}
+    options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
     scored = score_models(predictions, y, models=models, **options)
     for model, one in zip(facts["models"], scored["models"], strict=True):
         model["test"] = one["metrics"]

@@ -9,9 +9,8 @@ import pytest
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
-from holdfast.evaluation import statistics
 from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.scorer import score_rows
+from holdfast.evaluation.scorer import score_models
 from holdfast.evaluation.statistics import metric_intervals, proportion_interval, required_rows, wilson
 from holdfast.training import names
 
@@ -140,15 +139,6 @@ def test_groups_widen_the_intervals() -> None:
     assert "group" in grouped["accuracy"]["method"]
 
 
-def test_row_losses_mean_what_the_scorer_reports() -> None:
-    p, y = _rows(50)
-    assert statistics.row_losses(p, y, "multiclass") == pytest.approx(-np.log(p[np.arange(50), y]), rel=1e-6)
-    labels = np.array([[1, 0], [0, 0]])
-    chances = np.array([[0.9, 0.2], [0.5, 0.5]])
-    expected = [-(math.log(0.9) + math.log(0.8)) / 2, math.log(2)]
-    assert statistics.row_losses(chances, labels, "multilabel") == pytest.approx(expected)
-
-
 def _degenerate(task: str, case: str) -> tuple[Array, Array]:
     """Predictions and targets."""
     n = 1 if case == "one row" else 12
@@ -171,10 +161,10 @@ def _degenerate(task: str, case: str) -> tuple[Array, Array]:
 def test_degenerate_rows_have_finite_intervals_with_a_method(task: str, case: str, has_groups: bool) -> None:
     predictions, y = _degenerate(task, case)
     groups = (np.arange(len(y)) // 3) if has_groups else None
-    found = score_rows(
-        predictions, y, task=task, num_outputs=2 if predictions.ndim == 2 else 1, target_std=1.0, has_loss=True,
-        tolerance=1e-6, sampling=Sampling(groups=groups),
-    )["metrics"]  # fmt: skip
+    found = score_models(
+        [predictions], y, task=task, num_outputs=2 if predictions.ndim == 2 else 1, target_std=1.0,
+        models=[{"name": "a", "has_loss": True}], sampling=Sampling(groups=groups),
+    )["models"][0]["metrics"]  # fmt: skip
     assert set(found) == set(names.NAMES[task])
     for name, entry in found.items():
         assert entry["method"], name

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ from holdfast.data.loading.train_val import columns_of, compute
 from holdfast.data.store import store
 from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
+from holdfast.ensembles.scores import score
 from holdfast.evaluation.validation import (
     ValRows,
     exact_loss,
     predict_val,
     refuse_other_columns,
+    refuse_other_scores,
     refuse_other_statistics,
     refuse_unstable,
     val_rows,
+    val_scores,
 )
 
 from .conftest import SPLIT, FakePredictor
@@ -94,6 +98,60 @@ def test_the_loss_of_a_saturated_model_is_not_hidden(tmp_path: Path, val: ValRow
     value, rounding = exact_loss(predictor, val, "binary", 1)
     assert value == pytest.approx(expected)
     assert rounding < 1e-3 * value
+
+
+def _rows(y: Any, target_std: float | None = None) -> Any:
+    """Val rows of which the targets alone matter."""
+    return SimpleNamespace(targets=np.asarray(y), target_std=target_std or 1.0)
+
+
+def test_slack_counts_ties_and_close_pairs() -> None:
+    p = np.array([0.5, 0.9, 0.1, 0.1], np.float32)
+    found = {name: slack for name, (_, slack) in val_scores(p, _rows([1, 1, 0, 1]), "binary", 1, 1e-6).items()}
+    assert found["accuracy"] == 0.25
+    assert found["recall_macro"] == pytest.approx(1 / 6)  # a third of one of two classes
+    assert found["auroc_macro"] == pytest.approx(1 / 6)  # half of one of three pairs
+    assert found["loss"] < 3e-6
+
+
+def test_a_probability_that_rounds_to_one_bounds_the_loss() -> None:
+    scores = val_scores(np.array([1.0, 0.1], np.float32), _rows([0, 0]), "binary", 1, 1e-6)
+    assert scores["loss"][1] == pytest.approx(6.5, abs=0.1)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])
+def test_predictions_that_move_stay_within_the_slack(task: str) -> None:
+    random = np.random.default_rng(0)
+    step, std, num_outputs = 0.03, 2.0, 1 if task in ("binary", "regression") else 3
+    y = {
+        "multiclass": random.integers(0, 3, 80),
+        "multilabel": random.integers(0, 2, (80, 3)),
+        "binary": random.integers(0, 2, 80),
+        "regression": random.normal(0, std, 80).astype(np.float32),
+    }[task]
+    shape = (80, 3) if num_outputs == 3 else (80,)
+    p = random.random(shape, np.float32) if task != "regression" else y + random.normal(size=80).astype(np.float32)
+    if task == "multiclass":
+        p /= p.sum(axis=1, keepdims=True)
+    scores = val_scores(p, _rows(y, std), task, num_outputs, step)
+    for _ in range(20):
+        moved = p + (step * std if task == "regression" else step) * random.choice([-1.0, 1.0], p.shape)
+        if task != "regression":
+            moved = moved.clip(0, 1)
+        others = score(moved.astype(np.float32), y, task=task, num_outputs=num_outputs, target_std=std)
+        for name, (value, slack) in scores.items():
+            if name != "loss" or task == "regression":
+                assert abs(others[name] - value) <= slack + 1e-6, name
+                assert 0 < slack < 0.5, name
+
+
+def test_other_scores_are_refused() -> None:
+    scores = {"accuracy": (0.9, 0.01), "auroc_macro": (float("nan"), 0.0)}
+    refuse_other_scores({"val/accuracy": 0.905}, scores, 1e-6)
+    with pytest.raises(VaultRefused, match=r"val/accuracy: was 0.92 when the run was recorded, and is 0.9 from its"):
+        refuse_other_scores({"val/accuracy": 0.92}, scores, 1e-6)
+    with pytest.raises(VaultRefused, match=r"val/auroc_macro: was 0.5 when the run was recorded, and is undefined"):
+        refuse_other_scores({"val/accuracy": 0.9, "val/auroc_macro": 0.5}, scores, 1e-6)
 
 
 def test_statistics_of_other_rows_are_refused() -> None:
