@@ -70,7 +70,7 @@ class Child:
     def __init__(
         self,
         module: str,
-        *arguments: str,
+        *,
         name: str,
         path: Sequence[str] = (OURS,),
         environment: Mapping[str, str] = os.environ,
@@ -80,7 +80,6 @@ class Child:
 
         Args:
             module: Calls `answer_questions`.
-            arguments: Of its command line.
             name: What errors call it.
             path: Where it imports modules from.
             environment: Its environment variables, beside the path.
@@ -89,7 +88,7 @@ class Child:
         """
         self._name, self._is_confined, self._is_withheld = name, is_confined, threading.Event()
         # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
-        command = [sys.executable, "-P", "-m", module, *arguments]
+        command = [sys.executable, "-P", "-m", module]
         reader, writer = os.pipe() if is_confined else (None, None)
         try:
             self._process = subprocess.Popen(

@@ -49,7 +49,7 @@ def answer(header, arrays):
     if act == "write":
         child.forbid_files()
         pathlib.Path("rows").write_text("row 1")
-    return {"argv": sys.argv[1:], "stdin": sys.stdin.read()}, [2 * array for array in arrays]
+    return {"done": header["act"], "stdin": sys.stdin.read()}, [2 * array for array in arrays]
 
 
 if __name__ == "__main__":
@@ -66,7 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start(folder: Path, is_confined: bool) -> Child:
-    return Child("answering", "one", name="answerer", path=[OURS, str(folder)], is_confined=is_confined)
+    return Child("answering", name="answerer", path=[OURS, str(folder)], is_confined=is_confined)
 
 
 @pytest.fixture(params=[False, True], ids=["open", "confined"])
@@ -81,14 +81,14 @@ only_confined = pytest.mark.parametrize("answering", [True], indirect=True)
 def test_questions_are_answered_one_after_the_other(answering: Child) -> None:
     for number in range(3):
         header, (doubled,) = answering.ask({"act": ""}, np.full((2, 3), number))
-        assert header == {"argv": ["one"], "stdin": ""}
+        assert header == {"done": "", "stdin": ""}
         assert np.array_equal(doubled, np.full((2, 3), 2 * number))
 
 
 @pytest.mark.parametrize("is_confined", [False, True])
 def test_what_is_printed_is_no_answer(folder: Path, is_confined: bool, capfd: pytest.CaptureFixture[str]) -> None:
     with start(folder, is_confined) as answering:
-        assert answering.ask({"act": "print"})[0]["argv"] == ["one"]
+        assert answering.ask({"act": "print"})[0]["done"] == "print"
     printed = capfd.readouterr()
     assert (printed.out, sorted(printed.err.splitlines())) == ("", ["a word on stderr", "a word on stdout"])
 
@@ -101,7 +101,7 @@ def test_errors_are_those_that_were_raised(answering: Child, capfd: pytest.Captu
         answering.ask({"act": "vault"})
     with pytest.raises(RunFailed, match="answerer: failed with ValueError: row 1"):
         answering.ask({"act": "fail", "type": "ValueError"})
-    assert answering.ask({"act": ""})[0]["argv"] == ["one"], "it goes on"
+    assert answering.ask({"act": "more"})[0]["done"] == "more", "it goes on"
 
 
 @only_confined
