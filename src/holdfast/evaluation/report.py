@@ -17,8 +17,8 @@ from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
 from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.quotable import any_opened, quotable
-from holdfast.evaluation.report_page import page
 from holdfast.evaluation.selections import read_selection, selection_folder
+from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -42,7 +42,7 @@ def write_report(vault: str, selection: str) -> dict[str, Path]:
     folder = selection_folder(vault, selection)
     paths = {"html": folder / "report.html", "json": folder / "report.json"}
     write_atomic(paths["json"], json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    write_atomic(paths["html"], page(facts))
+    write_atomic(paths["html"], render("final_report.html", facts))
     return paths
 
 

@@ -13,9 +13,9 @@ from holdfast.data.store import store
 from holdfast.evaluation.final import open_vault
 from holdfast.evaluation.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.report import _quote, gather, write_report
-from holdfast.evaluation.report_page import page
 from holdfast.evaluation.scorer import score_models
 from holdfast.reporting import plots
+from holdfast.reporting.pages import render
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
@@ -111,7 +111,7 @@ def test_comparisons_and_classes_are_drawn(selection: str, prepared: store.Prepa
     open_vault(selection)
     facts = _rich(gather(prepared.vault, selection))
     facts["class_names"] = ["<b>bad</b>", "a name that is far too long for a cell"]
-    html = page(facts)
+    html = render("final_report.html", facts)
     _check(html)
     assert "<b>bad" not in html
     assert "&lt;b&gt;bad" in html
@@ -125,7 +125,7 @@ def test_comparisons_and_classes_are_drawn(selection: str, prepared: store.Prepa
     ):
         assert words in html
     facts["spread"] = {"of": "test", "metric": "accuracy", "values": [0.9, 0.92], "mean": 0.91, "std": 0.01414}
-    assert "standard deviation of test/accuracy over 2 seeds (90.00, 92.00)" in page(facts)
+    assert "standard deviation of test/accuracy over 2 seeds (90.00, 92.00)" in render("final_report.html", facts)
 
 
 def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.Prepared) -> None:
@@ -137,7 +137,7 @@ def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.P
     line = _quote(facts)
     assert line is not None
     assert line.startswith("test of accuracy > 0.5: failed, n = 114, opening 1 of 1, vault")
-    html = page({**facts, "quote": line})
+    html = render("final_report.html", {**facts, "quote": line})
     _check(html)
     assert "one bit, nothing else was told" in html
 
@@ -147,7 +147,7 @@ def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Pre
     facts = gather(prepared.vault, selection)
     facts["result"] |= {"level": "primary", "is_clean": False, "opening": 2, "reason": "a bug"}
     assert "opening 2; not a clean test" in str(_quote(facts))
-    html = page(facts)
+    html = render("final_report.html", facts)
     assert "opening 2: not a clean test" in html
     assert "Not a clean test (a bug): the vault had told 1.0 bits before" in html
 
