@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,27 +53,23 @@ class Opened:
     former: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def is_clean(self) -> bool:
+        """Whether these rows had answered nobody before."""
+        return self.level != policies.PRIMARY and all(former["openings"] == 0 for former in self.former)
+
+    @property
     def heading(self) -> str:
         """What must stand above the numbers; empty for a clean opening."""
         return f"opening {self.opening}; not a clean test" if self.level == policies.PRIMARY else ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; what does not apply is left out."""
-        names = ("selection", "vault", "opening", "n", "metrics", "head", "replayed")
-        told: dict[str, Any] = {name: getattr(self, name) for name in names}
-        if len(self.models) > 1:
-            told |= {"models": self.models}
-        if self.comparisons:
-            told |= {"comparisons": self.comparisons}
-        if self.confidence != Opened.confidence:
-            told["confidence"] = self.confidence
-        if self.criterion is not None:
-            told |= self.criterion
-        if self.former:
-            told |= {"former": self.former}
-        if self.heading:
-            told |= {"heading": self.heading, "reason": self.reason, "wear": self.wear}
-        return told
+        names = ["selection", "vault", "opening", "n", "metrics", "head", "replayed"]
+        names += ["models"] if len(self.models) > 1 else []
+        names += ["confidence"] if self.confidence != Opened.confidence else []
+        names += ["reason", "wear", "heading"] if self.heading else []
+        names += [name for name in ("comparisons", "former") if getattr(self, name)]
+        return {name: getattr(self, name) for name in names} | (self.criterion or {})
 
 
 def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
@@ -82,31 +78,25 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
     Raises:
         VaultRefused: It records none.
     """
+    fields, body = result.fields, result.body
     try:
-        return _answer_of(result.fields, result.body, head=result.sha256, is_replayed=is_replayed)
+        return Opened(
+            selection=str(fields["selection"]),
+            vault=str(fields["vault"]),
+            opening=int(fields["opening"]),
+            head=result.sha256,
+            replayed=is_replayed,
+            metrics=in_order(body["metrics"]),
+            models=[{"name": model["name"], "metrics": in_order(model["metrics"])} for model in body.get("models", [])],
+            comparisons=body.get("comparisons", []),
+            criterion=body.get("criterion"),
+            n=int(body["n"]),
+            confidence=float(body["confidence"]),
+            **{name: body[name] for name in ("level", "reason", "wear", "former")},
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
-        raise VaultRefused(f"vault {result.fields['vault'][:8]}", what, next="holdfast vault verify") from None
-
-
-def _answer_of(fields: Mapping[str, Any], body: Mapping[str, Any], *, head: str, is_replayed: bool) -> Opened:
-    return Opened(
-        selection=str(fields["selection"]),
-        vault=str(fields["vault"]),
-        opening=int(fields["opening"]),
-        n=int(body["n"]),
-        metrics=in_order(body["metrics"]),
-        head=head,
-        replayed=is_replayed,
-        level=str(body.get("level", policies.FULL)),
-        models=[{"name": one["name"], "metrics": in_order(one["metrics"])} for one in body.get("models", [])],
-        comparisons=list(body.get("comparisons", [])),
-        confidence=float(body.get("confidence", Opened.confidence)),
-        reason=body.get("reason"),
-        wear=dict(body.get("wear", {})),
-        criterion=body.get("criterion"),
-        former=list(body.get("former", [])),
-    )
+        raise VaultRefused(f"vault {fields['vault'][:8]}", what, next="holdfast vault verify") from None
 
 
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:

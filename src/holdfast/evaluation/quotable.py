@@ -2,61 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import figure
+from holdfast.evaluation.answers import Opened
 from holdfast.training.names import SHARES
 
 FIRST = ("accuracy", "rmse")
 
 
-def quotable(
-    metrics: Mapping[str, Mapping[str, Any]],
-    *,
-    n: int,
-    opening: int,
-    vault: str,
-    selection: str,
-    head: str,
-    confidence: float = 0.95,
-    is_clean: bool = True,
-    criterion: Mapping[str, Any] | None = None,
-    former: Sequence[Mapping[str, Any]] = (),
-) -> str:
-    """One line for metrics, or for the one bit of a criterion.
-
-    Args:
-        metrics: {"value", "low", "high", "method"} by name; empty where a criterion is all that was told.
-        n: Test rows.
-        opening: Its number.
-        vault: Its id.
-        selection: Its id.
-        head: Of the ledger with the result in it.
-        confidence: Of the interval.
-        is_clean: False: the vault had answered before.
-        criterion: {"criterion", "passed"}.
-        former: {"vault", "openings"} of every vault that had these rows before.
-    """
-    is_first = is_clean and not any_opened(former)
-    number = f"opening {opening} of {opening}" if is_first else f"opening {opening}; not a clean test"
-    number += "".join(f", {_former(one)}" for one in former)
-    where = f"n = {n:,}, {number}, vault {vault[:8]}, selection {selection[:8]}, head {head[:8]}"
+def quotable(opened: Opened) -> str:
+    """One line for the metrics, or for the one bit of a criterion where that is all that was told."""
+    number = f"opening {opened.opening} of {opened.opening}"
+    if not opened.is_clean:
+        number = f"opening {opened.opening}; not a clean test"
+    number += "".join(f", {_former(former)}" for former in opened.former)
+    place = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
+    where = f"n = {opened.n:,}, {number}, {place}"
+    criterion, metrics = opened.criterion, opened.metrics
     if not metrics and criterion:
         return f"test of {criterion['criterion']}: {'passed' if criterion['passed'] else 'failed'}, {where}"
-    name = next((one for one in FIRST if one in metrics), next(iter(metrics)))
-    return f"test {name} {_value(name, metrics[name], confidence)}, {where}"
+    name = next((name for name in FIRST if name in metrics), next(iter(metrics)))
+    return f"test {name} {_value(name, metrics[name], opened.confidence)}, {where}"
 
 
-def any_opened(former: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these rows have answered before, or may have."""
-    return any(one["openings"] != 0 for one in former)
-
-
-def _former(one: Mapping[str, Any]) -> str:
-    openings = one["openings"]
+def _former(former: Mapping[str, Any]) -> str:
+    openings = former["openings"]
     times = {None: "may have been opened", 0: "was never opened", 1: "was opened once"}
-    return f"rows of former vault {one['vault'][:8]}, which {times.get(openings, f'was opened {openings} times')}"
+    return f"rows of former vault {former['vault'][:8]}, which {times.get(openings, f'was opened {openings} times')}"
 
 
 def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:

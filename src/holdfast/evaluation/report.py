@@ -15,8 +15,8 @@ from typing import Any
 from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
-from holdfast.evaluation.answers import in_order
-from holdfast.evaluation.quotable import any_opened, quotable
+from holdfast.evaluation.answers import Opened, answer_of, in_order
+from holdfast.evaluation.quotable import quotable
 from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
@@ -52,7 +52,8 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
     fields = read_selection(vault, selection)
     entries = registry.read_ledger(vault)
     result = _last(entries, "open.result", selection)
-    body = dict(result.body) if result else {}
+    opened = answer_of(result, is_replayed=True) if result else None
+    body = result.body if result else {}
     facts = {
         "version": VERSION,
         "written": now(),
@@ -63,7 +64,8 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
         "selection": selection,
         "state": "opened" if result else "frozen",
         "head": {"sha256": entries[-1].sha256, "index": entries[-1].index},
-        "result": _result(fields, result) if result else None,
+        "result": _result(opened, result) if opened and result else None,
+        "quote": quotable(opened) if opened else None,
         "models": _models(fields, body),
         "comparisons": body.get("comparisons", []),
         "details": _details(entries, selection),
@@ -76,44 +78,18 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
         "wear": _wear(entries, result, manifest["num_test"], len(fields["models"])),
         "environment": _environment(fields, body),
     }
-    return {**facts, "quote": _quote(facts), "limits": _limits(facts)}
-
-
-def _quote(facts: Mapping[str, Any]) -> str | None:
-    result = facts["result"]
-    if result is None:
-        return None
-    return quotable(
-        facts["models"][0]["test"],
-        n=result["n"],
-        opening=result["opening"],
-        vault=facts["vault"]["id"],
-        selection=facts["selection"],
-        head=result["head"],
-        confidence=result["confidence"],
-        is_clean=result["is_clean"],
-        former=result["former"],
-        criterion={"criterion": facts["criterion"], "passed": result["passed"]} if facts["criterion"] else None,
-    )
+    return {**facts, "limits": _limits(facts)}
 
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def _result(fields: Mapping[str, Any], result: ledger.Entry) -> dict[str, Any]:
-    body, opening = result.body, int(result.fields["opening"])
-    level = str(body.get("level", "full"))
+def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
+    names = ("n", "opening", "level", "is_clean", "former", "reason", "confidence", "head")
     return {
-        "n": int(body["n"]),
-        "opening": opening,
-        "level": level,
-        "is_clean": level != "primary" and not any_opened(body.get("former", [])),
-        "former": body.get("former", []),
-        "reason": body.get("reason"),
-        "passed": (body.get("criterion") or {}).get("passed"),
-        "confidence": float(body.get("confidence", fields["confidence"])),
+        **{name: getattr(opened, name) for name in names},
+        "passed": (opened.criterion or {}).get("passed"),
         "time": result.fields["time"],
-        "head": result.sha256,
         "bits": result.fields["bits"],
     }
 

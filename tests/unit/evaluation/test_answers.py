@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from holdfast.cli.freeze import freeze
-from holdfast.cli.open import open_selections, quotable
+from holdfast.cli.open import open_selections
 from holdfast.cli.vault import status, verify
 from holdfast.data.store import store
-from holdfast.evaluation.final import Opened
 from holdfast.vault.manifest import folder_of
 
 from .conftest import Make
@@ -73,12 +72,3 @@ def test_people_read_what_comes_next(make_run: Make, capsys: pytest.CaptureFixtu
 def test_an_empty_home_says_how_to_begin(home: object, capsys: pytest.CaptureFixture[str]) -> None:
     status(False)
     assert "next       python train.py" in capsys.readouterr().out
-
-
-def test_the_line_to_quote() -> None:
-    entry = {"value": 0.942, "low": 0.93724, "high": 0.94642, "method": "wilson"}
-    opened = Opened("9c" * 32, "3f" * 16, 1, 10_000, {"loss": entry, "accuracy": entry}, "71" * 32, False)
-    assert quotable(opened) == (
-        "test accuracy 94.20 % [93.72, 94.64] Wilson 95 %, n = 10,000, opening 1 of 1, "
-        "vault 3f3f3f3f, selection 9c9c9c9c, head 71717171"
-    )

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from holdfast.cli.open import quotable
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data.store import store
 from holdfast.evaluation import processes
 from holdfast.evaluation.disclosing import disclose
 from holdfast.evaluation.final import open_together, open_vault
 from holdfast.evaluation.freezing import freeze_runs
+from holdfast.evaluation.quotable import quotable
 from holdfast.evaluation.report import gather
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import keyring

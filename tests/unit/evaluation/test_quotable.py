@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from holdfast.evaluation.answers import Opened
 from holdfast.evaluation.quotable import quotable
 
-WHERE: dict[str, Any] = {"n": 10_000, "opening": 1, "vault": "3f" * 16, "selection": "9c" * 32, "head": "71" * 32}
+OPENED = Opened("9c" * 32, "3f" * 16, 1, 10_000, {}, "71" * 32, replayed=False)
 PLACE = "vault 3f3f3f3f, selection 9c9c9c9c, head 71717171"
 ACCURACY = {"value": 0.942, "low": 0.93724, "high": 0.94642, "method": "wilson"}
 RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
@@ -32,7 +34,7 @@ RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
         ),
         (
             {"loss": RMSE},
-            {"opening": 2, "is_clean": False},
+            {"opening": 2, "level": "primary"},
             "loss 1.2346 [1.1000, 1.4000] BCa bootstrap 95 %, n = 10,000, opening 2; not a clean test",
         ),
         ({"accuracy": {**ACCURACY, "value": None}}, {}, "accuracy undefined, n = 10,000, opening 1 of 1"),
@@ -55,4 +57,4 @@ RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
     ],
 )
 def test_the_line_to_quote(metrics: dict[str, Any], more: dict[str, Any], line: str) -> None:
-    assert quotable(metrics, **(WHERE | more)) == f"test {line}, {PLACE}"
+    assert quotable(replace(OPENED, metrics=metrics, **more)) == f"test {line}, {PLACE}"
