@@ -15,9 +15,10 @@ from typing import Any
 from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
-from holdfast.evaluation.answers import Opened, answer_of, in_order
+from holdfast.evaluation.answers import Opened, answer_of, find_entry, in_order
 from holdfast.evaluation.quotable import quotable
 from holdfast.evaluation.selections import read_selection, selection_folder
+from holdfast.evaluation.trials import without_seed
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
@@ -51,7 +52,7 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
     manifest, _ = read_manifest(folder_of(vault))
     fields = read_selection(vault, selection)
     entries = registry.read_ledger(vault)
-    result = _last(entries, "open.result", selection)
+    result = find_entry(entries, "open.result", selection)
     opened = answer_of(result, is_replayed=True) if result else None
     body = result.body if result else {}
     facts = {
@@ -117,14 +118,15 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
 
 
 def _details(entries: Sequence[ledger.Entry], selection: str) -> list[dict[str, Any]]:
-    disclosed = _last(entries, "disclose", selection)
+    disclosed = find_entry(entries[::-1], "disclose", selection)
     return list(disclosed.body.get("details", [])) if disclosed else []
 
 
 def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any] | None:
     """How the number moves with the seed: of the test, where models that differ in the seed alone were opened."""
     models, tests = fields["models"], {one["name"]: one["metrics"] for one in body.get("models", [])}
-    same = [model for model in models if _config(model) == _config(models[0]) and model["name"] in tests]
+    first = without_seed(models[0]["config"])
+    same = [model for model in models if without_seed(model["config"]) == first and model["name"] in tests]
     metric = "accuracy" if "accuracy" in fields["definitions"] else "rmse"
     values = [tests[model["name"]].get(metric, {}).get("value") for model in same]
     values = [value for value in values if value is not None]
@@ -136,10 +138,6 @@ def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
         told = {key: known[key] for key in ("values", "mean", "std")}
         return {"of": "val", "metric": known["metric"].removeprefix("val/"), **told}
     return None
-
-
-def _config(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in model["config"].items() if key not in ("seed", "paths", "resume")}
 
 
 def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
@@ -261,8 +259,3 @@ def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{cells['unknown']:,} cells of the test rows were categories that {name} does not know."
         for feature in sorted(set(model["features"]) & siblings.keys()):
             yield f"{name} was given '{feature}', which vault {siblings[feature][:8]} predicts of the same test rows."
-
-
-def _last(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:
-    found = [entry for entry in entries if entry.type == type and entry.selection == selection]
-    return found[-1] if found else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import sha256_file
+from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.vault import registry
 
@@ -112,14 +111,10 @@ def _members(run: Path, record: Mapping[str, Any]) -> list[_Member]:
 
 
 def _copy(target: Path, member: _Member) -> None:
-    for name in (FILE_NAME, member.checkpoint):
+    for name in (FILE_NAME, member.checkpoint):  # the checkpoint comes last: its hash is compared
         source = _inside(member.folder, name)
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target / name)
-        descriptor = os.open(target / name, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    if member.sha256 is not None and sha256_file(target / member.checkpoint) != member.sha256:
+        sha256 = copy_hashed(source, target / name)
+    if member.sha256 is not None and sha256 != member.sha256:
         where = str(member.folder / member.checkpoint)
         raise VaultRefused(where, "was changed since the ensemble was made", next="make the ensemble again")
 

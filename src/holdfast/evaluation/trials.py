@@ -16,7 +16,6 @@ from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME, read_run
 
 SWEEP_FILE = "multirun.yaml"
-# What may differ between runs that only repeat each other with another seed.
 NOT_COMPARED = ("seed", "paths", "resume")
 
 
@@ -48,12 +47,12 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
 
 def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """How much the val score moves with the seed alone."""
-    wanted = _without_seed(record)
+    wanted = _repeated(record)
     monitor = record["best"]["monitor"]
     found = {
         one["seed"]: one["best"]["metrics"].get(monitor)
         for one in others
-        if one["status"] == "completed" and one["best"] and _without_seed(one) == wanted
+        if one["status"] == "completed" and one["best"] and _repeated(one) == wanted
     }
     values = {seed: value for seed, value in sorted(found.items()) if value is not None}
     if len(values) < 2:
@@ -65,6 +64,11 @@ def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
         "mean": statistics.fmean(values.values()),
         "std": statistics.stdev(values.values()),
     }
+
+
+def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is the same in the configs of runs that only repeat each other with another seed."""
+    return {key: value for key, value in config.items() if key not in NOT_COMPARED}
 
 
 def merkle_root(leaves: Sequence[bytes]) -> str:
@@ -80,9 +84,8 @@ def _tree(hashes: Sequence[bytes]) -> bytes:
     return hashlib.sha256(b"\x01" + _tree(hashes[:left]) + _tree(hashes[left:])).digest()
 
 
-def _without_seed(record: Mapping[str, Any]) -> dict[str, Any]:
-    config = {key: value for key, value in record["config"].items() if key not in NOT_COMPARED}
-    return {**config, "val_sha256": (record["data"] or {}).get("val_sha256")}
+def _repeated(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**without_seed(record["config"]), "val_sha256": (record["data"] or {}).get("val_sha256")}
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

@@ -41,13 +41,11 @@ class ValRows:
     Attributes:
         prepared: The development rows.
         rows: (v,) indices of the val rows.
-        sha256: What they are compared by (`store.val_sha256`).
         statistics: Of the train rows.
     """
 
     prepared: Prepared
     rows: NDArray[np.int64]
-    sha256: str
     statistics: TrainStatistics
 
     @property
@@ -61,30 +59,22 @@ class ValRows:
         return np.asarray(self.prepared.y[self.rows])
 
 
-def val_rows(place: str, split: Mapping[str, Any], expected_sha256: str, subset: float | int | None = None) -> ValRows:
-    """The val rows that a run was chosen by, through its view.
+def load_val(fields: Mapping[str, Any], model: Mapping[str, Any]) -> ValRows:
+    """The val rows that a model of a selection was chosen by, through its view.
 
     Args:
-        place: Of its rows in the store (`Prepared.id`).
-        split: Its option, as recorded.
-        expected_sha256: Of its val rows.
-        subset: Of its train rows.
+        fields: "split", "subset" and "val_sha256", as a selection has them.
+        model: "rows", their place in the store (`Prepared.id`).
 
     Raises:
         InputError: The store no longer has the rows.
         VaultRefused: The rows are others than those of the run.
     """
-    prepared = open_prepared(place)
-    found = compute(prepared, call_target(split, "split"), subset)
-    sha256 = val_sha256(prepared, found.val)
-    if sha256 != expected_sha256:
+    prepared = open_prepared(model["rows"])
+    computed = compute(prepared, call_target(fields["split"], "split"), fields["subset"])
+    if val_sha256(prepared, computed.val) != fields["val_sha256"]:
         raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
-    return ValRows(prepared, found.val, sha256, found.statistics)
-
-
-def load_val(fields: Mapping[str, Any], model: Mapping[str, Any]) -> ValRows:
-    """The val rows that a model of a selection was chosen by; as `val_rows`."""
-    return val_rows(model["rows"], fields["split"], fields["val_sha256"], fields.get("subset"))
+    return ValRows(prepared, computed.val, computed.statistics)
 
 
 def predict_val(

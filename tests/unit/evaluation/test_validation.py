@@ -16,12 +16,12 @@ from holdfast.ensembles.scores import score
 from holdfast.evaluation.validation import (
     ValRows,
     exact_loss,
+    load_val,
     predict_val,
     refuse_other_columns,
     refuse_other_scores,
     refuse_other_statistics,
     refuse_unstable,
-    val_rows,
     val_scores,
 )
 
@@ -33,7 +33,7 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 @pytest.fixture
 def val(prepared: store.Prepared) -> ValRows:
     found = compute(prepared, call_target(SPLIT, "split"))
-    return ValRows(prepared, found.val, "", found.statistics)
+    return ValRows(prepared, found.val, found.statistics)
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
@@ -187,7 +187,8 @@ def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
 
 
 def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared, val: ValRows) -> None:
-    part = val_rows(prepared.id, SPLIT, store.val_sha256(prepared, val.rows), 0.5)
+    fields = {"split": SPLIT, "subset": 0.5, "val_sha256": store.val_sha256(prepared, val.rows)}
+    part = load_val(fields, {"rows": prepared.id})
     assert part.statistics.num_rows == round(val.statistics.num_rows / 2)
     assert np.array_equal(part.rows, val.rows)
 
@@ -195,5 +196,6 @@ def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared,
 def test_val_rows_of_another_run_are_refused(prepared: store.Prepared, val: ValRows) -> None:
     shuffled = np.random.default_rng(0).permutation(val.rows)
     assert store.val_sha256(prepared, shuffled) == store.val_sha256(prepared, val.rows), "a set of rows"
+    fields = {"split": SPLIT, "subset": None, "val_sha256": store.val_sha256(prepared, val.rows[1:])}
     with pytest.raises(VaultRefused, match="the val rows in the store are not those of the run"):
-        val_rows(prepared.id, SPLIT, store.val_sha256(prepared, val.rows[1:]))
+        load_val(fields, {"rows": prepared.id})
