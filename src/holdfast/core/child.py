@@ -1,8 +1,7 @@
 """Child processes that answer questions: a module is started with `python -m`, asked over pipes, and ends with us.
 
-A question or an answer is a message: 8 bytes with the length of a JSON header, the header, and the bytes of the arrays
-that it lists under "arrays". Nothing is pickled, so nothing in a message can run. What a child prints goes to our
-stderr. An error in a child is raised here as what it was: an error of ours with its problems, or `RunFailed`.
+What a child prints goes to our stderr. An error in a child is raised here as what it was: an error of ours with its
+problems, or `RunFailed`.
 
 The module of a child ends with
 
@@ -14,8 +13,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import json
-import math
 import os
 import queue
 import signal
@@ -23,13 +20,10 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-
-import numpy as np
-from numpy.typing import NDArray
 
 from holdfast.core.errors import (
     HoldfastError,
@@ -40,28 +34,13 @@ from holdfast.core.errors import (
     VaultRefused,
     raise_problems,
 )
-from holdfast.core.files import canonical_json
+from holdfast.core.messages import UNREADABLE, Array, ArrayBlocks, Header, Message, receive, send
 
-MAX_HEADER_BYTES = 2**28
 END_S = 10.0
 OURS = str(Path(__file__).parents[2])  # all that Holdfast itself needs: no folder of the user's is searched
 ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
-# What reading bytes that are no message may raise.
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError)
 
-Array = NDArray[Any]
-Header = dict[str, Any]
-Message = tuple[Header, list[Array]]
 Answer = Callable[[Header, list[Array]], tuple[Header, Sequence[Array]]]
-
-
-@dataclass(frozen=True)
-class ArrayBlocks:
-    """An array that is sent in blocks of rows, so that it is never whole in this process."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    blocks: Iterable[Array]
 
 
 class Child:
@@ -218,31 +197,6 @@ def forbid_files() -> None:
     _forbid("RLIMIT_FSIZE")
 
 
-def send(file: BinaryIO, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> None:
-    """Write a message."""
-    layouts = [{"dtype": _portable(array.dtype).str, "shape": list(array.shape)} for array in arrays]
-    head = canonical_json({**header, "arrays": layouts})
-    file.write(len(head).to_bytes(8, "big") + head)
-    for array in arrays:
-        for block in array.blocks if isinstance(array, ArrayBlocks) else (array,):
-            file.write(np.ascontiguousarray(block, _portable(array.dtype)).tobytes())
-    file.flush()
-
-
-def receive(file: BinaryIO) -> Message:
-    """Read a message.
-
-    Raises:
-        EOFError: The stream ends before it, or within it.
-        ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError: It is no message.
-    """
-    if (size := int.from_bytes(_exactly(file, 8), "big")) > MAX_HEADER_BYTES:
-        raise ValueError("is no header")
-    header = json.loads(_exactly(file, size))
-    arrays = [_read_array(file, np.dtype(layout["dtype"]), layout["shape"]) for layout in header.pop("arrays")]
-    return header, arrays
-
-
 def _receive_all(file: BinaryIO, messages: queue.SimpleQueue[Message | None], is_busy: threading.Event) -> None:
     """Hand on messages until the stream ends: nobody waits for an answer then."""
     try:
@@ -287,23 +241,3 @@ def _forbid(limit: str) -> None:
         import resource
 
         resource.setrlimit(getattr(resource, limit), (0, 0))
-
-
-def _portable(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype.newbyteorder("<")
-
-
-def _read_array(file: BinaryIO, dtype: np.dtype[Any], shape: list[int]) -> Array:
-    return np.frombuffer(_exactly(file, dtype.itemsize * math.prod(shape)), dtype).reshape(shape)
-
-
-def _exactly(file: BinaryIO, size: int) -> bytearray:
-    content = bytearray(size)
-    view, place = memoryview(content), 0
-    while place < size:
-        piece = file.read(min(size - place, 2**20))
-        if not piece:
-            raise EOFError(f"{size - place} bytes are missing")
-        view[place : place + len(piece)] = piece
-        place += len(piece)
-    return content

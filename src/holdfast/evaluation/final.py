@@ -17,9 +17,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from holdfast.core.child import ArrayBlocks, forbid_core_dumps
+from holdfast.core.child import forbid_core_dumps
 from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
 from holdfast.core.files import sha256_hex
+from holdfast.core.messages import ArrayBlocks
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
 from holdfast.evaluation import preflight, processes

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from holdfast.core import child
-from holdfast.core.child import Array, Header
+from holdfast.core.messages import Array, Header
 
 Answer = tuple[Header, Sequence[Array]]
 

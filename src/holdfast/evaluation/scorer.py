@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core import child
-from holdfast.core.child import Array, Header
+from holdfast.core.messages import Array, Header
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.comparison import compare
 from holdfast.evaluation.resampling import Sampling

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.child import ArrayBlocks
 from holdfast.core.errors import VaultRefused
+from holdfast.core.messages import ArrayBlocks
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.loading.train_val import columns_of as stored_columns
 from holdfast.data.loading.train_val import compute

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from holdfast.core import child
-from holdfast.core.child import Array, Header
+from holdfast.core.messages import Array, Header
 from holdfast.vault import known_rows
 from holdfast.vault.ledger import refusals
 from holdfast.vault.rows import fingerprints

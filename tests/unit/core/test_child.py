@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import os
 import signal
 import subprocess
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.core import child
-from holdfast.core.child import OURS, ArrayBlocks, Child
+from holdfast.core.child import OURS, Child
 from holdfast.core.errors import InputError, Interrupted, RunFailed, VaultRefused
 
 MODULE = """
-import os, pathlib, signal, subprocess, sys, time
+import contextlib, os, pathlib, signal, subprocess, sys, time
 from holdfast.core import child
 from holdfast.core.errors import InputError, Problem, VaultRefused, raise_problems
 
@@ -40,7 +38,9 @@ def answer(header, arrays):
         os.kill(os.getpid(), header["number"])
         time.sleep(10)
     if act == "lie":
-        os.write(int(header["descriptor"]), b"row 1 2 3")
+        for descriptor in range(3, 10):
+            with contextlib.suppress(OSError):
+                os.write(descriptor, b"row 1 2 3")
         os._exit(0)
     if act == "sleep":
         subprocess.Popen(["sleep", "30"])
@@ -151,11 +151,9 @@ def test_a_process_that_is_killed_is_told(answering: Child) -> None:
         answering.ask({"act": "signal", "number": int(signal.SIGTERM)})
 
 
-@pytest.mark.parametrize("descriptor", range(3, 8))
-def test_what_is_no_message_is_withheld(answering: Child, descriptor: int) -> None:
-    with pytest.raises(RunFailed) as raised:
-        answering.ask({"act": "lie", "descriptor": descriptor})
-    assert "row 1" not in str(raised.value)
+def test_what_is_no_message_is_withheld(answering: Child) -> None:
+    with pytest.raises(RunFailed, match="answerer: gave an answer that cannot be read; it is withheld, as it could"):
+        answering.ask({"act": "lie"})
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such limits")
@@ -192,30 +190,3 @@ def test_it_ends_with_its_parent(folder: Path, is_confined: bool) -> None:
     while _lives(answerer):
         assert time.monotonic() < deadline, "it goes on without its parent"
         time.sleep(0.02)
-
-
-@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.zeros((0, 4), np.float32), np.array([1, 2], ">i8")])
-def test_arrays_arrive_as_they_were_sent(array: np.ndarray[Any, Any]) -> None:
-    file = io.BytesIO()
-    blocks = (array[index : index + 1] for index in range(len(array)))
-    child.send(file, {"n": 1}, array, ArrayBlocks(array.dtype, array.shape, blocks))
-    file.seek(0)
-    header, (first, second) = child.receive(file)
-    assert header == {"n": 1}
-    assert np.array_equal(first, array)
-    assert np.array_equal(second, array)
-    with pytest.raises(EOFError):
-        child.receive(file)
-
-
-def test_a_cut_message_is_told() -> None:
-    file = io.BytesIO()
-    child.send(file, {}, np.arange(10))
-    with pytest.raises(EOFError, match="3 bytes are missing"):
-        child.receive(io.BytesIO(file.getvalue()[:-3]))
-
-
-@pytest.mark.parametrize("content", [b"row 1 2 3", b"\0" * 7 + b"\2[]", b"\0" * 7 + b"\2{}", b"\0" * 7 + b"\3row"])
-def test_what_is_no_message_is_told(content: bytes) -> None:
-    with pytest.raises((ValueError, TypeError, KeyError)):
-        child.receive(io.BytesIO(content))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.core.child import ArrayBlocks
+from holdfast.core.messages import ArrayBlocks
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.store import store, worker
 from holdfast.ensembles.scores import score

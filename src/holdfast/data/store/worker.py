@@ -22,9 +22,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from holdfast.core import child, places
-from holdfast.core.child import Header
 from holdfast.core.errors import HoldfastError, InputError, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.messages import Array, Header
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
@@ -44,7 +44,7 @@ OTHER_REASONS = ("sealed_elsewhere", "left_out_group", "left_out_declared", "lef
 MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
-def answer(header: Header, _: Sequence[child.Array]) -> tuple[Header, Sequence[child.Array]]:
+def answer(header: Header, _: Sequence[Array]) -> tuple[Header, Sequence[Array]]:
     """Answer one question."""
     return {"vault": answer_request(header["request"])}, ()
 
