@@ -260,7 +260,7 @@ def prepare_evaluation() -> None:
 
 
 def freeze(run: str) -> str:
-    from holdfast.evaluation.freezing import freeze_run
+    from holdfast.evaluation.freeze.freezing import freeze_run
 
     return freeze_run(Path(run)).selection
 
@@ -280,7 +280,7 @@ def freezing_is_mended(run: str) -> None:
 
 
 def opening(selection: str) -> None:
-    from holdfast.evaluation.final import open_vault
+    from holdfast.evaluation.opening.final import open_vault
 
     open_vault(selection)
     mark(PRINTED)
@@ -288,7 +288,7 @@ def opening(selection: str) -> None:
 
 def opening_is_mended(selection: str, other: str) -> None:
     from holdfast.core.errors import VaultRefused
-    from holdfast.evaluation.final import open_vault
+    from holdfast.evaluation.opening.final import open_vault
     from holdfast.vault import registry
     from holdfast.vault.verify import verify_home
 

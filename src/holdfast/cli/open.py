@@ -13,9 +13,9 @@ from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
-from holdfast.evaluation.final import Opened, open_together
-from holdfast.evaluation.quotable import quotable
-from holdfast.evaluation.report import write_report
+from holdfast.evaluation.opening.citation import quotable
+from holdfast.evaluation.opening.final import Opened, open_together
+from holdfast.evaluation.opening.report import write_report
 
 
 def open_selections(

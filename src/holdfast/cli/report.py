@@ -6,7 +6,7 @@ import json
 
 from rich.console import Console
 
-from holdfast.evaluation.report import gather, write_report
+from holdfast.evaluation.opening.report import gather, write_report
 from holdfast.evaluation.selections import find_selection
 
 

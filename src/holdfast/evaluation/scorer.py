@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from holdfast.core import child
 from holdfast.core.messages import Array, Header
 from holdfast.ensembles.scores import score
-from holdfast.evaluation.comparison import compare
-from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.statistics import DEFAULT, as_columns, guesses, metric_intervals
+from holdfast.evaluation.statistics.comparison import compare
+from holdfast.evaluation.statistics.intervals import DEFAULT, as_columns, guesses, metric_intervals
+from holdfast.evaluation.statistics.resampling import Sampling
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:

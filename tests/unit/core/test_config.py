@@ -34,7 +34,7 @@ def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
         "torch.nn.modules.module.torch.utils.collect_env.run",
         "holdfast.models.mlp.nn.modules.module.functools.partial",
         "holdfast.vault.opening.open_x",
-        "holdfast.evaluation.final.open_vault",
+        "holdfast.evaluation.opening.final.open_vault",
         "builtins.eval",
         "pathlib.Path.unlink",
     ],

@@ -14,7 +14,8 @@ from holdfast.core.messages import ArrayBlocks
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.store import store, worker
 from holdfast.ensembles.scores import score
-from holdfast.evaluation import freezing, processes
+from holdfast.evaluation import processes
+from holdfast.evaluation.freeze import freezing
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}

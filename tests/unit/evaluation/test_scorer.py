@@ -7,8 +7,8 @@ import pytest
 from sklearn import metrics as reference
 
 from holdfast.evaluation import processes
-from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.scorer import outcomes_of, score_models
+from holdfast.evaluation.statistics.resampling import Sampling
 
 OPTIONS = {"target_std": 1.0, "models": [{"name": "a", "has_loss": True}]}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from holdfast.evaluation.answers import in_order
 from holdfast.evaluation.criterion import passes
+from holdfast.evaluation.opening.result import in_order
 from holdfast.evaluation.processes import Scored
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits

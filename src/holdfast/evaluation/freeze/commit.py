@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
-from holdfast.evaluation.run_files import refuse_former
+from holdfast.evaluation.freeze.run_files import refuse_former
 from holdfast.vault import registry
 from holdfast.vault.contents import SELECTION_FILE
 from holdfast.vault.ledger import ledger

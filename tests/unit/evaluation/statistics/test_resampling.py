@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 
-from holdfast.evaluation.resampling import (
+from holdfast.evaluation.statistics.resampling import (
     BCA_ROWS,
     Sampling,
     count_intervals,

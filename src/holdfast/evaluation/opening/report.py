@@ -15,10 +15,10 @@ from typing import Any
 from holdfast import __version__
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
-from holdfast.evaluation.answers import Opened, answer_of, find_entry, in_order
-from holdfast.evaluation.quotable import quotable
+from holdfast.evaluation.freeze.trials import without_seed
+from holdfast.evaluation.opening.citation import quotable
+from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, in_order
 from holdfast.evaluation.selections import read_selection, selection_folder
-from holdfast.evaluation.trials import without_seed
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger

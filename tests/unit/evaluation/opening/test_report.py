@@ -10,16 +10,16 @@ import pytest
 
 from holdfast.cli.report import report
 from holdfast.data.store import store
-from holdfast.evaluation.final import open_vault
-from holdfast.evaluation.freezing import freeze_run, freeze_runs
-from holdfast.evaluation.report import gather, write_report
+from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
+from holdfast.evaluation.opening.final import open_vault
+from holdfast.evaluation.opening.report import gather, write_report
 from holdfast.evaluation.scorer import score_models
 from holdfast.reporting import plots
 from holdfast.reporting.pages import render
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
-from .conftest import Make
+from ..conftest import Make
 
 VOID = {"meta", "line", "circle", "rect"}
 

@@ -23,11 +23,12 @@ from holdfast.core.files import sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
-from holdfast.evaluation import preflight, processes
-from holdfast.evaluation.answers import Opened, answer_of, find_entry
-from holdfast.evaluation.letting_out import let_out
+from holdfast.evaluation import processes
+from holdfast.evaluation.freeze.validation import columns_of, load_val, refuse_other_predictions
+from holdfast.evaluation.opening import preflight
+from holdfast.evaluation.opening.letting_out import let_out
+from holdfast.evaluation.opening.result import Opened, answer_of, find_entry
 from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
-from holdfast.evaluation.validation import columns_of, load_val, refuse_other_predictions
 from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger, refusals

@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import ttest_rel
 from statsmodels.stats.contingency_tables import mcnemar as reference
 
-from holdfast.evaluation.comparison import bonett_price, compare, holm, mcnemar
-from holdfast.evaluation.delong import delong
-from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.statistics.comparison import bonett_price, compare, holm, mcnemar
+from holdfast.evaluation.statistics.delong import delong
+from holdfast.evaluation.statistics.resampling import Sampling
 
 Array = np.ndarray[Any, Any]
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
-from holdfast.evaluation.resampling import Sampling
 from holdfast.evaluation.scorer import score_models
-from holdfast.evaluation.statistics import metric_intervals, proportion_interval, required_rows, wilson
+from holdfast.evaluation.statistics.intervals import metric_intervals, proportion_interval, required_rows, wilson
+from holdfast.evaluation.statistics.resampling import Sampling
 from holdfast.training import names
 
 Array = np.ndarray[Any, Any]

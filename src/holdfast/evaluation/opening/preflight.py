@@ -11,7 +11,7 @@ from typing import Any
 import holdfast
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
-from holdfast.evaluation.answers import find_entry
+from holdfast.evaluation.opening.result import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.ledger import check, ledger, refusals

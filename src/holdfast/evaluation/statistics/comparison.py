@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.evaluation import delong, resampling
-from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.statistics import CONFIDENCE, DEFAULT, as_columns, guesses, scores_of
+from holdfast.evaluation.statistics import delong, resampling
+from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFAULT, as_columns, guesses, scores_of
+from holdfast.evaluation.statistics.resampling import Sampling
 
 Array = NDArray[Any]
 Groups = NDArray[np.int64] | None

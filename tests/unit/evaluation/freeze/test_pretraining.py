@@ -9,7 +9,7 @@ import pytest
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.sources import breast_cancer
 from holdfast.data.store.store import Prepared
-from holdfast.evaluation import pretraining
+from holdfast.evaluation.freeze import pretraining
 from holdfast.vault.rows.identity import row_digests
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from holdfast.evaluation.trials import describe_trials, merkle_root, sweep_of
+from holdfast.evaluation.freeze.trials import describe_trials, merkle_root, sweep_of
 
-from .conftest import WHOLE
+from ..conftest import WHOLE
 
 
 def _hash(content: bytes) -> bytes:

@@ -13,7 +13,7 @@ from holdfast.data.store import store
 from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target
 from holdfast.ensembles.scores import score
-from holdfast.evaluation.validation import (
+from holdfast.evaluation.freeze.validation import (
     ValRows,
     exact_loss,
     load_val,
@@ -25,7 +25,7 @@ from holdfast.evaluation.validation import (
     val_scores,
 )
 
-from .conftest import SPLIT, FakePredictor
+from ..conftest import SPLIT, FakePredictor
 
 MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 

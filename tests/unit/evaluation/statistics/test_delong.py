@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from holdfast.evaluation.delong import auroc_interval, delong, macro_auroc, variance_of
+from holdfast.evaluation.statistics.delong import auroc_interval, delong, macro_auroc, variance_of
 
 Array = np.ndarray[Any, Any]
 

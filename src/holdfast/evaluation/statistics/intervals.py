@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.ensembles.scores import row_losses
-from holdfast.evaluation import delong, resampling
-from holdfast.evaluation.resampling import Sampling
+from holdfast.evaluation.statistics import delong, resampling
+from holdfast.evaluation.statistics.resampling import Sampling
 
 CONFIDENCE = 0.95
 INTERVALS = {"proportion": "wilson", "draws": resampling.DRAWS, "seed": 0}

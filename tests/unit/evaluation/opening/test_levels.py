@@ -13,17 +13,17 @@ from statsmodels.stats.proportion import proportion_confint
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data.store import store
 from holdfast.evaluation import processes
-from holdfast.evaluation.disclosing import disclose
-from holdfast.evaluation.final import open_together, open_vault
-from holdfast.evaluation.freezing import freeze_runs
-from holdfast.evaluation.quotable import quotable
-from holdfast.evaluation.report import gather
+from holdfast.evaluation.freeze.freezing import freeze_runs
+from holdfast.evaluation.opening.citation import quotable
+from holdfast.evaluation.opening.disclosing import disclose
+from holdfast.evaluation.opening.final import open_together, open_vault
+from holdfast.evaluation.opening.report import gather
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.ledger import leaked_bits
 from holdfast.vault.verify import verify_home
 
-from .conftest import Make, prepare_here
+from ..conftest import Make, prepare_here
 
 
 @pytest.fixture

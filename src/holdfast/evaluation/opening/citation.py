@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import figure
-from holdfast.evaluation.answers import Opened
+from holdfast.evaluation.opening.result import Opened
 from holdfast.training.names import SHARES
 
 FIRST = ("accuracy", "rmse")

@@ -11,7 +11,7 @@ from holdfast.cli.vault import status, verify
 from holdfast.data.store import store
 from holdfast.vault.manifest import folder_of
 
-from .conftest import Make
+from ..conftest import Make
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -15,15 +15,14 @@ from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.data import views
 from holdfast.data.loading.row_search import RowForm
-from holdfast.evaluation import processes, scan
+from holdfast.evaluation import processes
 from holdfast.evaluation.criterion import parse_criterion
-from holdfast.evaluation.entering import STAGING, enter
-from holdfast.evaluation.pretraining import pretraining_of
-from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.evaluation.run_files import Copied, copy_run, refuse_former, save_array
-from holdfast.evaluation.statistics import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
-from holdfast.evaluation.trials import describe_trials, sweep_of
-from holdfast.evaluation.validation import (
+from holdfast.evaluation.freeze import scan
+from holdfast.evaluation.freeze.commit import STAGING, enter
+from holdfast.evaluation.freeze.pretraining import pretraining_of
+from holdfast.evaluation.freeze.run_files import Copied, copy_run, refuse_former, save_array
+from holdfast.evaluation.freeze.trials import describe_trials, sweep_of
+from holdfast.evaluation.freeze.validation import (
     ValRows,
     columns_of,
     exact_loss,
@@ -37,6 +36,8 @@ from holdfast.evaluation.validation import (
     tolerance_of,
     val_scores,
 )
+from holdfast.evaluation.provenance import installed_versions, user_modules
+from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
 from holdfast.training.names import NAMES
 from holdfast.vault import known_rows, registry
 from holdfast.vault.ledger import ledger, refusals

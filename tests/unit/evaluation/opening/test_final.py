@@ -10,9 +10,10 @@ import pytest
 
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data.store import store
-from holdfast.evaluation import preflight, processes
-from holdfast.evaluation.final import open_vault
-from holdfast.evaluation.freezing import freeze_run
+from holdfast.evaluation import processes
+from holdfast.evaluation.freeze.freezing import freeze_run
+from holdfast.evaluation.opening import preflight
+from holdfast.evaluation.opening.final import open_vault
 from holdfast.evaluation.selections import selection_folder
 from holdfast.vault import opening, registry
 from holdfast.vault.keys import key_files
@@ -21,7 +22,7 @@ from holdfast.vault.manifest import folder_of
 from holdfast.vault.rows import commitment
 from holdfast.vault.verify import verify_home
 
-from .conftest import FakePredictor, Make, predict_rows
+from ..conftest import FakePredictor, Make, predict_rows
 
 STEPS = ["open.intent", "open.predicted", "open.result"]
 

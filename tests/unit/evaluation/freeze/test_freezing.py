@@ -16,13 +16,13 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.data.store import store, worker
 from holdfast.ensembles.members import check_members
-from holdfast.evaluation import freezing
-from holdfast.evaluation.freezing import freeze_run, freeze_runs
+from holdfast.evaluation.freeze import freezing
+from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
-from .conftest import DATA, SPLIT, Make
+from ..conftest import DATA, SPLIT, Make
 
 
 def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store.Prepared) -> None:
@@ -181,10 +181,10 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     record = json.loads((run / "run.json").read_text())
     with pytest.raises(VaultRefused, match="val/loss: was undefined when the run was recorded"):
         freeze_run(run)
-    from holdfast.evaluation import validation
+    from holdfast.evaluation.freeze import validation
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("holdfast.evaluation.freezing.refuse_other_scores", lambda *values: None)
+        patch.setattr("holdfast.evaluation.freeze.freezing.refuse_other_scores", lambda *values: None)
         frozen = freeze_run(run)
     fields = read_selection(prepared.vault, frozen.selection)
     assert [member["weight"] for member in fields["models"][0]["members"]] == [0.5, 0.5]

@@ -11,7 +11,7 @@ from filelock import FileLock
 from holdfast.core.child import forbid_core_dumps
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.evaluation import processes
-from holdfast.evaluation.answers import find_entry
+from holdfast.evaluation.opening.result import find_entry
 from holdfast.evaluation.selections import find_selection, frozen_copy, read_selection
 from holdfast.vault import opening, policies, registry
 from holdfast.vault.ledger import leaked_bits
