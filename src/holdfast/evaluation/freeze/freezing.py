@@ -116,16 +116,16 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
             stds.append(val.target_std)
             fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
         fields |= {"target_std": stds[0], "intervals": {**INTERVALS, "proportion": proportion}}
-        found = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
-        fields["files"] = {name: sha256_file(staging / name) for name in found}
+        files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
+        fields["files"] = {file: sha256_file(staging / file) for file in files}
         selection, is_new = enter(staging, fields)
     except OSError as error:
         where, what = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
         raise VaultRefused(where, what, next="free some space or mend the disk, then try again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    told = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
-    return Frozen(selection, vault, fields["models"][0]["val"], is_new, told, goal)
+    models = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
+    return Frozen(selection, vault, fields["models"][0]["val"], is_new, models, goal)
 
 
 # --- what may be frozen -----------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])
-        mine = {one.partition("/")[2]: array for one, array in expected.items() if one.startswith(f"{index}/")}
+        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:

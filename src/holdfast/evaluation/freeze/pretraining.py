@@ -25,11 +25,11 @@ def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dic
     Raises:
         VaultRefused: A run was trained on rows that are sealed in the vault, or nobody can say any more.
     """
-    found = {entry["sha256"]: entry for record in records for entry in record.get("pretrained") or []}
-    for other in sorted({str(entry["rows"]) for entry in found.values() if entry["vault"] != vault}):
-        run = next(entry["run"] for entry in found.values() if entry["rows"] == other)
+    runs = {entry["sha256"]: entry for record in records for entry in record.get("pretrained") or []}
+    for other in sorted({str(entry["rows"]) for entry in runs.values() if entry["vault"] != vault}):
+        run = next(entry["run"] for entry in runs.values() if entry["rows"] == other)
         _refuse_sealed(f"pretrained on {run}", other, vault)
-    return list(found.values())
+    return list(runs.values())
 
 
 def _refuse_sealed(where: str, other: str, vault: str) -> None:

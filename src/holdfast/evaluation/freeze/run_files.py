@@ -99,15 +99,15 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 def _members(run: Path, record: Mapping[str, Any]) -> list[_Member]:
     if record["kind"] != "ensemble":
         return [_Member(run, record, str(record["best"]["checkpoint"]), 1.0, None)]
-    found: list[_Member] = []
+    members: list[_Member] = []
     for member in record["ensemble"]["members"]:
         folder = run / member["run"]
-        one = read_run(folder)
+        own = read_run(folder)
         for name in ("vault", "val_sha256"):
-            if one["data"][name] != record["data"][name]:
+            if own["data"][name] != record["data"][name]:
                 raise VaultRefused(str(folder), f"has another {name} than the ensemble")
-        found.append(_Member(folder, one, str(member["checkpoint"]), float(member["weight"]), str(member["sha256"])))
-    return found
+        members.append(_Member(folder, own, str(member["checkpoint"]), float(member["weight"]), str(member["sha256"])))
+    return members
 
 
 def _copy(target: Path, member: _Member) -> None:

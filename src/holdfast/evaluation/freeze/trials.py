@@ -35,11 +35,11 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
     if folder is None:
         return None
     paths = sorted(folder.glob(f"*/{FILE_NAME}"), key=_by_number)
-    records = [found for path in paths if (found := _read(path.parent)) is not None]
+    records = [sound for path in paths if (sound := _read(path.parent)) is not None]
     return {
         "sweep": folder.name,
         "runs": len(paths),
-        "completed": sum(one["status"] == "completed" for one in records),
+        "completed": sum(other["status"] == "completed" for other in records),
         "root": merkle_root([path.read_bytes() for path in paths]),
         "seed_spread": seed_spread(record, records),
     }
@@ -49,12 +49,12 @@ def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
     """How much the val score moves with the seed alone."""
     wanted = _repeated(record)
     monitor = record["best"]["monitor"]
-    found = {
-        one["seed"]: one["best"]["metrics"].get(monitor)
-        for one in others
-        if one["status"] == "completed" and one["best"] and _repeated(one) == wanted
+    scores = {
+        other["seed"]: other["best"]["metrics"].get(monitor)
+        for other in others
+        if other["status"] == "completed" and other["best"] and _repeated(other) == wanted
     }
-    values = {seed: value for seed, value in sorted(found.items()) if value is not None}
+    values = {seed: value for seed, value in sorted(scores.items()) if value is not None}
     if len(values) < 2:
         return None
     return {

@@ -107,8 +107,8 @@ def refuse_other_predictions(
         VaultRefused: It does not.
     """
     frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
-    found = predict_val(predictor, val, columns_of(fields["task"], fields["num_outputs"]))
-    worst = _distance(found, frozen, fields["task"], val.target_std)
+    predictions = predict_val(predictor, val, columns_of(fields["task"], fields["num_outputs"]))
+    worst = _distance(predictions, frozen, fields["task"], val.target_std)
     if not worst <= PREDICTION_ATOL:
         what = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
         raise VaultRefused("preflight", what, next="restore the environment of the freeze; nothing was spent")
@@ -127,8 +127,8 @@ def refuse_unstable(
     num = len(predictions)
     reverse, single = np.arange(num)[::-1], np.unique(np.linspace(0, num - 1, SINGLE_ROWS).astype(np.int64))
     for places, batch_size, words in ((reverse, OTHER_BATCH_ROWS, "the order of rows or"), (single, 1, "")):
-        found = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
-        worst = _distance(found, predictions[places], task, val.target_std)
+        again = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
+        worst = _distance(again, predictions[places], task, val.target_std)
         if not worst <= tolerance:
             what = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
             hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
@@ -257,11 +257,11 @@ def refuse_other_scores(
             raise VaultRefused(f"val/{name}", what, next=hint)
 
 
-def _distance(found: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
+def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
     """The largest difference of two predictions; in units of the targets' spread for a regression."""
-    if found.shape != expected.shape:
+    if predictions.shape != expected.shape:
         return float("inf")
-    return float(np.abs(found - expected).max(initial=0.0)) / (target_std if task == "regression" else 1.0)
+    return float(np.abs(predictions - expected).max(initial=0.0)) / (target_std if task == "regression" else 1.0)
 
 
 def _stored(val: ValRows, rows: NDArray[np.int64]) -> ArrayBlocks:

@@ -37,9 +37,9 @@ def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:
     if entry["value"] is None:
         return "undefined"
     keys = ("value",) if entry["low"] is None else ("value", "low", "high")
-    told = [f"{100 * entry[key]:.2f}" if name in SHARES else figure(entry[key]) for key in keys]
-    value = f"{told[0]} %" if name in SHARES else told[0]
-    if len(told) == 1:
+    numbers = [f"{100 * entry[key]:.2f}" if name in SHARES else figure(entry[key]) for key in keys]
+    value = f"{numbers[0]} %" if name in SHARES else numbers[0]
+    if len(numbers) == 1:
         return value
     method = entry["method"][:1].upper() + entry["method"][1:]
-    return f"{value} [{told[1]}, {told[2]}] {method} {100 * confidence:.4g} %"
+    return f"{value} [{numbers[1]}, {numbers[2]}] {method} {100 * confidence:.4g} %"

@@ -72,4 +72,4 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
 
 def _short(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What an entry of the ledger can hold: no confusion matrix of very many classes."""
-    return [one if len(one["per_class"]) <= MAX_CLASSES else one | {"confusion": None} for one in details]
+    return [detail if len(detail["per_class"]) <= MAX_CLASSES else detail | {"confusion": None} for detail in details]

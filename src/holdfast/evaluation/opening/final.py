@@ -26,8 +26,7 @@ from holdfast.data.views import View, view_from_dict
 from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.validation import columns_of, load_val, refuse_other_predictions
 from holdfast.evaluation.opening import preflight
-from holdfast.evaluation.opening.letting_out import let_out
-from holdfast.evaluation.opening.result import Opened, answer_of, find_entry
+from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
 from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
 from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
@@ -44,7 +43,7 @@ class _Act:
     """One selection on its way: what was frozen, how it may be opened, and the processes that predict with it."""
 
     selection: str
-    how: policies.Allowed
+    allowed: policies.Allowed
     fields: dict[str, Any]
     predictors: list[processes.Predictor]
 
@@ -89,20 +88,20 @@ def open_together(
         entries = registry.read_ledger(vault)
         preflight.refuse_disorder(vault, entries)
         preflight.refuse_other_lock(vault, Path.cwd())
-        results = {one: find_entry(entries, "open.result", one) for one in selections}
-        waiting = [one for one, result in results.items() if result is None]
+        results = {selection: find_entry(entries, "open.result", selection) for selection in selections}
+        waiting = [selection for selection, result in results.items() if result is None]
         if waiting:
-            hows = preflight.allowed_openings(vault, waiting, entries, reason)
+            allowed = preflight.allowed_openings(vault, waiting, entries, reason)
             preflight.refuse_multirun()
             preflight.refuse_training()
             preflight.refuse_little_space(vault)
-            results |= _open(vault, hows, entries, opening.check_sealed(vault, key_file))
+            results |= _open(vault, allowed, entries, opening.check_sealed(vault, key_file))
             with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
                 project_lock.note_here(vault, "open")
         answers = []
-        for one, result in results.items():
+        for selection, result in results.items():
             assert result is not None
-            is_replayed = one not in waiting
+            is_replayed = selection not in waiting
             answers.append((answer_of(result, is_replayed=is_replayed), [] if is_replayed else result.body["changes"]))
         return answers
 
@@ -111,14 +110,14 @@ def open_together(
 
 
 def _open(
-    vault: str, hows: Mapping[str, policies.Allowed], entries: Sequence[ledger.Entry], ring: Ring
+    vault: str, allowed: Mapping[str, policies.Allowed], entries: Sequence[ledger.Entry], ring: Ring
 ) -> dict[str, ledger.Entry]:
     """All intents before any row, all predictions before any target; the results by selection."""
     sweep_copies(vault)
-    if len(hows) > 1:
-        _refuse_other_classes(vault, list(hows))
+    if len(allowed) > 1:
+        _refuse_other_classes(vault, list(allowed))
     with contextlib.ExitStack() as stack:
-        acts = [_prepare(stack, vault, selection, how) for selection, how in hows.items()]
+        acts = [_prepare(stack, vault, *chosen) for chosen in allowed.items()]
         intents: list[ledger.Entry] = []
         for act in acts:
             intents.append(_intend(vault, act, [*entries, *intents]))
@@ -133,17 +132,17 @@ def _refuse_other_classes(vault: str, selections: Sequence[str]) -> None:
         InputError: Some of the selections cannot be opened together; nothing was spent.
     """
     kinds = {}
-    for one in selections:
-        fields = read_selection(vault, one)
-        kinds[one] = (fields["task"], fields["num_outputs"])
+    for selection in selections:
+        fields = read_selection(vault, selection)
+        kinds[selection] = (fields["task"], fields["num_outputs"])
     first = selections[0]
-    for one, kind in kinds.items():
+    for selection, kind in kinds.items():
         if kind != kinds[first]:
-            what = f"{one[:8]} has another task or other classes than {first[:8]}"
+            what = f"{selection[:8]} has another task or other classes than {first[:8]}"
             raise InputError("open", what, next="open them one after the other")
 
 
-def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: policies.Allowed) -> _Act:
+def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, allowed: policies.Allowed) -> _Act:
     """Load the models of a selection and have them predict the val rows as they did at the freeze."""
     fields, folder = stack.enter_context(frozen_copy(vault, selection))
     predictors = [
@@ -151,18 +150,20 @@ def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, how: polic
     ]
     for predictor, model in zip(predictors, fields["models"], strict=True):
         refuse_other_predictions(predictor, fields, model, folder, load_val(fields, model))
-    return _Act(selection, how, fields, predictors)
+    return _Act(selection, allowed, fields, predictors)
 
 
 def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry]) -> ledger.Entry:
     """The durable intent of a selection: a new one at the head that was checked, or the one a crash left."""
-    selection, how = act.selection, act.how
+    selection, allowed = act.selection, act.allowed
     if intent := find_entry(entries, "open.intent", selection):
         return intent
-    body = {"level": how.level, "reason": how.reason}
+    body = {"level": allowed.level, "reason": allowed.reason}
     head = max(entries, key=lambda entry: entry.index).sha256
     try:
-        return registry.append(vault, "open.intent", body, selection=selection, opening=how.number, expected_head=head)
+        return registry.append(
+            vault, "open.intent", body, selection=selection, opening=allowed.number, expected_head=head
+        )
     except ledger.LedgerMoved:
         hint = "look at `holdfast vault status`, then try again"
         what = "another process wrote to its ledger; nothing was decrypted"
@@ -244,7 +245,7 @@ class SealedRows:
 
 def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted], ring: Ring) -> ledger.Entry:
     """Score, and record what the level of the opening lets out; the first act compares the models of all."""
-    fields, how, entry = acts[index].fields, acts[index].how, predicted[index].entry
+    fields, allowed, entry = acts[index].fields, acts[index].allowed, predicted[index].entry
     vault = fields["vault"]
     with _mismatches_noted(entry):
         y = opening.open_y(vault, entry, ring)
@@ -252,15 +253,15 @@ def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted],
     confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
     score = functools.partial(processes.score, y=y, confidence=confidence, groups=opening.group_numbers(vault))
     scored = score(fields, [*predicted[index].predictions])
-    if len(acts) > 1 and how.level == policies.FULL:
+    if len(acts) > 1 and allowed.level == policies.FULL:
         everything = [predictions for made in predicted for predictions in made.predictions]
         scored = replace(scored, comparisons=[] if index else score(_joined(acts), everything).comparisons)
-    before = sum(_total_bits(one) for one in lifecycle.family_of(vault))
-    body, bits = let_out(fields, how, scored, len(y))
+    before = sum(_total_bits(relative) for relative in lifecycle.family_of(vault))
+    body, bits = select_result(fields, allowed.level, scored, len(y))
     body |= {
         "n": len(y),
-        "level": how.level,
-        "reason": how.reason,
+        "level": allowed.level,
+        "reason": allowed.reason,
         "cells": entry.body["cells"],
         "former": lifecycle.former_openings(vault),
         "confidence": confidence,
@@ -272,7 +273,7 @@ def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted],
             "n_eff": leaked_bits.effective_rows(before, len(y)),
         },
     }
-    if how.level == policies.FULL:
+    if allowed.level == policies.FULL:
         body["outcomes"] = opening.keep(vault, entry, "outcomes", scored.outcomes, ring)
     return _append(entry, "open.result", body, bits=bits)
 

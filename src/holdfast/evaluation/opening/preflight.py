@@ -34,17 +34,18 @@ def allowed_openings(
         words = what.get(record["status"], "was destroyed")
         raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    history, found = policies.History.of(entries), {}
+    history = policies.History.of(entries)
+    openings: dict[str, policies.Allowed] = {}
     for selection in selections:
         try:
-            found[selection] = policies.allowed(policy, history, selection, reason=reason, where=vault[:8])
+            openings[selection] = policies.allowed(policy, history, selection, reason=reason, where=vault[:8])
         except VaultRefused as error:
             if find_entry(entries, "freeze", selection) is not None:
                 body = {"reason": error.problems[0].what, "policy": policy["policy"]}
                 refusals.note_refusal(vault, body, selection=selection)
             raise
-        history.opened[selection] = found[selection]
-    return found
+        history.opened[selection] = openings[selection]
+    return openings
 
 
 def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
@@ -103,18 +104,18 @@ def refuse_little_space(vault: str) -> None:
 def environment_changes(fields: Mapping[str, Any]) -> list[str]:
     """What is not as it was at the freeze: versions, code, commit."""
     now = environment()
-    found = []
+    changes = []
     versions = {**now["versions"], **installed_versions()}
     for name in sorted(fields["versions"].keys() | versions.keys()):
         then, there = fields["versions"].get(name, "absent"), versions.get(name, "absent")
         if then != there:
-            found.append(f"{name}: {then} -> {there}")
+            changes.append(f"{name}: {then} -> {there}")
     if fields["framework"]["code_sha256"] != ledger.code_sha256():
-        found.append(f"code of holdfast {fields['framework']['version']} -> {holdfast.__version__}")
+        changes.append(f"code of holdfast {fields['framework']['version']} -> {holdfast.__version__}")
     for model in fields["models"]:
         modules = user_modules(model["config"])
         changed = [name for name, sha256 in model["modules"].items() if modules.get(name) != sha256]
-        found += [f"module {name} changed" for name in changed]
+        changes += [f"module {name} changed" for name in changed]
     if fields["git"] != now["git"]:
-        found.append("git commit or uncommitted changes")
-    return list(dict.fromkeys(found))
+        changes.append("git commit or uncommitted changes")
+    return list(dict.fromkeys(changes))

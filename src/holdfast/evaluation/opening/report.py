@@ -97,11 +97,11 @@ def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
 
 def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every model with what was known when it was chosen, and with its test metrics where it was opened."""
-    tests = {one["name"]: one["metrics"] for one in body.get("models", [])}
-    found, cells = [], body.get("cells", [])
+    tests = {model["name"]: model["metrics"] for model in body.get("models", [])}
+    reported, cells = [], body.get("cells", [])
     for index, model in enumerate(fields["models"]):
         test = tests.get(model["name"]) or (body.get("metrics") if index == 0 else None)
-        found.append(
+        reported.append(
             {
                 "name": model["name"],
                 "kind": model["kind"],
@@ -114,7 +114,7 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "features": [column["name"] for column in model["view"].get("columns", [])],
             }
         )
-    return found
+    return reported
 
 
 def _details(entries: Sequence[ledger.Entry], selection: str) -> list[dict[str, Any]]:
@@ -124,7 +124,7 @@ def _details(entries: Sequence[ledger.Entry], selection: str) -> list[dict[str, 
 
 def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any] | None:
     """How the number moves with the seed: of the test, where models that differ in the seed alone were opened."""
-    models, tests = fields["models"], {one["name"]: one["metrics"] for one in body.get("models", [])}
+    models, tests = fields["models"], {model["name"]: model["metrics"] for model in body.get("models", [])}
     first = without_seed(models[0]["config"])
     same = [model for model in models if without_seed(model["config"]) == first and model["name"] in tests]
     metric = "accuracy" if "accuracy" in fields["definitions"] else "rmse"
@@ -135,8 +135,8 @@ def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
     trials = models[0]["trials"]
     if trials and trials["seed_spread"]:
         known = trials["seed_spread"]
-        told = {key: known[key] for key in ("values", "mean", "std")}
-        return {"of": "val", "metric": known["metric"].removeprefix("val/"), **told}
+        spread = {key: known[key] for key in ("values", "mean", "std")}
+        return {"of": "val", "metric": known["metric"].removeprefix("val/"), **spread}
     return None
 
 
@@ -176,11 +176,11 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
     results = {entry.fields["opening"]: entry for entry in entries if entry.type == "open.result"}
-    found = []
+    openings = []
     for entry in entries:
         if entry.type == "open.intent":
             result = results.get(entry.fields["opening"])
-            found.append(
+            openings.append(
                 {
                     "opening": entry.fields["opening"],
                     "selection": entry.selection,
@@ -191,7 +191,7 @@ def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
                     "state": "opened" if result else "begun",
                 }
             )
-    return found
+    return openings
 
 
 def _wear(
@@ -250,7 +250,8 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
 
 def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
     """What the views of the models made of the test rows."""
-    siblings = {registry.record_of(one)["target"]: one for one in lifecycle.family_of(facts["vault"]["id"])}
+    family = lifecycle.family_of(facts["vault"]["id"])
+    siblings = {registry.record_of(vault)["target"]: vault for vault in family}
     for model in facts["models"]:
         cells, name = model["cells"] or {}, model["name"]
         if cells.get("unreadable"):

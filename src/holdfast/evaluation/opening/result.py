@@ -1,16 +1,22 @@
-"""The answer of an opening, read from its ledger entry: what is printed is what is recorded."""
+"""The result of an opening: what its level lets into the ledger, and the answer that is read from there.
+
+What is printed is what is recorded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.core.errors import VaultRefused
+from holdfast.evaluation.criterion import passes
+from holdfast.evaluation.processes import Scored
 from holdfast.training.names import NAMES
 from holdfast.vault import policies
-from holdfast.vault.ledger import ledger
+from holdfast.vault.ledger import leaked_bits, ledger
 
+COMPARISON_BITS = 2 * leaked_bits.FLOAT_BITS
 ORDER = tuple(dict.fromkeys(name for names in NAMES.values() for name in names))
 
 
@@ -70,6 +76,27 @@ class Opened:
         names += ["reason", "wear", "heading"] if self.heading else []
         names += [name for name in ("comparisons", "former") if getattr(self, name)]
         return {name: getattr(self, name) for name in names} | (self.criterion or {})
+
+
+def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_rows: int) -> tuple[dict[str, Any], float]:
+    """Select what an opening reports by its level, and count how many bits of the test rows that is."""
+
+    def bits_of(names: Iterable[str]) -> float:
+        return leaked_bits.answer_bits(fields["task"], num_rows, fields["num_outputs"], list(names))
+
+    first = scored.models[0]["metrics"]
+    if level == policies.PRIMARY:
+        name = fields["primary_metric"] if fields["primary_metric"] in first else next(iter(first))
+        return {"metrics": {name: first[name]}}, bits_of([name])
+    body: dict[str, Any] = {"metrics": {}}
+    if criterion := fields["criterion"]:
+        body["criterion"] = {"criterion": criterion, "passed": passes(criterion, first)}
+    if level == policies.CRITERION:
+        return body, leaked_bits.PASS_BITS
+    models = [{"name": model["name"], "metrics": in_order(model["metrics"])} for model in scored.models]
+    body |= {"metrics": first, "models": models, "comparisons": scored.comparisons}
+    bits = sum(bits_of(model["metrics"]) for model in models)
+    return body, bits + COMPARISON_BITS * len(scored.comparisons)
 
 
 def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:

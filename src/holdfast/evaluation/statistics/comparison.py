@@ -37,15 +37,15 @@ def compare(
         "low", "high", "p", "p_holm", "method"}, and what the test counted.
     """
     compare_two = _compare_errors if task == "regression" else _compare_classes
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for name, other in zip(names[1:], predictions[1:], strict=True):
         for result in compare_two(predictions[0], other, y, task, sampling):
-            found.append({"models": [names[0], name], **result})
-    for metric in dict.fromkeys(result["metric"] for result in found):
-        same = [result for result in found if result["metric"] == metric]
+            results.append({"models": [names[0], name], **result})
+    for metric in dict.fromkeys(result["metric"] for result in results):
+        same = [result for result in results if result["metric"] == metric]
         for result, p in zip(same, holm([result["p"] for result in same]), strict=True):
             result["p_holm"] = p
-    return found
+    return results
 
 
 def mcnemar(num_first: int, num_second: int) -> tuple[float, float]:
@@ -116,11 +116,11 @@ def _compare_areas(
 ) -> list[dict[str, Any]]:
     """DeLong's test of two areas on the same rows; nothing where no area is defined."""
     scores = [scores_of(p, task) for p in (first, other)]
-    (one, influence), (two, other_influence) = (delong.macro_auroc(s, truth) for s in scores)
-    if math.isnan(one):
+    (area, influence), (other_area, other_influence) = (delong.macro_auroc(s, truth) for s in scores)
+    if math.isnan(area):
         return []
     groups, confidence = sampling.groups, sampling.confidence
-    smallest, difference = delong.smallest_side(truth), one - two
+    smallest, difference = delong.smallest_side(truth), area - other_area
     if delong.is_one_task(scores[0], truth) and groups is None and smallest > 1:
         covariance = delong.delong(np.column_stack([s[:, 1] for s in scores]), truth[:, 1])[1]
         variance, method = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), "DeLong"
@@ -130,11 +130,11 @@ def _compare_areas(
         # Two perfect rankings do not vary: as uncertain as one of them.
         half = 1.0 - delong.extreme_interval(1.0, smallest, confidence)[0]
         low, high = max(-1.0, difference - half), min(1.0, difference + half)
-        told = {"low": low, "high": high, "p": 1.0, "method": "wilson of the smallest class (DeLong does not vary)"}
-        return [{"metric": "auroc_macro", "difference": difference, **told}]
-    told = _normal(difference, math.sqrt(max(variance, 0.0)), confidence)
+        interval = {"low": low, "high": high, "p": 1.0, "method": "wilson of the smallest class (DeLong does not vary)"}
+        return [{"metric": "auroc_macro", "difference": difference, **interval}]
+    interval = _normal(difference, math.sqrt(max(variance, 0.0)), confidence)
     method = method if groups is None else f"{method}, by group"
-    return [{"metric": "auroc_macro", "difference": difference, **told, "method": method}]
+    return [{"metric": "auroc_macro", "difference": difference, **interval, "method": method}]
 
 
 def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: S
     del task
     groups, confidence = sampling.groups, sampling.confidence
     errors = [np.abs(p.astype(np.float64) - np.asarray(y, np.float64)) for p in (first, other)]
-    found = []
+    results = []
     for metric, power in (("mae", 1), ("mse", 2)):
         differences = errors[0] ** power - errors[1] ** power
         interval = resampling.mean_interval(differences, sampling)
@@ -150,8 +150,8 @@ def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: S
         degrees = _num_units(groups, len(y)) - 1
         p = _normal(float(differences.mean()), error, confidence, degrees)["p"] if degrees else 1.0
         method = f"paired t, {interval['method']}"
-        found.append({"metric": metric, "difference": interval.pop("value"), **interval, "p": p, "method": method})
-    return found
+        results.append({"metric": metric, "difference": interval.pop("value"), **interval, "p": p, "method": method})
+    return results
 
 
 def _normal(difference: float, error: float, confidence: float, degrees: int | None = None) -> dict[str, Any]:

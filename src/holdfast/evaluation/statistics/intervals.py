@@ -60,16 +60,16 @@ def metric_intervals(
         sampling: How intervals are taken.
     """
     if task == "regression":
-        found = resampling.error_intervals(predictions, y, target_std, sampling)
-        return {name: _complete(value, found.get(name)) for name, value in values.items()}
-    found = {"loss": resampling.mean_interval(row_losses(predictions, y, task), sampling)}
+        intervals = resampling.error_intervals(predictions, y, target_std, sampling)
+        return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
+    intervals = {"loss": resampling.mean_interval(row_losses(predictions, y, task), sampling)}
     truth, guess = as_columns(y, predictions, task), guesses(predictions, task)
-    found |= _counted(truth, guess, sampling, is_multilabel=task == "multilabel")
+    intervals |= _counted(truth, guess, sampling, is_multilabel=task == "multilabel")
     if "auroc_macro" in values:
-        found["auroc_macro"] = delong.auroc_interval(
+        intervals["auroc_macro"] = delong.auroc_interval(
             scores_of(predictions, task), truth, sampling.confidence, sampling.groups
         )
-    return {name: _complete(value, found.get(name)) for name, value in values.items()}
+    return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
 
 
 def proportion_interval(
@@ -138,7 +138,7 @@ def _counted(
     num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
     draws += resampling.draws_told(len(truth))
-    found: dict[str, Interval] = {}
+    intervals: dict[str, Interval] = {}
     for name, value in zip(COUNTED, [float(is_right.mean()), *macro], strict=True):
         (low, high), method = drawn[name], draws
         if name == "accuracy" and sampling.groups is None:
@@ -150,8 +150,8 @@ def _counted(
             # All draws agree, as where every row is right: they would claim to be certain.
             low, high = proportion_interval(round(value * num_units), num_units, confidence, proportion)
             low, high, method = min(low, value), max(high, value), f"{proportion} ({draws} do not vary)"
-        found[name] = {"value": value, "low": low, "high": high, "method": method}
-    return found
+        intervals[name] = {"value": value, "low": low, "high": high, "method": method}
+    return intervals
 
 
 def _complete(value: float, interval: Interval | None) -> Interval:

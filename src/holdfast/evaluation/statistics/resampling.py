@@ -129,14 +129,14 @@ def error_intervals(predictions: Array, y: Array, target_std: float, sampling: S
     y = np.asarray(y, np.float64)
     errors = predictions.astype(np.float64) - y
     squares, centred = np.square(errors), y - y.mean()
-    found = {
+    intervals = {
         "mae": mean_interval(np.abs(errors), sampling),
         "rmse": mean_interval(squares, sampling, of=np.sqrt),
         "r2": _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling),
     }
     # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
-    loss = {key: (found["rmse"][key] / target_std) ** 2 for key in ("value", "low", "high")}
-    return {"loss": {**loss, "method": found["rmse"]["method"]}, **found}
+    loss = {key: (intervals["rmse"][key] / target_std) ** 2 for key in ("value", "low", "high")}
+    return {"loss": {**loss, "method": intervals["rmse"]["method"]}, **intervals}
 
 
 def mean_interval(
@@ -185,7 +185,7 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
     method = "BCa" if len(units) <= BCA_ROWS else "percentile"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = bootstrap(
+        resampled = bootstrap(
             data,
             of_draws,
             paired=len(data) > 1,
@@ -196,11 +196,11 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
             method=method,
             rng=np.random.default_rng(sampling.seed),
         )
-    low, high = map(float, found.confidence_interval)
+    low, high = map(float, resampled.confidence_interval)
     method = f"{method} bootstrap" if groups is None else f"{method} bootstrap of groups"
     method += draws_told(len(units))
     if not (math.isfinite(low) and math.isfinite(high)):
-        drawn = found.bootstrap_distribution[np.isfinite(found.bootstrap_distribution)]
+        drawn = resampled.bootstrap_distribution[np.isfinite(resampled.bootstrap_distribution)]
         tail = 50 * (1 - sampling.confidence)
         low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
         method = method.replace("BCa bootstrap", "percentile bootstrap (BCa is not defined)")
