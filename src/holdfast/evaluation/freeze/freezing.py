@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
@@ -261,18 +263,18 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
-    paths = (registry.fingerprints_path(prepared.vault), prepared.folder / "sealed.fingerprints")
-    sealed = [fingerprints.Known(fingerprints.read_records(path)) for path in paths]
+    sealed = (registry.fingerprints_path(prepared.vault), prepared.folder / "sealed.fingerprints")
+    records = np.concatenate([fingerprints.read_records(path) for path in sealed])
     key = known_rows.fingerprint_key(prepared.vault)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])
-        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
+        mine = {one.partition("/")[2]: array for one, array in expected.items() if one.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
-            scan.refuse_sealed_rows(name, content, form, sealed, key)
-            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, sealed, key)
+            scan.refuse_sealed_rows(name, content, form, records, key)
+            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records, key)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

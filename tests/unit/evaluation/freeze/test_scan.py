@@ -45,7 +45,7 @@ def _standardised(form: RowForm, x: Array, dtype: type = np.float32) -> Array:
 def _refuses(found: tuple[RowForm, Array, Array], content: Any, num: int = 1) -> None:
     form, records, _ = found
     with pytest.raises(VaultRefused, match=r"best.ckpt: holds sealed test rows in \S+ \(\d+ found\)") as told:
-        refuse_sealed_rows("best.ckpt", content, form, [fingerprints.Known(records)], KEY)
+        refuse_sealed_rows("best.ckpt", content, form, records, KEY)
     assert int(str(told.value).split("(")[1].split()[0]) >= num
 
 
@@ -101,4 +101,4 @@ def test_weights_and_train_rows_are_let_through(
             "none": None,
             "empty": torch.zeros(0),
         }
-        refuse_sealed_rows("best.ckpt", content, form, [fingerprints.Known(records)], KEY)
+        refuse_sealed_rows("best.ckpt", content, form, records, KEY)
