@@ -16,8 +16,8 @@ from holdfast.core.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from holdfast.evaluation.answers import Opened
-    from holdfast.evaluation.freezing import Frozen
+    from holdfast.evaluation.freeze.freezing import Frozen
+    from holdfast.evaluation.opening.result import Opened
     from holdfast.experiment.run import Run
     from holdfast.training.reporter import Reporter
 
@@ -143,7 +143,7 @@ def freeze(
         VaultRefused: One cannot be frozen as it is.
         RunFailed: Its models do not predict.
     """
-    from holdfast.evaluation.freezing import freeze_runs
+    from holdfast.evaluation.freeze.freezing import freeze_runs
     from holdfast.experiment.run import Run
     from holdfast.vault import project_lock
 
@@ -170,8 +170,8 @@ def open_selection(selection: Frozen | str, *, reason: str | None = None, key_fi
         VaultRefused: The vault refuses; nothing was spent.
         RunFailed: The models failed on the test rows.
     """
-    from holdfast.evaluation.final import open_vault
-    from holdfast.evaluation.report import write_report
+    from holdfast.evaluation.opening.final import open_vault
+    from holdfast.evaluation.opening.report import write_report
 
     prefix = selection if isinstance(selection, str) else selection.selection
     opened, _ = open_vault(prefix, reason=reason, key_file=None if key_file is None else Path(key_file))

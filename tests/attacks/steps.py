@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import itertools
 import json
 import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
@@ -213,28 +213,26 @@ def preparing_is_mended() -> None:
 # --- freezing and opening ---------------------------------------------------------------------------------------------
 
 
-def answer_inside(self: Any, header: dict[str, Any], layouts: list[dict[str, Any]], blocks: Any) -> Any:
-    """The predictor's work without its process, so that a fork dies as a whole."""
-    from holdfast.evaluation import predictor
+class ChildInside:
+    """The work of a child without its process, so that a fork dies as a whole."""
 
-    if header["is_sealed"]:
+    def __init__(self, module: str, **_: Any) -> None:
+        self.answer = importlib.import_module(module).answer
+
+    def __enter__(self) -> ChildInside:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def close(self) -> None: ...
+
+    def withhold(self) -> None:
         mark(DECRYPTED)
-    content, arrays = b"".join(blocks), []
-    for layout in layouts:
-        array = np.frombuffer(content, layout["dtype"], int(np.prod(layout["shape"]))).reshape(layout["shape"])
-        arrays.append(array)
-        content = content[array.nbytes :]
-    return predictor.ANSWERS[header["ask"]](header | {"members": self._members}, arrays)
 
-
-def score_inside(header: dict[str, Any], arrays: list[Any]) -> Any:
-    """The scorer's work without its process."""
-    from holdfast.evaluation import scorer
-    from holdfast.evaluation.details import outcomes_of
-
-    options = {key: header[key] for key in header if key not in ("confidence", "proportion", "seed", "has_groups")}
-    scored = scorer.score_models(arrays[1:], arrays[0], **options)
-    return json.loads(json.dumps(scored)), [outcomes_of(arrays[1:], arrays[0], header["task"])]
+    def ask(self, header: dict[str, Any], *arrays: Any) -> Any:
+        questions = [np.concatenate([*array.blocks]) if hasattr(array, "blocks") else array for array in arrays]
+        answer, answers = self.answer(json.loads(json.dumps(header)), questions)
+        return json.loads(json.dumps(answer)), list(answers)
 
 
 def mark(word: str) -> None:
@@ -251,18 +249,18 @@ def prepare_evaluation() -> None:
     """Import what is heavy once, before the forks."""
     import torch
 
-    from holdfast.evaluation import processes, scorer
+    from holdfast.core import child
+    from holdfast.evaluation import predictor, processes, scorer
     from holdfast.training import restore
 
-    del scorer, restore
+    del predictor, scorer, restore
     torch.set_num_threads(1)
-    processes._start = lambda *_, **__: subprocess.Popen(["true"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    processes.Predictor._arrays = answer_inside  # type: ignore[method-assign]
-    processes._score = score_inside
+    child.forbid_files = lambda: None
+    processes.Child = ChildInside  # type: ignore[assignment, misc]
 
 
 def freeze(run: str) -> str:
-    from holdfast.evaluation.freezing import freeze_run
+    from holdfast.evaluation.freeze.freezing import freeze_run
 
     return freeze_run(Path(run)).selection
 
@@ -282,7 +280,7 @@ def freezing_is_mended(run: str) -> None:
 
 
 def opening(selection: str) -> None:
-    from holdfast.evaluation.final import open_vault
+    from holdfast.evaluation.opening.final import open_vault
 
     open_vault(selection)
     mark(PRINTED)
@@ -290,7 +288,7 @@ def opening(selection: str) -> None:
 
 def opening_is_mended(selection: str, other: str) -> None:
     from holdfast.core.errors import VaultRefused
-    from holdfast.evaluation.final import open_vault
+    from holdfast.evaluation.opening.final import open_vault
     from holdfast.vault import registry
     from holdfast.vault.verify import verify_home
 

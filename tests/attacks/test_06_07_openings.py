@@ -36,7 +36,7 @@ from pytorch_lightning import Callback
 
 class Opener(Callback):
     def on_train_end(self, trainer, pl_module):
-        from holdfast.evaluation.final import open_vault
+        from holdfast.evaluation.opening.final import open_vault
 
         open_vault("SELECTION")
 """

@@ -56,7 +56,7 @@ def test_an_exception_that_prints_the_rows(
     selection = freeze("run", "model=leaky", "trusted_modules=[leaky]")
     done = holdfast("open", selection)
     assert done.returncode == 1
-    assert "predict failed with ValueError; its text is withheld" in done.stderr
+    assert "predictor: failed with ValueError; its text is withheld" in done.stderr
     assert "ROWS" not in done.stdout + done.stderr
     for place in (project / "ROWS.txt", Path("/dev/shm/ROWS"), Path("/tmp/ROWS")):
         assert not place.exists() or place.read_bytes() == b"", "no file can be written"

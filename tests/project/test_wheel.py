@@ -37,6 +37,8 @@ def test_wheel_carries_options_and_recipes(wheel: Path) -> None:
         files = [path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*.yaml")]
         assert files
         assert {f"{inside}/{path}" for path in files} <= names
+    templates = [path.name for path in (ROOT / "src" / "holdfast" / "reporting" / "templates").iterdir()]
+    assert {f"holdfast/reporting/templates/{name}" for name in templates} <= names
     assert "hydra_plugins/holdfast/process_launcher.py" in names
     assert "hydra_plugins/__init__.py" not in names, "hydra_plugins is a namespace of many packages"
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from holdfast.core.figures import figure
-from holdfast.evaluation.freezing import Frozen, freeze_runs
+from holdfast.evaluation.freeze.freezing import Frozen, freeze_runs
 from holdfast.vault import project_lock
 
 

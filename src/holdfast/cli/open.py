@@ -13,9 +13,9 @@ from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
-from holdfast.evaluation.final import Opened, open_together
-from holdfast.evaluation.quotable import quotable as quotable_line
-from holdfast.evaluation.report import write_report
+from holdfast.evaluation.opening.citation import quotable
+from holdfast.evaluation.opening.final import Opened, open_together
+from holdfast.evaluation.opening.report import write_report
 
 
 def open_selections(
@@ -57,22 +57,6 @@ def _report(opened: Opened) -> Path | None:
     except (HoldfastError, OSError) as error:
         print(f"warning: the report could not be written ({error}); holdfast report writes it again", file=sys.stderr)
         return None
-
-
-def quotable(opened: Opened) -> str:
-    """The line for a paper."""
-    return quotable_line(
-        opened.metrics,
-        n=opened.n,
-        opening=opened.opening,
-        vault=opened.vault,
-        selection=opened.selection,
-        head=opened.head,
-        confidence=opened.confidence,
-        is_clean=not opened.heading,
-        criterion=opened.criterion,
-        former=opened.former,
-    )
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:

@@ -34,7 +34,7 @@ def report_selection(prefix: str, as_json: bool) -> None:
         InputError: No such selection.
         VaultRefused: The selection or its ledger is not what it was.
     """
-    from holdfast.evaluation.report import gather, write_report
+    from holdfast.evaluation.opening.report import gather, write_report
     from holdfast.evaluation.selections import find_selection
 
     vault, selection = find_selection(prefix)

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
-from holdfast.evaluation.disclosing import disclose as disclose_selection
+from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
 from holdfast.evaluation.selections import find_selection
 from holdfast.vault import archive as transfers
 from holdfast.vault import lifecycle, policies, registry

@@ -13,6 +13,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+PIECE_BYTES = 2**20
+
 
 def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
     """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part."""
@@ -84,6 +86,23 @@ def open_plain(path: Path, flags: int = 0) -> BufferedReader:
         file.close()
         raise OSError(errno.EINVAL, "is no regular file", str(path))
     return file
+
+
+def copy_hashed(source: Path, target: Path) -> str:
+    """Copy a regular file durably to a new one, its folder included; the SHA-256 of what was copied.
+
+    Raises:
+        OSError: The source is a link or no regular file, or one of the two cannot be opened.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with open_plain(source, getattr(os, "O_NOFOLLOW", 0)) as file, target.open("xb") as copy:
+        while piece := file.read(PIECE_BYTES):
+            digest.update(piece)
+            copy.write(piece)
+        copy.flush()
+        os.fsync(copy.fileno())
+    return digest.hexdigest()
 
 
 def sha256_hex(content: bytes) -> str:

@@ -62,7 +62,7 @@ class Task:
         return outputs.sigmoid()
 
     def truth(self, y: Array, num_columns: int) -> Mask:
-        """(n, columns) whether a row has the class or label."""
+        """(n, columns) whether a row has the class or label; both classes of two have a column."""
         return np.asarray(np.equal.outer(np.asarray(y), np.arange(num_columns)))
 
     def guesses(self, predictions: Array) -> Mask:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.utils import instantiate
@@ -15,7 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, check_predicts, read_run
-from holdfast.training.names import NAMES, check_monitor, mode_of
+from holdfast.ensembles.scores import score
+from holdfast.training.names import check_monitor, mode_of
+
+if TYPE_CHECKING:
+    from holdfast.training.restore import Restored
 
 SHARED = {
     "vault": "vault",
@@ -51,7 +56,7 @@ def members(
     Raises:
         InputError: As `check_members`, or the store no longer has the val rows.
     """
-    from holdfast.ensembles.average import Member, average_predictions
+    from holdfast.training.restore import load_model
 
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
@@ -75,10 +80,9 @@ def members(
         choices=record.fields["choices"] | chosen_groups,
     )
     x, y, target_std = val_rows(records[0])
-    chosen = [Member(Path(member["run"]), member["checkpoint"], member["weight"]) for member in averaged]
-    metrics = score(
-        average_predictions(chosen, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std
-    )
+    models = ((load_model(Path(member["run"]), member["checkpoint"]), member["weight"]) for member in averaged)
+    scores = score(average(models, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
+    metrics = {f"val/{name}": value for name, value in scores.items()}
     mode = mode_of(config.monitor, config.mode)
     best = {
         "monitor": config.monitor,
@@ -90,40 +94,24 @@ def members(
     record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
 
 
-def score(
-    predictions: NDArray[np.float32], y: NDArray[Any], *, task: str, num_outputs: int, target_std: float
-) -> dict[str, float]:
-    """The val metrics of averaged predictions, by their names with `val/`.
+def average(
+    members: Iterable[tuple[Restored, float]], x: NDArray[Any], *, batch_size: int = 1024
+) -> NDArray[np.float32]:
+    """The weighted mean of what models predict: of probabilities, or of the values of a regression.
 
-    The loss is the negative log likelihood of the averaged probabilities or, in a regression, the squared error in
-    units of the train targets' variance: what `loss=auto` minimises. Members of another loss have their own.
+    Averaging the predictions of independently trained models (CS231n, "Model ensembles").
+
+    Args:
+        members: At least one model with its share, taken one after the other; the shares sum to 1.
+        x: (n, ...) rows as they are stored.
+        batch_size: Rows in one forward pass.
+
+    Returns:
+        (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values in original units.
     """
-    import torch
-
-    from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
-
-    outputs, targets = torch.from_numpy(predictions), torch.from_numpy(np.array(y))
-    metrics = build_metrics(task, num_outputs)
-    update_metrics(metrics, outputs, targets, task)
-    loss = (
-        _negative_log_likelihood(predictions, y, task)
-        if task != "regression"
-        else _squared_error(predictions, y, target_std)
-    )
-    values = {"loss": loss, **compute_metrics(metrics)}
-    return {f"val/{name}": values[name] for name in NAMES[task]}
-
-
-def _negative_log_likelihood(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> float:
-    probabilities = np.clip(predictions.astype(np.float64), 1e-12, 1.0)
-    if task == "multiclass":
-        return float(-np.log(probabilities[np.arange(len(y)), y]).mean())
-    other = np.clip(1.0 - predictions.astype(np.float64), 1e-12, 1.0)
-    return float(-np.where(y > 0, np.log(probabilities), np.log(other)).mean())
-
-
-def _squared_error(predictions: NDArray[np.float32], y: NDArray[Any], target_std: float) -> float:
-    return float(np.square((predictions.astype(np.float64) - y) / target_std).mean())
+    shares = (weight * model.predict(x, batch_size=batch_size).astype(np.float64) for model, weight in members)
+    total: NDArray[np.float64] = functools.reduce(np.add, shares)
+    return total.astype(np.float32)
 
 
 def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:

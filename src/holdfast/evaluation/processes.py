@@ -1,38 +1,28 @@
-"""Starts the predictor and the scorer, two short processes, and speaks with them over pipes.
+"""Starts the predictor and the scorer, two short processes, and asks them.
 
-The predictor runs a user's code, which may write to any of its descriptors. So it has no terminal, what it prints comes
-through a pipe that ends here once it has sealed rows, and what it answers then is let out as predictions of a known
-shape or as a word of a known list.
+The predictor runs a user's code, which may write to any of its descriptors. So it is confined (`core.child`), all that
+it says is withheld once it has sealed rows, and what it answers then is let out as predictions of a known shape.
 """
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import os
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-import holdfast
+from holdfast.core.child import Child
 from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
+from holdfast.core.messages import ArrayBlocks
 from holdfast.core.run_record import read_run
 from holdfast.data.loading.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
-from holdfast.evaluation import wire
-from holdfast.evaluation.predictor import CHANGED
-from holdfast.evaluation.resampling import Sampling
-from holdfast.evaluation.statistics import DEFAULT
 
 BATCH_ROWS = 1024
 
@@ -48,43 +38,21 @@ class Predictor:
             folder: What their folders are relative to.
         """
         self._members = [{**member, "folder": str(folder / member["folder"])} for member in members]
-        reader, writer = os.pipe()
-        try:
-            self._process = _start(
-                "predictor", search_path(), threads=_threads(self._members), stderr=writer, start_new_session=True
-            )
-        finally:
-            os.close(writer)
-        self._has_sealed_rows = threading.Event()
-        self._voice = threading.Thread(target=_pass_on, args=(reader, self._has_sealed_rows), daemon=True)
-        self._voice.start()
+        self._child = _start("predictor", _threads(self._members), path=search_path(), is_confined=True)
 
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # and what it has started; there is no such call on Windows
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.communicate()
-        self._voice.join(timeout=1)
+    def __exit__(self, *_: object) -> None:
+        self._child.close()
 
     def predict(
-        self,
-        layout: dict[str, Any],
-        blocks: Iterable[bytes],
-        columns: tuple[int, ...],
-        *,
-        is_sealed: bool,
-        batch_size: int = BATCH_ROWS,
+        self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = BATCH_ROWS
     ) -> NDArray[np.float32]:
         """Predict rows.
 
         Args:
-            layout: {"dtype", "shape"} of the rows.
-            blocks: Their bytes.
+            rows: As they are stored.
             columns: Shape of one row's prediction.
             is_sealed: The rows are sealed ones: nothing but predictions comes back.
             batch_size: Rows in one forward pass.
@@ -92,23 +60,17 @@ class Predictor:
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
         """
-        if is_sealed:
-            self._has_sealed_rows.set()
-        header = {"ask": "predict", "batch_size": batch_size, "is_sealed": is_sealed}
-        found = self._arrays(header, [layout], blocks)[0]
-        return _checked(found, np.float32, (layout["shape"][0], *columns))
+        header = {"ask": "predict", "batch_size": batch_size}
+        return _checked(self._ask(header, rows, is_sealed=is_sealed)[1], np.float32, (rows.shape[0], *columns))
 
-    def log_probabilities(
-        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...]
-    ) -> NDArray[np.float64]:
+    def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
         """Log-probabilities of open rows in float64, of a single model.
 
         Raises:
             RunFailed: As `predict`.
         """
-        header = {"ask": "log_probabilities", "batch_size": BATCH_ROWS, "is_sealed": False}
-        found = self._arrays(header, [layout], blocks)[0]
-        return _checked(found, np.float64, (layout["shape"][0], *columns))
+        header = {"ask": "log_probabilities", "batch_size": BATCH_ROWS}
+        return _checked(self._ask(header, rows)[1], np.float64, (rows.shape[0], *columns))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
         """What the modules would hold of these train statistics, by "<number of the member>/<name of the buffer>".
@@ -118,50 +80,19 @@ class Predictor:
         """
         arrays = statistics_as_arrays(statistics)
         kind = str(arrays.pop("kind"))
-        header = {"ask": "statistics", "kind": kind, "names": list(arrays), "is_sealed": False}
-        layouts = [wire.layout_of(array) for array in arrays.values()]
-        blocks = (wire.little_endian(array).tobytes() for array in arrays.values())
-        found, answer = self._arrays(header, layouts, blocks)
-        return dict(zip(answer["names"], found, strict=True))
+        answer, state = self._ask({"ask": "statistics", "kind": kind, "names": list(arrays)}, *arrays.values())
+        return dict(zip(answer["names"], state, strict=True))
 
-    def _arrays(
-        self, header: dict[str, Any], layouts: list[dict[str, Any]], blocks: Iterable[bytes]
-    ) -> tuple[list[NDArray[Any]], dict[str, Any]]:
-        answer, arrays = _ask(self._process, "predictor", {**header, "members": self._members}, layouts, blocks)
-        if error := answer.get("error"):
-            raise _failure(error, is_sealed=self._has_sealed_rows.is_set())
-        return arrays, answer
-
-
-def _failure(error: Any, *, is_sealed: bool) -> Exception:
-    """What the predictor says of an error; of sealed rows in words that are known here."""
-    code, kind = (error.get(name) if isinstance(error, dict) else None for name in ("code", "type"))
-    if code == CHANGED:
-        what = "a frozen file was changed while the vault was being opened"
-        return VaultRefused("predictor", what, next="open the same selection again")
-    if not is_sealed:
-        return RunFailed("predictor", f"{code} failed with {kind}: {error['text']}")
-    code = "memory" if code == "memory" else "predict"
-    is_known = isinstance(kind, str) and (hasattr(builtins, kind) or kind == "OutOfMemoryError")
-    kind = kind if is_known else "an exception type of the model's own"
-    return RunFailed("predictor", f"{code} failed with {kind}; its text is withheld, as it could carry rows")
-
-
-def _pass_on(reader: int, is_withheld: threading.Event) -> None:
-    """Print what comes through a pipe, until it is to be withheld; read on to its end."""
-    with os.fdopen(reader, "rb", buffering=0) as pipe:
-        while piece := pipe.read(2**16):
-            if not is_withheld.is_set():
-                with contextlib.suppress(OSError):
-                    os.write(2, piece)
-
-
-def _checked(found: Sequence[NDArray[Any]], dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    if len(found) != 1 or found[0].dtype != dtype or found[0].shape != shape:
-        raise RunFailed("predictor", f"gave no predictions of shape {shape}")
-    if not np.isfinite(found[0]).all():
-        raise RunFailed("predictor", "gave predictions that are not finite")
-    return found[0]
+    def _ask(
+        self, header: dict[str, Any], *arrays: NDArray[Any] | ArrayBlocks, is_sealed: bool = False
+    ) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+        if is_sealed:
+            self._child.withhold()
+        try:
+            return self._child.ask({**header, "members": self._members, "is_sealed": is_sealed}, *arrays)
+        except VaultRefused:
+            what = "a frozen file was changed while the vault was being opened"
+            raise VaultRefused("predictor", what, next="open the same selection again") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +100,10 @@ class Scored:
     """What the scorer found.
 
     Attributes:
-        models: {"name", "metrics", "slack"} of each; metrics as {"value", "low", "high", "method"}.
+        models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
         comparisons: The first model against each other one (`comparison.compare`).
         details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
-        outcomes: (n, models) what each model made of each row: the guessed class, whether all labels are right, or
-            the error of a value. They stay encrypted.
+        outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
     """
 
     models: list[dict[str, Any]]
@@ -182,41 +112,41 @@ class Scored:
     outcomes: NDArray[np.float32]
 
 
-def score_models(
-    predictions: Sequence[NDArray[np.float32]], y: NDArray[Any], *, sampling: Sampling = DEFAULT, **options: Any
+def score(
+    fields: Mapping[str, Any],
+    predictions: Sequence[NDArray[np.float32]],
+    y: NDArray[Any],
+    *,
+    confidence: float,
+    groups: NDArray[np.int64] | None,
 ) -> Scored:
-    """Score several models on the same rows; options as of `scorer.score_models`.
+    """Score the models of a selection on its rows, with intervals.
+
+    Args:
+        fields: What the selection says.
+        predictions: Of each model.
+        y: (n,) or (n, labels) targets.
+        confidence: Of each interval.
+        groups: (n,) group of every row, where groups were declared.
 
     Raises:
-        RunFailed: The process died.
+        RunFailed: The process failed.
     """
     header = {
-        "confidence": sampling.confidence,
-        "proportion": sampling.proportion,
-        "seed": sampling.seed,
-        "has_groups": sampling.groups is not None,
-        **options,
+        **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
+        **{key: fields["intervals"][key] for key in ("proportion", "seed")},
+        "models": [{"name": model["name"], "has_loss": model["has_loss"]} for model in fields["models"]],
+        "confidence": confidence,
+        "has_groups": groups is not None,
     }
-    groups = [] if sampling.groups is None else [sampling.groups]
-    answer, (outcomes,) = _score(header, [y, *groups, *predictions])
+    with _start("scorer", 1) as child:
+        answer, (outcomes,) = child.ask(header, y, *([] if groups is None else [groups]), *predictions)
     return Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
 
 
-def score(predictions: NDArray[np.float32], y: NDArray[Any], *, has_loss: bool, **options: Any) -> dict[str, Any]:
-    """The metrics and slack of one model; options as of `scorer.score_rows`."""
-    return score_models([predictions], y, models=[{"name": "", "has_loss": has_loss}], **options).models[0]
-
-
-def _score(header: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    # Only what Holdfast itself needs: no folder of the user's is searched for modules.
-    process = _start("scorer", [str(Path(holdfast.__file__).parents[1])], threads=1)
-    try:
-        layouts = [wire.layout_of(array) for array in arrays]
-        blocks = (wire.little_endian(array).tobytes() for array in arrays)
-        return _ask(process, "scorer", header, layouts, blocks)
-    finally:
-        process.kill()
-        process.communicate()
+def _start(name: str, threads: int, **options: Any) -> Child:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    return Child(f"holdfast.evaluation.{name}", name=name, environment=environment, **options)
 
 
 def _threads(members: Sequence[dict[str, Any]]) -> int:
@@ -227,29 +157,9 @@ def _threads(members: Sequence[dict[str, Any]]) -> int:
     return 1
 
 
-def _start(name: str, path: Sequence[str], *, threads: int, **options: Any) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-P", "-m", f"holdfast.evaluation.{name}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
-
-
-def _ask(
-    process: subprocess.Popen[bytes],
-    name: str,
-    header: dict[str, Any],
-    layouts: list[dict[str, Any]],
-    blocks: Iterable[bytes],
-) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-    stdin, stdout = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
-    try:
-        wire.send_blocks(stdin, header, layouts, blocks)
-        answer = wire.receive(stdout)
-    except (BrokenPipeError, EOFError):
-        answer = None
-    except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError, RecursionError):
-        raise RunFailed(name, "gave an answer that cannot be read; it is withheld, as it could carry rows") from None
-    if answer is None:
-        code = process.wait()
-        how = f"was ended by signal {-code}" if code < 0 else "ended"  # a code of its own could carry a row
-        raise RunFailed(name, f"the process {how} and gave no answer")
-    return answer
+def _checked(arrays: Sequence[NDArray[Any]], dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    if len(arrays) != 1 or arrays[0].dtype != dtype or arrays[0].shape != shape:
+        raise RunFailed("predictor", f"gave no predictions of shape {shape}")
+    if not np.isfinite(arrays[0]).all():
+        raise RunFailed("predictor", "gave predictions that are not finite")
+    return arrays[0]

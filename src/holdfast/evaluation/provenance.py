@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
 from typing import Any
 
+from holdfast.config.targets import targets_below
 from holdfast.core.files import sha256_file
 from holdfast.data.targets import find_module_file
 
@@ -18,10 +18,10 @@ def installed_versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def user_modules(config: Mapping[str, Any]) -> dict[str, str]:
+def user_modules(config: dict[str, Any]) -> dict[str, str]:
     """The source of every module that the config names and that is neither ours nor installed."""
     found: dict[str, str] = {}
-    for target in sorted(set(_targets(config))):
+    for target in sorted({node["_target_"] for _, node in targets_below("", config)}):
         path = None if target.split(".")[0] in LIBRARIES else find_module_file(target)
         if path is None or {"site-packages", "dist-packages"} & set(path.parts):
             continue
@@ -29,13 +29,3 @@ def user_modules(config: Mapping[str, Any]) -> dict[str, str]:
         for file in sorted(package.rglob("*.py")) if package else [path]:
             found[f"{target.rpartition('.')[0]}:{file.relative_to(path.parent).as_posix()}"] = sha256_file(file)
     return found
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        node = list(node.values())
-    if isinstance(node, list):
-        for item in node:
-            yield from _targets(item)

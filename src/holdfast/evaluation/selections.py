@@ -21,9 +21,7 @@ sweep it came from: runs, root of their records, seed spread).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,14 +30,13 @@ from typing import Any
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import open_plain
+from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME
 from holdfast.vault.contents import SELECTION_FILE, selection_problems
 from holdfast.vault.manifest import folder_of
 
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
 COPIES = ".opening-files"
-PIECE_BYTES = 2**20
 
 
 def find_selection(prefix: str) -> tuple[str, str]:
@@ -154,15 +151,10 @@ def hashed_members(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[
 
 
 def _copy_checked(source: Path, target: Path, sha256: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
     try:
-        with open_plain(source, getattr(os, "O_NOFOLLOW", 0)) as file, target.open("xb") as copy:
-            while piece := file.read(PIECE_BYTES):
-                digest.update(piece)
-                copy.write(piece)
+        copied = copy_hashed(source, target)
     except OSError as error:
         raise VaultRefused(str(source), f"cannot be copied ({error.strerror})", next="nothing was spent") from None
-    if digest.hexdigest() != sha256:
+    if copied != sha256:
         hint = "freeze the run again; a changed selection is another one"
         raise VaultRefused(str(source), "was changed since the freeze", next=hint)

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-import holdfast
-from holdfast.core.errors import RunFailed, VaultRefused
+from holdfast.core.child import Child
+from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.data.loading.batches import is_handed_over
 from holdfast.data.loading.row_search import FEWEST_NUMBERS, RowForm, candidates, numbers_in
 
@@ -49,7 +46,7 @@ class RowGuard:
         self._run = run
         self._sealed = sealed
         self._environment = dict(os.environ)  # as it is now: user's code may change it
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def __deepcopy__(self, memo: object) -> RowGuard:
         return self
@@ -86,27 +83,20 @@ class RowGuard:
     def close(self) -> None:
         """End the process that knows the rows."""
         if self._process is not None:
-            self._process.communicate()
+            self._process.close()
             self._process = None
 
     def _ask(self, digests: NDArray[np.uint8]) -> dict[str, Any]:
         self.num_looks += 1
         if self._process is None:
-            command = [sys.executable, "-P", "-m", "holdfast.vault.known_rows_process", self._run]
-            command += [] if self._sealed is None else [str(self._sealed)]
-            pipe = subprocess.PIPE
-            environment = {**self._environment, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(len(digests).to_bytes(8, "big") + digests.tobytes())
-            self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        told: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
-        if "error" in told:
-            raise RunFailed("test rows", f"cannot be told from others: {told['error']}", next="holdfast vault verify")
-        return told
+            module = "holdfast.vault.known_rows_process"
+            self._process = Child(module, name="vault", environment=self._environment)
+        viewed = None if self._sealed is None else str(self._sealed)
+        try:
+            return self._process.ask({"run": self._run, "viewed": viewed}, digests)[0]
+        except HoldfastError as error:
+            what = f"cannot be told from others: {error}"
+            raise RunFailed("test rows", what, next="holdfast vault verify") from None
 
 
 _guards: list[RowGuard] = []  # of the run that trains in this process

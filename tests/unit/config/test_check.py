@@ -37,7 +37,7 @@ def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
         "holdfast.models.protocol.ModelFactory",
         "holdfast.losses.focal",
         "holdfast.vault.opening.open_x",
-        "holdfast.evaluation.final.open_vault",
+        "holdfast.evaluation.opening.final.open_vault",
         "builtins.eval",
         "pathlib.Path.unlink",
     ],

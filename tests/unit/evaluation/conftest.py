@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from holdfast.core.messages import ArrayBlocks
 from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.store import store, worker
-from holdfast.evaluation import freezing, processes, scorer, wire
-from holdfast.evaluation.details import outcomes_of
+from holdfast.ensembles.scores import score
+from holdfast.evaluation import processes
+from holdfast.evaluation.freeze import freezing
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
@@ -51,6 +54,13 @@ def predict_rows(x: NDArray[Any], weight: float = 1.0) -> NDArray[np.float32]:
     return (1 / (1 + np.exp(weight * (x[:, 0].astype(np.float64) - 15)))).astype(np.float32)
 
 
+def whole(rows: ArrayBlocks) -> NDArray[Any]:
+    """Rows that came in blocks."""
+    x = np.concatenate([np.zeros((0, *rows.shape[1:]), rows.dtype), *rows.blocks])
+    assert (x.dtype, x.shape) == (rows.dtype, rows.shape)
+    return x
+
+
 class FakePredictor:
     """Predicts in this process; the weight stands in the checkpoint."""
 
@@ -66,41 +76,37 @@ class FakePredictor:
     def __exit__(self, *_: object) -> None: ...
 
     def predict(
-        self,
-        layout: dict[str, Any],
-        blocks: Iterable[bytes],
-        columns: tuple[int, ...],
-        *,
-        is_sealed: bool,
-        batch_size: int = 1024,
+        self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = 1024
     ) -> NDArray[np.float32]:
-        x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
+        x = whole(rows)
         if is_sealed and FakePredictor.failure is not None:
             raise FakePredictor.failure
         if is_sealed:
             FakePredictor.seen.append(x)
         return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
 
-    def log_probabilities(
-        self, layout: dict[str, Any], blocks: Iterable[bytes], columns: tuple[int, ...]
-    ) -> NDArray[np.float64]:
-        x = np.frombuffer(b"".join(blocks), layout["dtype"]).reshape(layout["shape"])
-        logits = self.weights[0][0] * (x[:, 0].astype(np.float64) - 15)
+    def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
+        logits = self.weights[0][0] * (whole(rows)[:, 0].astype(np.float64) - 15)
         return -np.logaddexp(0, np.stack([-logits, logits], axis=1))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
         return {}
 
 
-def _score_models(predictions: list[NDArray[Any]], y: NDArray[Any], **options: Any) -> processes.Scored:
-    answer: dict[str, Any] = json.loads(json.dumps(scorer.score_models(predictions, y, **options)))
-    outcomes = outcomes_of(predictions, y, options["task"])
-    return processes.Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
+class FakeChild:
+    """Answers in this process."""
 
+    def __init__(self, module: str, **_: Any) -> None:
+        self.answer = importlib.import_module(module).answer
 
-def _score(predictions: NDArray[Any], y: NDArray[Any], **options: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(json.dumps(scorer.score_rows(predictions, y, **options)))
-    return answer
+    def __enter__(self) -> FakeChild:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def ask(self, header: dict[str, Any], *arrays: NDArray[Any]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+        answer, found = self.answer(json.loads(json.dumps(header)), list(arrays))
+        return json.loads(json.dumps(answer)), found
 
 
 @pytest.fixture(autouse=True)
@@ -116,9 +122,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
     content = {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}}}
     monkeypatch.setattr(freezing, "read_content", lambda path: content)
-    monkeypatch.setattr(processes, "score", _score)
-    monkeypatch.setattr(processes, "score_models", _score_models)
-    assert wire.layout_of(np.zeros((2, 1), np.uint8)) == {"dtype": "|u1", "shape": [2, 1]}
+    monkeypatch.setattr(processes, "Child", FakeChild)
 
 
 def prepare_here(settings: dict[str, Any]) -> store.Prepared:
@@ -144,19 +148,13 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
     val = compute(prepared, Holdout(**{k: v for k, v in SPLIT.items() if k != "_target_"})).val
 
     def make(name: str = "run", weight: float = 1.0, **changes: Any) -> Path:
-        scored = _score(
-            predict_rows(prepared.x[val], weight),
-            np.asarray(prepared.y[val]),
-            task="binary",
-            num_outputs=1,
-            target_std=1.0,
-            has_loss=True,
-            tolerance=1e-6,
+        scored = score(
+            predict_rows(prepared.x[val], weight), prepared.y[val], task="binary", num_outputs=1, target_std=1.0
         )
         folder = tmp_path / "outputs" / name
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "checkpoints" / "best.ckpt").write_text(str(weight))
-        metrics = {f"val/{key}": entry["value"] for key, entry in scored["metrics"].items()}
+        metrics = {f"val/{name}": value for name, value in scored.items()}
         data = {
             "name": prepared.name,
             "task": "binary",

@@ -20,9 +20,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,15 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core import places
-from holdfast.core.errors import (
-    HoldfastError,
-    InputError,
-    Interrupted,
-    Problem,
-    RunFailed,
-    VaultRefused,
-    raise_problems,
-)
+from holdfast.core.child import Child
+from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.in_memory import HANDED_OVER
@@ -56,7 +46,6 @@ FORMAT = 3
 OPEN = "none-"
 # What reading a damaged or half-deleted file may raise.
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
-ERRORS: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused, RunFailed)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,21 +305,10 @@ def open_folders() -> list[Path]:
 
 def _run_preparation(request: Mapping[str, Any], rows_in_memory: Path | None) -> None:
     # Memory that is free goes back to the system at once (glibc), not when the largest array is gone.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path()), "MALLOC_MMAP_THRESHOLD_": str(2**20)}
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
     if rows_in_memory is not None:
         environment[HANDED_OVER] = str(rows_in_memory)
-    # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
-    command = [sys.executable, "-P", "-m", "holdfast.data.store.worker"]
-    done = subprocess.run(command, input=canonical_json(request), stdout=subprocess.PIPE, env=environment, check=False)
-    number = {130: 2, 143: 15}.get(done.returncode, -done.returncode)
-    if number in (signal.SIGINT, signal.SIGTERM):
-        raise Interrupted(number)
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
-        advice = "look at the lines above; signal 9 may mean too little memory"
-        raise RunFailed("data preparation", f"the process {how} and gave no answer", next=advice) from None
-    if "error" in answer:
-        error = answer["error"]
-        raise_problems([Problem(**problem) for problem in error["problems"]], ERRORS.get(error["code"], RunFailed))
+    with Child(
+        "holdfast.data.store.worker", name="data preparation", path=search_path(), environment=environment
+    ) as worker:
+        worker.ask({"request": request})

@@ -1,32 +1,30 @@
 """The process that sees all rows: loads a source, seals the test rows, writes the others into the store, and exits.
 
-`python -m holdfast.data.store.worker` reads a request (`store.make_request`) as JSON from stdin and writes its answer,
-`{"vault": id}` or `{"error": ...}`, to stdout; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`.
-First the test rows are sealed; then what is known of the others, their view and the answer are written. Each appears by
-one rename, so a process killed at any moment leaves nothing half-made.
+`python -m holdfast.data.store.worker` is asked (`core.child`) with a request (`store.make_request`), and answers with
+the vault's id; progress goes to stderr. It works under one lock per `HOLDFAST_HOME`. First the test rows are sealed;
+then what is known of the others, their view and the answer are written. Each appears by one rename, so a process killed
+at any moment leaves nothing half-made.
 """
 
 from __future__ import annotations
 
 import errno
-import json
-import os
 import shutil
 import sys
 import time
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from holdfast.core import places
-from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
+from holdfast.core import child, places
+from holdfast.core.errors import HoldfastError, InputError, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.messages import Array, Header
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
@@ -46,26 +44,9 @@ OTHER_REASONS = ("sealed_elsewhere", "left_out_group", "left_out_declared", "lef
 MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
-def main() -> int:
-    """Answer one request; the exit code is that of the error, 0 without one."""
-    answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # What a source prints must not get into the answer.
-    try:
-        request = json.loads(sys.stdin.buffer.read())
-        result: dict[str, Any] = {"vault": answer_request(request)}
-        code = 0
-    except HoldfastError as error:
-        result = {"error": {"code": error.code, "problems": [asdict(problem) for problem in error.problems]}}
-        code = error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except Exception as error:
-        traceback.print_exc()
-        problem = Problem("data preparation", f"{type(error).__name__}: {error}")
-        result, code = {"error": {"code": "failed", "problems": [asdict(problem)]}}, 1
-    with answer:
-        answer.write(canonical_json(result))
-    return code
+def answer(header: Header, _: Sequence[Array]) -> tuple[Header, Sequence[Array]]:
+    """Answer one question."""
+    return {"vault": answer_request(header["request"])}, ()
 
 
 def answer_request(request: Mapping[str, Any]) -> str:
@@ -298,4 +279,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(child.answer_questions(answer))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+from holdfast.core.tasks import task_of
+
 FLOAT_BITS = 64.0
 PASS_BITS = 1.0
 DELTA = 0.05
@@ -29,11 +31,12 @@ def confusion_bits(num_rows: int, num_classes: int) -> float:
 
 def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float:
     """Bits of all that the targets hold, row by row: n of two classes, n log2 C of C, a float64 for each value."""
-    if task == "regression":
+    kind = task_of(task)
+    if kind.is_values:
         return FLOAT_BITS * num_rows
-    if task == "multilabel":
+    if kind.is_labels:
         return float(num_rows * num_outputs)
-    return num_rows * math.log2(2 if task == "binary" else num_outputs)
+    return num_rows * math.log2(kind.num_columns(num_outputs))
 
 
 def choice_bits(num_models: int) -> float:
@@ -62,14 +65,14 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
     """
     most = row_bits(num_rows, task, num_outputs)
     others = FLOAT_BITS * sum(name not in COUNTED for name in metrics)
-    if task == "regression":
+    kind = task_of(task)
+    if kind.is_values:
         return min(FLOAT_BITS * len(metrics), most)
-    if task == "multilabel":
+    if kind.is_labels:
         counted = FLOAT_BITS * (len(metrics) - others / FLOAT_BITS)
         return min(others + counted, most)
-    num_classes = 2 if task == "binary" else num_outputs
     has_only_accuracy = [name for name in metrics if name in COUNTED] == ["accuracy"]
     has_counts = any(name in COUNTED for name in metrics)
-    counted = confusion_bits(num_rows, num_classes) if has_counts else 0.0
+    counted = confusion_bits(num_rows, kind.num_columns(num_outputs)) if has_counts else 0.0
     counted = accuracy_bits(num_rows) if has_only_accuracy else counted
     return min(others + counted, most)

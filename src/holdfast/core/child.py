@@ -1,0 +1,242 @@
+"""Child processes that answer questions: a module is started with `python -m`, asked over pipes, and ends with us.
+
+What a child prints goes to our stderr. An error in a child is raised here as what it was: an error of ours with its
+problems, or `RunFailed`.
+
+The module of a child ends with
+
+    if __name__ == "__main__":
+        raise SystemExit(child.answer_questions(answer))
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from holdfast.core.errors import (
+    HoldfastError,
+    Interrupted,
+    Problem,
+    RunFailed,
+    VaultRefused,
+    error_of_code,
+)
+from holdfast.core.messages import UNREADABLE, Array, ArrayBlocks, Header, Message, receive, send
+
+END_S = 10.0
+OURS = str(Path(__file__).parents[2])  # all that Holdfast itself needs: no folder of the user's is searched
+
+Answer = Callable[[Header, list[Array]], tuple[Header, Sequence[Array]]]
+
+
+class Child:
+    """A process that answers questions; a context manager."""
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        name: str,
+        path: Sequence[str] = (OURS,),
+        environment: Mapping[str, str] = os.environ,
+        is_confined: bool = False,
+    ) -> None:
+        """Start it.
+
+        Args:
+            module: Calls `answer_questions`.
+            name: What errors call it.
+            path: Where it imports modules from.
+            environment: Its environment variables, beside the path.
+            is_confined: It runs code that is not ours: it has no terminal, is ended with all that it has started, and
+                what it says can be withheld.
+        """
+        self._name, self._is_confined, self._is_withheld = name, is_confined, threading.Event()
+        # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
+        command = [sys.executable, "-P", "-m", module]
+        reader, writer = os.pipe() if is_confined else (None, None)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=writer,
+                env={**environment, "PYTHONPATH": os.pathsep.join(path)},
+                start_new_session=is_confined,
+            )
+        finally:
+            if writer is not None:
+                os.close(writer)
+        self._voice: threading.Thread | None = None
+        if reader is not None:
+            self._voice = threading.Thread(target=_pass_on, args=(reader, self._is_withheld), daemon=True)
+            self._voice.start()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def withhold(self) -> None:
+        """Let nothing out any more of what a confined child prints, and no text of its errors: it could carry rows."""
+        assert self._is_confined
+        self._is_withheld.set()
+
+    def ask(self, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> Message:
+        """Its answer to a question.
+
+        Raises:
+            HoldfastError: The child raised it.
+            RunFailed: It failed otherwise, ended, or gave an answer that cannot be read.
+            Interrupted: It was ended by SIGINT or SIGTERM.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
+            send(cast("BinaryIO", self._process.stdin), header, *arrays)
+        try:
+            answer, blocks = receive(cast("BinaryIO", self._process.stdout))
+            if error := answer.get("error"):
+                self._raise_error(error)
+        except EOFError:
+            raise self._no_answer() from None
+        except UNREADABLE:
+            what = "gave an answer that cannot be read; it is withheld, as it could carry rows"
+            raise RunFailed(self._name, what) from None
+        return answer, blocks
+
+    def close(self) -> None:
+        """End it, and what it has started if it is confined."""
+        if self._is_confined:
+            with contextlib.suppress(OSError, AttributeError):  # there is no such call on Windows
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            cast("BinaryIO", self._process.stdin).close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        cast("BinaryIO", self._process.stdout).close()
+        if self._voice is not None:
+            self._voice.join(timeout=1)
+
+    def _no_answer(self) -> HoldfastError:
+        code = self._process.wait()
+        signal_number = {130: signal.SIGINT, 143: signal.SIGTERM}.get(code, -code)
+        if signal_number in (signal.SIGINT, signal.SIGTERM) and not self._is_confined:
+            return Interrupted(signal_number)
+        if code < 0:
+            how = f"was ended by signal {-code}"
+        else:
+            how = "ended" if self._is_withheld.is_set() else f"ended with {code}"  # a code of its own could carry a row
+        hint = "" if self._is_withheld.is_set() else "look at the lines above; signal 9 may mean too little memory"
+        return RunFailed(self._name, f"the process {how} and gave no answer", next=hint)
+
+    def _raise_error(self, error: Any) -> None:
+        if self._is_withheld.is_set():
+            code, kind = (str(error.get(key)) if isinstance(error, dict) else "" for key in ("code", "type"))
+            if not hasattr(builtins, kind) and kind != "OutOfMemoryError":
+                kind = "an exception type of its own"
+            what = f"failed with {kind}; its text is withheld, as it could carry rows"
+            raise (VaultRefused if code == VaultRefused.code else RunFailed)(self._name, what)
+        if problems := [Problem(**problem) for problem in error["problems"]]:
+            raise error_of_code(error["code"], problems)
+        raise RunFailed(self._name, f"failed with {error['type']}: {error['text']}")
+
+
+def answer_questions(answer: Answer) -> int:
+    """Answer questions from stdin until it ends; end at once where the process that asks has ended.
+
+    No other code of this process gets at stdin and stdout: what it prints goes to stderr.
+
+    Args:
+        answer: From header and arrays of a question to those of its answer.
+
+    Returns:
+        The exit code of the process.
+    """
+    forbid_core_dumps()
+    questions = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    is_busy = threading.Event()
+    threading.Thread(target=_receive_all, args=(questions, messages, is_busy), daemon=True).start()
+    try:
+        while (message := messages.get()) is not None:
+            header, arrays = _answer_of(answer, message)
+            is_busy.clear()
+            send(answers, header, *arrays)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def forbid_core_dumps() -> None:
+    """A crash must not write the rows in memory to a file (a no-op where there are no such limits)."""
+    _forbid("RLIMIT_CORE")
+
+
+def forbid_files() -> None:
+    """No byte can be written to a file from now on; pipes stay open (a no-op where there are no such limits)."""
+    _forbid("RLIMIT_FSIZE")
+
+
+def _receive_all(file: BinaryIO, messages: queue.SimpleQueue[Message | None], is_busy: threading.Event) -> None:
+    """Hand on messages until the stream ends: nobody waits for an answer then."""
+    try:
+        while True:
+            message = receive(file)
+            is_busy.set()
+            messages.put(message)
+    except EOFError:
+        pass
+    finally:
+        if is_busy.is_set():
+            os._exit(1)
+        messages.put(None)
+
+
+def _answer_of(answer: Answer, message: Message) -> tuple[Header, Sequence[Array]]:
+    """The answer to a question, or the error that it ended with: the problems of one of ours, the text of any other."""
+    try:
+        return answer(*message)
+    except KeyboardInterrupt:
+        raise
+    except HoldfastError as error:
+        problems = [asdict(problem) for problem in error.problems]
+        return {"error": {"code": error.code, "type": type(error).__name__, "problems": problems}}, ()
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # stderr may be a file, where none can be written any more
+            traceback.print_exc()
+        return {"error": {"code": "", "type": type(error).__name__, "problems": [], "text": str(error)}}, ()
+
+
+def _pass_on(reader: int, is_withheld: threading.Event) -> None:
+    """Print what comes through a pipe, until it is to be withheld; read on to its end."""
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        while piece := pipe.read(2**16):
+            if not is_withheld.is_set():
+                with contextlib.suppress(OSError):
+                    os.write(2, piece)
+
+
+def _forbid(limit: str) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(getattr(resource, limit), (0, 0))

@@ -1,0 +1,287 @@
+"""Freezing: models are chosen by their val scores. Their files are copied; all that decides the outcome is hashed."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import holdfast
+from holdfast.core.errors import InputError, VaultRefused, did_you_mean
+from holdfast.core.files import sha256_file
+from holdfast.core.run_record import check_predicts, environment, read_run
+from holdfast.core.tasks import task_of
+from holdfast.data import views
+from holdfast.data.loading.row_search import RowForm
+from holdfast.evaluation import processes
+from holdfast.evaluation.criterion import parse_criterion
+from holdfast.evaluation.freeze import scan
+from holdfast.evaluation.freeze.commit import STAGING, enter
+from holdfast.evaluation.freeze.pretraining import pretraining_of
+from holdfast.evaluation.freeze.run_files import Copied, copy_run, refuse_former, save_array
+from holdfast.evaluation.freeze.trials import describe_trials, sweep_of
+from holdfast.evaluation.freeze.validation import (
+    ValRows,
+    exact_loss,
+    has_standard_loss,
+    load_val,
+    predict_val,
+    refuse_other_columns,
+    refuse_other_scores,
+    refuse_other_statistics,
+    refuse_unstable,
+    tolerance_of,
+    val_scores,
+)
+from holdfast.evaluation.provenance import installed_versions, user_modules
+from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
+from holdfast.vault import known_rows, registry
+from holdfast.vault.ledger import ledger, refusals
+from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.rows import fingerprints
+
+VERSION = 3
+SHARED = {
+    "vault": "another vault",
+    "val_sha256": "other val rows: val scores cannot be compared",
+    "task": "another task",
+    "num_outputs": "another number of outputs",
+    "subset": "another part of the train rows",
+}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A selection.
+
+    Attributes:
+        selection: Its id.
+        vault: Whose test rows it may be opened on.
+        val: Val metrics of the first model, the one chosen.
+        is_new: False where the same files were frozen before.
+        models: {"name", "val", "trials"} of every model.
+        criterion: What must hold, if anything.
+    """
+
+    selection: str
+    vault: str
+    val: dict[str, float]
+    is_new: bool
+    models: tuple[dict[str, Any], ...] = ()
+    criterion: str | None = None
+
+
+def freeze_run(run: Path) -> Frozen:
+    """Freeze one completed run or ensemble."""
+    return freeze_runs([run])
+
+
+def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: str = "wilson") -> Frozen:
+    """Freeze completed runs or ensembles together against the vault of their data.
+
+    Args:
+        runs: The first is the one chosen; the others are compared with it.
+        criterion: Such as "accuracy > 0.94".
+        proportion: Intervals of proportions: "wilson" or "clopper-pearson".
+
+    Raises:
+        InputError: One is no completed run, or they are of different data.
+        VaultRefused: They belong to a former vault; a file is missing, changed or outside; the val score of the record
+            is not that of the files; predictions depend on the batch; statistics are not those of the train rows; a
+            checkpoint holds sealed rows.
+    """
+    if proportion not in PROPORTIONS:
+        hint = did_you_mean(proportion, PROPORTIONS)
+        raise InputError("--intervals", f"is {proportion!r}", ", ".join(PROPORTIONS), hint)
+    records = [_completed(run) for run in runs]
+    vault = _shared(runs, records)
+    task = str(records[0]["data"]["task"])
+    goal = None if criterion is None else str(parse_criterion(criterion, task))
+    _refuse_by_policy(vault, len(runs), goal)
+    selections = folder_of(vault) / "selections"
+    staging = selections / f"{STAGING}{secrets.token_hex(8)}"
+    try:
+        staging.mkdir(parents=True)
+        names = _names(runs, records)
+        copies = [copy_run(staging, i, run, record) for i, (run, record) in enumerate(zip(runs, records, strict=True))]
+        fields = _describe(records[0], vault, copies[0], goal)
+        fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
+        fields["models"], stds = [], []
+        for name, copied in zip(names, copies, strict=True):
+            val = load_val(fields, copied.record["data"])
+            stds.append(val.target_std)
+            fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
+        fields |= {"target_std": stds[0], "intervals": {**INTERVALS, "proportion": proportion}}
+        files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
+        fields["files"] = {file: sha256_file(staging / file) for file in files}
+        selection, is_new = enter(staging, fields)
+    except OSError as error:
+        where, what = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
+        raise VaultRefused(where, what, next="free some space or mend the disk, then try again") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    models = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
+    return Frozen(selection, vault, fields["models"][0]["val"], is_new, models, goal)
+
+
+# --- what may be frozen -----------------------------------------------------------------------------------------------
+
+
+def _completed(run: Path) -> dict[str, Any]:
+    record = read_run(run)
+    if record["status"] != "completed":
+        hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
+        raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
+    check_predicts(run, record)
+    if not record["best"] or not record["data"]:
+        raise InputError(str(run), "has no val score", next="choose another run")
+    return record
+
+
+def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
+    """The vault of all runs."""
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise InputError("freeze", "names a run twice", next="name each run once")
+    vault = str(records[0]["data"]["vault"])
+    refuse_former(str(runs[0]), vault)
+    for run, record in zip(runs[1:], records[1:], strict=True):
+        for name, words in SHARED.items():
+            if record["data"].get(name) != records[0]["data"].get(name):
+                raise InputError(str(run), f"has {words} than {runs[0]}", next="freeze them on their own")
+    return vault
+
+
+def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> None:
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    where = f"vault {vault[:8]}"
+    if policy["policy"] == "criterion" and criterion is None:
+        hint = '--criterion "accuracy > 0.94"'
+        raise InputError(where, "answers pass or fail, and there is no criterion", next=hint)
+    if policy["policy"] == "criterion" and num_models > 1:
+        raise InputError(where, f"{num_models} models would be {num_models} answers", allowed="one", next="choose one")
+    if policy["policy"] == "batch" and num_models > policy["k"]:
+        raise InputError(where, f"{num_models} models", allowed=f"up to {policy['k']}, as it was sealed for")
+
+
+def _names(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the models are called: the run's id, with its sweep; numbered where that is not enough."""
+    names = []
+    for run, record in zip(runs, records, strict=True):
+        sweep = sweep_of(run)
+        names.append(f"{sweep.name}/{record['id']}" if sweep else str(record["id"]))
+    return [name if names.count(name) == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)]
+
+
+# --- what is frozen ---------------------------------------------------------------------------------------------------
+
+
+def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: str | None) -> dict[str, Any]:
+    data, now = record["data"], environment()
+    return {
+        "version": VERSION,
+        "vault": vault,
+        "name": data["name"],
+        "task": data["task"],
+        "num_outputs": data["num_outputs"],
+        "class_names": list(data.get("class_names") or []),
+        "split": copied.records[0]["config"]["split"],
+        "subset": data.get("subset"),
+        "val_sha256": data["val_sha256"],
+        "versions": {**now["versions"], **installed_versions()},
+        "git": now["git"],
+        "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
+        "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
+        "definitions": {name: DEFINITIONS[name] for name in task_of(data["task"]).metrics},
+        "confidence": CONFIDENCE,
+        "thresholds": {"binary": 0.5, "multilabel": 0.5},
+        "criterion": criterion,
+    }
+
+
+def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
+    """Refuse a model that is not what its record says; what a selection says of it."""
+    record = copied.record
+    _refuse_other_form(val)
+    model = {
+        "run": record["id"],
+        "kind": record["kind"],
+        "members": copied.members,
+        "config": record["config"],
+        "modules": user_modules(record["config"]),
+        "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
+        "val": record["best"]["metrics"],
+        "rows": val.prepared.id,
+        "view": val.prepared.view,
+        "val_predictions": f"models/{copied.index}/val_predictions.npy",
+        "trials": describe_trials(copied.run, record),
+    }
+    return {**model, **_validate(model, copied, val, staging)}
+
+
+def _refuse_other_form(val: ValRows) -> None:
+    """Refuse a view that the sealed rows cannot be seen through."""
+    vault = val.prepared.vault
+    if words := views.mismatch(val.prepared.view, read_manifest(folder_of(vault))[0]["parts"]["x"]):
+        hint = "train on the data in the form that it was sealed in; or holdfast vault supersede"
+        raise VaultRefused(f"vault {vault[:8]}", f"the run {words}", next=hint)
+
+
+def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
+    """Reproduce the val score from the copies; keep the predictions, to compare with when the vault is opened."""
+    record = copied.record
+    task, num_outputs = str(record["data"]["task"]), int(record["data"]["num_outputs"])
+    tolerance = max(map(tolerance_of, copied.records))
+    # An ensemble states its loss in the same way whatever its members minimised.
+    is_ensemble = record["kind"] == "ensemble"
+    has_loss = is_ensemble or has_standard_loss(record["config"])
+    with processes.Predictor(copied.members, staging) as predictor:
+        predictions = predict_val(predictor, val, task_of(task).row_shape(num_outputs))
+        refuse_unstable(predictor, val, predictions, task, tolerance)
+        expected = predictor.statistics_state(val.statistics)
+        # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
+        loss = None
+        if has_loss and not is_ensemble and not task_of(task).is_values:
+            loss = exact_loss(predictor, val, task, num_outputs)
+    _look_into(copied.members, expected, val, staging)
+    scores = val_scores(predictions, val, task, num_outputs, tolerance)
+    if not has_loss:
+        del scores["loss"]
+    elif loss is not None:
+        scores["loss"] = (loss[0], tolerance + loss[1])
+    refuse_other_scores(model["val"], scores, tolerance)
+    save_array(staging / model["val_predictions"], predictions)
+    return {"metrics": list(scores), "has_loss": has_loss}
+
+
+def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
+    """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
+    prepared = val.prepared
+    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
+    sealed = (registry.fingerprints_path(prepared.vault), prepared.folder / "sealed.fingerprints")
+    records = np.concatenate([fingerprints.read_records(path) for path in sealed])
+    key = known_rows.fingerprint_key(prepared.vault)
+    for index, member in enumerate(members):
+        name = f"{member['run']}/{member['checkpoint']}"
+        content = read_content(staging / member["folder"] / member["checkpoint"])
+        mine = {one.partition("/")[2]: array for one, array in expected.items() if one.startswith(f"{index}/")}
+        refuse_other_statistics(name, mine, content["state_dict"])
+        refuse_other_columns(name, val, content)
+        try:
+            scan.refuse_sealed_rows(name, content, form, records, key)
+            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records, key)
+        except VaultRefused:
+            body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
+            refusals.note_refusal(prepared.vault, body)
+            raise
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """A checkpoint as tensors and plain values."""
+    from holdfast.training.checkpoints import read_checkpoint
+
+    return read_checkpoint(path)

@@ -1,0 +1,100 @@
+"""How many runs were tried before one was chosen: the more there were, the more the best val score flatters.
+
+The root is the Merkle tree hash (RFC 6962, 2.1) over the `run.json` of every run of the sweep, in the order of their
+names, as they were at the freeze: whoever keeps the sweep can show later that no run was left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from holdfast.core.errors import InputError
+from holdfast.core.run_record import FILE_NAME, read_run
+
+SWEEP_FILE = "multirun.yaml"
+NOT_COMPARED = ("seed", "paths", "resume")
+
+
+def sweep_of(run: Path) -> Path | None:
+    """The folder of the sweep that a run is a job of."""
+    folder = run.resolve().parent
+    return folder if (folder / SWEEP_FILE).is_file() else None
+
+
+def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """{"sweep", "runs", "completed", "root", "seed_spread"} of the sweep that a run came from; None without one.
+
+    `seed_spread` is {"metric", "seeds", "values", "mean", "std"} over its completed runs that differ from the chosen
+    one in nothing but the seed; null where there is no other.
+    """
+    folder = sweep_of(run)
+    if folder is None:
+        return None
+    paths = sorted(folder.glob(f"*/{FILE_NAME}"), key=_by_number)
+    records = [sound for path in paths if (sound := _read(path.parent)) is not None]
+    return {
+        "sweep": folder.name,
+        "runs": len(paths),
+        "completed": sum(other["status"] == "completed" for other in records),
+        "root": merkle_root([path.read_bytes() for path in paths]),
+        "seed_spread": seed_spread(record, records),
+    }
+
+
+def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """How much the val score moves with the seed alone."""
+    wanted = _repeated(record)
+    monitor = record["best"]["monitor"]
+    scores = {
+        other["seed"]: other["best"]["metrics"].get(monitor)
+        for other in others
+        if other["status"] == "completed" and other["best"] and _repeated(other) == wanted
+    }
+    values = {seed: value for seed, value in sorted(scores.items()) if value is not None}
+    if len(values) < 2:
+        return None
+    return {
+        "metric": monitor,
+        "seeds": list(values),
+        "values": list(values.values()),
+        "mean": statistics.fmean(values.values()),
+        "std": statistics.stdev(values.values()),
+    }
+
+
+def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is the same in the configs of runs that only repeat each other with another seed."""
+    return {key: value for key, value in config.items() if key not in NOT_COMPARED}
+
+
+def merkle_root(leaves: Sequence[bytes]) -> str:
+    """The Merkle tree hash of a list, as 64 hex digits: 0x00 before leaves, 0x01 before nodes."""
+    return _tree([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]).hex()
+
+
+def _tree(hashes: Sequence[bytes]) -> bytes:
+    if len(hashes) < 2:
+        return hashes[0] if hashes else hashlib.sha256(b"").digest()
+    # RFC 6962: the left side has the largest power of two below the number of leaves.
+    left = 1 << (len(hashes) - 1).bit_length() - 1
+    return hashlib.sha256(b"\x01" + _tree(hashes[:left]) + _tree(hashes[left:])).digest()
+
+
+def _repeated(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**without_seed(record["config"]), "val_sha256": (record["data"] or {}).get("val_sha256")}
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        return read_run(folder)
+    except InputError:
+        return None
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    name = path.parent.name
+    return (int(name) if name.isdigit() else -1, name)

@@ -1,0 +1,267 @@
+"""The val rows of a frozen model, predicted and scored by the same evaluator that will see the test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import VaultRefused
+from holdfast.core.messages import ArrayBlocks
+from holdfast.core.tasks import task_of
+from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.loading.train_val import columns_of as stored_columns
+from holdfast.data.loading.train_val import compute
+from holdfast.data.store.store import Prepared, open_prepared, val_sha256
+from holdfast.data.tables.inputs import input_columns
+from holdfast.data.targets import call_target
+from holdfast.ensembles.scores import score
+from holdfast.evaluation.processes import Predictor
+
+BLOCK_ROWS = 4096
+SCORE_RTOL = 1e-5
+STATISTICS_RTOL = 1e-5
+PREDICTION_ATOL = 1e-4
+FLOAT32_STEP = 6e-8
+# Another order and other batch sizes, and some rows one by one.
+OTHER_BATCH_ROWS = 61
+SINGLE_ROWS = 16
+STANDARD_LOSSES = tuple(f"holdfast.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse"))
+
+
+@dataclass(frozen=True, eq=False)
+class ValRows:
+    """Val rows and what is known of the train rows; taken from the rows, not from a cache.
+
+    Attributes:
+        prepared: The development rows.
+        rows: (v,) indices of the val rows.
+        statistics: Of the train rows.
+    """
+
+    prepared: Prepared
+    rows: NDArray[np.int64]
+    statistics: TrainStatistics
+
+    @property
+    def target_std(self) -> float:
+        """Spread of the train targets of a regression; else 1."""
+        return self.statistics.target_std or 1.0
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Targets of the val rows."""
+        return np.asarray(self.prepared.y[self.rows])
+
+
+def load_val(fields: Mapping[str, Any], model: Mapping[str, Any]) -> ValRows:
+    """The val rows that a model of a selection was chosen by, through its view.
+
+    Args:
+        fields: "split", "subset" and "val_sha256", as a selection has them.
+        model: "rows", their place in the store (`Prepared.id`).
+
+    Raises:
+        InputError: The store no longer has the rows.
+        VaultRefused: The rows are others than those of the run.
+    """
+    prepared = open_prepared(model["rows"])
+    computed = compute(prepared, call_target(fields["split"], "split"), fields["subset"])
+    if val_sha256(prepared, computed.val) != fields["val_sha256"]:
+        raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
+    return ValRows(prepared, computed.val, computed.statistics)
+
+
+def predict_val(
+    predictor: Predictor,
+    val: ValRows,
+    columns: tuple[int, ...],
+    *,
+    places: NDArray[np.int64] | None = None,
+    batch_size: int = 1024,
+) -> NDArray[np.float32]:
+    """Predictions of the val rows, or of those at some places among them."""
+    rows = val.rows if places is None else val.rows[places]
+    return predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
+
+
+def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
+    """The val loss from float64 log-probabilities, and how far rounding in float32 can have moved a recorded one."""
+    kind = task_of(task)
+    columns = (num_outputs, 2) if kind.is_labels else (kind.num_columns(num_outputs),)
+    logs = predictor.log_probabilities(_stored(val, val.rows), columns)
+    chosen = np.take_along_axis(logs, val.targets.astype(np.int64)[..., None], axis=-1)
+    return float(-chosen.mean()), float(8 * FLOAT32_STEP * np.abs(logs).max(axis=-1).mean())
+
+
+def refuse_other_predictions(
+    predictor: Predictor, fields: Mapping[str, Any], model: Mapping[str, Any], folder: Path, val: ValRows
+) -> None:
+    """Preflight: the same evaluator must predict the val rows as it did when the model was frozen.
+
+    Raises:
+        VaultRefused: It does not.
+    """
+    frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
+    predictions = predict_val(predictor, val, task_of(fields["task"]).row_shape(fields["num_outputs"]))
+    worst = _distance(predictions, frozen, fields["task"], val.target_std)
+    if not worst <= PREDICTION_ATOL:
+        what = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
+        raise VaultRefused("preflight", what, next="restore the environment of the freeze; nothing was spent")
+
+
+def refuse_unstable(
+    predictor: Predictor, val: ValRows, predictions: NDArray[np.float32], task: str, tolerance: float
+) -> None:
+    """Predict the val rows in reverse order and in batches of another size, and some of them alone.
+
+    Raises:
+        VaultRefused: A prediction depends on the rows that come with it: by more than 1e-4 (2e-2 in half precision),
+            or so that a decision changes that was no tie.
+    """
+    tolerance = max(tolerance, PREDICTION_ATOL)
+    num = len(predictions)
+    reverse, single = np.arange(num)[::-1], np.unique(np.linspace(0, num - 1, SINGLE_ROWS).astype(np.int64))
+    for places, batch_size, words in ((reverse, OTHER_BATCH_ROWS, "the order of rows or"), (single, 1, "")):
+        again = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
+        worst = _distance(again, predictions[places], task, val.target_std)
+        if not worst <= tolerance:
+            what = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
+            hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
+            raise VaultRefused("predictor", what, next=hint)
+
+
+def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
+    """Compare what a checkpoint holds of the train rows with what train rows alone give.
+
+    Args:
+        where: The checkpoint.
+        expected: Buffers built from recomputed statistics.
+        state: The checkpoint's `state_dict`.
+
+    Raises:
+        VaultRefused: One of them differs, as where val rows had a part in it.
+    """
+    for name, value in expected.items():
+        held = np.asarray(state[name]) if name in state else np.empty(0)
+        far = np.full(1, np.inf)
+        if held.shape == value.shape:
+            far = _relative_difference(held.astype(np.float64), value.astype(np.float64))
+        if not far.max(initial=0.0) <= STATISTICS_RTOL:
+            what = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
+            raise VaultRefused(where, what, next="train again: statistics must come from train rows")
+
+
+def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+    """0 for equal numbers, NaN and infinite ones included."""
+    is_equal = (held == value) | (np.isnan(held) & np.isnan(value))
+    with np.errstate(invalid="ignore"):
+        far = np.abs(held - value) / np.maximum(np.abs(value), 1e-7)
+    return np.where(is_equal, 0.0, far)
+
+
+def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -> None:
+    """Compare the view in a checkpoint with that of the val rows, and vocabularies with what train rows alone give.
+
+    Raises:
+        VaultRefused: They differ.
+    """
+    shapes = content.get("holdfast", {}).get("shapes", {})
+    if shapes.get("view") != val.prepared.view:
+        raise VaultRefused(where, "has another view of its rows than the store", next="train again")
+    held = shapes.get("columns")
+    if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
+        what = "columns are not what the train rows alone give"
+        raise VaultRefused(where, what, next="train again: vocabularies must come from train rows")
+
+
+def has_standard_loss(config: Mapping[str, Any]) -> bool:
+    """Whether the loss follows from probabilities or values: ours, without smoothing."""
+    loss = config["loss"]
+    return loss["_target_"] in STANDARD_LOSSES and not loss.get("label_smoothing")
+
+
+def tolerance_of(record: Mapping[str, Any]) -> float:
+    """How far predictions in float32 on a CPU may lie from those of the run that is recorded."""
+    if "16" in str(record["precision"]):
+        return 2e-2
+    # Convolutions on a GPU multiply with ten bits of mantissa (TF32).
+    return 1e-6 if str(record["device"] or "cpu").startswith("cpu") else 1e-3
+
+
+def val_scores(
+    predictions: NDArray[np.float32], val: ValRows, task: str, num_outputs: int, tolerance: float
+) -> dict[str, tuple[float, float]]:
+    """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
+
+    A metric is best where all predictions move towards the truth, and worst where all move away from it. For a
+    regression the tolerance is in units of the train targets' spread.
+    """
+    y, std = val.targets, val.target_std
+
+    def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
+        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std)
+
+    values = scored(predictions)
+    step = tolerance * (std if task_of(task).is_values else 1.0)
+    bounds = [scored(moved) for moved in _moved(predictions, y, task, step)]
+    slacks = {name: max(abs(bound[name] - value) for bound in bounds) for name, value in values.items()}
+    if not task_of(task).is_values:
+        # A loss does not move with small probabilities, but with what is lost where they round to 0 or 1.
+        losses = [task_of(task).row_losses(moved, y).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]
+        slacks["loss"] = tolerance + max(abs(float(loss) - values["loss"]) for loss in losses)
+    return {name: (value, slacks[name]) for name, value in values.items()}
+
+
+def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float) -> list[NDArray[np.float32]]:
+    """Predictions that have moved by a step towards the truth, and away from it."""
+    kind = task_of(task)
+    if kind.is_values:
+        truth, is_above = y, y > predictions
+    else:
+        truth = y > 0 if kind.is_flat else kind.truth(y, predictions.shape[1])
+        is_above = truth
+    nearer = predictions + np.clip(truth - predictions, -step, step)
+    farther = predictions - np.where(is_above, step, -step)
+    if not kind.is_values:
+        farther = np.clip(farther, 0.0, 1.0)
+    return [nearer.astype(np.float32), farther.astype(np.float32)]
+
+
+def refuse_other_scores(
+    recorded: Mapping[str, float], scores: Mapping[str, tuple[float, float]], tolerance: float
+) -> None:
+    """Compare recorded val metrics with those of the evaluator (`val_scores`).
+
+    Raises:
+        VaultRefused: One of them is not reproduced.
+    """
+    rtol = SCORE_RTOL if tolerance <= PREDICTION_ATOL else 2 * tolerance
+    for name, (value, slack) in scores.items():
+        before, now = recorded.get(f"val/{name}"), value if np.isfinite(value) else None
+        if before is None or now is None:
+            is_reproduced = before is now
+        else:
+            is_reproduced = abs(before - now) <= rtol * abs(before) + slack + 1e-7
+        if not is_reproduced:
+            was, is_now = ("undefined" if number is None else f"{number:.6g}" for number in (before, now))
+            what = f"was {was} when the run was recorded, and is {is_now} from its files"
+            hint = "run.json, the checkpoint or the code was changed since: train the run again"
+            raise VaultRefused(f"val/{name}", what, next=hint)
+
+
+def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
+    """The largest difference of two predictions; in units of the targets' spread for a regression."""
+    if predictions.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(predictions - expected).max(initial=0.0)) / (target_std if task_of(task).is_values else 1.0)
+
+
+def _stored(val: ValRows, rows: NDArray[np.int64]) -> ArrayBlocks:
+    x = val.prepared.x
+    blocks = (x[rows[start : start + BLOCK_ROWS]] for start in range(0, len(rows), BLOCK_ROWS))
+    return ArrayBlocks(x.dtype, (len(rows), *x.shape[1:]), blocks)

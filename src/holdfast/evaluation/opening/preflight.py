@@ -1,0 +1,121 @@
+"""All that can be against an opening and can be known without spending it; no secret is touched, no row decrypted."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import holdfast
+from holdfast.core.errors import VaultRefused
+from holdfast.core.run_record import environment
+from holdfast.evaluation.opening.result import find_entry
+from holdfast.evaluation.provenance import installed_versions, user_modules
+from holdfast.vault import policies, project_lock, registry
+from holdfast.vault.ledger import check, ledger, refusals
+from holdfast.vault.manifest import folder_of, read_manifest
+
+MIN_FREE_BYTES = 16 * 2**20
+
+
+def allowed_openings(
+    vault: str, selections: Sequence[str], entries: Sequence[ledger.Entry], reason: str | None
+) -> dict[str, policies.Allowed]:
+    """How the policy allows selections to be opened, one after the other; a refusal is noted, not too often.
+
+    Raises:
+        VaultRefused: One of them it does not.
+    """
+    record = registry.record_of(vault)
+    if record["status"] != "sealed":
+        what = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
+        words = what.get(record["status"], "was destroyed")
+        raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    history = policies.History.of(entries)
+    openings: dict[str, policies.Allowed] = {}
+    for selection in selections:
+        try:
+            openings[selection] = policies.allowed(policy, history, selection, reason=reason, where=vault[:8])
+        except VaultRefused as error:
+            if find_entry(entries, "freeze", selection) is not None:
+                body = {"reason": error.problems[0].what, "policy": policy["policy"]}
+                refusals.note_refusal(vault, body, selection=selection)
+            raise
+        history.opened[selection] = openings[selection]
+    return openings
+
+
+def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
+    """Every act in the ledger has the act before it, and the policy was kept: else a result was never that of a test.
+
+    Raises:
+        VaultRefused: Naming the first entry that is out of order.
+    """
+    policy = read_manifest(folder_of(vault))[0]["policy"]
+    for kind, where, what in check.order_problems(entries, policy):
+        if kind != "mismatch":  # that is mended, and opened again
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
+
+
+def refuse_other_lock(vault: str, project: Path) -> None:
+    """A ledger must hold every head that the project's `holdfast.lock` names, and the vault must be the one it names.
+
+    Raises:
+        VaultRefused: It is an old copy, or another vault over the same rows.
+    """
+    folder = project_lock.find_project(project)
+    if folder is None:
+        return
+    record = registry.record_of(vault)
+    locked = project_lock.as_entries(folder)
+    project_lock.refuse_beside(locked, record)
+    project_lock.check_heads(folder, vault)
+
+
+def refuse_multirun() -> None:
+    """No job of a sweep opens a vault: the choice would be made by test rows."""
+    if "hydra" not in sys.modules:
+        return
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise VaultRefused("open", "a job of a sweep opens no vault", next="choose one run by its val score")
+
+
+def refuse_training() -> None:
+    """A process that trains opens no vault: what it learned could go into the run."""
+    row_guard = sys.modules.get("holdfast.training.row_guard")
+    if row_guard is not None and row_guard.is_active():
+        raise VaultRefused("open", "a process that trains opens no vault", next="holdfast open, when the run is over")
+
+
+def refuse_little_space(vault: str) -> None:
+    """An opening that cannot be recorded is not begun."""
+    free = shutil.disk_usage(folder_of(vault)).free
+    if free < MIN_FREE_BYTES:
+        what = f"{free / 2**20:.0f} MiB are free, {MIN_FREE_BYTES // 2**20} are needed to record an opening"
+        raise VaultRefused(str(folder_of(vault)), what, next="free some space: nothing was decrypted")
+
+
+def environment_changes(fields: Mapping[str, Any]) -> list[str]:
+    """What is not as it was at the freeze: versions, code, commit."""
+    now = environment()
+    changes = []
+    versions = {**now["versions"], **installed_versions()}
+    for name in sorted(fields["versions"].keys() | versions.keys()):
+        then, there = fields["versions"].get(name, "absent"), versions.get(name, "absent")
+        if then != there:
+            changes.append(f"{name}: {then} -> {there}")
+    if fields["framework"]["code_sha256"] != ledger.code_sha256():
+        changes.append(f"code of holdfast {fields['framework']['version']} -> {holdfast.__version__}")
+    for model in fields["models"]:
+        modules = user_modules(model["config"])
+        changed = [name for name, sha256 in model["modules"].items() if modules.get(name) != sha256]
+        changes += [f"module {name} changed" for name in changed]
+    if fields["git"] != now["git"]:
+        changes.append("git commit or uncommitted changes")
+    return list(dict.fromkeys(changes))

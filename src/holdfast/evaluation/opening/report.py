@@ -1,0 +1,262 @@
+"""The report of a selection: what was measured, how it was chosen, and what the number cannot say. HTML and JSON.
+
+It is written from manifest, ledger and selection alone, never from rows, so that it can be written again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from holdfast import __version__
+from holdfast.core.files import write_atomic
+from holdfast.core.run_record import now
+from holdfast.evaluation.freeze.trials import without_seed
+from holdfast.evaluation.opening.citation import quotable
+from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, in_order
+from holdfast.evaluation.selections import read_selection, selection_folder
+from holdfast.reporting.pages import render
+from holdfast.vault import lifecycle, registry
+from holdfast.vault.ledger import leaked_bits, ledger
+from holdfast.vault.manifest import folder_of, read_manifest
+
+VERSION = 1
+KEY_MODES = {
+    "local": "The framework could decrypt as this user: accidents are prevented and a copied folder is of no use "
+    "elsewhere; a user with a shell is not stopped, only recorded.",
+    "passphrase": "Only who knows the passphrase could open the vault.",
+    "keyfile": "Only the holder of the private key could open the vault; training had the public key alone.",
+}
+
+
+def write_report(vault: str, selection: str) -> dict[str, Path]:
+    """Write `report.html` and `report.json` into the selection's folder; their paths by "html" and "json".
+
+    Raises:
+        VaultRefused: The selection, the manifest or the ledger is not what it was.
+    """
+    facts = gather(vault, selection)
+    folder = selection_folder(vault, selection)
+    paths = {"html": folder / "report.html", "json": folder / "report.json"}
+    write_atomic(paths["json"], json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(paths["html"], render("final_report.html", facts))
+    return paths
+
+
+def gather(vault: str, selection: str) -> dict[str, Any]:
+    """Everything the report says, as JSON."""
+    manifest, _ = read_manifest(folder_of(vault))
+    fields = read_selection(vault, selection)
+    entries = registry.read_ledger(vault)
+    result = find_entry(entries, "open.result", selection)
+    opened = answer_of(result, is_replayed=True) if result else None
+    body = result.body if result else {}
+    facts = {
+        "version": VERSION,
+        "written": now(),
+        "holdfast": __version__,
+        "name": fields["name"],
+        "task": fields["task"],
+        "class_names": fields["class_names"],
+        "selection": selection,
+        "state": "opened" if result else "frozen",
+        "head": {"sha256": entries[-1].sha256, "index": entries[-1].index},
+        "result": _result(opened, result) if opened and result else None,
+        "quote": quotable(opened) if opened else None,
+        "models": _models(fields, body),
+        "comparisons": body.get("comparisons", []),
+        "details": _details(entries, selection),
+        "primary_metric": fields["primary_metric"],
+        "definitions": fields["definitions"],
+        "criterion": fields["criterion"],
+        "spread": _spread(fields, body),
+        "vault": _vault(manifest, vault),
+        "openings": _openings(entries),
+        "wear": _wear(entries, result, manifest["num_test"], len(fields["models"])),
+        "environment": _environment(fields, body),
+    }
+    return {**facts, "limits": _limits(facts)}
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
+    names = ("n", "opening", "level", "is_clean", "former", "reason", "confidence", "head")
+    return {
+        **{name: getattr(opened, name) for name in names},
+        "passed": (opened.criterion or {}).get("passed"),
+        "time": result.fields["time"],
+        "bits": result.fields["bits"],
+    }
+
+
+def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every model with what was known when it was chosen, and with its test metrics where it was opened."""
+    tests = {model["name"]: model["metrics"] for model in body.get("models", [])}
+    reported, cells = [], body.get("cells", [])
+    for index, model in enumerate(fields["models"]):
+        test = tests.get(model["name"]) or (body.get("metrics") if index == 0 else None)
+        reported.append(
+            {
+                "name": model["name"],
+                "kind": model["kind"],
+                "seeds": [member["seed"] for member in model["members"]],
+                "rule": model["selection_rule"],
+                "val": {name.removeprefix("val/"): value for name, value in model["val"].items()},
+                "test": in_order(test) if test else {},
+                "trials": model["trials"],
+                "cells": cells[index] if index < len(cells) else None,
+                "features": [column["name"] for column in model["view"].get("columns", [])],
+            }
+        )
+    return reported
+
+
+def _details(entries: Sequence[ledger.Entry], selection: str) -> list[dict[str, Any]]:
+    disclosed = find_entry(entries[::-1], "disclose", selection)
+    return list(disclosed.body.get("details", [])) if disclosed else []
+
+
+def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the number moves with the seed: of the test, where models that differ in the seed alone were opened."""
+    models, tests = fields["models"], {model["name"]: model["metrics"] for model in body.get("models", [])}
+    first = without_seed(models[0]["config"])
+    same = [model for model in models if without_seed(model["config"]) == first and model["name"] in tests]
+    metric = "accuracy" if "accuracy" in fields["definitions"] else "rmse"
+    values = [tests[model["name"]].get(metric, {}).get("value") for model in same]
+    values = [value for value in values if value is not None]
+    if len(values) > 1:
+        return {"of": "test", "metric": metric, "values": values, "mean": fmean(values), "std": stdev(values)}
+    trials = models[0]["trials"]
+    if trials and trials["seed_spread"]:
+        known = trials["seed_spread"]
+        spread = {key: known[key] for key in ("values", "mean", "std")}
+        return {"of": "val", "metric": known["metric"].removeprefix("val/"), **spread}
+    return None
+
+
+def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
+    policy = manifest["policy"]
+    return {
+        "id": vault,
+        "name": manifest["name"],
+        "sealed": manifest["created"],
+        "content": manifest["content"],
+        "num_test": manifest["num_test"],
+        "num_development": manifest["num_development"],
+        "test_rule": manifest["test_rule"],
+        "counts": manifest["counts"],
+        "ambiguous": manifest["fingerprints"]["ambiguous"],
+        "policy": {key: policy[key] for key in ("policy", "k", "key_mode") if key in policy},
+        "key_mode": KEY_MODES.get(policy["key_mode"], policy["key_mode"]),
+        "source": _source(manifest["source"]),
+        "replaces": manifest["replaces"],
+        "shares": manifest["shares"],
+        "lineage": manifest.get("lineage", []),
+    }
+
+
+def _source(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the rows came from, and whether they still lie there in the open."""
+    paths = [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
+    kept = [path for path in paths if Path(path).exists()]
+    if kept:
+        words = f"The raw source is kept in the open, test rows included: {', '.join(kept)}."
+    elif paths:
+        words = f"The raw source is no longer where it was sealed from ({', '.join(paths)})."
+    else:
+        words = "The rows come from a public source: whoever looks for the test rows finds them."
+    return {"target": source.get("_target_"), "paths": paths, "is_kept": bool(kept) or not paths, "words": words}
+
+
+def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
+    results = {entry.fields["opening"]: entry for entry in entries if entry.type == "open.result"}
+    openings = []
+    for entry in entries:
+        if entry.type == "open.intent":
+            result = results.get(entry.fields["opening"])
+            openings.append(
+                {
+                    "opening": entry.fields["opening"],
+                    "selection": entry.selection,
+                    "time": entry.fields["time"],
+                    "level": entry.body.get("level", "full"),
+                    "reason": entry.body.get("reason"),
+                    "bits": result.fields["bits"] if result else None,
+                    "state": "opened" if result else "begun",
+                }
+            )
+    return openings
+
+
+def _wear(
+    entries: Sequence[ledger.Entry], result: ledger.Entry | None, num_rows: int, num_models: int
+) -> dict[str, Any]:
+    """Bits told so far, and log2 K where the best of K models will be quoted; what they leave of the rows."""
+    after = float(entries[-1].fields["total_bits"])
+    before = float(result.fields["total_bits"] - result.fields["bits"]) if result else after
+    before += leaked_bits.choice_bits(num_models)
+    return {
+        "bits_before": before,
+        "bits_of_choice": leaked_bits.choice_bits(num_models),
+        "bits_after": after,
+        "half_width": min(1.0, leaked_bits.half_width(before, num_rows)),
+        "rows_left": math.floor(leaked_bits.effective_rows(before, num_rows)),
+        "half_width_next": min(1.0, leaked_bits.half_width(after, num_rows)),
+        "rows_left_next": math.floor(leaked_bits.effective_rows(after, num_rows)),
+    }
+
+
+def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("python", "platform", "torch", "pytorch-lightning", "numpy", "scipy", "scikit-learn")
+    return {
+        "versions": {name: fields["versions"][name] for name in names if name in fields["versions"]},
+        "framework": fields["framework"],
+        "git": fields["git"],
+        "modules": {name: sha256 for model in fields["models"] for name, sha256 in model["modules"].items()},
+        "changes": list(body.get("changes", [])),
+    }
+
+
+def _limits(facts: Mapping[str, Any]) -> list[str]:
+    """What the report cannot vouch for, in the words of this case."""
+    vault, trials = facts["vault"], facts["models"][0]["trials"]
+    limits = [
+        f"{facts['vault']['key_mode']} Who owns the disk can cheat, but not unseen by who remembers a head.",
+        vault["source"]["words"] + " A vault over rows that are known elsewhere enforces honesty, not secrecy.",
+        "The interval tells how the number would move with another sample of test rows from the same population; it "
+        "covers neither another seed nor rows of another kind.",
+        "Rows are recognised by content. Rows that were augmented or re-encoded, or most of whose cells were changed, "
+        "are not; the search of checkpoints finds rows that are held as they are, scaled or standardised.",
+        *_view_limits(facts),
+    ]
+    if trials is None:
+        limits.append("The run came from no sweep: how many others were tried is not known.")
+    if facts["result"] and not facts["result"]["is_clean"]:
+        limits.append(
+            "This is not a clean test: the vault had answered before. Read the adaptive bound, not the interval."
+        )
+    if vault["replaces"]:
+        limits.append("The rows were sealed anew before the first freeze; runs of the former vault may have seen some.")
+    if vault["lineage"]:
+        limits.append("Some of these rows were in a vault that was superseded after a freeze: they may have been seen.")
+    return limits
+
+
+def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What the views of the models made of the test rows."""
+    family = lifecycle.family_of(facts["vault"]["id"])
+    siblings = {registry.record_of(vault)["target"]: vault for vault in family}
+    for model in facts["models"]:
+        cells, name = model["cells"] or {}, model["name"]
+        if cells.get("unreadable"):
+            yield f"{cells['unreadable']:,} cells of the test rows could not be read by {name} and counted as missing."
+        if cells.get("unknown"):
+            yield f"{cells['unknown']:,} cells of the test rows were categories that {name} does not know."
+        for feature in sorted(set(model["features"]) & siblings.keys()):
+            yield f"{name} was given '{feature}', which vault {siblings[feature][:8]} predicts of the same test rows."

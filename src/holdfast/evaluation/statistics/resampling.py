@@ -1,0 +1,207 @@
+"""Intervals by resampling (Efron and Tibshirani 1993): counts by multinomial draws, means of rows by the bootstrap.
+
+A unit of resampling is a row, or a group of rows where groups were declared. All draws are seeded.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 9_999
+FEWEST_DRAWS = 999
+BCA_ROWS = 20_000
+EQUAL_RTOL = 1e-6  # predictions are float32
+MAX_WORK = 2 * 10**9
+BLOCK = 2**21
+
+Array = NDArray[Any]
+Interval = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How intervals are taken.
+
+    Attributes:
+        confidence: Of each interval by itself.
+        proportion: "wilson" or "clopper-pearson".
+        groups: (n,) group of every row, where groups were declared: they are resampled, not the rows.
+        seed: Of all draws.
+    """
+
+    confidence: float = 0.95
+    proportion: str = "wilson"
+    groups: NDArray[np.int64] | None = None
+    seed: int = 0
+
+
+# --- metrics of counts ------------------------------------------------------------------------------------------------
+
+
+def count_intervals(
+    truth: NDArray[np.bool_], guess: NDArray[np.bool_], sampling: Sampling, *, is_multilabel: bool = False
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of accuracy and of macro precision, recall and F1.
+
+    The rows are tallied by what is true and what is guessed: for classes, the cells of the confusion matrix; the
+    tallies of another test sample are multinomial around the ones seen.
+    """
+    columns = truth.shape[1]
+    tallies, weights = _tallied(truth, guess, sampling.groups)
+    parts = []
+    for drawn in _draws(weights, tallies, num_draws(len(truth)), sampling.seed):
+        rows, right = drawn[:, 0], drawn[:, 1]
+        hits, guessed, true = (drawn[:, 2 + i * columns : 2 + (i + 1) * columns] for i in range(3))
+        parts.append(np.column_stack([right / rows, macro_metrics(hits, guessed, true, is_multilabel=is_multilabel)]))
+    tail = 50 * (1 - sampling.confidence)
+    lows, highs = np.percentile(np.concatenate(parts), [tail, 100 - tail], axis=0)
+    names = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
+    return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
+
+
+def macro_metrics(hits: Array, guessed: Array, true: Array, *, is_multilabel: bool = False) -> NDArray[np.float64]:
+    """(..., 3) macro precision, recall and F1 of (..., columns) counts; as torchmetrics averages.
+
+    A ratio 0/0 counts as 0; a class that neither occurs nor is guessed does not count.
+    """
+    counts = np.ones(hits.shape, bool) if is_multilabel else guessed + true > 0
+    pairs = ((hits, guessed), (hits, true), (2 * hits, guessed + true))
+    ratios = [np.divide(top, bottom, out=np.zeros(hits.shape), where=bottom > 0) for top, bottom in pairs]
+    num = np.maximum(counts.sum(axis=-1), 1)
+    return np.stack([(ratio * counts).sum(axis=-1) / num for ratio in ratios], axis=-1)
+
+
+def num_draws(num_units: int) -> int:
+    """9,999 draws; fewer where they would take minutes, for millions of rows."""
+    return int(min(DRAWS, max(FEWEST_DRAWS, MAX_WORK // num_units)))
+
+
+def draws_told(num_units: int) -> str:
+    """What a method has to say of its draws: nothing, or that they are fewer than usual."""
+    draws = num_draws(num_units)
+    return "" if draws == DRAWS else f", {draws:,} draws"
+
+
+def _tallied(
+    truth: NDArray[np.bool_], guess: NDArray[np.bool_], groups: NDArray[np.int64] | None
+) -> tuple[Array, NDArray[np.int64]]:
+    """What each distinct unit adds to [rows, right, hits, guessed, true], and how often it occurs."""
+    is_right = (truth == guess).all(axis=1)
+    rows = np.column_stack([np.ones(len(truth), bool), is_right, truth & guess, guess, truth])
+    if groups is None:
+        patterns = np.packbits(np.column_stack([truth, guess]), axis=1)
+        _, first, counts = np.unique(patterns, axis=0, return_index=True, return_counts=True)
+        return rows[first].astype(np.float64), counts
+    sums = sums_of_groups(rows.astype(np.float64), groups)
+    return sums, np.ones(len(sums), np.int64)
+
+
+def _draws(weights: NDArray[np.int64], tallies: Array, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """(block, columns) tallies of a whole sample, block by block until there are `draws`."""
+    from scipy.sparse import csr_array
+
+    random, total, num = np.random.default_rng(seed), int(weights.sum()), len(weights)
+    columns: Any = csr_array(tallies.T) if (tallies > 0).mean() < 0.05 else np.ascontiguousarray(tallies.T)
+    unit_of_row = np.repeat(np.arange(num), weights)
+    size = max(1, BLOCK // num)
+    for start in range(0, draws, size):
+        block = min(size, draws - start)
+        if total > 4 * num:
+            drawn = random.multinomial(total, weights / total, block)
+        else:  # the same, faster where most units occur once
+            chosen = unit_of_row[random.integers(0, total, (block, total))] + num * np.arange(block)[:, None]
+            drawn = np.bincount(chosen.ravel(), minlength=block * num).reshape(block, num)
+        yield (columns @ drawn.T.astype(np.float64)).T
+
+
+# --- means of rows ----------------------------------------------------------------------------------------------------
+
+
+def error_intervals(predictions: Array, y: Array, target_std: float, sampling: Sampling) -> dict[str, Interval]:
+    """Loss, MAE, RMSE and R2 of a regression."""
+    y = np.asarray(y, np.float64)
+    errors = predictions.astype(np.float64) - y
+    squares, centred = np.square(errors), y - y.mean()
+    intervals = {
+        "mae": mean_interval(np.abs(errors), sampling),
+        "rmse": mean_interval(squares, sampling, of=np.sqrt),
+        "r2": _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling),
+    }
+    # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
+    loss = {key: (intervals["rmse"][key] / target_std) ** 2 for key in ("value", "low", "high")}
+    return {"loss": {**loss, "method": intervals["rmse"]["method"]}, **intervals}
+
+
+def mean_interval(
+    values: NDArray[np.float64], sampling: Sampling, of: Callable[[Any], Any] = lambda mean: mean
+) -> Interval:
+    """An increasing function of the mean of rows: BCa, or percentile for many rows."""
+    return _interval_of(values[:, None], lambda sums, rows: of(sums[0] / rows), sampling)
+
+
+def sums_of_groups(columns: Array, groups: NDArray[np.int64]) -> Array:
+    """(groups, columns) sums over the rows of each group."""
+    _, group = np.unique(groups, return_inverse=True)
+    return np.stack([np.bincount(group, column) for column in columns.T], axis=1)
+
+
+def _r2(sums: Array, rows: Any) -> Any:
+    """1 - RSS/TSS of sums of squared errors, targets and squared targets."""
+    residual, first, second = sums
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return 1.0 - residual / (second - np.square(first) / rows)
+
+
+def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], sampling: Sampling) -> Interval:
+    """Value and interval of statistic(sums of columns, rows) when units are drawn anew.
+
+    Bias-corrected and accelerated (Efron 1987) by `scipy.stats.bootstrap` for up to 20,000 units, as its jackknife is
+    quadratic; percentile above.
+    """
+    from scipy.stats import bootstrap
+
+    groups = sampling.groups
+    rows = np.ones((len(columns), 1))
+    units = np.hstack([columns, rows]) if groups is None else sums_of_groups(np.hstack([columns, rows]), groups)
+    value = float(statistic(units[:, :-1].sum(axis=0), units[:, -1].sum()))
+    if len(units) < 2 or bool((np.ptp(units, axis=0) <= EQUAL_RTOL * np.abs(units).max(axis=0)).all()):
+        method = "none (one unit)" if len(units) < 2 else "bootstrap (all rows are equal)"
+        return {"value": value, "low": value, "high": value, "method": method}
+
+    # Rows count 1 each: only their columns are gathered.
+    data = tuple(units.T) if groups is not None else tuple(units[:, :-1].T)
+
+    def of_draws(*drawn: Array, axis: int) -> Any:
+        sums = np.stack([part.sum(axis=axis) for part in drawn])
+        return statistic(sums, drawn[0].shape[axis]) if groups is None else statistic(sums[:-1], sums[-1])
+
+    method = "BCa" if len(units) <= BCA_ROWS else "percentile"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        resampled = bootstrap(
+            data,
+            of_draws,
+            paired=len(data) > 1,
+            vectorized=True,
+            n_resamples=num_draws(len(units)),
+            batch=max(1, BLOCK // len(units)),
+            confidence_level=sampling.confidence,
+            method=method,
+            rng=np.random.default_rng(sampling.seed),
+        )
+    low, high = map(float, resampled.confidence_interval)
+    method = f"{method} bootstrap" if groups is None else f"{method} bootstrap of groups"
+    method += draws_told(len(units))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        drawn = resampled.bootstrap_distribution[np.isfinite(resampled.bootstrap_distribution)]
+        tail = 50 * (1 - sampling.confidence)
+        low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
+        method = method.replace("BCa bootstrap", "percentile bootstrap (BCa is not defined)")
+    return {"value": value, "low": float(low), "high": float(high), "method": method}

@@ -1,0 +1,44 @@
+"""Pages from the templates of this package: every value is escaped, drawings and styles are those of all pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from holdfast.reporting import plots
+from holdfast.reporting.pieces import metric_value, moment, plain, spoken
+from holdfast.reporting.style import STYLE
+from holdfast.training.names import SHARES
+
+
+def render(template: str, facts: Mapping[str, Any]) -> str:
+    """One self-contained HTML page: no script, no file beside it.
+
+    Args:
+        template: A file in `reporting/templates`.
+        facts: What it shows, by name.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def drawn(draw: Callable[..., str]) -> Callable[..., Markup]:
+        return lambda *values, **options: Markup(draw(*values, **options))
+
+    environment = Environment(
+        loader=PackageLoader("holdfast.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(moment=drawn(moment), number=plots.number, plain=plain, spoken=spoken)
+    environment.globals.update(
+        style=Markup(STYLE),
+        SHARES=SHARES,
+        zip=zip,
+        metric_value=metric_value,
+        intervals=drawn(plots.intervals),
+        confusion=drawn(plots.confusion),
+    )
+    return environment.get_template(template).render(facts)

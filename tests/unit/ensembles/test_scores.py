@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from holdfast.ensembles.scores import row_losses, score
+
+OPTIONS: dict[str, Any] = {"target_std": 1.0}
+
+
+def test_a_multiclass_score_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    p = random.dirichlet(np.ones(4), 300).astype(np.float32)
+    y = random.integers(0, 4, 300)
+    guess = p.argmax(axis=1)
+    assert score(p, y, task="multiclass", num_outputs=4, **OPTIONS) == pytest.approx(
+        {
+            "loss": -np.log(p.astype(np.float64)[np.arange(300), y]).mean(),
+            "accuracy": reference.accuracy_score(y, guess),
+            "precision_macro": reference.precision_score(y, guess, average="macro"),
+            "recall_macro": reference.recall_score(y, guess, average="macro"),
+            "f1_macro": reference.f1_score(y, guess, average="macro"),
+            "auroc_macro": np.mean([reference.roc_auc_score(y == index, p[:, index]) for index in range(4)]),
+        },
+        abs=1e-6,
+    )
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
+def test_a_regression_score_is_that_of_scikit_learn(offset: float) -> None:
+    random = np.random.default_rng(0)
+    y = (offset + random.normal(size=50)).astype(np.float32)
+    p = (y + random.normal(size=50)).astype(np.float32)
+    found = score(p, y, task="regression", num_outputs=1, target_std=2.0)
+    y, p = y.astype(np.float64), p.astype(np.float64)
+    mse = reference.mean_squared_error(y, p)
+    expected = {"mae": reference.mean_absolute_error(y, p), "rmse": mse**0.5, "r2": reference.r2_score(y, p)}
+    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-5)
+
+
+def test_losses_of_rows() -> None:
+    random = np.random.default_rng(0)
+    p, y = random.dirichlet(np.ones(3), 50).astype(np.float32), random.integers(0, 3, 50)
+    assert row_losses(p, y, "multiclass") == pytest.approx(-np.log(p[np.arange(50), y]), rel=1e-6)
+    labels = np.array([[1, 0], [0, 0]])
+    chances = np.array([[0.9, 0.2], [0.5, 0.5]])
+    expected = [-(math.log(0.9) + math.log(0.8)) / 2, math.log(2)]
+    assert row_losses(chances, labels, "multilabel") == pytest.approx(expected)
+    found = score(chances.astype(np.float32), labels, task="multilabel", num_outputs=2, **OPTIONS)
+    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)

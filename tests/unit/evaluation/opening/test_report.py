@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from holdfast.cli.report import report
+from holdfast.data.store import store
+from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
+from holdfast.evaluation.opening.final import open_vault
+from holdfast.evaluation.opening.report import gather, write_report
+from holdfast.evaluation.scorer import score_models
+from holdfast.reporting import plots
+from holdfast.reporting.pages import render
+from holdfast.vault import registry
+from holdfast.vault.verify import verify_home
+
+from ..conftest import Make
+
+VOID = {"meta", "line", "circle", "rect"}
+
+
+class _Balanced(HTMLParser):
+    """Every element that is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+
+def _check(html: str) -> None:
+    parser = _Balanced()
+    parser.feed(html)
+    assert parser.open == []
+    assert not re.search(r"<script|https?://|src=|@import|url\(", html)
+    assert "None" not in html
+    assert not re.search(r"\bnan\b", html)
+
+
+@pytest.fixture
+def selection(make_run: Make) -> str:
+    return freeze_runs([make_run("one"), make_run("two", 0.8)], "accuracy > 0.5").selection
+
+
+def test_a_frozen_selection_is_reported_as_sealed(selection: str, prepared: store.Prepared) -> None:
+    paths = write_report(prepared.vault, selection)
+    html, facts = paths["html"].read_text(), json.loads(paths["json"].read_text())
+    _check(html)
+    assert "frozen, not opened" in html
+    assert (facts["state"], facts["quote"], facts["result"]) == ("frozen", None, None)
+    assert facts["criterion"] == "accuracy > 0.5"
+    assert verify_home() == []
+
+
+def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: store.Prepared) -> None:
+    opened, _ = open_vault(selection)
+    paths = write_report(prepared.vault, selection)
+    html, facts = paths["html"].read_text(), json.loads(paths["json"].read_text())
+    _check(html)
+    accuracy = opened.metrics["accuracy"]
+    value, low, high = (f"{100 * accuracy[key]:.2f}" for key in ("value", "low", "high"))
+    where = f"vault {prepared.vault[:8]}, selection {selection[:8]}, head {opened.head[:8]}"
+    assert facts["quote"] == f"test accuracy {value} % [{low}, {high}] Wilson 95 %, n = 114, opening 1 of 1, {where}"
+    assert facts["quote"] in html
+    assert facts["head"]["sha256"] == registry.read_ledger(prepared.vault)[-1].sha256
+    assert facts["vault"]["policy"]["key_mode"] == "local"
+    assert facts["vault"]["counts"]["test"] == 114
+    assert facts["wear"]["bits_before"] == 1  # the choice between two models
+    assert facts["wear"]["rows_left"] == 95
+    assert list(facts["models"][0]["test"]) == list(opened.metrics)
+    assert len(facts["models"]) == 2
+    assert all(f"<h3>{model['name']}</h3>" in html for model in facts["models"])
+    assert facts["wear"]["rows_left_next"] < 114
+    assert [one["state"] for one in facts["openings"]] == ["opened"]
+    assert facts["vault"]["source"]["words"].startswith("The rows come from a public source")
+    for words in ("clean test", "What this report cannot say", "enforces honesty, not secrecy", "multinomial draws"):
+        assert words in html
+    assert "of how many others were tried" not in html
+    assert verify_home() == []
+
+
+def _rich(facts: dict[str, Any]) -> dict[str, Any]:
+    """What several models and a disclosure add."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 114)
+    predictions = [(0.3 * random.random(114) + 0.6 * y).astype(np.float32), random.random(114).astype(np.float32)]
+    models = [{"name": model["name"], "has_loss": True} for model in facts["models"]]
+    options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
+    scored = score_models(predictions, y, models=models, **options)
+    for model, one in zip(facts["models"], scored["models"], strict=True):
+        model["test"] = one["metrics"]
+    return {**facts, "comparisons": scored["comparisons"], "details": scored["details"]}
+
+
+def test_comparisons_and_classes_are_drawn(selection: str, prepared: store.Prepared) -> None:
+    open_vault(selection)
+    facts = _rich(gather(prepared.vault, selection))
+    facts["class_names"] = ["<b>bad</b>", "a name that is far too long for a cell"]
+    html = render("final_report.html", facts)
+    _check(html)
+    assert "<b>bad" not in html
+    assert "&lt;b&gt;bad" in html
+    for words in (
+        "McNemar exact, Bonett-Price",
+        "95 % interval",
+        "p (Holm)",
+        "DeLong",
+        "Classes (disclosed)",
+        "guessed",
+    ):
+        assert words in html
+    facts["spread"] = {"of": "test", "metric": "accuracy", "values": [0.9, 0.92], "mean": 0.91, "std": 0.01414}
+    assert "standard deviation of test/accuracy over 2 seeds (90.00, 92.00)" in render("final_report.html", facts)
+
+
+def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.Prepared) -> None:
+    open_vault(selection)
+    facts = gather(prepared.vault, selection)
+    facts["result"] |= {"level": "criterion", "passed": False}
+    for model in facts["models"]:
+        model["test"] = {}
+    html = render("final_report.html", facts)
+    _check(html)
+    assert "one bit, nothing else was told" in html
+
+
+def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Prepared) -> None:
+    open_vault(selection)
+    facts = gather(prepared.vault, selection)
+    facts["result"] |= {"level": "primary", "is_clean": False, "opening": 2, "reason": "a bug"}
+    html = render("final_report.html", facts)
+    assert "opening 2: not a clean test" in html
+    assert "Not a clean test (a bug): the vault had told 1.0 bits before" in html
+
+
+def test_the_command_says_where_it_is(
+    make_run: Make, prepared: store.Prepared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = freeze_run(make_run()).selection
+    capsys.readouterr()
+    report(selection[:8], False)
+    told = capsys.readouterr().out
+    assert f"selections/{selection}/report.html" in told
+    assert f"next       holdfast open {selection[:8]}" in told
+    open_vault(selection)
+    report(selection[:8], True)
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"selection", "vault", "state", "quote", "html", "json"}
+    assert answer["state"] == "opened"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
+def test_ticks_are_few_and_round(low: float, high: float) -> None:
+    ticks = plots.ticks(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert all(low <= tick <= high for tick in ticks)
+
+
+def test_an_interval_without_width_is_drawn() -> None:
+    entry = {"value": 1.0, "low": 1.0, "high": 1.0, "method": "none"}
+    assert "circle" in plots.intervals([("a", entry)], is_share=False, label="x")
+    assert plots.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""
+
+
+def test_what_is_written_beside_an_interval_has_room() -> None:
+    entry = {"value": 12345678.0, "low": 11000000.0, "high": 14000000.0, "method": "none"}
+    drawn = plots.intervals([("a", entry)], is_share=False, label="x")
+    found = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
+    assert found
+    assert found[2] == "12345678 [11000000, 14000000]"
+    assert float(found[1]) + 7 * len(found[2]) <= plots.WIDTH
