@@ -31,7 +31,6 @@ from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
-from holdfast.experiment.check import check_rows
 
 VERSION_BASE = "1.3"
 _RESOLVING = threading.RLock()
@@ -154,6 +153,8 @@ def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig
     """
     config = without_hydra(compose_run(overrides))
     if reads_rows:
+        from holdfast.experiment.check import check_rows
+
         check_rows(config)
     check_config(config)
     return config

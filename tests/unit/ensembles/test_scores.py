@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from holdfast.ensembles.scores import row_losses, score
+from holdfast.core.tasks import task_of
+from holdfast.ensembles.scores import score
 
 OPTIONS: dict[str, Any] = {"target_std": 1.0}
 
@@ -45,10 +46,10 @@ def test_a_regression_score_is_that_of_scikit_learn(offset: float) -> None:
 def test_losses_of_rows() -> None:
     random = np.random.default_rng(0)
     p, y = random.dirichlet(np.ones(3), 50).astype(np.float32), random.integers(0, 3, 50)
-    assert row_losses(p, y, "multiclass") == pytest.approx(-np.log(p[np.arange(50), y]), rel=1e-6)
+    assert task_of("multiclass").row_losses(p, y) == pytest.approx(-np.log(p[np.arange(50), y]), rel=1e-6)
     labels = np.array([[1, 0], [0, 0]])
     chances = np.array([[0.9, 0.2], [0.5, 0.5]])
     expected = [-(math.log(0.9) + math.log(0.8)) / 2, math.log(2)]
-    assert row_losses(chances, labels, "multilabel") == pytest.approx(expected)
+    assert task_of("multilabel").row_losses(chances, labels) == pytest.approx(expected)
     found = score(chances.astype(np.float32), labels, task="multilabel", num_outputs=2, **OPTIONS)
     assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from holdfast.core.tasks import task_of
 from holdfast.evaluation import processes
-from holdfast.evaluation.scorer import outcomes_of, score_models
+from holdfast.evaluation.scorer import score_models
 from holdfast.evaluation.statistics.resampling import Sampling
 
 OPTIONS = {"target_std": 1.0, "models": [{"name": "a", "has_loss": True}]}
@@ -84,7 +85,8 @@ def test_several_models_are_scored_on_the_same_rows() -> None:
     assert first["confusion"] == reference.confusion_matrix(y, guess).tolist()
     recall = [one["recall"] for one in first["per_class"]]
     assert recall == pytest.approx(reference.recall_score(y, guess, average=None))
-    assert np.array_equal(outcomes_of([good, bad], y, "multiclass"), np.stack([guess, bad.argmax(axis=1)], axis=1))
+    outcomes = [task_of("multiclass").outcomes(p, y) for p in (good, bad)]
+    assert np.array_equal(outcomes, [guess, bad.argmax(axis=1)])
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
+from holdfast.core.tasks import CLASS_METRICS
 from holdfast.training import metrics as ours
 from holdfast.training.metrics import EpochMetrics, as_predictions, build_metrics, compute_metrics, update_metrics
-from holdfast.training.names import NAMES
 
 GENERATOR = np.random.default_rng(1)
 
@@ -87,7 +87,7 @@ def test_regression_is_scikit_learns() -> None:
 def test_absent_classes_do_not_count_and_do_not_warn() -> None:
     p = np.float32([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])
     numbers = computed("multiclass", 3, p, np.array([0, 0, 1, 1]))
-    assert numbers == {name: 1.0 for name in NAMES["multiclass"] if name != "loss"}
+    assert numbers == {name: 1.0 for name in CLASS_METRICS if name != "loss"}
 
 
 def test_auroc_of_a_single_class_is_not_defined() -> None:
@@ -107,7 +107,7 @@ def test_an_epoch_in_batches_is_the_whole(monkeypatch: pytest.MonkeyPatch, rows_
             epoch.add(loss(outputs[part], y[part]), outputs[part], y[part])
         numbers = epoch.compute()
         expected = computed("multiclass", 3, as_predictions(outputs, "multiclass").numpy(), y.numpy())
-        assert list(numbers) == list(NAMES["multiclass"])
+        assert list(numbers) == list(CLASS_METRICS)
         assert numbers["loss"] == pytest.approx(float(loss(outputs, y)), rel=1e-9)
         assert {name: numbers[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert epoch.compute() == {}

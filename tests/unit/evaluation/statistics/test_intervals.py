@@ -9,10 +9,10 @@ import pytest
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
+from holdfast.core.tasks import task_of
 from holdfast.evaluation.scorer import score_models
 from holdfast.evaluation.statistics.intervals import metric_intervals, proportion_interval, required_rows, wilson
 from holdfast.evaluation.statistics.resampling import Sampling
-from holdfast.training import names
 
 Array = np.ndarray[Any, Any]
 NAMES = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
@@ -165,7 +165,7 @@ def test_degenerate_rows_have_finite_intervals_with_a_method(task: str, case: st
         [predictions], y, task=task, num_outputs=2 if predictions.ndim == 2 else 1, target_std=1.0,
         models=[{"name": "a", "has_loss": True}], sampling=Sampling(groups=groups),
     )["models"][0]["metrics"]  # fmt: skip
-    assert set(found) == set(names.NAMES[task])
+    assert set(found) == set(task_of(task).metrics)
     for name, entry in found.items():
         assert entry["method"], name
         if entry["value"] is None:
