@@ -3,24 +3,17 @@
 A function of your own may give more than that: `holdfast.data.sources.call.as_rows` lists it all.
 """
 
-from holdfast.data.sources.arrays import load as arrays
-from holdfast.data.sources.breast_cancer import load as breast_cancer
-from holdfast.data.sources.custom import load as custom
-from holdfast.data.sources.diabetes import load as diabetes
-from holdfast.data.sources.digits import load as digits
-from holdfast.data.sources.hub import load as hub
-from holdfast.data.sources.image_folder import load as image_folder
-from holdfast.data.sources.mnist import load as mnist
-from holdfast.data.sources.table import load as table
+from collections.abc import Callable
+from importlib import import_module
 
-__all__ = [
-    "arrays",
-    "breast_cancer",
-    "custom",
-    "diabetes",
-    "digits",
-    "hub",
-    "image_folder",
-    "mnist",
-    "table",
-]
+from holdfast.data.rows import Rows
+
+__all__ = ["arrays", "breast_cancer", "custom", "diabetes", "digits", "hub", "image_folder", "mnist", "table"]
+
+
+def __getattr__(name: str) -> Callable[..., Rows]:
+    """The source called `name`; those that are not chosen are not imported."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load: Callable[..., Rows] = import_module(f"holdfast.data.sources.{name}").load
+    return load
