@@ -13,7 +13,11 @@ from holdfast.testing import check_schedule
 
 
 @pytest.mark.parametrize("name", options("schedule"))
-@pytest.mark.parametrize("overrides", [(), ("schedule.warmup=1epoch", "schedule.momentum=[0.5,0.9]")], ids=str)
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("schedule.momentum=[0.5,0.9]",), ("schedule.warmup=1epoch", "schedule.momentum=[0.5,0.9]")],
+    ids=str,
+)
 def test_every_schedule(name: str, overrides: tuple[str, ...]) -> None:
     schedule = build("schedule", name)
     known = tuple(word for word in overrides if word.removeprefix("schedule.").partition("=")[0] in schedule.keywords)

@@ -166,7 +166,8 @@ def resolve_target(target: str) -> Any:
 def _near_symbol(target: str) -> str:
     parent, _, name = target.rpartition(".")
     try:
-        return did_you_mean(name, [word for word in vars(resolve_target(parent)) if not word.startswith("_")])
+        module = resolve_target(parent)
+        return did_you_mean(name, getattr(module, "__all__", [w for w in vars(module) if not w.startswith("_")]))
     except (ImportError, AttributeError, TypeError):
         return ""
 

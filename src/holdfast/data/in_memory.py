@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,22 @@ from holdfast.core.files import sha256_file
 
 HANDED_OVER = "HOLDFAST_HANDED_OVER"  # the variable that names the file to the process that prepares the rows
 FEATURES, TARGETS = "x", "y"
+
+
+def handed_over(content: str | None) -> Path:
+    """Find the file that the caller's rows were written to, in the process that prepares them.
+
+    The store and the vault have the rows afterwards, and nothing else: to prepare them again, the caller gives them
+    again.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = os.environ.get(HANDED_OVER)
+    if path is None or not Path(path).is_file():
+        what = f"was given in memory ({str(content)[:12]}), and is in the store no more in the form that is asked for"
+        raise InputError("data", what, next="give the same rows again: holdfast.train(..., data=...)")
+    return Path(path)
 
 
 def is_table(rows: Any) -> bool:

@@ -3,17 +3,10 @@
 A function of your own may give more than that: `holdfast.data.sources.call.as_rows` lists it all.
 """
 
-from holdfast.data.sources.arrays import load as arrays
-from holdfast.data.sources.breast_cancer import load as breast_cancer
-from holdfast.data.sources.custom import load as custom
-from holdfast.data.sources.diabetes import load as diabetes
-from holdfast.data.sources.digits import load as digits
-from holdfast.data.sources.hub import load as hub
-from holdfast.data.sources.image_folder import load as image_folder
-from holdfast.data.sources.memory import load_arrays as memory_arrays
-from holdfast.data.sources.memory import load_table as memory
-from holdfast.data.sources.mnist import load as mnist
-from holdfast.data.sources.table import load as table
+from collections.abc import Callable
+from importlib import import_module
+
+from holdfast.data.rows import Rows
 
 __all__ = [
     "arrays",
@@ -28,3 +21,11 @@ __all__ = [
     "mnist",
     "table",
 ]
+
+
+def __getattr__(name: str) -> Callable[..., Rows]:
+    """The source called `name`; those that are not chosen are not imported."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load: Callable[..., Rows] = import_module(f"holdfast.data.sources.{name}").load
+    return load

@@ -12,6 +12,7 @@ import torch
 from torch.optim import SGD, Optimizer
 
 NUM_EPOCHS, STEPS_PER_EPOCH = 6, 4
+Groups = list[tuple[float, float]]
 
 
 def check_schedule(schedule: Callable[..., dict[str, Any]]) -> None:
@@ -34,18 +35,21 @@ def _built(schedule: Callable[..., dict[str, Any]]) -> tuple[dict[str, Any], Opt
     return schedule(optimizer, total_steps=total_steps, steps_per_epoch=STEPS_PER_EPOCH, **supplied), optimizer
 
 
-def _moved(answer: dict[str, Any], optimizer: Optimizer, first_epoch: int, last_epoch: int) -> list[tuple[float, ...]]:
-    """The rates of both groups in every step of some epochs, moved as Lightning moves them; val/loss stays at 1."""
-    rates = []
+def _moved(answer: dict[str, Any], optimizer: Optimizer, first_epoch: int, last_epoch: int) -> list[Groups]:
+    """Rate and momentum of both groups in every step of some epochs, moved as Lightning moves them.
+
+    Where it is monitored, val/loss stays at 1.
+    """
+    course: list[Groups] = []
     for _ in range(first_epoch, last_epoch):
         for _step in range(STEPS_PER_EPOCH):
-            rates.append(tuple(float(group["lr"]) for group in optimizer.param_groups))
+            course.append([(float(group["lr"]), float(group["momentum"])) for group in optimizer.param_groups])
             optimizer.step()
             if answer["interval"] == "step":
                 answer["scheduler"].step()
         if answer["interval"] == "epoch":
             answer["scheduler"].step(*([1.0] if "monitor" in answer else []))
-    return rates
+    return course
 
 
 def _check_dictionary(schedule: Callable[..., dict[str, Any]]) -> None:
@@ -59,11 +63,12 @@ def _check_dictionary(schedule: Callable[..., dict[str, Any]]) -> None:
 
 
 def _check_rates(schedule: Callable[..., dict[str, Any]]) -> None:
-    rates = _moved(*_built(schedule), 0, NUM_EPOCHS)
+    course = _moved(*_built(schedule), 0, NUM_EPOCHS)
+    rates = [[lr for lr, _ in groups] for groups in course]
     assert all(math.isfinite(rate) and rate >= 0.0 for pair in rates for rate in pair), "rates must be finite, from 0"
     assert any(rate > 0.0 for rate, _ in rates), "some step must have a rate above 0"
     assert all(math.isclose(first, 10.0 * second) for first, second in rates), "all groups must be scaled alike"
-    assert rates == _moved(*_built(schedule), 0, NUM_EPOCHS), "the same schedule must give the same rates again"
+    assert course == _moved(*_built(schedule), 0, NUM_EPOCHS), "the same schedule must give the same rates again"
 
 
 def _check_state(schedule: Callable[..., dict[str, Any]]) -> None:

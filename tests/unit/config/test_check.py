@@ -150,5 +150,9 @@ def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
         resolve_target("holdfast.schedules.nonsuch")
 
 
+def test_a_source_that_is_misspelled_gets_a_hint(home: Path) -> None:
+    assert "did you mean 'digits'?" in told({"source": {"_target_": "holdfast.sources.digit"}}, "data")
+
+
 def test_config_containers_are_checked_as_plain_values(home: Path) -> None:
     assert told(OmegaConf.to_container(OmegaConf.create({**MLP, "hidden": [4]}))) == ""  # type: ignore[arg-type]

@@ -292,32 +292,6 @@ def test_newton_schulz_gives_a_nearly_orthogonal_matrix() -> None:
     assert np.linalg.svd(found, compute_uv=False) == pytest.approx(1.0, abs=0.35)
 
 
-@pytest.mark.parametrize("option", ["lion", "muon"])
-def test_own_optimizers_go_on_from_their_state(option: str) -> None:
-    def build(state: Any = None) -> tuple[Linear, torch.optim.Optimizer]:
-        model = Linear()
-        node = OmegaConf.load(CONF / "optimizer" / f"{option}.yaml")
-        node.lr = LR
-        optimizer = build_optimizer(instantiate(node, _convert_="all"), model)
-        if state is not None:
-            model.load_state_dict(state[0])
-            optimizer.load_state_dict(state[1])
-        return model, optimizer
-
-    def train(model: Linear, optimizer: torch.optim.Optimizer, steps: int) -> None:
-        for _ in range(steps):
-            optimizer.zero_grad()
-            model.loss().backward()
-            optimizer.step()
-
-    whole, resumed = build(), build()
-    train(*whole, 6)
-    train(*resumed, 3)
-    resumed = build((resumed[0].state_dict(), resumed[1].state_dict()))
-    train(*resumed, 3)
-    assert all(torch.equal(a, b) for a, b in zip(whole[0].parameters(), resumed[0].parameters(), strict=True))
-
-
 def test_muon_takes_matrices_and_adamw_the_rest() -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Linear(3, 2))
     optimizer = build_optimizer(lambda params: Muon(params, weight_decay=0.1), model)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
@@ -162,39 +161,6 @@ def test_momentum_of_an_optimizer_without_one() -> None:
             InputError, match=rf"schedule\.momentum: is \[0\.5, 0\.99\], but the .* \({optimizer.__name__}\)"
         ):
             course(schedules.constant, optimizer([torch.nn.Parameter(torch.zeros(1))]), momentum=[0.5, 0.99])
-
-
-@pytest.mark.parametrize(
-    ("schedule", "arguments"),
-    [
-        (schedules.constant, {}),
-        (schedules.step, {"every_epochs": 1}),
-        (schedules.cosine, {}),
-        (schedules.one_cycle, {}),
-        (schedules.cosine, {"momentum": [0.5, 0.99]}),
-        (schedules.step, {"every_epochs": 1, "warmup": "2steps", "momentum": [0.5, 0.99]}),
-    ],
-)
-def test_states_go_on(schedule: Any, arguments: dict[str, Any]) -> None:
-    def build() -> Any:
-        optimizer = with_momentum()
-        return schedule(optimizer, total_steps=TOTAL, steps_per_epoch=PER_EPOCH, **arguments)["scheduler"], optimizer
-
-    (first, first_optimizer), (second, second_optimizer) = build(), build()
-    for _ in range(5):
-        first_optimizer.step()
-        first.step()
-    state = io.BytesIO()
-    torch.save((first.state_dict(), first_optimizer.state_dict()), state)
-    state.seek(0)
-    of_scheduler, of_optimizer = torch.load(state, weights_only=True)
-    second.load_state_dict(of_scheduler)
-    second_optimizer.load_state_dict(of_optimizer)
-    for scheduler, optimizer in ((first, first_optimizer), (second, second_optimizer)):
-        optimizer.step()
-        scheduler.step()
-    assert first.get_last_lr() == second.get_last_lr()
-    assert first_optimizer.param_groups[0]["momentum"] == second_optimizer.param_groups[0]["momentum"]
 
 
 @pytest.mark.parametrize(
