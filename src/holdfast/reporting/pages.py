@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from holdfast.reporting import plots
+from holdfast import __version__
+from holdfast.core.figures import digits
+from holdfast.reporting import charts, plots
 from holdfast.reporting.pieces import metric_value, moment, plain, spoken
 from holdfast.reporting.style import STYLE
 from holdfast.training.names import SHARES
@@ -32,13 +34,17 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(moment=drawn(moment), number=plots.number, plain=plain, spoken=spoken)
+    environment.filters.update(moment=moment, number=plots.number, digits=digits, plain=plain, spoken=spoken)
     environment.globals.update(
         style=Markup(STYLE),
+        holdfast=__version__,
         SHARES=SHARES,
         zip=zip,
         metric_value=metric_value,
         intervals=drawn(plots.intervals),
         confusion=drawn(plots.confusion),
+        class_bars=drawn(charts.class_bars),
+        histogram=drawn(charts.histogram),
+        scatter=drawn(charts.scatter),
     )
     return environment.get_template(template).render(facts)
