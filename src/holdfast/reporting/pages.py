@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from holdfast import __version__
 from holdfast.core.figures import digits
@@ -12,14 +13,23 @@ from holdfast.reporting.pieces import metric_value, moment, plain, spoken
 from holdfast.reporting.style import STYLE
 from holdfast.training.names import SHARES
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 
 def render(template: str, facts: Mapping[str, Any]) -> str:
     """One self-contained HTML page: no script, no file beside it.
 
     Args:
         template: A file in `reporting/templates`.
-        facts: What it shows, by name.
+        facts: What it shows, by name; "written" is when, ISO 8601.
     """
+    return _environment().get_template(template).render(facts)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """What templates can use; jinja2 is imported when the first page is made."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -47,4 +57,4 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
         histogram=drawn(charts.histogram),
         scatter=drawn(charts.scatter),
     )
-    return environment.get_template(template).render(facts)
+    return environment
