@@ -76,7 +76,7 @@ def find_selections(prefixes: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def selection_folder(vault: str, selection: str) -> Path:
-    """Where a selection's files lie."""
+    """The folder of a selection's files."""
     return folder_of(vault) / "selections" / selection
 
 

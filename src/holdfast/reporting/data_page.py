@@ -28,7 +28,7 @@ def data_page(facts: Facts, strips: Strips, written: str) -> str:
 
 
 def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
-    """What `data_sections.html` shows of a data set."""
+    """All that `data_sections.html` shows of a data set."""
     examples = facts["examples"]
     listed = [examples["header"], *examples["rows"]] if examples else []
     return {
@@ -42,12 +42,12 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
 
 
 def test_words(count: int) -> str:
-    """What is known of the test rows."""
+    """The test rows in words."""
     return f"{count:,} test rows are sealed and were not" if count else "no test rows were set aside"
 
 
 def row_words(facts: Facts) -> str:
-    """How a row is stored."""
+    """A stored row in words."""
     shape = " x ".join(map(str, facts["row"]["shape"])) or "one number"
     kinds = {"image": f"image, {shape} (height, width, channels)", "array": f"array, {shape}"}
     if facts["kind"] != "table":

@@ -29,7 +29,7 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    """What templates can use; jinja2 is imported when the first page is made."""
+    """The filters and functions of templates; jinja2 is imported when the first page is made."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
