@@ -51,7 +51,7 @@ def parse_criterion(text: str, task: str | None = None) -> Criterion:
 
 
 def passes(criterion: Criterion | str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the value of the metric keeps the bound; a value that is not defined does not."""
+    """Tell whether the value of the metric keeps the bound; a value that is not defined does not."""
     chosen = parse_criterion(criterion) if isinstance(criterion, str) else criterion
     value = metrics[chosen.metric]["value"]
     return value is not None and bool(OPERATORS[chosen.sign](value, chosen.bound))

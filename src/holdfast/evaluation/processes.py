@@ -73,7 +73,7 @@ class Predictor:
         return _checked(self._ask(header, rows)[1], np.float64, (rows.shape[0], *columns))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
-        """What the modules would hold of these train statistics, by "<number of the member>/<name of the buffer>".
+        """The buffers that modules built with these train statistics hold, by "<number of the member>/<name>".
 
         Raises:
             RunFailed: A module cannot be built.
@@ -97,7 +97,7 @@ class Predictor:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What the scorer found.
+    """The answer of the scorer.
 
     Attributes:
         models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.

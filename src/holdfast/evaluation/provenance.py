@@ -1,4 +1,4 @@
-"""What a result depends on beside its files: installed versions, and the source of a user's own modules."""
+"""Installed versions and the source of a user's own modules: a result depends on them beside its files."""
 
 from __future__ import annotations
 

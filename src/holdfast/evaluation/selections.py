@@ -3,7 +3,7 @@
 vaults/<vault>/selections/<id>/selection.json             canonical JSON; the id is its SHA-256
 vaults/<vault>/selections/<id>/models/0/members/0/...     run.json and checkpoint of every model, as they were
 
-version, vault, ledger_head        2; what it is frozen against; the head before the freeze
+version, vault, ledger_head        3; what it is frozen against; the head before the freeze
 name, task, num_outputs, class_names    of the data set
 split, val_sha256, target_std      which rows are val, and the unit of a regression's loss
 models                             the one chosen, then those it is compared with (below)
@@ -76,7 +76,7 @@ def find_selections(prefixes: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def selection_folder(vault: str, selection: str) -> Path:
-    """Where a selection's files lie."""
+    """The folder of a selection's files."""
     return folder_of(vault) / "selections" / selection
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from holdfast.reporting import plots
+from holdfast import __version__
+from holdfast.core.figures import digits
+from holdfast.reporting import charts, plots
 from holdfast.reporting.pieces import metric_value, moment, plain, spoken
 from holdfast.reporting.style import STYLE
 from holdfast.training.names import SHARES
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render(template: str, facts: Mapping[str, Any]) -> str:
@@ -16,8 +22,14 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
 
     Args:
         template: A file in `reporting/templates`.
-        facts: What it shows, by name.
+        facts: What it shows, by name; "written" is when, ISO 8601.
     """
+    return _environment().get_template(template).render(facts)
+
+
+@functools.cache
+def _environment() -> Environment:
+    """The filters and functions of templates; jinja2 is imported when the first page is made."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -32,13 +44,17 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(moment=drawn(moment), number=plots.number, plain=plain, spoken=spoken)
+    environment.filters.update(moment=moment, number=plots.number, digits=digits, plain=plain, spoken=spoken)
     environment.globals.update(
         style=Markup(STYLE),
+        holdfast=__version__,
         SHARES=SHARES,
         zip=zip,
         metric_value=metric_value,
         intervals=drawn(plots.intervals),
         confusion=drawn(plots.confusion),
+        class_bars=drawn(charts.class_bars),
+        histogram=drawn(charts.histogram),
+        scatter=drawn(charts.scatter),
     )
-    return environment.get_template(template).render(facts)
+    return environment

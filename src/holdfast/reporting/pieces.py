@@ -1,41 +1,13 @@
-"""The pieces of a page: boxes, tables, lists and values, as HTML."""
+"""Values as pages write them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import digits
 from holdfast.training.names import SHARES
-
-
-def section(title: str, body: str) -> str:
-    """A titled box."""
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
-
-
-def figure(svg: str) -> str:
-    """A drawing, or nothing."""
-    return f"<figure>{svg}</figure>" if svg else ""
-
-
-def table(names: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[int] = ()) -> str:
-    """Cells are HTML already."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        kinds = [' class="n"' if index in numeric else "" for index in range(len(cells))]
-        told = [f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)]
-        return f"<tr>{''.join(told)}</tr>"
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<div class='scroll'><table><thead>{line(names, 'th')}</thead><tbody>{body}</tbody></table></div>"
-
-
-def definitions(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names and what there is to say of each."""
-    return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs) + "</dl>"
 
 
 def metric_value(metric: str, value: float | None, *, signed: bool = False) -> str:
@@ -63,4 +35,4 @@ def spoken(name: str) -> str:
 
 def moment(text: str) -> str:
     """A time, to the minute."""
-    return escape(f"{text[:10]} {text[11:16]} UTC")
+    return f"{text[:10]} {text[11:16]} UTC"

@@ -91,3 +91,16 @@ def test_an_ensemble() -> None:
     for told in ("runs/b", "0.500", "90.00 %"):
         assert told in text
     assert "chose this epoch" not in text
+
+
+def test_an_ensemble_lists_its_members() -> None:
+    members = [
+        {"run": "a<b", "weight": 0.75, "metrics": {"val/accuracy": 0.9}},
+        {"run": "c", "weight": 0.25, "metrics": {}},
+    ]
+    best = {**RECORD["best"], "epoch": None}
+    record = {**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}
+    text = read(run_page(record))
+    for told in ("ensemble", "Members", "a<b", "0.750", "90.00 %"):
+        assert told in text
+    assert "last epoch" not in text

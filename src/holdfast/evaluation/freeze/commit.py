@@ -58,7 +58,7 @@ def enter(staging: Path, fields: dict[str, Any]) -> tuple[str, bool]:
 
 
 def _body(fields: dict[str, Any]) -> dict[str, Any]:
-    """What the ledger says of a freeze."""
+    """The body of a freeze in the ledger."""
     first = fields["models"][0]
     return {
         "name": fields["name"],

@@ -169,7 +169,7 @@ def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> Non
 
 
 def _names(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the models are called: the run's id, with its sweep; numbered where that is not enough."""
+    """The names of the models: the run's id, with its sweep; numbered where that is not enough."""
     names = []
     for run, record in zip(runs, records, strict=True):
         sweep = sweep_of(run)

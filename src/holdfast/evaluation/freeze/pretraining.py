@@ -1,4 +1,4 @@
-"""What the weights of a frozen model were trained on before: rows that are sealed now must not be among it."""
+"""The runs that a frozen model's weights came from: rows that are sealed now must not be among theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many runs were tried before one was chosen: the more there were, the more the best val score flatters.
+"""The runs that were tried before one was chosen: the more there were, the more the best val score flatters.
 
 The root is the Merkle tree hash (RFC 6962, 2.1) over the `run.json` of every run of the sweep, in the order of their
 names, as they were at the freeze: whoever keeps the sweep can show later that no run was left out.
@@ -46,7 +46,7 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
 
 
 def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """How much the val score moves with the seed alone."""
+    """The spread of the val score where nothing but the seed differs; None for fewer than two such runs."""
     wanted = _repeated(record)
     monitor = record["best"]["monitor"]
     scores = {
@@ -67,7 +67,7 @@ def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
 
 
 def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What is the same in the configs of runs that only repeat each other with another seed."""
+    """The part of a config that is the same in runs that only repeat each other with another seed."""
     return {key: value for key, value in config.items() if key not in NOT_COMPARED}
 
 

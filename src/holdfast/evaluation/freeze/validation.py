@@ -180,13 +180,13 @@ def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -
 
 
 def has_standard_loss(config: Mapping[str, Any]) -> bool:
-    """Whether the loss follows from probabilities or values: ours, without smoothing."""
+    """Tell whether the loss follows from probabilities or values: ours, without smoothing."""
     loss = config["loss"]
     return loss["_target_"] in STANDARD_LOSSES and not loss.get("label_smoothing")
 
 
 def tolerance_of(record: Mapping[str, Any]) -> float:
-    """How far predictions in float32 on a CPU may lie from those of the run that is recorded."""
+    """The largest distance between predictions in float32 on a CPU and those of the run that is recorded."""
     if "16" in str(record["precision"]):
         return 2e-2
     # Convolutions on a GPU multiply with ten bits of mantissa (TF32).

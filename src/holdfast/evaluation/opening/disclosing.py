@@ -1,4 +1,4 @@
-"""What an opening has kept of each row, shown to the user: an act of its own in the ledger, that counts its bits."""
+"""Show the user what an opening has kept of each row: an act of its own in the ledger, that counts its bits."""
 
 from __future__ import annotations
 
@@ -71,5 +71,5 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
 
 
 def _short(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What an entry of the ledger can hold: no confusion matrix of very many classes."""
+    """The details that an entry of the ledger can hold: no confusion matrix of very many classes."""
     return [detail if len(detail["per_class"]) <= MAX_CLASSES else detail | {"confusion": None} for detail in details]

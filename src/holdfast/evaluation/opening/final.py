@@ -288,7 +288,7 @@ def _total_bits(vault: str) -> float:
 
 
 def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
-    """What the first selection says, with the models of all; equal names are told apart by their selection."""
+    """The first selection with the models of all; equal names are told apart by their selection."""
     pairs = [(act.selection, model) for act in acts for model in act.fields["models"]]
     names = [model["name"] for _, model in pairs]
     models = [

@@ -23,7 +23,7 @@ MIN_FREE_BYTES = 16 * 2**20
 def allowed_openings(
     vault: str, selections: Sequence[str], entries: Sequence[ledger.Entry], reason: str | None
 ) -> dict[str, policies.Allowed]:
-    """How the policy allows selections to be opened, one after the other; a refusal is noted, not too often.
+    """Ask the policy how selections may be opened, one after the other; a refusal is noted, not too often.
 
     Raises:
         VaultRefused: One of them it does not.
@@ -102,7 +102,7 @@ def refuse_little_space(vault: str) -> None:
 
 
 def environment_changes(fields: Mapping[str, Any]) -> list[str]:
-    """What is not as it was at the freeze: versions, code, commit."""
+    """All that is not as it was at the freeze: versions, code, commit."""
     now = environment()
     changes = []
     versions = {**now["versions"], **installed_versions()}

@@ -123,7 +123,7 @@ def _details(entries: Sequence[ledger.Entry], selection: str) -> list[dict[str, 
 
 
 def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How the number moves with the seed: of the test, where models that differ in the seed alone were opened."""
+    """The spread over seeds: of the test, where models that differ in the seed alone were opened; else of val."""
     models, tests = fields["models"], {model["name"]: model["metrics"] for model in body.get("models", [])}
     first = without_seed(models[0]["config"])
     same = [model for model in models if without_seed(model["config"]) == first and model["name"] in tests]
@@ -162,7 +162,7 @@ def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
 
 
 def _source(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the rows came from, and whether they still lie there in the open."""
+    """The place that the rows came from, and whether they still lie there in the open."""
     paths = [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
     kept = [path for path in paths if Path(path).exists()]
     if kept:
@@ -224,7 +224,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
 
 
 def _limits(facts: Mapping[str, Any]) -> list[str]:
-    """What the report cannot vouch for, in the words of this case."""
+    """All that the report cannot vouch for, in the words of this case."""
     vault, trials = facts["vault"], facts["models"][0]["trials"]
     limits = [
         f"{facts['vault']['key_mode']} Who owns the disk can cheat, but not unseen by who remembers a head.",
@@ -249,7 +249,7 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
-    """What the views of the models made of the test rows."""
+    """Cells that a model could not read or did not know, and features that another vault predicts."""
     family = lifecycle.family_of(facts["vault"]["id"])
     siblings = {registry.record_of(vault)["target"]: vault for vault in family}
     for model in facts["models"]:

@@ -59,12 +59,12 @@ class Opened:
 
     @property
     def is_clean(self) -> bool:
-        """Whether these rows had answered nobody before."""
+        """Tell whether these rows had answered nobody before."""
         return self.level != policies.PRIMARY and all(former["openings"] == 0 for former in self.former)
 
     @property
     def heading(self) -> str:
-        """What must stand above the numbers; empty for a clean opening."""
+        """The words that must stand above the numbers; empty for a clean opening."""
         return f"opening {self.opening}; not a clean test" if self.level == policies.PRIMARY else ""
 
     def as_dict(self) -> dict[str, Any]:

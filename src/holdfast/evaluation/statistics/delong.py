@@ -115,12 +115,12 @@ def smallest_side(truth: Truth) -> int:
 
 
 def is_one_task(scores: Array, truth: Truth) -> bool:
-    """Whether two columns say the same thing twice."""
+    """Tell whether two columns are one binary task, said twice."""
     return scores.shape[1] == 2 and bool((truth[:, 0] != truth[:, 1]).all())
 
 
 def extreme_interval(value: float, num_rows: int, confidence: float) -> tuple[float, float]:
-    """Where ranks do not vary: the area as a proportion of the rows in the smallest class (Wilson's formula)."""
+    """The interval where ranks do not vary: Wilson's, of the area as a proportion of the rows in the smallest class."""
     from scipy.stats import norm
 
     z2 = norm.ppf((1 + confidence) / 2) ** 2

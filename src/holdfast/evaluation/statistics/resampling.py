@@ -27,7 +27,7 @@ Interval = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """How intervals are taken.
+    """The settings of all intervals.
 
     Attributes:
         confidence: Of each interval by itself.
@@ -84,7 +84,7 @@ def num_draws(num_units: int) -> int:
 
 
 def draws_told(num_units: int) -> str:
-    """What a method has to say of its draws: nothing, or that they are fewer than usual."""
+    """The words of a method for its draws: none, or that they are fewer than usual."""
     draws = num_draws(num_units)
     return "" if draws == DRAWS else f", {draws:,} draws"
 
@@ -92,7 +92,7 @@ def draws_told(num_units: int) -> str:
 def _tallied(
     truth: NDArray[np.bool_], guess: NDArray[np.bool_], groups: NDArray[np.int64] | None
 ) -> tuple[Array, NDArray[np.int64]]:
-    """What each distinct unit adds to [rows, right, hits, guessed, true], and how often it occurs."""
+    """The sums [rows, right, hits, guessed, true] that each distinct unit adds, and how often it occurs."""
     is_right = (truth == guess).all(axis=1)
     rows = np.column_stack([np.ones(len(truth), bool), is_right, truth & guess, guess, truth])
     if groups is None:
