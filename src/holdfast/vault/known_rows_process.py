@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import HoldfastError
 from holdfast.vault import known_rows
 from holdfast.vault.ledger import refusals
-from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.fingerprints import Fingerprints
 from holdfast.vault.rows.identity import DIGEST_BYTES
 
 
@@ -44,18 +44,17 @@ def main(run: str, viewed: Path | None = None) -> int:
 
 
 def _recognise(digests: NDArray[np.uint8], run: str, viewed: Path | None) -> dict[str, Any]:
-    found = known_rows.count_sealed([digests])
+    counts = known_rows.count_sealed([digests])
     if viewed is not None and viewed.stat().st_size:
         vault = viewed.parents[2].name[:32]
-        prints = fingerprints.fingerprints_of(digests, known_rows.fingerprint_key(vault))
-        if count := int(fingerprints.is_sealed(fingerprints.read_records(viewed), prints).sum()):
-            found[vault] = max(found.get(vault, 0), count)
-    if not found:
+        sealed = Fingerprints(viewed, known_rows.fingerprint_key(vault))
+        counts[vault] = max(counts.get(vault, 0), int(sealed.are_sealed(digests).sum()))
+    vault = max(counts, key=lambda one: counts[one], default="")
+    if not counts.get(vault):
         return {"rows": 0, "vault": ""}
-    vault = max(found, key=lambda one: found[one])
-    body = {"reason": "sealed rows were handed to a model while it was trained", "run": run, "rows": found[vault]}
+    body = {"reason": "sealed rows were handed to a model while it was trained", "run": run, "rows": counts[vault]}
     refusals.note_refusal(vault, body)
-    return {"rows": found[vault], "vault": vault}
+    return {"rows": counts[vault], "vault": vault}
 
 
 if __name__ == "__main__":

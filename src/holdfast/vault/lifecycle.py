@@ -61,9 +61,8 @@ def adopt(folder: Path) -> dict[str, Any]:
     """Enter a vault in the registry: one just sealed or imported, or one whose record was lost."""
     fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
-    shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
-    shutil.copyfile(folder / "targets.bin", registry.targets_path(fields["vault"]))
-    shutil.copyfile(folder / "cells.bin", registry.cells_path(fields["vault"]))
+    for name in registry.COPIED:
+        shutil.copyfile(folder / f"{name}.bin", registry.copy_of(fields["vault"], name))
     record = {name: fields[name] for name in REMEMBERED}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["num_contents"] = fields["fingerprints"]["contents"]

@@ -31,6 +31,7 @@ from holdfast.vault.manifest import folder_of
 LOCK_TIMEOUT_S = 600
 MAX_RECORD_BYTES = 2**24
 VERSION = 3
+COPIED = ("fingerprints", "targets", "cells")
 
 
 @contextlib.contextmanager
@@ -98,19 +99,9 @@ def write_record(record: dict[str, Any]) -> None:
     write_atomic(places.registry() / f"{record['vault']}.json", content)
 
 
-def fingerprints_path(vault: str) -> Path:
-    """The registry's copy of a vault's fingerprints."""
-    return places.registry() / f"{vault}.fingerprints"
-
-
-def targets_path(vault: str) -> Path:
-    """The registry's copy of the fingerprints of a vault's rows with their targets."""
-    return places.registry() / f"{vault}.targets"
-
-
-def cells_path(vault: str) -> Path:
-    """The registry's copy of the hashes of a vault's cells."""
-    return places.registry() / f"{vault}.cells"
+def copy_of(vault: str, name: str) -> Path:
+    """The registry's copy of one of a vault's `COPIED` files."""
+    return places.registry() / f"{vault}.{name}"
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:

@@ -56,7 +56,8 @@ def write_parts(
         InputError: A row is not what it was when it was read.
     """
     tree = commitment.RowCommitment(key_files.derive(secret["y"], vault, "rows"))
-    blocks = {"x": _framed(pieces, digests, y, tree), "y": _targets(y, order)}
+    known, targets = digests[order], np.ascontiguousarray(y[order].astype(y.dtype.newbyteorder("<"), copy=False))
+    blocks = {"x": _framed(pieces, known, targets, tree), "y": _in_blocks(targets)}
     files = {
         name: stream.seal_file(
             folder / name,
@@ -87,20 +88,20 @@ def read_pieces(blocks: Iterable[bytes]) -> Iterator[tuple[NDArray[np.uint8], by
 
 def _framed(
     pieces: Iterable[tuple[NDArray[np.int64], bytes]],
-    digests: RowArray,
-    y: NDArray[Any],
+    digests: NDArray[np.uint8],
+    targets: NDArray[Any],
     tree: commitment.RowCommitment,
 ) -> Iterator[bytes]:
+    """Every piece as it is sealed; the digests and targets of the rows are in the order of the pieces."""
+    done = 0
     for rows, content in pieces:
-        known = np.ascontiguousarray(digests[rows]).tobytes()
-        tree.add_block(known, _little_endian(y[rows]).tobytes(), len(rows))
+        place = slice(done, done + len(rows))
+        known = digests[place].tobytes()
+        tree.add_block(known, targets[place].tobytes(), len(rows))
         yield len(rows).to_bytes(8, "little") + len(content).to_bytes(8, "little") + known + content
+        done += len(rows)
 
 
-def _targets(y: NDArray[Any], order: NDArray[np.int64]) -> Iterator[bytes]:
-    size = max(1, BLOCK_BYTES // max(1, y.nbytes // max(1, len(y))))
-    return (_little_endian(y[order[start : start + size]]).tobytes() for start in range(0, len(order), size))
-
-
-def _little_endian(rows: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder("<"), copy=False))
+def _in_blocks(targets: NDArray[Any]) -> Iterator[bytes]:
+    size = max(1, BLOCK_BYTES // max(1, targets[:1].nbytes))
+    return (targets[start : start + size].tobytes() for start in range(0, len(targets), size))

@@ -26,16 +26,14 @@ from holdfast.core.run_record import now
 from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, sealed_files
 from holdfast.vault.keys import key_files, keyring, wrapping
 from holdfast.vault.ledger import ledger
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import Chosen
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import as_items, ascending, content_id, digest_blocks, equal_to_marked
+from holdfast.vault.rows.digest_sets import ascending, content_id, digest_blocks, equal_to_marked, num_distinct
+from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
 from holdfast.vault.rows.identity import target_words, targeted_digests
 from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
 BLOCK_ROWS = 2**16
-TARGETS_FILE, CELLS_FILE = "targets.bin", "cells.bin"
 
 
 class RawRows(Protocol):
@@ -185,8 +183,8 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
         _write_development(request, staging / manifest.DEVELOPMENT_FILE)
-        _write_cells(request, staging / CELLS_FILE, vault, order)
-        for name in ("fingerprints.bin", TARGETS_FILE, CELLS_FILE, manifest.DEVELOPMENT_FILE):
+        _write_cells(request, staging / "cells.bin", vault, order)
+        for name in (*(f"{name}.bin" for name in registry.COPIED), manifest.DEVELOPMENT_FILE):
             files[name] = sha256_file(staging / name)
         content = canonical_json(fields)
         write_atomic(staging / manifest.FILE_NAME, content)
@@ -264,13 +262,12 @@ def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tupl
 
     They lie in the order of their fingerprints, so that their place says nothing.
     """
-    forms, test = request.forms, np.flatnonzero(request.test)
-    prints = [fingerprints.fingerprints_of(Chosen(form, test), key) for form in (forms.digests, *forms.others)]
-    path = staging / "fingerprints.bin"
-    distinct, ambiguous = fingerprints.write_records(path, prints, request.is_common[test])
-    targeted = targeted_digests(forms.digests[test], forms.y[test], forms.class_names)
-    targets = [fingerprints.fingerprints_of(targeted, key)]
-    fingerprints.write_records(staging / TARGETS_FILE, targets, np.zeros(len(test), bool))
+    forms, test, path = request.forms, np.flatnonzero(request.test), staging / "fingerprints.bin"
+    prints = [fingerprints_of(form[test], key) for form in (forms.digests, *forms.others)]
+    distinct, ambiguous = write_records(path, prints, request.is_common[test])
+    counts = {"contents": num_distinct(prints[0]), "distinct": distinct, "ambiguous": ambiguous}
     order = test[ascending(prints[0])]
-    contents = len(np.unique(as_items(prints[0])))
-    return {"contents": contents, "distinct": distinct, "ambiguous": ambiguous, "sha256": sha256_file(path)}, order
+    del prints  # of very many rows there is no room for these and the next
+    targeted = fingerprints_of(targeted_digests(forms.digests[test], forms.y[test], forms.class_names), key)
+    write_records(staging / "targets.bin", [targeted], np.zeros(len(test), bool))
+    return counts | {"sha256": sha256_file(path)}, order

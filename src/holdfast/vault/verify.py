@@ -16,7 +16,6 @@ from holdfast.vault.contents import Finding, file_findings, manifest_findings, s
 from holdfast.vault.ledger import check
 from holdfast.vault.lifecycle import VAULT_NAME
 from holdfast.vault.manifest import FILE_NAME, read_manifest
-from holdfast.vault.rows import fingerprints
 
 StoreDigests = Iterable[tuple[str, NDArray[np.uint8]]]
 __all__ = ["Finding", "find_forks", "locked_heads", "missing_heads", "verify_home", "verify_path", "verify_vault"]
@@ -185,11 +184,9 @@ def _store_findings(
         for vault, record in known.items():
             if record["status"] != "sealed":
                 continue
-            key, path = known_rows.fingerprint_key(vault), registry.fingerprints_path(vault)
+            sealed = known_rows.sealed_rows(vault)
             for name, digests in store_digests:
-                prints = fingerprints.fingerprints_of(digests, key)
-                certain = int(fingerprints.is_sealed(fingerprints.read_records(path), prints).sum())
-                if certain:
+                if certain := int(sealed.are_sealed(digests).sum()):
                     yield Finding(vault, "store", name, f"{certain} sealed rows lie in the open")
 
     findings += _guarded("", "store", places.store(), check)

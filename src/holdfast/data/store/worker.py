@@ -37,8 +37,7 @@ from holdfast.data.store.source_files import state_of_files
 from holdfast.data.store.write import MadeView, all_notes, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.digest_sets import content_id, digest_blocks
+from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -170,7 +169,7 @@ def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: Made
     answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
     answer |= {"notes": all_notes(rows, decided, made), "num_left_out": decided.counts["left_out"]}
     answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
-    answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
+    answer["vaults"] = sorted(record["vault"] for record in registry.in_force())
     answer |= {key: request[key] for key in ("name", "files", "contents")}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
@@ -203,8 +202,7 @@ def _remove_replaced_rows() -> None:
 
 def _remove_sealed_rows(vault: str) -> None:
     """Remove rows of other vaults, or of none, that are sealed in this one now: no view of them may stay."""
-    key = known_rows.fingerprint_key(vault)
-    known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
+    sealed = known_rows.sealed_rows(vault)
     columns = registry.record_of(vault)["columns"]
     for folder in store.rows_folders():
         others = store.digested_columns(folder)
@@ -213,8 +211,7 @@ def _remove_sealed_rows(vault: str) -> None:
             if store.is_open(store.vault_of(folder)) and 2 * len(set(others) & set(columns)) >= len(columns) > 0:
                 remove_rows(folder)
             continue
-        blocks = digest_blocks(np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
-        if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):
+        if sealed.are_sealed(np.load(folder / "raw" / "digests.npy", mmap_mode="r")).any():
             remove_rows(folder)
 
 

@@ -55,7 +55,7 @@ def hashes_of(words: Words, key: bytes) -> Hashes:
 
 def known_by_cells(
     sealed: Hashes, columns: Sequence[str], table: TableCells, target: Hashes, key: bytes
-) -> tuple[Mask, Mask] | None:
+) -> tuple[Mask, Mask]:
     """(n,) Which rows of a table are sealed rows by most of their cells, and which of them have the sealed target.
 
     Args:
@@ -64,14 +64,12 @@ def known_by_cells(
         table: All rows of the table.
         target: (n,) hashes of their targets.
         key: Of the hashes.
-
-    Returns:
-        None where it is another table.
     """
+    is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
     pairs = _pairs(sealed, columns, table, key)
     if not _is_near_copy(sealed, pairs):
-        return None
+        return is_known, agrees
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
     left_out = _may_be_left_out(sealed[:, places], len(target)) if mixed.size <= MOST_NUMBERS else []
@@ -84,11 +82,8 @@ def known_by_cells(
         for at, signs in known.items()
         if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample)
     }
-    if not known:
-        return None
     ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
-    is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
-    for words in table.blocks(names, None):
+    for words in table.blocks(names, None) if known else ():
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:

@@ -97,10 +97,8 @@ def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
     return targeted_digests(np.zeros((len(y), DIGEST_BYTES), np.uint8), y, class_names)
 
 
-def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
-    """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
-    start = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"holdfast row 1")
-    start.update(header.encode() + b"\x00")
+def hash_rows(start: hashlib.blake2b, rows: Array) -> NDArray[np.uint8]:
+    """(n, 16) hashes of the bytes of (n, ...) rows, each after what `start` has taken in."""
     flat = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
     width = len(flat) // len(rows)
     digests = []
@@ -109,6 +107,12 @@ def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
         row.update(flat[place : place + width])
         digests.append(row.digest())
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
+    """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
+    start = hashlib.blake2b(header.encode() + b"\x00", digest_size=DIGEST_BYTES, person=b"holdfast row 1")
+    return hash_rows(start, rows)
 
 
 # --- images and other arrays -----------------------------------------------------------------------------------------

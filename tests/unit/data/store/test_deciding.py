@@ -91,7 +91,7 @@ def freeze(prepared: Prepared) -> None:
 
 
 def in_force() -> set[str]:
-    return {record["vault"] for record in known_rows.in_force()}
+    return {record["vault"] for record in registry.in_force()}
 
 
 # --- a vault goes on --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from holdfast.vault.rows import digest_sets
-from holdfast.vault.rows.digest_sets import content_id, order_keys, rows_id
+from holdfast.vault.rows.digest_sets import DigestSet, content_id, equal_to_marked, order_keys
 from holdfast.vault.rows.identity import row_digests
 
 
@@ -25,8 +25,6 @@ def test_content_counts_rows_and_targets_but_not_their_order() -> None:
     assert content_id(digests, y) != content_id(digests, 1 - y)
     assert content_id(digests, y) != content_id(digests[:5], y[:5])
     assert len(content_id(digests, np.eye(6, dtype=np.uint8))) == 64
-    assert rows_id(digests) == rows_id(digests[[*shuffled, 0, 0]])
-    assert rows_id(digests[:4]) == rows_id(digests, np.arange(6) < 4)
 
 
 def test_a_set_is_hashed_in_parts_as_it_is_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,9 +36,30 @@ def test_a_set_is_hashed_in_parts_as_it_is_in_one(monkeypatch: pytest.MonkeyPatc
         digest.tobytes() + int(target).to_bytes(8, "little") for digest, target in zip(digests, y, strict=True)
     )
     expected = hashlib.sha256(b"holdfast content 2 <i8 1" + b"".join(members)).hexdigest()
-    distinct = sorted({digest.tobytes() for digest in digests})
     for size in (2**20, 2000):
         monkeypatch.setattr(digest_sets, "SORT_BYTES", size)
-        monkeypatch.setattr(digest_sets, "PIECE_ROWS", 10)
         assert content_id(digests, y) == expected
-        assert rows_id(digests) == hashlib.sha256(b"holdfast rows 2" + b"".join(distinct)).hexdigest()
+
+
+@pytest.mark.parametrize("num_values", [2, 256])
+def test_digests_are_found_among_others(num_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest_sets, "BLOCK_ROWS", 100)
+    random = np.random.default_rng(0)
+    rows = random.integers(0, num_values, (500, 16)).astype(np.uint8)
+    others = np.concatenate([rows[::7], random.integers(0, num_values, (80, 16)).astype(np.uint8)])
+    rows[3, :8] = others[0, :8]  # the same beginning, another row
+    others[5, 8:], rows[4] = 0, others[5]  # zeros at the end count
+    rows[4, 15] = 1
+    known = DigestSet(others)
+    members = sorted(map(bytes, others))
+    assert known.has(rows).tolist() == [bytes(row) in members for row in rows]
+    assert [members[place] for place in known.places(others)] == [bytes(row) for row in others]
+    assert not DigestSet(others[:0]).has(rows).any()
+    assert known.has(rows[:0]).tolist() == []
+
+
+def test_rows_that_equal_a_marked_one() -> None:
+    digests = np.random.default_rng(0).integers(0, 256, (4, 16), np.uint8)[[0, 1, 2, 0, 1, 3]]
+    marked = np.array([True, False, False, False, False, True])
+    assert equal_to_marked(digests, marked).tolist() == [False, False, False, True, False, False]
+    assert not equal_to_marked(digests, marked & False).any()
