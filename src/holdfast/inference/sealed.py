@@ -43,7 +43,7 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
 
 
 def _sealed_vaults() -> list[tuple[dict[str, Any], Fingerprints]]:
-    if lifecycle.has_unregistered():
+    if lifecycle.unregistered():
         with registry.locked():
             lifecycle.recover()
     return [(record, known_rows.sealed_rows(record["vault"])) for record in registry.in_force()]

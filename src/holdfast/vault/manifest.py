@@ -37,24 +37,11 @@ FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
 DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.sketch`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
-FIELDS = frozenset(
-    (
-        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "target", "content"),
-        *(
-            "columns",
-            "cell_columns",
-            "sketch",
-            "test_rule",
-            "strata",
-            "first_time",
-            "policy",
-            "public_key",
-            "keys",
-            "num_test",
-        ),
-        *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
-    )
+REMEMBERED = (  # in the registry, too
+    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),
+    *("test_rule", "policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
 )
+OTHERS = ("created", "source", "strata", "keys", "num_development", "parts", "fingerprints", "counts", "framework")
 
 
 def folder_of(vault: str) -> Path:
@@ -77,7 +64,11 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
         raise VaultRefused(str(path), f"the manifest cannot be read ({error.strerror})", next=hint) from None
     except (ValueError, RecursionError) as error:
         raise VaultRefused(str(path), f"is no manifest: {error}") from None
-    if not isinstance(fields, dict) or fields.get("version") != VERSION or set(fields) != FIELDS:
+    if (
+        not isinstance(fields, dict)
+        or fields.get("version") != VERSION
+        or set(fields) != {"version", *REMEMBERED, *OTHERS}
+    ):
         raise VaultRefused(str(path), "is no manifest of a version known here", allowed=f"version {VERSION}")
     columns = fields["columns"]
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):

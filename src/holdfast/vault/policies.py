@@ -14,10 +14,13 @@ from typing import Any
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.vault.ledger.ledger import Entry
 
-POLICIES = ("once", "batch", "criterion")
-KEY_MODES = ("local", "passphrase", "keyfile")
 NONE = "none"
 MAX_K = 1000
+OFFERED: dict[str, tuple[Any, ...]] = {
+    "policy": ("once", "batch", "criterion", NONE),
+    "key_mode": ("local", "passphrase", "keyfile"),
+    "near_duplicates": (False, True),
+}
 SETTINGS: dict[str, Any] = {
     "policy": "once",
     "k": None,
@@ -123,30 +126,25 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(chosen) - set(SETTINGS)):
         hint = did_you_mean(unknown[0], SETTINGS)
         raise InputError(f"vault.{unknown[0]}", "is no setting of a vault", allowed=", ".join(SETTINGS), next=hint)
-    for name, offered in (("policy", (*POLICIES, NONE)), ("key_mode", KEY_MODES)):
+    for name, offered in OFFERED.items():
         if chosen[name] not in offered:
-            hint = did_you_mean(str(chosen[name]), offered)
-            raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", allowed=", ".join(offered), next=hint)
-    _check_k(chosen["policy"], chosen["k"])
+            words = [str(value).lower() for value in offered]
+            hint = did_you_mean(str(chosen[name]), words)
+            raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", ", ".join(words), next=hint)
+    k, is_batch = chosen["k"], chosen["policy"] == "batch"
+    if is_batch and (not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K):
+        raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
+    if not is_batch and k is not None:
+        raise InputError("vault.k", f"is {k!r} under the policy {chosen['policy']}", "null", next="vault=batch")
     if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
         what = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
         raise InputError("vault.public_key", what, next="holdfast vault keygen FILE makes FILE and FILE.pub")
-    if not isinstance(chosen["near_duplicates"], bool):
-        raise InputError("vault.near_duplicates", f"is {chosen['near_duplicates']!r}", allowed="true, false")
     return chosen
 
 
 def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What of the settings stands in the manifest."""
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
-
-
-def _check_k(policy: str, k: Any) -> None:
-    if policy == "batch":
-        if not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K:
-            raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
-    elif k is not None:
-        raise InputError("vault.k", f"is {k!r} under the policy {policy}", allowed="null", next="vault=batch")
 
 
 def _why_not(policy: Mapping[str, Any], history: History, selection: str, where: str) -> VaultRefused | None:

@@ -77,7 +77,7 @@ def test_what_was_not_frozen_or_was_withdrawn_is_not_opened() -> None:
         ({"k": 4}, "vault.k: is 4 under the policy once"),
         ({"key_mode": "keyfile"}, "vault.public_key: is missing; next: holdfast vault keygen"),
         ({"public_key": "here.pub"}, "vault.public_key: belongs to vault.key_mode=keyfile"),
-        ({"near_duplicates": "yes"}, "vault.near_duplicates: is 'yes'"),
+        ({"near_duplicates": "yes"}, "vault.near_duplicates: 'yes' is not offered; allowed: false, true"),
         ({"passphrase": "secret"}, "vault.passphrase: is no setting of a vault"),
     ],
 )

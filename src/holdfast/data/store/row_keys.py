@@ -19,7 +19,7 @@ from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.fingerprints import is_common_row
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, columns_of, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
@@ -115,8 +115,7 @@ def _array_cells(rows: Rows) -> TableCells:
 
 def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:
     """The cells of a table in arrays; columns without names keep their order."""
-    names = rows.feature_names or [f"{index:08d}" for index in range(block.shape[1])]
-    cells: dict[str, Cells] = {name: block[:, index] for index, name in enumerate(names)}
+    cells = columns_of(block, rows.feature_names)
     for index, column in enumerate(rows.columns):
         if column.type == "category":
             cells[column.name] = (block[:, index].astype(np.int64), column.categories)
