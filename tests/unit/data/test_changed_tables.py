@@ -132,3 +132,39 @@ def test_an_array_without_names_and_a_file_with_an_index(home: Path, tmp_path: P
     second = prepared(tmp_path / "b.csv", frame.assign(sold=frame.price > frame.price.median()).reset_index())
     assert len(sealed) == 60
     assert not keys(second) & sealed
+
+
+def unnamed(path: Path, frame: pd.DataFrame) -> Prepared:
+    """A table as an array of numbers, its columns without names."""
+    np.savez(path, x=frame.drop(columns="sold").to_numpy(float), y=(frame.sold == "yes").astype(int))
+    source = {"_target_": "holdfast.data.sources.arrays.load", "path": str(path)}
+    return prepare({"name": "npz", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4, 0.1])
+@pytest.mark.parametrize("columns", [["key", "year", "rooms", "area"], ["area", "rooms", "key"]])
+def test_a_part_of_a_table_as_an_array_without_names(
+    home: Path, tmp_path: Path, share: float, columns: list[str]
+) -> None:
+    frame = houses()[["area", "year", "rooms", "key", "sold"]]
+    first = prepared(tmp_path / "a.csv", frame)
+    sealed = set(frame.key) - keys(first)
+    part = frame.sample(frac=share, random_state=1)[[*columns, "sold"]]
+    second = unnamed(tmp_path / "b.npz", part)
+    came = set(np.asarray(second.x[:, columns.index("key")], float).tolist())
+    assert sealed & set(part.key), "the part holds sealed rows"
+    assert not came & sealed
+    assert came <= set(part.key)
+
+
+def test_an_array_without_names_of_the_same_ranges_is_another_table(home: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    ages, years = random.integers(18, 90, (2, NUM_ROWS)), random.integers(1900, 2020, (2, NUM_ROWS))
+    first, other = (
+        pd.DataFrame({"age": ages[index], "year": years[index], "sold": np.where(np.arange(NUM_ROWS) % 2, "yes", "no")})
+        for index in (0, 1)
+    )
+    prepared(tmp_path / "a.csv", first)
+    second = unnamed(tmp_path / "b.npz", other)
+    assert second.notes == ()
+    assert len(second.y) + second.num_test == NUM_ROWS

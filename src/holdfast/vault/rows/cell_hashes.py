@@ -67,13 +67,13 @@ def known_by_cells(
     """
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
+    has_names = not set(columns).isdisjoint(table.names)
     pairs = _pairs(sealed, columns, table, key)
     if not _is_near_copy(sealed, pairs):
         return is_known, agrees
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
-    left_out = _may_be_left_out(sealed[:, places], len(target)) if mixed.size <= MOST_NUMBERS else []
-    known = {at: _signatures(mixed, at) for at in (None, *left_out)}
+    known = {at: _signatures(mixed, at) for at in _ways(sealed[:, places], len(target), has_names=has_names)}
     first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
     sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
     num_sealed, num_sample = len(np.unique(_mixed(sealed).sum(axis=1))), len(np.unique(_signatures(sample, None)))
@@ -97,11 +97,13 @@ def known_by_cells(
 def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes) -> dict[int, str]:
     """Places of sealed columns, each with the column of the table that holds most of its values."""
     same = {at: name for at, name in enumerate(columns) if name in table.names}
+    # Without a name in common no other pair tells what share to expect: each column goes with the one that fits best.
+    share = RENAMED_SHARE if same else SAME_NAME_SHARE
     wanted = dict.fromkeys(same.items(), SAME_NAME_SHARE)
     spare = [name for name in table.names if name not in columns]
     lost = [at for at in range(len(columns)) if at not in same and _is_telling(sealed, at)]
     if len(lost) * len(spare) <= MOST_PAIRS:
-        wanted |= {(at, name): RENAMED_SHARE for at in lost for name in spare}
+        wanted |= {(at, name): share for at in lost for name in spare}
     if not wanted:
         return {}
     names = sorted({name for _, name in wanted})
@@ -153,11 +155,18 @@ def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
     return num_distinct > 0 and len(np.unique(signatures)) >= TELLING_SHARE * num_distinct
 
 
-def _may_be_left_out(sealed: Hashes, num_rows: int) -> list[int]:
-    """The columns without which the others still make it unlikely that unrelated rows are equal."""
-    bits = np.array([np.log2(len(np.unique(column))) for column in sealed.T])
-    pairs = np.log2(max(1, len(sealed))) + np.log2(max(1, num_rows))
-    return [at for at in range(len(bits)) if len(bits) > 2 and bits.sum() - bits[at] - pairs >= CHANCE_BITS]
+def _ways(sealed: Hashes, num_rows: int, *, has_names: bool) -> list[int | None]:
+    """The columns that may be left out (None: none), so that unrelated rows are hardly equal in the others."""
+    counts = [np.unique(column, return_counts=True)[1] for column in sealed.T]
+    equal_pairs = np.array([max(1, int((times * (times - 1)).sum())) for times in counts])
+    bits = np.log2(
+        max(1, len(sealed) * (len(sealed) - 1)) / equal_pairs
+    )  # two rows agree by a chance of 2 to the minus
+    rest = bits.sum() - CHANCE_BITS - np.log2(max(1, len(sealed))) - np.log2(max(1, num_rows))
+    ways: list[int | None] = [None] if has_names or rest >= 0 else []
+    if len(bits) > 2 and sealed.size <= MOST_NUMBERS:
+        ways += np.flatnonzero(rest - bits >= 0).tolist()
+    return ways
 
 
 def _is_in(values: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> Mask:
