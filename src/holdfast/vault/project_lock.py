@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import write_atomic
@@ -70,7 +72,8 @@ def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
         if not entry["sketch"]:
             is_same = content_id(digests, forms.y) == entry["content"]
         else:
-            is_same = sketch.share_among(entry["sketch"], digests) >= sketch.MOSTLY
+            mine = sketch.sketch_of(digests, np.ones(len(forms), bool))
+            is_same = sketch.in_common(entry["sketch"], mine) >= sketch.MOSTLY
         if is_same:
             raise _other(entry)
 
@@ -82,7 +85,8 @@ def refuse_beside(locked: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
         VaultRefused: There is one.
     """
     for entry in unknown(locked):
-        if entry["content"] == record["content"] or sketch.are_mostly_equal(entry["sketch"], record["sketch"]):
+        is_same = entry["content"] == record["content"]
+        if is_same or sketch.in_common(entry["sketch"], record["sketch"]) >= sketch.MOSTLY:
             raise _other(entry)
 
 

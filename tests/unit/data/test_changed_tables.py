@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from holdfast.core.errors import VaultRefused
 from holdfast.data.store.store import Prepared, prepare
+from holdfast.vault import project_lock, registry
 
 NUM_ROWS = 300
 
@@ -28,11 +30,11 @@ def houses() -> pd.DataFrame:
     return frame.assign(sold=np.where(random.random(NUM_ROWS) < 0.5, "yes", "no"), price=frame.area * 3000 + frame.year)
 
 
-def prepared(path: Path, frame: pd.DataFrame, target: str = "sold") -> Prepared:
+def prepared(path: Path, frame: pd.DataFrame, target: str = "sold", project: Path | None = None) -> Prepared:
     frame.to_csv(path, index=False)
     settings = {"target": target}
     source = {"_target_": "holdfast.data.sources.table.load", "format": "csv", "path": str(path), "settings": settings}
-    return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+    return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {}, project)
 
 
 def keys(found: Prepared) -> set[float]:
@@ -168,3 +170,33 @@ def test_an_array_without_names_of_the_same_ranges_is_another_table(home: Path, 
     second = unnamed(tmp_path / "b.npz", other)
     assert second.notes == ()
     assert len(second.y) + second.num_test == NUM_ROWS
+
+
+TOLD: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "the same": lambda frame: frame,
+    "a part": lambda frame: frame.sample(frac=0.4, random_state=0),
+    "an index and a column more": lambda frame: frame.assign(floor=frame.year / 7).reset_index(names="Unnamed: 0"),
+    "a part with a column more": lambda frame: frame.sample(frac=0.4, random_state=0).assign(floor=frame.year / 7),
+}
+
+
+@pytest.fixture
+def locked(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A vault that was frozen elsewhere: this home knows of it by the project's lock alone."""
+    vault = prepared(tmp_path / "a.csv", houses()).vault
+    entry = registry.append(vault, "freeze", {}, selection="5" * 64)
+    (tmp_path / "project").mkdir()
+    project_lock.note_head(tmp_path / "project", vault, "freeze", entry)
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "second home"))
+    return vault
+
+
+@pytest.mark.parametrize("change", TOLD)
+def test_a_home_that_has_the_lock_alone_refuses_the_rows(locked: str, tmp_path: Path, change: str) -> None:
+    with pytest.raises(VaultRefused, match=f"holdfast.lock: names vault {locked[:8]} for these rows"):
+        prepared(tmp_path / "b.csv", TOLD[change](houses()), project=tmp_path / "project")
+
+
+def test_a_home_that_has_the_lock_alone_takes_other_rows(locked: str, tmp_path: Path) -> None:
+    other = pd.concat([houses()[:100], houses().assign(key=np.arange(NUM_ROWS) + 1000.5)])
+    assert prepared(tmp_path / "b.csv", other, project=tmp_path / "project").vault != locked

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from holdfast.data.spool import Spool
 from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
-from holdfast.vault.known_rows import RowForms
+from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
@@ -25,14 +25,14 @@ Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
 
 
-def forms_of(rows: Rows) -> RowForms:
-    """All rows in the forms in which they may be known."""
+def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
+    """All rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _array_digests(rows)
         cells = _array_cells(rows) if rows.kind == "table" else None
         return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests, cells=cells)
     assert rows.settings is not None
-    by_columns = identity_columns(rows.table, rows.settings)
+    by_columns = identity_columns(rows.table, rows.settings, {*column_lists(), *locked})
     columns, digests = next(iter(by_columns.items()))
     names = rows.settings.id
     others = (id_digests(rows.table, names),) if names else ()

@@ -99,8 +99,9 @@ def _prepare(request: Mapping[str, Any]) -> str:
 
 def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Decided, MadeView]:
     """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
-    forms = forms_of(rows)
-    project_lock.refuse_other(request.get("locked", ()), forms)
+    elsewhere = project_lock.unknown(request.get("locked", ()))
+    forms = forms_of(rows, {tuple(entry["columns"]) for entry in elsewhere})
+    project_lock.refuse_other(elsewhere, forms)
     division = divide(request, rows, forms)
     made = make_view(division.rows, division.development)  # one that cannot be made is told before anything is sealed
     vault = _vault_of(request, division)

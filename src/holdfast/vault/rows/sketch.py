@@ -17,6 +17,7 @@ from holdfast.vault.rows.digest_sets import digest_blocks, order_keys
 SIZE = 1024
 SEED = 0x5E7C4  # not an order by which rows are chosen
 MOSTLY = 0.5
+FEWEST = 16  # numbers of a part of a sketch: of fewer no share is told
 
 
 def keys_of(digests: RowArray) -> NDArray[np.uint64]:
@@ -41,7 +42,13 @@ def share_among(sketch: Sequence[str], digests: RowArray) -> float:
     return float(np.isin(keys, keys_of(digests)).mean())
 
 
-def are_mostly_equal(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether two sketches are of sets that have most rows in common."""
-    fewer = min(len(one), len(other))
-    return fewer > 0 and len(set(one) & set(other)) >= MOSTLY * fewer
+def in_common(one: Sequence[str], other: Sequence[str]) -> float:
+    """The share of the smaller of two sets of rows that is in the other, from their sketches.
+
+    A sketch that is full knows nothing beyond its largest number: there the other one's are not looked at.
+    """
+    border = min((sketch[-1] for sketch in (one, other) if len(sketch) == SIZE), default="g")
+    first, second = ({number for number in sketch if number <= border} for sketch in (one, other))
+    fewer = min(len(first), len(second))
+    is_enough = fewer >= (FEWEST if border < "g" else 1)
+    return len(first & second) / fewer if is_enough else 0.0

@@ -38,11 +38,22 @@ def test_the_share_is_told_to_within_five_standard_deviations(share: float) -> N
 def test_an_empty_one_is_like_none() -> None:
     known = sketch.sketch_of(DIGESTS, ALL)
     assert sketch.share_among([], DIGESTS) == 0.0
-    assert not sketch.are_mostly_equal([], [])
-    assert not sketch.are_mostly_equal(known, [])
+    assert sketch.in_common([], []) == sketch.in_common([], known) == 0.0
 
 
-def test_sets_with_most_rows_in_common() -> None:
+@pytest.mark.parametrize("num_rows", [18_000, 8_000, 900])
+def test_a_part_has_its_rows_in_common_with_the_whole(num_rows: int) -> None:
+    known, rows = sketch.sketch_of(DIGESTS, ALL), np.arange(20_000) < num_rows
+    assert sketch.in_common(known, sketch.sketch_of(DIGESTS, rows)) == 1.0
+    others = np.random.default_rng(1).integers(0, 256, (20_000, 16), np.uint8)
+    assert sketch.in_common(known, sketch.sketch_of(others, rows)) == 0.0
+    mixed = sketch.sketch_of(
+        np.concatenate([DIGESTS[:num_rows], others[: num_rows // 2]]), np.ones(num_rows * 3 // 2, bool)
+    )
+    assert abs(sketch.in_common(mixed, known) - 2 / 3) < 0.25
+
+
+def test_few_numbers_of_a_part_tell_nothing() -> None:
     known = sketch.sketch_of(DIGESTS, ALL)
-    assert sketch.are_mostly_equal(known, sketch.sketch_of(DIGESTS, np.arange(20_000) < 18_000))
-    assert not sketch.are_mostly_equal(known, sketch.sketch_of(DIGESTS, np.arange(20_000) < 2_000))
+    assert sketch.in_common(known, known[:10]) == 0.0
+    assert sketch.in_common(known[:10], known[5:15]) == 0.5
