@@ -87,7 +87,7 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
         targets = y[done : done + len(digests)]
         if len(targets) < len(digests):
             break
-        tree.add_block(digests.tobytes(), targets.tobytes(), len(targets))
+        tree.add(digests.tobytes(), targets.tobytes(), len(targets))
         done += len(digests)
     stated = ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]
     if done != len(y) or tree.root() != stated:
@@ -100,9 +100,8 @@ def group_numbers(vault: str) -> NDArray[np.int64] | None:
     path = folder_of(vault) / GROUPS_FILE
     if not path.exists():
         return None
-    committed = ledger.read_entry(folder_of(vault) / "ledger", 0).body["files"]
-    content = path.read_bytes()
-    if sha256_hex(content) != committed.get(GROUPS_FILE):
+    content, sealed = path.read_bytes(), ledger.read_entry(folder_of(vault) / "ledger", 0)
+    if sha256_hex(content) != sealed.body["files"].get(GROUPS_FILE):
         raise VaultRefused(str(path), "is not the file that was sealed", next="restore it from a copy")
     return np.frombuffer(content, "<i8").astype(np.int64)
 
@@ -118,20 +117,19 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
         ring: Keys; predictions are kept under that of X, outcomes under that of y.
     """
     _require(vault, entry, "open.intent" if what == "predictions" else "open.predicted")
-    path = kept_path(vault, str(entry.selection), what)
+    path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    purpose = f"{what} {entry.selection}"
+    key = key_files.derive(ring(KEPT[what]), vault, purpose)
     try:
-        key = key_files.derive(ring(KEPT[what]), vault, purpose)
         sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-    return {"file": sha256, "dtype": content.dtype.str, "shape": list(content.shape)}
+    return {"file": sha256} | sealed_files.layout_of(content)
 
 
 def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]:

@@ -82,15 +82,14 @@ def record_of(vault: str) -> dict[str, Any]:
     return read_record(path)
 
 
-def is_current(vault: str) -> bool:
-    """Whether a vault is the one in force for its rows: known here and not replaced."""
-    path = places.registry() / f"{vault}.json"
-    return path.exists() and read_record(path)["status"] == "sealed"
-
-
 def in_force() -> list[dict[str, Any]]:
-    """The records of all vaults in force."""
+    """The records of all vaults in force: known here and not replaced."""
     return [record for record in records() if record["status"] == "sealed"]
+
+
+def is_current(vault: str) -> bool:
+    """Whether a vault is the one in force for its rows."""
+    return any(record["vault"] == vault for record in in_force())
 
 
 def write_record(record: dict[str, Any]) -> None:
@@ -125,11 +124,11 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
     head = record_of(vault)["head"]
     if len(entries) <= head["index"]:
         what = f"the ledger ends before entry {head['index']}, which was seen here: it was cut or is an old copy"
-        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
-    if entries[head["index"]].sha256 != head["sha256"]:
+    elif entries[head["index"]].sha256 != head["sha256"]:
         what = f"entry {head['index']} is not the one that was seen here: the ledger was rewritten or forked"
-        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
-    return entries
+    else:
+        return entries
+    raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
 
 
 def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledger.Entry:

@@ -97,7 +97,7 @@ def _framed(
     for rows, content in pieces:
         place = slice(done, done + len(rows))
         known = digests[place].tobytes()
-        tree.add_block(known, targets[place].tobytes(), len(rows))
+        tree.add(known, targets[place].tobytes(), len(rows))
         yield len(rows).to_bytes(8, "little") + len(content).to_bytes(8, "little") + known + content
         done += len(rows)
 

@@ -27,13 +27,12 @@ from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, 
 from holdfast.vault.keys import key_files, keyring, wrapping
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import ascending, content_id, digest_blocks, equal_to_marked, num_distinct
+from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, num_distinct
 from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
 from holdfast.vault.rows.identity import target_words, targeted_digests
 from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
-BLOCK_ROWS = 2**16
 
 
 class RawRows(Protocol):
@@ -105,11 +104,8 @@ def seal(request: SealRequest) -> str:
     public = keyring.read_public(Path(settings["public_key"])) if settings["public_key"] else None
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        key = key_files.fingerprint_key(
-            may_create=all(
-                key_files.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records()
-            )
-        )
+        own = [one for one in registry.records() if not key_files.foreign_fingerprint_path(one["vault"]).exists()]
+        key = key_files.fingerprint_key(may_create=not own)
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policies.policy_of(settings),
             "public_key": public.hex() if public else None,
@@ -232,9 +228,7 @@ def _write_cells(request: SealRequest, path: Path, vault: str, order: NDArray[np
     for words in forms.cells.blocks(columns, request.test):
         hashes[place_of[done : done + len(words)], :-1] = hashes_of(words, key)
         done += len(words)
-    for start in range(0, len(order), BLOCK_ROWS):
-        y = forms.y[order[start : start + BLOCK_ROWS]]
-        hashes[start : start + BLOCK_ROWS, -1] = hashes_of(target_words(y, forms.class_names), key)
+    hashes[:, -1] = hashes_of(target_words(forms.y[order], forms.class_names), key)
     hashes.flush()
 
 
@@ -245,11 +239,7 @@ def _cell_columns(forms: known_rows.RowForms) -> tuple[str, ...]:
 
 def _write_development(request: SealRequest, path: Path) -> None:
     """The keys of all train and val rows, ascending: rows that come later are told from them."""
-    keys, done = np.empty(int(request.development.sum()), np.uint64), 0
-    for start, block in digest_blocks(request.forms.digests):
-        chosen = keys_of(block)[request.development[start : start + len(block)]]
-        keys[done : done + len(chosen)] = chosen
-        done += len(chosen)
+    keys = keys_of(request.forms.digests)[request.development]
     keys.sort()
     with path.open("xb") as file:
         keys.astype("<u8", copy=False).tofile(file)

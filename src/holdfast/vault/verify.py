@@ -62,9 +62,9 @@ def vault_folders(path: Path) -> dict[str, Path]:
     Raises:
         InputError: There is none.
     """
-    if not (found := _folders(path)):
+    if not (folders := _folders(path)):
         raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
-    return found
+    return folders
 
 
 def _folders(path: Path) -> dict[str, Path]:
@@ -154,15 +154,14 @@ def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict
             known[path.stem] = registry.read_record(path)
         except HoldfastError as error:
             findings.append(Finding(path.stem, "registry", str(path), error.problems[0].what))
-    present = {path.name for path in vaults.iterdir() if VAULT_NAME.fullmatch(path.name)} if vaults.is_dir() else set()
-    for vault in sorted(known.keys() | present):
-        if vault not in present:
+    folders = {path.name: path for path in vaults.glob("*") if VAULT_NAME.fullmatch(path.name)}
+    for vault in sorted(known.keys() | folders.keys()):
+        if vault not in folders:
             findings.append(Finding(vault, "vault", str(vaults / vault), "the vault's folder is gone"))
             continue
         if vault not in known:
-            what = "no record of this vault in the registry"
-            findings.append(Finding(vault, "registry", str(vaults / vault), what))
-        findings += verify_vault(vaults / vault, known.get(vault), records / vault)
+            findings.append(Finding(vault, "registry", str(folders[vault]), "no record of this vault in the registry"))
+        findings += verify_vault(folders[vault], known.get(vault), records / vault)
     return findings, known
 
 

@@ -60,16 +60,10 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
 
     Metrics of counts follow from one confusion matrix, any other is a float64. No answer holds more than the targets.
     """
-    most = row_bits(num_rows, task, num_outputs)
-    others = FLOAT_BITS * sum(name not in COUNTED for name in metrics)
-    if task == "regression":
-        return min(FLOAT_BITS * len(metrics), most)
-    if task == "multilabel":
-        counted = FLOAT_BITS * (len(metrics) - others / FLOAT_BITS)
-        return min(others + counted, most)
-    num_classes = 2 if task == "binary" else num_outputs
-    has_only_accuracy = [name for name in metrics if name in COUNTED] == ["accuracy"]
-    has_counts = any(name in COUNTED for name in metrics)
-    counted = confusion_bits(num_rows, num_classes) if has_counts else 0.0
-    counted = accuracy_bits(num_rows) if has_only_accuracy else counted
-    return min(others + counted, most)
+    counted = [name for name in metrics if name in COUNTED and task in ("binary", "multiclass")]
+    bits = FLOAT_BITS * (len(metrics) - len(counted))
+    if counted == ["accuracy"]:
+        bits += accuracy_bits(num_rows)
+    elif counted:
+        bits += confusion_bits(num_rows, 2 if task == "binary" else num_outputs)
+    return min(bits, row_bits(num_rows, task, num_outputs))

@@ -87,10 +87,8 @@ def append(
             if _link_new(ledger, int(entry["index"]), content):
                 return Entry(sha256_hex(content), entry)
         except OSError as error:
-            hint = "free some space or mend the disk, then try again"
-            raise VaultRefused(
-                str(ledger), f"the entry {type} could not be written ({error.strerror})", next=hint
-            ) from None
+            what, hint = f"the entry {type} could not be written ({error.strerror})", "free some space, then try again"
+            raise VaultRefused(str(ledger), what, next=hint) from None
 
 
 def read(ledger: Path) -> list[Entry]:
@@ -104,9 +102,8 @@ def read(ledger: Path) -> list[Entry]:
         entry = read_entry(ledger, index)
         prev = entries[-1].sha256 if entries else FIRST_PREV
         if entry.index != len(entries) or index != len(entries) or entry.fields["prev"] != prev:
-            raise VaultRefused(
-                str(ledger), f"the chain is broken at entry {len(entries)}", next="holdfast vault verify"
-            )
+            what = f"the chain is broken at entry {len(entries)}"
+            raise VaultRefused(str(ledger), what, next="holdfast vault verify")
         entries.append(entry)
     return entries
 
@@ -164,8 +161,7 @@ def _indexes(ledger: Path) -> list[int]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        what = f"is no ledger: {error.strerror}"
-        raise VaultRefused(str(ledger), what, next="holdfast vault verify") from None
+        raise VaultRefused(str(ledger), f"is no ledger: {error.strerror}", next="holdfast vault verify") from None
     return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
 
 

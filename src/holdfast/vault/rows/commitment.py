@@ -19,17 +19,14 @@ class RowCommitment:
         self._peaks: list[tuple[int, bytes]] = []
         self._count = 0
 
-    def add(self, row: bytes, target: bytes) -> None:
-        """Append one row and its target, as they are sealed."""
-        salt = hashlib.blake2b(self._count.to_bytes(8, "big"), digest_size=SALT_BYTES, key=self._salt_key).digest()
-        self._add_leaf(salt + row + target)
-
-    def add_block(self, rows: bytes, targets: bytes, count: int) -> None:
-        """Append `count` rows of equal size and their targets, each side by side."""
+    def add(self, rows: bytes, targets: bytes, count: int) -> None:
+        """Append `count` rows of equal size and their targets, each side by side, as they are sealed."""
         width, target_width = len(rows) // count, len(targets) // count
         for index in range(count):
-            target = targets[index * target_width : (index + 1) * target_width]
-            self.add(rows[index * width : (index + 1) * width], target)
+            number = self._count.to_bytes(8, "big")
+            salt = hashlib.blake2b(number, digest_size=SALT_BYTES, key=self._salt_key).digest()
+            row = rows[index * width : (index + 1) * width]
+            self._add_leaf(salt + row + targets[index * target_width : (index + 1) * target_width])
 
     def root(self) -> str:
         """The Merkle tree hash, as 64 hex digits; of no row, the hash of the empty string."""

@@ -25,11 +25,11 @@ def test_the_root_is_the_merkle_tree_hash(count: int) -> None:
     tree = RowCommitment(key)
     leaves = []
     for index in range(count):
-        tree.add(b"row%d" % index, b"y")
+        tree.add(b"row%d" % index, b"y", 1)
         salt = hashlib.blake2b(index.to_bytes(8, "big"), digest_size=16, key=key).digest()
         leaves.append(salt + b"row%dy" % index)
     assert tree.root() == _reference(leaves).hex()
     other = RowCommitment(b"o" * 32)
     for index in range(count):
-        other.add(b"row%d" % index, b"y")
+        other.add(b"row%d" % index, b"y", 1)
     assert count == 0 or other.root() != tree.root()
