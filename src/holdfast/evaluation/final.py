@@ -248,7 +248,7 @@ def _conclude(act: _Act, acts: Sequence[_Act], ring: Ring) -> ledger.Entry:
     vault = fields["vault"]
     y = opening.open_y(vault, predicted, ring)
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
+    confidence = 1 - (1 - float(fields["confidence"])) / (policy["k"] or 1)  # alpha / K under the policy batch
     scored = score_rows(fields, _predictions_of([act]), y, confidence)
     if len(acts) > 1 and how.level == policies.FULL:
         others = score_rows(_joined(acts), _predictions_of(acts), y, confidence).comparisons if act is acts[0] else []

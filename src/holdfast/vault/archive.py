@@ -103,12 +103,11 @@ def import_vault(path: Path) -> str:
 
 def _take_keys(vault: str, folder: Path) -> None:
     """The keys that came along, as files of this user's."""
-    targets = {"fingerprint": key_files.foreign_fingerprint_path(vault)}
-    targets |= {part: key_files.key_path(vault, part) for part in key_files.PARTS}
-    for part, target in targets.items():
+    for part in ("fingerprint", *key_files.PARTS):
         path = folder / f"{part}.key"
         if part == "fingerprint" or path.exists():
-            key_files.store_key(target, vault, part, key=key_files.parse_key(path, path.read_bytes(), vault, part))
+            key = key_files.parse_key(path, path.read_bytes(), vault, part)
+            key_files.store_key(key_files.key_path(vault, part), vault, part, key=key)
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -29,7 +29,8 @@ ENDS = {"supersede": "burnt", "destroy": "destroyed"}
 def recover() -> None:
     """Finish or sweep what a crash left; the caller holds the registry."""
     places.vaults().mkdir(parents=True, exist_ok=True, mode=0o700)
-    key_files.sweep()
+    for path in places.keys().glob(".*.key.*.tmp"):
+        path.unlink()
     for staging in places.vaults().glob(f"{STAGING}*"):
         key_files.remove_keys(staging.name.removeprefix(STAGING))
         shutil.rmtree(staging)

@@ -104,16 +104,14 @@ def allowed(
     number = len(history.opened) + 1
     if policy["policy"] == "criterion":
         return Allowed(number, CRITERION)
-    if refusal := _why_not(policy, history, selection, f"vault {where}".strip()):
-        if reason is None:
-            raise refusal
+    against = _against(policy, history, selection)
+    if against is None:
+        return Allowed(number, FULL)
+    if reason is not None:
         return Allowed(number, PRIMARY, reason)
-    return Allowed(number, FULL)
-
-
-def share_of_alpha(policy: Mapping[str, Any]) -> int:
-    """By what alpha is divided: K under `batch`, else 1."""
-    return int(policy["k"]) if policy["policy"] == "batch" else 1
+    what, hint = against
+    again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
+    raise VaultRefused(f"vault {where}".strip(), what, next=f"{hint}{again}")
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,21 +145,20 @@ def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
 
 
-def _why_not(policy: Mapping[str, Any], history: History, selection: str, where: str) -> VaultRefused | None:
-    """Why a selection that was not opened is not a clean opening any more."""
-    again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
-    first = next(iter(history.opened), None)
+def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
+    """Why a selection that was not opened is not a clean opening any more, and what there is instead."""
     if policy["policy"] == "once":
-        if first is None:
+        if not history.opened:
             return None
-        what = f"was opened with selection {first[:8]}, and its policy is once"
-        return VaultRefused(where, what, next=f"holdfast open {first[:8]} repeats its result; {again}")
+        first = next(iter(history.opened))[:8]
+        return (
+            f"was opened with selection {first}, and its policy is once",
+            f"holdfast open {first} repeats its result; ",
+        )
     if selection in history.late:
-        what = f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch"
-        return VaultRefused(where, what, next=again)
+        return f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch", ""
     used = sum(history.frozen.get(one, 1) for one, how in history.opened.items() if how.level == FULL)
     asked = history.frozen[selection]
     if used + asked <= policy["k"]:
         return None
-    what = f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}"
-    return VaultRefused(where, what, next=again)
+    return f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}", ""

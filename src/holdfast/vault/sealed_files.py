@@ -21,7 +21,6 @@ from holdfast.vault.rows.identity import DIGEST_BYTES
 
 FILES = {part: f"{part}.sealed" for part in key_files.PARTS}
 HEAD_BYTES = 16
-BLOCK_BYTES = 2**20
 
 
 def layout_of(y: NDArray[Any]) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def write_parts(
     """
     tree = commitment.RowCommitment(key_files.derive(secret["y"], vault, "rows"))
     known, targets = digests[order], np.ascontiguousarray(y[order].astype(y.dtype.newbyteorder("<"), copy=False))
-    blocks = {"x": _framed(pieces, known, targets, tree), "y": _in_blocks(targets)}
+    blocks: dict[str, Iterable[bytes]] = {"x": _framed(pieces, known, targets, tree), "y": [targets.tobytes()]}
     files = {
         name: stream.seal_file(
             folder / name,
@@ -100,8 +99,3 @@ def _framed(
         tree.add(known, targets[place].tobytes(), len(rows))
         yield len(rows).to_bytes(8, "little") + len(content).to_bytes(8, "little") + known + content
         done += len(rows)
-
-
-def _in_blocks(targets: NDArray[Any]) -> Iterator[bytes]:
-    size = max(1, BLOCK_BYTES // max(1, targets[:1].nbytes))
-    return (targets[start : start + size].tobytes() for start in range(0, len(targets), size))

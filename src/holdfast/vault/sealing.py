@@ -101,14 +101,14 @@ def seal(request: SealRequest) -> str:
         VaultRefused: A key is missing, or the disk is full.
     """
     settings = policies.checked_settings(request.settings)
-    public = keyring.read_public(Path(settings["public_key"])) if settings["public_key"] else None
+    public = keyring.public_key_of(settings)
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        own = [one for one in registry.records() if not key_files.foreign_fingerprint_path(one["vault"]).exists()]
+        own = [one for one in registry.records() if not key_files.key_path(one["vault"], "fingerprint").exists()]
         key = key_files.fingerprint_key(may_create=not own)
         fields = _fields(request, secrets.token_hex(16)) | {
             "policy": policies.policy_of(settings),
-            "public_key": public.hex() if public else None,
+            "public_key": public,
         }
         _seal(request, fields, key, public)
         lifecycle.recover()
@@ -161,7 +161,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
     }
 
 
-def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: bytes | None) -> None:
+def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str | None) -> None:
     """Build the vault's folder and give it its name."""
     vault, mode = fields["vault"], fields["policy"]["key_mode"]
     staging = places.vaults() / f"{lifecycle.STAGING}{vault}"

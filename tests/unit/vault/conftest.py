@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.raw import ArrayRows
+from holdfast.data.store.row_keys import is_common_row
 from holdfast.vault import lifecycle, registry, sealing
 from holdfast.vault.known_rows import RowForms
-from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import SealRequest
 

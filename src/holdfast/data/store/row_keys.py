@@ -18,11 +18,12 @@ from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import DIGEST_BYTES, columns_of, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
+MIN_BITS = 20
+FEW_VALUES = 8
 
 
 def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
@@ -80,6 +81,31 @@ def common_rows(rows: Rows) -> NDArray[np.bool_]:
         if seen >= SAMPLE_ROWS:
             break
     return np.full(len(rows), bool(is_common_row(np.concatenate(blocks), "table").all()))
+
+
+def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
+    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
+
+    Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
+    every row common; a column of fractions, or of a different number in almost every row, does not.
+    """
+    is_flat = np.concatenate([np.zeros(0, bool), *(_is_flat(block) for _, block in blocks_of(x))])
+    if kind != "table" or not len(x):
+        return is_flat
+    possible = 0.0
+    for sample in x[:SAMPLE_ROWS].T:
+        values = np.unique(sample[~np.isnan(sample)])
+        if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
+            return is_flat
+        possible += np.log2(len(values) + np.isnan(sample).any())
+        if possible >= MIN_BITS:
+            return is_flat
+    return np.ones(len(x), bool)
+
+
+def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
+    rows = block.reshape(len(block), -1)
+    return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
 
 
 def _sampled(array: Any) -> NDArray[np.float64]:

@@ -58,14 +58,8 @@ def overwrite(path: Path) -> None:
         path.unlink()
 
 
-def sweep() -> None:
-    """Remove what a process that was killed while it stored a key left; the caller holds the registry."""
-    for path in places.keys().glob(".*.key.*.tmp"):
-        path.unlink()
-
-
 def key_path(vault: str, part: str) -> Path:
-    """Where a key of mode `local` lies."""
+    """Where a key of a vault lies: "x" and "y" in mode `local`, "cells", "fingerprint" of an imported one."""
     return places.keys() / f"{vault}.{part}.key"
 
 
@@ -79,17 +73,12 @@ def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
     Raises:
         VaultRefused: It is gone although there are vaults, or its file is not as it must be.
     """
-    if foreign_fingerprint_path(vault).exists():
-        return read_key(foreign_fingerprint_path(vault), vault, "fingerprint")
+    if key_path(vault, "fingerprint").exists():
+        return read_key(key_path(vault, "fingerprint"), vault, "fingerprint")
     path = places.keys() / "fingerprint.key"
     if may_create and not path.exists():
         return store_key(path, *FINGERPRINT)
     return read_key(path, *FINGERPRINT)
-
-
-def foreign_fingerprint_path(vault: str) -> Path:
-    """Where the fingerprint key of an imported vault lies."""
-    return places.keys() / f"{vault}.fingerprint.key"
 
 
 def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:

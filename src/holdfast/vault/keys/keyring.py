@@ -28,13 +28,13 @@ PRIVATE, PUBLIC = ("*", "private"), ("*", "public")
 Ring = Callable[[str], bytes]  # hands out the key of a part, when it is needed
 
 
-def draw_keys(vault: str, mode: str = "local", public: bytes | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
+def draw_keys(vault: str, mode: str = "local", public: str | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Draw the two keys of a new vault.
 
     Args:
         vault: Its id.
         mode: "local": they are stored; "passphrase": it is asked for, twice; "keyfile": they are wrapped for `public`.
-        public: The holder's public key.
+        public: The holder's public key, as hex digits.
 
     Returns:
         The key of each part, and the content of `wrapped.json`, empty in mode `local`.
@@ -51,7 +51,7 @@ def draw_keys(vault: str, mode: str = "local", public: bytes | None = None) -> t
             raise VaultRefused("passphrase", "the two differ", next="start again")
         return secret, wrapping.wrap_by_passphrase(secret, vault, passphrase)
     assert public is not None
-    return secret, wrapping.wrap_for(public, secret, vault)
+    return secret, wrapping.wrap_for(bytes.fromhex(public), secret, vault)
 
 
 def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path | None = None) -> Ring:

@@ -26,7 +26,13 @@ class RowCommitment:
             number = self._count.to_bytes(8, "big")
             salt = hashlib.blake2b(number, digest_size=SALT_BYTES, key=self._salt_key).digest()
             row = rows[index * width : (index + 1) * width]
-            self._add_leaf(salt + row + targets[index * target_width : (index + 1) * target_width])
+            leaf = salt + row + targets[index * target_width : (index + 1) * target_width]
+            size, peak = 1, hashlib.sha256(b"\x00" + leaf).digest()
+            while self._peaks and self._peaks[-1][0] == size:
+                peak = _node(self._peaks.pop()[1], peak)
+                size *= 2
+            self._peaks.append((size, peak))
+            self._count += 1
 
     def root(self) -> str:
         """The Merkle tree hash, as 64 hex digits; of no row, the hash of the empty string."""
@@ -37,14 +43,6 @@ class RowCommitment:
         while peaks:
             total = _node(peaks.pop(), total)
         return total.hex()
-
-    def _add_leaf(self, content: bytes) -> None:
-        size, peak = 1, hashlib.sha256(b"\x00" + content).digest()
-        while self._peaks and self._peaks[-1][0] == size:
-            peak = _node(self._peaks.pop()[1], peak)
-            size *= 2
-        self._peaks.append((size, peak))
-        self._count += 1
 
 
 def _node(left: bytes, right: bytes) -> bytes:

@@ -14,7 +14,6 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,6 @@ from holdfast.vault.rows.identity import DIGEST_BYTES, hash_rows
 
 Mask = NDArray[np.bool_]
 RECORD_BYTES = DIGEST_BYTES + 1
-MIN_BITS = 20
-FEW_VALUES = 8
-SAMPLE_ROWS = 100_000
-BLOCK_BYTES = 2**20
 PART_BYTES = 4 * 2**20
 
 
@@ -115,31 +110,3 @@ def read_records(path: Path) -> NDArray[np.uint8]:
     if not path.stat().st_size:
         return np.zeros((0, RECORD_BYTES), np.uint8)
     return np.memmap(path, np.uint8, "r").reshape(-1, RECORD_BYTES)
-
-
-def is_common_row(x: RowArray, kind: str) -> Mask:
-    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
-
-    Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
-    every row common; a column of fractions, or of a different number in almost every row, does not.
-    """
-    if not len(x):
-        return np.zeros(0, bool)
-    size = max(1, BLOCK_BYTES // max(1, x.nbytes // len(x)))
-    is_flat = np.concatenate([_is_flat(x[start : start + size]) for start in range(0, len(x), size)])
-    if kind != "table":
-        return is_flat
-    possible = 0.0
-    for sample in x[:SAMPLE_ROWS].T:
-        values = np.unique(sample[~np.isnan(sample)])
-        if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
-            return is_flat
-        possible += np.log2(len(values) + np.isnan(sample).any())
-        if possible >= MIN_BITS:
-            return is_flat
-    return np.ones(len(x), bool)
-
-
-def _is_flat(block: NDArray[Any]) -> Mask:
-    rows = block.reshape(len(block), -1)
-    return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value

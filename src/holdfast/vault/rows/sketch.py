@@ -1,7 +1,7 @@
 """A sketch of a set of rows: the smallest pseudo-random numbers of its digests (Cohen and Kaplan 2007, bottom-k).
 
 It tells what share of the set is among other rows: to within 0.016 (one standard deviation) by 1,024 numbers. Rows that
-prove nothing (`fingerprints.is_common_row`) are not in it, so the sketch of a table of few values is empty.
+prove nothing (`data.store.row_keys.is_common_row`) are not in it, so the sketch of a table of few values is empty.
 """
 
 from __future__ import annotations

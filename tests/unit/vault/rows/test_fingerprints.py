@@ -11,7 +11,6 @@ from holdfast.vault.rows.fingerprints import (
     Fingerprints,
     as_records,
     fingerprints_of,
-    is_common_row,
     read_records,
     write_records,
 )
@@ -33,20 +32,6 @@ def test_sealed_rows_are_found_and_ambiguous_ones_are_not(tmp_path: Path, monkey
     assert not Fingerprints(tmp_path / "records", b"o" * 32).are_sealed(digests).any()
     (tmp_path / "none").touch()
     assert not Fingerprints(tmp_path / "none", KEY).matches(digests)[0].any()
-
-
-def test_rows_that_prove_nothing_are_common() -> None:
-    bits = np.random.default_rng(0).integers(0, 2, (500, 3)).astype(np.float32)
-    assert is_common_row(bits, "table").all()
-    assert not is_common_row(np.random.default_rng(0).normal(size=(6, 2)), "table").any()
-    numbered = np.column_stack([bits, np.arange(500)])
-    assert not is_common_row(numbered[1:], "table").any()
-    some_missing = np.where(np.random.default_rng(1).random((500, 3)) < 0.1, np.nan, bits)
-    assert is_common_row(some_missing, "table").all()
-    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
-    images[1] = 255
-    assert is_common_row(images, "image").tolist() == [False, True, False, False]
-    assert is_common_row(images[:0], "image").tolist() == []
 
 
 def test_records_are_written_in_parts_as_they_are_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
