@@ -59,18 +59,13 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         content = read_plain(path, MAX_BYTES)
         fields = json.loads(content)
+        if fields["version"] != VERSION or fields.keys() != {"version", *REMEMBERED, *OTHERS}:
+            raise ValueError(f"known here is version {VERSION}")
+        if not isinstance(fields["columns"], list) or not all(isinstance(name, str) for name in fields["columns"]):
+            raise ValueError("columns is no list of names")
     except OSError as error:
         hint = "restore the vault's folder from a copy"
         raise VaultRefused(str(path), f"the manifest cannot be read ({error.strerror})", next=hint) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise VaultRefused(str(path), f"is no manifest: {error}") from None
-    if (
-        not isinstance(fields, dict)
-        or fields.get("version") != VERSION
-        or set(fields) != {"version", *REMEMBERED, *OTHERS}
-    ):
-        raise VaultRefused(str(path), "is no manifest of a version known here", allowed=f"version {VERSION}")
-    columns = fields["columns"]
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise VaultRefused(str(path), "is no manifest: columns is no list of names")
     return fields, sha256_hex(content)

@@ -10,6 +10,7 @@ as anywhere. A ledger that lacks a head that stands here was cut or replaced.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from holdfast.core import places
-from holdfast.core.errors import VaultRefused
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
 from holdfast.vault.ledger import ledger
@@ -138,13 +139,9 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     if act == "seal" and act in heads:
         return
     heads[act] = {"index": entry.index, "sha256": entry.sha256}
-    former = {
-        one
-        for one, entry in vaults.items()
-        if one in record["replaces"]
-        or (one != vault and entry["content"] == record["content"] and not _is_binding(entry))
-    }
-    vaults = {one: fields for one, fields in vaults.items() if one not in former}
+    for one, other in list(vaults.items()):
+        if one in record["replaces"] or (other["content"] == record["content"] and not _is_binding(other)):
+            del vaults[one]
     vaults[vault] = {**known, "heads": heads}
     content = json.dumps({"version": VERSION, "vaults": vaults}, indent=1, sort_keys=True)
     with registry.on_disk(project / FILE_NAME, "the lock could not be written"):
@@ -155,6 +152,34 @@ def note_here(vault: str, act: str) -> None:
     """Note the newest head in the lock of the project that one stands in, where there is one."""
     if folder := find_project(Path.cwd()):
         note_head(folder, vault, act, registry.read_ledger(vault)[-1])
+
+
+def anchor(vault: str, project: Path) -> str:
+    """Add an `anchor` entry, note its head in the project's lock, and commit that file alone; returns the commit.
+
+    Who rewrites the ledger afterwards must rewrite a commit that others may have pulled.
+
+    Raises:
+        InputError: The folder is in no git repository.
+        VaultRefused: The ledger is not whole, or git does not commit.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--git-dir").returncode != 0:
+        raise InputError(str(project), "is in no git repository", next="git init, or name one: --repo FOLDER")
+    check_heads(project, vault)
+    registry.read_ledger(vault)
+    entry = registry.append(vault, "anchor", {"file": FILE_NAME})
+    note_head(project, vault, "anchor", entry)
+    git("add", "--", FILE_NAME)
+    message = f"holdfast: vault {vault[:8]}, entry {entry.index}, head {entry.sha256}"
+    done = git("commit", "-q", "-m", message, "--", FILE_NAME)
+    if done.returncode != 0:
+        hint = f"the head is noted in {FILE_NAME}: commit it yourself"
+        raise VaultRefused("git", (done.stderr or done.stdout).strip()[:200], next=hint)
+    return git("rev-parse", "HEAD").stdout.strip()
 
 
 def find_project(start: Path) -> Path | None:

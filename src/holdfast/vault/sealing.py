@@ -56,7 +56,6 @@ class SealRequest:
         source: JSON: the data set's name, the target that loads it and its arguments.
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
-        class_names: Names of the classes, empty for regression.
         kind: "image", "table" or "array".
         target: What is predicted.
         x: All rows, raw.
@@ -76,7 +75,6 @@ class SealRequest:
     source: dict[str, Any]
     test_rule: dict[str, Any]
     task: str
-    class_names: tuple[str, ...]
     kind: str
     target: str
     x: RawRows
@@ -138,7 +136,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
         "source": request.source,
         "kind": request.kind,
         "task": request.task,
-        "class_names": list(request.class_names),
+        "class_names": list(request.forms.class_names),
         "target": request.target,
         "content": content_id(request.forms.digests, y),
         "columns": list(request.forms.columns),

@@ -36,7 +36,7 @@ def make_request() -> Make:
         mask[test] = True
         fields: dict[str, Any] = {
             **{"source": {"name": "points"}, "test_rule": {"split": "holdout"}, "task": "binary"},
-            **{"class_names": classes, "kind": "table", "target": "y", "x": ArrayRows(x, digests, "table")},
+            **{"kind": "table", "target": "y", "x": ArrayRows(x, digests, "table")},
             **{"forms": RowForms(digests, y, classes), "test": mask, "development": ~mask},
             **{"is_common": is_common_row(x, "table"), "settings": {}, "counts": {"left_out": 0}},
         }

@@ -140,7 +140,6 @@ def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
         source=source,
         test_rule=request["test_rule"],
         task=rows.task,
-        class_names=rows.class_names,
         kind=rows.kind,
         target=rows.target_name,
         x=raw_rows(rows, division.forms),

@@ -16,6 +16,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from holdfast.vault.rows.digest_sets import places_in
+
 Hashes = NDArray[np.uint32]
 Words = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -67,29 +69,26 @@ def known_by_cells(
     """
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
-    has_names = not set(columns).isdisjoint(table.names)
     pairs = _pairs(sealed, columns, table, key)
     if not _is_near_copy(sealed, pairs):
         return is_known, agrees
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
-    known = {at: _signatures(mixed, at) for at in _ways(sealed[:, places], len(target), has_names=has_names)}
     first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
     sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
     num_sealed, num_sample = len(np.unique(_mixed(sealed).sum(axis=1))), len(np.unique(_signatures(sample, None)))
-    known = {
-        at: signs
-        for at, signs in known.items()
-        if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample)
-    }
-    ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
-    for words in table.blocks(names, None) if known else ():
+    ways = []
+    for at in _ways(sealed[:, places], len(target), has_names=not set(columns).isdisjoint(table.names)):
+        signs = _signatures(mixed, at)
+        if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample):
+            ways.append((at, np.sort(signs), np.sort(signs + sealed_target)))
+    for words in table.blocks(names, None) if ways else ():
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:
             found = _signatures(block, at)
-            is_known[rows] |= _is_in(found, signs)
-            agrees[rows] |= _is_in(found + targets, with_target)
+            is_known[rows] |= places_in(signs, found) >= 0
+            agrees[rows] |= places_in(with_target, found + targets) >= 0
         done += len(words)
     return is_known, agrees
 
@@ -112,10 +111,8 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
     for words in table.blocks(names, None):
         hashes = hashes_of(words, key)
         for (at, name), is_seen in seen.items():
-            values = hashes[:, names.index(name)]
-            values = values[values <= sketches[at][-1]]
-            place = np.searchsorted(sketches[at], values)
-            is_seen[place[sketches[at][place] == values]] = True
+            places = places_in(sketches[at], hashes[:, names.index(name)])
+            is_seen[places[places >= 0]] = True
     shares = {pair: float(is_seen.mean()) for pair, is_seen in seen.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
     most = max([share for (at, _), share in shares.items() if _is_telling(sealed, at)], default=1.0)
@@ -159,16 +156,10 @@ def _ways(sealed: Hashes, num_rows: int, *, has_names: bool) -> list[int | None]
     """The columns that may be left out (None: none), so that unrelated rows are hardly equal in the others."""
     counts = [np.unique(column, return_counts=True)[1] for column in sealed.T]
     equal_pairs = np.array([max(1, int((times * (times - 1)).sum())) for times in counts])
-    bits = np.log2(
-        max(1, len(sealed) * (len(sealed) - 1)) / equal_pairs
-    )  # two rows agree by a chance of 2 to the minus
+    # Two rows are equal in a column by a chance of 2 to the minus so many.
+    bits = np.log2(max(1, len(sealed) * (len(sealed) - 1)) / equal_pairs)
     rest = bits.sum() - CHANCE_BITS - np.log2(max(1, len(sealed))) - np.log2(max(1, num_rows))
     ways: list[int | None] = [None] if has_names or rest >= 0 else []
     if len(bits) > 2 and sealed.size <= MOST_NUMBERS:
         ways += np.flatnonzero(rest - bits >= 0).tolist()
     return ways
-
-
-def _is_in(values: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> Mask:
-    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[place] == values)

@@ -70,29 +70,27 @@ class DigestSet:
         self._items.sort()
         self._words = first_words(self._items.view(np.uint8).reshape(-1, DIGEST_BYTES))
 
-    def __len__(self) -> int:
-        return len(self._items)
-
     def places(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
         """(n,) The place of each of (n, 16) digests in the order of the set, -1 where it is not among them."""
         places = np.full(len(digests), -1, np.int64)
         words = first_words(digests)
         rows = np.argsort(words)  # those that ascend are found much faster
-        place = np.searchsorted(self._words, words[rows])
-        is_near = place < len(self)
-        is_near[is_near] = self._words[place[is_near]] == words[rows[is_near]]
-        rows = rows[is_near]
-        items = as_items(digests[rows])
-        place = np.searchsorted(self._items, items)
-        is_member = place < len(self)
-        is_member[is_member] = self._items[place[is_member]] == items[is_member]
-        places[rows[is_member]] = place[is_member]
+        rows = rows[places_in(self._words, words[rows]) >= 0]
+        places[rows] = places_in(self._items, as_items(digests[rows]))
         return places
 
     def has(self, digests: RowArray) -> NDArray[np.bool_]:
         """(n,) Which of (n, 16) digests are among them."""
         blocks = [self.places(block) >= 0 for _, block in digest_blocks(digests)]
         return np.concatenate([np.zeros(0, bool), *blocks])
+
+
+def places_in(ascending: Array, values: Array) -> NDArray[np.int64]:
+    """(n,) The place of each of (n,) values among (m,) ascending ones, -1 where it is not among them."""
+    if not len(ascending):
+        return np.full(len(values), -1, np.int64)
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.where(ascending[places] == values, places, -1)
 
 
 def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:

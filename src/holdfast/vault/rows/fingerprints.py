@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.files import open_plain
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, as_items, digest_blocks, parts_of
 from holdfast.vault.rows.identity import DIGEST_BYTES, hash_rows
@@ -28,10 +29,15 @@ PART_BYTES = 4 * 2**20
 
 
 class Fingerprints:
-    """The fingerprints in a file and the key they were made with, ready to be asked which rows are among them."""
+    """The fingerprints in a file and the key they were made with, ready to be asked which rows are among them.
+
+    Raises:
+        ValueError: The size of the file is no whole number of records.
+    """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        records = read_records(path)
+        with open_plain(path) as file:
+            records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
         self._prints, self._key = DigestSet(records[:, :DIGEST_BYTES]), key
         self._is_certain = np.append(records[:, -1] == 0, False)  # the last stands for rows that are not there
 
@@ -99,14 +105,3 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mas
         file.flush()
         os.fsync(file.fileno())
     return distinct, ambiguous
-
-
-def read_records(path: Path) -> NDArray[np.uint8]:
-    """The records of a file, mapped.
-
-    Raises:
-        ValueError: Its size is no whole number of records.
-    """
-    if not path.stat().st_size:
-        return np.zeros((0, RECORD_BYTES), np.uint8)
-    return np.memmap(path, np.uint8, "r").reshape(-1, RECORD_BYTES)
