@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, sync_folder
+from holdfast.core.files import canonical_json, new_file, sync_folder
 from holdfast.vault import known_rows, lifecycle, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.manifest import folder_of
@@ -119,10 +119,8 @@ def _unpack(path: Path, target: Path) -> None:
                 raise ValueError(f"holds {member.name[:80]!r}")
             place = target / name
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with place.open("xb") as file:
+            with new_file(place) as file:
                 shutil.copyfileobj(content, file)
-                file.flush()
-                os.fsync(file.fileno())
 
 
 def _files_of(folder: Path) -> Iterator[Path]:

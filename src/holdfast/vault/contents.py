@@ -26,31 +26,34 @@ def manifest_problems(folder: Path, vault: str, entries: Sequence[ledger.Entry])
         yield "manifest", where, f"belongs to vault {str(fields['vault'])[:32]!r}"
 
 
-def file_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path | None) -> Iterator[Found]:
-    """Sealed parts, fingerprints and what openings have kept: missing, changed, or of no opening.
+def sealed_problems(folder: Path, entries: Sequence[ledger.Entry]) -> Iterator[Found]:
+    """What was sealed and what openings have kept: missing, changed, or there although the vault was ended."""
+    committed = dict(entries[0].body["files"]) if entries and entries[0].index == 0 else {}
+    is_ended = any(entry.type in ENDS for entry in entries)
+    for name, sha256 in sorted((committed | _kept_files(entries)).items()):
+        path = folder / name
+        if not (is_ended and name in SECRET_FILES):
+            yield from _changes("file", path, sha256)
+        elif path.exists():
+            yield "file", str(path), "should have gone when the vault was put out of force"
+
+
+def other_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path | None) -> Iterator[Found]:
+    """Files of no opening, and copies in the registry that are not those of what was sealed.
 
     Args:
         folder: Of the vault.
         entries: Of its ledger.
         copies: Where the registry has its copies, without their suffix.
     """
-    committed = dict(entries[0].body["files"]) if entries and entries[0].index == 0 else {}
-    kept = _kept_files(entries)
-    is_ended = any(entry.type in ENDS for entry in entries)
-    for name, sha256 in sorted((committed | kept).items()):
-        path = folder / name
-        if not (is_ended and name in SECRET_FILES):
-            yield from _changes("file", path, sha256)
-        elif path.exists():
-            yield "file", str(path), "should have gone when the vault was put out of force"
     # A crash between a file and its entry leaves one for an opening that was begun.
     begun = {str(entry.selection) for entry in entries if entry.type == "open.intent"}
     for path in sorted((folder / "openings").glob("[!.]*")):
-        if f"openings/{path.name}" not in kept and path.name.partition(".")[0] not in begun:
+        if f"openings/{path.name}" not in _kept_files(entries) and path.name.partition(".")[0] not in begun:
             yield "file", str(path), "belongs to no opening"
-    if copies is not None and committed:
+    if copies is not None and entries and entries[0].index == 0:
         for name in COPIED:
-            yield from _changes("registry", copies.with_suffix(f".{name}"), committed[f"{name}.bin"])
+            yield from _changes("registry", copies.with_suffix(f".{name}"), entries[0].body["files"][f"{name}.bin"])
 
 
 def _changes(kind: str, path: Path, sha256: str, since: str = "") -> Iterator[Found]:

@@ -10,6 +10,7 @@ open_y           needs the durable `open.predicted`, which states the hash of th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import sealed_files, stream
+from holdfast.vault import contents, sealed_files, stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
@@ -51,14 +52,11 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
         VaultRefused: A file is not what was sealed, or a key is not the one it was sealed with.
     """
     folder = folder_of(vault)
-    fields, manifest_sha256 = read_manifest(folder)
-    committed = ledger.read_entry(folder / "ledger", 0).body
-    if committed["manifest"] != manifest_sha256:
-        raise VaultRefused(str(folder / "manifest.json"), "is not the manifest that the ledger commits to")
-    for name, sha256 in sorted(committed["files"].items()):
-        if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
-            raise VaultRefused(str(folder / name), "is not the file that was sealed", next="restore it from a copy")
-    return unlock(vault, folder, fields["keys"], key_file)
+    entries = [ledger.read_entry(folder / "ledger", 0)]
+    problems = contents.manifest_problems(folder, vault, entries), contents.sealed_problems(folder, entries)
+    for _, where, what in itertools.chain(*problems):
+        raise VaultRefused(where, what, next="restore it from a copy")
+    return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)
 
 
 def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
-from holdfast.vault.ledger import ledger
+from holdfast.vault.ledger import check, ledger
 from holdfast.vault.rows import sketch
 from holdfast.vault.rows.digest_sets import content_id
 
@@ -114,14 +114,11 @@ def check_heads(project: Path, vault: str) -> None:
     Raises:
         VaultRefused: It was cut, rewritten, or is an older copy.
     """
-    entry = read_lock(project).get(vault)
-    if entry is None:
-        return
-    entries = registry.read_ledger(vault)
-    for act, head in entry["heads"].items():
-        if head["index"] >= len(entries) or entries[head["index"]].sha256 != head["sha256"]:
-            what = f"has entry {head['index']} ({act}) of vault {vault[:8]}, which is not in its ledger here"
-            raise VaultRefused(FILE_NAME, what, next="restore the ledger from a copy; then holdfast vault verify")
+    locked = read_lock(project).get(vault, {"heads": {}})
+    for act, head in locked["heads"].items():
+        for _, where, what in check.head_problems(registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"):
+            hint = "restore the ledger from a copy; then holdfast vault verify"
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next=hint)
 
 
 def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:

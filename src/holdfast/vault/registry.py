@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault.ledger import ledger
+from holdfast.vault.ledger import check, ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
@@ -122,13 +122,9 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
     """
     entries = ledger.read(folder_of(vault) / "ledger")
     head = record_of(vault)["head"]
-    if len(entries) <= head["index"]:
-        what = f"the ledger ends before entry {head['index']}, which was seen here: it was cut or is an old copy"
-    elif entries[head["index"]].sha256 != head["sha256"]:
-        what = f"entry {head['index']} is not the one that was seen here: the ledger was rewritten or forked"
-    else:
-        return entries
-    raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
+    for _, where, what in check.head_problems(entries, head, "seen last"):
+        raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
+    return entries
 
 
 def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledger.Entry:

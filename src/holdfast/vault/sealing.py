@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 import holdfast
 from holdfast.core import places
 from holdfast.core.errors import InputError
-from holdfast.core.files import canonical_json, sha256_file, sha256_hex, sync_folder, write_atomic
+from holdfast.core.files import canonical_json, new_file, sha256_file, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import now
 from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, sealed_files
 from holdfast.vault.keys import key_files, keyring, wrapping
@@ -239,10 +239,8 @@ def _write_development(request: SealRequest, path: Path) -> None:
     """The keys of all train and val rows, ascending: rows that come later are told from them."""
     keys = keys_of(request.forms.digests)[request.development]
     keys.sort()
-    with path.open("xb") as file:
+    with new_file(path) as file:
         keys.astype("<u8", copy=False).tofile(file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tuple[dict[str, Any], NDArray[np.int64]]:

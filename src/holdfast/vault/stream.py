@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json
+from holdfast.core.files import canonical_json, new_file
 
 MARK = b"HOLDFAST SEAL 1\n"
 PREFIX_BYTES = 7
@@ -35,7 +34,7 @@ def associated_data(vault: str, part: str, manifest_sha256: str) -> bytes:
 def seal_file(path: Path, blocks: Iterable[bytes], key: bytes, associated: bytes) -> str:
     """Encrypt the joined `blocks` into the new file `path`; return the file's SHA-256."""
     cipher, prefix, digest = AESGCM(key), secrets.token_bytes(PREFIX_BYTES), hashlib.sha256()
-    with path.open("xb") as file:
+    with new_file(path) as file:
         for piece in (MARK, prefix):
             file.write(piece)
             digest.update(piece)
@@ -43,8 +42,6 @@ def seal_file(path: Path, blocks: Iterable[bytes], key: bytes, associated: bytes
             sealed = cipher.encrypt(_nonce(prefix, counter, is_last), chunk, associated)
             file.write(sealed)
             digest.update(sealed)
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 

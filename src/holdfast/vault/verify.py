@@ -87,7 +87,8 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
     if record is not None:
         found += check.head_problems(entries, record["head"], "seen last")
     found += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
-    found += _guarded("file", folder, contents.file_problems(folder, entries, copies))
+    found += _guarded("file", folder, contents.sealed_problems(folder, entries))
+    found += _guarded("file", folder, contents.other_problems(folder, entries, copies))
     found += _guarded("selection", folder, contents.selections_problems(folder, entries))
     found += _guarded("order", folder / "ledger", _disorder(folder, entries))
     return _findings(vault, found)

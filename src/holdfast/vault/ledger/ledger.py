@@ -23,7 +23,7 @@ from typing import Any
 
 import holdfast
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json, read_plain, sha256_hex, sync_folder
+from holdfast.core.files import canonical_json, new_file, read_plain, sha256_hex, sync_folder
 from holdfast.core.run_record import boot_id, now
 from holdfast.vault.ledger.entries import MAX_ENTRY_BYTES, VERSION, Entry, parse_entry
 
@@ -169,10 +169,8 @@ def _link_new(ledger: Path, index: int, content: bytes) -> bool:
     """Give a durable file its name in the chain; False when the name was taken by another file."""
     temporary, target = ledger / f".{uuid.uuid4().hex}.tmp", ledger / f"{index:08d}.json"
     try:
-        with temporary.open("xb") as file:
+        with new_file(temporary) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         try:
             os.link(temporary, target)
         except OSError:

@@ -10,7 +10,6 @@ the columns that name it.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.files import open_plain
+from holdfast.core.files import new_file, open_plain
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, as_items, digest_blocks, parts_of
 from holdfast.vault.rows.identity import DIGEST_BYTES, hash_rows
@@ -91,7 +90,7 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mas
     """
     distinct = ambiguous = 0
     num_parts = 1 + sum(prints.nbytes for prints in forms) // PART_BYTES
-    with path.open("xb") as file:
+    with new_file(path) as file:
         for part in range(num_parts):
             chosen = [np.flatnonzero(parts_of(prints, num_parts) == part) for prints in forms]
             for index, prints in enumerate(forms):
@@ -102,6 +101,4 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mas
             records = as_records(prints, np.concatenate([is_common[rows] for rows in chosen]))
             file.write(records.tobytes())
             distinct, ambiguous = distinct + len(records), ambiguous + int(records[:, -1].sum())
-        file.flush()
-        os.fsync(file.fileno())
     return distinct, ambiguous
