@@ -42,8 +42,6 @@ def other_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path |
     """Files of no opening, and copies in the registry that are not those of what was sealed.
 
     Args:
-        folder: Of the vault.
-        entries: Of its ledger.
         copies: Where the registry has its copies, without their suffix.
     """
     # A crash between a file and its entry leaves one for an opening that was begun.

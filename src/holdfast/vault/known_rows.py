@@ -16,10 +16,9 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows import sketch
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.cell_hashes import TableCells, hashes_of, known_by_cells
-from holdfast.vault.rows.digest_sets import BLOCK_ROWS, content_id, num_distinct
+from holdfast.vault.rows.digest_sets import BLOCK_ROWS, MOSTLY, content_id, keys_of, num_distinct, share_among
 from holdfast.vault.rows.fingerprints import Fingerprints
 from holdfast.vault.rows.identity import target_words, targeted_digests
 
@@ -82,8 +81,8 @@ class Seen:
     @property
     def holds_most(self) -> bool:
         """Whether the source holds most of the rows that the vault knew, or is a part of these rows for the most."""
-        is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= sketch.MOSTLY
-        return is_part or self.share >= sketch.MOSTLY
+        is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= MOSTLY
+        return is_part or self.share >= MOSTLY
 
     @property
     def name(self) -> str:
@@ -142,9 +141,9 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
         certain |= certain_matches
     # Of a table of few values only the whole content is known again, targets included.
     is_whole = not record["sketch"] and content_id(digests, forms.y) == record["content"]
-    share = sketch.share_among(record["sketch"], digests) if record["sketch"] else float(is_whole)
+    share = share_among(record["sketch"], digests) if record["sketch"] else float(is_whole)
     has_same_target = is_whole or _has_same_target(record, forms, digests, by_content)
-    development = ~rows & np.isin(sketch.keys_of(digests), _development_keys(record["vault"]))
+    development = ~rows & np.isin(keys_of(digests), _development_keys(record["vault"]))
     if not is_whole and num_distinct(digests[np.flatnonzero(by_content)]) < record["num_contents"]:
         near, agrees = _changed_rows(record, forms, ~by_content & ~development)
         rows |= near
@@ -168,8 +167,6 @@ def _changed_rows(record: dict[str, Any], forms: RowForms, is_other: Mask) -> tu
     They are looked for where sealed rows are missing: a column was removed, renamed or changed, or a cell was mended.
 
     Args:
-        record: The vault's.
-        forms: All rows.
         is_other: (n,) Rows that are not known by content, neither as sealed ones nor as train or val rows.
     """
     key_path, none = key_files.key_path(record["vault"], key_files.CELLS), np.zeros(len(forms), bool)
@@ -189,8 +186,6 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
     A row that equals a sealed one may have another target and was left out for that: equal rows count once.
 
     Args:
-        record: The vault's.
-        forms: All rows.
         digests: (n, 16) over the vault's columns.
         rows: (n,) Those that are known by content.
     """
@@ -206,7 +201,7 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
     """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
-    is_new = ~test & ~np.isin(sketch.keys_of(digests), _development_keys(vault))
+    is_new = ~test & ~np.isin(keys_of(digests), _development_keys(vault))
     return is_new if is_new.any() else None
 
 

@@ -70,10 +70,8 @@ def end(vault: str, how: str, reason: str) -> ledger.Entry:
     """Put a vault out of force for ever: its rows cannot be read again, its manifest and ledger stay.
 
     Args:
-        vault: Its id.
         how: "supersede": its rows may be sealed anew, with this vault in the lineage; "destroy": the same, without
             the wish to seal them anew.
-        reason: Kept in the ledger.
 
     Raises:
         InputError: There is no such vault, or no reason.

@@ -7,7 +7,7 @@
     content                              identity of all rows with their targets
     columns                              the columns of a table that a row is known by; none where they have no names
     cell_columns                         those whose cells are hashed (`vault.rows.cell_hashes`)
-    sketch                               of all rows (`vault.rows.sketch`): who has most of them goes on with this vault
+    sketch                               of all rows (`vault.rows.digest_sets`): who has most of them goes on with it
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     first_time                           of the test rows, where the rule is by time
     policy, public_key                   {"policy", "k", "key_mode"}; the key that keys are wrapped for
@@ -35,7 +35,7 @@ from holdfast.core.files import read_plain, sha256_hex
 VERSION = 3
 FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
-DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.sketch`) of all train and val rows
+DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.digest_sets`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
 REMEMBERED = (  # in the registry, too
     *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),

@@ -27,7 +27,6 @@ from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
-from holdfast.vault.rows import commitment
 
 KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
@@ -45,7 +44,6 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """Check files and keys; nothing of the rows is decrypted.
 
     Args:
-        vault: Its id.
         key_file: The private key, in key mode `keyfile`.
 
     Raises:
@@ -79,7 +77,7 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     _require(vault, predicted, "open.predicted")
     layout = read_manifest(folder_of(vault))[0]["parts"]
     y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
-    tree = commitment.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
+    tree = sealed_files.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
     done = 0
     for digests, _ in sealed_files.read_pieces(_open_part(vault, "x", ring)):
         targets = y[done : done + len(digests)]
@@ -108,7 +106,6 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
     """Encrypt what an opening has made of each row; what a ledger entry says of it: {"file", "dtype", "shape"}.
 
     Args:
-        vault: Its id.
         entry: The intent for "predictions", which outlive a crash; `open.predicted` for "outcomes".
         what: "predictions" or "outcomes".
         array: One entry a row, or a row of a model.
@@ -134,10 +131,8 @@ def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]
     """What an opening has kept of each row, as its entry states it.
 
     Args:
-        vault: Its id.
         entry: `open.predicted` for "predictions", `open.result` for "outcomes".
         what: "predictions" or "outcomes".
-        ring: Keys.
 
     Raises:
         Mismatch: The file is not the one that the ledger names.

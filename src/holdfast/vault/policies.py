@@ -86,7 +86,6 @@ def allowed(
 
     Args:
         policy: {"policy", "k"} of the manifest.
-        history: All that is in the ledger.
         selection: Its full id.
         reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
         where: First digits of the vault's id.

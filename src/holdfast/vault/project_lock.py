@@ -22,8 +22,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
 from holdfast.vault.ledger import check, ledger
-from holdfast.vault.rows import sketch
-from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
 
 if TYPE_CHECKING:
     from holdfast.vault.known_rows import RowForms
@@ -61,10 +60,6 @@ def as_entries(project: Path) -> list[dict[str, Any]]:
 def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
     """Refuse rows for which a project's lock names a vault that is not here.
 
-    Args:
-        locked: Entries of the lock.
-        forms: The rows.
-
     Raises:
         VaultRefused: A vault was frozen over these rows elsewhere.
     """
@@ -73,8 +68,8 @@ def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
         if not entry["sketch"]:
             is_same = content_id(digests, forms.y) == entry["content"]
         else:
-            mine = sketch.sketch_of(digests, np.ones(len(forms), bool))
-            is_same = sketch.in_common(entry["sketch"], mine) >= sketch.MOSTLY
+            mine = sketch_of(digests, np.ones(len(forms), bool))
+            is_same = in_common(entry["sketch"], mine) >= MOSTLY
         if is_same:
             raise _other(entry)
 
@@ -87,7 +82,7 @@ def refuse_beside(locked: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
     """
     for entry in unknown(locked):
         is_same = entry["content"] == record["content"]
-        if is_same or sketch.in_common(entry["sketch"], record["sketch"]) >= sketch.MOSTLY:
+        if is_same or in_common(entry["sketch"], record["sketch"]) >= MOSTLY:
             raise _other(entry)
 
 
@@ -125,8 +120,6 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     """Write a vault's head into the project's lock, unless it is there.
 
     Args:
-        project: The working folder.
-        vault: Id of the vault.
         act: "seal", "freeze", "open" or "anchor".
         entry: The newest entry of the ledger.
     """

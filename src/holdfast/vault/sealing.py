@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,25 +27,11 @@ from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, 
 from holdfast.vault.keys import key_files, keyring, wrapping
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, num_distinct
+from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, keys_of, num_distinct, sketch_of
 from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
 from holdfast.vault.rows.identity import target_words, targeted_digests
-from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
-
-
-class RawRows(Protocol):
-    """Rows as their source holds them (`data.raw.RawRows`)."""
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        """What a sealed piece is."""
-
-    def __len__(self) -> int: ...
-
-    def pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bytes]]:
-        """The rows `order`, in that order: some of their numbers, and these rows as they are sealed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +44,8 @@ class SealRequest:
         task: "multiclass", "binary", "multilabel" or "regression".
         kind: "image", "table" or "array".
         target: What is predicted.
-        x: All rows, raw.
+        layout: What a sealed piece of raw rows is.
+        pieces: Given an order, the raw rows in it: some of their numbers, and these rows as they are sealed.
         forms: All rows, in the forms in which they are known, with their targets.
         test: (n,) Which of them are test rows.
         development: (n,) Which of them may be trained on; the others are left out.
@@ -77,7 +64,8 @@ class SealRequest:
     task: str
     kind: str
     target: str
-    x: RawRows
+    layout: dict[str, Any]
+    pieces: Callable[[NDArray[np.int64]], Iterable[tuple[NDArray[np.int64], bytes]]]
     forms: known_rows.RowForms
     test: Mask
     development: Mask
@@ -114,8 +102,8 @@ def seal(request: SealRequest) -> str:
 
 
 def _check(request: SealRequest) -> None:
-    if {len(request.x), len(request.forms), len(request.development)} != {len(request.test)}:
-        raise ValueError(f"{len(request.test)} rows: {len(request.x)} raw ones, {len(request.forms)} that are known")
+    if {len(request.forms), len(request.development)} != {len(request.test)}:
+        raise ValueError(f"{len(request.test)} rows to decide about, {len(request.forms)} that are known")
     for part, rows in (("test", request.test), ("development", request.development)):
         if not rows.any():
             hint = "choose other split.fractions"
@@ -149,7 +137,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
         "num_test": int(request.test.sum()),
         "num_development": int(request.development.sum()),
         "parts": {
-            "x": {**request.x.layout, "rows": int(request.test.sum())},
+            "x": {**request.layout, "rows": int(request.test.sum())},
             "y": sealed_files.layout_of(y[np.flatnonzero(request.test)]),
         },
         "replaces": list(request.replaces),
@@ -189,7 +177,7 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str 
         sealed, root = sealed_files.write_parts(
             staging,
             vault,
-            request.x.pieces(order),
+            request.pieces(order),
             digests=request.forms.digests,
             y=request.forms.y,
             order=order,

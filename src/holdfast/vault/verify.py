@@ -78,8 +78,6 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
     """Check one vault's folder, or a copy of it.
 
     Args:
-        folder: Where it lies.
-        record: The registry's, where there is one.
         copies: Where the registry has its copies of the vault's files, without their suffix.
     """
     vault = str(record["vault"]) if record else _id_of(folder)

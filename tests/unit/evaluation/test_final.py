@@ -18,7 +18,6 @@ from holdfast.vault import opening, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
-from holdfast.vault.rows import commitment
 from holdfast.vault.verify import verify_home
 
 from .conftest import FakePredictor, Make, predict_rows
@@ -155,7 +154,7 @@ def test_other_rows_than_the_ledgers_are_noted(
     selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(commitment.RowCommitment, "root", lambda self: "0" * 64)
+        patch.setattr("holdfast.vault.sealed_files.RowCommitment.root", lambda self: "0" * 64)
         with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
             open_vault(selection)
     assert _types(prepared.vault)[2:] == ["open.intent", "open.predicted", "open.mismatch"]

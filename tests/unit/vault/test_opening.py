@@ -85,7 +85,7 @@ def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, ma
 
 def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = _enter(vault, "open.predicted")
-    monkeypatch.setattr("holdfast.vault.rows.commitment.SALT_BYTES", 8)
+    monkeypatch.setattr("holdfast.vault.sealed_files.SALT_BYTES", 8)
     with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
         opening.open_y(vault, predicted, _ring(vault))
 

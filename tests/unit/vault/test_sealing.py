@@ -225,7 +225,7 @@ def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make)
             "vault.polcy: is no setting of a vault; allowed: policy, k, key_mode, public_key",
         ),
         (
-            make_request(x, y, x=ArrayRows(x, make_request(x, y).forms.digests[::-1], "table")),
+            make_request(x, y, pieces=ArrayRows(x, make_request(x, y).forms.digests[::-1], "table").pieces),
             "data: the source changed while it was read",
         ),
     ):

@@ -135,6 +135,7 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
 def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
     """What is to be sealed of a division."""
     rows = division.rows
+    raw = raw_rows(rows, division.forms)
     source = {"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}}
     return SealRequest(
         source=source,
@@ -142,7 +143,8 @@ def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
         task=rows.task,
         kind=rows.kind,
         target=rows.target_name,
-        x=raw_rows(rows, division.forms),
+        layout=raw.layout,
+        pieces=raw.pieces,
         forms=division.forms,
         test=division.test,
         development=division.development,

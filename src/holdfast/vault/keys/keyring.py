@@ -32,7 +32,6 @@ def draw_keys(vault: str, mode: str = "local", public: str | None = None) -> tup
     """Draw the two keys of a new vault.
 
     Args:
-        vault: Its id.
         mode: "local": they are stored; "passphrase": it is asked for, twice; "keyfile": they are wrapped for `public`.
         public: The holder's public key, as hex digits.
 
@@ -58,8 +57,6 @@ def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path |
     """Check that both keys can be had, and give what hands them out; spends nothing.
 
     Args:
-        vault: Its id.
-        folder: Where it lies.
         fields: "keys" of its manifest: the mode and a check value of each part.
         key_file: The private key, in mode `keyfile`.
 

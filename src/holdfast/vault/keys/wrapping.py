@@ -35,13 +35,7 @@ Cipher = Callable[[bytes, bytes], bytes]  # of content, and of what it is about
 
 
 def wrap_by_passphrase(secret: Mapping[str, bytes], vault: str, passphrase: str) -> dict[str, Any]:
-    """The content of `wrapped.json`.
-
-    Args:
-        secret: The key of each part.
-        vault: Id of the vault.
-        passphrase: As it was typed.
-    """
+    """The content of `wrapped.json`."""
     salt = secrets.token_bytes(16)
     cipher = AESGCM(_stretch(passphrase, salt))
 

@@ -53,7 +53,6 @@ def head_problems(entries: Sequence[ledger.Entry], head: Mapping[str, Any], witn
     """Whether a head that somebody has noted stands in the ledger.
 
     Args:
-        entries: Of the ledger.
         head: {"index", "sha256"}.
         witness: Who noted it, as in "seen last".
     """

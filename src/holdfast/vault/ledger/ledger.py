@@ -52,10 +52,7 @@ def append(
 
     Args:
         ledger: The folder of entries.
-        type: One of `TYPES`.
         body: Must have a canonical JSON form.
-        vault: Id of the vault.
-        selection: What the entry is about.
         opening: Number of the opening, from 1.
         bits: What the entry tells about the test rows.
         expected_head: Add only while this is the head; "" for the first entry. None: add wherever the end is.

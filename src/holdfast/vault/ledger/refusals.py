@@ -22,7 +22,6 @@ def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None =
     hour and 1,000 ever.
 
     Args:
-        vault: Its id.
         body: {"reason", ...}.
         selection: What was refused, where it was a selection.
 

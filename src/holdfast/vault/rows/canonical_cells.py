@@ -68,16 +68,13 @@ def canonical_numbers(values: Numbers) -> NDArray[np.float64]:
     return numbers
 
 
-def has_long_integers(values: Numbers) -> bool:
-    """Whether whole numbers are too long for a float64 to count them."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
-        return False
-    return int(values.max()) > EXACT_INTEGER or int(values.min()) < -EXACT_INTEGER
-
-
 def is_numeric(cells: Cells) -> bool:
     """Whether cells are numbers alone, each of which a float64 holds."""
-    return not isinstance(cells, tuple) and cells.dtype.kind in "biuf" and not has_long_integers(cells)
+    if isinstance(cells, tuple) or cells.dtype.kind not in "biuf":
+        return False
+    if cells.dtype.kind in "bf" or cells.dtype.itemsize < 8 or not cells.size:
+        return True
+    return int(cells.max()) <= EXACT_INTEGER and int(cells.min()) >= -EXACT_INTEGER
 
 
 def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

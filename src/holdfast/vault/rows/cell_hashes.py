@@ -62,10 +62,7 @@ def known_by_cells(
 
     Args:
         sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.
-        columns: Their columns.
-        table: All rows of the table.
         target: (n,) hashes of their targets.
-        key: Of the hashes.
     """
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]

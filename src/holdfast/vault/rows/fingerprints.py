@@ -81,7 +81,6 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mas
     A row that is the same in two forms counts once: only another row like it makes it ambiguous.
 
     Args:
-        path: A new file.
         forms: (n, 16) fingerprints of the rows, one array a form.
         is_common: (n,) rows that prove nothing.
 
