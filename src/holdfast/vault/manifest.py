@@ -14,7 +14,7 @@
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
     parts                                {"x": layout (`data.raw`), "y": {"dtype", "shape"}}: what the sealed files hold
-    fingerprints                         {"contents", "distinct", "ambiguous", "sha256", "check"}: counts, file and key
+    fingerprints                         {"contents", "distinct", "ambiguous", "check"}: counts of records, and the key
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze
     shares                               vaults over the same test rows with another target

@@ -45,16 +45,11 @@ def read_lock(project: Path) -> dict[str, dict[str, Any]]:
         for entry in fields["vaults"].values():
             if not isinstance(entry["heads"], dict) or not {"content", "columns", "sketch", "name"} <= set(entry):
                 raise ValueError("lacks a field")
-        return dict(fields["vaults"])
+        return {vault: {"vault": vault, **entry} for vault, entry in fields["vaults"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VaultRefused(str(path), f"cannot be read ({error})", next="restore it from git") from None
-
-
-def as_entries(project: Path) -> list[dict[str, Any]]:
-    """The entries as a list, for a request."""
-    return [{"vault": vault, **entry} for vault, entry in read_lock(project).items()]
 
 
 def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
@@ -124,7 +119,7 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
         entry: The newest entry of the ledger.
     """
     vaults, record = read_lock(project), registry.record_of(vault)
-    known = vaults.get(vault) or {key: record[key] for key in ("name", "content", "columns", "sketch")}
+    known = vaults.get(vault) or {key: record[key] for key in ("vault", "name", "content", "columns", "sketch")}
     heads = dict(known.get("heads", {}))
     if act == "seal" and act in heads:
         return

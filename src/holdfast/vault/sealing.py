@@ -116,24 +116,17 @@ def _check(request: SealRequest) -> None:
 
 def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
     y, in_use = request.forms.y, request.test | request.development
-    return {
+    same = ("source", "kind", "task", "target", "test_rule", "strata", "first_time", "counts")
+    return {name: getattr(request, name) for name in same} | {
         "version": manifest.VERSION,
         "vault": vault,
         "created": now(),
         "name": str(request.source.get("name", "data")),
-        "source": request.source,
-        "kind": request.kind,
-        "task": request.task,
         "class_names": list(request.forms.class_names),
-        "target": request.target,
         "content": content_id(request.forms.digests, y),
         "columns": list(request.forms.columns),
         "cell_columns": list(_cell_columns(request.forms)),
         "sketch": sketch_of(request.forms.digests, in_use & ~request.is_common),
-        "test_rule": request.test_rule,
-        "strata": request.strata,
-        "first_time": request.first_time,
-        "counts": request.counts,
         "num_test": int(request.test.sum()),
         "num_development": int(request.development.sum()),
         "parts": {
@@ -156,24 +149,20 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str 
         (staging / "ledger").mkdir()
         (staging / "selections").mkdir()
         secret, wrapped = keyring.draw_keys(vault, mode, public)
-        files = {}
         if wrapped:
             write_atomic(staging / wrapping.FILE_NAME, canonical_json(wrapped))
-            files[wrapping.FILE_NAME] = sha256_file(staging / wrapping.FILE_NAME)
         check = {part: key_files.check_value(secret[part], vault, part) for part in key_files.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
         _write_development(request, staging / manifest.DEVELOPMENT_FILE)
         _write_cells(request, staging / "cells.bin", vault, order)
-        for name in (*(f"{name}.bin" for name in registry.COPIED), manifest.DEVELOPMENT_FILE):
-            files[name] = sha256_file(staging / name)
-        content = canonical_json(fields)
-        write_atomic(staging / manifest.FILE_NAME, content)
         if request.groups is not None:
             numbers = np.unique(request.groups[order], return_inverse=True)[1]
             write_atomic(staging / manifest.GROUPS_FILE, numbers.astype("<i8").tobytes())
-            files[manifest.GROUPS_FILE] = sha256_file(staging / manifest.GROUPS_FILE)
+        files = {path.name: sha256_file(path) for path in staging.iterdir() if path.is_file()}
+        content = canonical_json(fields)
+        write_atomic(staging / manifest.FILE_NAME, content)
         sealed, root = sealed_files.write_parts(
             staging,
             vault,
@@ -236,12 +225,12 @@ def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tupl
 
     They lie in the order of their fingerprints, so that their place says nothing.
     """
-    forms, test, path = request.forms, np.flatnonzero(request.test), staging / "fingerprints.bin"
+    forms, test = request.forms, np.flatnonzero(request.test)
     prints = [fingerprints_of(form[test], key) for form in (forms.digests, *forms.others)]
-    distinct, ambiguous = write_records(path, prints, request.is_common[test])
+    distinct, ambiguous = write_records(staging / "fingerprints.bin", prints, request.is_common[test])
     counts = {"contents": num_distinct(prints[0]), "distinct": distinct, "ambiguous": ambiguous}
     order = test[ascending(prints[0])]
     del prints  # of very many rows there is no room for these and the next
     targeted = fingerprints_of(targeted_digests(forms.digests[test], forms.y[test], forms.class_names), key)
     write_records(staging / "targets.bin", [targeted], np.zeros(len(test), bool))
-    return counts | {"sha256": sha256_file(path)}, order
+    return counts, order

@@ -93,10 +93,6 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"holds {name}")
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
 def _is_hex64(value: Any) -> bool:
     return isinstance(value, str) and HEX64.fullmatch(value) is not None
 
@@ -105,18 +101,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, float) and value >= 0
-
-
 CHECKS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("vault", "type", "time", "host", "user", "uuid"), _is_text),
+    **dict.fromkeys(("vault", "type", "time", "host", "user", "uuid"), lambda value: isinstance(value, str)),
     **dict.fromkeys(("version", "index", "pid"), _is_count),
-    **dict.fromkeys(("monotonic", "bits", "total_bits"), _is_amount),
+    **dict.fromkeys(("monotonic", "bits", "total_bits"), lambda value: isinstance(value, float) and value >= 0),
     "prev": _is_hex64,
     "selection": lambda value: value is None or _is_hex64(value),
     "opening": lambda value: value is None or (_is_count(value) and value > 0),
-    "boot_id": lambda value: value is None or _is_text(value),
+    "boot_id": lambda value: isinstance(value, str | None),
     "framework": lambda value: isinstance(value, dict) and set(value) == {"version", "code_sha256"},
     "body": lambda value: isinstance(value, dict),
 }

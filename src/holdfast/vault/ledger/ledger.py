@@ -30,7 +30,7 @@ from holdfast.vault.ledger.entries import MAX_ENTRY_BYTES, VERSION, Entry, parse
 FIRST_PREV = "0" * 64
 NAME = re.compile(r"([0-9]{8})\.json")
 
-__all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry", "read_last"]
+__all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry"]
 
 
 class LedgerMoved(VaultRefused):
@@ -62,7 +62,8 @@ def append(
         VaultRefused: The entry could not be made durable, or the last entry is damaged.
     """
     while True:
-        last = read_last(ledger)
+        indexes = _indexes(ledger)
+        last = read_entry(ledger, indexes[-1]) if indexes else None
         if expected_head is not None and expected_head != (last.sha256 if last else ""):
             raise LedgerMoved(str(ledger), "another process added an entry first")
         entry = {
@@ -103,12 +104,6 @@ def read(ledger: Path) -> list[Entry]:
             raise VaultRefused(str(ledger), what, next="holdfast vault verify")
         entries.append(entry)
     return entries
-
-
-def read_last(ledger: Path) -> Entry | None:
-    """The last entry; None when there is none yet."""
-    indexes = _indexes(ledger)
-    return read_entry(ledger, indexes[-1]) if indexes else None
 
 
 def read_entry(ledger: Path, index: int) -> Entry:
