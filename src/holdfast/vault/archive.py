@@ -88,7 +88,11 @@ def import_vault(path: Path) -> str:
             if findings := verify_vault(unpacked / vault, record):
                 what = f"is not whole: {findings[0].kind} {findings[0].where} {findings[0].what}"
                 raise VaultRefused(str(path), what, next="export it again")
-            _take_keys(vault, unpacked / "keys")
+            for part in ("fingerprint", *key_files.PARTS):
+                key_file = unpacked / "keys" / f"{part}.key"
+                if part == "fingerprint" or key_file.exists():
+                    key = key_files.parse_key(key_file, key_file.read_bytes(), vault, part)
+                    key_files.store_key(key_files.key_path(vault, part), vault, part, key=key)
             (unpacked / vault).rename(folder_of(vault))
             sync_folder(places.vaults())
             lifecycle.recover()
@@ -98,15 +102,6 @@ def import_vault(path: Path) -> str:
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
     return vault
-
-
-def _take_keys(vault: str, folder: Path) -> None:
-    """The keys that came along, as files of this user's."""
-    for part in ("fingerprint", *key_files.PARTS):
-        path = folder / f"{part}.key"
-        if part == "fingerprint" or path.exists():
-            key = key_files.parse_key(path, path.read_bytes(), vault, part)
-            key_files.store_key(key_files.key_path(vault, part), vault, part, key=key)
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -39,11 +39,7 @@ def sealed_problems(folder: Path, entries: Sequence[ledger.Entry]) -> Iterator[F
 
 
 def other_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path | None) -> Iterator[Found]:
-    """Files of no opening, and copies in the registry that are not those of what was sealed.
-
-    Args:
-        copies: Where the registry has its copies, without their suffix.
-    """
+    """Files of no opening, and copies in the registry, at `copies` plus a suffix, that are not what was sealed."""
     # A crash between a file and its entry leaves one for an opening that was begun.
     begun = {str(entry.selection) for entry in entries if entry.type == "open.intent"}
     for path in sorted((folder / "openings").glob("[!.]*")):
@@ -71,13 +67,6 @@ def _kept_files(entries: Sequence[ledger.Entry]) -> dict[str, str]:
         elif entry.type == "open.result" and "outcomes" in entry.body:
             kept[f"openings/{entry.selection}.outcomes.sealed"] = entry.body["outcomes"]["file"]
     return kept
-
-
-def selections_problems(folder: Path, entries: Sequence[ledger.Entry]) -> Iterator[Found]:
-    """Every file of every frozen selection that is not as it was frozen."""
-    for entry in entries:
-        if entry.type == "freeze":
-            yield from selection_problems(folder / "selections" / str(entry.selection), str(entry.selection))
 
 
 def selection_problems(folder: Path, selection: str) -> Iterator[Found]:

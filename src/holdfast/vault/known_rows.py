@@ -6,7 +6,6 @@ import hmac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +88,12 @@ class Seen:
         """What the vault is called."""
         return f"vault {self.record['vault'][:8]} ({self.record['name']})"
 
+    def require_folder(self) -> None:
+        """Refuse to go on with a vault whose folder is gone."""
+        if not manifest.folder_of(self.record["vault"]).is_dir():
+            what = f"holds these rows, and its folder is gone from {places.vaults()}"
+            raise VaultRefused(self.name, what, next="restore the folder from a copy")
+
 
 def fingerprint_key(vault: str) -> bytes:
     """The key of a vault's fingerprints: with another one its rows would silently be strangers.
@@ -96,8 +101,8 @@ def fingerprint_key(vault: str) -> bytes:
     Raises:
         VaultRefused: It is missing, or another one.
     """
-    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault).get("fingerprint_check")
-    if check is not None and not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
+    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprint_check"]
+    if not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
         what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
         raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
     return key
@@ -230,17 +235,3 @@ def ended_vaults(forms: RowForms, rows: Mask) -> list[str]:
             if count_sealed(chosen, [record["vault"]]):
                 lineage |= dict.fromkeys([*record["lineage"], record["vault"]])
     return list(lineage)
-
-
-def folder_of(record: Mapping[str, Any]) -> Path:
-    """Where a vault in force lies.
-
-    Raises:
-        VaultRefused: Its folder is gone.
-    """
-    folder = manifest.folder_of(record["vault"])
-    if not folder.is_dir():
-        what = f"holds these rows, and its folder is gone from {places.vaults()}"
-        name = f"vault {record['vault'][:8]} ({record['name']})"
-        raise VaultRefused(name, what, next="restore the folder from a copy")
-    return folder

@@ -60,7 +60,7 @@ def adopt(folder: Path) -> dict[str, Any]:
     record = {name: fields[name] for name in manifest.REMEMBERED}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["num_contents"] = fields["fingerprints"]["contents"]
-    record["fingerprint_check"] = fields["fingerprints"].get("check")
+    record["fingerprint_check"] = fields["fingerprints"]["check"]
     record["head"] = {"index": last.index, "sha256": last.sha256}
     registry.write_record(record)
     return record

@@ -1,6 +1,7 @@
 """`holdfast.lock` in a project, to be committed: which vaults its numbers come from, and how long their ledgers were.
 
-    {"version": 2, "vaults": {VAULT: {"name", "content", "columns", "sketch", "heads": {"seal", "freeze", ...}}}}
+    {"version": 2, "vaults": {VAULT: {"vault", "name", "content", "columns", "sketch",
+                                      "heads": {"seal", "freeze", ...}}}}
 
 Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with most of its rows and another vault is
 refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there

@@ -141,10 +141,10 @@ def read_record(path: Path) -> dict[str, Any]:
         VaultRefused: It is none.
     """
     try:
-        fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
+        fields: dict[str, Any] = json.loads(read_plain(path, MAX_RECORD_BYTES))
         if fields["version"] != VERSION or fields["head"]["index"] < 0:
             raise ValueError(f"has version {fields['version']!r}")
-        return {key: value for key, value in fields.items() if key != "version"}
+        return fields
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "is it the home of another version of Holdfast? set HOLDFAST_HOME to a folder of its own"
         raise VaultRefused(str(path), f"the registry cannot be read ({error})", next=hint) from None

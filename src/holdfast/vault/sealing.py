@@ -92,10 +92,8 @@ def seal(request: SealRequest) -> str:
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
         own = [one for one in registry.records() if not key_files.key_path(one["vault"], "fingerprint").exists()]
         key = key_files.fingerprint_key(may_create=not own)
-        fields = _fields(request, secrets.token_hex(16)) | {
-            "policy": policies.policy_of(settings),
-            "public_key": public,
-        }
+        fields = _fields(request, secrets.token_hex(16))
+        fields |= {"policy": policies.policy_of(settings), "public_key": public}
         _seal(request, fields, key, public)
         lifecycle.recover()
     return str(fields["vault"])

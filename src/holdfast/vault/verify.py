@@ -87,7 +87,9 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
     found += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
     found += _guarded("file", folder, contents.sealed_problems(folder, entries))
     found += _guarded("file", folder, contents.other_problems(folder, entries, copies))
-    found += _guarded("selection", folder, contents.selections_problems(folder, entries))
+    for selection in (str(entry.selection) for entry in entries if entry.type == "freeze"):
+        problems = contents.selection_problems(folder / "selections" / selection, selection)
+        found += _guarded("selection", folder, problems)
     found += _guarded("order", folder / "ledger", _disorder(folder, entries))
     return _findings(vault, found)
 
@@ -100,14 +102,18 @@ def find_forks(path: Path, other: Path) -> list[Finding]:
         return [Finding("", "fork", str(other), f"has no vault in common with {path}")]
     findings = []
     for vault in common:
-        copies = [_ledger_of(folders[vault], vault) for folders in (first, second)]
+        copies = [check.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
         findings += _findings(vault, check.fork_problems(*copies))
     return findings
 
 
 def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
     """Given heads, or their first eight digits or more, that stand in no ledger at a path."""
-    known = [entry.sha256 for vault, folder in vault_folders(path).items() for entry in _ledger_of(folder, vault)]
+    known = [
+        entry.sha256
+        for vault, folder in vault_folders(path).items()
+        for entry in check.scan(folder / "ledger", vault)[0]
+    ]
     what = "stands in no ledger: cut, rewritten, forked, or another vault"
     stands = {head: len(head) >= 8 and any(one.startswith(head.lower()) for one in known) for head in heads}
     return [Finding("", "head", head, what) for head, is_there in stands.items() if not is_there]
@@ -120,7 +126,7 @@ def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Findin
         if vault not in folders:
             findings.append(Finding(vault, "lock", str(path), "has no vault that holdfast.lock names"))
             continue
-        entries = _ledger_of(folders[vault], vault)
+        entries = check.scan(folders[vault] / "ledger", vault)[0]
         for act, head in heads.items():
             findings += _findings(vault, check.head_problems(entries, head, f"that holdfast.lock has ({act})"))
     return findings
@@ -128,10 +134,6 @@ def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Findin
 
 def _findings(vault: str, found: Iterable[Found]) -> list[Finding]:
     return [Finding(vault, *one) for one in found]
-
-
-def _ledger_of(folder: Path, vault: str) -> list[Entry]:
-    return check.scan(folder / "ledger", vault)[0]
 
 
 def _id_of(folder: Path) -> str:

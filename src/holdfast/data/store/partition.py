@@ -144,7 +144,7 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
         VaultRefused: One was frozen.
     """
     for one in own:
-        known_rows.folder_of(one.record)
+        one.require_folder()
     words = _differences(asked.request, asked.rows, first, has_target=has_target)
     if words and any(_is_in_force_and_frozen(vault) for vault in lifecycle.family_of(first.record["vault"])):
         what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"

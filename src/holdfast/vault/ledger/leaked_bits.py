@@ -36,11 +36,6 @@ def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float
     return num_rows * math.log2(2 if task == "binary" else num_outputs)
 
 
-def choice_bits(num_models: int) -> float:
-    """Bits that a choice among K answers adds when all K were frozen first: log2 K."""
-    return math.log2(num_models)
-
-
 def half_width(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
     """How far a mean of n values in [0, 1] may lie from the truth, with probability 1 - `delta`.
 

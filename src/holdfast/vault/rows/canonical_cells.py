@@ -92,18 +92,16 @@ def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         words, is_word = words_of(np.where(is_text, np.nan, cells.numbers))
         words[is_text], is_word[is_text] = words_of((cells.codes[is_text], cells.texts))
         return words, is_word
-    codes, texts = cells if isinstance(cells, tuple) else _as_texts(cells)
+    if isinstance(cells, tuple):
+        codes, texts = cells
+    else:  # objects, or long integers: each kind of value once
+        written = np.array(["" if value is None else str(value) for value in cells.tolist()], object)
+        different, codes = np.unique(written, return_inverse=True)
+        texts = different.tolist()
     used, place = np.unique(codes, return_inverse=True)
     found = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]
     words = np.frombuffer(b"".join(word for word, _ in found), np.uint8).reshape(-1, WORD_BYTES)
     return words[place], np.array([is_text for _, is_text in found], bool)[place]
-
-
-def _as_texts(values: Numbers) -> Texts:
-    """Objects, or long integers, as texts; each kind of value once."""
-    texts = ["" if value is None else str(value) for value in values.tolist()]
-    known, codes = np.unique(np.array(texts, object), return_inverse=True)
-    return codes, known.tolist()
 
 
 @lru_cache(maxsize=2**16)

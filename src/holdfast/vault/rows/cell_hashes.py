@@ -66,9 +66,12 @@ def known_by_cells(
     """
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
-    pairs = _pairs(sealed, columns, table, key)
-    if not _is_near_copy(sealed, pairs):
-        return is_known, agrees
+    least = min(FEWEST_VALUES, max(2, len(sealed) // 2))
+    telling = [at for at, column in enumerate(sealed.T) if len(np.unique(column)) >= least]
+    pairs = _pairs(sealed, columns, table, key, telling)
+    num_paired = sum(at in pairs for at in telling)
+    if len(pairs) < max(2, len(columns) / 2) or num_paired < max(1, len(telling) / 2):
+        return is_known, agrees  # most columns must be paired, and most of those that have many values
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
     first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
@@ -90,14 +93,16 @@ def known_by_cells(
     return is_known, agrees
 
 
-def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes) -> dict[int, str]:
+def _pairs(
+    sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes, telling: Sequence[int]
+) -> dict[int, str]:
     """Places of sealed columns, each with the column of the table that holds most of its values."""
     same = {at: name for at, name in enumerate(columns) if name in table.names}
     # Without a name in common no other pair tells what share to expect: each column goes with the one that fits best.
     share = RENAMED_SHARE if same else SAME_NAME_SHARE
     wanted = dict.fromkeys(same.items(), SAME_NAME_SHARE)
     spare = [name for name in table.names if name not in columns]
-    lost = [at for at in range(len(columns)) if at not in same and _is_telling(sealed, at)]
+    lost = [at for at in telling if at not in same]
     if len(lost) * len(spare) <= MOST_PAIRS:
         wanted |= {(at, name): share for at in lost for name in spare}
     if not wanted:
@@ -112,23 +117,12 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
             is_seen[places[places >= 0]] = True
     shares = {pair: float(is_seen.mean()) for pair, is_seen in seen.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
-    most = max([share for (at, _), share in shares.items() if _is_telling(sealed, at)], default=1.0)
+    most = max([share for (at, _), share in shares.items() if at in telling], default=1.0)
     found: dict[int, str] = {}
     for (at, name), share in sorted(shares.items(), key=lambda one: -one[1]):
         if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
             found[at] = name
     return found
-
-
-def _is_near_copy(sealed: Hashes, pairs: dict[int, str]) -> bool:
-    """Whether most columns are paired, and most of those that have many values."""
-    telling = [at for at in range(sealed.shape[1]) if _is_telling(sealed, at)]
-    paired = [at for at in telling if at in pairs]
-    return len(pairs) >= max(2, sealed.shape[1] / 2) and len(paired) >= max(1, len(telling) / 2)
-
-
-def _is_telling(sealed: Hashes, at: int) -> bool:
-    return len(np.unique(sealed[:, at])) >= min(FEWEST_VALUES, max(2, len(sealed) // 2))
 
 
 def _mixed(hashes: Hashes) -> NDArray[np.uint64]:

@@ -36,9 +36,8 @@ def order_keys(digests: RowArray, seed: int) -> NDArray[np.uint64]:
 
     cipher = Cipher(algorithms.AES256(hashlib.sha256(b"holdfast order %d" % seed).digest()), modes.ECB()).encryptor()
     keys = np.empty(len(digests), np.uint64)
-    for start in range(0, len(digests), BLOCK_ROWS):
-        sealed = cipher.update(digests[start : start + BLOCK_ROWS].tobytes())
-        keys[start : start + BLOCK_ROWS] = np.frombuffer(sealed, "<u8")[::2]
+    for start, block in digest_blocks(digests):
+        keys[start : start + len(block)] = np.frombuffer(cipher.update(block.tobytes()), "<u8")[::2]
     return keys
 
 
