@@ -31,7 +31,7 @@ def test_a_former_vault_put_back_is_noticed(frozen: Frozen, holdfast: Run, tmp_p
     shutil.copytree(tmp_path / "copy", home / "vaults")
     done = holdfast("open", selections[1])
     assert done.returncode == 3
-    assert "the ledger ends before entry 5, which was seen here" in done.stderr
+    assert "entry 5 of its ledger was the head seen last" in done.stderr
     assert holdfast("vault", "verify").returncode == 3
 
 

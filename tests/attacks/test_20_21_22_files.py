@@ -50,7 +50,7 @@ def test_sealed_parts_are_exchanged(frozen: Frozen, holdfast: Run, tmp_path: Pat
         x.write_bytes(content[:40] + content[56:] + content[40:56])
     done = holdfast("open", selection)
     assert done.returncode == 3
-    assert "is not the file that was sealed" in done.stderr
+    assert "was changed; next: restore it from a copy" in done.stderr
     assert "open.intent" not in ledger_types(tmp_path / "home")
 
 

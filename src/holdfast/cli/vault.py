@@ -66,7 +66,7 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
     place = path or places.home()
     findings = verify_home(_store_digests()) if path is None else verify_path(path)
     if path is None and (project := project_lock.find_project(Path.cwd())):
-        findings += locked_heads(place, project_lock.as_entries(project))
+        findings += locked_heads(place, list(project_lock.read_lock(project).values()))
     if against is not None:
         findings += verify_path(against) + find_forks(place, against)
     return findings + (missing_heads(place, heads) if heads else [])

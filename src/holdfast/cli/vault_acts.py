@@ -13,9 +13,8 @@ from holdfast.core.files import write_atomic
 from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
 from holdfast.evaluation.selections import find_selection
 from holdfast.vault import archive as transfers
-from holdfast.vault import lifecycle, policies, registry
+from holdfast.vault import lifecycle, policies, project_lock, registry
 from holdfast.vault.keys import keyring
-from holdfast.vault.ledger.anchor import anchor as anchor_vault
 from holdfast.vault.manifest import folder_of
 
 
@@ -87,7 +86,7 @@ def disclose(selection: str, reason: str, path: Path, key: Path | None, as_json:
 def anchor(vault: str | None, repo: Path, as_json: bool) -> int:
     """Commit the head of one ledger, or of all that are in force, to git."""
     chosen = [find_vault(vault)] if vault else [r["vault"] for r in registry.records() if r["status"] == "sealed"]
-    commits = {one: anchor_vault(one, repo.absolute()) for one in chosen}
+    commits = {one: project_lock.anchor(one, repo.absolute()) for one in chosen}
     lines = [f"anchored  vault {one[:8]} in commit {commit[:12]} of {repo}" for one, commit in commits.items()]
     return _tell(as_json, {"commits": commits}, *lines, "next      git push   (where others can see it)")
 

@@ -9,7 +9,8 @@ import json
 import os
 import secrets
 import stat
-from io import BufferedReader
+from collections.abc import Iterator
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BufferedWriter]:
+    """A file that must not exist yet, open for writing; it is durable when the block ends."""
+    with path.open("xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -105,9 +105,14 @@ def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
     return ((start, np.asarray(x[start : start + size])) for start in range(0, len(x), size))
 
 
-def stratum_of(y: Array, task: str) -> NDArray[np.int64] | None:
-    """The class of every row, which is what splits are stratified by; None for tasks without classes."""
-    return y.astype(np.int64, copy=False) if task in ("multiclass", "binary") else None
+def stratum_of(y: Array, task: str) -> NDArray[Any] | None:
+    """The class of every row, which is what splits are stratified by; None for tasks without classes.
+
+    A number has no more bytes than the largest needs: there may be very many rows.
+    """
+    if task not in ("multiclass", "binary"):
+        return None
+    return y.astype(np.min_scalar_type(int(y.max(initial=0))), copy=False)
 
 
 def _shape_problems(rows: Rows) -> list[str]:

@@ -87,8 +87,7 @@ def read_selection(vault: str, selection: str) -> dict[str, Any]:
         VaultRefused: A file is missing or was changed.
     """
     folder = selection_folder(vault, selection)
-    if problems := selection_problems(folder, selection):
-        where, what = problems[0]
+    for _, where, what in selection_problems(folder, selection):
         raise VaultRefused(where, what, next="freeze the run again; a changed selection is another one")
     return json.loads((folder / SELECTION_FILE).read_bytes())  # type: ignore[no-any-return]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import known_rows, lifecycle, registry
-from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.fingerprints import Fingerprints
 
 Forms = Sequence[NDArray[np.uint8]]
 
@@ -31,10 +31,8 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
     def refuse(forms: Forms) -> None:
         nonlocal num_rows
         num_rows += len(forms[0])
-        for record, key, known in sealed:
-            found = np.zeros(len(forms[0]), bool)
-            for digests in forms:
-                found |= known.has(fingerprints.fingerprints_of(digests, key))
+        for record, rows in sealed:
+            found = np.logical_or.reduce([rows.are_sealed(digests) for digests in forms])
             if found.any():
                 name = f"vault {record['vault'][:8]} ({record['name']})"
                 what = f"{found.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
@@ -44,16 +42,8 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
     return refuse
 
 
-def _sealed_vaults() -> list[tuple[dict[str, Any], bytes, fingerprints.Known]]:
-    if lifecycle.has_unregistered():
+def _sealed_vaults() -> list[tuple[dict[str, Any], Fingerprints]]:
+    if lifecycle.unregistered():
         with registry.locked():
             lifecycle.recover()
-    return [
-        (
-            record,
-            known_rows.fingerprint_key(record["vault"]),
-            fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(record["vault"]))),
-        )
-        for record in registry.records()
-        if record["status"] == "sealed"
-    ]
+    return [(record, known_rows.sealed_rows(record["vault"])) for record in registry.in_force()]

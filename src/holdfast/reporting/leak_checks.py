@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
-from holdfast.data.store import overlaps
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
 from holdfast.reporting.look_alikes import likeness
-from holdfast.vault.rows.digest_sets import ascending
+from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
 # Above chance, in [0, 1]: iris' petal width alone reaches 0.97, the best of 30 measures of breast_cancer 0.88.
@@ -123,7 +122,7 @@ def _row_order(score: float, *, is_sorted: bool) -> Facts:
 def _duplicates(parts: Parts) -> Iterator[Facts]:
     prepared = parts.prepared
     val, train = (np.asarray(prepared.digests[rows[:MAX_COMPARED]]) for rows in (parts.val, parts.train))
-    across = int(overlaps.is_among(val, train).sum())
+    across = int(DigestSet(train).has(val).sum())
     name = "val rows that are also train rows"
     yield _check(name, "bad" if across else "good", f"{across:,} of {len(val):,}")
     if prepared.y.ndim == 2:

@@ -9,6 +9,7 @@ The file is for this user alone (0600). A vault that was opened in two places ha
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -19,22 +20,17 @@ from pathlib import Path, PurePosixPath
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, sync_folder
+from holdfast.core.files import canonical_json, new_file, sync_folder
 from holdfast.vault import known_rows, lifecycle, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import verify_vault
-
-FINGERPRINT_KEY = "fingerprint.key"
-MAX_BYTES = 2**40
 
 
 def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     """Write a vault into a new file.
 
     Args:
-        vault: Its id.
         path: A tar file that does not exist.
         with_keys: Whether the keys of mode `local` go along; without them the rows stay unreadable elsewhere.
 
@@ -44,22 +40,25 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     """
     if path.exists():
         raise InputError(str(path), "exists already", next="choose another file")
-    record = registry.record_of(vault)
     registry.read_ledger(vault)
+    contents = {
+        "record.json": canonical_json(registry.record_of(vault)),
+        "keys/fingerprint.key": key_files.as_content(known_rows.fingerprint_key(vault), vault, "fingerprint"),
+    }
+    for key_path in (key_files.key_path(vault, part) for part in key_files.PARTS if with_keys):
+        if key_path.exists():
+            contents[f"keys/{key_path.name.removeprefix(f'{vault}.')}"] = key_path.read_bytes()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    key = known_rows.fingerprint_key(vault)
-    content = {"key": key.hex(), "part": "fingerprint", "vault": vault, "version": 1}
     try:
         with registry.on_disk(path, "the vault could not be exported"):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
                 for one in _files_of(folder_of(vault)):
-                    archive.add(one, f"vault/{one.relative_to(folder_of(vault)).as_posix()}", recursive=False)
-                _add(archive, "record.json", canonical_json(record))
-                _add(archive, f"keys/{FINGERPRINT_KEY}", canonical_json(content))
-                for part in key_files.PARTS if with_keys else ():
-                    if key_files.key_path(vault, part).exists():
-                        _add(archive, f"keys/{part}.key", key_files.key_path(vault, part).read_bytes())
+                    archive.add(folder_of(vault) / one, f"vault/{one.as_posix()}")
+                for name, content in contents.items():
+                    info = tarfile.TarInfo(name)
+                    info.size, info.mode = len(content), 0o600
+                    archive.addfile(info, io.BytesIO(content))
             os.rename(temporary, path)
             sync_folder(path.parent)
     finally:
@@ -82,20 +81,22 @@ def import_vault(path: Path) -> str:
             vault = str(record["vault"])
             if not lifecycle.VAULT_NAME.fullmatch(vault):
                 raise ValueError("names no vault")
-            _refuse_known(vault)
+            if (places.registry() / f"{vault}.json").exists() or folder_of(vault).exists():
+                hint = "`holdfast vault verify --against COPY` compares two copies"
+                raise VaultRefused(f"vault {vault[:8]}", "is here already", next=hint)
             (unpacked / "vault").rename(unpacked / vault)
-            if findings := verify_vault(unpacked / vault, None):
+            if findings := verify_vault(unpacked / vault, record):
                 what = f"is not whole: {findings[0].kind} {findings[0].where} {findings[0].what}"
                 raise VaultRefused(str(path), what, next="export it again")
-            head = ledger.read(unpacked / vault / "ledger")[record["head"]["index"]]
-            if head.sha256 != record["head"]["sha256"]:
-                raise VaultRefused(str(path), "its ledger has not the head that its home remembered")
-            _take_keys(vault, unpacked / "keys")
+            for part in ("fingerprint", *key_files.PARTS):
+                key_file = unpacked / "keys" / f"{part}.key"
+                if part == "fingerprint" or key_file.exists():
+                    key = key_files.parse_key(key_file, key_file.read_bytes(), vault, part)
+                    key_files.store_key(key_files.key_path(vault, part), vault, part, key=key)
             (unpacked / vault).rename(folder_of(vault))
             sync_folder(places.vaults())
-            lifecycle.adopt(folder_of(vault))
             lifecycle.recover()
-        except (tarfile.TarError, ValueError, KeyError, TypeError, IndexError, FileNotFoundError) as error:
+        except (tarfile.TarError, ValueError, KeyError, TypeError, FileNotFoundError) as error:
             what = f"is no export of a vault ({error})"
             raise InputError(str(path), what, next="holdfast vault export VAULT FILE") from None
         finally:
@@ -103,59 +104,22 @@ def import_vault(path: Path) -> str:
     return vault
 
 
-def _refuse_known(vault: str) -> None:
-    if (places.registry() / f"{vault}.json").exists() or folder_of(vault).exists():
-        what = "is here already"
-        raise VaultRefused(
-            f"vault {vault[:8]}", what, next="`holdfast vault verify --against COPY` compares two copies"
-        )
-
-
-def _take_keys(vault: str, folder: Path) -> None:
-    """The keys that came along, as files of this user's."""
-    kept = key_files.foreign_fingerprint_path(vault)
-    key_files.store_key(kept, vault, "fingerprint", key=_key_in(folder / FINGERPRINT_KEY, vault, "fingerprint"))
-    for part in key_files.PARTS:
-        if (folder / f"{part}.key").exists():
-            key = _key_in(folder / f"{part}.key", vault, part)
-            key_files.store_key(key_files.key_path(vault, part), vault, part, key=key)
-
-
-def _key_in(path: Path, vault: str, part: str) -> bytes:
-    return key_files.parse_key(path, path.read_bytes(), vault, part)
-
-
 def _unpack(path: Path, target: Path) -> None:
     """Plain files only, none outside `target`."""
-    target.mkdir(mode=0o700)
     with tarfile.open(path) as archive:
         for member in archive:
-            name = PurePosixPath(member.name)
-            if name.is_absolute() or ".." in name.parts or not member.isfile() or member.size > MAX_BYTES:
+            name, content = PurePosixPath(member.name), archive.extractfile(member)
+            if name.is_absolute() or ".." in name.parts or not member.isfile() or content is None:
                 raise ValueError(f"holds {member.name[:80]!r}")
             place = target / name
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            content = archive.extractfile(member)
-            assert content is not None
-            with place.open("xb") as file:
+            with new_file(place) as file:
                 shutil.copyfileobj(content, file)
-                file.flush()
-                os.fsync(file.fileno())
 
 
 def _files_of(folder: Path) -> Iterator[Path]:
+    """The plain files in a folder that are not hidden, by their places in it."""
     for path in sorted(folder.rglob("*")):
-        if (
-            path.is_file()
-            and not path.is_symlink()
-            and not any(p.startswith(".") for p in path.relative_to(folder).parts)
-        ):
-            yield path
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    import io
-
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(content), 0o600
-    archive.addfile(info, io.BytesIO(content))
+        place = path.relative_to(folder)
+        if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in place.parts):
+            yield place

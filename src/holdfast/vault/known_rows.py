@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,15 +15,14 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows import fingerprints, sketch
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.cell_hashes import TableCells, hashes_of, known_by_cells
-from holdfast.vault.rows.digest_sets import as_items, content_id
+from holdfast.vault.rows.digest_sets import BLOCK_ROWS, MOSTLY, content_id, keys_of, num_distinct, share_among
+from holdfast.vault.rows.fingerprints import Fingerprints
 from holdfast.vault.rows.identity import target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
 Columns = tuple[str, ...]
-BLOCK_ROWS = 2**16
 SAME_TARGET_SHARE = 0.9
 
 
@@ -55,11 +55,6 @@ class RowForms:
         """(n, 16) digests over a vault's columns; the source's own where it does not have these."""
         return self.by_columns.get(tuple(columns), self.digests)
 
-    @property
-    def all(self) -> list[RowArray]:
-        """Every form."""
-        return [self.digests, *self.by_columns.values(), *self.others]
-
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -85,13 +80,19 @@ class Seen:
     @property
     def holds_most(self) -> bool:
         """Whether the source holds most of the rows that the vault knew, or is a part of these rows for the most."""
-        is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= sketch.MOSTLY
-        return is_part or self.share >= sketch.MOSTLY
+        is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= MOSTLY
+        return is_part or self.share >= MOSTLY
 
     @property
     def name(self) -> str:
         """What the vault is called."""
         return f"vault {self.record['vault'][:8]} ({self.record['name']})"
+
+    def require_folder(self) -> None:
+        """Refuse to go on with a vault whose folder is gone."""
+        if not manifest.folder_of(self.record["vault"]).is_dir():
+            what = f"holds these rows, and its folder is gone from {places.vaults()}"
+            raise VaultRefused(self.name, what, next="restore the folder from a copy")
 
 
 def fingerprint_key(vault: str) -> bytes:
@@ -100,11 +101,20 @@ def fingerprint_key(vault: str) -> bytes:
     Raises:
         VaultRefused: It is missing, or another one.
     """
-    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault).get("fingerprint_check")
-    if check is not None and not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
+    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprint_check"]
+    if not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
         what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
         raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
     return key
+
+
+def sealed_rows(vault: str) -> Fingerprints:
+    """The rows that are sealed in a vault, by their fingerprints in the registry.
+
+    Raises:
+        VaultRefused: The key of the fingerprints is missing, or another one.
+    """
+    return Fingerprints(registry.copy_of(vault, "fingerprints"), fingerprint_key(vault))
 
 
 def is_frozen(vault: str) -> bool:
@@ -114,12 +124,7 @@ def is_frozen(vault: str) -> bool:
 
 def column_lists() -> set[Columns]:
     """The columns that the rows of vaults in force are known by; the empty list: they have no names."""
-    return {tuple(record["columns"]) for record in in_force()}
-
-
-def in_force() -> list[dict[str, Any]]:
-    """The records of all vaults in force."""
-    return registry.in_force()
+    return {tuple(record["columns"]) for record in registry.in_force()}
 
 
 def look(forms: RowForms) -> list[Seen]:
@@ -128,39 +133,31 @@ def look(forms: RowForms) -> list[Seen]:
     Raises:
         VaultRefused: A key is missing.
     """
-    return [_seen(record, forms) for record in in_force()]
+    return [_seen(record, forms) for record in registry.in_force()]
 
 
 def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
-    vault, digests = record["vault"], forms.over(record["columns"])
-    key = fingerprint_key(vault)
-    records = fingerprints.read_records(registry.fingerprints_path(vault))
-    known, certain = fingerprints.Known(records, certain=False), fingerprints.Known(records)
-    rows, sure, by_content = (np.zeros(len(forms), bool) for _ in range(3))
-    for form in (*forms.others, digests):
-        for start in range(0, len(forms), BLOCK_ROWS):
-            prints = fingerprints.fingerprints_of(form[start : start + BLOCK_ROWS], key)
-            block = slice(start, start + BLOCK_ROWS)
-            by_content[block] = known.has(prints)
-            rows[block] |= by_content[block]
-            sure[block] |= certain.has(prints)
-    if record["sketch"]:
-        share = sketch.share_among(record["sketch"], digests)
-    else:  # of a table of few values only the whole content is known again, targets included
-        share = float(content_id(digests, forms.y) == record["content"])
-    development = ~rows & np.isin(sketch.keys_of(digests), _development_keys(vault))
-    is_whole = not record["sketch"] and share == 1.0
-    if not is_whole and (changed := _changed_rows(record, forms, digests, by_content, development)):
-        near, agrees = changed
-        rows, sure = rows | near, sure | near
-        num_found = len(np.unique(as_items(digests[np.flatnonzero(rows)])))
-        share = max(share, num_found / record["num_contents"])
-        if not by_content.any():
+    digests, sealed = forms.over(record["columns"]), sealed_rows(record["vault"])
+    by_content, certain = sealed.matches(digests)
+    rows = by_content.copy()
+    for form in forms.others:
+        matches, certain_matches = sealed.matches(form)
+        rows |= matches
+        certain |= certain_matches
+    # Of a table of few values only the whole content is known again, targets included.
+    is_whole = not record["sketch"] and content_id(digests, forms.y) == record["content"]
+    share = share_among(record["sketch"], digests) if record["sketch"] else float(is_whole)
+    has_same_target = is_whole or _has_same_target(record, forms, digests, by_content)
+    development = ~rows & np.isin(keys_of(digests), _development_keys(record["vault"]))
+    if not is_whole and num_distinct(digests[np.flatnonzero(by_content)]) < record["num_contents"]:
+        near, agrees = _changed_rows(record, forms, ~by_content & ~development)
+        rows |= near
+        certain |= near
+        if near.any():
+            share = max(share, num_distinct(digests[np.flatnonzero(rows)]) / record["num_contents"])
+        if near.any() and not by_content.any():
             has_same_target = bool(agrees.sum() > SAME_TARGET_SHARE * near.sum())
-            return Seen(record, rows, sure, development, share, has_same_target if near.any() else None)
-    return Seen(
-        record, rows, sure, development, share, is_whole or _has_same_target(record, forms, digests, by_content, key)
-    )
+    return Seen(record, rows, certain, development, share, has_same_target)
 
 
 def _development_keys(vault: str) -> NDArray[np.uint64]:
@@ -169,107 +166,72 @@ def _development_keys(vault: str) -> NDArray[np.uint64]:
     return np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")
 
 
-def _changed_rows(
-    record: dict[str, Any], forms: RowForms, digests: RowArray, by_content: Mask, development: Mask
-) -> tuple[Mask, Mask] | None:
+def _changed_rows(record: dict[str, Any], forms: RowForms, is_other: Mask) -> tuple[Mask, Mask]:
     """Rows of a table that are sealed by most of their cells, and which of these have the sealed target.
 
     They are looked for where sealed rows are missing: a column was removed, renamed or changed, or a cell was mended.
-    Rows that the vault knew as train or val rows are none.
+
+    Args:
+        is_other: (n,) Rows that are not known by content, neither as sealed ones nor as train or val rows.
     """
-    num_found = len(np.unique(as_items(digests[np.flatnonzero(by_content)])))
-    place = key_files.key_path(record["vault"], key_files.CELLS)
-    if forms.cells is None or not place.exists() or num_found >= record["num_contents"]:
-        return None
-    is_other = ~by_content & ~development
-    if not is_other.any():
-        return None
-    key = key_files.read_key(place, record["vault"], key_files.CELLS)
-    sealed = np.fromfile(registry.cells_path(record["vault"]), "<u4").reshape(-1, len(record["cell_columns"]) + 1)
+    key_path, none = key_files.key_path(record["vault"], key_files.CELLS), np.zeros(len(forms), bool)
+    if forms.cells is None or not key_path.exists() or not is_other.any():
+        return none, none
+    key = key_files.read_key(key_path, record["vault"], key_files.CELLS)
+    cells = registry.copy_of(record["vault"], "cells")
+    sealed = np.fromfile(cells, "<u4").reshape(-1, len(record["cell_columns"]) + 1)
     target = hashes_of(target_words(forms.y, forms.class_names), key)
-    found = known_by_cells(sealed, record["cell_columns"], forms.cells, target, key)
-    return None if found is None else (found[0] & is_other, found[1] & is_other)
+    is_known, agrees = known_by_cells(sealed, record["cell_columns"], forms.cells, target, key)
+    return is_known & is_other, agrees & is_other
 
 
-def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask, key: bytes) -> bool | None:
+def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask) -> bool | None:
     """Whether more than nine in ten of the different rows that are known have the target they were sealed with.
 
     A row that equals a sealed one may have another target and was left out for that: equal rows count once.
 
     Args:
-        record: The vault's.
-        forms: All rows.
         digests: (n, 16) over the vault's columns.
         rows: (n,) Those that are known by content.
-        key: Of the fingerprints.
     """
     places = np.flatnonzero(rows)
     if not len(places):
         return None
     content = digests[places]
     targeted = targeted_digests(content, forms.y[places], forms.class_names)
-    known = fingerprints.Known(fingerprints.read_records(registry.targets_path(record["vault"])), certain=False)
-    agrees = known.has(fingerprints.fingerprints_of(targeted, key))
-    items = as_items(content)
-    return len(np.unique(items[agrees])) > SAME_TARGET_SHARE * len(np.unique(items))
+    targets = Fingerprints(registry.copy_of(record["vault"], "targets"), fingerprint_key(record["vault"]))
+    agrees = targets.matches(targeted)[0]
+    return num_distinct(content[agrees]) > SAME_TARGET_SHARE * num_distinct(content)
 
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
     """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
-    is_new = ~test & ~np.isin(sketch.keys_of(digests), _development_keys(vault))
+    is_new = ~test & ~np.isin(keys_of(digests), _development_keys(vault))
     return is_new if is_new.any() else None
 
 
-def count_sealed(forms: Sequence[RowArray]) -> dict[str, int]:
-    """How many of some rows are sealed for certain, by vault in force; vaults with none of them are left out.
+def count_sealed(forms: Sequence[RowArray], vaults: Iterable[str] | None = None) -> dict[str, int]:
+    """How many of some rows are sealed for certain, by vault; vaults with none of them are left out.
 
     Args:
         forms: (n, 16) digests of the rows, in one or several forms; a match of any is a match.
+        vaults: All that are in force, by default.
     """
-    counts = _count(forms, [record["vault"] for record in in_force()])
-    return {vault: count for vault, count in counts.items() if count}
+    vaults = [record["vault"] for record in registry.in_force()] if vaults is None else vaults
+    sealed, counts = {vault: sealed_rows(vault) for vault in vaults}, Counter[str]()
+    for start in range(0, len(forms[0]), BLOCK_ROWS):
+        blocks = [form[start : start + BLOCK_ROWS] for form in forms]
+        for vault, rows in sealed.items():
+            counts[vault] += int(np.logical_or.reduce([rows.are_sealed(block) for block in blocks]).sum())
+    return dict(+counts)
 
 
 def ended_vaults(forms: RowForms, rows: Mask) -> list[str]:
     """Vaults that were superseded or destroyed and had some of these `rows`, and what those descend from."""
-    found: list[str] = []
-    for status in ("burnt", "destroyed"):
-        for record in _in_status(status):
+    lineage: dict[str, None] = {}
+    for record in registry.records():
+        if record["status"] in ("burnt", "destroyed"):
             chosen = [form[np.flatnonzero(rows)] for form in (forms.over(record["columns"]), *forms.others)]
-            if _count(chosen, [record["vault"]])[record["vault"]]:
-                found += [*record["lineage"], record["vault"]]
-    return list(dict.fromkeys(found))
-
-
-def folder_of(record: Mapping[str, Any]) -> Any:
-    """Where a vault in force lies.
-
-    Raises:
-        VaultRefused: Its folder is gone.
-    """
-    folder = manifest.folder_of(record["vault"])
-    if not folder.is_dir():
-        what = f"holds these rows, and its folder is gone from {places.vaults()}"
-        name = f"vault {record['vault'][:8]} ({record['name']})"
-        raise VaultRefused(name, what, next="restore the folder from a copy")
-    return folder
-
-
-def _count(forms: Sequence[RowArray], vaults: Collection[str]) -> dict[str, int]:
-    """For each vault, how many rows are sealed in it for certain, by any of their forms."""
-    counts = dict.fromkeys(vaults, 0)
-    key_of = {vault: fingerprint_key(vault) for vault in vaults}
-    known = {
-        vault: fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault))) for vault in vaults
-    }
-    for start in range(0, len(forms[0]) if vaults else 0, BLOCK_ROWS):
-        blocks = [form[start : start + BLOCK_ROWS] for form in forms]
-        # Vaults of one home have one key: a row is fingerprinted once for all of them.
-        prints = {key: [fingerprints.fingerprints_of(block, key) for block in blocks] for key in set(key_of.values())}
-        for vault in vaults:
-            counts[vault] += int(np.logical_or.reduce([known[vault].has(one) for one in prints[key_of[vault]]]).sum())
-    return counts
-
-
-def _in_status(status: str) -> list[dict[str, Any]]:
-    return [record for record in registry.records() if record["status"] == status]
+            if count_sealed(chosen, [record["vault"]]):
+                lineage |= dict.fromkeys([*record["lineage"], record["vault"]])
+    return list(lineage)

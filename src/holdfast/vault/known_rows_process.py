@@ -14,7 +14,7 @@ from holdfast.core import child
 from holdfast.core.messages import Array, Header
 from holdfast.vault import known_rows
 from holdfast.vault.ledger import refusals
-from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.fingerprints import Fingerprints
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
@@ -32,12 +32,11 @@ def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]
     counts = known_rows.count_sealed([digests])
     if viewed is not None and Path(viewed).stat().st_size:
         vault = Path(viewed).parents[2].name[:32]
-        prints = fingerprints.fingerprints_of(digests, known_rows.fingerprint_key(vault))
-        if count := int(fingerprints.is_sealed(fingerprints.read_records(Path(viewed)), prints).sum()):
-            counts[vault] = max(counts.get(vault, 0), count)
-    if not counts:
+        sealed = Fingerprints(Path(viewed), known_rows.fingerprint_key(vault))
+        counts[vault] = max(counts.get(vault, 0), int(sealed.are_sealed(digests).sum()))
+    vault = max(counts, key=lambda known: counts[known], default="")
+    if not counts.get(vault):
         return {"rows": 0, "vault": ""}, ()
-    vault = max(counts, key=lambda known: counts[known])
     reason = "sealed rows were handed to a model while it was trained"
     refusals.note_refusal(vault, {"reason": reason, "run": header["run"], "rows": counts[vault]})
     return {"rows": counts[vault], "vault": vault}, ()

@@ -7,6 +7,7 @@ holds rows of one that was burnt or destroyed names it in its `lineage`, for eve
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -22,22 +23,19 @@ from holdfast.vault.ledger import ledger
 STAGING = ".sealing-"
 VAULT_NAME = re.compile("[0-9a-f]{32}")
 SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
-REMEMBERED = (
-    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),
-    *("test_rule", "policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
-)
 ENDS = {"supersede": "burnt", "destroy": "destroyed"}
 
 
 def recover() -> None:
     """Finish or sweep what a crash left; the caller holds the registry."""
     places.vaults().mkdir(parents=True, exist_ok=True, mode=0o700)
-    key_files.sweep()
+    for path in places.keys().glob(".*.key.*.tmp"):
+        path.unlink()
     for staging in places.vaults().glob(f"{STAGING}*"):
         key_files.remove_keys(staging.name.removeprefix(STAGING))
         shutil.rmtree(staging)
     known = {record["vault"]: record for record in registry.records()}
-    for folder in _unregistered():
+    for folder in unregistered():
         known[folder.name] = adopt(folder)
     for record in known.values():
         _finish_end(record)
@@ -46,12 +44,8 @@ def recover() -> None:
                 _retire(known[old], record["vault"])
 
 
-def has_unregistered() -> bool:
-    """Whether there is a vault that the registry does not know: just imported, or its record was lost."""
-    return bool(_unregistered())
-
-
-def _unregistered() -> list[Path]:
+def unregistered() -> list[Path]:
+    """The folders of vaults that the registry does not know: just imported, or their record was lost."""
     folders = sorted(places.vaults().iterdir()) if places.vaults().is_dir() else []
     known = {path.stem for path in places.registry().glob("*.json")}
     return [folder for folder in folders if VAULT_NAME.fullmatch(folder.name) and folder.name not in known]
@@ -61,13 +55,12 @@ def adopt(folder: Path) -> dict[str, Any]:
     """Enter a vault in the registry: one just sealed or imported, or one whose record was lost."""
     fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
-    shutil.copyfile(folder / "fingerprints.bin", registry.fingerprints_path(fields["vault"]))
-    shutil.copyfile(folder / "targets.bin", registry.targets_path(fields["vault"]))
-    shutil.copyfile(folder / "cells.bin", registry.cells_path(fields["vault"]))
-    record = {name: fields[name] for name in REMEMBERED}
+    for name in registry.COPIED:
+        shutil.copyfile(folder / f"{name}.bin", registry.copy_of(fields["vault"], name))
+    record = {name: fields[name] for name in manifest.REMEMBERED}
     record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
     record["num_contents"] = fields["fingerprints"]["contents"]
-    record["fingerprint_check"] = fields["fingerprints"].get("check")
+    record["fingerprint_check"] = fields["fingerprints"]["check"]
     record["head"] = {"index": last.index, "sha256": last.sha256}
     registry.write_record(record)
     return record
@@ -77,10 +70,8 @@ def end(vault: str, how: str, reason: str) -> ledger.Entry:
     """Put a vault out of force for ever: its rows cannot be read again, its manifest and ledger stay.
 
     Args:
-        vault: Its id.
         how: "supersede": its rows may be sealed anew, with this vault in the lineage; "destroy": the same, without
             the wish to seal them anew.
-        reason: Kept in the ledger.
 
     Raises:
         InputError: There is no such vault, or no reason.
@@ -104,34 +95,26 @@ def former_openings(vault: str) -> list[dict[str, Any]]:
 
     How often one was opened is null where its ledger is not here any more.
     """
-    found = []
-    for former in manifest.read_manifest(manifest.folder_of(vault))[0]["lineage"]:
-        try:
-            entries = registry.read_ledger(former)
-            openings: int | None = sum(entry.type == "open.intent" for entry in entries)
-        except HoldfastError:
-            openings = None
-        found.append({"vault": former, "openings": openings})
-    return found
+    formers: dict[str, int | None] = dict.fromkeys(manifest.read_manifest(manifest.folder_of(vault))[0]["lineage"])
+    for former in formers:
+        with contextlib.suppress(HoldfastError):
+            formers[former] = sum(entry.type == "open.intent" for entry in registry.read_ledger(former))
+    return [{"vault": former, "openings": openings} for former, openings in formers.items()]
 
 
 def family_of(vault: str) -> list[str]:
     """A vault and all vaults over the same test rows, the oldest first: another target adds one."""
-    mine = registry.record_of(vault)["shares"]
-    return [
-        record["vault"]
-        for record in registry.records()
-        if record["vault"] in (vault, *mine) or vault in record["shares"]
-    ]
+    mine = (vault, *registry.record_of(vault)["shares"])
+    return [one["vault"] for one in registry.records() if one["vault"] in mine or vault in one["shares"]]
 
 
-def shred(vault: str) -> None:
+def _shred(vault: str) -> None:
     """Remove keys and sealed parts. Safe to repeat."""
     key_files.remove_keys(vault)
     folder = manifest.folder_of(vault)
+    key_files.overwrite(folder / wrapping.FILE_NAME)
     for name in SECRET_FILES:
-        if (folder / name).exists():
-            key_files.overwrite(folder / name) if name == wrapping.FILE_NAME else (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
 
 
@@ -145,7 +128,7 @@ def _finish_end(record: dict[str, Any]) -> None:
     except VaultRefused:  # `verify` tells; other vaults go on
         return
     if end := next((entry for entry in entries if entry.type in ENDS), None):
-        shred(vault)
+        _shred(vault)
         successor = end.body.get("by")  # of a vault that was sealed anew
         status = "replaced" if successor else ENDS[end.type]
         registry.write_record(registry.record_of(vault) | {"status": status, "replaced_by": successor})

@@ -7,14 +7,14 @@
     content                              identity of all rows with their targets
     columns                              the columns of a table that a row is known by; none where they have no names
     cell_columns                         those whose cells are hashed (`vault.rows.cell_hashes`)
-    sketch                               of all rows (`vault.rows.sketch`): who has most of them goes on with this vault
+    sketch                               of all rows (`vault.rows.digest_sets`): who has most of them goes on with it
     test_rule, strata                    the rule that chose the rows; [{"stratum", "test", "cut"}] where it keeps cuts
     first_time                           of the test rows, where the rule is by time
     policy, public_key                   {"policy", "k", "key_mode"}; the key that keys are wrapped for
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
     parts                                {"x": layout (`data.raw`), "y": {"dtype", "shape"}}: what the sealed files hold
-    fingerprints                         {"contents", "distinct", "ambiguous", "sha256", "check"}: counts, file and key
+    fingerprints                         {"contents", "distinct", "ambiguous", "check"}: counts of records, and the key
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze
     shares                               vaults over the same test rows with another target
@@ -35,26 +35,13 @@ from holdfast.core.files import read_plain, sha256_hex
 VERSION = 3
 FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
-DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.sketch`) of all train and val rows
+DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.digest_sets`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
-FIELDS = frozenset(
-    (
-        *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "target", "content"),
-        *(
-            "columns",
-            "cell_columns",
-            "sketch",
-            "test_rule",
-            "strata",
-            "first_time",
-            "policy",
-            "public_key",
-            "keys",
-            "num_test",
-        ),
-        *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
-    )
+REMEMBERED = (  # in the registry, too
+    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),
+    *("test_rule", "policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
 )
+OTHERS = ("created", "source", "strata", "keys", "num_development", "parts", "fingerprints", "counts", "framework")
 
 
 def folder_of(vault: str) -> Path:
@@ -72,14 +59,13 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         content = read_plain(path, MAX_BYTES)
         fields = json.loads(content)
+        if fields["version"] != VERSION or fields.keys() != {"version", *REMEMBERED, *OTHERS}:
+            raise ValueError(f"known here is version {VERSION}")
+        if not isinstance(fields["columns"], list) or not all(isinstance(name, str) for name in fields["columns"]):
+            raise ValueError("columns is no list of names")
     except OSError as error:
         hint = "restore the vault's folder from a copy"
         raise VaultRefused(str(path), f"the manifest cannot be read ({error.strerror})", next=hint) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise VaultRefused(str(path), f"is no manifest: {error}") from None
-    if not isinstance(fields, dict) or fields.get("version") != VERSION or set(fields) != FIELDS:
-        raise VaultRefused(str(path), "is no manifest of a version known here", allowed=f"version {VERSION}")
-    columns = fields["columns"]
-    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-        raise VaultRefused(str(path), "is no manifest: columns is no list of names")
     return fields, sha256_hex(content)

@@ -10,6 +10,7 @@ open_y           needs the durable `open.predicted`, which states the hash of th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -21,12 +22,11 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import sealed_files, stream
+from holdfast.vault import contents, sealed_files, stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
-from holdfast.vault.rows import commitment
 
 KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
@@ -44,21 +44,17 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """Check files and keys; nothing of the rows is decrypted.
 
     Args:
-        vault: Its id.
         key_file: The private key, in key mode `keyfile`.
 
     Raises:
         VaultRefused: A file is not what was sealed, or a key is not the one it was sealed with.
     """
     folder = folder_of(vault)
-    fields, manifest_sha256 = read_manifest(folder)
-    committed = ledger.read_entry(folder / "ledger", 0).body
-    if committed["manifest"] != manifest_sha256:
-        raise VaultRefused(str(folder / "manifest.json"), "is not the manifest that the ledger commits to")
-    for name, sha256 in sorted(committed["files"].items()):
-        if not (folder / name).is_file() or sha256_file(folder / name) != sha256:
-            raise VaultRefused(str(folder / name), "is not the file that was sealed", next="restore it from a copy")
-    return unlock(vault, folder, fields["keys"], key_file)
+    entries = [ledger.read_entry(folder / "ledger", 0)]
+    problems = contents.manifest_problems(folder, vault, entries), contents.sealed_problems(folder, entries)
+    for _, where, what in itertools.chain(*problems):
+        raise VaultRefused(where, what, next="restore it from a copy")
+    return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)
 
 
 def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:
@@ -81,13 +77,13 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
     _require(vault, predicted, "open.predicted")
     layout = read_manifest(folder_of(vault))[0]["parts"]
     y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
-    tree = commitment.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
+    tree = sealed_files.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
     done = 0
     for digests, _ in sealed_files.read_pieces(_open_part(vault, "x", ring)):
         targets = y[done : done + len(digests)]
         if len(targets) < len(digests):
             break
-        tree.add_block(digests.tobytes(), targets.tobytes(), len(targets))
+        tree.add(digests.tobytes(), targets.tobytes(), len(targets))
         done += len(digests)
     stated = ledger.read_entry(folder_of(vault) / "ledger", 0).body["rows"]
     if done != len(y) or tree.root() != stated:
@@ -100,9 +96,8 @@ def group_numbers(vault: str) -> NDArray[np.int64] | None:
     path = folder_of(vault) / GROUPS_FILE
     if not path.exists():
         return None
-    committed = ledger.read_entry(folder_of(vault) / "ledger", 0).body["files"]
-    content = path.read_bytes()
-    if sha256_hex(content) != committed.get(GROUPS_FILE):
+    content, sealed = path.read_bytes(), ledger.read_entry(folder_of(vault) / "ledger", 0)
+    if sha256_hex(content) != sealed.body["files"].get(GROUPS_FILE):
         raise VaultRefused(str(path), "is not the file that was sealed", next="restore it from a copy")
     return np.frombuffer(content, "<i8").astype(np.int64)
 
@@ -111,37 +106,33 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
     """Encrypt what an opening has made of each row; what a ledger entry says of it: {"file", "dtype", "shape"}.
 
     Args:
-        vault: Its id.
         entry: The intent for "predictions", which outlive a crash; `open.predicted` for "outcomes".
         what: "predictions" or "outcomes".
         array: One entry a row, or a row of a model.
         ring: Keys; predictions are kept under that of X, outcomes under that of y.
     """
     _require(vault, entry, "open.intent" if what == "predictions" else "open.predicted")
-    path = kept_path(vault, str(entry.selection), what)
+    path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    purpose = f"{what} {entry.selection}"
+    key = key_files.derive(ring(KEPT[what]), vault, purpose)
     try:
-        key = key_files.derive(ring(KEPT[what]), vault, purpose)
         sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-    return {"file": sha256, "dtype": content.dtype.str, "shape": list(content.shape)}
+    return {"file": sha256} | sealed_files.layout_of(content)
 
 
 def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]:
     """What an opening has kept of each row, as its entry states it.
 
     Args:
-        vault: Its id.
         entry: `open.predicted` for "predictions", `open.result` for "outcomes".
         what: "predictions" or "outcomes".
-        ring: Keys.
 
     Raises:
         Mismatch: The file is not the one that the ledger names.

@@ -14,10 +14,13 @@ from typing import Any
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.vault.ledger.ledger import Entry
 
-POLICIES = ("once", "batch", "criterion")
-KEY_MODES = ("local", "passphrase", "keyfile")
 NONE = "none"
 MAX_K = 1000
+OFFERED: dict[str, tuple[Any, ...]] = {
+    "policy": ("once", "batch", "criterion", NONE),
+    "key_mode": ("local", "passphrase", "keyfile"),
+    "near_duplicates": (False, True),
+}
 SETTINGS: dict[str, Any] = {
     "policy": "once",
     "k": None,
@@ -83,7 +86,6 @@ def allowed(
 
     Args:
         policy: {"policy", "k"} of the manifest.
-        history: All that is in the ledger.
         selection: Its full id.
         reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
         where: First digits of the vault's id.
@@ -101,16 +103,14 @@ def allowed(
     number = len(history.opened) + 1
     if policy["policy"] == "criterion":
         return Allowed(number, CRITERION)
-    if refusal := _why_not(policy, history, selection, f"vault {where}".strip()):
-        if reason is None:
-            raise refusal
+    against = _against(policy, history, selection)
+    if against is None:
+        return Allowed(number, FULL)
+    if reason is not None:
         return Allowed(number, PRIMARY, reason)
-    return Allowed(number, FULL)
-
-
-def share_of_alpha(policy: Mapping[str, Any]) -> int:
-    """By what alpha is divided: K under `batch`, else 1."""
-    return int(policy["k"]) if policy["policy"] == "batch" else 1
+    what, hint = against
+    again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
+    raise VaultRefused(f"vault {where}".strip(), what, next=f"{hint}{again}")
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,16 +123,19 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := sorted(set(chosen) - set(SETTINGS)):
         hint = did_you_mean(unknown[0], SETTINGS)
         raise InputError(f"vault.{unknown[0]}", "is no setting of a vault", allowed=", ".join(SETTINGS), next=hint)
-    for name, offered in (("policy", (*POLICIES, NONE)), ("key_mode", KEY_MODES)):
+    for name, offered in OFFERED.items():
         if chosen[name] not in offered:
-            hint = did_you_mean(str(chosen[name]), offered)
-            raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", allowed=", ".join(offered), next=hint)
-    _check_k(chosen["policy"], chosen["k"])
+            words = [str(value).lower() for value in offered]
+            hint = did_you_mean(str(chosen[name]), words)
+            raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", ", ".join(words), next=hint)
+    k, is_batch = chosen["k"], chosen["policy"] == "batch"
+    if is_batch and (not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K):
+        raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
+    if not is_batch and k is not None:
+        raise InputError("vault.k", f"is {k!r} under the policy {chosen['policy']}", "null", next="vault=batch")
     if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
         what = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
         raise InputError("vault.public_key", what, next="holdfast vault keygen FILE makes FILE and FILE.pub")
-    if not isinstance(chosen["near_duplicates"], bool):
-        raise InputError("vault.near_duplicates", f"is {chosen['near_duplicates']!r}", allowed="true, false")
     return chosen
 
 
@@ -141,29 +144,20 @@ def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
 
 
-def _check_k(policy: str, k: Any) -> None:
-    if policy == "batch":
-        if not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K:
-            raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
-    elif k is not None:
-        raise InputError("vault.k", f"is {k!r} under the policy {policy}", allowed="null", next="vault=batch")
-
-
-def _why_not(policy: Mapping[str, Any], history: History, selection: str, where: str) -> VaultRefused | None:
-    """Why a selection that was not opened is not a clean opening any more."""
-    again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
-    first = next(iter(history.opened), None)
+def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
+    """Why a selection that was not opened is not a clean opening any more, and what there is instead."""
     if policy["policy"] == "once":
-        if first is None:
+        if not history.opened:
             return None
-        what = f"was opened with selection {first[:8]}, and its policy is once"
-        return VaultRefused(where, what, next=f"holdfast open {first[:8]} repeats its result; {again}")
+        first = next(iter(history.opened))[:8]
+        return (
+            f"was opened with selection {first}, and its policy is once",
+            f"holdfast open {first} repeats its result; ",
+        )
     if selection in history.late:
-        what = f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch"
-        return VaultRefused(where, what, next=again)
+        return f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch", ""
     used = sum(history.frozen.get(one, 1) for one, how in history.opened.items() if how.level == FULL)
     asked = history.frozen[selection]
     if used + asked <= policy["k"]:
         return None
-    what = f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}"
-    return VaultRefused(where, what, next=again)
+    return f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}", ""

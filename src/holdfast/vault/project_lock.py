@@ -1,6 +1,7 @@
 """`holdfast.lock` in a project, to be committed: which vaults its numbers come from, and how long their ledgers were.
 
-    {"version": 2, "vaults": {VAULT: {"name", "content", "columns", "sketch", "heads": {"seal", "freeze", ...}}}}
+    {"version": 2, "vaults": {VAULT: {"vault", "name", "content", "columns", "sketch",
+                                      "heads": {"seal", "freeze", ...}}}}
 
 Each head is {"index", "sha256"}. Once a vault was frozen, a fresh container with most of its rows and another vault is
 refused, so that "opening 1 of 1" cannot be had twice by deleting a home folder; before, rows may be sealed anew there
@@ -10,17 +11,19 @@ as anywhere. A ledger that lacks a head that stands here was cut or replaced.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from holdfast.core import places
-from holdfast.core.errors import VaultRefused
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 from holdfast.vault import registry
-from holdfast.vault.ledger import ledger
-from holdfast.vault.rows import sketch
-from holdfast.vault.rows.digest_sets import content_id
+from holdfast.vault.ledger import check, ledger
+from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
 
 if TYPE_CHECKING:
     from holdfast.vault.known_rows import RowForms
@@ -43,24 +46,15 @@ def read_lock(project: Path) -> dict[str, dict[str, Any]]:
         for entry in fields["vaults"].values():
             if not isinstance(entry["heads"], dict) or not {"content", "columns", "sketch", "name"} <= set(entry):
                 raise ValueError("lacks a field")
-        return dict(fields["vaults"])
+        return {vault: {"vault": vault, **entry} for vault, entry in fields["vaults"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise VaultRefused(str(path), f"cannot be read ({error})", next="restore it from git") from None
 
 
-def as_entries(project: Path) -> list[dict[str, Any]]:
-    """The entries as a list, for a request."""
-    return [{"vault": vault, **entry} for vault, entry in read_lock(project).items()]
-
-
 def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
     """Refuse rows for which a project's lock names a vault that is not here.
-
-    Args:
-        locked: Entries of the lock.
-        forms: The rows.
 
     Raises:
         VaultRefused: A vault was frozen over these rows elsewhere.
@@ -70,7 +64,8 @@ def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
         if not entry["sketch"]:
             is_same = content_id(digests, forms.y) == entry["content"]
         else:
-            is_same = sketch.share_among(entry["sketch"], digests) >= sketch.MOSTLY
+            mine = sketch_of(digests, np.ones(len(forms), bool))
+            is_same = in_common(entry["sketch"], mine) >= MOSTLY
         if is_same:
             raise _other(entry)
 
@@ -82,7 +77,8 @@ def refuse_beside(locked: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
         VaultRefused: There is one.
     """
     for entry in unknown(locked):
-        if entry["content"] == record["content"] or sketch.are_mostly_equal(entry["sketch"], record["sketch"]):
+        is_same = entry["content"] == record["content"]
+        if is_same or in_common(entry["sketch"], record["sketch"]) >= MOSTLY:
             raise _other(entry)
 
 
@@ -109,38 +105,29 @@ def check_heads(project: Path, vault: str) -> None:
     Raises:
         VaultRefused: It was cut, rewritten, or is an older copy.
     """
-    entry = read_lock(project).get(vault)
-    if entry is None:
-        return
-    entries = registry.read_ledger(vault)
-    for act, head in entry["heads"].items():
-        if head["index"] >= len(entries) or entries[head["index"]].sha256 != head["sha256"]:
-            what = f"has entry {head['index']} ({act}) of vault {vault[:8]}, which is not in its ledger here"
-            raise VaultRefused(FILE_NAME, what, next="restore the ledger from a copy; then holdfast vault verify")
+    locked = read_lock(project).get(vault, {"heads": {}})
+    for act, head in locked["heads"].items():
+        for _, where, what in check.head_problems(registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"):
+            hint = "restore the ledger from a copy; then holdfast vault verify"
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next=hint)
 
 
 def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     """Write a vault's head into the project's lock, unless it is there.
 
     Args:
-        project: The working folder.
-        vault: Id of the vault.
         act: "seal", "freeze", "open" or "anchor".
         entry: The newest entry of the ledger.
     """
     vaults, record = read_lock(project), registry.record_of(vault)
-    known = vaults.get(vault) or {key: record[key] for key in ("name", "content", "columns", "sketch")}
+    known = vaults.get(vault) or {key: record[key] for key in ("vault", "name", "content", "columns", "sketch")}
     heads = dict(known.get("heads", {}))
     if act == "seal" and act in heads:
         return
     heads[act] = {"index": entry.index, "sha256": entry.sha256}
-    former = {
-        one
-        for one, entry in vaults.items()
-        if one in record["replaces"]
-        or (one != vault and entry["content"] == record["content"] and not _is_binding(entry))
-    }
-    vaults = {one: fields for one, fields in vaults.items() if one not in former}
+    for one, other in list(vaults.items()):
+        if one in record["replaces"] or (other["content"] == record["content"] and not _is_binding(other)):
+            del vaults[one]
     vaults[vault] = {**known, "heads": heads}
     content = json.dumps({"version": VERSION, "vaults": vaults}, indent=1, sort_keys=True)
     with registry.on_disk(project / FILE_NAME, "the lock could not be written"):
@@ -151,6 +138,34 @@ def note_here(vault: str, act: str) -> None:
     """Note the newest head in the lock of the project that one stands in, where there is one."""
     if folder := find_project(Path.cwd()):
         note_head(folder, vault, act, registry.read_ledger(vault)[-1])
+
+
+def anchor(vault: str, project: Path) -> str:
+    """Add an `anchor` entry, note its head in the project's lock, and commit that file alone; returns the commit.
+
+    Who rewrites the ledger afterwards must rewrite a commit that others may have pulled.
+
+    Raises:
+        InputError: The folder is in no git repository.
+        VaultRefused: The ledger is not whole, or git does not commit.
+    """
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *words], cwd=project, capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--git-dir").returncode != 0:
+        raise InputError(str(project), "is in no git repository", next="git init, or name one: --repo FOLDER")
+    check_heads(project, vault)
+    registry.read_ledger(vault)
+    entry = registry.append(vault, "anchor", {"file": FILE_NAME})
+    note_head(project, vault, "anchor", entry)
+    git("add", "--", FILE_NAME)
+    message = f"holdfast: vault {vault[:8]}, entry {entry.index}, head {entry.sha256}"
+    done = git("commit", "-q", "-m", message, "--", FILE_NAME)
+    if done.returncode != 0:
+        hint = f"the head is noted in {FILE_NAME}: commit it yourself"
+        raise VaultRefused("git", (done.stderr or done.stdout).strip()[:200], next=hint)
+    return git("rev-parse", "HEAD").stdout.strip()
 
 
 def find_project(start: Path) -> Path | None:

@@ -25,12 +25,13 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault.ledger import ledger
+from holdfast.vault.ledger import check, ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
 MAX_RECORD_BYTES = 2**24
 VERSION = 3
+COPIED = ("fingerprints", "targets", "cells")
 
 
 @contextlib.contextmanager
@@ -81,15 +82,14 @@ def record_of(vault: str) -> dict[str, Any]:
     return read_record(path)
 
 
-def is_current(vault: str) -> bool:
-    """Whether a vault is the one in force for its rows: known here and not replaced."""
-    path = places.registry() / f"{vault}.json"
-    return path.exists() and read_record(path)["status"] == "sealed"
-
-
 def in_force() -> list[dict[str, Any]]:
-    """The records of all vaults in force."""
+    """The records of all vaults in force: known here and not replaced."""
     return [record for record in records() if record["status"] == "sealed"]
+
+
+def is_current(vault: str) -> bool:
+    """Whether a vault is the one in force for its rows."""
+    return any(record["vault"] == vault for record in in_force())
 
 
 def write_record(record: dict[str, Any]) -> None:
@@ -98,19 +98,9 @@ def write_record(record: dict[str, Any]) -> None:
     write_atomic(places.registry() / f"{record['vault']}.json", content)
 
 
-def fingerprints_path(vault: str) -> Path:
-    """The registry's copy of a vault's fingerprints."""
-    return places.registry() / f"{vault}.fingerprints"
-
-
-def targets_path(vault: str) -> Path:
-    """The registry's copy of the fingerprints of a vault's rows with their targets."""
-    return places.registry() / f"{vault}.targets"
-
-
-def cells_path(vault: str) -> Path:
-    """The registry's copy of the hashes of a vault's cells."""
-    return places.registry() / f"{vault}.cells"
+def copy_of(vault: str, name: str) -> Path:
+    """The registry's copy of one of a vault's `COPIED` files."""
+    return places.registry() / f"{vault}.{name}"
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:
@@ -132,12 +122,8 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
     """
     entries = ledger.read(folder_of(vault) / "ledger")
     head = record_of(vault)["head"]
-    if len(entries) <= head["index"]:
-        what = f"the ledger ends before entry {head['index']}, which was seen here: it was cut or is an old copy"
-        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
-    if entries[head["index"]].sha256 != head["sha256"]:
-        what = f"entry {head['index']} is not the one that was seen here: the ledger was rewritten or forked"
-        raise VaultRefused(f"vault {vault[:8]}", what, next="holdfast vault verify")
+    for _, where, what in check.head_problems(entries, head, "seen last"):
+        raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
     return entries
 
 
@@ -155,10 +141,10 @@ def read_record(path: Path) -> dict[str, Any]:
         VaultRefused: It is none.
     """
     try:
-        fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
+        fields: dict[str, Any] = json.loads(read_plain(path, MAX_RECORD_BYTES))
         if fields["version"] != VERSION or fields["head"]["index"] < 0:
             raise ValueError(f"has version {fields['version']!r}")
-        return {key: value for key, value in fields.items() if key != "version"}
+        return fields
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "is it the home of another version of Holdfast? set HOLDFAST_HOME to a folder of its own"
         raise VaultRefused(str(path), f"the registry cannot be read ({error})", next=hint) from None

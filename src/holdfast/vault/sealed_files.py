@@ -2,10 +2,15 @@
 
 X is a sequence of pieces of a few rows each: the number of rows and the size of their content as two little-endian
 words of 8 bytes, the digest of each row, and the content as `data.raw` has it. y is the bytes of the targets.
+
+The ledger's first entry states a salted Merkle root over the rows, hashed as RFC 6962, 2.1 has it: 0x00 before leaves,
+0x01 before nodes. A leaf is salt || row bytes || target bytes; the salts come from the key of the targets, so that the
+root tells nothing to who guesses rows, and any one row can be shown without the others.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +20,12 @@ from numpy.typing import NDArray
 
 from holdfast.vault import stream
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows import commitment
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES
 
 FILES = {part: f"{part}.sealed" for part in key_files.PARTS}
 HEAD_BYTES = 16
-BLOCK_BYTES = 2**20
+SALT_BYTES = 16
 
 
 def layout_of(y: NDArray[Any]) -> dict[str, Any]:
@@ -43,20 +47,17 @@ def write_parts(
     """Encrypt both parts; the SHA-256 of each file, and the root of the row commitment.
 
     Args:
-        folder: Of the vault.
-        vault: Its id.
         pieces: Numbers of rows and their content, which together are the rows in `order`.
         digests: (m, 16) of all rows.
-        y: Targets of all rows.
         order: (n,) The rows to be sealed.
-        secret: Keys by part.
         manifest_sha256: What both files are bound to.
 
     Raises:
         InputError: A row is not what it was when it was read.
     """
-    tree = commitment.RowCommitment(key_files.derive(secret["y"], vault, "rows"))
-    blocks = {"x": _framed(pieces, digests, y, tree), "y": _targets(y, order)}
+    tree = RowCommitment(key_files.derive(secret["y"], vault, "rows"))
+    known, targets = digests[order], np.ascontiguousarray(y[order].astype(y.dtype.newbyteorder("<"), copy=False))
+    blocks: dict[str, Iterable[bytes]] = {"x": _framed(pieces, known, targets, tree), "y": [targets.tobytes()]}
     files = {
         name: stream.seal_file(
             folder / name,
@@ -87,20 +88,53 @@ def read_pieces(blocks: Iterable[bytes]) -> Iterator[tuple[NDArray[np.uint8], by
 
 def _framed(
     pieces: Iterable[tuple[NDArray[np.int64], bytes]],
-    digests: RowArray,
-    y: NDArray[Any],
-    tree: commitment.RowCommitment,
+    digests: NDArray[np.uint8],
+    targets: NDArray[Any],
+    tree: RowCommitment,
 ) -> Iterator[bytes]:
+    """Every piece as it is sealed; the digests and targets of the rows are in the order of the pieces."""
+    done = 0
     for rows, content in pieces:
-        known = np.ascontiguousarray(digests[rows]).tobytes()
-        tree.add_block(known, _little_endian(y[rows]).tobytes(), len(rows))
+        place = slice(done, done + len(rows))
+        known = digests[place].tobytes()
+        tree.add(known, targets[place].tobytes(), len(rows))
         yield len(rows).to_bytes(8, "little") + len(content).to_bytes(8, "little") + known + content
+        done += len(rows)
 
 
-def _targets(y: NDArray[Any], order: NDArray[np.int64]) -> Iterator[bytes]:
-    size = max(1, BLOCK_BYTES // max(1, y.nbytes // max(1, len(y))))
-    return (_little_endian(y[order[start : start + size]]).tobytes() for start in range(0, len(order), size))
+class RowCommitment:
+    """The root of a growing list of rows; holds log2(n) hashes."""
+
+    def __init__(self, salt_key: bytes) -> None:
+        self._salt_key = salt_key
+        self._peaks: list[tuple[int, bytes]] = []
+        self._count = 0
+
+    def add(self, rows: bytes, targets: bytes, count: int) -> None:
+        """Append `count` rows of equal size and their targets, each side by side, as they are sealed."""
+        width, target_width = len(rows) // count, len(targets) // count
+        for index in range(count):
+            number = self._count.to_bytes(8, "big")
+            salt = hashlib.blake2b(number, digest_size=SALT_BYTES, key=self._salt_key).digest()
+            row = rows[index * width : (index + 1) * width]
+            leaf = salt + row + targets[index * target_width : (index + 1) * target_width]
+            size, peak = 1, hashlib.sha256(b"\x00" + leaf).digest()
+            while self._peaks and self._peaks[-1][0] == size:
+                peak = _node(self._peaks.pop()[1], peak)
+                size *= 2
+            self._peaks.append((size, peak))
+            self._count += 1
+
+    def root(self) -> str:
+        """The Merkle tree hash, as 64 hex digits; of no row, the hash of the empty string."""
+        if not self._peaks:
+            return hashlib.sha256(b"").hexdigest()
+        peaks = [peak for _, peak in self._peaks]
+        total = peaks.pop()
+        while peaks:
+            total = _node(peaks.pop(), total)
+        return total.hex()
 
 
-def _little_endian(rows: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(rows.astype(rows.dtype.newbyteorder("<"), copy=False))
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()

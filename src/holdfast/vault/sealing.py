@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +21,17 @@ from numpy.typing import NDArray
 import holdfast
 from holdfast.core import places
 from holdfast.core.errors import InputError
-from holdfast.core.files import canonical_json, sha256_file, sha256_hex, sync_folder, write_atomic
+from holdfast.core.files import canonical_json, new_file, sha256_file, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import now
 from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, sealed_files
 from holdfast.vault.keys import key_files, keyring, wrapping
 from holdfast.vault.ledger import ledger
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import Chosen
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import as_items, ascending, content_id, digest_blocks, equal_to_marked
+from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, keys_of, num_distinct, sketch_of
+from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
 from holdfast.vault.rows.identity import target_words, targeted_digests
-from holdfast.vault.rows.sketch import keys_of, sketch_of
 
 Mask = NDArray[np.bool_]
-BLOCK_ROWS = 2**16
-TARGETS_FILE, CELLS_FILE = "targets.bin", "cells.bin"
-
-
-class RawRows(Protocol):
-    """Rows as their source holds them (`data.raw.RawRows`)."""
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        """What a sealed piece is."""
-
-    def __len__(self) -> int: ...
-
-    def pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bytes]]:
-        """The rows `order`, in that order: some of their numbers, and these rows as they are sealed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +42,10 @@ class SealRequest:
         source: JSON: the data set's name, the target that loads it and its arguments.
         test_rule: JSON: what chose the test rows.
         task: "multiclass", "binary", "multilabel" or "regression".
-        class_names: Names of the classes, empty for regression.
         kind: "image", "table" or "array".
         target: What is predicted.
-        x: All rows, raw.
+        layout: What a sealed piece of raw rows is.
+        pieces: Given an order, the raw rows in it: some of their numbers, and these rows as they are sealed.
         forms: All rows, in the forms in which they are known, with their targets.
         test: (n,) Which of them are test rows.
         development: (n,) Which of them may be trained on; the others are left out.
@@ -79,10 +62,10 @@ class SealRequest:
     source: dict[str, Any]
     test_rule: dict[str, Any]
     task: str
-    class_names: tuple[str, ...]
     kind: str
     target: str
-    x: RawRows
+    layout: dict[str, Any]
+    pieces: Callable[[NDArray[np.int64]], Iterable[tuple[NDArray[np.int64], bytes]]]
     forms: known_rows.RowForms
     test: Mask
     development: Mask
@@ -104,26 +87,21 @@ def seal(request: SealRequest) -> str:
         VaultRefused: A key is missing, or the disk is full.
     """
     settings = policies.checked_settings(request.settings)
-    public = keyring.read_public(Path(settings["public_key"])) if settings["public_key"] else None
+    public = keyring.public_key_of(settings)
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        key = key_files.fingerprint_key(
-            may_create=all(
-                key_files.foreign_fingerprint_path(record["vault"]).exists() for record in registry.records()
-            )
-        )
-        fields = _fields(request, secrets.token_hex(16)) | {
-            "policy": policies.policy_of(settings),
-            "public_key": public.hex() if public else None,
-        }
+        own = [one for one in registry.records() if not key_files.key_path(one["vault"], "fingerprint").exists()]
+        key = key_files.fingerprint_key(may_create=not own)
+        fields = _fields(request, secrets.token_hex(16))
+        fields |= {"policy": policies.policy_of(settings), "public_key": public}
         _seal(request, fields, key, public)
         lifecycle.recover()
     return str(fields["vault"])
 
 
 def _check(request: SealRequest) -> None:
-    if {len(request.x), len(request.forms), len(request.development)} != {len(request.test)}:
-        raise ValueError(f"{len(request.test)} rows: {len(request.x)} raw ones, {len(request.forms)} that are known")
+    if {len(request.forms), len(request.development)} != {len(request.test)}:
+        raise ValueError(f"{len(request.test)} rows to decide about, {len(request.forms)} that are known")
     for part, rows in (("test", request.test), ("development", request.development)):
         if not rows.any():
             hint = "choose other split.fractions"
@@ -136,28 +114,21 @@ def _check(request: SealRequest) -> None:
 
 def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
     y, in_use = request.forms.y, request.test | request.development
-    return {
+    same = ("source", "kind", "task", "target", "test_rule", "strata", "first_time", "counts")
+    return {name: getattr(request, name) for name in same} | {
         "version": manifest.VERSION,
         "vault": vault,
         "created": now(),
         "name": str(request.source.get("name", "data")),
-        "source": request.source,
-        "kind": request.kind,
-        "task": request.task,
-        "class_names": list(request.class_names),
-        "target": request.target,
+        "class_names": list(request.forms.class_names),
         "content": content_id(request.forms.digests, y),
         "columns": list(request.forms.columns),
         "cell_columns": list(_cell_columns(request.forms)),
         "sketch": sketch_of(request.forms.digests, in_use & ~request.is_common),
-        "test_rule": request.test_rule,
-        "strata": request.strata,
-        "first_time": request.first_time,
-        "counts": request.counts,
         "num_test": int(request.test.sum()),
         "num_development": int(request.development.sum()),
         "parts": {
-            "x": {**request.x.layout, "rows": int(request.test.sum())},
+            "x": {**request.layout, "rows": int(request.test.sum())},
             "y": sealed_files.layout_of(y[np.flatnonzero(request.test)]),
         },
         "replaces": list(request.replaces),
@@ -167,7 +138,7 @@ def _fields(request: SealRequest, vault: str) -> dict[str, Any]:
     }
 
 
-def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: bytes | None) -> None:
+def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str | None) -> None:
     """Build the vault's folder and give it its name."""
     vault, mode = fields["vault"], fields["policy"]["key_mode"]
     staging = places.vaults() / f"{lifecycle.STAGING}{vault}"
@@ -176,28 +147,24 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: byte
         (staging / "ledger").mkdir()
         (staging / "selections").mkdir()
         secret, wrapped = keyring.draw_keys(vault, mode, public)
-        files = {}
         if wrapped:
             write_atomic(staging / wrapping.FILE_NAME, canonical_json(wrapped))
-            files[wrapping.FILE_NAME] = sha256_file(staging / wrapping.FILE_NAME)
         check = {part: key_files.check_value(secret[part], vault, part) for part in key_files.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)
         fields["fingerprints"]["check"] = key_files.check_value(key, vault, "fingerprint")
         _write_development(request, staging / manifest.DEVELOPMENT_FILE)
-        _write_cells(request, staging / CELLS_FILE, vault, order)
-        for name in ("fingerprints.bin", TARGETS_FILE, CELLS_FILE, manifest.DEVELOPMENT_FILE):
-            files[name] = sha256_file(staging / name)
-        content = canonical_json(fields)
-        write_atomic(staging / manifest.FILE_NAME, content)
+        _write_cells(request, staging / "cells.bin", vault, order)
         if request.groups is not None:
             numbers = np.unique(request.groups[order], return_inverse=True)[1]
             write_atomic(staging / manifest.GROUPS_FILE, numbers.astype("<i8").tobytes())
-            files[manifest.GROUPS_FILE] = sha256_file(staging / manifest.GROUPS_FILE)
+        files = {path.name: sha256_file(path) for path in staging.iterdir() if path.is_file()}
+        content = canonical_json(fields)
+        write_atomic(staging / manifest.FILE_NAME, content)
         sealed, root = sealed_files.write_parts(
             staging,
             vault,
-            request.x.pieces(order),
+            request.pieces(order),
             digests=request.forms.digests,
             y=request.forms.y,
             order=order,
@@ -234,9 +201,7 @@ def _write_cells(request: SealRequest, path: Path, vault: str, order: NDArray[np
     for words in forms.cells.blocks(columns, request.test):
         hashes[place_of[done : done + len(words)], :-1] = hashes_of(words, key)
         done += len(words)
-    for start in range(0, len(order), BLOCK_ROWS):
-        y = forms.y[order[start : start + BLOCK_ROWS]]
-        hashes[start : start + BLOCK_ROWS, -1] = hashes_of(target_words(y, forms.class_names), key)
+    hashes[:, -1] = hashes_of(target_words(forms.y[order], forms.class_names), key)
     hashes.flush()
 
 
@@ -247,16 +212,10 @@ def _cell_columns(forms: known_rows.RowForms) -> tuple[str, ...]:
 
 def _write_development(request: SealRequest, path: Path) -> None:
     """The keys of all train and val rows, ascending: rows that come later are told from them."""
-    keys, done = np.empty(int(request.development.sum()), np.uint64), 0
-    for start, block in digest_blocks(request.forms.digests):
-        chosen = keys_of(block)[request.development[start : start + len(block)]]
-        keys[done : done + len(chosen)] = chosen
-        done += len(chosen)
+    keys = keys_of(request.forms.digests)[request.development]
     keys.sort()
-    with path.open("xb") as file:
+    with new_file(path) as file:
         keys.astype("<u8", copy=False).tofile(file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tuple[dict[str, Any], NDArray[np.int64]]:
@@ -265,12 +224,11 @@ def _write_fingerprints(request: SealRequest, staging: Path, key: bytes) -> tupl
     They lie in the order of their fingerprints, so that their place says nothing.
     """
     forms, test = request.forms, np.flatnonzero(request.test)
-    prints = [fingerprints.fingerprints_of(Chosen(form, test), key) for form in (forms.digests, *forms.others)]
-    path = staging / "fingerprints.bin"
-    distinct, ambiguous = fingerprints.write_records(path, prints, request.is_common[test])
-    targeted = targeted_digests(forms.digests[test], forms.y[test], forms.class_names)
-    targets = [fingerprints.fingerprints_of(targeted, key)]
-    fingerprints.write_records(staging / TARGETS_FILE, targets, np.zeros(len(test), bool))
+    prints = [fingerprints_of(form[test], key) for form in (forms.digests, *forms.others)]
+    distinct, ambiguous = write_records(staging / "fingerprints.bin", prints, request.is_common[test])
+    counts = {"contents": num_distinct(prints[0]), "distinct": distinct, "ambiguous": ambiguous}
     order = test[ascending(prints[0])]
-    contents = len(np.unique(as_items(prints[0])))
-    return {"contents": contents, "distinct": distinct, "ambiguous": ambiguous, "sha256": sha256_file(path)}, order
+    del prints  # of very many rows there is no room for these and the next
+    targeted = fingerprints_of(targeted_digests(forms.digests[test], forms.y[test], forms.class_names), key)
+    write_records(staging / "targets.bin", [targeted], np.zeros(len(test), bool))
+    return counts, order

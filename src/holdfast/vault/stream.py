@@ -9,7 +9,7 @@ associated data.
 from __future__ import annotations
 
 import hashlib
-import os
+import itertools
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json
+from holdfast.core.files import canonical_json, new_file
 
 MARK = b"HOLDFAST SEAL 1\n"
 PREFIX_BYTES = 7
@@ -34,7 +34,7 @@ def associated_data(vault: str, part: str, manifest_sha256: str) -> bytes:
 def seal_file(path: Path, blocks: Iterable[bytes], key: bytes, associated: bytes) -> str:
     """Encrypt the joined `blocks` into the new file `path`; return the file's SHA-256."""
     cipher, prefix, digest = AESGCM(key), secrets.token_bytes(PREFIX_BYTES), hashlib.sha256()
-    with path.open("xb") as file:
+    with new_file(path) as file:
         for piece in (MARK, prefix):
             file.write(piece)
             digest.update(piece)
@@ -42,8 +42,6 @@ def seal_file(path: Path, blocks: Iterable[bytes], key: bytes, associated: bytes
             sealed = cipher.encrypt(_nonce(prefix, counter, is_last), chunk, associated)
             file.write(sealed)
             digest.update(sealed)
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 
@@ -58,17 +56,14 @@ def open_file(path: Path, key: bytes, associated: bytes) -> Iterator[bytes]:
         if file.read(len(MARK)) != MARK:
             raise VaultRefused(str(path), "is no sealed file of a version known here")
         prefix = file.read(PREFIX_BYTES)
-        chunks = iter(lambda: file.read(CHUNK_BYTES + TAG_BYTES), b"")
-        count = 0
-        for counter, (chunk, is_last) in enumerate(_mark_last(chunks)):
+        counter = -1
+        for counter, (chunk, is_last) in enumerate(_mark_last(iter(lambda: file.read(CHUNK_BYTES + TAG_BYTES), b""))):
             try:
                 yield cipher.decrypt(_nonce(prefix, counter, is_last), chunk, associated)
             except (InvalidTag, ValueError):
-                raise VaultRefused(
-                    str(path), f"chunk {counter} is not what was sealed for this vault and part"
-                ) from None
-            count += 1
-        if not count:
+                what = f"chunk {counter} is not what was sealed for this vault and part"
+                raise VaultRefused(str(path), what) from None
+        if counter < 0:
             raise VaultRefused(str(path), "was cut: it has no chunk")
 
 
@@ -78,8 +73,7 @@ def _nonce(prefix: bytes, counter: int, is_last: bool) -> bytes:
 
 def _rechunk(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes in pieces of exactly 4 MiB and a rest; at least one piece."""
-    waiting = bytearray()
-    is_empty = True
+    waiting, is_empty = bytearray(), True
     for block in blocks:
         waiting += block
         while len(waiting) >= CHUNK_BYTES:
@@ -91,10 +85,5 @@ def _rechunk(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _mark_last(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    before: bytes | None = None
-    for chunk in chunks:
-        if before is not None:
-            yield before, False
-        before = chunk
-    if before is not None:
-        yield before, True
+    following: Iterator[bytes | None] = itertools.chain(chunks, [None])
+    return ((chunk or b"", after is None) for chunk, after in itertools.pairwise(following))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,25 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.vault import known_rows, registry
-from holdfast.vault.contents import Finding, file_findings, manifest_findings, selection_findings
+from holdfast.vault import contents, known_rows, registry
 from holdfast.vault.ledger import check
+from holdfast.vault.ledger.check import Found
+from holdfast.vault.ledger.entries import Entry
 from holdfast.vault.lifecycle import VAULT_NAME
 from holdfast.vault.manifest import FILE_NAME, read_manifest
-from holdfast.vault.rows import fingerprints
 
-StoreDigests = Iterable[tuple[str, NDArray[np.uint8]]]
-__all__ = ["Finding", "find_forks", "locked_heads", "missing_heads", "verify_home", "verify_path", "verify_vault"]
+StoreDigests = Sequence[tuple[str, NDArray[np.uint8]]]
 STUMBLES = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, OverflowError)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: in which vault, of what kind, at which file or entry, and what."""
+
+    vault: str
+    kind: str
+    where: str
+    what: str
 
 
 def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
@@ -30,7 +40,9 @@ def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
         store_digests: Name and row digests of everything that development can read.
     """
     findings, known = _verify_registered(places.vaults(), places.registry())
-    return findings + _store_findings(known, list(store_digests))
+    for vault in (vault for vault, record in known.items() if record["status"] == "sealed" and store_digests):
+        findings += _findings(vault, _guarded("store", places.store(), _rows_in_the_open(vault, store_digests)))
+    return findings
 
 
 def verify_path(path: Path) -> list[Finding]:
@@ -50,9 +62,9 @@ def vault_folders(path: Path) -> dict[str, Path]:
     Raises:
         InputError: There is none.
     """
-    if not (found := _folders(path)):
+    if not (folders := _folders(path)):
         raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
-    return found
+    return folders
 
 
 def _folders(path: Path) -> dict[str, Path]:
@@ -62,28 +74,24 @@ def _folders(path: Path) -> dict[str, Path]:
     return {one.name: one for one in sorted(inside.glob("*")) if VAULT_NAME.fullmatch(one.name)}
 
 
-def verify_vault(folder: Path, record: dict[str, Any] | None, remembered: Path | None = None) -> list[Finding]:
+def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | None = None) -> list[Finding]:
     """Check one vault's folder, or a copy of it.
 
     Args:
-        folder: Where it lies.
-        record: The registry's, where there is one.
-        remembered: The registry's copy of its fingerprints, where there is one.
+        copies: Where the registry has its copies of the vault's files, without their suffix.
     """
     vault = str(record["vault"]) if record else _id_of(folder)
     entries, found = check.scan(folder / "ledger", vault)
     if record is not None:
         found += check.head_problems(entries, record["head"], "seen last")
-    findings = [Finding(vault, *one) for one in found]
-    findings += _guarded(vault, "manifest", folder / FILE_NAME, lambda: manifest_findings(folder, vault, entries))
-    findings += _guarded(vault, "file", folder, lambda: file_findings(folder, vault, entries, remembered))
-    findings += _guarded(vault, "selection", folder, lambda: selection_findings(folder, vault, entries))
-
-    def in_order() -> Iterator[Finding]:
-        policy = read_manifest(folder)[0]["policy"]
-        yield from (Finding(vault, *one) for one in check.order_problems(entries, policy))
-
-    return findings + _guarded(vault, "order", folder / "ledger", in_order)
+    found += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
+    found += _guarded("file", folder, contents.sealed_problems(folder, entries))
+    found += _guarded("file", folder, contents.other_problems(folder, entries, copies))
+    for selection in (str(entry.selection) for entry in entries if entry.type == "freeze"):
+        problems = contents.selection_problems(folder / "selections" / selection, selection)
+        found += _guarded("selection", folder, problems)
+    found += _guarded("order", folder / "ledger", _disorder(folder, entries))
+    return _findings(vault, found)
 
 
 def find_forks(path: Path, other: Path) -> list[Finding]:
@@ -95,39 +103,37 @@ def find_forks(path: Path, other: Path) -> list[Finding]:
     findings = []
     for vault in common:
         copies = [check.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
-        findings += [Finding(vault, *one) for one in check.fork_problems(*copies)]
+        findings += _findings(vault, check.fork_problems(*copies))
     return findings
 
 
 def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
     """Given heads, or their first eight digits or more, that stand in no ledger at a path."""
-    known = {
+    known = [
         entry.sha256
         for vault, folder in vault_folders(path).items()
         for entry in check.scan(folder / "ledger", vault)[0]
-    }
+    ]
     what = "stands in no ledger: cut, rewritten, forked, or another vault"
-    return [Finding("", "head", head, what) for head in heads if not _stands(head, known)]
+    stands = {head: len(head) >= 8 and any(one.startswith(head.lower()) for one in known) for head in heads}
+    return [Finding("", "head", head, what) for head, is_there in stands.items() if not is_there]
 
 
 def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Heads of a project's `holdfast.lock` that are not in the ledgers at a path."""
-    folders = _folders(path)
-    findings = []
-    for entry in locked:
-        vault = str(entry["vault"])
+    folders, findings = _folders(path), []
+    for vault, heads in ((str(entry["vault"]), entry["heads"]) for entry in locked):
         if vault not in folders:
             findings.append(Finding(vault, "lock", str(path), "has no vault that holdfast.lock names"))
             continue
         entries = check.scan(folders[vault] / "ledger", vault)[0]
-        for act, head in entry["heads"].items():
-            noted = f"that holdfast.lock has ({act})"
-            findings += [Finding(vault, *one) for one in check.head_problems(entries, head, noted)]
+        for act, head in heads.items():
+            findings += _findings(vault, check.head_problems(entries, head, f"that holdfast.lock has ({act})"))
     return findings
 
 
-def _stands(head: str, known: set[str]) -> bool:
-    return len(head) >= 8 and any(one.startswith(head.lower()) for one in known)
+def _findings(vault: str, found: Iterable[Found]) -> list[Finding]:
+    return [Finding(vault, *one) for one in found]
 
 
 def _id_of(folder: Path) -> str:
@@ -149,48 +155,36 @@ def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict
             known[path.stem] = registry.read_record(path)
         except HoldfastError as error:
             findings.append(Finding(path.stem, "registry", str(path), error.problems[0].what))
-    present = {path.name for path in vaults.iterdir() if VAULT_NAME.fullmatch(path.name)} if vaults.is_dir() else set()
-    for vault in sorted(known.keys() | present):
-        if vault not in present:
+    folders = {path.name: path for path in vaults.glob("*") if VAULT_NAME.fullmatch(path.name)}
+    for vault in sorted(known.keys() | folders.keys()):
+        if vault not in folders:
             findings.append(Finding(vault, "vault", str(vaults / vault), "the vault's folder is gone"))
             continue
         if vault not in known:
-            what = "no record of this vault in the registry"
-            findings.append(Finding(vault, "registry", str(vaults / vault), what))
-        findings += verify_vault(vaults / vault, known.get(vault), records / f"{vault}.fingerprints")
+            findings.append(Finding(vault, "registry", str(folders[vault]), "no record of this vault in the registry"))
+        findings += verify_vault(folders[vault], known.get(vault), records / vault)
     return findings, known
 
 
-def _guarded(vault: str, kind: str, where: Path, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+def _guarded(kind: str, where: Path, found: Iterator[Found]) -> list[Found]:
     """What a check finds; what it stumbles over is a finding too."""
-    findings: list[Finding] = []
+    problems: list[Found] = []
     try:
-        findings.extend(check())
+        problems.extend(found)
     except HoldfastError as error:
-        findings += [Finding(vault, kind, problem.where, problem.what) for problem in error.problems]
+        problems += [(kind, problem.where, problem.what) for problem in error.problems]
     except STUMBLES as error:
-        findings.append(Finding(vault, kind, str(where), f"cannot be checked: {type(error).__name__} {error}"[:300]))
-    return findings
+        problems.append((kind, str(where), f"cannot be checked: {type(error).__name__} {error}"[:300]))
+    return problems
 
 
-def _store_findings(
-    known: dict[str, dict[str, Any]], store_digests: Sequence[tuple[str, NDArray[np.uint8]]]
-) -> list[Finding]:
+def _disorder(folder: Path, entries: Sequence[Entry]) -> Iterator[Found]:
+    yield from check.order_problems(entries, read_manifest(folder)[0]["policy"])
+
+
+def _rows_in_the_open(vault: str, store_digests: StoreDigests) -> Iterator[Found]:
     """Rows that development can read and that are sealed; needs the home's fingerprint key, no vault's key."""
-    if not store_digests or not known:
-        return []
-    findings: list[Finding] = []
-
-    def check() -> Iterator[Finding]:
-        for vault, record in known.items():
-            if record["status"] != "sealed":
-                continue
-            key, path = known_rows.fingerprint_key(vault), registry.fingerprints_path(vault)
-            for name, digests in store_digests:
-                prints = fingerprints.fingerprints_of(digests, key)
-                certain = int(fingerprints.is_sealed(fingerprints.read_records(path), prints).sum())
-                if certain:
-                    yield Finding(vault, "store", name, f"{certain} sealed rows lie in the open")
-
-    findings += _guarded("", "store", places.store(), check)
-    return findings
+    sealed = known_rows.sealed_rows(vault)
+    for name, digests in store_digests:
+        if count := int(sealed.are_sealed(digests).sum()):
+            yield "store", name, f"{count} sealed rows lie in the open"

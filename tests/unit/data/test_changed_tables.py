@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from holdfast.core.errors import VaultRefused
 from holdfast.data.store.store import Prepared, prepare
+from holdfast.vault import project_lock, registry
 
 NUM_ROWS = 300
 
@@ -28,11 +30,11 @@ def houses() -> pd.DataFrame:
     return frame.assign(sold=np.where(random.random(NUM_ROWS) < 0.5, "yes", "no"), price=frame.area * 3000 + frame.year)
 
 
-def prepared(path: Path, frame: pd.DataFrame, target: str = "sold") -> Prepared:
+def prepared(path: Path, frame: pd.DataFrame, target: str = "sold", project: Path | None = None) -> Prepared:
     frame.to_csv(path, index=False)
     settings = {"target": target}
     source = {"_target_": "holdfast.data.sources.table.load", "format": "csv", "path": str(path), "settings": settings}
-    return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+    return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {}, project)
 
 
 def keys(found: Prepared) -> set[float]:
@@ -132,3 +134,69 @@ def test_an_array_without_names_and_a_file_with_an_index(home: Path, tmp_path: P
     second = prepared(tmp_path / "b.csv", frame.assign(sold=frame.price > frame.price.median()).reset_index())
     assert len(sealed) == 60
     assert not keys(second) & sealed
+
+
+def unnamed(path: Path, frame: pd.DataFrame) -> Prepared:
+    """A table as an array of numbers, its columns without names."""
+    np.savez(path, x=frame.drop(columns="sold").to_numpy(float), y=(frame.sold == "yes").astype(int))
+    source = {"_target_": "holdfast.data.sources.arrays.load", "path": str(path)}
+    return prepare({"name": "npz", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {})
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4, 0.1])
+@pytest.mark.parametrize("columns", [["key", "year", "rooms", "area"], ["area", "rooms", "key"]])
+def test_a_part_of_a_table_as_an_array_without_names(
+    home: Path, tmp_path: Path, share: float, columns: list[str]
+) -> None:
+    frame = houses()[["area", "year", "rooms", "key", "sold"]]
+    first = prepared(tmp_path / "a.csv", frame)
+    sealed = set(frame.key) - keys(first)
+    part = frame.sample(frac=share, random_state=1)[[*columns, "sold"]]
+    second = unnamed(tmp_path / "b.npz", part)
+    came = set(np.asarray(second.x[:, columns.index("key")], float).tolist())
+    assert sealed & set(part.key), "the part holds sealed rows"
+    assert not came & sealed
+    assert came <= set(part.key)
+
+
+def test_an_array_without_names_of_the_same_ranges_is_another_table(home: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    ages, years = random.integers(18, 90, (2, NUM_ROWS)), random.integers(1900, 2020, (2, NUM_ROWS))
+    first, other = (
+        pd.DataFrame({"age": ages[index], "year": years[index], "sold": np.where(np.arange(NUM_ROWS) % 2, "yes", "no")})
+        for index in (0, 1)
+    )
+    prepared(tmp_path / "a.csv", first)
+    second = unnamed(tmp_path / "b.npz", other)
+    assert second.notes == ()
+    assert len(second.y) + second.num_test == NUM_ROWS
+
+
+TOLD: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "the same": lambda frame: frame,
+    "a part": lambda frame: frame.sample(frac=0.4, random_state=0),
+    "an index and a column more": lambda frame: frame.assign(floor=frame.year / 7).reset_index(names="Unnamed: 0"),
+    "a part with a column more": lambda frame: frame.sample(frac=0.4, random_state=0).assign(floor=frame.year / 7),
+}
+
+
+@pytest.fixture
+def locked(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A vault that was frozen elsewhere: this home knows of it by the project's lock alone."""
+    vault = prepared(tmp_path / "a.csv", houses()).vault
+    entry = registry.append(vault, "freeze", {}, selection="5" * 64)
+    (tmp_path / "project").mkdir()
+    project_lock.note_head(tmp_path / "project", vault, "freeze", entry)
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "second home"))
+    return vault
+
+
+@pytest.mark.parametrize("change", TOLD)
+def test_a_home_that_has_the_lock_alone_refuses_the_rows(locked: str, tmp_path: Path, change: str) -> None:
+    with pytest.raises(VaultRefused, match=f"holdfast.lock: names vault {locked[:8]} for these rows"):
+        prepared(tmp_path / "b.csv", TOLD[change](houses()), project=tmp_path / "project")
+
+
+def test_a_home_that_has_the_lock_alone_takes_other_rows(locked: str, tmp_path: Path) -> None:
+    other = pd.concat([houses()[:100], houses().assign(key=np.arange(NUM_ROWS) + 1000.5)])
+    assert prepared(tmp_path / "b.csv", other, project=tmp_path / "project").vault != locked

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.raw import ArrayRows
+from holdfast.data.store.row_keys import is_common_row
 from holdfast.vault import lifecycle, registry, sealing
 from holdfast.vault.known_rows import RowForms
-from holdfast.vault.rows.fingerprints import is_common_row
 from holdfast.vault.rows.identity import row_digests
 from holdfast.vault.sealing import SealRequest
 
@@ -32,11 +32,12 @@ def make_request() -> Make:
         x: NDArray[Any], y: NDArray[Any], /, test: slice | NDArray[Any] = slice(20), **changes: Any
     ) -> SealRequest:
         digests, classes = row_digests(x, kind="table"), ("no", "yes")
+        raw = ArrayRows(x, digests, "table")
         mask = np.zeros(len(x), bool)
         mask[test] = True
         fields: dict[str, Any] = {
             **{"source": {"name": "points"}, "test_rule": {"split": "holdout"}, "task": "binary"},
-            **{"class_names": classes, "kind": "table", "target": "y", "x": ArrayRows(x, digests, "table")},
+            **{"kind": "table", "target": "y", "layout": raw.layout, "pieces": raw.pieces},
             **{"forms": RowForms(digests, y, classes), "test": mask, "development": ~mask},
             **{"is_common": is_common_row(x, "table"), "settings": {}, "counts": {"left_out": 0}},
         }

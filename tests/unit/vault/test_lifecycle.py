@@ -9,9 +9,8 @@ import pytest
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.vault import archive, known_rows, lifecycle, registry
+from holdfast.vault import archive, known_rows, lifecycle, project_lock, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.ledger.anchor import anchor
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.verify import find_forks, missing_heads, verify_home, verify_path
 
@@ -164,11 +163,11 @@ def test_a_head_is_committed_to_git(vault: str, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     with pytest.raises(InputError, match="is in no git repository"):
-        anchor(vault, project)
+        project_lock.anchor(vault, project)
     for words in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "A"]):
         subprocess.run(["git", *words], cwd=project, check=True)
     (project / "other.txt").write_text("not to be committed")
-    commit = anchor(vault, project)
+    commit = project_lock.anchor(vault, project)
     shown = subprocess.run(
         ["git", "show", "--stat", "--format=%s", commit], cwd=project, check=True, capture_output=True, text=True
     ).stdout

@@ -58,7 +58,7 @@ def test_x_and_y_swapped_are_refused(vault: str) -> None:
     x, y = (folder / "x.sealed").read_bytes(), (folder / "y.sealed").read_bytes()
     (folder / "x.sealed").write_bytes(y)
     (folder / "y.sealed").write_bytes(x)
-    with pytest.raises(VaultRefused, match=r"x.sealed: is not the file that was sealed"):
+    with pytest.raises(VaultRefused, match=r"x.sealed: was changed; next: restore it from a copy"):
         opening.check_sealed(vault)
     with pytest.raises(VaultRefused, match="chunk 0 is not what was sealed for this vault and part"):
         list(opening.open_x(vault, intent, _ring(vault)))
@@ -85,7 +85,7 @@ def test_a_wrong_key_is_found_before_anything_is_spent(vault: str, rows: Any, ma
 
 def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predicted = _enter(vault, "open.predicted")
-    monkeypatch.setattr("holdfast.vault.rows.commitment.SALT_BYTES", 8)
+    monkeypatch.setattr("holdfast.vault.sealed_files.SALT_BYTES", 8)
     with pytest.raises(VaultRefused, match="the rows are not those that the ledger states"):
         opening.open_y(vault, predicted, _ring(vault))
 

@@ -18,7 +18,7 @@ from .conftest import Make, seal
 
 def _seal(project: Path, make_request: Make, rows: Any, *test: slice, **changes: Any) -> str:
     request = make_request(*rows, *test, **changes)
-    project_lock.refuse_other(project_lock.as_entries(project), request.forms)
+    project_lock.refuse_other(list(project_lock.read_lock(project).values()), request.forms)
     vault = seal(request)
     project_lock.note_head(project, vault, "seal", registry.read_ledger(vault)[0])
     return vault
@@ -52,7 +52,7 @@ def test_a_fresh_home_with_most_of_the_rows_is_refused(
                 _seal(tmp_path, make_request, content, *test)
     assert not (tmp_path / "fresh" / "vaults").exists()
     monkeypatch.setenv("HOLDFAST_HOME", str(home))
-    project_lock.refuse_other(project_lock.as_entries(tmp_path), make_request(*rows).forms)
+    project_lock.refuse_other(list(project_lock.read_lock(tmp_path).values()), make_request(*rows).forms)
 
 
 def test_a_table_of_few_values_is_refused_by_its_whole_content(
@@ -74,7 +74,7 @@ def test_an_imported_vault_beside_a_frozen_one_is_refused(
     vault = _seal(tmp_path, make_request, rows)
     _freeze(tmp_path, vault)
     monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "fresh"))
-    locked = project_lock.as_entries(tmp_path)
+    locked = list(project_lock.read_lock(tmp_path).values())
     mostly = registry.record_of(seal(make_request(rows[0][:80], rows[1][:80])))
     other = registry.record_of(seal(make_request(rows[0] + 1, rows[1])))
     with pytest.raises(VaultRefused, match=f"names vault {vault[:8]}"):
@@ -104,13 +104,13 @@ def test_a_cut_ledger_is_missed(home: Path, tmp_path: Path, rows: Any, make_requ
     entry = registry.append(vault, "verify", {})
     project_lock.note_head(tmp_path, vault, "open", entry)
     project_lock.check_heads(tmp_path, vault)
-    assert locked_heads(home, project_lock.as_entries(tmp_path)) == []
+    assert locked_heads(home, list(project_lock.read_lock(tmp_path).values())) == []
     (folder_of(vault) / "ledger" / "00000001.json").unlink()
     registry.write_record(registry.record_of(vault) | {"head": {"index": 0, "sha256": "0" * 64}})
-    (finding,) = locked_heads(home, project_lock.as_entries(tmp_path))
+    (finding,) = locked_heads(home, list(project_lock.read_lock(tmp_path).values()))
     assert finding.what.startswith("was the head that holdfast.lock has (open)")
     shutil.rmtree(home / "vaults")
-    (finding,) = locked_heads(home, project_lock.as_entries(tmp_path))
+    (finding,) = locked_heads(home, list(project_lock.read_lock(tmp_path).values()))
     assert finding.what == "has no vault that holdfast.lock names"
 
 

@@ -122,7 +122,7 @@ def test_a_lost_record_is_entered_again(home: Path, rows: Any, make_request: Mak
     with registry.locked():
         lifecycle.recover()
     assert registry.record_of(vault) == before
-    assert registry.targets_path(vault).read_bytes() == (folder_of(vault) / "targets.bin").read_bytes()
+    assert registry.copy_of(vault, "targets").read_bytes() == (folder_of(vault) / "targets.bin").read_bytes()
 
 
 def test_a_lost_fingerprint_key_is_not_made_anew(home: Path, rows: Any, make_request: Make) -> None:
@@ -225,7 +225,7 @@ def test_impossible_requests_are_told(home: Path, rows: Any, make_request: Make)
             "vault.polcy: is no setting of a vault; allowed: policy, k, key_mode, public_key",
         ),
         (
-            make_request(x, y, x=ArrayRows(x, make_request(x, y).forms.digests[::-1], "table")),
+            make_request(x, y, pieces=ArrayRows(x, make_request(x, y).forms.digests[::-1], "table").pieces),
             "data: the source changed while it was read",
         ),
     ):

@@ -263,7 +263,8 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(vault: str, name: str) -> N
     path.unlink()
     os.mkfifo(path)
     assert verify_home()
-    for remembered in (registry.fingerprints_path(vault), registry.targets_path(vault)):
+    for copied in registry.COPIED:
+        remembered = registry.copy_of(vault, copied)
         remembered.unlink()
         os.mkfifo(remembered)
         assert verify_home()

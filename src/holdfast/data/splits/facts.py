@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 Digests = NDArray[np.uint8]
-Strata = NDArray[np.int64] | None
+Strata = NDArray[Any] | None  # whole numbers
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,7 +111,7 @@ def _differs(words: NDArray[Any]) -> Mask:
     return np.asarray((words[1:] != words[:-1]).any(axis=1))
 
 
-def _classes_of_groups(keys: Keys, strata: NDArray[np.int64]) -> NDArray[np.int64]:
+def _classes_of_groups(keys: Keys, strata: NDArray[Any]) -> NDArray[Any]:
     repeated = np.flatnonzero(_is_repeated(keys))
     if not len(repeated):
         return strata

@@ -24,7 +24,7 @@ from holdfast.core import places
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data.rows import Rows
 from holdfast.data.store import store
-from holdfast.vault import known_rows
+from holdfast.vault import registry
 
 Mask = NDArray[np.bool_]
 
@@ -95,7 +95,7 @@ def _path(request: Mapping[str, Any], rows: Rows) -> Path | None:
         **{name: _sha256(array) for name, array in _used(rows).items()},
         "test_rule": request["test_rule"],
         "vault": request["vault"],
-        "in_force": sorted(record["vault"] for record in known_rows.in_force()),
+        "in_force": sorted(record["vault"] for record in registry.in_force()),
     }
     return places.store() / "decided" / f"{sha256_hex(canonical_json(fixed))}.npz"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from holdfast.data.rows import blocks_of
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import as_items, equal_to_marked, first_words
+from holdfast.vault.rows.digest_sets import as_items, equal_to_marked
 
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16
@@ -61,17 +61,6 @@ def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]], i
     least = np.zeros(num_nodes, np.int64)
     least[part_of[order][is_first]] = order[is_first]
     return np.ascontiguousarray(digests[least[part_of]])
-
-
-def is_among(digests: NDArray[np.uint8], others: NDArray[np.uint8]) -> Mask:
-    """(n,) Which digests occur among others: found by their first eight bytes, then compared as a whole."""
-    if not len(others):
-        return np.zeros(len(digests), bool)
-    known, words = np.sort(first_words(others)), first_words(digests)
-    found: Mask = known[np.minimum(np.searchsorted(known, words), len(known) - 1)] == words
-    near = np.flatnonzero(found)
-    found[near] = np.isin(as_items(digests[near]), as_items(others))
-    return found
 
 
 def count_time_overlap(times: NDArray[Any], test: Mask, development: Mask) -> int:

@@ -22,11 +22,11 @@ from holdfast.data.splits import SplitFacts
 from holdfast.data.store import overlaps, store
 from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
-from holdfast.vault import known_rows, lifecycle, policies
+from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import Columns, RowForms, Seen
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import equal_to_marked
+from holdfast.vault.rows.digest_sets import DigestSet, equal_to_marked
 
 Mask = NDArray[np.bool_]
 TEST_PART = "test part"
@@ -144,7 +144,7 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
         VaultRefused: One was frozen.
     """
     for one in own:
-        known_rows.folder_of(one.record)
+        one.require_folder()
     words = _differences(asked.request, asked.rows, first, has_target=has_target)
     if words and any(_is_in_force_and_frozen(vault) for vault in lifecycle.family_of(first.record["vault"])):
         what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
@@ -154,7 +154,7 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
 
 
 def _is_in_force_and_frozen(vault: str) -> bool:
-    return vault in {record["vault"] for record in known_rows.in_force()} and known_rows.is_frozen(vault)
+    return vault in {record["vault"] for record in registry.in_force()} and known_rows.is_frozen(vault)
 
 
 def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
@@ -284,14 +284,14 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     # A row that runs of another vault were trained on is no test row any more.
     is_used = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.development for one in seen)]) & ~sealed
     is_used |= equal_to_marked(units, is_used) & ~sealed
-    free = np.flatnonzero(~sealed & ~is_used)
-    if not len(free):
+    free = ~sealed & ~is_used
+    if not free.any():
         names = ", ".join(one.name for one in seen if one.certain.any() or one.development.any())
         what = f"all of its rows are in {names}"
         raise VaultRefused(f"data {request['name']}", what, next="train on the data as that vault has it")
     split = call_target(request["split"], "split")
     facts = _facts_of(rows, units)
-    facts = facts if len(free) == len(rows) else facts.of(free)
+    facts = facts if free.all() else facts.of(free)
     chosen = split.test_rows(facts)
     cuts = split.test_cuts(facts, chosen) if hasattr(split, "test_cuts") else []
     test = np.zeros(len(rows), bool)
@@ -374,5 +374,5 @@ def _count_seen_open(digests: RowArray, test: Mask) -> int:
     sealed = digests[np.flatnonzero(test)]
     found = np.zeros(len(sealed), bool)
     for path in folders:
-        found |= overlaps.is_among(sealed, np.load(path / "raw" / "digests.npy", mmap_mode="r"))
+        found |= DigestSet(np.load(path / "raw" / "digests.npy", mmap_mode="r")).has(sealed)
     return int(found.sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,25 +14,26 @@ from holdfast.data.spool import Spool
 from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
-from holdfast.vault.known_rows import RowForms
+from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.fingerprints import is_common_row
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, columns_of, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
+MIN_BITS = 20
+FEW_VALUES = 8
 
 
-def forms_of(rows: Rows) -> RowForms:
-    """All rows in the forms in which they may be known."""
+def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
+    """All rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _array_digests(rows)
         cells = _array_cells(rows) if rows.kind == "table" else None
         return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests, cells=cells)
     assert rows.settings is not None
-    by_columns = identity_columns(rows.table, rows.settings)
+    by_columns = identity_columns(rows.table, rows.settings, {*column_lists(), *locked})
     columns, digests = next(iter(by_columns.items()))
     names = rows.settings.id
     others = (id_digests(rows.table, names),) if names else ()
@@ -82,6 +83,31 @@ def common_rows(rows: Rows) -> NDArray[np.bool_]:
     return np.full(len(rows), bool(is_common_row(np.concatenate(blocks), "table").all()))
 
 
+def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
+    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
+
+    Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
+    every row common; a column of fractions, or of a different number in almost every row, does not.
+    """
+    is_flat = np.concatenate([np.zeros(0, bool), *(_is_flat(block) for _, block in blocks_of(x))])
+    if kind != "table" or not len(x):
+        return is_flat
+    possible = 0.0
+    for sample in x[:SAMPLE_ROWS].T:
+        values = np.unique(sample[~np.isnan(sample)])
+        if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
+            return is_flat
+        possible += np.log2(len(values) + np.isnan(sample).any())
+        if possible >= MIN_BITS:
+            return is_flat
+    return np.ones(len(x), bool)
+
+
+def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
+    rows = block.reshape(len(block), -1)
+    return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
+
+
 def _sampled(array: Any) -> NDArray[np.float64]:
     """Cells as numbers, texts by their codes."""
     found = numbers_of(array, ())
@@ -115,8 +141,7 @@ def _array_cells(rows: Rows) -> TableCells:
 
 def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:
     """The cells of a table in arrays; columns without names keep their order."""
-    names = rows.feature_names or [f"{index:08d}" for index in range(block.shape[1])]
-    cells: dict[str, Cells] = {name: block[:, index] for index, name in enumerate(names)}
+    cells = columns_of(block, rows.feature_names)
     for index, column in enumerate(rows.columns):
         if column.type == "category":
             cells[column.name] = (block[:, index].astype(np.int64), column.categories)

@@ -134,7 +134,7 @@ def prepare(
     """
     request = make_request(as_plain(data), as_plain(split), as_plain(vault))
     if project is not None:
-        request["locked"] = project_lock.as_entries(project)
+        request["locked"] = list(project_lock.read_lock(project).values())
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:

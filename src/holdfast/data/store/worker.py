@@ -35,8 +35,7 @@ from holdfast.data.store.source_files import state_of_files
 from holdfast.data.store.write import MadeView, all_notes, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.digest_sets import content_id, digest_blocks
+from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -81,8 +80,9 @@ def _prepare(request: Mapping[str, Any]) -> str:
 
 def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Decided, MadeView]:
     """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
-    forms = forms_of(rows)
-    project_lock.refuse_other(request.get("locked", ()), forms)
+    elsewhere = project_lock.unknown(request.get("locked", ()))
+    forms = forms_of(rows, {tuple(entry["columns"]) for entry in elsewhere})
+    project_lock.refuse_other(elsewhere, forms)
     division = divide(request, rows, forms)
     made = make_view(division.rows, division.development)  # one that cannot be made is told before anything is sealed
     vault = _vault_of(request, division)
@@ -116,15 +116,16 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
 def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
     """What is to be sealed of a division."""
     rows = division.rows
+    raw = raw_rows(rows, division.forms)
     source = {"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}}
     return SealRequest(
         source=source,
         test_rule=request["test_rule"],
         task=rows.task,
-        class_names=rows.class_names,
         kind=rows.kind,
         target=rows.target_name,
-        x=raw_rows(rows, division.forms),
+        layout=raw.layout,
+        pieces=raw.pieces,
         forms=division.forms,
         test=division.test,
         development=division.development,
@@ -151,7 +152,7 @@ def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: Made
     answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
     answer |= {"notes": all_notes(rows, decided, made), "num_left_out": decided.counts["left_out"]}
     answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
-    answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
+    answer["vaults"] = sorted(record["vault"] for record in registry.in_force())
     answer |= {key: request[key] for key in ("name", "files", "contents")}
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
@@ -184,8 +185,7 @@ def _remove_replaced_rows() -> None:
 
 def _remove_sealed_rows(vault: str) -> None:
     """Remove rows of other vaults, or of none, that are sealed in this one now: no view of them may stay."""
-    key = known_rows.fingerprint_key(vault)
-    known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
+    sealed = known_rows.sealed_rows(vault)
     columns = registry.record_of(vault)["columns"]
     for folder in store.rows_folders():
         others = store.digested_columns(folder)
@@ -194,8 +194,7 @@ def _remove_sealed_rows(vault: str) -> None:
             if store.is_open(store.vault_of(folder)) and 2 * len(set(others) & set(columns)) >= len(columns) > 0:
                 remove_rows(folder)
             continue
-        blocks = digest_blocks(np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
-        if any(known.has(fingerprints.fingerprints_of(digests, key)).any() for _, digests in blocks):
+        if sealed.are_sealed(np.load(folder / "raw" / "digests.npy", mmap_mode="r")).any():
             remove_rows(folder)
 
 

@@ -17,7 +17,7 @@ from holdfast.data.spool import Spool
 from holdfast.data.tables.cells import kind_of, raw_cells, texts_of
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings, is_part
-from holdfast.vault.known_rows import Columns, column_lists
+from holdfast.vault.known_rows import Columns
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import words_of
 from holdfast.vault.rows.cell_hashes import TableCells
@@ -29,22 +29,20 @@ MOST_EQUAL = 0.05
 FEWEST_COLUMNS = 2
 
 
-def identity_columns(table: RawTable, settings: TableSettings) -> dict[Columns, RowArray]:
-    """Digests by columns: first the table's own, then those of vaults in force, where it has their columns."""
+def identity_columns(table: RawTable, settings: TableSettings, others: Collection[Columns]) -> dict[Columns, RowArray]:
+    """Digests by columns: first the table's own, then those that vaults go by, where it has their columns."""
     names = [name for name in table.names if name not in settings.target]
     constant, distinct, parts = _kinds(table, names)
     own = [name for name in names if name not in parts] or names
     telling = [name for name in own if name not in constant] or own
     content = tuple(sorted(name for name in telling if name not in distinct))
-    in_force = column_lists()
-    lists = [columns for columns in in_force if columns and set(columns) <= set(table.names)]
+    lists = [columns for columns in others if columns and set(columns) <= set(table.names)]
     wanted = {tuple(sorted(telling)), *lists}
     wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
     digests = digests_over(table, wanted)
     mine = content if content in digests and tells_rows_apart(digests[content]) else tuple(sorted(telling))
-    others = {columns: found for columns, found in digests.items() if columns != mine and columns in lists}
-    unnamed: dict[Columns, RowArray] = {(): _in_order(table, own)} if () in in_force else {}
-    return {mine: digests[mine], **others, **unnamed}
+    found = {mine: digests[mine]} | {columns: digests[columns] for columns in lists}
+    return found | {(): _in_order(table, own)} if () in others else found
 
 
 def _in_order(table: RawTable, names: Sequence[str]) -> RowArray:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
 from holdfast.core.files import sha256_file
@@ -40,10 +38,10 @@ from holdfast.evaluation.freeze.validation import (
 )
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
-from holdfast.vault import known_rows, registry
+from holdfast.vault import known_rows
 from holdfast.vault.ledger import ledger, refusals
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.rows import fingerprints
+from holdfast.vault.rows.fingerprints import Fingerprints
 
 VERSION = 3
 SHARED = {
@@ -262,9 +260,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
     form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
-    sealed = (registry.fingerprints_path(prepared.vault), prepared.folder / "sealed.fingerprints")
-    records = np.concatenate([fingerprints.read_records(path) for path in sealed])
-    key = known_rows.fingerprint_key(prepared.vault)
+    viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
+    sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])
@@ -272,8 +269,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
-            scan.refuse_sealed_rows(name, content, form, records, key)
-            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, records, key)
+            scan.refuse_sealed_rows(name, content, form, sealed)
+            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, sealed)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

@@ -7,9 +7,7 @@ from typing import Any
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store.store import open_prepared
-from holdfast.vault import known_rows, registry
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.digest_sets import digest_blocks
+from holdfast.vault import known_rows
 
 
 def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dict[str, Any]]:
@@ -38,10 +36,6 @@ def _refuse_sealed(where: str, other: str, vault: str) -> None:
     except InputError:
         what = f"its rows ({other[:8]}) are no longer in the store: sealed rows may have been among them"
         raise VaultRefused(where, what, next="pretrain again, on the data as it is sealed now") from None
-    key = known_rows.fingerprint_key(vault)
-    known = fingerprints.Known(fingerprints.read_records(registry.fingerprints_path(vault)))
-    blocks = (block for _, block in digest_blocks(digests))
-    count = sum(int(known.has(fingerprints.fingerprints_of(block, key)).sum()) for block in blocks)
-    if count:
+    if count := int(known_rows.sealed_rows(vault).are_sealed(digests).sum()):
         what = f"{count} of its rows ({other[:8]}) are sealed in vault {vault[:8]}"
         raise VaultRefused(where, what, next="pretrain again without them")

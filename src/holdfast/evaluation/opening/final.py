@@ -251,7 +251,7 @@ def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted],
     with _mismatches_noted(entry):
         y = opening.open_y(vault, entry, ring)
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    confidence = 1 - (1 - float(fields["confidence"])) / policies.share_of_alpha(policy)
+    confidence = 1 - (1 - float(fields["confidence"])) / (policy["k"] or 1)  # alpha / K under the policy batch
     score = functools.partial(processes.score, y=y, confidence=confidence, groups=opening.group_numbers(vault))
     scored = score(fields, [*predicted[index].predictions])
     if len(acts) > 1 and allowed.level == policies.FULL:

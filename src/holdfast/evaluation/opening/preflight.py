@@ -70,7 +70,7 @@ def refuse_other_lock(vault: str, project: Path) -> None:
     if folder is None:
         return
     record = registry.record_of(vault)
-    locked = project_lock.as_entries(folder)
+    locked = list(project_lock.read_lock(folder).values())
     project_lock.refuse_beside(locked, record)
     project_lock.check_heads(folder, vault)
 

@@ -200,10 +200,10 @@ def _wear(
     """Bits told so far, and log2 K where the best of K models will be quoted; what they leave of the rows."""
     after = float(entries[-1].fields["total_bits"])
     before = float(result.fields["total_bits"] - result.fields["bits"]) if result else after
-    before += leaked_bits.choice_bits(num_models)
+    before += math.log2(num_models)
     return {
         "bits_before": before,
-        "bits_of_choice": leaked_bits.choice_bits(num_models),
+        "bits_of_choice": math.log2(num_models),
         "bits_after": after,
         "half_width": min(1.0, leaked_bits.half_width(before, num_rows)),
         "rows_left": math.floor(leaked_bits.effective_rows(before, num_rows)),

@@ -10,7 +10,6 @@ What encrypts, checks and salts are separate keys, derived by HKDF-SHA256 (RFC 5
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import secrets
@@ -36,19 +35,6 @@ def create_keys(vault: str) -> dict[str, bytes]:
     return {part: store_key(key_path(vault, part), vault, part) for part in PARTS}
 
 
-def load_key(vault: str, part: str, check: str) -> bytes:
-    """The key of one part in mode `local`, after its file and its value have been checked.
-
-    Raises:
-        VaultRefused: The key file is missing, readable by others, inside the project, empty, or another vault's.
-    """
-    path = key_path(vault, part)
-    key = read_key(path, vault, part)
-    if not hmac.compare_digest(check_value(key, vault, part), check):
-        raise VaultRefused(str(path), f"is the wrong key for vault {vault[:8]}: nothing was spent")
-    return key
-
-
 def check_value(key: bytes, vault: str, part: str) -> str:
     """What the manifest keeps to tell the right key from a wrong one, as 64 hex digits."""
     return derive(key, vault, f"check {part}").hex()
@@ -72,14 +58,8 @@ def overwrite(path: Path) -> None:
         path.unlink()
 
 
-def sweep() -> None:
-    """Remove what a process that was killed while it stored a key left; the caller holds the registry."""
-    for path in places.keys().glob(".*.key.*.tmp"):
-        path.unlink()
-
-
 def key_path(vault: str, part: str) -> Path:
-    """Where a key of mode `local` lies."""
+    """Where a key of a vault lies: "x" and "y" in mode `local`, "cells", "fingerprint" of an imported one."""
     return places.keys() / f"{vault}.{part}.key"
 
 
@@ -93,17 +73,12 @@ def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
     Raises:
         VaultRefused: It is gone although there are vaults, or its file is not as it must be.
     """
-    if foreign_fingerprint_path(vault).exists():
-        return read_key(foreign_fingerprint_path(vault), vault, "fingerprint")
+    if key_path(vault, "fingerprint").exists():
+        return read_key(key_path(vault, "fingerprint"), vault, "fingerprint")
     path = places.keys() / "fingerprint.key"
     if may_create and not path.exists():
         return store_key(path, *FINGERPRINT)
     return read_key(path, *FINGERPRINT)
-
-
-def foreign_fingerprint_path(vault: str) -> Path:
-    """Where the fingerprint key of an imported vault lies."""
-    return places.keys() / f"{vault}.fingerprint.key"
 
 
 def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:
@@ -115,8 +90,13 @@ def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _refuse_project(path)
     key = key or secrets.token_bytes(KEY_BYTES)
-    write_atomic(path, canonical_json({"key": key.hex(), "part": part, "vault": vault, "version": 1}), mode=0o600)
+    write_atomic(path, as_content(key, vault, part), mode=0o600)
     return key
+
+
+def as_content(key: bytes, vault: str, part: str) -> bytes:
+    """What a key file holds."""
+    return canonical_json({"key": key.hex(), "part": part, "vault": vault, "version": 1})
 
 
 def read_key(path: Path, vault: str, part: str) -> bytes:
@@ -151,14 +131,13 @@ def parse_key(path: Path, raw: bytes, vault: str, part: str) -> bytes:
     try:
         fields = json.loads(raw)
         owner, key = (fields["vault"], fields["part"]), bytes.fromhex(fields["key"])
+        if fields["version"] != 1 or len(key) != KEY_BYTES:
+            raise ValueError
     except (ValueError, KeyError, TypeError):
         raise VaultRefused(str(path), "is no key file of a version known here") from None
-    if fields.get("version") != 1 or len(key) != KEY_BYTES:
-        raise VaultRefused(str(path), "is no key file of a version known here")
     if owner != (vault, part):
-        raise VaultRefused(
-            str(path), f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
-        )
+        what = f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
+        raise VaultRefused(str(path), what)
     return key
 
 
@@ -169,10 +148,7 @@ def _refuse_project(path: Path) -> None:
     if project is not None and project.resolve() != Path.home().resolve() and place.is_relative_to(project.resolve()):
         hint = "set HOLDFAST_HOME or HOLDFAST_KEYS to a folder outside it"
         raise VaultRefused(str(path), f"a key must not lie inside the project {project}", next=hint)
-    if any((folder / ".git").exists() for folder in place.parents):
+    if place.exists() and any((folder / ".git").exists() for folder in place.parents):
         command = ["git", "ls-files", "--error-unmatch", place.name]
-        if (
-            place.exists()
-            and subprocess.run(command, cwd=place.parent, capture_output=True, check=False).returncode == 0
-        ):
+        if subprocess.run(command, cwd=place.parent, capture_output=True, check=False).returncode == 0:
             raise VaultRefused(str(path), "the key is tracked by git", next="git rm --cached it, and seal again")

@@ -20,7 +20,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, write_atomic
+from holdfast.core.files import write_atomic
 from holdfast.vault.keys import key_files, wrapping
 
 PRIVATE, PUBLIC = ("*", "private"), ("*", "public")
@@ -28,32 +28,35 @@ PRIVATE, PUBLIC = ("*", "private"), ("*", "public")
 Ring = Callable[[str], bytes]  # hands out the key of a part, when it is needed
 
 
-def draw_keys(vault: str, mode: str = "local", public: bytes | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
+def draw_keys(vault: str, mode: str = "local", public: str | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Draw the two keys of a new vault.
 
     Args:
-        vault: Its id.
         mode: "local": they are stored; "passphrase": it is asked for, twice; "keyfile": they are wrapped for `public`.
-        public: The holder's public key.
+        public: The holder's public key, as hex digits.
 
     Returns:
         The key of each part, and the content of `wrapped.json`, empty in mode `local`.
+
+    Raises:
+        VaultRefused: There is no terminal to type a passphrase on, or what was typed is empty or differs.
     """
     if mode == "local":
         return key_files.create_keys(vault), {}
     secret = {part: secrets.token_bytes(key_files.KEY_BYTES) for part in key_files.PARTS}
     if mode == "passphrase":
-        return secret, wrapping.wrap_by_passphrase(secret, vault, new_passphrase())
+        passphrase = _ask("passphrase of the new vault: ")
+        if _ask("the same again: ") != passphrase:
+            raise VaultRefused("passphrase", "the two differ", next="start again")
+        return secret, wrapping.wrap_by_passphrase(secret, vault, passphrase)
     assert public is not None
-    return secret, wrapping.wrap_for(public, secret, vault)
+    return secret, wrapping.wrap_for(bytes.fromhex(public), secret, vault)
 
 
 def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path | None = None) -> Ring:
     """Check that both keys can be had, and give what hands them out; spends nothing.
 
     Args:
-        vault: Its id.
-        folder: Where it lies.
         fields: "keys" of its manifest: the mode and a check value of each part.
         key_file: The private key, in mode `keyfile`.
 
@@ -64,18 +67,16 @@ def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path |
     mode, check = fields["mode"], fields["check"]
     if key_file is not None and mode != "keyfile":
         raise VaultRefused(f"vault {vault[:8]}", f"has key mode {mode} and takes no key file", next="leave out --key")
-    if mode == "local":
-        for part in key_files.PARTS:
-            key_files.load_key(vault, part, check[part])
-        return lambda part: key_files.load_key(vault, part, check[part])
     unwrap = _unwrapper(vault, folder / wrapping.FILE_NAME, mode, key_file)
 
     def key_of(part: str) -> bytes:
         key = unwrap(part)
         if not hmac.compare_digest(key_files.check_value(key, vault, part), check[part]):
-            raise VaultRefused(f"vault {vault[:8]}", f"the wrapped key of {part} is not the one it was sealed with")
+            raise VaultRefused(f"the key of {part}", f"is the wrong key for vault {vault[:8]}: nothing was spent")
         return key
 
+    for part in key_files.PARTS if mode == "local" else ():  # others are unwrapped when their time has come
+        key_of(part)
     return key_of
 
 
@@ -92,8 +93,7 @@ def generate(path: Path) -> Path:
             raise InputError(str(taken), "exists already", next="choose another file: a key is never overwritten")
     private = X25519PrivateKey.generate()
     key_files.store_key(path, *PRIVATE, key=private.private_bytes_raw())
-    content = {"key": private.public_key().public_bytes_raw().hex(), "part": "public", "vault": "*", "version": 1}
-    write_atomic(public_path, canonical_json(content))
+    write_atomic(public_path, key_files.as_content(private.public_key().public_bytes_raw(), *PUBLIC))
     return public_path
 
 
@@ -117,18 +117,6 @@ def read_public(path: Path) -> bytes:
         raise InputError("vault.public_key", f"{path} {error.problems[0].what}", next=hint) from None
 
 
-def new_passphrase() -> str:
-    """Ask for a passphrase, twice.
-
-    Raises:
-        VaultRefused: There is no terminal, or what was typed is empty or differs.
-    """
-    first = _ask("passphrase of the new vault: ")
-    if _ask("the same again: ") != first:
-        raise VaultRefused("passphrase", "the two differ", next="start again")
-    return first
-
-
 def _ask(prompt: str) -> str:
     try:
         if os.name != "nt":
@@ -143,20 +131,21 @@ def _ask(prompt: str) -> str:
 
 
 def _unwrapper(vault: str, path: Path, mode: str, key_file: Path | None) -> wrapping.Unwrap:
+    """What hands out the key of a part, unchecked."""
     name = f"vault {vault[:8]}"
+    if mode == "local":
+        return lambda part: key_files.read_key(key_files.key_path(vault, part), vault, part)
     try:
         fields = json.loads(path.read_bytes())
     except (OSError, ValueError):
         raise VaultRefused(str(path), "the wrapped keys cannot be read", next="restore it from a copy") from None
     if mode == "passphrase":
-        unwrap = wrapping.by_passphrase(fields, vault, _ask(f"passphrase of {name}: "))
-        if unwrap is None:
-            raise VaultRefused("passphrase", f"is not that of {name}: nothing was spent")
-        return unwrap
+        if unwrap := wrapping.by_passphrase(fields, vault, _ask(f"passphrase of {name}: ")):
+            return unwrap
+        raise VaultRefused("passphrase", f"is not that of {name}: nothing was spent")
     if key_file is None:
         raise VaultRefused(name, "needs the private key it was sealed for", next="holdfast open SELECTION --key FILE")
     private = X25519PrivateKey.from_private_bytes(key_files.read_key(key_file.absolute(), *PRIVATE))
-    unwrap = wrapping.with_private_key(fields, vault, private)
-    if unwrap is None:
-        raise VaultRefused(str(key_file), f"is another vault's key, not that of {name}: nothing was spent")
-    return unwrap
+    if unwrap := wrapping.with_private_key(fields, vault, private):
+        return unwrap
+    raise VaultRefused(str(key_file), f"is another vault's key, not that of {name}: nothing was spent")

@@ -31,25 +31,19 @@ CHECK = b"holdfast check"
 NO_NONCE = bytes(NONCE_BYTES)  # each wrapping key is used once
 
 Unwrap = Callable[[str], bytes]
+Cipher = Callable[[bytes, bytes], bytes]  # of content, and of what it is about
 
 
 def wrap_by_passphrase(secret: Mapping[str, bytes], vault: str, passphrase: str) -> dict[str, Any]:
-    """The content of `wrapped.json`.
-
-    Args:
-        secret: The key of each part.
-        vault: Id of the vault.
-        passphrase: As it was typed.
-    """
+    """The content of `wrapped.json`."""
     salt = secrets.token_bytes(16)
     cipher = AESGCM(_stretch(passphrase, salt))
 
-    def wrap(name: str, content: bytes) -> str:
+    def wrap(content: bytes, about: bytes) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return (nonce + cipher.encrypt(nonce, content, _about(vault, name))).hex()
+        return nonce + cipher.encrypt(nonce, content, about)
 
-    wrapped = {name: wrap(name, content) for name, content in {**secret, "check": CHECK}.items()}
-    return {"version": VERSION, "mode": "passphrase", "salt": salt.hex(), "scrypt": SCRYPT, **wrapped}
+    return {"mode": "passphrase", "salt": salt.hex(), "scrypt": SCRYPT, **_wrapped(secret, vault, wrap)}
 
 
 def by_passphrase(fields: Mapping[str, Any], vault: str, passphrase: str) -> Unwrap | None:
@@ -57,42 +51,44 @@ def by_passphrase(fields: Mapping[str, Any], vault: str, passphrase: str) -> Unw
     if fields["scrypt"] != SCRYPT:
         return None
     cipher = AESGCM(_stretch(passphrase, bytes.fromhex(fields["salt"])))
-
-    def unwrap(name: str) -> bytes:
-        content = bytes.fromhex(fields[name])
-        return cipher.decrypt(content[:NONCE_BYTES], content[NONCE_BYTES:], _about(vault, name))
-
-    return _checked(unwrap)
+    return _unwrapper(
+        fields, vault, lambda content, about: cipher.decrypt(content[:NONCE_BYTES], content[NONCE_BYTES:], about)
+    )
 
 
 def wrap_for(public: bytes, secret: Mapping[str, bytes], vault: str) -> dict[str, Any]:
     """The content of `wrapped.json`, for the holder of the private key of `public`."""
 
-    def wrap(name: str, content: bytes) -> str:
+    def wrap(content: bytes, about: bytes) -> bytes:
         ephemeral = X25519PrivateKey.generate()
         shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
         enc = ephemeral.public_key().public_bytes_raw()
-        key = _agreed(shared, enc, public, vault, name)
-        return (enc + AESGCM(key).encrypt(NO_NONCE, content, _about(vault, name))).hex()
+        return enc + _agreed(shared, enc, public, about).encrypt(NO_NONCE, content, about)
 
-    wrapped = {name: wrap(name, content) for name, content in {**secret, "check": CHECK}.items()}
-    return {"version": VERSION, "mode": "keyfile", "public": public.hex(), **wrapped}
+    return {"mode": "keyfile", "public": public.hex(), **_wrapped(secret, vault, wrap)}
 
 
 def with_private_key(fields: Mapping[str, Any], vault: str, private: X25519PrivateKey) -> Unwrap | None:
     """What unwraps one part after the other; None when it was wrapped for another key."""
     public = private.public_key().public_bytes_raw()
 
-    def unwrap(name: str) -> bytes:
-        content = bytes.fromhex(fields[name])
+    def decrypt(content: bytes, about: bytes) -> bytes:
         enc = content[:KEY_BYTES]
-        key = _agreed(private.exchange(X25519PublicKey.from_public_bytes(enc)), enc, public, vault, name)
-        return AESGCM(key).decrypt(NO_NONCE, content[KEY_BYTES:], _about(vault, name))
+        shared = private.exchange(X25519PublicKey.from_public_bytes(enc))
+        return _agreed(shared, enc, public, about).decrypt(NO_NONCE, content[KEY_BYTES:], about)
 
-    return _checked(unwrap)
+    return _unwrapper(fields, vault, decrypt)
 
 
-def _checked(unwrap: Unwrap) -> Unwrap | None:
+def _wrapped(secret: Mapping[str, bytes], vault: str, wrap: Cipher) -> dict[str, Any]:
+    contents = {**secret, "check": CHECK}
+    return {"version": VERSION} | {name: wrap(one, _about(vault, name)).hex() for name, one in contents.items()}
+
+
+def _unwrapper(fields: Mapping[str, Any], vault: str, decrypt: Cipher) -> Unwrap | None:
+    def unwrap(name: str) -> bytes:
+        return decrypt(bytes.fromhex(fields[name]), _about(vault, name))
+
     try:
         return unwrap if unwrap("check") == CHECK else None
     except (InvalidTag, ValueError):
@@ -103,9 +99,9 @@ def _stretch(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=KEY_BYTES, **SCRYPT).derive(passphrase.encode())
 
 
-def _agreed(shared: bytes, enc: bytes, public: bytes, vault: str, name: str) -> bytes:
-    info = b"holdfast 1 wrap " + enc + public + _about(vault, name)
-    return HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(shared)
+def _agreed(shared: bytes, enc: bytes, public: bytes, about: bytes) -> AESGCM:
+    info = b"holdfast 1 wrap " + enc + public + about
+    return AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(shared))
 
 
 def _about(vault: str, name: str) -> bytes:

@@ -33,24 +33,19 @@ def scan(folder: Path, vault: str) -> tuple[list[ledger.Entry], list[Found]]:
     indexes = [int(name[:8]) for name in names if ledger.NAME.fullmatch(name)]
     if not indexes:
         found.append(("ledger", str(folder), "there is no ledger"))
-    for expected in sorted(set(range(max(indexes, default=-1) + 1)) - set(indexes))[:MAX_MISSING]:
-        found.append(("ledger", f"entry {expected}", "is missing"))
-    prev: str | None = ledger.FIRST_PREV
-    total = 0.0
+    missing = sorted(set(range(max(indexes, default=-1) + 1)) - set(indexes))
+    found += [("ledger", f"entry {index}", "is missing") for index in missing[:MAX_MISSING]]
+    before: ledger.Entry | None = None
     for index in indexes:
         try:
             entry = ledger.read_entry(folder, index)
         except HoldfastError as error:
             found.append(("ledger", f"entry {index}", error.problems[0].what))
-            prev = None
+            before = None
             continue
+        found += [("ledger", f"entry {index}", what) for what in _link_problems(entry, index, before, vault)]
         entries.append(entry)
-        total += entry.fields["bits"]
-        found += [("ledger", f"entry {index}", what) for what in _link_problems(entry, index, prev, vault)]
-        if abs(entry.fields["total_bits"] - total) > 1e-6 * max(1.0, total):
-            found.append(("ledger", f"entry {index}", "its total of bits is not the sum so far"))
-            total = entry.fields["total_bits"]
-        prev = entry.sha256
+        before = entry
     return entries, found
 
 
@@ -58,7 +53,6 @@ def head_problems(entries: Sequence[ledger.Entry], head: Mapping[str, Any], witn
     """Whether a head that somebody has noted stands in the ledger.
 
     Args:
-        entries: Of the ledger.
         head: {"index", "sha256"}.
         witness: Who noted it, as in "seen last".
     """
@@ -98,10 +92,8 @@ def fork_problems(first: Sequence[ledger.Entry], second: Sequence[ledger.Entry])
     """Where two copies of one ledger part; a copy that is only shorter is no fork."""
     for mine, other in zip(first, second, strict=False):
         if mine.sha256 != other.sha256:
-            what = (
-                f"is {mine.type} ({mine.sha256[:12]}) in one copy and {other.type} ({other.sha256[:12]}) in the other"
-            )
-            yield "fork", f"entry {mine.index}", what
+            copies = f"{mine.type} ({mine.sha256[:12]}) in one copy and {other.type} ({other.sha256[:12]}) in the other"
+            yield "fork", f"entry {mine.index}", f"is {copies}"
             return
 
 
@@ -121,10 +113,15 @@ def _policy_problems(entry: ledger.Entry, history: policies.History, policy: Map
         yield "policy", where, f"says that it is opening {entry.fields['opening']}, and it is opening {how.number}"
 
 
-def _link_problems(entry: ledger.Entry, index: int, prev: str | None, vault: str) -> Iterator[str]:
+def _link_problems(entry: ledger.Entry, index: int, before: ledger.Entry | None, vault: str) -> Iterator[str]:
+    """What is wrong between an entry and the one before it; None: that could not be read, or this is the first."""
     if entry.index != index:
         yield f"says that it is entry {entry.index}"
-    if prev is not None and entry.fields["prev"] != prev:
+    prev = before.sha256 if before else ledger.FIRST_PREV
+    if (before or index == 0) and entry.fields["prev"] != prev:
         yield "does not follow from the entry before it"
+    total = entry.fields["bits"] + (before.fields["total_bits"] if before else 0.0)
+    if (before or index == 0) and abs(entry.fields["total_bits"] - total) > 1e-6 * max(1.0, total):
+        yield "its total of bits is not the sum so far"
     if entry.fields["vault"] != vault:
         yield f"belongs to vault {entry.fields['vault'][:32]!r}"

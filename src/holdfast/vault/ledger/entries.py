@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,6 @@ TYPES = (
 )
 MAX_ENTRY_BYTES = 2**20
 HEX64 = re.compile(r"[0-9a-f]{64}")
-STRINGS = ("vault", "type", "time", "host", "user", "uuid", "prev")
-NUMBERS = ("monotonic", "bits", "total_bits")
-OTHERS = ("version", "index", "pid", "boot_id", "framework", "selection", "opening", "body")
-FIELDS = frozenset((*STRINGS, *NUMBERS, *OTHERS))
 
 
 @dataclass(frozen=True)
@@ -76,9 +72,9 @@ def parse_entry(content: bytes) -> dict[str, Any]:
         raise ValueError(f"has version {fields.get('version')!r}, known is {VERSION}")
     if fields.get("type") not in TYPES:
         raise ValueError(f"has the unknown type {fields.get('type')!r}"[:200])
-    if set(fields) != FIELDS:
-        raise ValueError(f"its fields are not the known ones: {sorted(FIELDS ^ set(fields))}"[:300])
-    wrong = [name for name, is_right in _checks(fields).items() if not is_right]
+    if set(fields) != CHECKS.keys():
+        raise ValueError(f"its fields are not the known ones: {sorted(CHECKS.keys() ^ set(fields))}"[:300])
+    wrong = [name for name, is_right in CHECKS.items() if not is_right(fields[name])]
     if wrong:
         raise ValueError(f"has a wrong value in {', '.join(wrong)}")
     if canonical_json(fields) != content:
@@ -97,25 +93,22 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"holds {name}")
 
 
-def _checks(fields: Mapping[str, Any]) -> dict[str, bool]:
-    """Whether each field has a value that it may have."""
-    framework, opening = fields["framework"], fields["opening"]
-    checks = {name: isinstance(fields[name], str) for name in STRINGS}
-    checks |= {name: isinstance(fields[name], float) and fields[name] >= 0 for name in NUMBERS}
-    checks |= {name: _is_count(fields[name]) for name in ("index", "pid")}
-    return checks | {
-        "prev": _is_hex64(fields["prev"]),
-        "selection": fields["selection"] is None or _is_hex64(fields["selection"]),
-        "opening": opening is None or (_is_count(opening) and opening > 0),
-        "boot_id": isinstance(fields["boot_id"], str | None),
-        "framework": isinstance(framework, dict) and set(framework) == {"version", "code_sha256"},
-        "body": isinstance(fields["body"], dict),
-    }
-
-
 def _is_hex64(value: Any) -> bool:
     return isinstance(value, str) and HEX64.fullmatch(value) is not None
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("vault", "type", "time", "host", "user", "uuid"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("version", "index", "pid"), _is_count),
+    **dict.fromkeys(("monotonic", "bits", "total_bits"), lambda value: isinstance(value, float) and value >= 0),
+    "prev": _is_hex64,
+    "selection": lambda value: value is None or _is_hex64(value),
+    "opening": lambda value: value is None or (_is_count(value) and value > 0),
+    "boot_id": lambda value: isinstance(value, str | None),
+    "framework": lambda value: isinstance(value, dict) and set(value) == {"version", "code_sha256"},
+    "body": lambda value: isinstance(value, dict),
+}

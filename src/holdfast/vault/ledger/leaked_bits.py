@@ -39,11 +39,6 @@ def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float
     return num_rows * math.log2(kind.num_columns(num_outputs))
 
 
-def choice_bits(num_models: int) -> float:
-    """Bits that a choice among K answers adds when all K were frozen first: log2 K."""
-    return math.log2(num_models)
-
-
 def half_width(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
     """How far a mean of n values in [0, 1] may lie from the truth, with probability 1 - `delta`.
 
@@ -63,16 +58,11 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
 
     Metrics of counts follow from one confusion matrix, any other is a float64. No answer holds more than the targets.
     """
-    most = row_bits(num_rows, task, num_outputs)
-    others = FLOAT_BITS * sum(name not in COUNTED for name in metrics)
     kind = task_of(task)
-    if kind.is_values:
-        return min(FLOAT_BITS * len(metrics), most)
-    if kind.is_labels:
-        counted = FLOAT_BITS * (len(metrics) - others / FLOAT_BITS)
-        return min(others + counted, most)
-    has_only_accuracy = [name for name in metrics if name in COUNTED] == ["accuracy"]
-    has_counts = any(name in COUNTED for name in metrics)
-    counted = confusion_bits(num_rows, kind.num_columns(num_outputs)) if has_counts else 0.0
-    counted = accuracy_bits(num_rows) if has_only_accuracy else counted
-    return min(others + counted, most)
+    counted = [name for name in metrics if name in COUNTED and kind.is_classes]
+    bits = FLOAT_BITS * (len(metrics) - len(counted))
+    if counted == ["accuracy"]:
+        bits += accuracy_bits(num_rows)
+    elif counted:
+        bits += confusion_bits(num_rows, kind.num_columns(num_outputs))
+    return min(bits, row_bits(num_rows, task, num_outputs))

@@ -23,14 +23,14 @@ from typing import Any
 
 import holdfast
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json, read_plain, sha256_hex, sync_folder
+from holdfast.core.files import canonical_json, new_file, read_plain, sha256_hex, sync_folder
 from holdfast.core.run_record import boot_id, now
 from holdfast.vault.ledger.entries import MAX_ENTRY_BYTES, VERSION, Entry, parse_entry
 
 FIRST_PREV = "0" * 64
 NAME = re.compile(r"([0-9]{8})\.json")
 
-__all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry", "read_last"]
+__all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry"]
 
 
 class LedgerMoved(VaultRefused):
@@ -52,10 +52,7 @@ def append(
 
     Args:
         ledger: The folder of entries.
-        type: One of `TYPES`.
         body: Must have a canonical JSON form.
-        vault: Id of the vault.
-        selection: What the entry is about.
         opening: Number of the opening, from 1.
         bits: What the entry tells about the test rows.
         expected_head: Add only while this is the head; "" for the first entry. None: add wherever the end is.
@@ -65,7 +62,8 @@ def append(
         VaultRefused: The entry could not be made durable, or the last entry is damaged.
     """
     while True:
-        last = read_last(ledger)
+        indexes = _indexes(ledger)
+        last = read_entry(ledger, indexes[-1]) if indexes else None
         if expected_head is not None and expected_head != (last.sha256 if last else ""):
             raise LedgerMoved(str(ledger), "another process added an entry first")
         entry = {
@@ -87,10 +85,8 @@ def append(
             if _link_new(ledger, int(entry["index"]), content):
                 return Entry(sha256_hex(content), entry)
         except OSError as error:
-            hint = "free some space or mend the disk, then try again"
-            raise VaultRefused(
-                str(ledger), f"the entry {type} could not be written ({error.strerror})", next=hint
-            ) from None
+            what, hint = f"the entry {type} could not be written ({error.strerror})", "free some space, then try again"
+            raise VaultRefused(str(ledger), what, next=hint) from None
 
 
 def read(ledger: Path) -> list[Entry]:
@@ -104,17 +100,10 @@ def read(ledger: Path) -> list[Entry]:
         entry = read_entry(ledger, index)
         prev = entries[-1].sha256 if entries else FIRST_PREV
         if entry.index != len(entries) or index != len(entries) or entry.fields["prev"] != prev:
-            raise VaultRefused(
-                str(ledger), f"the chain is broken at entry {len(entries)}", next="holdfast vault verify"
-            )
+            what = f"the chain is broken at entry {len(entries)}"
+            raise VaultRefused(str(ledger), what, next="holdfast vault verify")
         entries.append(entry)
     return entries
-
-
-def read_last(ledger: Path) -> Entry | None:
-    """The last entry; None when there is none yet."""
-    indexes = _indexes(ledger)
-    return read_entry(ledger, indexes[-1]) if indexes else None
 
 
 def read_entry(ledger: Path, index: int) -> Entry:
@@ -164,8 +153,7 @@ def _indexes(ledger: Path) -> list[int]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        what = f"is no ledger: {error.strerror}"
-        raise VaultRefused(str(ledger), what, next="holdfast vault verify") from None
+        raise VaultRefused(str(ledger), f"is no ledger: {error.strerror}", next="holdfast vault verify") from None
     return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
 
 
@@ -173,10 +161,8 @@ def _link_new(ledger: Path, index: int, content: bytes) -> bool:
     """Give a durable file its name in the chain; False when the name was taken by another file."""
     temporary, target = ledger / f".{uuid.uuid4().hex}.tmp", ledger / f"{index:08d}.json"
     try:
-        with temporary.open("xb") as file:
+        with new_file(temporary) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         try:
             os.link(temporary, target)
         except OSError:

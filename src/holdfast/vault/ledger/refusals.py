@@ -21,11 +21,6 @@ def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None =
     The same refusal, of the same selection for the same reason, is noted once an hour; all together at most 60 in an
     hour and 1,000 ever.
 
-    Args:
-        vault: Its id.
-        body: {"reason", ...}.
-        selection: What was refused, where it was a selection.
-
     Raises:
         VaultRefused: The entry could not be written.
     """

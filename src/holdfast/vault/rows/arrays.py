@@ -32,18 +32,3 @@ class RowArray(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, place: Any, /) -> Array: ...
-
-
-class Chosen:
-    """Some rows of an array, gathered only where they are read."""
-
-    def __init__(self, x: RowArray, rows: NDArray[np.int64]) -> None:
-        self._x, self._rows = x, rows
-        self.dtype, self.ndim, self.shape = x.dtype, x.ndim, (len(rows), *x.shape[1:])
-        self.nbytes = x.nbytes // max(1, len(x)) * len(rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, place: Any, /) -> Array:
-        return np.asarray(self._x[self._rows[place]])

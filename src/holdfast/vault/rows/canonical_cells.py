@@ -68,16 +68,13 @@ def canonical_numbers(values: Numbers) -> NDArray[np.float64]:
     return numbers
 
 
-def has_long_integers(values: Numbers) -> bool:
-    """Whether whole numbers are too long for a float64 to count them."""
-    if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
-        return False
-    return int(values.max()) > EXACT_INTEGER or int(values.min()) < -EXACT_INTEGER
-
-
 def is_numeric(cells: Cells) -> bool:
     """Whether cells are numbers alone, each of which a float64 holds."""
-    return not isinstance(cells, tuple) and cells.dtype.kind in "biuf" and not has_long_integers(cells)
+    if isinstance(cells, tuple) or cells.dtype.kind not in "biuf":
+        return False
+    if cells.dtype.kind in "bf" or cells.dtype.itemsize < 8 or not cells.size:
+        return True
+    return int(cells.max()) <= EXACT_INTEGER and int(cells.min()) >= -EXACT_INTEGER
 
 
 def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -95,18 +92,16 @@ def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         words, is_word = words_of(np.where(is_text, np.nan, cells.numbers))
         words[is_text], is_word[is_text] = words_of((cells.codes[is_text], cells.texts))
         return words, is_word
-    codes, texts = cells if isinstance(cells, tuple) else _as_texts(cells)
+    if isinstance(cells, tuple):
+        codes, texts = cells
+    else:  # objects, or long integers: each kind of value once
+        written = np.array(["" if value is None else str(value) for value in cells.tolist()], object)
+        different, codes = np.unique(written, return_inverse=True)
+        texts = different.tolist()
     used, place = np.unique(codes, return_inverse=True)
     found = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]
     words = np.frombuffer(b"".join(word for word, _ in found), np.uint8).reshape(-1, WORD_BYTES)
     return words[place], np.array([is_text for _, is_text in found], bool)[place]
-
-
-def _as_texts(values: Numbers) -> Texts:
-    """Objects, or long integers, as texts; each kind of value once."""
-    texts = ["" if value is None else str(value) for value in values.tolist()]
-    known, codes = np.unique(np.array(texts, object), return_inverse=True)
-    return codes, known.tolist()
 
 
 @lru_cache(maxsize=2**16)

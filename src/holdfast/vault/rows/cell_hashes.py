@@ -16,6 +16,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
+from holdfast.vault.rows.digest_sets import places_in
+
 Hashes = NDArray[np.uint32]
 Words = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -55,58 +57,54 @@ def hashes_of(words: Words, key: bytes) -> Hashes:
 
 def known_by_cells(
     sealed: Hashes, columns: Sequence[str], table: TableCells, target: Hashes, key: bytes
-) -> tuple[Mask, Mask] | None:
+) -> tuple[Mask, Mask]:
     """(n,) Which rows of a table are sealed rows by most of their cells, and which of them have the sealed target.
 
     Args:
         sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.
-        columns: Their columns.
-        table: All rows of the table.
         target: (n,) hashes of their targets.
-        key: Of the hashes.
-
-    Returns:
-        None where it is another table.
     """
+    is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]
-    pairs = _pairs(sealed, columns, table, key)
-    if not _is_near_copy(sealed, pairs):
-        return None
+    least = min(FEWEST_VALUES, max(2, len(sealed) // 2))
+    telling = [at for at, column in enumerate(sealed.T) if len(np.unique(column)) >= least]
+    pairs = _pairs(sealed, columns, table, key, telling)
+    num_paired = sum(at in pairs for at in telling)
+    if len(pairs) < max(2, len(columns) / 2) or num_paired < max(1, len(telling) / 2):
+        return is_known, agrees  # most columns must be paired, and most of those that have many values
     places, names = list(pairs), list(pairs.values())
     mixed = _mixed(sealed[:, places])
-    left_out = _may_be_left_out(sealed[:, places], len(target)) if mixed.size <= MOST_NUMBERS else []
-    known = {at: _signatures(mixed, at) for at in (None, *left_out)}
     first = next(iter(table.blocks(names, None)), np.zeros((0, len(names), 16), np.uint8))
     sample = _mixed(hashes_of(first[:SAMPLE_ROWS], key))
     num_sealed, num_sample = len(np.unique(_mixed(sealed).sum(axis=1))), len(np.unique(_signatures(sample, None)))
-    known = {
-        at: signs
-        for at, signs in known.items()
-        if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample)
-    }
-    if not known:
-        return None
-    ways = [(at, np.sort(signs), np.sort(signs + sealed_target)) for at, signs in known.items()]
-    is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
-    for words in table.blocks(names, None):
+    ways = []
+    for at in _ways(sealed[:, places], len(target), has_names=not set(columns).isdisjoint(table.names)):
+        signs = _signatures(mixed, at)
+        if _tells_apart(signs, num_sealed) and _tells_apart(_signatures(sample, at), num_sample):
+            ways.append((at, np.sort(signs), np.sort(signs + sealed_target)))
+    for words in table.blocks(names, None) if ways else ():
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:
             found = _signatures(block, at)
-            is_known[rows] |= _is_in(found, signs)
-            agrees[rows] |= _is_in(found + targets, with_target)
+            is_known[rows] |= places_in(signs, found) >= 0
+            agrees[rows] |= places_in(with_target, found + targets) >= 0
         done += len(words)
     return is_known, agrees
 
 
-def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes) -> dict[int, str]:
+def _pairs(
+    sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes, telling: Sequence[int]
+) -> dict[int, str]:
     """Places of sealed columns, each with the column of the table that holds most of its values."""
     same = {at: name for at, name in enumerate(columns) if name in table.names}
+    # Without a name in common no other pair tells what share to expect: each column goes with the one that fits best.
+    share = RENAMED_SHARE if same else SAME_NAME_SHARE
     wanted = dict.fromkeys(same.items(), SAME_NAME_SHARE)
     spare = [name for name in table.names if name not in columns]
-    lost = [at for at in range(len(columns)) if at not in same and _is_telling(sealed, at)]
+    lost = [at for at in telling if at not in same]
     if len(lost) * len(spare) <= MOST_PAIRS:
-        wanted |= {(at, name): RENAMED_SHARE for at in lost for name in spare}
+        wanted |= {(at, name): share for at in lost for name in spare}
     if not wanted:
         return {}
     names = sorted({name for _, name in wanted})
@@ -115,29 +113,16 @@ def _pairs(sealed: Hashes, columns: Sequence[str], table: TableCells, key: bytes
     for words in table.blocks(names, None):
         hashes = hashes_of(words, key)
         for (at, name), is_seen in seen.items():
-            values = hashes[:, names.index(name)]
-            values = values[values <= sketches[at][-1]]
-            place = np.searchsorted(sketches[at], values)
-            is_seen[place[sketches[at][place] == values]] = True
+            places = places_in(sketches[at], hashes[:, names.index(name)])
+            is_seen[places[places >= 0]] = True
     shares = {pair: float(is_seen.mean()) for pair, is_seen in seen.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
-    most = max([share for (at, _), share in shares.items() if _is_telling(sealed, at)], default=1.0)
+    most = max([share for (at, _), share in shares.items() if at in telling], default=1.0)
     found: dict[int, str] = {}
     for (at, name), share in sorted(shares.items(), key=lambda one: -one[1]):
         if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
             found[at] = name
     return found
-
-
-def _is_near_copy(sealed: Hashes, pairs: dict[int, str]) -> bool:
-    """Whether most columns are paired, and most of those that have many values."""
-    telling = [at for at in range(sealed.shape[1]) if _is_telling(sealed, at)]
-    paired = [at for at in telling if at in pairs]
-    return len(pairs) >= max(2, sealed.shape[1] / 2) and len(paired) >= max(1, len(telling) / 2)
-
-
-def _is_telling(sealed: Hashes, at: int) -> bool:
-    return len(np.unique(sealed[:, at])) >= min(FEWEST_VALUES, max(2, len(sealed) // 2))
 
 
 def _mixed(hashes: Hashes) -> NDArray[np.uint64]:
@@ -158,13 +143,14 @@ def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
     return num_distinct > 0 and len(np.unique(signatures)) >= TELLING_SHARE * num_distinct
 
 
-def _may_be_left_out(sealed: Hashes, num_rows: int) -> list[int]:
-    """The columns without which the others still make it unlikely that unrelated rows are equal."""
-    bits = np.array([np.log2(len(np.unique(column))) for column in sealed.T])
-    pairs = np.log2(max(1, len(sealed))) + np.log2(max(1, num_rows))
-    return [at for at in range(len(bits)) if len(bits) > 2 and bits.sum() - bits[at] - pairs >= CHANCE_BITS]
-
-
-def _is_in(values: NDArray[np.uint64], ascending: NDArray[np.uint64]) -> Mask:
-    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return np.asarray(ascending[place] == values)
+def _ways(sealed: Hashes, num_rows: int, *, has_names: bool) -> list[int | None]:
+    """The columns that may be left out (None: none), so that unrelated rows are hardly equal in the others."""
+    counts = [np.unique(column, return_counts=True)[1] for column in sealed.T]
+    equal_pairs = np.array([max(1, int((times * (times - 1)).sum())) for times in counts])
+    # Two rows are equal in a column by a chance of 2 to the minus so many.
+    bits = np.log2(max(1, len(sealed) * (len(sealed) - 1)) / equal_pairs)
+    rest = bits.sum() - CHANCE_BITS - np.log2(max(1, len(sealed))) - np.log2(max(1, num_rows))
+    ways: list[int | None] = [None] if has_names or rest >= 0 else []
+    if len(bits) > 2 and sealed.size <= MOST_NUMBERS:
+        ways += np.flatnonzero(rest - bits >= 0).tolist()
+    return ways

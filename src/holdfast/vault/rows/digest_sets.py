@@ -1,12 +1,16 @@
-"""Sets of rows by their digests (`vault.rows.identity`): their order, their identity, which of them are equal.
+"""Sets of rows by their digests (`vault.rows.identity`): their order, their identity, which rows are among them.
 
 A digest is (16,) bytes. Functions read digests in blocks, which may lie in a file, and sort few of them at a time.
+
+A sketch of a set is the smallest pseudo-random numbers of its digests (Cohen and Kaplan 2007, bottom-k). It tells what
+share of the set is among other rows: to within 0.016 (one standard deviation) by 1,024 numbers. Rows that prove nothing
+(`data.store.row_keys.is_common_row`) are not in it, so the sketch of a table of few values is empty.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +19,11 @@ from holdfast.vault.rows.arrays import Array, RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES
 
 BLOCK_ROWS = 2**16
-PIECE_ROWS = 4096
 SORT_BYTES = 12 * 2**20
+SKETCH_SIZE = 1024
+SKETCH_SEED = 0x5E7C4  # not an order by which rows are chosen
+MOSTLY = 0.5
+FEWEST = 16  # numbers of a part of a sketch: of fewer no share is told
 
 
 def order_keys(digests: RowArray, seed: int) -> NDArray[np.uint64]:
@@ -29,41 +36,31 @@ def order_keys(digests: RowArray, seed: int) -> NDArray[np.uint64]:
 
     cipher = Cipher(algorithms.AES256(hashlib.sha256(b"holdfast order %d" % seed).digest()), modes.ECB()).encryptor()
     keys = np.empty(len(digests), np.uint64)
-    for start in range(0, len(digests), BLOCK_ROWS):
-        sealed = cipher.update(digests[start : start + BLOCK_ROWS].tobytes())
-        keys[start : start + BLOCK_ROWS] = np.frombuffer(sealed, "<u8")[::2]
+    for start, block in digest_blocks(digests):
+        keys[start : start + len(block)] = np.frombuffer(cipher.update(block.tobytes()), "<u8")[::2]
     return keys
 
 
 def content_id(digests: RowArray, y: Array) -> str:
     """The identity of a set of rows with their targets, as 64 hex digits; the order of rows does not count.
 
-    SHA-256 over a header and the rows in ascending order, each its digest followed by the bytes of its target.
+    SHA-256 over a header and the rows in ascending order, each its digest followed by the bytes of its target. They
+    are sorted part by part, so that few of them are in memory.
     """
     targets = y.astype(y.dtype.newbyteorder("<"), copy=False).reshape(len(y), -1)
-    header = f"holdfast content 2 {targets.dtype.str} {targets.shape[1]}".encode()
-
-    def members() -> Iterator[NDArray[np.uint8]]:
+    target_bytes = targets.dtype.itemsize * targets.shape[1]
+    total = hashlib.sha256(f"holdfast content 2 {targets.dtype.str} {targets.shape[1]}".encode())
+    num_parts = 1 + len(digests) * (DIGEST_BYTES + target_bytes) // SORT_BYTES
+    for part in range(num_parts):
+        members = [np.empty((0, DIGEST_BYTES + target_bytes), np.uint8)]
         for start, block in digest_blocks(digests):
-            target = np.ascontiguousarray(targets[start : start + len(block)])
-            yield np.column_stack([block, target.view(np.uint8).reshape(len(block), -1)])
-
-    return _set_hash(header, members, DIGEST_BYTES + targets.dtype.itemsize * targets.shape[1], len(digests))
-
-
-def rows_id(digests: RowArray, rows: NDArray[np.bool_] | None = None) -> str:
-    """The identity of a set of different rows without targets, as 64 hex digits; order does not count.
-
-    Args:
-        digests: (n, 16).
-        rows: (n,) Which of them count; all by default.
-    """
-
-    def members() -> Iterator[NDArray[np.uint8]]:
-        for start, block in digest_blocks(digests):
-            yield block if rows is None else block[rows[start : start + len(block)]]
-
-    return _set_hash(b"holdfast rows 2", members, DIGEST_BYTES, len(digests), is_distinct=True)
+            rows = np.flatnonzero(parts_of(block, num_parts) == part)
+            target = np.ascontiguousarray(targets[start + rows]).view(np.uint8).reshape(len(rows), target_bytes)
+            members.append(np.column_stack([block[rows], target]))
+        items = as_items(np.concatenate(members))
+        items.sort()
+        total.update(items.view(np.uint8).data)
+    return total.hexdigest()
 
 
 def digest_blocks(digests: RowArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -72,92 +69,101 @@ def digest_blocks(digests: RowArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     return ((start, np.ascontiguousarray(digests[start : start + BLOCK_ROWS])) for start in places)
 
 
+class DigestSet:
+    """Digests in ascending order, ready to be asked often which others are among them."""
+
+    def __init__(self, digests: NDArray[np.uint8]) -> None:
+        self._items = as_items(np.array(digests))
+        self._items.sort()
+        self._words = first_words(self._items.view(np.uint8).reshape(-1, DIGEST_BYTES))
+
+    def places(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """(n,) The place of each of (n, 16) digests in the order of the set, -1 where it is not among them."""
+        places = np.full(len(digests), -1, np.int64)
+        words = first_words(digests)
+        rows = np.argsort(words)  # those that ascend are found much faster
+        rows = rows[places_in(self._words, words[rows]) >= 0]
+        places[rows] = places_in(self._items, as_items(digests[rows]))
+        return places
+
+    def has(self, digests: RowArray) -> NDArray[np.bool_]:
+        """(n,) Which of (n, 16) digests are among them."""
+        blocks = [self.places(block) >= 0 for _, block in digest_blocks(digests)]
+        return np.concatenate([np.zeros(0, bool), *blocks])
+
+
+def places_in(ascending: Array, values: Array) -> NDArray[np.int64]:
+    """(n,) The place of each of (n,) values among (m,) ascending ones, -1 where it is not among them."""
+    if not len(ascending):
+        return np.full(len(values), -1, np.int64)
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return np.where(ascending[places] == values, places, -1)
+
+
 def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(n,) Which rows that are not marked equal a marked one."""
-    blocks = digest_blocks(digests)
-    words = [first_words(block[is_marked[at : at + len(block)]]) for at, block in blocks]
-    known = np.sort(np.concatenate(words)) if words else np.zeros(0, np.uint64)
-    near = np.zeros(len(is_marked), bool)
-    if not len(known):
-        return near
-    for at, block in digest_blocks(digests):
-        asked = first_words(block)
-        near[at : at + len(block)] = known[np.minimum(np.searchsorted(known, asked), len(known) - 1)] == asked
-    near &= ~is_marked
-    rows = np.flatnonzero(near)
-    if len(rows):
-        candidates = digests[rows]
-        marked = [block[is_marked[at : at + len(block)]] for at, block in digest_blocks(digests)]
-        asked = first_words(candidates)
-        others = np.concatenate([block[np.isin(first_words(block), asked)] for block in marked])
-        near[rows] = np.isin(as_items(candidates), as_items(others))
-    return near
+    if not is_marked.any():
+        return np.zeros(len(is_marked), bool)
+    blocks = [block[is_marked[start : start + len(block)]] for start, block in digest_blocks(digests)]
+    return DigestSet(np.concatenate(blocks)).has(digests) & ~is_marked
+
+
+def num_distinct(digests: NDArray[np.uint8]) -> int:
+    """How many different digests there are."""
+    items = as_items(np.array(digests))
+    items.sort()  # `numpy.unique` makes a table of hashes, which takes far more memory
+    return len(items[:1]) + int((items[1:] != items[:-1]).sum())
 
 
 def first_words(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """The first eight bytes of each: enough to tell most digests apart."""
-    return digests[:, :8].copy().view(np.uint64).ravel()
+    """The first eight bytes of each, as a number: enough to tell most digests apart, in the same order."""
+    return np.ascontiguousarray(digests[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
-def as_items(digests: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Digests as things that can be compared."""
-    return np.ascontiguousarray(digests).view(f"V{digests.shape[1]}").ravel()
+def as_items(digests: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """Digests, or others of equal length, as strings of bytes: numpy compares and sorts them."""
+    return np.ascontiguousarray(digests).view(f"S{digests.shape[1]}").ravel()
 
 
 def ascending(members: NDArray[np.uint8]) -> NDArray[np.int64]:
     """The order in which (n, bytes) members ascend, bytes compared from the first on; equal ones keep theirs."""
-    words = members[:, :8].copy().view(">u8").ravel().astype(np.uint64)
-    order = np.argsort(words)
-    is_tied = np.zeros(len(order), bool)
-    if len(order) > 1:
-        same = words[order[1:]] == words[order[:-1]]
-        is_tied[1:] |= same
-        is_tied[:-1] |= same
-    tied = np.flatnonzero(is_tied)
-    if len(tied):  # most members differ in their first word: only a few are compared as a whole
-        rows = np.sort(order[tied])
-        order[tied] = rows[np.lexsort(members[rows].T[::-1])]
-    return order
+    return np.argsort(as_items(members), kind="stable")
 
 
-def _set_hash(
-    header: bytes,
-    members: Callable[[], Iterable[NDArray[np.uint8]]],
-    width: int,
-    count: int,
-    *,
-    is_distinct: bool = False,
-) -> str:
-    """SHA-256 over members in ascending order, sorted part by part, so that few of them are in memory."""
-    num_parts = max(1, -(-count * width // SORT_BYTES))
-    total = hashlib.sha256(header)
-    for part in range(num_parts):
-        found = np.concatenate(
-            [block[_part_of(block, num_parts) == part] for block in members()] or [np.empty((0, width), np.uint8)]
-        )
-        order = ascending(found)
-        before = np.zeros((0, width), np.uint8)
-        for start in range(0, len(order), PIECE_ROWS):
-            piece = found[order[start : start + PIECE_ROWS]]
-            if is_distinct:
-                is_new = np.ones(len(piece), bool)
-                is_new[1:] = (piece[1:] != piece[:-1]).any(axis=1)
-                is_new[:1] = not np.array_equal(piece[:1], before)
-                before, piece = piece[-1:], piece[is_new]
-            total.update(np.ascontiguousarray(piece).data)
-    return total.hexdigest()
+def parts_of(members: NDArray[np.uint8], num_parts: int) -> NDArray[np.int32]:
+    """(n,) The number of the stretch that a digest falls into, of so many of about equal length, in their order."""
+    return (members[:, 0].astype(np.int32) * 256 + members[:, 1]) * np.int32(num_parts) >> 16
 
 
-def _part_of(members: NDArray[np.uint8], num_parts: int) -> NDArray[np.int64]:
-    """Which of so many stretches of about equal length a digest falls into."""
-    return (members[:, 0].astype(np.int64) * 256 + members[:, 1]) * num_parts >> 16
+def keys_of(digests: RowArray) -> NDArray[np.uint64]:
+    """(n,) The pseudo-random numbers of rows with (n, 16) digests."""
+    return order_keys(digests, SKETCH_SEED)
 
 
-def mapped(digest_of: Callable[[bytes], bytes], size: int, digests: RowArray) -> NDArray[np.uint8]:
-    """(n, size) What a function gives for every digest; few of them at a time become objects."""
-    found, width = np.empty((len(digests), size), np.uint8), digests.shape[1]
-    for start in range(0, len(digests), PIECE_ROWS):
-        piece = digests[start : start + PIECE_ROWS].tobytes()
-        rows = [digest_of(piece[place : place + width]) for place in range(0, len(piece), width)]
-        found[start : start + PIECE_ROWS] = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, size)
-    return found
+def sketch_of(digests: RowArray, rows: NDArray[np.bool_]) -> list[str]:
+    """The sketch of some of the rows with (n, 16) digests, as hex digits."""
+    least = np.zeros(0, np.uint64)
+    for start, block in digest_blocks(digests):
+        chosen = keys_of(block)[rows[start : start + len(block)]]
+        least = np.unique(np.concatenate([least, chosen]))[:SKETCH_SIZE]
+    return [f"{key:016x}" for key in least.tolist()]
+
+
+def share_among(sketch: Sequence[str], digests: RowArray) -> float:
+    """The share of a sketch's rows that are among rows with (n, 16) digests; 0 of an empty sketch."""
+    if not sketch:
+        return 0.0
+    keys = np.array([int(key, 16) for key in sketch], np.uint64)
+    return float(np.isin(keys, keys_of(digests)).mean())
+
+
+def in_common(one: Sequence[str], other: Sequence[str]) -> float:
+    """The share of the smaller of two sets of rows that is in the other, from their sketches.
+
+    A sketch that is full knows nothing beyond its largest number: there the other one's are not looked at.
+    """
+    border = min((sketch[-1] for sketch in (one, other) if len(sketch) == SKETCH_SIZE), default="g")
+    first, second = ({number for number in sketch if number <= border} for sketch in (one, other))
+    fewer = min(len(first), len(second))
+    is_enough = fewer >= (FEWEST if border < "g" else 1)
+    return len(first & second) / fewer if is_enough else 0.0

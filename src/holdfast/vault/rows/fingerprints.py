@@ -10,63 +10,77 @@ the columns that name it.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.files import new_file, open_plain
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.digest_sets import ascending, digest_blocks, mapped
+from holdfast.vault.rows.digest_sets import DigestSet, as_items, digest_blocks, parts_of
+from holdfast.vault.rows.identity import DIGEST_BYTES, hash_rows
 
-FINGERPRINT_BYTES = 16
-RECORD_BYTES = FINGERPRINT_BYTES + 1
-MIN_BITS = 20
-FEW_VALUES = 8
-SAMPLE_ROWS = 100_000
-BLOCK_BYTES = 2**20
+Mask = NDArray[np.bool_]
+RECORD_BYTES = DIGEST_BYTES + 1
 PART_BYTES = 4 * 2**20
-LOOK_NUMBERS = 64
+
+
+class Fingerprints:
+    """The fingerprints in a file and the key they were made with, ready to be asked which rows are among them.
+
+    Raises:
+        ValueError: The size of the file is no whole number of records.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        with open_plain(path) as file:
+            records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
+        self._prints, self._key = DigestSet(records[:, :DIGEST_BYTES]), key
+        self._is_certain = np.append(records[:, -1] == 0, False)  # the last stands for rows that are not there
+
+    def matches(self, digests: RowArray) -> tuple[Mask, Mask]:
+        """(n,) Which rows with (n, 16) digests equal a sealed one, and which are sealed for certain."""
+        is_known, is_certain = np.zeros(len(digests), bool), np.zeros(len(digests), bool)
+        for start, block in digest_blocks(digests):
+            places = self._prints.places(_prints_of_block(block.tobytes(), self._key))
+            is_known[start : start + len(block)] = places >= 0
+            is_certain[start : start + len(block)] = self._is_certain[places]
+        return is_known, is_certain
+
+    def are_sealed(self, digests: RowArray) -> Mask:
+        """(n,) Which rows are sealed for certain; an ambiguous record is no match."""
+        return self.matches(digests)[1]
 
 
 def fingerprints_of(digests: RowArray, key: bytes) -> NDArray[np.uint8]:
     """(n, 16) fingerprints of (n, 16) row digests."""
-    keyed = hashlib.blake2b(digest_size=FINGERPRINT_BYTES, key=key)
-
-    def print_of(digest: bytes) -> bytes:
-        one = keyed.copy()
-        one.update(digest)
-        return one.digest()
-
-    found = np.empty((len(digests), FINGERPRINT_BYTES), np.uint8)
+    prints = np.empty((len(digests), DIGEST_BYTES), np.uint8)
     for start, block in digest_blocks(digests):
-        found[start : start + len(block)] = mapped(print_of, FINGERPRINT_BYTES, block)
-    return found
+        prints[start : start + len(block)] = _prints_of_block(block.tobytes(), key)
+    return prints
 
 
-def as_records(prints: NDArray[np.uint8], is_common: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+@lru_cache(maxsize=4)  # rows are looked for in one vault after the other
+def _prints_of_block(digests: bytes, key: bytes) -> NDArray[np.uint8]:
+    rows = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
+    return hash_rows(hashlib.blake2b(digest_size=DIGEST_BYTES, key=key), rows)
+
+
+def as_records(prints: NDArray[np.uint8], is_common: Mask) -> NDArray[np.uint8]:
     """(m, 17) records of (n, 16) fingerprints: ascending, each once; flagged where repeated or `is_common`."""
-    order = ascending(prints)
-    ordered = prints[order]
-    is_first = np.ones(len(ordered), bool)
-    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    starts = np.flatnonzero(is_first)
-    times = np.diff(np.append(starts, len(ordered)))
-    flags = times > 1
-    if is_common is not None and len(starts):
-        flags |= np.logical_or.reduceat(is_common[order], starts)
-    return np.column_stack([ordered[is_first], flags.astype(np.uint8)])
+    items, number_of, counts = np.unique(as_items(prints), return_inverse=True, return_counts=True)
+    flags = (counts > 1) | (np.bincount(number_of, is_common, len(items)) > 0)
+    return np.column_stack([items.view(np.uint8).reshape(-1, DIGEST_BYTES), flags.astype(np.uint8)])
 
 
-def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: NDArray[np.bool_]) -> tuple[int, int]:
+def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mask) -> tuple[int, int]:
     """Write the records of rows in several forms, part by part, so that few are in memory.
 
     A row that is the same in two forms counts once: only another row like it makes it ambiguous.
 
     Args:
-        path: A new file.
         forms: (n, 16) fingerprints of the rows, one array a form.
         is_common: (n,) rows that prove nothing.
 
@@ -74,92 +88,16 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: NDA
         How many records there are, and how many of them are ambiguous.
     """
     distinct = ambiguous = 0
-    num_parts = max(1, sum(prints.nbytes for prints in forms) // PART_BYTES)
-    with path.open("xb") as file:
+    num_parts = 1 + sum(prints.nbytes for prints in forms) // PART_BYTES
+    with new_file(path) as file:
         for part in range(num_parts):
-            chosen = [prints[:, 0].astype(np.int64) * num_parts // 256 == part for prints in forms]
+            chosen = [np.flatnonzero(parts_of(prints, num_parts) == part) for prints in forms]
             for index, prints in enumerate(forms):
                 for other in forms[:index]:
-                    chosen[index][chosen[index]] = (prints[chosen[index]] != other[chosen[index]]).any(axis=1)
+                    rows = chosen[index]
+                    chosen[index] = rows[(prints[rows] != other[rows]).any(axis=1)]
             prints = np.concatenate([prints[rows] for prints, rows in zip(forms, chosen, strict=True)])
             records = as_records(prints, np.concatenate([is_common[rows] for rows in chosen]))
             file.write(records.tobytes())
             distinct, ambiguous = distinct + len(records), ambiguous + int(records[:, -1].sum())
-        file.flush()
-        os.fsync(file.fileno())
     return distinct, ambiguous
-
-
-def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
-    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
-
-    Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
-    every row common; a column of fractions, or of a different number in almost every row, does not.
-    """
-    if not len(x):
-        return np.zeros(0, bool)
-    size = max(1, BLOCK_BYTES // max(1, x.nbytes // len(x)))
-    is_flat = np.concatenate([_is_flat(x[start : start + size]) for start in range(0, len(x), size)])
-    if kind != "table":
-        return is_flat
-    possible = 0.0
-    for sample in x[:SAMPLE_ROWS].T:
-        values = np.unique(sample[~np.isnan(sample)])
-        if len(values) > max(FEW_VALUES, len(sample) / 2) or (values != np.rint(values)).any():
-            return is_flat
-        possible += np.log2(len(values) + np.isnan(sample).any())
-        if possible >= MIN_BITS:
-            return is_flat
-    return np.ones(len(x), bool)
-
-
-def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
-    rows = block.reshape(len(block), -1)
-    rest = np.flatnonzero(_are_like_first(rows[:, :LOOK_NUMBERS]))  # most rows differ in their first numbers
-    is_flat = np.zeros(len(rows), bool)
-    is_flat[rest] = _are_like_first(rows[rest])
-    return is_flat
-
-
-def _are_like_first(rows: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
-
-
-def read_records(path: Path) -> NDArray[np.uint8]:
-    """The records of a file, mapped.
-
-    Raises:
-        ValueError: Its size is no whole number of records.
-    """
-    if not path.stat().st_size:
-        return np.zeros((0, RECORD_BYTES), np.uint8)
-    return np.memmap(path, np.uint8, "r").reshape(-1, RECORD_BYTES)
-
-
-def is_sealed(records: NDArray[np.uint8], prints: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """(n,) Which of `prints` are sealed in `records` for certain; an ambiguous record is no match."""
-    return Known(records).has(prints)
-
-
-class Known:
-    """The records of a file, ready to be asked often: the certain ones, or all of them."""
-
-    def __init__(self, records: NDArray[np.uint8], *, certain: bool = True) -> None:
-        chosen = records[:, -1] == 0 if certain else np.ones(len(records), bool)
-        self._high, self._low = (_word(records, start)[chosen] for start in (0, 8))
-
-    def has(self, prints: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """(n,) Which of (n, 16) fingerprints are among them."""
-        high, low = _word(prints, 0), _word(prints, 8)
-        place, found = np.searchsorted(self._high, high), np.zeros(len(prints), bool)
-        rows = np.arange(len(prints))
-        while len(rows := rows[place[rows] < len(self._high)]):
-            rows = rows[self._high[place[rows]] == high[rows]]
-            found[rows] = self._low[place[rows]] == low[rows]
-            rows = rows[~found[rows]]  # records that are alike in their first half: look at the next
-            place[rows] += 1
-        return found
-
-
-def _word(prints: NDArray[np.uint8], start: int) -> NDArray[np.uint64]:
-    return np.ascontiguousarray(prints[:, start : start + 8]).view(">u8").astype(np.uint64).ravel()

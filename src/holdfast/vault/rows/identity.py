@@ -42,17 +42,19 @@ def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) ->
     """
     if kind not in ("image", "table", "array"):
         raise ValueError(f"kind {kind!r} is none of image, table, array")
-    order = _column_order(x, feature_names) if kind == "table" else None
     digests = np.empty((len(x), DIGEST_BYTES), np.uint8)
     size = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
     for start in range(0, len(x), size):
         block = np.asarray(x[start : start + size])
-        if kind == "table":
-            found = _table_digests(block if order is None else block[:, order])
-        else:
-            found = _array_digests(block)
-        digests[start : start + size] = found
+        rows = slice(start, start + len(block))
+        digests[rows] = table_digests(columns_of(block, feature_names)) if kind == "table" else _array_digests(block)
     return digests
+
+
+def columns_of(block: Array, names: Sequence[str] = ()) -> dict[str, Cells]:
+    """The columns of (n, columns) rows by their names; columns without names keep their order."""
+    names = names or [f"{place:08d}" for place in range(block.shape[1])]
+    return dict(zip(names, block.T, strict=True))
 
 
 def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
@@ -97,10 +99,8 @@ def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
     return targeted_digests(np.zeros((len(y), DIGEST_BYTES), np.uint8), y, class_names)
 
 
-def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
-    """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
-    start = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"holdfast row 1")
-    start.update(header.encode() + b"\x00")
+def hash_rows(start: hashlib.blake2b, rows: Array) -> NDArray[np.uint8]:
+    """(n, 16) hashes of the bytes of (n, ...) rows, each after what `start` has taken in."""
     flat = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
     width = len(flat) // len(rows)
     digests = []
@@ -109,6 +109,12 @@ def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
         row.update(flat[place : place + width])
         digests.append(row.digest())
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
+    """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
+    start = hashlib.blake2b(header.encode() + b"\x00", digest_size=DIGEST_BYTES, person=b"holdfast row 1")
+    return hash_rows(start, rows)
 
 
 # --- images and other arrays -----------------------------------------------------------------------------------------
@@ -154,22 +160,7 @@ def _as_pixels(block: Array) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         return np.where(is_image[:, None], pixels, 0).astype(np.uint8).reshape(block.shape), is_image
 
 
-# --- tables ----------------------------------------------------------------------------------------------------------
-
-
-def _column_order(x: RowArray, names: Sequence[str]) -> NDArray[np.int64] | None:
-    if x.ndim != 2:
-        raise ValueError(f"a table has two axes, not {x.ndim}")
-    if not names:
-        return None
-    if len(names) != x.shape[1]:
-        raise ValueError(f"{len(names)} column names for {x.shape[1]} columns")
-    folded = [unicodedata.normalize("NFC", name) for name in names]
-    return np.array(sorted(range(len(folded)), key=folded.__getitem__), np.int64)
-
-
-def _table_digests(block: Array) -> NDArray[np.uint8]:
-    return _number_digests(canonical_numbers(block)) if is_numeric(block) else _cell_digests(list(block.T))
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
 def _rows_of(cells: Cells, rows: slice) -> Cells:
@@ -181,7 +172,8 @@ def _rows_of(cells: Cells, rows: slice) -> Cells:
 def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
     """Digests of rows from their columns; a row that holds numbers alone has the digest of those numbers."""
     if all(is_numeric(column) for column in columns):
-        return _number_digests(np.column_stack([canonical_numbers(np.asarray(column)) for column in columns]))
+        numbers = canonical_numbers(np.column_stack([np.asarray(column) for column in columns]))
+        return _hash_rows(f"table numbers {len(columns)}", numbers)
     found = [words_of(column) for column in columns]
     words = np.stack([word for word, _ in found], axis=1)
     is_mixed = np.logical_or.reduce([is_text for _, is_text in found])
@@ -191,7 +183,3 @@ def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
         if len(content):
             digests[rows] = _hash_rows(f"table {kind} {len(columns)}", content)
     return digests
-
-
-def _number_digests(numbers: Array) -> NDArray[np.uint8]:
-    return _hash_rows(f"table numbers {numbers.shape[1]}", numbers)

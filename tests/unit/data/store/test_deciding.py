@@ -16,9 +16,9 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.rows import TEST, Rows
 from holdfast.data.store import store, worker
 from holdfast.data.store.store import Prepared
-from holdfast.vault import known_rows, lifecycle, registry
+from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.manifest import read_manifest
+from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.identity import row_digests
 
 Prepare = Callable[..., Prepared]
@@ -91,7 +91,7 @@ def freeze(prepared: Prepared) -> None:
 
 
 def in_force() -> set[str]:
-    return {record["vault"] for record in known_rows.in_force()}
+    return {record["vault"] for record in registry.in_force()}
 
 
 # --- a vault goes on --------------------------------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def test_rows_that_were_open_and_are_sealed_later_are_removed(prepare: Prepare) 
     assert len(opened.x) == NUM_ROWS
     sealed = prepare(rows)
     assert not opened.folder.exists()
-    assert read_manifest(known_rows.folder_of(registry.record_of(sealed.vault)))[0]["counts"]["seen_open"] == 20
+    assert read_manifest(folder_of(sealed.vault))[0]["counts"]["seen_open"] == 20
     assert keys_of(prepare(rows, policy="none").x) == keys_of(sealed.x)
 
 

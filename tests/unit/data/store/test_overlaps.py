@@ -44,15 +44,3 @@ def test_images_of_the_same_look_are_counted() -> None:
 @pytest.mark.parametrize(("shape", "is_large"), [((2, 8, 8, 1), False), ((2, 16, 17, 3), True), ((2, 30), False)])
 def test_small_images_have_no_thumbnails(shape: tuple[int, ...], is_large: bool) -> None:
     assert overlaps.has_thumbnails(np.zeros(shape, np.uint8)) is is_large
-
-
-@pytest.mark.parametrize("values", [2, 256])
-def test_digests_are_found_among_others(values: int) -> None:
-    random = np.random.default_rng(0)
-    rows = random.integers(0, values, (500, 16)).astype(np.uint8)
-    others = np.concatenate([rows[::7], random.integers(0, values, (80, 16)).astype(np.uint8)])
-    rows[3, :8] = others[0, :8]  # the same beginning, another row
-    assert overlaps.is_among(rows, others).tolist() == [
-        row.tobytes() in {one.tobytes() for one in others} for row in rows
-    ]
-    assert not overlaps.is_among(rows, others[:0]).any()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.statistics import channel_statistics, train_statistics
@@ -15,26 +16,30 @@ from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.identity import row_digests
 
 Array = np.ndarray[Any, Any]
+Known = tuple[RowForm, fingerprints.Fingerprints, Array]
 KEY = b"of a vault from another home; 32"  # not the one in this HOLDFAST_HOME
 
 
-def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> tuple[RowForm, Array, Array]:
+def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> Known:
     """The form of rows, their statistics from the first half, and the fingerprints of the second."""
     half = len(x) // 2
     statistics = train_statistics(x, np.zeros(len(x), np.int64), np.arange(half), kind=kind, num_classes=2)
     digests = row_digests(x[half:], kind=kind)
-    records = fingerprints.as_records(fingerprints.fingerprints_of(digests, KEY))
-    return RowForm(x.shape[1:], x.dtype, kind, names, statistics), records, x[half:]
+    path = places.home() / f"{kind}.fingerprints"
+    path.parent.mkdir(exist_ok=True)
+    fingerprints.write_records(path, [fingerprints.fingerprints_of(digests, KEY)], np.zeros(half, bool))
+    sealed = fingerprints.Fingerprints(path, KEY)
+    return RowForm(x.shape[1:], x.dtype, kind, names, statistics), sealed, x[half:]
 
 
 @pytest.fixture
-def table(home: Path) -> tuple[RowForm, Array, Array]:
+def table(home: Path) -> Known:
     x = np.round(np.random.default_rng(0).normal(12.0, 5.0, (80, 6)), 2).astype(np.float32)
     return _form(x, "table", tuple("fedcba"))
 
 
 @pytest.fixture
-def images(home: Path) -> tuple[RowForm, Array, Array]:
+def images(home: Path) -> Known:
     return _form(np.random.default_rng(0).integers(0, 256, (40, 4, 5, 3)).astype(np.uint8), "image")
 
 
@@ -42,14 +47,14 @@ def _standardised(form: RowForm, x: Array, dtype: type = np.float32) -> Array:
     return ((x - form.statistics.mean.astype(dtype)) / form.statistics.std.astype(dtype)).astype(dtype)
 
 
-def _refuses(found: tuple[RowForm, Array, Array], content: Any, num: int = 1) -> None:
-    form, records, _ = found
+def _refuses(found: Known, content: Any, num: int = 1) -> None:
+    form, known, _ = found
     with pytest.raises(VaultRefused, match=r"best.ckpt: holds sealed test rows in \S+ \(\d+ found\)") as told:
-        refuse_sealed_rows("best.ckpt", content, form, records, KEY)
+        refuse_sealed_rows("best.ckpt", content, form, [known])
     assert int(str(told.value).split("(")[1].split()[0]) >= num
 
 
-def test_rows_of_a_table_are_found_in_many_places(table: tuple[RowForm, Array, Array]) -> None:
+def test_rows_of_a_table_are_found_in_many_places(table: Known) -> None:
     form, _, sealed = table
     tensor = torch.from_numpy(sealed)
     places = {
@@ -74,7 +79,7 @@ def test_rows_of_a_table_are_found_in_many_places(table: tuple[RowForm, Array, A
     _refuses(table, places["standardised"], num=len(sealed))
 
 
-def test_images_are_found_as_they_are_usually_held(images: tuple[RowForm, Array, Array]) -> None:
+def test_images_are_found_as_they_are_usually_held(images: Known) -> None:
     form, _, sealed = images
     scaled = sealed.astype(np.float32) / 255
     mean, std = channel_statistics(form.statistics)
@@ -86,10 +91,8 @@ def test_images_are_found_as_they_are_usually_held(images: tuple[RowForm, Array,
     _refuses(images, {"b": sealed[:1].tolist()})
 
 
-def test_weights_and_train_rows_are_let_through(
-    table: tuple[RowForm, Array, Array], images: tuple[RowForm, Array, Array]
-) -> None:
-    for form, records, sealed in (table, images):
+def test_weights_and_train_rows_are_let_through(table: Known, images: Known) -> None:
+    for form, known, sealed in (table, images):
         torch.manual_seed(0)
         content = {
             "weights": torch.randn(500, sealed[0].size),
@@ -101,4 +104,4 @@ def test_weights_and_train_rows_are_let_through(
             "none": None,
             "empty": torch.zeros(0),
         }
-        refuse_sealed_rows("best.ckpt", content, form, records, KEY)
+        refuse_sealed_rows("best.ckpt", content, form, [known])

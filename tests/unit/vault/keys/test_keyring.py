@@ -97,7 +97,7 @@ def test_wrapped_keys_of_another_vault_do_not_unwrap(pair: Path) -> None:
 
 
 def test_without_a_terminal_no_passphrase_is_asked() -> None:
-    program = "from holdfast.vault.keys import keyring; keyring.new_passphrase()"
+    program = "from holdfast.vault.keys import keyring; keyring.draw_keys('0' * 32, 'passphrase')"
     command = [sys.executable, "-c", program]
     done = subprocess.run(
         command, input="secret\nsecret\n", capture_output=True, text=True, start_new_session=True, check=False

@@ -8,7 +8,6 @@ from holdfast.vault.ledger.leaked_bits import (
     PASS_BITS,
     accuracy_bits,
     answer_bits,
-    choice_bits,
     confusion_bits,
     effective_rows,
     half_width,
@@ -46,8 +45,8 @@ def test_half_width_is_hoeffdings_bound_over_all_answers() -> None:
     assert half_width(0, 1, delta) / math.sqrt(fresh) == pytest.approx(half_width(bits, n, delta))
 
 
-def test_bits_of_single_rows_choices_and_pass_or_fail() -> None:
-    assert (PASS_BITS, row_bits(300), choice_bits(8)) == (1.0, 300.0, 3.0)
+def test_bits_of_single_rows_and_pass_or_fail() -> None:
+    assert (PASS_BITS, row_bits(300)) == (1.0, 300.0)
 
 
 def test_targets_row_by_row_are_all_that_they_hold() -> None:

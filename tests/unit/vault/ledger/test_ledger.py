@@ -40,7 +40,7 @@ def test_entries_are_a_chain_of_hashes(folder: Path) -> None:
     assert [entry.fields["prev"] for entry in (first, second, third)] == ["0" * 64, first.sha256, second.sha256]
     assert third.fields["total_bits"] == 5.5
     assert ledger.read(folder) == [first, second, third]
-    assert ledger.read_last(folder) == third
+    assert ledger.read(folder)[-1] == third
     assert sorted(path.name for path in folder.iterdir()) == [f"0000000{i}.json" for i in range(3)]
 
 

@@ -102,5 +102,5 @@ def test_digests_are_fixed_for_ever() -> None:
 def test_other_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="kind 'text' is none of image, table, array"):
         row_digests(np.zeros((1, 1)), kind="text")
-    with pytest.raises(ValueError, match="2 column names for 1 columns"):
+    with pytest.raises(ValueError, match="zip"):
         row_digests(np.zeros((1, 1)), kind="table", feature_names=("a", "b"))
