@@ -79,10 +79,9 @@ def refuse_multirun() -> None:
     """No job of a sweep opens a vault: the choice would be made by test rows."""
     if "hydra" not in sys.modules:
         return
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
+    from holdfast.experiment.compose import is_job_of_sweep
 
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+    if is_job_of_sweep():
         raise VaultRefused("open", "a job of a sweep opens no vault", next="choose one run by its val score")
 
 

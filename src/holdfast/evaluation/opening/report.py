@@ -167,6 +167,10 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
     kept = [path for path in paths if Path(path).exists()]
     if kept:
         words = f"The raw source is kept in the open, test rows included: {', '.join(kept)}."
+    elif str(source.get("_target_")).startswith("holdfast.sources.memory"):
+        words = (
+            "The rows were handed over in memory: the process that trained held the whole table, test rows included."
+        )
     elif paths:
         words = f"The raw source is no longer where it was sealed from ({', '.join(paths)})."
     else:
