@@ -31,7 +31,6 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     """Write a vault into a new file.
 
     Args:
-        path: A tar file that does not exist.
         with_keys: Whether the keys of mode `local` go along; without them the rows stay unreadable elsewhere.
 
     Raises:

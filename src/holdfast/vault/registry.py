@@ -50,7 +50,6 @@ def on_disk(where: Path, what: str) -> Iterator[None]:
     """Turn a disk that is full, broken or not writable into a refusal that says so.
 
     Args:
-        where: The folder that is written to.
         what: What could not be done, as in "the test rows could not be sealed".
     """
     try:

@@ -34,11 +34,7 @@ class Finding:
 
 
 def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
-    """Check every vault of this HOLDFAST_HOME.
-
-    Args:
-        store_digests: Name and row digests of everything that development can read.
-    """
+    """Check every vault of this HOLDFAST_HOME, and all that development can read: its names and row digests."""
     findings, known = _verify_registered(places.vaults(), places.registry())
     for vault in (vault for vault, record in known.items() if record["status"] == "sealed" and store_digests):
         findings += _findings(vault, _guarded("store", places.store(), _rows_in_the_open(vault, store_digests)))

@@ -67,7 +67,6 @@ def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
     """The secret key of all fingerprints of this HOLDFAST_HOME; drawn on first use, when there is no vault yet.
 
     Args:
-        may_create: Whether it may be drawn.
         vault: The vault whose fingerprints are meant: one that was imported has a key of its own.
 
     Raises:

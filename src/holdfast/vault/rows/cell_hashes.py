@@ -9,6 +9,7 @@ table.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ SKETCH = 1024  # of the smallest hashes of a column
 FEWEST_VALUES = 64  # a column of fewer, and of fewer than half of the rows, tells nothing of where a table comes from
 SAME_NAME_SHARE, RENAMED_SHARE = 0.1, 0.9  # of the share that the column has which has most
 LEAST_SHARE = 0.02
-CHANCE_BITS = 3.0  # so many rows (2 to the minus) may be equal by chance where one column is left out
+CHANCE_BITS = 6.0  # so many unrelated rows (2 to the minus) may be equal by chance
 MOST_PAIRS = 400
 TELLING_SHARE = 0.95
 SAMPLE_ROWS = 100_000
@@ -110,16 +111,22 @@ def _pairs(
     names = sorted({name for _, name in wanted})
     sketches = {at: np.unique(sealed[:, at])[:SKETCH] for at, _ in wanted}
     seen = {pair: np.zeros(len(sketches[pair[0]]), bool) for pair in wanted}
+    num_rows, num_hits = Counter[tuple[int, str]](), Counter[tuple[int, str]]()
     for words in table.blocks(names, None):
         hashes = hashes_of(words, key)
         for (at, name), is_seen in seen.items():
-            places = places_in(sketches[at], hashes[:, names.index(name)])
+            column, sketch = hashes[:, names.index(name)], sketches[at]
+            places = places_in(sketch, column)
             is_seen[places[places >= 0]] = True
+            num_rows[at, name] += len(column) if len(sketch) < SKETCH else int((column <= sketch[-1]).sum())
+            num_hits[at, name] += int((places >= 0).sum())
     shares = {pair: float(is_seen.mean()) for pair, is_seen in seen.items()}
+    # Of columns of the same small numbers the best is that which has few others.
+    fit = {pair: share * num_hits[pair] / max(1, num_rows[pair]) for pair, share in shares.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
     most = max([share for (at, _), share in shares.items() if at in telling], default=1.0)
     found: dict[int, str] = {}
-    for (at, name), share in sorted(shares.items(), key=lambda one: -one[1]):
+    for (at, name), share in sorted(shares.items(), key=lambda one: -fit[one[0]]):
         if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
             found[at] = name
     return found

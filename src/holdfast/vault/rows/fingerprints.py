@@ -62,7 +62,7 @@ def fingerprints_of(digests: RowArray, key: bytes) -> NDArray[np.uint8]:
     return prints
 
 
-@lru_cache(maxsize=4)  # rows are looked for in one vault after the other
+@lru_cache(maxsize=2)  # rows are looked for in one vault after the other
 def _prints_of_block(digests: bytes, key: bytes) -> NDArray[np.uint8]:
     rows = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
     return hash_rows(hashlib.blake2b(digest_size=DIGEST_BYTES, key=key), rows)
