@@ -79,6 +79,7 @@ class Child:
         finally:
             if writer is not None:
                 os.close(writer)
+        self._stdin, self._stdout = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
         self._voice: threading.Thread | None = None
         if reader is not None:
             self._voice = threading.Thread(target=_pass_on, args=(reader, self._is_withheld), daemon=True)
@@ -104,9 +105,9 @@ class Child:
             Interrupted: It was ended by SIGINT or SIGTERM.
         """
         with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
-            send(cast("BinaryIO", self._process.stdin), header, *arrays)
+            send(self._stdin, header, *arrays)
         try:
-            answer, blocks = receive(cast("BinaryIO", self._process.stdout))
+            answer, blocks = receive(self._stdout)
             if error := answer.get("error"):
                 self._raise_error(error)
         except EOFError:
@@ -123,13 +124,13 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
         with contextlib.suppress(BrokenPipeError):
-            cast("BinaryIO", self._process.stdin).close()
+            self._stdin.close()
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        cast("BinaryIO", self._process.stdout).close()
+        self._stdout.close()
         if self._voice is not None:
             self._voice.join(timeout=1)
 
@@ -138,11 +139,10 @@ class Child:
         signal_number = {130: signal.SIGINT, 143: signal.SIGTERM}.get(code, -code)
         if signal_number in (signal.SIGINT, signal.SIGTERM) and not self._is_confined:
             return Interrupted(signal_number)
-        if code < 0:
-            how = f"was ended by signal {-code}"
-        else:
-            how = "ended" if self._is_withheld.is_set() else f"ended with {code}"  # a code of its own could carry a row
-        hint = "" if self._is_withheld.is_set() else "look at the lines above; signal 9 may mean too little memory"
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        hint = "look at the lines above; signal 9 may mean too little memory"
+        if self._is_withheld.is_set():
+            how, hint = how if code < 0 else "ended", ""  # a code of its own could carry a row
         return RunFailed(self._name, f"the process {how} and gave no answer", next=hint)
 
     def _raise_error(self, error: Any) -> None:
