@@ -82,7 +82,7 @@ def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modul
 
 
 def _is_trusted(target: str, symbol: Any, trusted: Sequence[str]) -> bool:
-    """Whether a symbol of ours is a public one of a trusted package, and any other is defined in a trusted module.
+    """Tell whether a symbol is a public one of a trusted package of ours, or defined in another trusted module.
 
     A module trusts nothing that it merely imports, such as `functools.partial`.
     """

@@ -1,4 +1,4 @@
-"""When to stop before the last epoch: rules over the monitored values, without a state of their own.
+"""Rules that stop a run before the last epoch, by the monitored values and without a state of their own.
 
 Every rule is called `rule(values, mode=...)` after each epoch and answers whether to stop, and why.
 """

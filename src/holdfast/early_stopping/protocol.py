@@ -1,4 +1,4 @@
-"""How every rule is called."""
+"""The protocol of rules that stop a run early."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ class StoppingRule(Protocol):
     """An early-stopping option: it sees the monitored value of every epoch so far."""
 
     def __call__(self, values: Sequence[float], *, mode: Literal["min", "max"]) -> tuple[bool, str]:
-        """Whether to stop, and why; the reason is empty when training goes on."""
+        """Decide whether to stop, and say why; the reason is empty when training goes on."""
         ...

@@ -1,6 +1,7 @@
-"""What of a pretrained model is trained. Every option is a Lightning callback with `prepare(model, max_epochs)`.
+"""Parts of a pretrained model that are kept as they are.
 
-That is called before the optimizer is built; see `model.pretrained` for the weights.
+Every option is a Lightning callback with a method `prepare(model, max_epochs)`, which is called before the optimizer is
+built; see `model.pretrained` for the weights.
 """
 
 from holdfast.finetune.freeze import Freeze

@@ -1,4 +1,4 @@
-"""How options fill layers, and how every option is called."""
+"""The protocol of initialisations, and the filling of layers that they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every loss is called, and what several of them need."""
+"""The protocol of losses, and functions that several of them share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What mixing gives, how every option is called, and what the options draw."""
+"""Batches of mixed rows, the protocol of the options that make them, and the draws that they share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mixed:
 
 
 class Mixing(Protocol):
-    """What an option of the group `mixing` names."""
+    """A mixing option."""
 
     def __call__(self, x: Tensor) -> Mixed | None:
         """Mix a batch of rows as the network sees them; None: this batch stays as it is."""

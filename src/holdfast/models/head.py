@@ -1,4 +1,4 @@
-"""What a network consists of: the layer that gives the logits, its head, and all before it, its body."""
+"""The parts of a network: the layer that gives the logits, its head, and all before it, its body."""
 
 from __future__ import annotations
 

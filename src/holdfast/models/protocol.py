@@ -1,4 +1,4 @@
-"""How every model is called, and the words that the options share."""
+"""The protocol of models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every option is called."""
+"""The protocol of rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is regularised, and how every option is called."""
+"""The protocol of regularisations, and the weights that they go over."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def _find(given: Path) -> tuple[Path, Path]:
 def _differences(
     own: Mapping[str, Tensor], weights: Mapping[str, Tensor], head: frozenset[str], path: str
 ) -> list[Problem]:
-    """What of the body is here, there, or of another shape."""
+    """Parameters of the body that only one of two models has, or that have another shape."""
     problems = []
     for name in [*own, *(name for name in weights if name not in own)]:
         here, there = (_shape(part[name]) if name in part else "not there" for part in (own, weights))

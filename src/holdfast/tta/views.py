@@ -1,4 +1,4 @@
-"""How every option is called, and from an option to views."""
+"""The protocol of views, and the building of an option."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.core.errors import InputError
 
 
 class Views(Protocol):
-    """What an option of the group `tta` names."""
+    """An option of test-time augmentation."""
 
     def __call__(self, x: Tensor) -> list[Tensor]:
         """(n, C, H, W) -> views, each (n, C, H, W)."""
@@ -21,7 +21,7 @@ class Views(Protocol):
 
 
 def build_views(node: Any, input_shape: Sequence[int]) -> Views | None:
-    """The option `tta`, tried on two images.
+    """Build the option `tta` and try it on two images.
 
     Raises:
         InputError: It refuses its arguments or the images, or gives views of another shape.
