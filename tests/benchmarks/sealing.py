@@ -97,7 +97,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     from holdfast.core import places
     from holdfast.data.rows import check_rows
     from holdfast.data.sources.call import rows_of
-    from holdfast.data.store import decided, partition, row_keys, store, worker, write
+    from holdfast.data.store import partition, row_keys, store, worker, write
     from holdfast.vault import lifecycle, registry, sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
@@ -117,8 +117,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
     folder = write.write_raw("benchmark", vault, found)
-    known = decided.Decided(folder, vault, found.test, found.development, found.counts, found.num_sealed, goes_on=False)
-    write.write_view(rows, known, write.make_view(rows, found.development))
+    write.write_view(folder, found, write.make_view(rows, found.development), [])
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 

@@ -24,7 +24,7 @@ from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
 from holdfast.vault import known_rows, lifecycle, policies
 from holdfast.vault.keys import keyring
-from holdfast.vault.known_rows import Columns, RowForms, Seen
+from holdfast.vault.known_rows import RowForms, Seen
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import equal_to_marked
 
@@ -39,9 +39,8 @@ class Division:
 
     Attributes:
         rows: As the source gave them; where a vault goes on, with its classes first.
-        forms: What they are known by.
-        digests: (n, 16) over the columns of the vault that goes on; the source's own for a new one.
-        columns: These columns, of a table.
+        forms: What they are known by: digests over the columns of the vault that goes on, of a table; the source's own
+            for a new one.
         units: (n, 16) one digest for all rows that stay on one side.
         test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
         development: (n,) Rows for train and val.
@@ -57,8 +56,6 @@ class Division:
 
     rows: Rows
     forms: RowForms
-    digests: RowArray
-    columns: Columns
     units: RowArray
     test: Mask
     development: Mask
@@ -173,11 +170,9 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
 
 def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
     """A vault that goes on: sealed rows stay out, others may be trained on."""
-    rows = _with_classes(asked.rows, tuple(mine.record["class_names"]))
     return replace(
         _around(asked, own, mine),
-        rows=rows,
-        forms=replace(asked.forms, y=rows.y, class_names=rows.class_names),
+        rows=_with_classes(asked.rows, tuple(mine.record["class_names"])),
         vault=mine.record["vault"],
         num_sealed=int(mine.record["num_test"]),
     )
@@ -193,8 +188,6 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
     family = dict.fromkeys(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
     return replace(
         around,
-        # They are known by the columns that the other vaults know them by.
-        forms=replace(asked.forms, digests=around.digests, columns=around.columns),
         replaces=replaces,
         shares=tuple(vault for vault in family if vault not in replaces),
         first_time=first.record["first_time"],
@@ -213,17 +206,17 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     """
     rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
-    digests = forms.over(columns)
+    forms = replace(forms, digests=forms.over(columns), columns=columns)
     test = np.logical_or.reduce([one.rows for one in own])
     declared = _declared_test(rows)
     if record["test_rule"]["split"] in DECLARED and (test & declared).any():
         test &= declared  # train rows that equal a declared test row are left out, as they were
-    is_new = known_rows.new_rows(record["vault"], digests, test)
-    units = units_of(rows, digests, is_new)
+    is_new = known_rows.new_rows(record["vault"], forms.digests, test)
+    units = units_of(rows, forms.digests, is_new)
     elsewhere = _sealed_elsewhere(asked.seen, own) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
-    development = free & ~equal_to_marked(digests, test)
+    development = free & ~equal_to_marked(forms.digests, test)
     left_out = {"group": _of_groups(rows, record, test), "declared": declared, "late": _is_late(rows, record)}
     for reason, out in left_out.items():
         if count := int((out & development).sum()):
@@ -233,8 +226,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     if not development.any():
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
     check_count(asked.request.get("subset"), int(development.sum()))
-    counts |= _counts(rows, digests, units, test, development)
-    return Division(rows, forms, digests, columns, units, test, development, counts, is_new=is_new)
+    counts |= _counts(rows, forms.digests, test, development)
+    return Division(rows, forms, units, test, development, counts, is_new=is_new)
 
 
 def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
@@ -300,13 +293,13 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     # Rows that equal a test row, or are of its group, must not be trained on.
     development = ~test & ~sealed & ~equal_to_marked(units, test) & ~(is_used & _declared_test(rows))
     check_count(request.get("subset"), int(development.sum()))
-    counts = _counts(rows, forms.digests, units, test, development, with_looks=request["vault"]["near_duplicates"])
+    counts = _counts(rows, forms.digests, test, development, with_looks=request["vault"]["near_duplicates"])
     if sealed.any():
         counts["sealed_elsewhere"] = int(sealed.sum())
     is_timed = request["test_rule"]["split"] == "time" and rows.times is not None
     first_time = float(np.min(cast(Any, rows.times)[test])) if is_timed else None
     return Division(
-        *(rows, forms, forms.digests, forms.columns, units, test, development, counts, cuts),
+        *(rows, forms, units, test, development, counts, cuts),
         replaces=replaces,
         first_time=first_time,
         num_sealed=int(test.sum()),
@@ -325,7 +318,7 @@ def _open_division(asked: Asked) -> Division:
     if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
         counts["sealed_elsewhere"] = count
     none = np.zeros(len(rows), bool)
-    return Division(rows, forms, forms.digests, forms.columns, units, none, development, counts)
+    return Division(rows, forms, units, none, development, counts)
 
 
 def _declared_test(rows: Rows) -> Mask:
@@ -347,7 +340,7 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
 
 
 def _counts(
-    rows: Rows, digests: RowArray, units: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
+    rows: Rows, digests: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
 ) -> dict[str, int]:
     """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
     counts = {

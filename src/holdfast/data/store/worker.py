@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,10 @@ from holdfast.core.files import canonical_json, write_atomic
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
-from holdfast.data.store.decided import Decided, recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, all_notes, make_view, notes_of, remove_rows, write_raw, write_view
+from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows import fingerprints
@@ -86,32 +85,19 @@ def _prepare(request: Mapping[str, Any]) -> str:
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     with registry.locked():
         lifecycle.recover()
-        decided = recall(request, rows)
-        if decided is not None and not project_lock.unknown(request.get("locked", ())):
-            made = make_view(rows, decided.development)
-        else:
-            decided, made = _decide(request, rows)
+        forms = forms_of(rows)
+        project_lock.refuse_other(request.get("locked", ()), forms)
+        division = divide(request, rows, forms)
+        made = make_view(division.rows, division.development)  # what cannot be seen is told before anything is sealed
+        vault = _vault_of(request, division)
+        folder = write_raw(request["name"], vault, division)
     _remove_replaced_rows()
-    made = replace(made, notes=(*made.notes, *_vault_notes(decided.vault, made.plain)))
-    _finish(request, rows, decided, made)
-    _report(decided, made, time.monotonic() - start)
-    return decided.vault
-
-
-def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Decided, MadeView]:
-    """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
-    forms = forms_of(rows)
-    project_lock.refuse_other(request.get("locked", ()), forms)
-    division = divide(request, rows, forms)
-    made = make_view(division.rows, division.development)  # one that cannot be made is told before anything is sealed
-    vault = _vault_of(request, division)
-    folder = write_raw(request["name"], vault, division)
-    decided = Decided(
-        *(folder, vault, division.test, division.development, division.counts, division.num_sealed),
-        goes_on=division.vault is not None,
-    )
-    remember(request, rows, decided)
-    return decided, made
+    notes = [*made.notes, *_vault_notes(vault, made.plain), *notes_of(division)]
+    _finish(request, folder, division, made, [*rows.notes, *notes])
+    for note in notes:
+        _say(note)
+    _say(f"{_summary(vault, division)} ({time.monotonic() - start:.1f} s)")
+    return vault
 
 
 def _vault_of(request: Mapping[str, Any], division: Division) -> str:
@@ -119,7 +105,7 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
     store.pending_file().touch()
     if request["vault"]["policy"] == policies.NONE:
         rows = np.flatnonzero(division.development)
-        return store.open_name(content_id(division.digests[rows], division.rows.y[rows]))
+        return store.open_name(content_id(division.forms.digests[rows], division.rows.y[rows]))
     if division.vault is not None:
         return division.vault
     try:
@@ -164,14 +150,21 @@ def _placed(key: str, value: Any) -> Any:
     return str(Path(value).absolute()) if is_path else value
 
 
-def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: MadeView) -> None:
-    view = write_view(rows, decided, made)
-    others = state_of_files(rows.files, contents=request["contents"] is not None)
-    answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
-    answer |= {"notes": all_notes(rows, decided, made), "num_left_out": decided.counts["left_out"]}
-    answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
-    answer["vaults"] = sorted(record["vault"] for record in known_rows.in_force())
-    answer |= {key: request[key] for key in ("name", "files", "contents")}
+def _finish(request: Mapping[str, Any], folder: Path, division: Division, made: MadeView, notes: list[str]) -> None:
+    """Write the view, and then the answer that points at it."""
+    rows = division.rows
+    answer = {
+        **{key: request[key] for key in ("name", "files", "contents")},
+        "rows": folder.name,
+        "view": write_view(folder, division, made, notes),
+        "others": state_of_files(rows.files, contents=request["contents"] is not None),
+        "pixel_scale": rows.pixel_scale,
+        "notes": notes,
+        "num_left_out": division.counts["left_out"],
+        "kind": rows.kind,
+        "columns": rows.table.names if rows.table is not None else [],
+        "vaults": sorted(record["vault"] for record in known_rows.in_force()),
+    }
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
     store.pending_file().unlink(missing_ok=True)
@@ -280,17 +273,14 @@ def _lock() -> Iterator[None]:
         lock.release()
 
 
-def _report(decided: Decided, made: MadeView, seconds: float) -> None:
-    counts, vault, took = decided.counts, decided.vault, f"({seconds:.1f} s)"
-    for note in (*made.notes, *notes_of(decided)):
-        _say(note)
-    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
-    left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 and not store.is_open(vault) else ""
+def _summary(vault: str, division: Division) -> str:
+    counts = division.counts
     stored = f"{counts['development']:,} train and val rows in the store"
     if store.is_open(vault):
-        _say(f"{stored}, no vault {took}")
-    else:
-        _say(f"{stored}, {decided.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out} {took}")
+        return f"{stored}, no vault"
+    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
+    left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 else ""
+    return f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out}"
 
 
 def _say(line: str) -> None:
