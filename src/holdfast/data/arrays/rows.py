@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.columns import Column
-from holdfast.data.rows import TEST, Rows
+from holdfast.data.rows import Rows
 from holdfast.data.spool import Spool
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
@@ -81,7 +81,6 @@ def rows_from_arrays(
         feature_names=tuple(column.name for column in columns),
         columns=columns,
         parts=parts,
-        official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=None if groups is None else _codes(groups),
         times=None if times is None else np.asarray(times, np.float64),
         pixel_scale=pixel_scale,

@@ -92,7 +92,7 @@ def columns_of(prepared: Prepared) -> tuple[Column, ...]:
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:
-    """What a split may know of the development rows; which of them were official or declared test rows is over."""
+    """What a split may know of the development rows."""
     return SplitFacts(
         prepared.units,
         strata=stratum_of(prepared.y, prepared.task),

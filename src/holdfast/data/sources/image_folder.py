@@ -133,7 +133,7 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         counts = np.bincount(parts, minlength=3).tolist()
         notes.append(
             f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
-            "split=auto and predefined keep to that, split=official to the test rows"
+            "split=auto and predefined keep to that"
         )
     height, width, channels = spool.shape[1:]
     files = [listing.files[place] for place in kept.tolist()]
@@ -145,7 +145,6 @@ def _rows(listing: Listing, form: ImageForm, task: str, *, skips: bool, root: Pa
         task=target.task,
         kind="image",
         class_names=target.class_names,
-        official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=_groups(listing.groups, kept),
         parts=parts,
         images=EncodedImages(lambda row: files[row].read_bytes(), bytes_digests, nbytes),

@@ -16,7 +16,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
 from holdfast.data.first_look import has_first_look, reading_begins
-from holdfast.data.rows import Rows
+from holdfast.data.rows import TEST, TRAIN, Rows
 
 WHERE = "data.path"
 IMAGES, LABELS = 0x0803, 0x0801
@@ -65,7 +65,7 @@ def load(path: str | None = None) -> Rows:
         task="multiclass",
         kind="image",
         class_names=tuple("0123456789"),
-        official_test=np.arange(len(y)) >= len(train_y),
+        parts=np.repeat(np.array([TRAIN, TEST], np.int8), [len(train_y), len(test_y)]),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.data.splits.auto import Auto
 from holdfast.data.splits.checks import check_fraction, check_seed, is_count
-from holdfast.data.splits.declared import Official, Predefined
+from holdfast.data.splits.declared import Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.grouped import Group
 from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_units, with_new_rows
-from holdfast.data.splits.shares import Holdout, Stratified
+from holdfast.data.splits.shares import Holdout
 from holdfast.data.splits.timed import Time
 
-TestPart = Literal["auto", "holdout", "stratified", "official", "predefined", "group", "time"]
-TEST_PARTS = ("auto", "holdout", "stratified", "official", "predefined", "group", "time")
+TestPart = Literal["auto", "holdout", "stratified", "predefined", "group", "time"]
+TEST_PARTS: tuple[str, ...] = get_args(TestPart)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,6 @@ class KFold:
         """Everything that fixes the test part, and nothing else: that of the split named by `test`."""
         return self._test_split().test_rule()
 
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """Those of the split named by `test`."""
-        return self._test_split().test_cuts(facts, test)
-
     def _seed(self) -> int:
         return self.seed if self.fold_seed is None else self.fold_seed
 
@@ -98,8 +94,7 @@ class KFold:
         splits: dict[str, Split] = {
             "auto": Auto(fractions, self.seed, stratify=self.stratify),
             "holdout": Holdout(fractions, self.seed, stratify=self.stratify),
-            "stratified": Stratified(fractions, self.seed),
-            "official": Official(),
+            "stratified": Holdout(fractions, self.seed, num_bins=10),
             "predefined": Predefined(),
             "group": Group(fractions, self.seed),
             "time": Time(fractions),

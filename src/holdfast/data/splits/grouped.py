@@ -59,10 +59,6 @@ class Group:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "group", "test_fraction": self.fractions[2], "seed": self.seed}
 
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """None: whether a group fits depends on those before it."""
-        return []
-
 
 def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:
     order, unit_of_sorted = sorted_units(facts.units, seed)

@@ -19,6 +19,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
+from holdfast.data.splits.ordering import test_cuts
 from holdfast.data.store import overlaps, store
 from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
@@ -30,7 +31,7 @@ from holdfast.vault.rows.digest_sets import equal_to_marked
 
 Mask = NDArray[np.bool_]
 TEST_PART = "test part"
-DECLARED = ("auto", "official", "predefined")
+DECLARED = ("auto", "predefined")
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,9 +210,12 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     forms = replace(forms, digests=forms.over(columns), columns=columns)
     test = np.logical_or.reduce([one.rows for one in own])
     declared = _declared_test(rows)
-    if record["test_rule"]["split"] in DECLARED and (test & declared).any():
+    keeps_to_parts = record["test_rule"]["split"] in DECLARED
+    if keeps_to_parts and (test & declared).any():
         test &= declared  # train rows that equal a declared test row are left out, as they were
     is_new = known_rows.new_rows(record["vault"], forms.digests, test)
+    if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
+        declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
     units = units_of(rows, forms.digests, is_new)
     elsewhere = _sealed_elsewhere(asked.seen, own) & ~test
     free = ~test & ~elsewhere
@@ -286,7 +290,7 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     facts = _facts_of(rows, units)
     facts = facts if len(free) == len(rows) else facts.of(free)
     chosen = split.test_rows(facts)
-    cuts = split.test_cuts(facts, chosen) if hasattr(split, "test_cuts") else []
+    cuts = test_cuts(request["test_rule"], facts, chosen)
     test = np.zeros(len(rows), bool)
     test[free] = chosen
     del facts
@@ -322,8 +326,6 @@ def _open_division(asked: Asked) -> Division:
 
 
 def _declared_test(rows: Rows) -> Mask:
-    if rows.official_test is not None:
-        return rows.official_test
     return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows), bool)
 
 
@@ -331,7 +333,6 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
     return SplitFacts(
         cast(NDArray[np.uint8], units),  # a spool becomes an array where a split needs it whole
         strata=stratum_of(rows.y, rows.task),
-        official=rows.official_test,
         groups=rows.groups,
         times=rows.times,
         parts=rows.parts,

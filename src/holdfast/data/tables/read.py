@@ -117,7 +117,6 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         task=target.task,
         kind="table",
         class_names=target.class_names,
-        official_test=declared == TEST if declared is not None and (declared == TEST).any() else None,
         target_name=", ".join(settings.target),
         groups=None if settings.group is None else _groups(used[settings.group]),
         times=None if settings.time is None else _times(settings.time, used[settings.time]),

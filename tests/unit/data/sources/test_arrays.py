@@ -95,8 +95,8 @@ def test_files(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "20 rows, images of uint8 (6, 5, 3); binary with 2 classes" in capsys.readouterr().err
     np.savez(tmp_path / "p.npz", x_train=PIXELS[:15], y_train=CLASSES[:15], x_test=PIXELS[15:], y_test=CLASSES[15:])
     rows = arrays.load(str(tmp_path / "p.npz"))
-    assert rows.official_test is not None
-    assert rows.official_test.tolist() == [False] * 15 + [True] * 5
+    assert rows.parts is not None
+    assert rows.parts[15:].tolist() == [2] * 5
 
 
 @pytest.mark.parametrize(

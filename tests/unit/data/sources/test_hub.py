@@ -42,8 +42,8 @@ def test_a_table_with_splits(datasets: Any, tmp_path: Path) -> None:
     assert rows.table is not None
     assert (rows.table.names, rows.class_names) == (["size", "kind", "label"], ("no", "yes"))
     assert rows.y[:4].tolist() == [0, 1, 0, 1]
-    assert rows.official_test is not None
-    assert rows.official_test.sum() == 4
+    assert rows.parts is not None
+    assert (rows.parts == 2).sum() == 4
 
 
 @pytest.mark.filterwarnings("ignore")

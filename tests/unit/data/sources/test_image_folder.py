@@ -71,14 +71,9 @@ def test_a_class_folder_may_be_a_link(save: Save, tmp_path: Path) -> None:
 def test_folders_of_parts(save: Save) -> None:
     filled(save, "train/")
     rows = load(filled(save, "Test/"))
-    assert rows.official_test is not None
-    assert rows.official_test.tolist() == [True] * 7 + [False] * 7
     assert rows.parts is not None
     assert rows.parts.tolist() == [2] * 7 + [0] * 7
-    assert rows.notes == (
-        "the source declares 7 train, 0 val and 7 test rows; split=auto and predefined keep to that, "
-        "split=official to the test rows",
-    )
+    assert rows.notes == ("the source declares 7 train, 0 val and 7 test rows; split=auto and predefined keep to that",)
 
 
 def test_several_processes_give_the_same_rows(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:

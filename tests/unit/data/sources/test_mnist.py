@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.rows import check_rows
+from holdfast.data.rows import TEST, TRAIN, check_rows
 from holdfast.data.sources import mnist
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = mnist.FILES
@@ -46,8 +46,8 @@ def test_reads_the_four_files(folder: Path) -> None:
     check_rows(rows)
     assert rows.x.shape == (40, 4, 3, 1)
     assert rows.y.tolist() == [*(np.arange(30) % 10), *range(10)]
-    assert rows.official_test is not None
-    assert rows.official_test.tolist() == [False] * 30 + [True] * 10
+    assert rows.parts is not None
+    assert rows.parts.tolist() == [TRAIN] * 30 + [TEST] * 10
     expected = np.random.default_rng(0).integers(0, 256, (30, 4, 3))
     assert np.array_equal(rows.x[:30, ..., 0], expected)
 

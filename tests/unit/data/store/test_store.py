@@ -137,8 +137,8 @@ def test_rows_of_a_vault_that_was_sealed_anew_are_removed(prepare_mine: Prepare)
     assert np.array_equal(np.sort(back.x, axis=0), np.sort(np.array(old.x), axis=0))
 
 
-def test_rows_equal_to_an_official_test_row_are_left_out(prepare_mine: Prepare) -> None:
-    prepared = prepare_mine(split={"_target_": "holdfast.data.splits.Official"}, official=True)
+def test_rows_equal_to_a_declared_test_row_are_left_out(prepare_mine: Prepare) -> None:
+    prepared = prepare_mine(split={"_target_": "holdfast.data.splits.Predefined"}, official=True)
     assert (prepared.num_test, prepared.num_left_out, len(prepared.x)) == (20, 1, 79)
     assert not (prepared.x == all_rows()[-1]).all(axis=1).any()
 
