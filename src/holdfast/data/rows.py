@@ -109,6 +109,13 @@ def stratum_of(y: Array, task: str) -> NDArray[np.int64] | None:
     return y.astype(np.int64, copy=False) if task in ("multiclass", "binary") else None
 
 
+def parts_note(parts: NDArray[np.int8]) -> str:
+    """What is told of parts that a source declares."""
+    train, val, test = np.bincount(parts, minlength=3).tolist()
+    declared = f"{train:,} train, {val:,} val and {test:,} test rows"
+    return f"the source declares {declared}; split=auto and predefined keep to that"
+
+
 def _shape_problems(rows: Rows) -> list[str]:
     found = []
     x, y = rows.x, rows.y

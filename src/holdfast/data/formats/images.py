@@ -7,10 +7,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from holdfast.core.errors import Problem, raise_problems
 
 Pixels = NDArray[np.uint8]
 Mode = Literal["gray", "rgb", "rgba"]
@@ -23,6 +25,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 # Formats that one suffix may stand for: a photo with a second frame for the depth is still a photo.
 ALSO = {"JPEG": ("MPO",), "PPM": ("PGM", "PBM")}
 ORIENTATION = 0x0112
+MAX_SIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,33 @@ class ImageForm:
     fit: Fit = "stretch"
 
 
-def read_image(file: str | Path, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
-    """The pixels of a file as of `decode_both`, and its bytes; or what is wrong with it."""
-    path = Path(file)
+def image_form(size: int | Sequence[int] | None, mode: str, fit: str) -> ImageForm:
+    """The form that a user asks for; mode auto: RGB until the images were looked at.
+
+    Raises:
+        InputError: One problem for each setting that has a value it cannot have.
+    """
+    sides = [size, size] if isinstance(size, int) else list(size or ())
+    is_size = len(sides) == 2 and all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides)
+    problems = [Problem("data.size", f"is {size!r}", "a number of pixels, or [height, width]")]
+    problems = problems if size is not None and not is_size else []
+    for where, value, allowed in (
+        ("data.mode", mode, ("auto", "gray", "rgb", "rgba")),
+        ("data.fit", fit, ("stretch", "crop", "pad")),
+    ):
+        if value not in allowed:
+            problems.append(Problem(where, f"is {value!r}", ", ".join(allowed)))
+    raise_problems(problems)
+    known: Any = "rgb" if mode == "auto" else mode
+    return ImageForm(known, (sides[0], sides[1]) if sides else None, cast(Fit, fit))
+
+
+def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
+    """The pixels of a file, or of its bytes, as of `decode_both`, and the bytes; or what is wrong with it."""
+    if isinstance(image, bytes):
+        both = decode_both(image, form)
+        return both if isinstance(both, str) else (*both, image)
+    path = Path(image)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

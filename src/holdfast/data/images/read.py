@@ -56,25 +56,23 @@ class Decoded:
     sizes: Counter[tuple[int, int]]
 
 
-def decoded(files: Sequence[Path], form: ImageForm, *, progress: bool = True) -> Iterator[Decoded]:
-    """Decode files in their order, a chunk at a time.
+def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded]:
+    """Decode images in their order, a chunk at a time, and say on stderr how far it is.
 
     Args:
-        files: At least one.
-        form: What every image becomes. Without a size, it is that of the first file that can be read; images of
+        images: Files, or their bytes; at least one.
+        form: What every image becomes. Without a size, it is that of the first image that can be read; images of
             another are not among the pixels, and only `sizes` tells of them.
-        progress: Whether to say on stderr how far it is.
     """
-    shape = _first_shape(files, form) if form.size is None else (*form.size, CHANNELS[form.mode])
+    given = [image if isinstance(image, bytes) else str(image) for image in images]
+    shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])
     size = max(1, min(CHUNK_FILES, CHUNK_BYTES // max(1, int(np.prod(shape)))))
-    chunks = [(start, [str(file) for file in files[start : start + size]]) for start in range(0, len(files), size)]
-    say, done = _Progress(len(files)) if progress else None, 0
-    with _mapped(len(files)) as run:
-        for found in run([(start, chunk, form, shape) for start, chunk in chunks]):
-            done = min(done + size, len(files))
-            if say:
-                say.at(done)
-            yield found
+    starts = range(0, len(given), size)
+    say = _Progress(len(given))
+    with _mapped(len(given)) as run:
+        for start, chunk in zip(starts, run((at, given[at : at + size], form, shape) for at in starts), strict=True):
+            say.at(min(start + size, len(given)))
+            yield chunk
 
 
 def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
@@ -110,29 +108,29 @@ def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
     return Problem("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
 
 
-def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
-    for file in files[:1000]:
-        image = read_image(file, form)
-        if not isinstance(image, str):
-            return image[0].shape
+def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:
+    for image in images[:1000]:
+        found = read_image(image, form)
+        if not isinstance(found, str):
+            return found[0].shape
     return (1, 1, CHANNELS[form.mode])
 
 
-def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> Decoded:
-    start, files, form, shape = task
-    pixels = np.empty((len(files), *shape), np.uint8)
+def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]]) -> Decoded:
+    start, images, form, shape = task
+    pixels = np.empty((len(images), *shape), np.uint8)
     resized: dict[int, NDArray[np.uint8]] = {}  # digests of images whose size or mode was changed
     of_bytes: list[NDArray[np.uint8]] = []
     good: list[int] = []
     problems: list[tuple[int, str]] = []
     sizes: Counter[tuple[int, int]] = Counter()
     nbytes = 0
-    for place, file in enumerate(files, start=start):
-        image = read_image(file, form)
-        if isinstance(image, str):
-            problems.append((place, image))
+    for place, image in enumerate(images, start=start):
+        read = read_image(image, form)
+        if isinstance(read, str):
+            problems.append((place, read))
             continue
-        found, own, content = image
+        found, own, content = read
         sizes[found.shape[0], found.shape[1]] += 1
         if found.shape == shape:
             pixels[len(good)] = found

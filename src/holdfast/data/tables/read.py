@@ -19,7 +19,7 @@ from holdfast.core.errors import InputError, raise_problems
 from holdfast.data.columns import MISSING
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
-from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
 from holdfast.data.tables.cells import Vocabulary, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
 from holdfast.data.tables.labels import Target, target_of
@@ -107,7 +107,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
     target = _target(settings, used)
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
     declared = _parts(files, settings, used, parts)
-    notes += _part_notes(declared)
+    notes += [] if declared is None else [parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
         x=None,
@@ -253,13 +253,3 @@ def _parts(
         found: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
         return np.asarray(found[column.values])
     return parts if any(part is not None for _, part in files) else None
-
-
-def _part_notes(parts: NDArray[np.int8] | None) -> list[str]:
-    if parts is None:
-        return []
-    counts = np.bincount(parts, minlength=3).tolist()
-    return [
-        f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
-        "split=auto and predefined keep to that"
-    ]

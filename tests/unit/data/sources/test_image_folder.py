@@ -179,11 +179,14 @@ def test_an_index(save: Save, tmp_path: Path) -> None:
     assert rows.groups.tolist() == [0, 0, 1, 1, 2, 2]
     assert rows.parts is not None
     assert rows.parts.tolist() == [0, 2, 0, 2, 0, 2]
-    assert rows.notes[0].endswith("1 images of " + str(folder) + " are not in labels.csv and are not used")
+    assert rows.notes[1].endswith("1 images of " + str(folder) + " are not in labels.csv and are not used")
     values = "path,label\n" + "".join(f"cat/{i}.png,{i}.5\n" for i in range(3))
     (folder / "ages.csv").write_text(values)
     rows = load(None, index=str(folder / "ages.csv"))
     assert (rows.task, rows.y.tolist()) == ("regression", [0.5, 1.5, 2.5])
+
+
+PETS = "cat/0.png,a\ncat/1.png,a\ndog/deep/0.png,b\n"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +196,11 @@ def test_an_index(save: Save, tmp_path: Path) -> None:
         ("path,labl\n", "allowed: its columns: path, labl; next: did you mean 'labl'?"),
         ("path,label\n", "has a header and no rows"),
         ("", "data.index: "),
-        ("path,label\ncat/0.png,a\ncat/77.png,b\n", "cat/77.png is in labels.csv (row 2) and does not exist"),
-        ("path,label\ncat/0.png,a\ncat/0.png,b\n", "cat/0.png is in labels.csv more than once (rows 1 and 2)"),
-        ("path,label\ncat/0.png,\n", "labels.csv, line 2 has no label"),
-        ("path,label,split\ncat/0.png,a,trian\n", "labels.csv, line 2: split is 'trian'; allowed: train, val, test"),
+        (f"path,label\n{PETS}cat/77.png,b\n", "cat/77.png is in labels.csv and does not exist"),
+        (f"path,label\n{PETS}cat/0.png,b\n", "cat/0.png is in labels.csv more than once"),
+        (f"path,label\n{PETS},b\n", "labels.csv has a row without a path"),
+        ("path,label\ncat/0.png,\n", "labels.csv, line 2, column 'label': has no value"),
+        ("path,label,split\ncat/0.png,a,trian\n", "line 2, column 'split': has neither train, val nor test"),
     ],
 )
 def test_an_index_that_will_not_do(save: Save, tmp_path: Path, content: str, words: str) -> None:
@@ -215,8 +219,9 @@ def test_an_index_with_names_of_its_own_and_rows_that_are_left_out(save: Save) -
     rows = load(None, index=str(folder / "i.csv"), on_error="skip")
     assert (rows.x[:, 0, -1, 0].tolist(), rows.y.tolist()) == ([100, 102, 250, 200], [0, 1, 0, 1])
     assert rows.notes == (
-        "4 left out: i.csv, line 3 has no path; i.csv, line 4 has no label; "
-        "./cat/0.png is in i.csv more than once (rows 1 and 4); no.png is in i.csv (row 6) and does not exist",
+        "1 rows left out with no value in column 'Class'",
+        "3 left out: i.csv has a row without a path; ./cat/0.png is in i.csv more than once; "
+        "no.png is in i.csv and does not exist",
     )
     assert rows.files == tuple(str(folder / name) for name in ("cat/0.png", "cat/2.png", "dog/9.png", "dog/deep/0.png"))
 
