@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.data.formats.images import Fit, image_form
+from holdfast.data.formats.types import TypedFile
 from holdfast.data.images.rows import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
 from holdfast.data.tables.read import load_table
@@ -21,44 +24,6 @@ WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
 TARGETS = ("label", "labels", "target", "class", "fine_label", "y")
 BATCH_ROWS = 4096
-FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".arrow": "arrow"}
-
-
-@dataclass(frozen=True)
-class HubSplit:
-    """One split of a data set, read like the file of a table; classes are given by their names.
-
-    Attributes:
-        dataset: Of the library's.
-        path: What it is called.
-        skipped: Stays empty.
-    """
-
-    dataset: Any
-    path: str
-    skipped: list[str] = field(default_factory=list)
-
-    def column_names(self) -> list[str]:
-        """Those of the data set."""
-        return list(self.dataset.column_names)
-
-    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows."""
-        import pyarrow as pa
-
-        for table in self.dataset.with_format("arrow").iter(BATCH_ROWS):
-            arrays = {}
-            for name in table.column_names:
-                array, names = table[name].combine_chunks(), getattr(self.dataset.features[name], "names", None)
-                if names is not None:
-                    codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
-                    array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
-                arrays[name] = array
-            yield list(arrays), list(arrays.values())
-
-    def place_of(self, row: int) -> str:
-        """How a row is called, counted from 0."""
-        return f"row {row}"
 
 
 def load(
@@ -73,7 +38,7 @@ def load(
     """The rows of all splits; train, validation and test are declared as such.
 
     Args:
-        path: A name on the hub, or a local file or folder.
+        path: A name on the hub, or a local folder.
         settings: What the user says of the columns (`data.tables.settings.TableSettings`); without a target it is
             label, target or the like.
         name: Which of several configurations.
@@ -102,15 +67,40 @@ def load(
         return image_rows(_listing(splits, images[0], chosen), form, known.task, skips=known.skips)
     known = replace(known, target=tuple(as_names(chosen)))
     files: list[tuple[TableFile, int | None]] = [
-        (HubSplit(dataset, split), SPLITS[split] if _has_parts(splits) else None) for split, dataset in splits.items()
+        (
+            TypedFile(split, "table's", partial(_opened, dataset)),
+            SPLITS[split] if _has_parts(splits) else None,
+        )
+        for split, dataset in splits.items()
     ]
     return load_table(files, known, str(path))
 
 
+@contextmanager
+def _opened(dataset: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
+    """The schema and the record batches of one split; classes are given by their names."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[Any]:
+        for table in dataset.with_format("arrow").iter(BATCH_ROWS):
+            arrays = {}
+            for name in table.column_names:
+                array, names = table[name].combine_chunks(), getattr(dataset.features[name], "names", None)
+                if names is not None:
+                    codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
+                    array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
+                arrays[name] = array
+            yield pa.record_batch(arrays)
+
+    yield dataset.features.arrow_schema, batches()
+
+
 def _splits(path: str | None, name: str | None, revision: str | None) -> dict[str, Any]:
     """The splits of a data set by name."""
-    if not path:
-        raise InputError(WHERE, "is not given", next="data.path=NAME (such as scikit-learn/iris), or a local folder")
+    if not path or Path(path).expanduser().is_file():
+        what = f"{path} is a file" if path else "is not given"
+        advice = "data.path=NAME (such as scikit-learn/iris), or a local folder; data=csv and others read files"
+        raise InputError(WHERE, what, next=advice)
     try:
         import datasets
     except ImportError:
@@ -120,15 +110,8 @@ def _splits(path: str | None, name: str | None, revision: str | None) -> dict[st
     try:
         if (local / "dataset_dict.json").exists() or (local / "state.json").exists():
             found = datasets.load_from_disk(str(local))
-        elif local.is_file():
-            kind = FORMATS.get(local.suffix)
-            if kind is None:
-                raise InputError(WHERE, f"{local} has an unknown suffix", allowed=", ".join(FORMATS))
-            found = datasets.load_dataset(kind, data_files=str(local))
         else:
             found = datasets.load_dataset(str(local) if local.is_dir() else path, name, revision=revision)
-    except InputError:
-        raise
     except Exception as error:  # the library raises what its parts raise: of the network, of pyarrow, its own
         reason = " ".join(str(error).split())[:300]
         raise InputError(WHERE, f"{path} cannot be loaded ({type(error).__name__}: {reason})") from None
