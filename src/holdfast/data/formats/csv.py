@@ -159,11 +159,7 @@ class CsvFile:
         if "cannot infer" in message:  # not even a line end after the header
             raise InputError(WHERE, f"{self.path} has a header and no rows") from None
         if "straddling" in message:
-            line = text.long_line(self.path, self.encoding, self.delimiter, BLOCK_BYTES)
-            what = f"{self.path}, line {line}: is longer than {BLOCK_BYTES // 2**20} MiB"
-            raise InputError(
-                WHERE, what, next="is it data? a quote that opens and never closes reads so, too"
-            ) from None
+            message = f"a line is longer than {BLOCK_BYTES // 2**20} MiB; is it data?"
         raise InputError(WHERE, f"{self.path}: {' '.join(message.split())[:300]}") from None
 
     def _judge(self, ragged: Sequence[tuple[int, int]], width: int) -> None:

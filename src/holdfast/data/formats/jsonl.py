@@ -78,7 +78,7 @@ class JsonlFile:
 
     def _read(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         with opened(self.path, WHERE) as stream:
-            source = io.BufferedReader(_Joined(self._lines()), BLOCK_BYTES) if self.bad else stream
+            source = io.BytesIO(b"\n".join(line for _, line in self._lines())) if self.bad else stream
             for batch in _reader(source, types):
                 yield [name.strip() for name in batch.schema.names], batch.columns
 
@@ -126,23 +126,6 @@ class JsonlFile:
                         yield number, text
             if rest.strip() and number + 1 not in self.bad:
                 yield number + 1, rest
-
-
-class _Joined(io.RawIOBase):
-    """Lines as a file again."""
-
-    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        self._lines, self._rest = lines, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest and (line := next(self._lines, None)):
-            self._rest = line[1] + b"\n"
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
 
 
 TYPES = {"int64": "int64", "double": "float64", "string": "string", "bool": "bool_"}

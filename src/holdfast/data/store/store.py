@@ -45,7 +45,7 @@ from holdfast.core.errors import (
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.rows import Array
-from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
+from holdfast.data.store.source_files import source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
@@ -126,8 +126,7 @@ def prepare(
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
     Args:
-        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`; with `verify`, files are
-            known by their contents, which are read at every start, and not by size and time.
+        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`.
         split: The `split` group.
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
@@ -176,11 +175,8 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    verify = data.get("verify", False)
-    if not isinstance(verify, bool):
-        raise InputError("data.verify", f"is {verify!r}", allowed="true, false")
-    state = {"files": source_state(source), "contents": content_sha256(source) if verify else None}
-    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split, "subset": data.get("subset")}
+    state = {"files": source_state(source), "id": request_id, "name": data["name"]}
+    return {**fixed, **state, "split": split, "subset": data.get("subset")}
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
@@ -189,11 +185,8 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         return None
     try:
         answer = json.loads(request_file(request["id"]).read_bytes())
-        known = "files" if request["contents"] is None else "contents"
-        if answer[known] != request[known] or not is_up_to_date(answer):
-            return None
         others = answer["others"]  # files that only the source knew of, such as those in an index
-        if state_of_files(others, contents=request["contents"] is not None) != others:
+        if answer["files"] != request["files"] or state_of_files(others) != others or not is_up_to_date(answer):
             return None
         # The rows may have been written for another source, from which others were left out.
         of_this_source = {"name": request["name"], "notes": tuple(answer["notes"])}

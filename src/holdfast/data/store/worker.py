@@ -154,10 +154,10 @@ def _finish(request: Mapping[str, Any], folder: Path, division: Division, made: 
     """Write the view, and then the answer that points at it."""
     rows = division.rows
     answer = {
-        **{key: request[key] for key in ("name", "files", "contents")},
+        **{key: request[key] for key in ("name", "files")},
         "rows": folder.name,
         "view": write_view(folder, division, made, notes),
-        "others": state_of_files(rows.files, contents=request["contents"] is not None),
+        "others": state_of_files(rows.files),
         "pixel_scale": rows.pixel_scale,
         "notes": notes,
         "num_left_out": division.counts["left_out"],

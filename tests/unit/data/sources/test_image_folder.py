@@ -63,9 +63,9 @@ def test_a_class_folder_may_be_a_link(save: Save, tmp_path: Path) -> None:
     rows = load(folder)
     assert (len(rows.x), rows.class_names) == (7, ("cat", "dog"))
     assert rows.files == (str(folder / "dog"), str(folder / "dog" / "deep")), "to be watched beside the folder"
-    before = state_of_files(rows.files, contents=True)
+    before = state_of_files(rows.files)
     save("dog/new.png")
-    assert state_of_files(rows.files, contents=True) != before
+    assert state_of_files(rows.files) != before
 
 
 def test_folders_of_parts(save: Save) -> None:

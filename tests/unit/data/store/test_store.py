@@ -96,27 +96,6 @@ def test_a_file_that_only_the_source_knew_of_is_watched(home: Path, tmp_path: Pa
     assert store.find_prepared(request()) is None
 
 
-def test_contents_are_looked_at_when_asked(prepare_mine: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare() -> Prepared:
-        source = {"_target_": "my_rows.load", "_partial_": True, "path": "numbers.txt"}
-        data = {"name": "mine", "source": source, "verify": True}
-        return store.prepare(data, {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}, {})
-
-    Path("numbers.txt").write_text("one")
-    os.utime("numbers.txt", (1, 1))
-    before = prepare()
-    Path("numbers.txt").write_text("seven"[:3])
-    os.utime("numbers.txt", (1, 1))
-    assert prepare_mine(path="numbers.txt").vault == before.vault, "the same size and time"
-    started = []
-    monkeypatch.setattr(store, "_run_preparation", started.append)
-    with pytest.raises(RunFailed):
-        prepare()
-    Path("numbers.txt").write_text("one")  # another time, the same contents
-    assert prepare().vault == before.vault
-    assert len(started) == 1
-
-
 def test_a_changed_module_is_noticed(prepare_mine: Prepare) -> None:
     before = prepare_mine()
     Path("my_rows.py").write_text(Path("my_rows.py").read_text().replace('("no", "yes")', '("off", "on")'))
