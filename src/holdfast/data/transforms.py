@@ -9,7 +9,6 @@ vocabulary index of each category (`data.tables.inputs`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError
 from holdfast.data.loading.statistics import TrainStatistics, channel_statistics
 
 Scope = Literal["auto", "feature", "channel"]
 Impute = Literal["mean", "median"]
-SCOPES = ("auto", "feature", "channel")
-IMPUTED = ("mean", "median")
 
 
 class Transform(Protocol):
@@ -45,7 +42,6 @@ class AsFloat(nn.Module):
 
     def __init__(self, train_statistics: TrainStatistics, impute: Impute = "mean") -> None:
         super().__init__()
-        _check_name("transform.impute", impute, IMPUTED)
         self.is_image = train_statistics.kind == "image"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if self.table is not None:
@@ -75,8 +71,6 @@ class Standardize(nn.Module):
 
     def __init__(self, train_statistics: TrainStatistics, scope: Scope = "auto", impute: Impute = "mean") -> None:
         super().__init__()
-        _check_name("transform.scope", scope, SCOPES)
-        _check_name("transform.impute", impute, IMPUTED)
         self.is_image = train_statistics.kind == "image"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if scope == "channel" and not self.is_image:
@@ -169,11 +163,6 @@ def _joined(numbers: Tensor | None, fill: Tensor | None, others: list[Tensor]) -
 def _as_buffer(values: NDArray[Any], dtype: str = "float32") -> Tensor | None:
     """As a tensor; none where there are no values, since exporters stumble over tensors without elements."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype)) if values.size else None
-
-
-def _check_name(where: str, name: str, allowed: Sequence[str]) -> None:
-    if name not in allowed:
-        raise InputError(where, f"is {name!r}", ", ".join(allowed), did_you_mean(str(name), allowed))
 
 
 def _channels_first(x: Tensor) -> Tensor:

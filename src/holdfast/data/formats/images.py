@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import Problem, raise_problems
+from holdfast.core.errors import InputError
 
 Pixels = NDArray[np.uint8]
 Mode = Literal["gray", "rgb", "rgba"]
@@ -43,25 +43,17 @@ class ImageForm:
     fit: Fit = "stretch"
 
 
-def image_form(size: int | Sequence[int] | None, mode: str, fit: str) -> ImageForm:
+def image_form(size: int | Sequence[int] | None, mode: Mode | Literal["auto"], fit: Fit) -> ImageForm:
     """The form that a user asks for; mode auto: RGB until the images were looked at.
 
     Raises:
-        InputError: One problem for each setting that has a value it cannot have.
+        InputError: There is no such size.
     """
     sides = [size, size] if isinstance(size, int) else list(size or ())
     is_size = len(sides) == 2 and all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides)
-    problems = [Problem("data.size", f"is {size!r}", "a number of pixels, or [height, width]")]
-    problems = problems if size is not None and not is_size else []
-    for where, value, allowed in (
-        ("data.mode", mode, ("auto", "gray", "rgb", "rgba")),
-        ("data.fit", fit, ("stretch", "crop", "pad")),
-    ):
-        if value not in allowed:
-            problems.append(Problem(where, f"is {value!r}", ", ".join(allowed)))
-    raise_problems(problems)
-    known: Any = "rgb" if mode == "auto" else mode
-    return ImageForm(known, (sides[0], sides[1]) if sides else None, cast(Fit, fit))
+    if size is not None and not is_size:
+        raise InputError("data.size", f"is {size!r}", "a number of pixels, or [height, width]")
+    return ImageForm("rgb" if mode == "auto" else mode, (sides[0], sides[1]) if sides else None, fit)
 
 
 def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:

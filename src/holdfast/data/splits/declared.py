@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.data.rows import TEST, VAL
-from holdfast.data.splits.checks import check_fraction, check_parts, check_seed
+from holdfast.data.splits.checks import check_fraction, check_parts
 from holdfast.data.splits.facts import Mask, SplitFacts
 from holdfast.data.splits.ordering import val_share
 
@@ -28,7 +28,6 @@ class Predefined:
 
     def __post_init__(self) -> None:
         check_fraction("split.val_fraction", self.val_fraction)
-        check_seed("split.seed", self.seed)
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The rows that are declared test.

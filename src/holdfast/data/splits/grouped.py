@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import check_enough, check_seed, valid_fractions
+from holdfast.data.splits.checks import check_enough, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
 from holdfast.data.splits.ordering import is_first_share, sorted_units, with_new_rows
 
@@ -31,8 +31,6 @@ class Group:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))
-        check_seed("split.seed", self.seed)
-        check_seed("split.val_seed", self.seed if self.val_seed is None else self.val_seed)
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """Test groups.

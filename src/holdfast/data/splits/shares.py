@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import check_enough, check_parts, check_seed, is_count, valid_fractions
+from holdfast.data.splits.checks import check_enough, check_parts, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
 from holdfast.data.splits.ordering import first_rows, strata_of, val_share
 
@@ -32,9 +32,7 @@ class Holdout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))
-        check_seed("split.seed", self.seed)
-        check_seed("split.val_seed", self.seed if self.val_seed is None else self.val_seed)
-        if self.num_bins is not None and not is_count(self.num_bins, 2):
+        if self.num_bins is not None and self.num_bins < 2:
             raise InputError("split.num_bins", f"is {self.num_bins!r}", "a whole number, 2 or more")
 
     def test_rows(self, facts: SplitFacts) -> Mask:

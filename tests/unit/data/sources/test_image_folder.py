@@ -235,7 +235,6 @@ def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> No
         ({"path": str(folder)}, "has 1 images and no folders; next: put the images into one folder a class"),
         ({"path": str(folder), "size": 0}, "data.size: is 0; allowed: a number of pixels, or [height, width]"),
         ({"path": str(folder), "size": [4]}, "data.size: is [4]"),
-        ({"path": str(folder), "mode": "cmyk"}, "data.mode: is 'cmyk'; allowed: auto, gray, rgb, rgba"),
     ):
         with pytest.raises(InputError) as caught:
             image_folder.load(**settings)  # type: ignore[arg-type]
