@@ -23,42 +23,14 @@ DECIMAL_WORDS = {"comma": ",", "point": "."}
 DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 
-def open_table(
-    path: Path, *, skips: bool = False, delimiter: str = "auto", decimal: str = "auto", encoding: str = "utf-8"
-) -> CsvFile:
-    """A file of delimited text.
-
-    Args:
-        path: Where it lies.
-        skips: Whether lines with another number of cells are left out, and no error.
-        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
-        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
-        encoding: As Python names them.
-
-    Raises:
-        InputError: One of these cannot be, or the file is of another kind by its name.
-    """
-    delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
-    problems = []
-    if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
-        allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
-        problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
-    if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
-        problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
-    raise_problems(problems)
-    if path.suffix.lower() in OTHERS:
-        raise InputError(WHERE, f"{path} is no delimited text", next="export it as CSV, or choose its data option")
-    return CsvFile(path, delimiter, decimal, encoding, skips)
-
-
 @dataclass(frozen=True)
 class CsvFile:
     """One file of delimited text; a compressed one is known by its suffix.
 
     Attributes:
         path: Where it lies.
-        delimiter: Between cells; "auto" looks at the first lines.
-        decimal: The decimal point; "auto" likewise.
+        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
+        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
         encoding: As Python names them.
         skips: Whether lines with another number of cells are left out, and no error.
         skipped: Is given the reason for every line left out.
@@ -70,6 +42,22 @@ class CsvFile:
     encoding: str = "utf-8"
     skips: bool = False
     skipped: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        delimiter = DELIMITER_WORDS.get(self.delimiter, self.delimiter)
+        decimal = DECIMAL_WORDS.get(self.decimal, self.decimal)
+        problems = []
+        if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
+            allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
+            problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
+        if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
+            problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
+        raise_problems(problems)
+        if self.path.suffix.lower() in OTHERS:
+            what = f"{self.path} is no delimited text"
+            raise InputError(WHERE, what, next="export it as CSV, or choose its data option")
+        object.__setattr__(self, "delimiter", delimiter)
+        object.__setattr__(self, "decimal", decimal)
 
     def column_names(self) -> list[str]:
         """Those in the header.
@@ -182,6 +170,9 @@ class CsvFile:
         if line is not None:
             what = f"{self.path}, line {line}: a quote opens and never closes"
             raise InputError(WHERE, what, next="mend the file")
+
+
+open_table = CsvFile
 
 
 def _clean(names: Sequence[str]) -> list[str]:

@@ -18,11 +18,6 @@ BLOCK_BYTES = 4 * 2**20
 ADVICE = "write one object a line, or data.on_error=skip leaves such lines out"
 
 
-def open_table(path: Path, *, skips: bool = False) -> JsonlFile:
-    """A file of JSON lines; `skips`: lines that are no objects are left out, and no error."""
-    return JsonlFile(path, skips)
-
-
 @dataclass(frozen=True)
 class JsonlFile:
     """One file of JSON lines; a compressed one is known by its suffix.
@@ -128,6 +123,7 @@ class JsonlFile:
                 yield number + 1, rest
 
 
+open_table = JsonlFile
 TYPES = {"int64": "int64", "double": "float64", "string": "string", "bool": "bool_"}
 _ORDER = ("null", "int64", "double", "bool", "string", "nested")
 _WORDS = {"int64": "number", "double": "number", "bool": "truth value", "string": "text", "nested": "list or object"}

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +44,6 @@ class Decoded:
         nbytes: The size of these files.
         good: (k,) their places among all files.
         problems: Place and words for each file that is not.
-        sizes: How often each size (H, W) was met, where none was declared.
     """
 
     pixels: Pixels
@@ -53,7 +52,6 @@ class Decoded:
     nbytes: int
     good: NDArray[np.int64]
     problems: list[tuple[int, str]]
-    sizes: Counter[tuple[int, int]]
 
 
 def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded]:
@@ -61,8 +59,7 @@ def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded
 
     Args:
         images: Files, or their bytes; at least one.
-        form: What every image becomes. Without a size, it is that of the first image that can be read; images of
-            another are not among the pixels, and only `sizes` tells of them.
+        form: What every image becomes. Without a size, it is that of the first image that can be read.
     """
     given = [image if isinstance(image, bytes) else str(image) for image in images]
     shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])
@@ -98,16 +95,6 @@ def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
 
 
-def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
-    """What is wrong with images of several sizes where none was declared."""
-    common = sizes.most_common(5)
-    shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in common)
-    more = f" and {len(sizes) - 5} others" if len(sizes) > 5 else ""
-    height, width = common[0][0]
-    advice = f"data.size=[{height},{width}] brings all to one (and data.fit=stretch, crop or pad says how)"
-    return Problem("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
-
-
 def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:
     for image in images[:1000]:
         found = read_image(image, form)
@@ -123,7 +110,6 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
     of_bytes: list[NDArray[np.uint8]] = []
     good: list[int] = []
     problems: list[tuple[int, str]] = []
-    sizes: Counter[tuple[int, int]] = Counter()
     nbytes = 0
     for place, image in enumerate(images, start=start):
         read = read_image(image, form)
@@ -131,14 +117,16 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
             problems.append((place, read))
             continue
         found, own, content = read
-        sizes[found.shape[0], found.shape[1]] += 1
-        if found.shape == shape:
-            pixels[len(good)] = found
-            if own is not found:
-                resized[len(good)] = row_digests(own[None], kind="image")[0]
-            of_bytes.append(bytes_digest(content))
-            nbytes += len(content)
-            good.append(place)
+        if found.shape != shape:
+            size, other = (f"{height}x{width}" for height, width, _ in (found.shape, shape))
+            problems.append((place, f"is {size} and not {other} pixels large: data.size brings all to one size"))
+            continue
+        pixels[len(good)] = found
+        if own is not found:
+            resized[len(good)] = row_digests(own[None], kind="image")[0]
+        of_bytes.append(bytes_digest(content))
+        nbytes += len(content)
+        good.append(place)
     pixels = pixels[: len(good)]
     digests = np.zeros((len(good), DIGEST_BYTES), np.uint8)
     as_they_are = [index for index in range(len(good)) if index not in resized]
@@ -147,7 +135,7 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
     if resized:
         digests[list(resized)] = list(resized.values())
     bytes_digests = np.array(of_bytes, np.uint8).reshape(-1, DIGEST_BYTES)
-    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems, sizes)
+    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems)
 
 
 @contextmanager

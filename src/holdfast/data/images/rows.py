@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import raise_problems
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.formats.images import ImageForm
-from holdfast.data.images.read import decoded, listed, sizes_problem, skipped_notes
+from holdfast.data.images.read import decoded, listed, skipped_notes
 from holdfast.data.raw import EncodedImages
 from holdfast.data.rows import Rows
 from holdfast.data.spool import Spool
@@ -64,18 +63,14 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
         InputError: One line for each image that cannot be used, or none can.
     """
     problems: list[tuple[str, str]] = list(listing.problems)
-    sizes = Counter[tuple[int, int]]()
     chunks: list[tuple[Any, ...]] = []
     spool: Spool | None = None
     for chunk in decoded(listing.images, form):
-        sizes += chunk.sizes
         problems += [(listing.name_of(place), what) for place, what in chunk.problems]
         if skips or not problems:
             spool = spool or Spool(chunk.pixels.shape[1:], np.uint8)
             spool.append(chunk.pixels)
             chunks.append((chunk.good, chunk.digests, chunk.bytes_digests, chunk.nbytes))
-    if form.size is None and len(sizes) > 1:
-        raise_problems([sizes_problem(sizes), *([] if skips else listed(problems, WHERE))])
     if spool is None or not len(spool) or (problems and not skips):
         raise_problems(listed(problems, WHERE))
     assert spool is not None

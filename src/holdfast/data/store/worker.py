@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
-from holdfast.data.rows import Rows, check_rows
+from holdfast.data.rows import check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
 from holdfast.data.store.partition import Division, divide
@@ -81,7 +81,6 @@ def _prepare(request: Mapping[str, Any]) -> str:
     check_rows(rows)
     for note in rows.notes:
         _say(note)
-    _check_room(rows)
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     with registry.locked():
         lifecycle.recover()
@@ -223,19 +222,6 @@ def _sweep() -> None:
     for pattern in (".*.old", "*/.*.tmp", "*/views/.*.tmp"):
         for folder in (places.store() / "rows").glob(pattern):
             shutil.rmtree(folder)
-
-
-def _check_room(rows: Rows) -> None:
-    """Refuse rows that the disk cannot take before any is written.
-
-    Raises:
-        RunFailed: There is less room than the rows take in the store and in the vault.
-    """
-    needed = (rows.x if rows.table is None else rows.table).nbytes + rows.y.nbytes  # type: ignore[union-attr]
-    free = shutil.disk_usage(places.store()).free
-    if needed > free:
-        what = f"has {free / 2**20:,.0f} MiB left, and the rows take {needed / 2**20:,.0f} MiB"
-        raise RunFailed(str(places.home()), what, next=MORE_ROOM)
 
 
 @contextmanager

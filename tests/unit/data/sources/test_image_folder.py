@@ -249,15 +249,14 @@ def test_folders_and_settings_that_will_not_do(save: Save, tmp_path: Path) -> No
 
 
 def test_images_of_several_sizes(save: Save, tmp_path: Path) -> None:
-    save("a/1.png", size=(8, 4))
-    save("a/2.png", size=(4, 4))
+    save("a/1.png", size=(4, 4))
+    save("a/2.png", size=(8, 4))
+    for name in ("a/3.png", "b/1.png", "b/2.png"):
+        folder = save(name, size=(4, 4))
     with pytest.raises(InputError) as caught:
-        load(save("b/1.png", size=(4, 4)))
-    assert str(caught.value) == (
-        "data.size: the images have 2 sizes: 4x4 (2), 8x4 (1); next: data.size=[4,4] brings all to one (and "
-        "data.fit=stretch, crop or pad says how)"
-    )
-    (tmp_path / "pets" / "b" / "2.png").touch()
-    with pytest.raises(InputError) as caught:
-        load(tmp_path / "pets")
-    assert [problem.what[:18] for problem in caught.value.problems] == ["the images have 2 ", "b/2.png is empty"]
+        load(folder)
+    what = "a/2.png is 8x4 and not 4x4 pixels large: data.size brings all to one size"
+    assert str(caught.value).startswith(f"data.path: {what}; next: ")
+    rows = load(folder, on_error="skip")
+    assert (len(rows.x), rows.notes) == (4, (f"1 left out: {what}",))
+    assert load(folder, size=4).x.shape == (5, 4, 4, 3)
