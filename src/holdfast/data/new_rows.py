@@ -89,7 +89,8 @@ def _table_blocks(
     if Path(paths[0]).suffix.lower() in arrays.SUFFIXES:
         yield from _array_blocks(description, paths, id_column, settings)
         return
-    view = _table_view(description)
+    is_table = description["view"]["form"] == "table"  # one that came as arrays has its columns as they are stored
+    view = table_view_from_dict(description["view"] if is_table else description)
     left_out = {*as_names(settings.get("target")), *as_names(id_column)}
     lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
@@ -108,20 +109,14 @@ def _table_blocks(
                 place, at = np.argwhere(viewed.is_unreadable)[0].tolist()
                 _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, found[view.columns[at].name], place)
             unknown += viewed.unknown
-            ids = range(done, done + count) if id_column is None else _ids(found[id_column])
+            ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
+            ids = [None if text == "" else text for text in ids]
             yield NewRows(viewed.x, ids, _source_forms(found, lists, left_out))
             row, done = row + count, done + count
     for column, cells in zip(view.columns, unknown.tolist(), strict=True):
         if cells:
             what = f"{cells:,} of {done:,} rows have a category that the run does not know"
             print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
-
-
-def _table_view(description: Mapping[str, Any]) -> TableView:
-    """The view of a run; one whose table came as arrays has its columns as they are stored."""
-    if description["view"]["form"] == "table":
-        return table_view_from_dict(description["view"])
-    return table_view_from_dict({"columns": description["columns"], "dtype": description["dtype"]})
 
 
 def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
@@ -133,11 +128,6 @@ def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
     }
     file: TableFile = module.open_table(path, **options)
     return file
-
-
-def _ids(array: Any) -> list[Any]:
-    """What rows are called, as their source has it."""
-    return [None if text == "" else text for text in array.to_pylist()]
 
 
 def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -22,7 +24,6 @@ from holdfast.data.loading.batches import (
     hand_over,
     is_handed_over,
 )
-from holdfast.data.loading.capacity import free_bytes
 from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import columns_of, derive
 from holdfast.data.splits import Split
@@ -191,3 +192,17 @@ def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[in
     if prepared.kind == "image":
         return (shape[-1], *shape[:-1])
     return (input_width(columns),) if columns else shape
+
+
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a CUDA device, or of this machine (the limit of its control group included)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [4 * 2**30]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = [1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])]
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current"))
+        free.append(int(limit) - int(used))
+    return max(0, min(free))

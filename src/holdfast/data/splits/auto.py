@@ -36,7 +36,8 @@ class Auto:
         Raises:
             InputError: A part would be empty, or a class has too few rows.
         """
-        return self._split_for(facts).test_rows(facts)
+        split: Split = self._declared() if facts.has_test_part else self._holdout()
+        return split.test_rows(facts)
 
     def val_rows(self, facts: SplitFacts) -> Mask:
         """The declared val part, or a share of the rows that are not test."""
@@ -45,9 +46,6 @@ class Auto:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return self._holdout().test_rule() | {"split": "auto"}
-
-    def _split_for(self, facts: SplitFacts) -> Split:
-        return self._declared() if facts.has_test_part else self._holdout()
 
     def _declared(self) -> Predefined:
         train, val, _ = self.fractions

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.splits.ordering import test_cuts
 from holdfast.data.store import overlaps, store
 from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
-from holdfast.vault import known_rows, lifecycle, policies
+from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen
 from holdfast.vault.rows.arrays import RowArray
@@ -144,15 +143,12 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
     for one in own:
         known_rows.folder_of(one.record)
     words = _differences(asked.request, asked.rows, first, has_target=has_target)
-    if words and any(_is_in_force_and_frozen(vault) for vault in lifecycle.family_of(first.record["vault"])):
+    family = lifecycle.family_of(first.record["vault"]) if words else []
+    if any(known_rows.is_frozen(vault) for vault in family if registry.is_current(vault)):
         what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
         hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
         raise VaultRefused(first.name, what, next=hint)
     return words
-
-
-def _is_in_force_and_frozen(vault: str) -> bool:
-    return vault in {record["vault"] for record in known_rows.in_force()} and known_rows.is_frozen(vault)
 
 
 def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
@@ -217,7 +213,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
         declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
     units = units_of(rows, forms.digests, is_new)
-    elsewhere = _sealed_elsewhere(asked.seen, own) & ~test
+    strangers = [one.certain for one in asked.seen if one not in own]
+    elsewhere = np.logical_or.reduce([np.zeros(len(rows), bool), *strangers]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
     development = free & ~equal_to_marked(forms.digests, test)
@@ -229,15 +226,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     development &= ~equal_to_marked(units, test | (free & ~development))
     if not development.any():
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
-    check_count(asked.request.get("subset"), int(development.sum()))
     counts |= _counts(rows, forms.digests, test, development)
     return Division(rows, forms, units, test, development, counts, is_new=is_new)
-
-
-def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
-    vaults = {one.record["vault"] for one in own}
-    found = [one.certain for one in seen if one.record["vault"] not in vaults]
-    return np.logical_or.reduce(found) if found else np.zeros(len(seen[0].rows), bool)
 
 
 def _of_groups(rows: Rows, record: Mapping[str, Any], test: Mask) -> Mask:
@@ -296,7 +286,6 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     del facts
     # Rows that equal a test row, or are of its group, must not be trained on.
     development = ~test & ~sealed & ~equal_to_marked(units, test) & ~(is_used & _declared_test(rows))
-    check_count(request.get("subset"), int(development.sum()))
     counts = _counts(rows, forms.digests, test, development, with_looks=request["vault"]["near_duplicates"])
     if sealed.any():
         counts["sealed_elsewhere"] = int(sealed.sum())
@@ -312,12 +301,11 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
 
 def _open_division(asked: Asked) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
-    request, rows, forms = asked.request, asked.rows, asked.forms
+    rows, forms = asked.rows, asked.forms
     sealed = [one.rows if one.holds_most else one.certain for one in asked.seen]
     out = np.logical_or.reduce([_declared_test(rows), *sealed])
     units = units_of(rows, forms.digests)
     development = ~out & ~equal_to_marked(units, out)
-    check_count(request.get("subset"), int(development.sum()))
     counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
     if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
         counts["sealed_elsewhere"] = count
@@ -353,8 +341,9 @@ def _counts(
     }
     if rows.groups is not None:
         counts["groups"] = len(np.intersect1d(rows.groups[test], rows.groups[~test]))
-    if rows.times is not None:
-        counts["time_overlap"] = overlaps.count_time_overlap(rows.times, test, development) if test.any() else 0
+    if rows.times is not None:  # rows that are not older than the oldest test row: its future would be learned from
+        first = rows.times[test].min() if test.any() else np.inf
+        counts["time_overlap"] = int((rows.times[development] >= first).sum())
     if with_looks and rows.x is not None and overlaps.has_thumbnails(rows.x):
         counts["near_duplicates"] = overlaps.count_near_duplicates(rows.x, test, development)
     return counts

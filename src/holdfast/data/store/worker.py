@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
+from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
@@ -87,6 +88,7 @@ def _prepare(request: Mapping[str, Any]) -> str:
         forms = forms_of(rows)
         project_lock.refuse_other(request.get("locked", ()), forms)
         division = divide(request, rows, forms)
+        check_count(request.get("subset"), division.counts["development"])
         made = make_view(division.rows, division.development)  # what cannot be seen is told before anything is sealed
         vault = _vault_of(request, division)
         folder = write_raw(request["name"], vault, division)

@@ -49,7 +49,8 @@ def target_of(
         if task == "regression":
             what = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
             raise InputError(WHERE, what, allowed="numbers", next="data.task=classes")
-        return _classes(name, *_sorted_classes(vocabulary, column), "text")
+        class_names, ranks = vocabulary.ranks()
+        return _classes(name, class_names, ranks[column], "text")
     distinct = np.unique(column)
     if len(distinct) == 1:
         raise InputError(WHERE, f"{name!r} is {distinct[0]:g} in every row: there is nothing to learn")
@@ -79,11 +80,6 @@ def _regression(name: str, column: NDArray[np.float64], distinct: NDArray[np.flo
         raise InputError(WHERE, f"{name!r} has values beyond float32 ({np.abs(column).max():g})", next="scale them")
     words = f"target {name!r}: a regression, {distinct[0]:g} to {distinct[-1]:g} (data.task=classes for classes)"
     return Target(y, "regression", (), words)
-
-
-def _sorted_classes(vocabulary: Vocabulary, column: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    class_names, ranks = vocabulary.ranks()
-    return class_names, ranks[column]
 
 
 def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why: str) -> Target:

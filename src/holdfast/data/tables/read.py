@@ -22,7 +22,7 @@ from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
 from holdfast.data.tables.cells import Vocabulary, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
-from holdfast.data.tables.labels import Target, target_of
+from holdfast.data.tables.labels import target_of
 from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
@@ -104,7 +104,10 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         table.keep(good)
         parts = parts[good]
         used = {column: _kept(one, good) for column, one in used.items()}
-    target = _target(settings, used)
+    columns = [used[name] for name in settings.target]
+    target = target_of(
+        settings.target, [one.values for one in columns], [one.vocabulary for one in columns], settings.task
+    )
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
     declared = _parts(files, settings, used, parts)
     notes += [] if declared is None else [parts_note(declared)]
@@ -118,7 +121,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         kind="table",
         class_names=target.class_names,
         target_name=", ".join(settings.target),
-        groups=None if settings.group is None else _groups(used[settings.group]),
+        groups=None if settings.group is None else np.unique(used[settings.group].values, return_inverse=True)[1],
         times=None if settings.time is None else _times(settings.time, used[settings.time]),
         parts=declared,
         notes=tuple(notes),
@@ -223,16 +226,6 @@ def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
         return UsedColumn(values, column.vocabulary)
     codes, local = np.unique(values, return_inverse=True)
     return UsedColumn(local.astype(np.int64), Vocabulary([column.vocabulary.texts[code] for code in codes.tolist()]))
-
-
-def _target(settings: TableSettings, used: dict[str, UsedColumn]) -> Target:
-    columns = [used[name] for name in settings.target]
-    values, vocabularies = [one.values for one in columns], [one.vocabulary for one in columns]
-    return target_of(settings.target, values, vocabularies, settings.task)
-
-
-def _groups(column: UsedColumn) -> NDArray[np.int64]:
-    return np.unique(column.values, return_inverse=True)[1].astype(np.int64).reshape(-1)
 
 
 def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:

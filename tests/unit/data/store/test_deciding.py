@@ -18,7 +18,7 @@ from holdfast.data.store import store, worker
 from holdfast.data.store.store import Prepared
 from holdfast.vault import known_rows, lifecycle, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.manifest import read_manifest
+from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.identity import row_digests
 
 Prepare = Callable[..., Prepared]
@@ -317,6 +317,14 @@ def test_new_rows_that_are_not_earlier_than_a_sealed_one_are_left_out(prepare: P
     assert "10 rows left out that are not earlier than the first sealed row" in capsys.readouterr().err
     with pytest.raises(VaultRefused, match=r"was split by time, and the source does not say any more.*data.time"):
         prepare(numbers(), split)
+
+
+def test_rows_as_late_as_a_sealed_one_are_counted(prepare: Prepare) -> None:
+    rows = replace(numbers(), times=np.arange(NUM_ROWS, dtype=np.float64) // 7)
+    prepared = prepare(rows)
+    sealed = sealed_in(rows, prepared)
+    late = int((rows.times[~sealed] >= rows.times[sealed].min()).sum())  # type: ignore[index]
+    assert read_manifest(folder_of(prepared.vault))[0]["counts"]["time_overlap"] == late > 0
 
 
 def test_what_is_left_out_is_told_of_each_source(prepare: Prepare) -> None:
