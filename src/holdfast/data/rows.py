@@ -119,7 +119,7 @@ def parts_note(parts: NDArray[np.int8]) -> str:
 def _shape_problems(rows: Rows) -> list[str]:
     found = []
     x, y = rows.x, rows.y
-    num_rows = len(rows.table if rows.table is not None else x if x is not None else ())
+    num_rows = len(rows.table if rows.table is not None else x)  # type: ignore[arg-type]
     if len(y) != num_rows:
         found.append(f"has {num_rows} rows and {len(y)} targets")
     for name, values in (("groups", rows.groups), ("times", rows.times), ("parts", rows.parts)):

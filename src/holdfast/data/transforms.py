@@ -51,7 +51,7 @@ class AsFloat(nn.Module):
         """(n, ...) rows as stored -> (n, ...) float32 as a model sees them."""
         if self.table is not None:
             numbers, others = self.table(x)
-            return _joined(numbers if numbers is None else numbers.to(torch.float32), self.fill, others)
+            return _joined(numbers, self.fill, others)
         return (_channels_first(x) if self.is_image else x).to(torch.float32)
 
 
@@ -94,9 +94,7 @@ class Standardize(nn.Module):
         """(n, ...) rows as stored -> (n, ...) float32 as a model sees them."""
         if self.table is not None:
             numbers, others = self.table(x)
-            if numbers is not None:
-                numbers = numbers.sub(self.mean).div_(self.std).to(torch.float32)
-            return _joined(numbers, self.fill, others)
+            return _joined(None if numbers is None else numbers.sub(self.mean).div_(self.std), self.fill, others)
         if self.is_image:
             x = _channels_first(x)
         # Pixels become floats in the subtraction: one pass less over the batch.
@@ -156,8 +154,11 @@ def _imputed(statistics: TrainStatistics, impute: Impute) -> NDArray[np.float64]
 
 
 def _joined(numbers: Tensor | None, fill: Tensor | None, others: list[Tensor]) -> Tensor:
-    parts = [] if numbers is None or fill is None else [torch.where(numbers.isnan(), fill, numbers)]
-    return torch.cat([*parts, *others], dim=1) if others else parts[0]
+    if numbers is None or fill is None:
+        return torch.cat(others, dim=1)
+    numbers = numbers.to(torch.float32)
+    filled = torch.where(numbers.isnan(), fill, numbers)
+    return torch.cat([filled, *others], dim=1) if others else filled
 
 
 def _as_buffer(values: NDArray[Any], dtype: str = "float32") -> Tensor | None:

@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.core.errors import InputError
 from holdfast.core.groups import GROUPS
+from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
-from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
+from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
 from holdfast.models.autoencoder import Autoencoder
 from holdfast.optim.param_groups import param_groups
 from holdfast.training.losses import build_loss
@@ -50,7 +51,7 @@ class Shapes:
     kind: str
     input_shape: tuple[int, ...]
     num_outputs: int
-    columns: tuple[InputColumn, ...] = ()
+    columns: tuple[Column, ...] = ()
     dtype: str = "float32"
     view: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +69,7 @@ class Shapes:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shapes:
         """The inverse of `as_dict`."""
-        columns = tuple(input_column_from_dict(column) for column in values.get("columns", ()))
+        columns = tuple(column_from_dict(column) for column in values.get("columns", ()))
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
     def neutral_statistics(self) -> TrainStatistics:

@@ -184,9 +184,7 @@ def _clean(names: Sequence[str]) -> list[str]:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     numbers = [name for name in names if text.NUMBER.match(name)]
-    is_range = [float(name) for name in numbers] == sorted({float(name) for name in numbers}) and all(
-        name.isdecimal() for name in numbers
-    )
+    is_range = all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted({*map(int, numbers)})
     if 2 * len(numbers) >= len(names) and not is_range:
         what = f"{path}, line 1: holds numbers ({', '.join(numbers[:3])}), not the names of columns"
         raise InputError(WHERE, what, next="write a first line with one name a column")

@@ -64,12 +64,6 @@ def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, byt
     path = Path(image)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        return "does not exist"
-    except PermissionError:
-        return "cannot be read: no permission"
-    except IsADirectoryError:
-        return "is a folder"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if not content:

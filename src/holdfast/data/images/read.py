@@ -64,12 +64,15 @@ def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded
     given = [image if isinstance(image, bytes) else str(image) for image in images]
     shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])
     size = max(1, min(CHUNK_FILES, CHUNK_BYTES // max(1, int(np.prod(shape)))))
-    starts = range(0, len(given), size)
-    say = _Progress(len(given))
+    starts, began = range(0, len(given), size), time.monotonic()
+    said = began
     with _mapped(len(given)) as run:
         for start, chunk in zip(starts, run((at, given[at : at + size], form, shape) for at in starts), strict=True):
-            say.at(min(start + size, len(given)))
             yield chunk
+            if (now := time.monotonic()) - said >= SAY_EVERY_S:
+                said, done = now, min(start + size, len(given))
+                words = f"{done:,} of {len(given):,} images decoded ({done / (now - began):,.0f} a second)"
+                print(f"holdfast: {words}", file=sys.stderr, flush=True)
 
 
 def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
@@ -78,7 +81,7 @@ def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
     return "gray" if True in seen and False not in seen else "rgb"
 
 
-def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
+def file_problems(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
     """Files and what is wrong with them as problems: each of the first few, and a count of the others."""
     shown = [Problem(where, f"{name} {what}") for name, what in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
@@ -173,23 +176,3 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-class _Progress:
-    """A line on stderr every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.started = self.said = time.monotonic()
-
-    def at(self, done: int) -> None:
-        """Say it when it is time."""
-        now = time.monotonic()
-        if now - self.said >= SAY_EVERY_S:
-            self.said = now
-            rate = done / (now - self.started)
-            print(
-                f"holdfast: {done:,} of {self.total:,} images decoded ({rate:,.0f} a second)",
-                file=sys.stderr,
-                flush=True,
-            )

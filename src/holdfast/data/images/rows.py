@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import raise_problems
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.formats.images import ImageForm
-from holdfast.data.images.read import decoded, listed, skipped_notes
+from holdfast.data.images.read import decoded, file_problems, skipped_notes
 from holdfast.data.raw import EncodedImages
 from holdfast.data.rows import Rows
 from holdfast.data.spool import Spool
@@ -72,7 +72,7 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
             spool.append(chunk.pixels)
             chunks.append((chunk.good, chunk.digests, chunk.bytes_digests, chunk.nbytes))
     if spool is None or not len(spool) or (problems and not skips):
-        raise_problems(listed(problems, WHERE))
+        raise_problems(file_problems(problems, WHERE))
     assert spool is not None
     kept, digests, of_bytes = (np.concatenate([chunk[at] for chunk in chunks]) for at in range(3))
     images = [listing.images[place] for place in kept.tolist()]

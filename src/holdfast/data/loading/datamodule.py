@@ -15,6 +15,7 @@ from torch import Tensor
 
 from holdfast.core.cores import num_cores
 from holdfast.core.errors import InputError, VaultLocked
+from holdfast.data.columns import Column
 from holdfast.data.loading.batches import (
     Batch,
     LoadedBatches,
@@ -28,7 +29,7 @@ from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import columns_of, derive
 from holdfast.data.splits import Split
 from holdfast.data.store.store import Prepared, val_sha256
-from holdfast.data.tables.inputs import InputColumn, input_columns, input_width
+from holdfast.data.tables.inputs import input_columns, input_width
 
 Resident = Literal["auto"] | bool
 Sampling = Literal["balanced"] | None
@@ -186,7 +187,7 @@ class DataModule(pl.LightningDataModule):
         return ResidentBatches(*self._on_device[1:], order)
 
 
-def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[int, ...]:
+def _input_shape(prepared: Prepared, columns: Sequence[Column]) -> tuple[int, ...]:
     """The shape of one row as a model sees it."""
     shape = prepared.x.shape[1:]
     if prepared.kind == "image":

@@ -20,7 +20,7 @@ from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, image_form
 from holdfast.data.images.index import read_index
-from holdfast.data.images.read import gray_or_rgb, listed
+from holdfast.data.images.read import file_problems, gray_or_rgb
 from holdfast.data.images.rows import Listing, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.settings import PART_WORDS, OnError, Task
@@ -65,7 +65,7 @@ def load(
     listing = _from_folders(root or Path()) if index is None else _from_index(index, root, task, on_error)
     if not listing.images:
         if index is not None:
-            raise_problems(listed(listing.problems, WHERE))
+            raise_problems(file_problems(listing.problems, WHERE))
         raise InputError(WHERE, f"{path} has no images in its folders", allowed=", ".join(SUFFIXES))
     if mode == "auto":
         form = replace(form, mode=gray_or_rgb(listing.images))
@@ -178,14 +178,11 @@ def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) ->
 
 def _folder(path: str) -> Path:
     root = Path(path).expanduser()
-    if not root.exists():
-        raise InputError(WHERE, f"{root} does not exist")
     if not root.is_dir():
-        raise InputError(WHERE, f"{root} is a file, not a folder", next="data.path=FOLDER, or data.index=labels.csv")
-    try:
-        next(root.iterdir(), None)
-    except PermissionError:
-        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {root}") from None
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(WHERE, f"{root} {what}", next="data.path=FOLDER, or data.index=labels.csv")
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {root}")
     return root
 
 

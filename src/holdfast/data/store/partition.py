@@ -351,11 +351,9 @@ def _counts(
 
 def _count_seen_open(digests: RowArray, test: Mask) -> int:
     """How many of the sealed rows could be trained on before, under vault=none."""
-    folders = store.open_folders()
-    if not folders:
-        return 0
     sealed = digests[np.flatnonzero(test)]
     found = np.zeros(len(sealed), bool)
-    for path in folders:
-        found |= overlaps.is_among(sealed, np.load(path / "raw" / "digests.npy", mmap_mode="r"))
+    for folder in store.rows_folders():
+        if store.is_open(store.vault_of(folder)):
+            found |= overlaps.is_among(sealed, np.load(folder / "raw" / "digests.npy", mmap_mode="r"))
     return int(found.sum())

@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -198,15 +198,7 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
 
 def read_view(folder: Path) -> Prepared:
     """Map the rows of a view."""
-    raw = folder.parent.parent / "raw"
-    meta = json.loads((raw / "meta.json").read_bytes())
-    if meta.pop("format") != FORMAT:
-        raise ValueError("another format")
-    num_rows, names, _ = meta.pop("num_rows"), meta.pop("arrays"), meta.pop("digested")
-    # Copy on write: torch wants writable memory, the file stays as it is.
-    arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
-    if any(len(array) != num_rows for array in arrays.values()):
-        raise ValueError("rows are missing")
+    meta, arrays = read_raw(folder.parent.parent / "raw")
     if (folder / "kept.npy").exists():
         kept = np.load(folder / "kept.npy")
         arrays = {name: array[kept] for name, array in arrays.items()}
@@ -221,12 +213,24 @@ def read_view(folder: Path) -> Prepared:
     return Prepared(folder=folder, **meta, **arrays)
 
 
-def is_whole(raw: Path) -> bool:
-    """Whether what is known of rows can be read, in this format."""
+def read_raw(raw: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of rows, whatever the view: fields and arrays of `Prepared`."""
+    meta = json.loads((raw / "meta.json").read_bytes())
+    if meta.pop("format") != FORMAT:
+        raise ValueError("another format")
+    num_rows, names, _ = meta.pop("num_rows"), meta.pop("arrays"), meta.pop("digested")
+    # Copy on write: torch wants writable memory, the file stays as it is.
+    arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
+    if any(len(array) != num_rows for array in arrays.values()):
+        raise ValueError("rows are missing")
+    return meta, arrays
+
+
+def can_be_read(read: Callable[[Path], Any], folder: Path) -> bool:
+    """Whether a folder of the store is whole and of this format."""
     with contextlib.suppress(*UNREADABLE):
-        meta = json.loads((raw / "meta.json").read_bytes())
-        lengths = {len(np.load(raw / f"{name}.npy", mmap_mode="r")) for name in meta["arrays"]}
-        return meta["format"] == FORMAT and lengths == {meta["num_rows"]}
+        read(folder)
+        return True
     return False
 
 
@@ -281,19 +285,9 @@ def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
     return set(record["columns"]) <= set(answer["columns"]) or not answer["columns"]
 
 
-def open_name(content: str) -> str:
-    """What stands for the vault of rows that were prepared with vault=none."""
-    return f"{OPEN}{content[: 32 - len(OPEN)]}"
-
-
 def is_open(vault: str) -> bool:
     """Whether rows were prepared with vault=none: no test rows were set aside."""
     return vault.startswith(OPEN)
-
-
-def open_folders() -> list[Path]:
-    """Folders of rows that were prepared with vault=none."""
-    return [folder for folder in rows_folders() if is_open(vault_of(folder))]
 
 
 def _run_preparation(request: Mapping[str, Any]) -> None:

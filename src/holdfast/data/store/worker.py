@@ -106,7 +106,8 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
     store.pending_file().touch()
     if request["vault"]["policy"] == policies.NONE:
         rows = np.flatnonzero(division.development)
-        return store.open_name(content_id(division.forms.digests[rows], division.rows.y[rows]))
+        content = content_id(division.forms.digests[rows], division.rows.y[rows])
+        return f"{store.OPEN}{content[: 32 - len(store.OPEN)]}"
     if division.vault is not None:
         return division.vault
     try:

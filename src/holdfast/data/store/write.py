@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -67,7 +66,7 @@ def write_raw(name: str, vault: str, division: Division) -> Path:
     """
     known = _known(division)
     folder = store.rows_folder(f"{vault[:32]}-{_known_sha256(division, known)[:16]}")
-    if not store.is_whole(folder / "raw"):
+    if not store.can_be_read(store.read_raw, folder / "raw"):
         _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division, known))
     return folder
 
@@ -79,7 +78,7 @@ def write_view(folder: Path, division: Division, made: MadeView, notes: Sequence
     columns = [one.as_dict() for one in rows.columns]
     cells = _cells_sha256(rows, development)
     name = sha256_hex(canonical_json({"view": made.plain, "columns": columns, "kept": kept, "cells": cells}))[:16]
-    if not _can_be_read(folder / "views" / name):
+    if not store.can_be_read(store.read_view, folder / "views" / name):
         _appear(folder / "views" / name, lambda at: _write_view(at, store.vault_of(folder), division, made, notes))
     return name
 
@@ -199,13 +198,6 @@ def _viewed(rows: Rows, made: MadeView) -> Iterator[tuple[int, NDArray[Any]]]:
     assert rows.table is not None
     view = view_from_dict(made.plain)
     return ((start, view.rows(batch).x) for start, batch in rows.table.blocks())
-
-
-def _can_be_read(view: Path) -> bool:
-    with contextlib.suppress(*store.UNREADABLE):
-        store.read_view(view)
-        return True
-    return False
 
 
 def _appear(folder: Path, write: Callable[[Path], None]) -> None:
