@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,16 +60,16 @@ def image_form(size: int | Sequence[int] | None, mode: Mode | Literal["auto"], f
 def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
     """The pixels of a file, or of its bytes, as of `decode_both`, and the bytes; or what is wrong with it."""
     if isinstance(image, bytes):
-        both = decode_both(image, form)
-        return both if isinstance(both, str) else (*both, image)
-    path = Path(image)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if not content:
-        return "is empty"
-    both = decode_both(content, form, path.suffix)
+        content, suffix = image, ""
+    else:
+        try:
+            with open(image, "rb", buffering=0) as file:
+                content, suffix = file.read(), os.path.splitext(image)[1]
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        if not content:
+            return "is empty"
+    both = decode_both(content, form, suffix)
     return both if isinstance(both, str) else (*both, content)
 
 
@@ -136,6 +137,8 @@ def _upright(image: Any) -> Any:
     """Turned as its EXIF orientation says."""
     from PIL import ImageOps
 
+    if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():
+        return image  # to look for it takes as long as to read a small file
     return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
 
 
