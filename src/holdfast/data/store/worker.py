@@ -28,9 +28,10 @@ from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, Problem, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
 from holdfast.data.loading.subset import check_count
-from holdfast.data.rows import check_rows
+from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
+from holdfast.data.store.decided import recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
@@ -85,13 +86,9 @@ def _prepare(request: Mapping[str, Any]) -> str:
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     with registry.locked():
         lifecycle.recover()
-        forms = forms_of(rows)
-        project_lock.refuse_other(request.get("locked", ()), forms)
-        division = divide(request, rows, forms)
-        check_count(request.get("subset"), division.counts["development"])
-        made = make_view(division.rows, division.development)  # what cannot be seen is told before anything is sealed
-        vault = _vault_of(request, division)
-        folder = write_raw(request["name"], vault, division)
+        known = None if project_lock.unknown(request.get("locked", ())) else recall(request, rows)
+        folder, division, made = _decide(request, rows) if known is None else (*known, _view_of(request, known[1]))
+        vault = store.vault_of(folder)
     _remove_replaced_rows()
     notes = [*made.notes, *_vault_notes(vault, made.plain), *notes_of(division)]
     _finish(request, folder, division, made, [*rows.notes, *notes])
@@ -99,6 +96,22 @@ def _prepare(request: Mapping[str, Any]) -> str:
         _say(note)
     _say(f"{_summary(vault, division)} ({time.monotonic() - start:.1f} s)")
     return vault
+
+
+def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division, MadeView]:
+    """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
+    forms = forms_of(rows)
+    project_lock.refuse_other(request.get("locked", ()), forms)
+    division = divide(request, rows, forms)
+    made = _view_of(request, division)  # what cannot be seen is told before anything is sealed
+    folder = write_raw(request["name"], _vault_of(request, division), division)
+    remember(request, rows, folder, division)
+    return folder, division, made
+
+
+def _view_of(request: Mapping[str, Any], division: Division) -> MadeView:
+    check_count(request.get("subset"), division.counts["development"])
+    return make_view(division.rows, division.development)
 
 
 def _vault_of(request: Mapping[str, Any], division: Division) -> str:
