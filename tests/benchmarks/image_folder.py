@@ -37,7 +37,7 @@ def main() -> int:
         os.environ["HOLDFAST_HOME"] = f"{temporary}/home"
         target = "holdfast.data.sources.image_folder.load"
         data = {"name": "cifar10", "source": {"_target_": target, "_partial_": True, "path": f"{temporary}/cifar10"}}
-        split = {"_target_": "holdfast.data.splits.Official", "_partial_": True}
+        split = {"_target_": "holdfast.data.splits.Predefined", "_partial_": True}
         seconds = []
         for _ in range(2):
             start = time.perf_counter()

@@ -44,12 +44,19 @@ loading_s = 0.0
 
 def from_arrays(path: str) -> Any:
     """60,000 images of CIFAR's size, mapped from a file; the last 10,000 are the official test part."""
-    from holdfast.data.rows import Rows
+    from holdfast.data.rows import TEST, TRAIN, Rows
 
     x, y = (np.load(f"{path}/{name}.npy", mmap_mode="r") for name in "xy")
     official = np.arange(len(x)) >= len(x) - CIFAR_TEST
     names = tuple(map(str, range(10)))
-    return Rows(x=x, y=y, task="multiclass", kind="image", class_names=names, official_test=official)
+    return Rows(
+        x=x,
+        y=y,
+        task="multiclass",
+        kind="image",
+        class_names=names,
+        parts=np.where(official, TEST, TRAIN).astype(np.int8),
+    )
 
 
 def from_table(path: str) -> Any:
@@ -65,7 +72,7 @@ def from_jpegs(path: str) -> Any:
     """CIFAR-10 as 60,000 JPEG files in one folder a class, decoded one by one."""
     from PIL import Image
 
-    from holdfast.data.rows import Rows
+    from holdfast.data.rows import TEST, TRAIN, Rows
 
     files = sorted(Path(path).glob("*/*/*.jpg"))
     classes = sorted({file.parent.name for file in files})
@@ -75,7 +82,14 @@ def from_jpegs(path: str) -> Any:
             x[index] = np.asarray(image.convert("RGB"))
     y = np.array([classes.index(file.parent.name) for file in files])
     official = np.array([file.parts[-3] == "test" for file in files])
-    return Rows(x=x, y=y, task="multiclass", kind="image", class_names=tuple(classes), official_test=official)
+    return Rows(
+        x=x,
+        y=y,
+        task="multiclass",
+        kind="image",
+        class_names=tuple(classes),
+        parts=np.where(official, TEST, TRAIN).astype(np.int8),
+    )
 
 
 def timed(source: str, path: str) -> Any:
@@ -97,7 +111,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     from holdfast.core import places
     from holdfast.data.rows import check_rows
     from holdfast.data.sources.call import rows_of
-    from holdfast.data.store import decided, partition, row_keys, store, worker, write
+    from holdfast.data.store import partition, row_keys, store, worker, write
     from holdfast.vault import lifecycle, registry, sealing, stream  # noqa: F401
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
@@ -117,8 +131,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
     folder = write.write_raw("benchmark", vault, found)
-    known = decided.Decided(folder, vault, found.test, found.development, found.counts, found.num_sealed, goes_on=False)
-    write.write_view(rows, known, write.make_view(rows, found.development))
+    write.write_view(folder, found, write.make_view(rows, found.development), [])
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 
@@ -193,7 +206,7 @@ def figure(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
         if name == "jpegs":
             with tarfile.open(fileobj=io.BytesIO(tar.read_bytes())) as archive:
                 archive.extractall(folder, filter="data")
-            found = measure_sealing("from_jpegs", folder / "cifar10", "Official")
+            found = measure_sealing("from_jpegs", folder / "cifar10", "Predefined")
             preparing = found["loading_s"] + found["writing_s"]
             what = f"sealing beside preparing 60,000 JPEG files ({found['sealing_s']:.2f} s of {preparing:.2f} s)"
             return [(what, 100 * found["sealing_s"] / preparing, 25, "%")]
@@ -202,7 +215,7 @@ def figure(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
             found = measure_sealing("from_table", table(folder, num_rows), "Holdout")
         else:
             num_rows = CIFAR_ROWS
-            found = measure_sealing("from_arrays", images(folder), "Official")
+            found = measure_sealing("from_arrays", images(folder), "Predefined")
         if name == "arrays":
             return [("sealing from arrays of CIFAR's size", found["sealing_s"], 3, "s")]
         bound = 64 + 16 * num_rows / MIB

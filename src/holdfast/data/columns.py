@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 ColumnType = Literal["number", "category"]
 MISSING = ""
 UNSEEN = -1
@@ -13,23 +16,35 @@ UNSEEN = -1
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a stored table.
+    """One column of a stored table, and what train rows say of it once that is known.
 
     Attributes:
         name: As the source has it.
         type: A "number" is stored as it is, missing as NaN; a "category" is stored as its code.
         categories: Sorted texts of a category column; a code is an index into them, "" is the category of missing
             cells, and the code -1 a text that is not among them.
+        has_missing: Whether some train row lacks the number; None: a category, or not known yet.
+        unseen: Categories that no train row has; None: a number, or not known yet.
     """
 
     name: str
     type: ColumnType
     categories: tuple[str, ...] = ()
+    has_missing: bool | None = None
+    unseen: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        plain: dict[str, Any] = {"name": self.name, "type": self.type}
-        return plain | {"categories": list(self.categories)} if self.type == "category" else plain
+        """As JSON has it; what is None is left out."""
+        categories = list(self.categories) if self.type == "category" else None
+        unseen = None if self.unseen is None else list(self.unseen)
+        known = {"name": self.name, "type": self.type, "categories": categories, "unseen": unseen}
+        return {key: value for key, value in {**known, "has_missing": self.has_missing}.items() if value is not None}
+
+    @property
+    def is_seen(self) -> NDArray[np.bool_]:
+        """(categories,) Which of them train rows have."""
+        unseen = set(self.unseen or ())
+        return np.array([text not in unseen for text in self.categories], bool)
 
 
 def column_from_dict(plain: Mapping[str, Any]) -> Column:
@@ -39,8 +54,9 @@ def column_from_dict(plain: Mapping[str, Any]) -> Column:
         ValueError: The mapping describes no column.
     """
     name, kind, categories = plain.get("name"), plain.get("type"), plain.get("categories", [])
+    has_missing, unseen = plain.get("has_missing"), plain.get("unseen")
     if not isinstance(name, str) or kind not in ("number", "category"):
         raise ValueError(f"{plain!r} describes no column")
     if not isinstance(categories, list) or not all(isinstance(text, str) for text in categories):
         raise ValueError(f"column {name!r} has categories that are no texts")
-    return Column(name, kind, tuple(categories))
+    return Column(name, kind, tuple(categories), has_missing, None if unseen is None else tuple(unseen))

@@ -17,9 +17,10 @@ from holdfast.data.arrays.rows import features_like
 from holdfast.data.formats import format_of, images, table_suffixes
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
-from holdfast.data.images.read import decoded, listed
+from holdfast.data.images.read import decoded, file_problems
 from holdfast.data.sources import arrays
 from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells
+from holdfast.data.tables.problems import listed
 from holdfast.data.tables.settings import TableFile, as_names
 from holdfast.data.tables.view import TableView, table_view_from_dict
 from holdfast.vault import known_rows
@@ -66,7 +67,11 @@ def read_like(
         InputError: A file cannot be read, or does not have what the run needs.
     """
     given = [str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-    read = {"table": _table_blocks, "image": _image_blocks, "array": _array_blocks}[description["kind"]]
+    readers = {"table": _table_blocks, "image": _image_blocks, "array": _array_blocks}
+    are_arrays = Path(given[0]).suffix.lower() in arrays.SUFFIXES
+    read = readers["array" if are_arrays else description["kind"]]
+    if id_column is not None and read is not _table_blocks:
+        raise InputError("--id", f"is {id_column!r}, and these rows have no columns", next="leave it out")
     try:
         yield from read(description, given, id_column, settings or {})
     except InputError as error:
@@ -86,10 +91,8 @@ def _as_input(problem: Problem) -> Problem:
 def _table_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
-    if Path(paths[0]).suffix.lower() in arrays.SUFFIXES:
-        yield from _array_blocks(description, paths, id_column, settings)
-        return
-    view = _table_view(description)
+    is_table = description["view"]["form"] == "table"  # one that came as arrays has its columns as they are stored
+    view = table_view_from_dict(description["view"] if is_table else description)
     left_out = {*as_names(settings.get("target")), *as_names(id_column)}
     lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
@@ -98,7 +101,6 @@ def _table_blocks(
         for names, blocks in file.batches():
             if not row:
                 _check_names(path, names, [*(column.name for column in view.columns), *as_names(id_column)])
-                _tell_ignored(path, names, view, id_column)
             found = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
@@ -108,20 +110,14 @@ def _table_blocks(
                 place, at = np.argwhere(viewed.is_unreadable)[0].tolist()
                 _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, found[view.columns[at].name], place)
             unknown += viewed.unknown
-            ids = range(done, done + count) if id_column is None else _ids(found[id_column])
+            ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
+            ids = [None if text == "" else text for text in ids]
             yield NewRows(viewed.x, ids, _source_forms(found, lists, left_out))
             row, done = row + count, done + count
     for column, cells in zip(view.columns, unknown.tolist(), strict=True):
         if cells:
             what = f"{cells:,} of {done:,} rows have a category that the run does not know"
             print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
-
-
-def _table_view(description: Mapping[str, Any]) -> TableView:
-    """The view of a run; one whose table came as arrays has its columns as they are stored."""
-    if description["view"]["form"] == "table":
-        return table_view_from_dict(description["view"])
-    return table_view_from_dict({"columns": description["columns"], "dtype": description["dtype"]})
 
 
 def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
@@ -135,25 +131,18 @@ def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
     return file
 
 
-def _ids(array: Any) -> list[Any]:
-    """What rows are called, as their source has it."""
-    return [None if text == "" else text for text in array.to_pylist()]
-
-
 def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuse a file without the columns that are wanted, and tell of others."""
     lacking = [name for name in wanted if name not in names]
     if lacking:
-        shown = ", ".join(map(repr, lacking[:10])) + (f" and {len(lacking) - 10} others" if len(lacking) > 10 else "")
-        hint = did_you_mean(lacking[0], names) or f"its columns are {', '.join(names[:12])}"
-        raise InputError(WHERE, f"{path} has no column {shown}, which the run needs", next=hint)
-
-
-def _tell_ignored(path: Path, names: Sequence[str], view: TableView, id_column: str | None) -> None:
-    wanted = {*(column.name for column in view.columns), id_column}
+        hint = did_you_mean(lacking[0], names) or f"its columns are {listed(names)}"
+        raise InputError(
+            WHERE, f"{path} has no column {listed(list(map(repr, lacking)))}, which the run needs", next=hint
+        )
     ignored = [name for name in names if name not in wanted]
     if ignored:
-        shown = ", ".join(ignored[:8]) + (", ..." if len(ignored) > 8 else "")
-        print(f"holdfast: {path}: {len(ignored)} columns are not used: {shown}", file=sys.stderr, flush=True)
+        shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
+        print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
 
 
 def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> NoReturn:
@@ -190,10 +179,6 @@ def _image_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
     """Files are brought to the run's size and mode; their ids are their paths below the folder that was named."""
-    if Path(paths[0]).suffix.lower() in arrays.SUFFIXES:
-        yield from _array_blocks(description, paths, id_column, settings)
-        return
-    _refuse_ids(id_column)
     height, width, channels = description["row_shape"]
     mode: Any = next(mode for mode, count in CHANNELS.items() if count == channels)
     form = ImageForm(mode, (height, width), settings.get("fit") or "stretch")
@@ -204,7 +189,7 @@ def _image_blocks(
         if not problems:
             forms = [found.digests, found.bytes_digests]
             yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()], forms)
-    raise_problems(listed(problems, WHERE, may_skip=False))
+    raise_problems(file_problems(problems, WHERE, may_skip=False))
 
 
 def _image_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -221,7 +206,6 @@ def _array_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
     """Arrays are brought to the run's layout and numbers; their ids are the numbers of their rows."""
-    _refuse_ids(id_column)
     done = 0
     for file in files_of(paths, WHERE, arrays.SUFFIXES):
         found = arrays.features_of(arrays.read_arrays(file, WHERE), settings.get("x_key"))
@@ -238,8 +222,3 @@ def _array_blocks(
             block = np.asarray(x[start : start + ARRAY_ROWS])
             yield NewRows(block, range(done, done + len(block)))
             done += len(block)
-
-
-def _refuse_ids(id_column: str | None) -> None:
-    if id_column is not None:
-        raise InputError("--id", f"is {id_column!r}, and these rows have no columns", next="leave it out")

@@ -43,12 +43,12 @@ class Rows:
         kind: How `x` is laid out.
         class_names: One per class or label, in the order of the indices; empty for regression.
         feature_names: One per column of a table in `x`; empty otherwise.
-        official_test: (n,) True for the rows of the published test part; None where there is none.
         target_name: What `y` is called: a table's column.
         groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
         times: (n,) When each row was taken, as a number; None where that is not known.
         columns: What the columns of a table in `x` are; empty: numbers, none missing. A missing number is NaN.
-        parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it; None: they do not.
+        parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it, or as they were published; None:
+            they do not.
         table: Raw cells, all columns of the source.
         settings: What the user says of the columns of `table`.
         images: Encoded images.
@@ -66,7 +66,6 @@ class Rows:
     kind: Kind
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
-    official_test: NDArray[np.bool_] | None = None
     target_name: str = "target"
     groups: NDArray[np.int64] | None = None
     times: NDArray[Any] | None = None
@@ -115,14 +114,19 @@ def stratum_of(y: Array, task: str) -> NDArray[Any] | None:
     return y.astype(np.min_scalar_type(int(y.max(initial=0))), copy=False)
 
 
+def parts_note(parts: NDArray[np.int8]) -> str:
+    """What is told of parts that a source declares."""
+    train, val, test = np.bincount(parts, minlength=3).tolist()
+    declared = f"{train:,} train, {val:,} val and {test:,} test rows"
+    return f"the source declares {declared}; split=auto and predefined keep to that"
+
+
 def _shape_problems(rows: Rows) -> list[str]:
     found = []
     x, y = rows.x, rows.y
-    num_rows = len(rows.table if rows.table is not None else x if x is not None else ())
+    num_rows = len(rows.table if rows.table is not None else x)  # type: ignore[arg-type]
     if len(y) != num_rows:
         found.append(f"has {num_rows} rows and {len(y)} targets")
-    if rows.official_test is not None and rows.official_test.shape != (num_rows,):
-        found.append(f"official_test has shape {rows.official_test.shape}, expected ({num_rows},)")
     for name, values in (("groups", rows.groups), ("times", rows.times), ("parts", rows.parts)):
         if values is not None and values.shape != (num_rows,):
             found.append(f"{name} has shape {values.shape}, expected ({num_rows},)")

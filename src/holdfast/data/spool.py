@@ -13,7 +13,6 @@ import os
 import secrets
 import tempfile
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ from holdfast.core import places
 
 BLOCK_BYTES = 4 * 2**20
 CIPHER_BYTES = 16
-IN_MEMORY_BYTES = 32 * 2**20
+IN_MEMORY_BYTES = 64 * 2**20
 
 Array = NDArray[Any]
 
@@ -90,11 +89,6 @@ class Spool:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         return self[:] if dtype is None else self[:].astype(dtype, copy=False)
-
-    def blocks(self) -> Iterator[Array]:
-        """All rows in order, a few MiB at a time."""
-        size = self._rows_in_block()
-        return (self[start : start + size] for start in range(0, len(self), size))
 
     def settled(self) -> Array | Spool:
         """The rows as an array where they are few, else this."""

@@ -9,7 +9,6 @@ vocabulary index of each category (`data.tables.inputs`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -17,13 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError
 from holdfast.data.loading.statistics import TrainStatistics, channel_statistics
 
 Scope = Literal["auto", "feature", "channel"]
 Impute = Literal["mean", "median"]
-SCOPES = ("auto", "feature", "channel")
-IMPUTED = ("mean", "median")
 
 
 class Transform(Protocol):
@@ -45,7 +42,6 @@ class AsFloat(nn.Module):
 
     def __init__(self, train_statistics: TrainStatistics, impute: Impute = "mean") -> None:
         super().__init__()
-        _check_name("transform.impute", impute, IMPUTED)
         self.is_image = train_statistics.kind == "image"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if self.table is not None:
@@ -55,7 +51,7 @@ class AsFloat(nn.Module):
         """(n, ...) rows as stored -> (n, ...) float32 as a model sees them."""
         if self.table is not None:
             numbers, others = self.table(x)
-            return _joined(numbers if numbers is None else numbers.to(torch.float32), self.fill, others)
+            return _joined(numbers, self.fill, others)
         return (_channels_first(x) if self.is_image else x).to(torch.float32)
 
 
@@ -75,8 +71,6 @@ class Standardize(nn.Module):
 
     def __init__(self, train_statistics: TrainStatistics, scope: Scope = "auto", impute: Impute = "mean") -> None:
         super().__init__()
-        _check_name("transform.scope", scope, SCOPES)
-        _check_name("transform.impute", impute, IMPUTED)
         self.is_image = train_statistics.kind == "image"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if scope == "channel" and not self.is_image:
@@ -100,9 +94,7 @@ class Standardize(nn.Module):
         """(n, ...) rows as stored -> (n, ...) float32 as a model sees them."""
         if self.table is not None:
             numbers, others = self.table(x)
-            if numbers is not None:
-                numbers = numbers.sub(self.mean).div_(self.std).to(torch.float32)
-            return _joined(numbers, self.fill, others)
+            return _joined(None if numbers is None else numbers.sub(self.mean).div_(self.std), self.fill, others)
         if self.is_image:
             x = _channels_first(x)
         # Pixels become floats in the subtraction: one pass less over the batch.
@@ -162,18 +154,16 @@ def _imputed(statistics: TrainStatistics, impute: Impute) -> NDArray[np.float64]
 
 
 def _joined(numbers: Tensor | None, fill: Tensor | None, others: list[Tensor]) -> Tensor:
-    parts = [] if numbers is None or fill is None else [torch.where(numbers.isnan(), fill, numbers)]
-    return torch.cat([*parts, *others], dim=1) if others else parts[0]
+    if numbers is None or fill is None:
+        return torch.cat(others, dim=1)
+    numbers = numbers.to(torch.float32)
+    filled = torch.where(numbers.isnan(), fill, numbers)
+    return torch.cat([filled, *others], dim=1) if others else filled
 
 
 def _as_buffer(values: NDArray[Any], dtype: str = "float32") -> Tensor | None:
     """As a tensor; none where there are no values, since exporters stumble over tensors without elements."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype)) if values.size else None
-
-
-def _check_name(where: str, name: str, allowed: Sequence[str]) -> None:
-    if name not in allowed:
-        raise InputError(where, f"is {name!r}", ", ".join(allowed), did_you_mean(str(name), allowed))
 
 
 def _channels_first(x: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from holdfast.config.groups import GROUPS
 from holdfast.config.targets import build_option
 from holdfast.core.errors import InputError
+from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
-from holdfast.data.tables.inputs import InputColumn, category_sizes, input_column_from_dict, neutral_table_statistics
+from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
 from holdfast.losses.build import build_loss
 from holdfast.mixing.mixed import build_mixing
 from holdfast.models.autoencoder import Autoencoder
@@ -51,7 +52,7 @@ class Shapes:
     kind: str
     input_shape: tuple[int, ...]
     num_outputs: int
-    columns: tuple[InputColumn, ...] = ()
+    columns: tuple[Column, ...] = ()
     dtype: str = "float32"
     view: dict[str, Any] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ class Shapes:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shapes:
         """The inverse of `as_dict`."""
-        columns = tuple(input_column_from_dict(column) for column in values.get("columns", ()))
+        columns = tuple(column_from_dict(column) for column in values.get("columns", ()))
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
     def neutral_statistics(self) -> TrainStatistics:

@@ -44,7 +44,6 @@ def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         ({"task": "binary"}, "a binary task has 3 class names"),
         ({"task": "ranking"}, "task 'ranking' is none of multiclass, binary"),
         ({"task": "regression"}, "targets of a regression task are int64 with 1 axes, expected float32 with 1"),
-        ({"official_test": np.ones(3, bool)}, "official_test has shape (3,), expected (4,)"),
         ({"parts": np.array([0, 1, 2, 3], np.int8)}, "parts holds [0, 1, 2, 3], expected 0, 1 and 2"),
         ({"parts": np.zeros(3, np.int8)}, "parts has shape (3,), expected (4,)"),
         ({"digests": np.zeros((4, 8), np.uint8)}, "digests are uint8 of shape (4, 8), expected uint8 of shape (n, 16)"),
@@ -73,7 +72,7 @@ def test_embedded_sources() -> None:
     check_rows(rows)
     assert (rows.x.shape, rows.x.dtype, rows.x.max()) == ((1797, 8, 8, 1), np.uint8, 16)
     assert (rows.task, rows.kind, rows.class_names) == ("multiclass", "image", tuple("0123456789"))
-    assert rows.official_test is None
+    assert rows.parts is None
 
     rows = breast_cancer.load()
     check_rows(rows)

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
-from holdfast.data.store.source_files import content_sha256, source_state
+from holdfast.data.store.source_files import source_state
 from holdfast.data.targets import as_plain, call_target, find_module_file, find_target
 
 
@@ -72,14 +72,3 @@ def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     os.utime(tmp_path / "images" / "cat" / "0.png", (1, 1))
     (tmp_path / "images" / "cat" / "1.png").rename(tmp_path / "images" / "1.png")
     assert len({str(source_state(source)), str(more), str(state)}) == 3
-
-
-def test_contents_of_a_source(tmp_path: Path) -> None:
-    (tmp_path / "cat").mkdir()
-    (tmp_path / "cat" / "0.png").write_bytes(b"123")
-    source = {"_target_": "holdfast.data.sources.digits.load", "path": str(tmp_path)}
-    before = content_sha256(source)
-    os.utime(tmp_path / "cat" / "0.png", (1, 1))
-    assert content_sha256(source) == before
-    (tmp_path / "cat" / "0.png").write_bytes(b"124")
-    assert content_sha256(source) != before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.columns import Column
-from holdfast.data.rows import TEST, Rows
+from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.spool import Spool
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
@@ -22,8 +22,6 @@ AXES = {"nhwc": 4, "nchw": 4, "nhw": 3}
 CHANNELS = (1, 3, 4)
 # How far k/255 may be from a byte: rounding, which for float16 is 255 * 2**-12 at most.
 TOLERANCE, HALF_TOLERANCE = 1e-3, 0.07
-BLOCK_BYTES = 4 * 2**20
-IN_MEMORY_BYTES = 64 * 2**20
 
 
 def rows_from_arrays(
@@ -81,7 +79,6 @@ def rows_from_arrays(
         feature_names=tuple(column.name for column in columns),
         columns=columns,
         parts=parts,
-        official_test=parts == TEST if parts is not None and (parts == TEST).any() else None,
         groups=None if groups is None else _codes(groups),
         times=None if times is None else np.asarray(times, np.float64),
         pixel_scale=pixel_scale,
@@ -111,7 +108,7 @@ def features_like(
     if kind == "table":
         if x.ndim != 2:
             raise InputError(where, f"x is {describe(x)}", allowed=f"(n, {row_shape[0]})")
-        for start, block in _blocks(x):
+        for start, block in blocks_of(x):
             with np.errstate(over="ignore"):
                 is_infinite = np.isinf(block.astype(dtype))
             if is_infinite.any():
@@ -181,7 +178,7 @@ def _names(width: int, given: Sequence[str], where: str) -> list[str]:
 def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict[str, Any]]:
     """Stored in float32 where that is enough; known by what the source holds."""
     ranges = Ranges(x.shape[1])
-    for start, block in _blocks(x):
+    for start, block in blocks_of(x):
         numbers = block.astype(np.float64)
         if np.isinf(numbers).any():
             row, column = np.argwhere(np.isinf(numbers))[0].tolist()
@@ -232,7 +229,7 @@ def _byte_scale(x: NDArray[Any], known: float | None) -> float | None:
     if x.dtype == np.uint8:
         return 1.0
     candidates = [1.0] if x.dtype.kind in "iub" else [255.0, 1.0] if known is None else [known]
-    for _, block in _blocks(x):
+    for _, block in blocks_of(x):
         numbers = block.astype(np.float64)
         tolerance = HALF_TOLERANCE if block.dtype == np.float16 else TOLERANCE
         candidates = [scale for scale in candidates if _are_bytes(numbers * scale, tolerance)]
@@ -249,7 +246,7 @@ def _are_bytes(numbers: NDArray[np.float64], tolerance: float) -> bool:
 
 def _plain(x: NDArray[Any], where: str) -> Any:
     """An array of float32, or of what it is where that is no number of a model."""
-    for start, block in _blocks(x):
+    for start, block in blocks_of(x):
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             row = int(np.argwhere(~np.isfinite(block))[0][0])
             raise InputError(where, f"x, row {start + row}: holds a value that is not finite")
@@ -258,11 +255,6 @@ def _plain(x: NDArray[Any], where: str) -> Any:
 
 def _converted(x: NDArray[Any], row_shape: tuple[int, ...], dtype: np.dtype[Any], convert: Any) -> Any:
     spool = Spool(row_shape, dtype)
-    for _, block in _blocks(x):
+    for _, block in blocks_of(x):
         spool.append(convert(block))
-    return spool[:] if spool.nbytes <= IN_MEMORY_BYTES else spool
-
-
-def _blocks(x: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    size = max(1, BLOCK_BYTES // max(1, x[:1].nbytes))
-    return ((start, np.asarray(x[start : start + size])) for start in range(0, len(x), size))
+    return spool.settled()

@@ -13,13 +13,14 @@ from holdfast.data.tables.cells import Vocabulary
 from holdfast.data.tables.labels import Target, target_of
 
 
-def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str]) -> Target:
+def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], name: str = "y") -> Target:
     """Targets from an array.
 
     Args:
         y: (n,) or (n, 1) classes, texts or values; (n, k) labels of 0 and 1, or one-hot classes.
         task: "auto", "classes" or "regression".
         class_names: One for each class 0, 1, ..., or for each label.
+        name: How they are called.
 
     Raises:
         InputError: They are none of these, or some are missing.
@@ -41,16 +42,15 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str]) -
         raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
     if y.dtype.kind == "U" or class_names:
         names, codes = _named(y, class_names)
-        vocabulary = Vocabulary()
-        vocabulary.texts = names
-        return target_of(["y"], [codes], [vocabulary], task)
+        vocabulary = Vocabulary(names)
+        return target_of([name], [codes], [vocabulary], task)
     numbers = y.astype(np.float64)
     if not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
         raise InputError("data.path", f"y, row {row}: is {numbers[row]}, not a target")
     if task == "auto" and y.dtype.kind in "biu" and _counts_up(numbers):
         task = "classes"
-    return target_of(["y"], [numbers], [Vocabulary()], task)
+    return target_of([name], [numbers], [Vocabulary()], task)
 
 
 def _counts_up(numbers: NDArray[np.float64]) -> bool:

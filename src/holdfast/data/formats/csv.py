@@ -23,42 +23,14 @@ DECIMAL_WORDS = {"comma": ",", "point": "."}
 DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 
-def open_table(
-    path: Path, *, skips: bool = False, delimiter: str = "auto", decimal: str = "auto", encoding: str = "utf-8"
-) -> CsvFile:
-    """A file of delimited text.
-
-    Args:
-        path: Where it lies.
-        skips: Whether lines with another number of cells are left out, and no error.
-        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
-        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
-        encoding: As Python names them.
-
-    Raises:
-        InputError: One of these cannot be, or the file is of another kind by its name.
-    """
-    delimiter, decimal = DELIMITER_WORDS.get(delimiter, delimiter), DECIMAL_WORDS.get(decimal, decimal)
-    problems = []
-    if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
-        allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
-        problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
-    if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
-        problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
-    raise_problems(problems)
-    if path.suffix.lower() in OTHERS:
-        raise InputError(WHERE, f"{path} is no delimited text", next="export it as CSV, or choose its data option")
-    return CsvFile(path, delimiter, decimal, encoding, skips)
-
-
 @dataclass(frozen=True)
 class CsvFile:
     """One file of delimited text; a compressed one is known by its suffix.
 
     Attributes:
         path: Where it lies.
-        delimiter: Between cells; "auto" looks at the first lines.
-        decimal: The decimal point; "auto" likewise.
+        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
+        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
         encoding: As Python names them.
         skips: Whether lines with another number of cells are left out, and no error.
         skipped: Is given the reason for every line left out.
@@ -70,6 +42,22 @@ class CsvFile:
     encoding: str = "utf-8"
     skips: bool = False
     skipped: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        delimiter = DELIMITER_WORDS.get(self.delimiter, self.delimiter)
+        decimal = DECIMAL_WORDS.get(self.decimal, self.decimal)
+        problems = []
+        if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
+            allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
+            problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
+        if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
+            problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
+        raise_problems(problems)
+        if self.path.suffix.lower() in OTHERS:
+            what = f"{self.path} is no delimited text"
+            raise InputError(WHERE, what, next="export it as CSV, or choose its data option")
+        object.__setattr__(self, "delimiter", delimiter)
+        object.__setattr__(self, "decimal", decimal)
 
     def column_names(self) -> list[str]:
         """Those in the header.
@@ -159,11 +147,7 @@ class CsvFile:
         if "cannot infer" in message:  # not even a line end after the header
             raise InputError(WHERE, f"{self.path} has a header and no rows") from None
         if "straddling" in message:
-            line = text.long_line(self.path, self.encoding, self.delimiter, BLOCK_BYTES)
-            what = f"{self.path}, line {line}: is longer than {BLOCK_BYTES // 2**20} MiB"
-            raise InputError(
-                WHERE, what, next="is it data? a quote that opens and never closes reads so, too"
-            ) from None
+            message = f"a line is longer than {BLOCK_BYTES // 2**20} MiB; is it data?"
         raise InputError(WHERE, f"{self.path}: {' '.join(message.split())[:300]}") from None
 
     def _judge(self, ragged: Sequence[tuple[int, int]], width: int) -> None:
@@ -188,6 +172,9 @@ class CsvFile:
             raise InputError(WHERE, what, next="mend the file")
 
 
+open_table = CsvFile
+
+
 def _clean(names: Sequence[str]) -> list[str]:
     """Names without white space around them; a column without a name is called as pandas calls it."""
     stripped = [name.strip().removeprefix("\ufeff") for name in names]
@@ -197,9 +184,7 @@ def _clean(names: Sequence[str]) -> list[str]:
 def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     numbers = [name for name in names if text.NUMBER.match(name)]
-    is_range = [float(name) for name in numbers] == sorted({float(name) for name in numbers}) and all(
-        name.isdecimal() for name in numbers
-    )
+    is_range = all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted({*map(int, numbers)})
     if 2 * len(numbers) >= len(names) and not is_range:
         what = f"{path}, line 1: holds numbers ({', '.join(numbers[:3])}), not the names of columns"
         raise InputError(WHERE, what, next="write a first line with one name a column")

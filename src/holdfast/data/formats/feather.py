@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ SUFFIXES = (".feather", ".arrow", ".ipc")
 
 def open_table(path: Path, *, skips: bool = False) -> TypedFile:
     """A file in Arrow's IPC file format, which is Feather 2; it has no malformed rows to skip."""
-    return TypedFile(path, "Feather", _opened)
+    return TypedFile(path, "Feather", partial(_opened, path))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, did_you_mean
 
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".xz")
 MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst", b"\xfd7zXZ\x00": ".xz"}
@@ -119,24 +119,13 @@ def _is_one(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
 
 def _readable(file: Path, where: str) -> Path:
     if not file.exists():
-        near = _near(file)
-        raise InputError(where, f"{file} does not exist", next=f"did you mean {near}?" if near else "")
+        names = os.listdir(file.parent) if os.access(file.parent, os.R_OK) else []
+        raise InputError(where, f"{file} does not exist", next=did_you_mean(file.name, names))
     if not file.is_file():
         raise InputError(where, f"{file} is not a file")
     if not os.access(file, os.R_OK):
         raise InputError(where, f"{file} cannot be read: no permission", next=f"chmod u+r {file}")
     return file
-
-
-def _near(file: Path) -> str:
-    import difflib
-
-    try:
-        names = [entry.name for entry in file.parent.iterdir()]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(file.name, names, n=1, cutoff=0.6)
-    return str(file.parent / near[0]) if near else ""
 
 
 def _advice(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
 
 Pixels = NDArray[np.uint8]
 Mode = Literal["gray", "rgb", "rgba"]
@@ -23,6 +26,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 # Formats that one suffix may stand for: a photo with a second frame for the depth is still a photo.
 ALSO = {"JPEG": ("MPO",), "PPM": ("PGM", "PBM")}
 ORIENTATION = 0x0112
+MAX_SIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,32 @@ class ImageForm:
     fit: Fit = "stretch"
 
 
-def read_image(file: str | Path, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
-    """The pixels of a file as of `decode_both`, and its bytes; or what is wrong with it."""
-    path = Path(file)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return "does not exist"
-    except PermissionError:
-        return "cannot be read: no permission"
-    except IsADirectoryError:
-        return "is a folder"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if not content:
-        return "is empty"
-    both = decode_both(content, form, path.suffix)
+def image_form(size: int | Sequence[int] | None, mode: Mode | Literal["auto"], fit: Fit) -> ImageForm:
+    """The form that a user asks for; mode auto: RGB until the images were looked at.
+
+    Raises:
+        InputError: There is no such size.
+    """
+    sides = [size, size] if isinstance(size, int) else list(size or ())
+    is_size = len(sides) == 2 and all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides)
+    if size is not None and not is_size:
+        raise InputError("data.size", f"is {size!r}", "a number of pixels, or [height, width]")
+    return ImageForm("rgb" if mode == "auto" else mode, (sides[0], sides[1]) if sides else None, fit)
+
+
+def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
+    """The pixels of a file, or of its bytes, as of `decode_both`, and the bytes; or what is wrong with it."""
+    if isinstance(image, bytes):
+        content, suffix = image, ""
+    else:
+        try:
+            with open(image, "rb", buffering=0) as file:
+                content, suffix = file.read(), os.path.splitext(image)[1]
+        except OSError as error:
+            return f"cannot be read ({error.strerror})"
+        if not content:
+            return "is empty"
+    both = decode_both(content, form, suffix)
     return both if isinstance(both, str) else (*both, content)
 
 
@@ -123,6 +137,8 @@ def _upright(image: Any) -> Any:
     """Turned as its EXIF orientation says."""
     from PIL import ImageOps
 
+    if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():
+        return image  # to look for it takes as long as to read a small file
     return ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
 
 

@@ -18,11 +18,6 @@ BLOCK_BYTES = 4 * 2**20
 ADVICE = "write one object a line, or data.on_error=skip leaves such lines out"
 
 
-def open_table(path: Path, *, skips: bool = False) -> JsonlFile:
-    """A file of JSON lines; `skips`: lines that are no objects are left out, and no error."""
-    return JsonlFile(path, skips)
-
-
 @dataclass(frozen=True)
 class JsonlFile:
     """One file of JSON lines; a compressed one is known by its suffix.
@@ -78,7 +73,7 @@ class JsonlFile:
 
     def _read(self, types: Mapping[str, str]) -> Iterator[tuple[list[str], list[Any]]]:
         with opened(self.path, WHERE) as stream:
-            source = io.BufferedReader(_Joined(self._lines()), BLOCK_BYTES) if self.bad else stream
+            source = io.BytesIO(b"\n".join(line for _, line in self._lines())) if self.bad else stream
             for batch in _reader(source, types):
                 yield [name.strip() for name in batch.schema.names], batch.columns
 
@@ -128,23 +123,7 @@ class JsonlFile:
                 yield number + 1, rest
 
 
-class _Joined(io.RawIOBase):
-    """Lines as a file again."""
-
-    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
-        self._lines, self._rest = lines, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest and (line := next(self._lines, None)):
-            self._rest = line[1] + b"\n"
-        count = min(len(buffer), len(self._rest))
-        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-
+open_table = JsonlFile
 TYPES = {"int64": "int64", "double": "float64", "string": "string", "bool": "bool_"}
 _ORDER = ("null", "int64", "double", "bool", "string", "nested")
 _WORDS = {"int64": "number", "double": "number", "bool": "truth value", "string": "text", "nested": "list or object"}

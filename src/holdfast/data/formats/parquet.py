@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ BATCH_ROWS = 65_536
 
 def open_table(path: Path, *, skips: bool = False) -> TypedFile:
     """A Parquet file, which has no malformed rows to skip."""
-    return TypedFile(path, "Parquet", _opened)
+    return TypedFile(path, "Parquet", partial(_opened, path))
 
 
 @contextmanager

@@ -44,13 +44,9 @@ def sample_of(path: Path, encoding: str) -> str:
     except UnicodeError:
         raise not_decodable(path, encoding) from None
     if "\x00" in text:
-        raise has_nul(path, text[: text.index("\x00")].count("\n") + 1)
+        line = text[: text.index("\x00")].count("\n") + 1
+        raise InputError(WHERE, f"{path}, line {line}: holds a NUL byte; the file is no text, or damaged")
     return text.removeprefix("\ufeff")
-
-
-def has_nul(path: Path, line: int) -> InputError:
-    """The error of a file with NUL bytes."""
-    return InputError(WHERE, f"{path}, line {line}: holds a NUL byte; the file is no text, or damaged")
 
 
 def some_rows(text: str, delimiter: str) -> list[list[str]]:
@@ -119,17 +115,6 @@ def unclosed_quote(path: Path, encoding: str, delimiter: str) -> int | None:
             start = reader.line_num + 1
 
 
-def long_line(path: Path, encoding: str, delimiter: str, limit: int) -> int:
-    """The line of the first record that is longer than a limit."""
-    lines = [1]
-    try:
-        for line, _ in _records(path, encoding, delimiter, limit):
-            lines[0] = line
-    except csv.Error:
-        pass
-    return lines[0]
-
-
 def not_decodable(path: Path, encoding: str) -> InputError:
     """The error of a file in another encoding, with the line of the first bytes that show it."""
     decoder, line, what = codecs.getincrementaldecoder(encoding)("strict"), 1, "its last bytes"
@@ -147,10 +132,10 @@ def not_decodable(path: Path, encoding: str) -> InputError:
     return InputError(WHERE, f"{path}, line {line}: is not {encoding} ({what})", next=advice)
 
 
-def _records(path: Path, encoding: str, delimiter: str, limit: int | None = None) -> Iterator[tuple[int, int]]:
+def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:
     """The first line and the number of cells of each record that is not empty."""
     start = 1
-    with _lines(path, encoding) as lines, _large_fields(limit):
+    with _lines(path, encoding) as lines, _large_fields():
         reader = csv.reader(lines, delimiter=delimiter)
         for cells in reader:
             if cells:
@@ -168,8 +153,8 @@ def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
 
 
 @contextmanager
-def _large_fields(limit: int | None = None) -> Iterator[None]:
-    former = csv.field_size_limit(limit or MAX_FIELD_BYTES)
+def _large_fields() -> Iterator[None]:
+    former = csv.field_size_limit(MAX_FIELD_BYTES)
     try:
         yield
     finally:

@@ -1,11 +1,10 @@
-"""What formats whose files know their types have in common: they are read as record batches of Arrow."""
+"""Tables that know their types, in files or in memory: they are read as record batches of Arrow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
@@ -15,18 +14,18 @@ WHERE = "data.path"
 
 @dataclass(frozen=True)
 class TypedFile:
-    """One file whose columns have types, so that it has no malformed rows to skip.
+    """A table whose columns have types, so that it has no malformed rows to skip.
 
     Attributes:
-        path: Where it lies.
+        path: Where it lies, or what it is called.
         format: How its format is called in errors.
-        opened: Gives the schema and the record batches of a path, as a context manager.
+        opened: Gives the schema and the record batches, as a context manager.
         skipped: Stays empty.
     """
 
-    path: Path
+    path: Any
     format: str
-    opened: Callable[[Path], AbstractContextManager[tuple[Any, Iterator[Any]]]]
+    opened: Callable[[], AbstractContextManager[tuple[Any, Iterator[Any]]]]
     skipped: list[str] = field(default_factory=list)
 
     def column_names(self) -> list[str]:
@@ -46,8 +45,8 @@ class TypedFile:
         import pyarrow as pa
 
         try:
-            with self.opened(self.path) as (schema, batches):
-                names = clean_names(self.path, schema.names)
+            with self.opened() as (schema, batches):
+                names = _clean_names(self.path, schema.names)
                 yield names, [pa.array([], column.type) for column in schema]
                 for batch in batches:
                     yield names, batch.columns
@@ -60,7 +59,7 @@ class TypedFile:
         return f"row {row}"
 
 
-def clean_names(path: Path, names: Sequence[str]) -> list[str]:
+def _clean_names(path: Any, names: Sequence[str]) -> list[str]:
     """The names of columns without white space around them.
 
     Raises:

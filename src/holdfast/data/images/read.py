@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -44,7 +44,6 @@ class Decoded:
         nbytes: The size of these files.
         good: (k,) their places among all files.
         problems: Place and words for each file that is not.
-        sizes: How often each size (H, W) was met, where none was declared.
     """
 
     pixels: Pixels
@@ -53,28 +52,27 @@ class Decoded:
     nbytes: int
     good: NDArray[np.int64]
     problems: list[tuple[int, str]]
-    sizes: Counter[tuple[int, int]]
 
 
-def decoded(files: Sequence[Path], form: ImageForm, *, progress: bool = True) -> Iterator[Decoded]:
-    """Decode files in their order, a chunk at a time.
+def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded]:
+    """Decode images in their order, a chunk at a time, and say on stderr how far it is.
 
     Args:
-        files: At least one.
-        form: What every image becomes. Without a size, it is that of the first file that can be read; images of
-            another are not among the pixels, and only `sizes` tells of them.
-        progress: Whether to say on stderr how far it is.
+        images: Files, or their bytes; at least one.
+        form: What every image becomes. Without a size, it is that of the first image that can be read.
     """
-    shape = _first_shape(files, form) if form.size is None else (*form.size, CHANNELS[form.mode])
+    given = [image if isinstance(image, bytes) else str(image) for image in images]
+    shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])
     size = max(1, min(CHUNK_FILES, CHUNK_BYTES // max(1, int(np.prod(shape)))))
-    chunks = [(start, [str(file) for file in files[start : start + size]]) for start in range(0, len(files), size)]
-    say, done = _Progress(len(files)) if progress else None, 0
-    with _mapped(len(files)) as run:
-        for found in run([(start, chunk, form, shape) for start, chunk in chunks]):
-            done = min(done + size, len(files))
-            if say:
-                say.at(done)
-            yield found
+    starts, began = range(0, len(given), size), time.monotonic()
+    said = began
+    with _mapped(len(given)) as run:
+        for start, chunk in zip(starts, run((at, given[at : at + size], form, shape) for at in starts), strict=True):
+            yield chunk
+            if (now := time.monotonic()) - said >= SAY_EVERY_S:
+                said, done = now, min(start + size, len(given))
+                words = f"{done:,} of {len(given):,} images decoded ({done / (now - began):,.0f} a second)"
+                print(f"holdfast: {words}", file=sys.stderr, flush=True)
 
 
 def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
@@ -83,7 +81,7 @@ def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
     return "gray" if True in seen and False not in seen else "rgb"
 
 
-def listed(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
+def file_problems(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
     """Files and what is wrong with them as problems: each of the first few, and a count of the others."""
     shown = [Problem(where, f"{name} {what}") for name, what in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
@@ -100,47 +98,38 @@ def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
 
 
-def sizes_problem(sizes: Counter[tuple[int, int]]) -> Problem:
-    """What is wrong with images of several sizes where none was declared."""
-    common = sizes.most_common(5)
-    shown = ", ".join(f"{height}x{width} ({count:,})" for (height, width), count in common)
-    more = f" and {len(sizes) - 5} others" if len(sizes) > 5 else ""
-    height, width = common[0][0]
-    advice = f"data.size=[{height},{width}] brings all to one (and data.fit=stretch, crop or pad says how)"
-    return Problem("data.size", f"the images have {len(sizes)} sizes: {shown}{more}", next=advice)
-
-
-def _first_shape(files: Sequence[Path], form: ImageForm) -> tuple[int, ...]:
-    for file in files[:1000]:
-        image = read_image(file, form)
-        if not isinstance(image, str):
-            return image[0].shape
+def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:
+    for image in images[:1000]:
+        found = read_image(image, form)
+        if not isinstance(found, str):
+            return found[0].shape
     return (1, 1, CHANNELS[form.mode])
 
 
-def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> Decoded:
-    start, files, form, shape = task
-    pixels = np.empty((len(files), *shape), np.uint8)
+def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]]) -> Decoded:
+    start, images, form, shape = task
+    pixels = np.empty((len(images), *shape), np.uint8)
     resized: dict[int, NDArray[np.uint8]] = {}  # digests of images whose size or mode was changed
     of_bytes: list[NDArray[np.uint8]] = []
     good: list[int] = []
     problems: list[tuple[int, str]] = []
-    sizes: Counter[tuple[int, int]] = Counter()
     nbytes = 0
-    for place, file in enumerate(files, start=start):
-        image = read_image(file, form)
-        if isinstance(image, str):
-            problems.append((place, image))
+    for place, image in enumerate(images, start=start):
+        read = read_image(image, form)
+        if isinstance(read, str):
+            problems.append((place, read))
             continue
-        found, own, content = image
-        sizes[found.shape[0], found.shape[1]] += 1
-        if found.shape == shape:
-            pixels[len(good)] = found
-            if own is not found:
-                resized[len(good)] = row_digests(own[None], kind="image")[0]
-            of_bytes.append(bytes_digest(content))
-            nbytes += len(content)
-            good.append(place)
+        found, own, content = read
+        if found.shape != shape:
+            size, other = (f"{height}x{width}" for height, width, _ in (found.shape, shape))
+            problems.append((place, f"is {size} and not {other} pixels large: data.size brings all to one size"))
+            continue
+        pixels[len(good)] = found
+        if own is not found:
+            resized[len(good)] = row_digests(own[None], kind="image")[0]
+        of_bytes.append(bytes_digest(content))
+        nbytes += len(content)
+        good.append(place)
     pixels = pixels[: len(good)]
     digests = np.zeros((len(good), DIGEST_BYTES), np.uint8)
     as_they_are = [index for index in range(len(good)) if index not in resized]
@@ -149,7 +138,7 @@ def _decode_chunk(task: tuple[int, list[str], ImageForm, tuple[int, ...]]) -> De
     if resized:
         digests[list(resized)] = list(resized.values())
     bytes_digests = np.array(of_bytes, np.uint8).reshape(-1, DIGEST_BYTES)
-    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems, sizes)
+    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems)
 
 
 @contextmanager
@@ -187,23 +176,3 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-class _Progress:
-    """A line on stderr every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.started = self.said = time.monotonic()
-
-    def at(self, done: int) -> None:
-        """Say it when it is time."""
-        now = time.monotonic()
-        if now - self.said >= SAY_EVERY_S:
-            self.said = now
-            rate = done / (now - self.started)
-            print(
-                f"holdfast: {done:,} of {self.total:,} images decoded ({rate:,.0f} a second)",
-                file=sys.stderr,
-                flush=True,
-            )

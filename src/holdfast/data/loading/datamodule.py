@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from holdfast.core.cores import num_cores
-from holdfast.core.errors import InputError, VaultLocked, did_you_mean
+from holdfast.core.errors import InputError, VaultLocked
+from holdfast.data.columns import Column
 from holdfast.data.loading.batches import (
     Batch,
     LoadedBatches,
@@ -22,12 +25,11 @@ from holdfast.data.loading.batches import (
     hand_over,
     is_handed_over,
 )
-from holdfast.data.loading.capacity import free_bytes
 from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import columns_of, derive
 from holdfast.data.splits import Split
 from holdfast.data.store.store import Prepared, val_sha256
-from holdfast.data.tables.inputs import InputColumn, input_columns, input_width
+from holdfast.data.tables.inputs import input_columns, input_width
 
 Resident = Literal["auto"] | bool
 Sampling = Literal["balanced"] | None
@@ -68,7 +70,6 @@ class DataModule(pl.LightningDataModule):
         sampling: Sampling = None,
     ) -> None:
         super().__init__()
-        _check(resident, num_workers)
         self.prepared = prepared
         self.view = prepared.view
         self.split = split
@@ -77,12 +78,15 @@ class DataModule(pl.LightningDataModule):
         self.num_workers = min(num_workers, num_cores())
         self.task = prepared.task
         self.class_names = prepared.class_names
-        _check_sampling(sampling, prepared.task)
+        if sampling is not None and prepared.task not in ("multiclass", "binary"):
+            what = f"is {sampling!r}, and a {prepared.task} task has no classes to draw by"
+            raise InputError("data.sampling", what, "null")
         self.subset, self.sampling = subset, sampling
         derived = derive(prepared, split, subset)
         self.statistics = derived.statistics
         self.train_rows: NDArray[np.int64] = derived.train
-        self.batch_size = _batch_size(batch_size, len(self.train_rows))
+        num_train = len(self.train_rows)
+        self.batch_size = num_train if batch_size == "full" else min(batch_size, num_train)
         self.val_rows: NDArray[np.int64] = derived.val
         self.val_sha256 = val_sha256(prepared, derived.val)
         is_table = prepared.kind == "table"
@@ -183,7 +187,7 @@ class DataModule(pl.LightningDataModule):
         return ResidentBatches(*self._on_device[1:], order)
 
 
-def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[int, ...]:
+def _input_shape(prepared: Prepared, columns: Sequence[Column]) -> tuple[int, ...]:
     """The shape of one row as a model sees it."""
     shape = prepared.x.shape[1:]
     if prepared.kind == "image":
@@ -191,24 +195,15 @@ def _input_shape(prepared: Prepared, columns: Sequence[InputColumn]) -> tuple[in
     return (input_width(columns),) if columns else shape
 
 
-def _batch_size(given: int | Literal["full"], num_train: int) -> int:
-    if given == "full":
-        return num_train
-    if given < 1:
-        raise InputError("batch_size", f"is {given}", allowed="1 or more")
-    return min(given, num_train)
-
-
-def _check(resident: Resident, num_workers: int) -> None:
-    if num_workers < 0:
-        raise InputError("data.num_workers", f"is {num_workers}", allowed="0 or more")
-    if resident not in ("auto", True, False):
-        raise InputError("data.resident", f"is {resident!r}", allowed="auto, true, false")
-
-
-def _check_sampling(sampling: Sampling, task: str) -> None:
-    if sampling not in ("balanced", None):
-        hint = did_you_mean(str(sampling), ["balanced"])
-        raise InputError("data.sampling", f"is {sampling!r}", "balanced, null", hint)
-    if sampling is not None and task not in ("multiclass", "binary"):
-        raise InputError("data.sampling", f"is 'balanced', and a {task} task has no classes to draw by", "null")
+def free_bytes(device: torch.device) -> int:
+    """Free memory of a CUDA device, or of this machine (the limit of its control group included)."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [4 * 2**30]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = [1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])]
+    with contextlib.suppress(OSError, ValueError):
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text() for name in ("max", "current"))
+        free.append(int(limit) - int(used))
+    return max(0, min(free))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -108,43 +107,25 @@ def channel_statistics(statistics: TrainStatistics) -> tuple[NDArray[np.float64]
 
 
 def statistics_as_arrays(statistics: TrainStatistics) -> dict[str, Array]:
-    """The statistics as arrays, for `numpy.savez`."""
-    nan = math.nan
-    target = [nan if value is None else value for value in (statistics.target_mean, statistics.target_std)]
-    counts = [-1] if statistics.class_counts is None else list(statistics.class_counts)
-    arrays = {
-        "kind": np.array(statistics.kind),
-        "dtype": np.zeros(0, statistics.dtype),
-        "num_rows": np.array(statistics.num_rows),
-        "mean": statistics.mean,
-        "std": statistics.std,
-        "target": np.array(target),
-        "class_counts": np.array(counts, np.int64),
-    }
-    if statistics.median is not None and statistics.has_missing is not None:
-        arrays |= {"median": statistics.median, "has_missing": statistics.has_missing}
-        arrays |= {f"category_counts.{index}": counts for index, counts in statistics.category_counts.items()}
-    return arrays
+    """The statistics as arrays, for `numpy.savez`; what is None is left out."""
+    known = {name: value for name, value in vars(statistics).items() if value is not None}
+    counts = {f"category_counts.{index}": found for index, found in known.pop("category_counts").items()}
+    dtype = np.zeros(0, known.pop("dtype"))
+    return {name: np.asarray(value) for name, value in known.items()} | counts | {"dtype": dtype}
 
 
-def statistics_from_arrays(arrays: Any) -> TrainStatistics:
+def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
     """The inverse of `statistics_as_arrays`."""
-    target = [None if math.isnan(value) else value for value in arrays["target"].tolist()]
-    counts = tuple(arrays["class_counts"].tolist())
-    of_codes = {int(name.partition(".")[2]): arrays[name] for name in arrays if name.startswith("category_counts.")}
-    return TrainStatistics(
-        kind=str(arrays["kind"]),
-        dtype=arrays["dtype"].dtype.name,
-        num_rows=int(arrays["num_rows"]),
-        mean=arrays["mean"],
-        std=arrays["std"],
-        target_mean=target[0],
-        target_std=target[1],
-        class_counts=None if counts == (-1,) else counts,
-        median=arrays.get("median"),
-        has_missing=arrays.get("has_missing"),
-        category_counts=dict(sorted(of_codes.items())),
-    )
+    prefix = "category_counts."
+    counts = {int(name.removeprefix(prefix)): arrays[name] for name in arrays if name.startswith(prefix)}
+    known: dict[str, Any] = {"target_mean": None, "target_std": None, "class_counts": None}
+    names = {field.name for field in fields(TrainStatistics)}
+    known |= {name: np.asarray(arrays[name]) for name in arrays if name in names}
+    known |= {name: value.item() for name, value in known.items() if value is not None and not value.ndim}
+    if known["class_counts"] is not None:
+        known["class_counts"] = tuple(known["class_counts"].tolist())
+    known["dtype"] = known["dtype"].dtype.name
+    return TrainStatistics(**known, category_counts=dict(sorted(counts.items())))
 
 
 def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:
@@ -178,18 +159,12 @@ def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> N
     """(d,) The median of each number column, NaN left out; some columns at a time. 0 for the others."""
     medians = np.zeros(x.shape[1])
     size = max(1, MEDIAN_BYTES // max(1, len(rows) * x.dtype.itemsize))
-    for start in range(0, len(numbers), size):
-        chosen = numbers[start : start + size]
-        held = np.empty((len(chosen), len(rows)), x.dtype)
-        place = 0
-        for block in _blocks(x, rows):
-            held[:, place : place + len(block)] = block[:, chosen].T
-            place += len(block)
-        for column, values in zip(chosen.tolist(), held, strict=True):
-            values.sort()
-            num = len(values) - int(np.isnan(values).sum())  # sorted to the end
-            if num:
-                medians[column] = (float(values[(num - 1) // 2]) + float(values[num // 2])) / 2
+    for start in range(0, x.shape[1], size):
+        values = x[:, start : start + size][rows]
+        present = ~np.isnan(values).all(axis=0)
+        medians[start : start + size][present] = np.nanmedian(values[:, present].astype(np.float64), axis=0)
+    others = np.setdiff1d(np.arange(x.shape[1]), numbers)
+    medians[others] = 0.0
     return medians
 
 

@@ -15,15 +15,6 @@ ALLOWED = "a share of the train rows, above 0 and up to 1, as in 0.1, or a count
 SEED = 0x5B5E7
 
 
-def is_subset(value: Any) -> bool:
-    """Whether `data.subset` may have this value."""
-    if value is None:
-        return True
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return value >= 1 if isinstance(value, int) else 0.0 < value <= 1.0
-
-
 def check_count(subset: Any, num_rows: int) -> None:
     """Refuse a count that not even train and val rows together reach: told before anything is sealed.
 
@@ -57,8 +48,6 @@ def subset_of(
     Raises:
         InputError: It asks for more rows than there are, or for fewer than two.
     """
-    if not is_subset(subset):
-        raise InputError("data.subset", f"is {subset!r}", ALLOWED)
     if subset is None or subset == 1:
         return train
     count = subset if isinstance(subset, int) else round(subset * len(train))

@@ -24,7 +24,7 @@ from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.store.store import UNREADABLE, Prepared
 
-VERSION = 3  # of what is remembered
+VERSION = 4  # of what is remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +55,12 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
     path = _file_of(prepared, split, subset)
     if path is not None:
         with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
-            train, val = (_rows_of(known[name], len(prepared.y)) for name in ("train", "val"))
-            return Derived(train, val, statistics_from_arrays(known))
+            return Derived(known["train"], known["val"], statistics_from_arrays(known))
     found = compute(prepared, split, subset)
     if path is not None:
         content = io.BytesIO()
-        masks = {"train": _as_bits(found.train, len(prepared.y)), "val": _as_bits(found.val, len(prepared.y))}
-        arrays: dict[str, Any] = {**masks, **statistics_as_arrays(found.statistics)}
-        np.savez(content, **arrays)
+        arrays: dict[str, Any] = statistics_as_arrays(found.statistics)
+        np.savez(content, train=found.train, val=found.val, **arrays)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
             write_atomic(path, content.getvalue())
@@ -92,7 +90,7 @@ def columns_of(prepared: Prepared) -> tuple[Column, ...]:
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:
-    """What a split may know of the development rows; which of them were official or declared test rows is over."""
+    """What a split may know of the development rows."""
     return SplitFacts(
         prepared.units,
         strata=stratum_of(prepared.y, prepared.task),
@@ -110,13 +108,3 @@ def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Pa
         return None
     fixed = {"version": VERSION, "split": kind.__name__, "subset": subset, **asdict(split)}
     return prepared.folder / "derived" / f"{sha256_hex(canonical_json(fixed))}.npz"
-
-
-def _as_bits(rows: NDArray[np.int64], num_rows: int) -> NDArray[np.uint8]:
-    mask = np.zeros(num_rows, bool)
-    mask[rows] = True
-    return np.packbits(mask)
-
-
-def _rows_of(bits: NDArray[np.uint8], num_rows: int) -> NDArray[np.int64]:
-    return np.flatnonzero(np.unpackbits(bits, count=num_rows))

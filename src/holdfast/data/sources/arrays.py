@@ -1,4 +1,4 @@
-"""Arrays in files: `.npy` (with a second file of targets), `.npz` and `.safetensors` (with keys)."""
+"""Arrays in files: `.npy` (with a second file of targets) and `.npz` (with keys)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from holdfast.data.rows import Rows
 from holdfast.data.tables.settings import Task
 
 WHERE = "data.path"
-SUFFIXES = (".npy", ".npz", ".safetensors")
+SUFFIXES = (".npy", ".npz")
 X_KEYS = ("x", "X", "data", "images", "features", "inputs", "arr_0")
 Y_KEYS = ("y", "Y", "labels", "label", "targets", "target", "arr_1")
 PARTS = ("train", "val", "test")
@@ -39,7 +39,7 @@ def load(
     """Features and targets of one set; see `array_rows` for what they may be.
 
     Args:
-        path: A `.npy` file of features, or a `.npz` or `.safetensors` file with features and targets.
+        path: A `.npy` file of features, or a `.npz` file with features and targets.
         y_path: The `.npy` file of targets, where `path` has none.
         x_key: The name of the features in `path`; None: x, data, images or the like, or x_train, x_val and x_test.
         y_key: Likewise of the targets.
@@ -83,36 +83,15 @@ def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
         InputError: The file is damaged or holds Python objects.
     """
     try:
-        suffix = file.suffix.lower()
-        if suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.numpy import load_file
-
-            try:
-                return load_file(file)
-            except TypeError as error:  # such as bfloat16, which numpy does not have
-                raise InputError(where, f"{file} cannot be read ({error})", next="store it as float32") from None
-            except (SafetensorError, KeyError) as error:
-                raise InputError(where, f"{file} is no safetensors file, or a damaged one ({error})") from None
-        if suffix == ".npz":
-            _check_magic(file, b"PK", where)
-            with np.load(file, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        if suffix == ".npy":
-            _check_magic(file, b"\x93NUMPY", where)
-            return {"x": np.load(file, mmap_mode="r", allow_pickle=False)}
+        found = np.load(file, mmap_mode="r", allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"x": found}
+        with found:
+            return {name: found[name] for name in found.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
-        reason = "it holds Python objects" if "bject" in str(error) else str(error)
-        raise InputError(where, f"{file} cannot be read ({' '.join(reason.split())[:150]})") from None
-    raise InputError(where, f"{file} has an unknown suffix", allowed=", ".join(SUFFIXES))
-
-
-def _check_magic(file: Path, magic: bytes, where: str) -> None:
-    """Refuse a file that is something else by its first bytes, which numpy would take for pickled objects."""
-    with file.open("rb") as stream:
-        start = stream.read(len(magic))
-    if start != magic:
-        raise InputError(where, f"{file} is " + (f"no {file.suffix} file" if start else "empty"))
+        reason = " ".join(str(error).split())[:150]
+        what = f"{file} is no {file.suffix} file, a damaged one, or one of Python objects ({reason})"
+        raise InputError(where, what) from None
 
 
 def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.arrays.rows import rows_from_arrays
+from holdfast.data.formats.types import TypedFile
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import KEYS as SETTINGS
@@ -89,34 +90,6 @@ def is_frame(value: Any) -> bool:
     return hasattr(value, "columns") and (hasattr(value, "__dataframe__") or hasattr(value, "__arrow_c_stream__"))
 
 
-@dataclass(frozen=True)
-class ArrowTable:
-    """A table of pyarrow's, read like a file.
-
-    Attributes:
-        table: It.
-        path: What it is called.
-        skipped: Stays empty.
-    """
-
-    table: Any
-    path: str = "frame"
-    skipped: list[str] = field(default_factory=list)
-
-    def column_names(self) -> list[str]:
-        """Those of the table."""
-        return [str(name) for name in self.table.column_names]
-
-    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows."""
-        for batch in self.table.to_batches(max_chunksize=BLOCK_ROWS):
-            yield self.column_names(), batch.columns
-
-    def place_of(self, row: int) -> str:
-        """How a row is called, counted from 0."""
-        return f"row {row}"
-
-
 def _from_mapping(found: Mapping[str, Any]) -> Rows:
     lacking = [key for key in ("x", "y") if key not in found]
     if lacking:
@@ -148,7 +121,9 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
         raise InputError(
             WHERE, f"returned a frame that cannot be read ({' '.join(str(error).split())[:150]})"
         ) from None
-    return load_table([(ArrowTable(table), None)], table_settings({"target": target, **settings}), "frame")
+    opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
+    file = TypedFile("frame", "frame", opened)
+    return load_table([(file, None)], table_settings({"target": target, **settings}), "frame")
 
 
 def _from_dataset(dataset: Any) -> Rows:

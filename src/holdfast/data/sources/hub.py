@@ -4,66 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError, did_you_mean, raise_problems
-from holdfast.data.arrays.rows import rows_from_arrays
-from holdfast.data.formats.images import Fit, ImageForm, decode_both
-from holdfast.data.images.read import listed, skipped_notes
-from holdfast.data.raw import EncodedImages, bytes_digest
+from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.formats.images import Fit, image_form
+from holdfast.data.formats.types import TypedFile
+from holdfast.data.images.rows import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.spool import Spool
 from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import TableFile, as_names, table_settings
-from holdfast.data.views import ImageView
-from holdfast.vault.rows.identity import row_digests
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
 TARGETS = ("label", "labels", "target", "class", "fine_label", "y")
 BATCH_ROWS = 4096
-FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".arrow": "arrow"}
-
-
-@dataclass(frozen=True)
-class HubSplit:
-    """One split of a data set, read like the file of a table; classes are given by their names.
-
-    Attributes:
-        dataset: Of the library's.
-        path: What it is called.
-        skipped: Stays empty.
-    """
-
-    dataset: Any
-    path: str
-    skipped: list[str] = field(default_factory=list)
-
-    def column_names(self) -> list[str]:
-        """Those of the data set."""
-        return list(self.dataset.column_names)
-
-    def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows."""
-        import pyarrow as pa
-
-        for table in self.dataset.with_format("arrow").iter(BATCH_ROWS):
-            arrays = {}
-            for name in table.column_names:
-                array, names = table[name].combine_chunks(), getattr(self.dataset.features[name], "names", None)
-                if names is not None:
-                    codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
-                    array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
-                arrays[name] = array
-            yield list(arrays), list(arrays.values())
-
-    def place_of(self, row: int) -> str:
-        """How a row is called, counted from 0."""
-        return f"row {row}"
 
 
 def load(
@@ -78,7 +38,7 @@ def load(
     """The rows of all splits; train, validation and test are declared as such.
 
     Args:
-        path: A name on the hub, or a local file or folder.
+        path: A name on the hub, or a local folder.
         settings: What the user says of the columns (`data.tables.settings.TableSettings`); without a target it is
             label, target or the like.
         name: Which of several configurations.
@@ -100,22 +60,47 @@ def load(
         what = f"there is no column {lacking[0]!r}" if lacking else "is not given"
         hint = did_you_mean(lacking[0], first.column_names) if lacking else ""
         raise InputError("data.target", what, f"the columns are {', '.join(first.column_names)}", hint)
-    has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
     if images:
         if not isinstance(chosen, str):
             raise InputError("data.target", f"is {chosen}", allowed="one column, for images")
-        return _image_rows(splits, images[0], chosen, size=size, fit=fit, task=known.task, skips=known.skips)
+        form = image_form(size, "rgb", fit)
+        return image_rows(_listing(splits, images[0], chosen), form, known.task, skips=known.skips)
     known = replace(known, target=tuple(as_names(chosen)))
     files: list[tuple[TableFile, int | None]] = [
-        (HubSplit(dataset, split), SPLITS[split] if has_parts else None) for split, dataset in splits.items()
+        (
+            TypedFile(split, "table's", partial(_opened, dataset)),
+            SPLITS[split] if _has_parts(splits) else None,
+        )
+        for split, dataset in splits.items()
     ]
     return load_table(files, known, str(path))
 
 
+@contextmanager
+def _opened(dataset: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
+    """The schema and the record batches of one split; classes are given by their names."""
+    import pyarrow as pa
+
+    def batches() -> Iterator[Any]:
+        for table in dataset.with_format("arrow").iter(BATCH_ROWS):
+            arrays = {}
+            for name in table.column_names:
+                array, names = table[name].combine_chunks(), getattr(dataset.features[name], "names", None)
+                if names is not None:
+                    codes = array.fill_null(-1).to_numpy()  # -1 is a class that is not known
+                    array = pa.array([*names, None]).take(pa.array(np.where(codes < 0, len(names), codes)))
+                arrays[name] = array
+            yield pa.record_batch(arrays)
+
+    yield dataset.features.arrow_schema, batches()
+
+
 def _splits(path: str | None, name: str | None, revision: str | None) -> dict[str, Any]:
     """The splits of a data set by name."""
-    if not path:
-        raise InputError(WHERE, "is not given", next="data.path=NAME (such as scikit-learn/iris), or a local folder")
+    if not path or Path(path).expanduser().is_file():
+        what = f"{path} is a file" if path else "is not given"
+        advice = "data.path=NAME (such as scikit-learn/iris), or a local folder; data=csv and others read files"
+        raise InputError(WHERE, what, next=advice)
     try:
         import datasets
     except ImportError:
@@ -125,15 +110,8 @@ def _splits(path: str | None, name: str | None, revision: str | None) -> dict[st
     try:
         if (local / "dataset_dict.json").exists() or (local / "state.json").exists():
             found = datasets.load_from_disk(str(local))
-        elif local.is_file():
-            kind = FORMATS.get(local.suffix)
-            if kind is None:
-                raise InputError(WHERE, f"{local} has an unknown suffix", allowed=", ".join(FORMATS))
-            found = datasets.load_dataset(kind, data_files=str(local))
         else:
             found = datasets.load_dataset(str(local) if local.is_dir() else path, name, revision=revision)
-    except InputError:
-        raise
     except Exception as error:  # the library raises what its parts raise: of the network, of pyarrow, its own
         reason = " ".join(str(error).split())[:300]
         raise InputError(WHERE, f"{path} cannot be loaded ({type(error).__name__}: {reason})") from None
@@ -143,56 +121,29 @@ def _splits(path: str | None, name: str | None, revision: str | None) -> dict[st
     return splits
 
 
-def _image_rows(
-    splits: Mapping[str, Any], image: str, target: str, *, size: Any, fit: Fit, task: str, skips: bool
-) -> Rows:
+def _listing(splits: Mapping[str, Any], image: str, target: str) -> Listing[bytes]:
+    """The images of all splits with their labels."""
     from datasets import Image
 
-    sides = None if size is None else (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    form = ImageForm("rgb", sides, fit)
-    spool: Spool | None = None
-    digests: list[Any] = []
-    contents: list[bytes] = []
-    labels: list[Any] = []
-    parts: list[int] = []
-    problems: list[tuple[str, str]] = []
-    class_names: list[str] = []
+    images: list[bytes] = []
+    labels, names, parts, problems = [], list[str](), list[int](), list[tuple[str, str]]()
     for split, dataset in splits.items():
-        class_names = list(getattr(dataset.features[target], "names", None) or [])
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
-            content = _content(item[image])
-            both = decode_both(content, form) if content else "has no image"
-            pixels, own = (both, both) if isinstance(both, str) else both
-            if not isinstance(pixels, str) and spool is None:
-                spool = Spool(pixels.shape, np.uint8)
-            if isinstance(pixels, str) or (spool is not None and pixels.shape != spool.shape[1:]):
-                what = pixels if isinstance(pixels, str) else f"is {pixels.shape[0]}x{pixels.shape[1]} pixels"
-                problems.append((f"{split}, row {row}", what))
+            content, name = _content(item[image]), f"{split}, row {row}"
+            if not content:
+                problems.append((name, "has no image"))
                 continue
-            assert spool is not None
-            spool.append(pixels[None])
-            digests.append(row_digests(np.asarray(own)[None], kind="image")[0])
-            contents.append(content)
+            images.append(content)
             labels.append(item[target])
+            names.append(name)
             parts.append(SPLITS.get(split, TRAIN))
-    if problems and (not skips or spool is None):
-        raise_problems(listed(problems, WHERE))
-    assert spool is not None
-    has_parts = len(splits) > 1 and all(split in SPLITS for split in splits)
-    rows = rows_from_arrays(
-        spool[:], labels, task=task, class_names=class_names, parts=parts if has_parts else None, where=WHERE
-    )
-    notes = (*rows.notes, *skipped_notes(problems))
-    of_bytes = np.stack([bytes_digest(content) for content in contents])
-    height, width = spool.shape[1:3]
-    return replace(
-        rows,
-        images=EncodedImages(contents.__getitem__, of_bytes, sum(map(len, contents))),
-        digests=np.stack(digests),
-        other_digests=(of_bytes,),
-        view=ImageView("rgb", (height, width), fit).as_dict(),
-        notes=notes,
-    )
+    classes = list(getattr(dataset.features[target], "names", None) or [])
+    declared = np.array(parts, np.int8) if _has_parts(splits) else None
+    return Listing(images, labels, names.__getitem__, classes, declared, problems=problems)
+
+
+def _has_parts(splits: Mapping[str, Any]) -> bool:
+    return len(splits) > 1 and all(split in SPLITS for split in splits)
 
 
 def _content(cell: Mapping[str, Any] | None) -> bytes:

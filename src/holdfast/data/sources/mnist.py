@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import urllib.request
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
 from holdfast.data.first_look import has_first_look, reading_begins
-from holdfast.data.rows import Rows
+from holdfast.data.formats.files import opened
+from holdfast.data.rows import TEST, TRAIN, Rows
 
 WHERE = "data.path"
 IMAGES, LABELS = 0x0803, 0x0801
 CONTENT = {IMAGES: "images", LABELS: "labels"}
 MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
 TIMEOUT_S = 15
-BLOCK_BYTES = 16 * 2**20
 # Of the decompressed content: mirrors compress differently.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -48,9 +48,14 @@ def load(path: str | None = None) -> Rows:
     reading_begins()
     files = files or _download(places.store() / "downloads" / "mnist")
     problems: list[Problem] = []
-    parts = [_read(file, LABELS if "labels" in name else IMAGES, problems) for name, file in files.items()]
+    parts: list[NDArray[np.uint8]] = []
+    for name, file in files.items():
+        try:
+            parts.append(_read(file, LABELS if "labels" in name else IMAGES))
+        except InputError as error:
+            problems += error.problems
     raise_problems(problems)
-    train_x, train_y, test_x, test_y = (part for part in parts if part is not None)
+    train_x, train_y, test_x, test_y = parts
     for name, x, y in (("train", train_x, train_y), ("t10k", test_x, test_y)):
         if len(x) != len(y):
             raise InputError(WHERE, f"{name} has {len(x)} images and {len(y)} labels", next="take both from one set")
@@ -65,77 +70,51 @@ def load(path: str | None = None) -> Rows:
         task="multiclass",
         kind="image",
         class_names=tuple("0123456789"),
-        official_test=np.arange(len(y)) >= len(train_y),
+        parts=np.repeat(np.array([TRAIN, TEST], np.int8), [len(train_y), len(test_y)]),
     )
 
 
 def _find(folder: Path) -> dict[str, Path]:
     """The four files in `folder`, by their canonical names."""
-    try:
-        present = {entry.name for entry in folder.iterdir()}
-    except FileNotFoundError:
-        raise InputError(WHERE, f"{folder} does not exist", next=_advice()) from None
-    except NotADirectoryError:
-        raise InputError(WHERE, f"{folder} is a file, not a folder", next=_advice()) from None
-    except PermissionError:
-        raise InputError(WHERE, f"{folder} cannot be read: no permission", next=f"chmod u+rx {folder}") from None
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise InputError(WHERE, f"{folder} {what}", next=_advice())
     found = {}
     for name in FILES:
         spellings = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
-        found[name] = next((folder / spelling for spelling in spellings if spelling in present), None)
+        found[name] = next((folder / spelling for spelling in spellings if os.path.isfile(folder / spelling)), None)
     missing = [name for name, file in found.items() if file is None]
     if missing:
         raise InputError(WHERE, f"{folder} has no {', no '.join(missing)} (plain or .gz)", next=_advice())
     return {name: file for name, file in found.items() if file is not None}
 
 
-def _read(file: Path, magic: int, problems: list[Problem]) -> NDArray[np.uint8] | None:
-    """One IDX file (header of big-endian words: magic, one size an axis; then bytes); None when it is not one."""
-    try:
-        with file.open("rb") as raw:
-            stream = gzip.GzipFile(fileobj=raw) if file.suffix == ".gz" else raw
-            return _parse(stream.read(4), stream.read, magic)
-    except PermissionError:
-        what = f"cannot be read: no permission; next: chmod u+r {file}"
-    except (gzip.BadGzipFile, zlib.error):
-        what = "is not a gzip file, or a damaged one"
-    except EOFError:
-        what = "is truncated"
-    except (OSError, ValueError) as error:
-        what = str(error)
-    problems.append(Problem(WHERE, f"{file} {what}"))
-    return None
+def _read(file: Path, magic: int) -> NDArray[np.uint8]:
+    """The bytes in an IDX file, whose header is big-endian words: magic, and one size an axis.
 
-
-def _parse(start: bytes, read: Callable[[int], bytes], magic: int) -> NDArray[np.uint8]:
-    found = int.from_bytes(start, "big")
-    if len(start) == 4 and found != magic and found in CONTENT:
-        raise ValueError(f"holds {CONTENT[found]}, expected {CONTENT[magic]}: are two files swapped?")
-    if len(start) == 4 and found != magic:
-        raise ValueError(f"is no IDX file of {CONTENT[magic]}: it starts with {found:#010x}, expected {magic:#010x}")
-    axes = magic & 0xFF
-    header = read(4 * axes)
-    if len(start) + len(header) < 4 + 4 * axes:
-        raise EOFError
-    shape = tuple(np.frombuffer(header, ">u4").tolist())
-    expected = int(np.prod(shape, dtype=object))
-    content = _read_at_most(expected, read)
-    if not expected:
-        raise ValueError(f"holds no {CONTENT[magic]} (shape {shape})")
-    if len(content) < expected:
-        raise ValueError(f"is truncated: {len(content)} bytes after the header, expected {expected}")
-    if read(1):
-        raise ValueError(f"goes on after its {shape[0]} {CONTENT[magic]}: not the file that its header describes")
-    return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def _read_at_most(size: int, read: Callable[[int], bytes]) -> bytes:
-    """In blocks: a damaged header may ask for more than there is memory."""
-    blocks = []
-    while size > 0 and (block := read(min(size, BLOCK_BYTES))):
-        blocks.append(block)
-        size -= len(block)
-    return b"".join(blocks)
+    Raises:
+        InputError: It is none, or not the one that its header describes.
+    """
+    with opened(file, WHERE) as stream:
+        content = stream.read()
+    axes, found = magic & 0xFF, int.from_bytes(content[:4], "big")
+    header = np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4")
+    size, expected = len(content) - 4 - 4 * axes, int(np.prod(header, dtype=object))
+    problem = ""
+    if size < 0:
+        problem = "is truncated"
+    elif found in CONTENT and found != magic:
+        problem = f"holds {CONTENT[found]}, expected {CONTENT[magic]}: are two files swapped?"
+    elif found != magic:
+        problem = f"is no IDX file of {CONTENT[magic]}: it starts with {found:#010x}, expected {magic:#010x}"
+    elif not expected:
+        problem = f"holds no {CONTENT[magic]} (shape {tuple(header.tolist())})"
+    elif size != expected:
+        how = "is truncated" if size < expected else f"goes on after its {header[0]} {CONTENT[magic]}"
+        problem = f"{how}: {size} bytes after the header, expected {expected}"
+    if problem:
+        raise InputError(WHERE, f"{file} {problem}")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(header)
 
 
 def _download(folder: Path) -> dict[str, Path]:

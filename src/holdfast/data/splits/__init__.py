@@ -8,11 +8,11 @@ never the rows.
 """
 
 from holdfast.data.splits.auto import Auto
-from holdfast.data.splits.declared import Official, Predefined
+from holdfast.data.splits.declared import Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.folds import KFold
 from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.shares import Holdout, Stratified
+from holdfast.data.splits.shares import Holdout
 from holdfast.data.splits.timed import Time
 
 __all__ = [
@@ -21,10 +21,8 @@ __all__ = [
     "Holdout",
     "KFold",
     "Mask",
-    "Official",
     "Predefined",
     "Split",
     "SplitFacts",
-    "Stratified",
     "Time",
 ]

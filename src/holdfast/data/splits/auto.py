@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.data.rows import TEST
 from holdfast.data.splits.declared import Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.shares import Holdout
@@ -37,7 +36,8 @@ class Auto:
         Raises:
             InputError: A part would be empty, or a class has too few rows.
         """
-        return self._split_for(facts).test_rows(facts)
+        split: Split = self._declared() if facts.has_test_part else self._holdout()
+        return split.test_rows(facts)
 
     def val_rows(self, facts: SplitFacts) -> Mask:
         """The declared val part, or a share of the rows that are not test."""
@@ -46,14 +46,6 @@ class Auto:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return self._holdout().test_rule() | {"split": "auto"}
-
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """Those of the split that chose the test part."""
-        return self._split_for(facts).test_cuts(facts, test)
-
-    def _split_for(self, facts: SplitFacts) -> Split:
-        is_declared = facts.parts is not None and bool((facts.parts == TEST).any())
-        return self._declared() if is_declared else self._holdout()
 
     def _declared(self) -> Predefined:
         train, val, _ = self.fractions

@@ -59,36 +59,15 @@ def valid_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     Raises:
         InputError: They are not three positive numbers with sum 1.
     """
-    allowed = "three positive numbers with sum 1, as in [0.6,0.2,0.2]"
-    try:
-        values = list(fractions)
-    except TypeError:
-        values = []
-    shown = f"is {values if values else fractions!r}"
-    if len(values) != len(PARTS) or not all(is_number(value) and value > 0 for value in values):
-        raise InputError("split.fractions", shown, allowed=allowed)
-    if abs(sum(values) - 1) > 1e-6:
-        raise InputError("split.fractions", f"{shown} with sum {sum(values):g}", allowed=allowed)
-    return tuple(float(value) for value in values)
+    values = tuple(fractions)
+    is_whole = abs(sum(values) - 1) <= 1e-6
+    if len(values) != len(PARTS) or not is_whole or not all(value > 0 for value in values):
+        what = f"is {list(values)} with sum {sum(values):g}"
+        raise InputError("split.fractions", what, "three positive numbers with sum 1, as in [0.6,0.2,0.2]")
+    return values
 
 
-def check_fraction(where: str, value: object) -> None:
+def check_fraction(where: str, value: float) -> None:
     """Refuse what is no share between 0 and 1."""
-    if not is_number(value) or not 0 < value < 1:  # type: ignore[operator]
+    if not 0 < value < 1:
         raise InputError(where, f"is {value!r}", allowed="a number between 0 and 1")
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def is_count(value: object, least: int) -> bool:
-    """Whether it is a whole number, `least` or more."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def check_seed(where: str, seed: object) -> None:
-    """Refuse what is no whole number."""
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise InputError(where, f"is {seed!r}", allowed="a whole number")

@@ -1,4 +1,4 @@
-"""Parts that came with the data: a published test part, or a column or files that say train, val and test."""
+"""Parts that came with the data: a published test part, or a column, files or folders that say train, val and test."""
 
 from __future__ import annotations
 
@@ -7,53 +7,9 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.data.rows import TEST, VAL
-from holdfast.data.splits.checks import check_fraction, check_parts, check_seed
+from holdfast.data.splits.checks import check_fraction, check_parts
 from holdfast.data.splits.facts import Mask, SplitFacts
 from holdfast.data.splits.ordering import val_share
-
-
-@dataclass(frozen=True)
-class Official:
-    """The test part that was published with the data; val is a share of the rest.
-
-    Attributes:
-        val_fraction: Share of val among the rows that are not test, between 0 and 1.
-        seed: Fixes the val part.
-        stratify: Every class has this share, within one row.
-    """
-
-    val_fraction: float = 1 / 6
-    seed: int = 0
-    stratify: bool = True
-
-    def __post_init__(self) -> None:
-        check_fraction("split.val_fraction", self.val_fraction)
-        check_seed("split.seed", self.seed)
-
-    def test_rows(self, facts: SplitFacts) -> Mask:
-        """The published test part.
-
-        Raises:
-            InputError: There is none, or it is empty or everything.
-        """
-        if facts.official is None:
-            raise InputError("split", "this data set has no official test part", next="choose split=holdout")
-        check_parts({"test": facts.official, "train and val": ~facts.official}, facts, "split")
-        return facts.official
-
-    def val_rows(self, facts: SplitFacts) -> Mask:
-        """The val part of the rows that are not test."""
-        mask = val_share(facts, self.val_fraction, self.seed, stratify=self.stratify)
-        check_parts({"val": mask, "train": ~mask}, facts, "split.val_fraction")
-        return mask
-
-    def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
-        return {"split": "official"}
-
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """None: the rows were published."""
-        return []
 
 
 @dataclass(frozen=True)
@@ -72,7 +28,6 @@ class Predefined:
 
     def __post_init__(self) -> None:
         check_fraction("split.val_fraction", self.val_fraction)
-        check_seed("split.seed", self.seed)
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The rows that are declared test.
@@ -84,7 +39,7 @@ class Predefined:
             hint = "say data.split_column=COLUMN or data.test_path=FILE, or choose split=holdout"
             raise InputError("split", "this data set does not declare its parts", next=hint)
         test: Mask = facts.parts == TEST
-        if not test.any():
+        if not facts.has_test_part:
             hint = "say data.test_path=FILE, or choose split=holdout, which seals a share of all rows"
             raise InputError("split", "no row is declared a test row", next=hint)
         check_parts({"train and val": ~test}, facts, "split")
@@ -102,7 +57,3 @@ class Predefined:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "predefined"}
-
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """None: the rows were declared."""
-        return []

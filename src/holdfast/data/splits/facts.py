@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.rows import TEST
+
 Mask = NDArray[np.bool_]
 Digests = NDArray[np.uint8]
 Strata = NDArray[Any] | None  # whole numbers
@@ -20,17 +22,15 @@ class SplitFacts:
     Attributes:
         units: (n, bytes) One digest for all rows that stay on one side: equal rows, and rows of one group.
         strata: (n,) The class of each row; None for tasks without classes.
-        official: (n,) True for the rows of a published test part; None where there is none, or no longer.
         groups: (n,) Number of the declared group of each row; None where no groups were declared, or no longer.
         times: (n,) When each row was taken, as a number; None where that is not known.
-        parts: (n,) int8, what a column or files declare: 0 train, 1 val, 2 test; None where nothing is declared.
+        parts: (n,) int8, what the source declares: 0 train, 1 val, 2 test; None where nothing is declared.
         targets: (n,) The targets of a regression; None for other tasks.
         is_new: (n,) Rows that were appended since test rows were chosen: they move no other row; None: there are none.
     """
 
     units: Digests
     strata: Strata = None
-    official: Mask | None = None
     groups: NDArray[np.int64] | None = None
     times: NDArray[Any] | None = None
     parts: NDArray[np.int8] | None = None
@@ -39,6 +39,11 @@ class SplitFacts:
 
     def __len__(self) -> int:
         return len(self.units)
+
+    @property
+    def has_test_part(self) -> bool:
+        """Whether some rows are declared test rows."""
+        return self.parts is not None and bool((self.parts == TEST).any())
 
     def of(self, rows: Mask | NDArray[np.int64]) -> SplitFacts:
         """The facts of some of the rows."""
@@ -57,6 +62,3 @@ class Split(Protocol):
 
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else, as JSON."""
-
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """Where the rule has cut each stratum, so that more rows can be assigned later in the same way; or nothing."""

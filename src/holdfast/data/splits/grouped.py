@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import check_enough, check_seed, valid_fractions
+from holdfast.data.splits.checks import check_enough, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
 from holdfast.data.splits.ordering import is_first_share, sorted_units, with_new_rows
 
@@ -31,8 +31,6 @@ class Group:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))
-        check_seed("split.seed", self.seed)
-        check_seed("split.val_seed", self.seed if self.val_seed is None else self.val_seed)
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """Test groups.
@@ -58,10 +56,6 @@ class Group:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "group", "test_fraction": self.fractions[2], "seed": self.seed}
-
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """None: whether a group fits depends on those before it."""
-        return []
 
 
 def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,12 +53,42 @@ def with_new_rows(
     return np.where(known[place] == keys, decided[place], of_new(keys))
 
 
-def val_share(facts: SplitFacts, fraction: float, seed: int, *, stratify: bool) -> Mask:
-    """(n,) A share of all rows, of every class where it is stratified; new rows by their order key."""
-    return with_new_rows(
-        *(facts, seed, lambda known: first_rows(known.units, known.strata if stratify else None, fraction, seed)),
-        lambda keys: is_first_share(keys, fraction),
-    )
+def strata_of(facts: SplitFacts, *, stratify: bool, num_bins: int | None = None) -> Strata:
+    """(n,) The classes of rows, or ranges of a regression's targets of as many rows each."""
+    if not stratify or num_bins is None or facts.targets is None:
+        return facts.strata if stratify else None
+    num_bins = max(1, min(num_bins, len(facts) // 3))
+    edges = np.quantile(facts.targets, np.arange(1, num_bins) / num_bins)
+    return np.searchsorted(edges, facts.targets, side="right").astype(np.int64)
+
+
+def val_share(facts: SplitFacts, fraction: float, seed: int, *, stratify: bool, num_bins: int | None = None) -> Mask:
+    """(n,) A share of all rows, of every stratum (`strata_of`); new rows by their order key."""
+
+    def of_known(known: SplitFacts) -> Mask:
+        return first_rows(known.units, strata_of(known, stratify=stratify, num_bins=num_bins), fraction, seed)
+
+    return with_new_rows(facts, seed, of_known, lambda keys: is_first_share(keys, fraction))
+
+
+def test_cuts(rule: Mapping[str, Any], facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
+    """The greatest order key of each stratum's test rows, as 16 hex digits, and their number.
+
+    There are none where test rows were declared, are late, are of whole groups or of ranges of values: ranges would
+    tell of the test targets.
+    """
+    is_share = rule["split"] == "holdout" or (rule["split"] == "auto" and not facts.has_test_part)
+    if not is_share or "num_bins" in rule:
+        return []
+    keys = order_keys(facts.units, rule["seed"])
+    strata = strata_of(facts, stratify=rule["stratify"])
+    classes = np.zeros(len(facts), np.int64) if strata is None else strata
+    cuts = []
+    for stratum in np.unique(classes).tolist():
+        chosen = keys[test & (classes == stratum)]
+        cut = f"{int(chosen.max()):016x}" if len(chosen) else ""
+        cuts.append({"stratum": stratum, "test": len(chosen), "cut": cut})
+    return cuts
 
 
 def is_first_share(keys: Keys, fraction: float) -> Mask:

@@ -64,10 +64,6 @@ class Time:
         """Everything that fixes the test part, and nothing else."""
         return {"split": "time", "test_fraction": self.fractions[2]}
 
-    def test_cuts(self, facts: SplitFacts, test: Mask) -> list[dict[str, Any]]:
-        """None: later rows would all be test."""
-        return []
-
 
 def _times(facts: SplitFacts) -> NDArray[Any]:
     if facts.times is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,42 +16,36 @@ MIN_SIZE = 16
 BLOCK = 512
 
 
-def units_of(digests: NDArray[np.uint8], *labels: NDArray[np.int64], is_new: Mask | None = None) -> NDArray[np.uint8]:
-    """(n, 16) One digest for all rows that must stay on one side: equal rows, rows of one group, and so on.
+def units_of(digests: NDArray[np.uint8], groups: NDArray[np.int64], is_new: Mask | None = None) -> NDArray[np.uint8]:
+    """(n, 16) One digest for all rows that must stay on one side: equal rows, and rows of one group.
 
     It is the least digest among them, so that it depends on no order.
 
     Args:
         digests: (n, 16) of the rows.
-        labels: (n,) each; rows with the same label stay together: numbers of groups.
+        groups: (n,) numbers.
         is_new: (n,) Rows that were appended: the digest is that of a row that was there before, where there is one.
     """
-    numbered = [np.unique(label, return_inverse=True)[1] for label in labels]
-    is_linked = np.zeros(len(digests), bool)
-    for numbers in numbered:
-        is_linked |= np.bincount(numbers)[numbers] > 1
-    rows = np.flatnonzero(is_linked)
-    if not len(rows):
+    numbers = np.unique(groups, return_inverse=True)[1]
+    is_linked = np.bincount(numbers)[numbers] > 1
+    if not is_linked.any():
         return digests
-    # Rows with the digest of a linked one come along, whatever their own labels.
+    # Rows with the digest of a linked one come along, whatever their own group.
     rows = np.flatnonzero(is_linked | equal_to_marked(digests, is_linked))
     units = digests.copy()
     new = np.zeros(len(rows), bool) if is_new is None else is_new[rows]
-    units[rows] = _joined_units(digests[rows], [numbers[rows] for numbers in numbered], new)
+    units[rows] = _joined_units(digests[rows], numbers[rows], new)
     return units
 
 
-def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]], is_new: Mask) -> NDArray[np.uint8]:
+def _joined_units(digests: NDArray[np.uint8], groups: NDArray[np.int64], is_new: Mask) -> NDArray[np.uint8]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     _, row_of = np.unique(as_items(digests), return_inverse=True)  # numbers that ascend with the digests
-    ends, num_nodes = [], int(row_of.max()) + 1
-    for label in labels:
-        ends.append(label + num_nodes)
-        num_nodes += int(label.max()) + 1
-    edges = (np.tile(row_of, len(ends)), np.concatenate(ends))
-    graph = coo_array((np.ones(len(edges[0]), bool), edges), shape=(num_nodes, num_nodes))
+    group_of = groups + int(row_of.max()) + 1
+    num_nodes = int(group_of.max()) + 1
+    graph = coo_array((np.ones(len(groups), bool), (row_of, group_of)), shape=(num_nodes, num_nodes))
     part_of = connected_components(graph, directed=False)[1][row_of]
     order = np.lexsort((row_of, is_new, part_of))
     is_first = np.ones(len(order), bool)
@@ -61,11 +53,6 @@ def _joined_units(digests: NDArray[np.uint8], labels: list[NDArray[np.int64]], i
     least = np.zeros(num_nodes, np.int64)
     least[part_of[order][is_first]] = order[is_first]
     return np.ascontiguousarray(digests[least[part_of]])
-
-
-def count_time_overlap(times: NDArray[Any], test: Mask, development: Mask) -> int:
-    """Development rows that are not older than the oldest test row: a forecast would be trained on its future."""
-    return int((times[development] >= times[test].min()).sum())
 
 
 def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:

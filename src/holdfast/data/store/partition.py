@@ -16,21 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
+from holdfast.data.splits.ordering import test_cuts
 from holdfast.data.store import overlaps, store
 from holdfast.data.store.row_keys import units_of
 from holdfast.data.targets import call_target
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
-from holdfast.vault.known_rows import Columns, RowForms, Seen
+from holdfast.vault.known_rows import RowForms, Seen
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, equal_to_marked
 
 Mask = NDArray[np.bool_]
 TEST_PART = "test part"
-DECLARED = ("auto", "official", "predefined")
+DECLARED = ("auto", "predefined")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,8 @@ class Division:
 
     Attributes:
         rows: As the source gave them; where a vault goes on, with its classes first.
-        forms: What they are known by.
-        digests: (n, 16) over the columns of the vault that goes on; the source's own for a new one.
-        columns: These columns, of a table.
+        forms: What they are known by: digests over the columns of the vault that goes on, of a table; the source's own
+            for a new one.
         units: (n, 16) one digest for all rows that stay on one side.
         test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
         development: (n,) Rows for train and val.
@@ -57,8 +56,6 @@ class Division:
 
     rows: Rows
     forms: RowForms
-    digests: RowArray
-    columns: Columns
     units: RowArray
     test: Mask
     development: Mask
@@ -146,15 +143,12 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
     for one in own:
         one.require_folder()
     words = _differences(asked.request, asked.rows, first, has_target=has_target)
-    if words and any(_is_in_force_and_frozen(vault) for vault in lifecycle.family_of(first.record["vault"])):
+    family = lifecycle.family_of(first.record["vault"]) if words else []
+    if any(known_rows.is_frozen(vault) for vault in family if registry.is_current(vault)):
         what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
         hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
         raise VaultRefused(first.name, what, next=hint)
     return words
-
-
-def _is_in_force_and_frozen(vault: str) -> bool:
-    return vault in {record["vault"] for record in registry.in_force()} and known_rows.is_frozen(vault)
 
 
 def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
@@ -173,11 +167,9 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
 
 def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
     """A vault that goes on: sealed rows stay out, others may be trained on."""
-    rows = _with_classes(asked.rows, tuple(mine.record["class_names"]))
     return replace(
         _around(asked, own, mine),
-        rows=rows,
-        forms=replace(asked.forms, y=rows.y, class_names=rows.class_names),
+        rows=_with_classes(asked.rows, tuple(mine.record["class_names"])),
         vault=mine.record["vault"],
         num_sealed=int(mine.record["num_test"]),
     )
@@ -193,8 +185,6 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
     family = dict.fromkeys(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
     return replace(
         around,
-        # They are known by the columns that the other vaults know them by.
-        forms=replace(asked.forms, digests=around.digests, columns=around.columns),
         replaces=replaces,
         shares=tuple(vault for vault in family if vault not in replaces),
         first_time=first.record["first_time"],
@@ -213,17 +203,21 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     """
     rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
-    digests = forms.over(columns)
+    forms = replace(forms, digests=forms.over(columns), columns=columns)
     test = np.logical_or.reduce([one.rows for one in own])
     declared = _declared_test(rows)
-    if record["test_rule"]["split"] in DECLARED and (test & declared).any():
+    keeps_to_parts = record["test_rule"]["split"] in DECLARED
+    if keeps_to_parts and (test & declared).any():
         test &= declared  # train rows that equal a declared test row are left out, as they were
-    is_new = known_rows.new_rows(record["vault"], digests, test)
-    units = units_of(rows, digests, is_new)
-    elsewhere = _sealed_elsewhere(asked.seen, own) & ~test
+    is_new = known_rows.new_rows(record["vault"], forms.digests, test)
+    if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
+        declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
+    units = units_of(rows, forms.digests, is_new)
+    strangers = [one.certain for one in asked.seen if one not in own]
+    elsewhere = np.logical_or.reduce([np.zeros(len(rows), bool), *strangers]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
-    development = free & ~equal_to_marked(digests, test)
+    development = free & ~equal_to_marked(forms.digests, test)
     left_out = {"group": _of_groups(rows, record, test), "declared": declared, "late": _is_late(rows, record)}
     for reason, out in left_out.items():
         if count := int((out & development).sum()):
@@ -232,15 +226,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     development &= ~equal_to_marked(units, test | (free & ~development))
     if not development.any():
         raise VaultRefused(first.name, "has sealed all rows of this source", next="train on rows that are not sealed")
-    check_count(asked.request.get("subset"), int(development.sum()))
-    counts |= _counts(rows, digests, units, test, development)
-    return Division(rows, forms, digests, columns, units, test, development, counts, is_new=is_new)
-
-
-def _sealed_elsewhere(seen: Sequence[Seen], own: Sequence[Seen]) -> Mask:
-    vaults = {one.record["vault"] for one in own}
-    found = [one.certain for one in seen if one.record["vault"] not in vaults]
-    return np.logical_or.reduce(found) if found else np.zeros(len(seen[0].rows), bool)
+    counts |= _counts(rows, forms.digests, test, development)
+    return Division(rows, forms, units, test, development, counts, is_new=is_new)
 
 
 def _of_groups(rows: Rows, record: Mapping[str, Any], test: Mask) -> Mask:
@@ -293,20 +280,19 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     facts = _facts_of(rows, units)
     facts = facts if free.all() else facts.of(free)
     chosen = split.test_rows(facts)
-    cuts = split.test_cuts(facts, chosen) if hasattr(split, "test_cuts") else []
+    cuts = test_cuts(request["test_rule"], facts, chosen)
     test = np.zeros(len(rows), bool)
     test[free] = chosen
     del facts
     # Rows that equal a test row, or are of its group, must not be trained on.
     development = ~test & ~sealed & ~equal_to_marked(units, test) & ~(is_used & _declared_test(rows))
-    check_count(request.get("subset"), int(development.sum()))
-    counts = _counts(rows, forms.digests, units, test, development, with_looks=request["vault"]["near_duplicates"])
+    counts = _counts(rows, forms.digests, test, development, with_looks=request["vault"]["near_duplicates"])
     if sealed.any():
         counts["sealed_elsewhere"] = int(sealed.sum())
     is_timed = request["test_rule"]["split"] == "time" and rows.times is not None
     first_time = float(np.min(cast(Any, rows.times)[test])) if is_timed else None
     return Division(
-        *(rows, forms, forms.digests, forms.columns, units, test, development, counts, cuts),
+        *(rows, forms, units, test, development, counts, cuts),
         replaces=replaces,
         first_time=first_time,
         num_sealed=int(test.sum()),
@@ -315,22 +301,19 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
 
 def _open_division(asked: Asked) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
-    request, rows, forms = asked.request, asked.rows, asked.forms
+    rows, forms = asked.rows, asked.forms
     sealed = [one.rows if one.holds_most else one.certain for one in asked.seen]
     out = np.logical_or.reduce([_declared_test(rows), *sealed])
     units = units_of(rows, forms.digests)
     development = ~out & ~equal_to_marked(units, out)
-    check_count(request.get("subset"), int(development.sum()))
     counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
     if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
         counts["sealed_elsewhere"] = count
     none = np.zeros(len(rows), bool)
-    return Division(rows, forms, forms.digests, forms.columns, units, none, development, counts)
+    return Division(rows, forms, units, none, development, counts)
 
 
 def _declared_test(rows: Rows) -> Mask:
-    if rows.official_test is not None:
-        return rows.official_test
     return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows), bool)
 
 
@@ -338,7 +321,6 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
     return SplitFacts(
         cast(NDArray[np.uint8], units),  # a spool becomes an array where a split needs it whole
         strata=stratum_of(rows.y, rows.task),
-        official=rows.official_test,
         groups=rows.groups,
         times=rows.times,
         parts=rows.parts,
@@ -347,7 +329,7 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
 
 
 def _counts(
-    rows: Rows, digests: RowArray, units: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
+    rows: Rows, digests: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
 ) -> dict[str, int]:
     """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
     counts = {
@@ -359,8 +341,9 @@ def _counts(
     }
     if rows.groups is not None:
         counts["groups"] = len(np.intersect1d(rows.groups[test], rows.groups[~test]))
-    if rows.times is not None:
-        counts["time_overlap"] = overlaps.count_time_overlap(rows.times, test, development) if test.any() else 0
+    if rows.times is not None:  # rows that are not older than the oldest test row: its future would be learned from
+        first = rows.times[test].min() if test.any() else np.inf
+        counts["time_overlap"] = int((rows.times[development] >= first).sum())
     if with_looks and rows.x is not None and overlaps.has_thumbnails(rows.x):
         counts["near_duplicates"] = overlaps.count_near_duplicates(rows.x, test, development)
     return counts
@@ -368,11 +351,9 @@ def _counts(
 
 def _count_seen_open(digests: RowArray, test: Mask) -> int:
     """How many of the sealed rows could be trained on before, under vault=none."""
-    folders = store.open_folders()
-    if not folders:
-        return 0
     sealed = digests[np.flatnonzero(test)]
     found = np.zeros(len(sealed), bool)
-    for path in folders:
-        found |= DigestSet(np.load(path / "raw" / "digests.npy", mmap_mode="r")).has(sealed)
+    for folder in store.rows_folders():
+        if store.is_open(store.vault_of(folder)):
+            found |= DigestSet(np.load(folder / "raw" / "digests.npy", mmap_mode="r")).has(sealed)
     return int(found.sum())

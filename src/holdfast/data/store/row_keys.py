@@ -64,7 +64,7 @@ def units_of(rows: Rows, digests: RowArray, is_new: NDArray[np.bool_] | None = N
     if rows.groups is None:
         return digests
     whole = digests[:]
-    units = overlaps.units_of(whole, rows.groups, is_new=is_new)
+    units = overlaps.units_of(whole, rows.groups, is_new)
     return digests if units is whole else units
 
 

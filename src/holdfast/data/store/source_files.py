@@ -6,10 +6,8 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from holdfast.core.files import sha256_file
 from holdfast.data.targets import arguments, find_module_file
 
 State = dict[str, list[Any]]
@@ -29,27 +27,9 @@ def source_state(source: Mapping[str, Any]) -> State:
     return dict(sorted(states.items()))
 
 
-def state_of_files(paths: Iterable[str], *, contents: bool) -> dict[str, Any]:
-    """Path -> its state as `source_state` has it, or the SHA-256 of its contents; None where there is no such path."""
-    return {path: (_sha256_of(path) if contents else _state(path)) for path in paths}
-
-
-def content_sha256(source: Mapping[str, Any]) -> str:
-    """SHA-256 over the names and contents of everything that the source may read."""
-    total = hashlib.sha256()
-    for path in sorted(set(_paths_of(source))):
-        total.update(f"{_sha256_of(path)}\0".encode())
-    return total.hexdigest()
-
-
-def _sha256_of(path: str) -> str | None:
-    """Of the contents of a file, or of the names and contents of all files below a folder."""
-    if not os.path.isdir(path):
-        return sha256_file(Path(path)) if os.path.isfile(path) else None
-    total = hashlib.sha256()
-    for name in _files_below(path):
-        total.update(f"{name}\0{sha256_file(Path(path, name))}\0".encode(errors="surrogateescape"))
-    return total.hexdigest()
+def state_of_files(paths: Iterable[str]) -> dict[str, Any]:
+    """Path -> its state as `source_state` has it; None where there is no such path."""
+    return {path: _state(path) for path in paths}
 
 
 def _paths_of(source: Mapping[str, Any]) -> list[str]:
@@ -88,8 +68,9 @@ def _state(path: str) -> list[Any] | None:
 
 
 def _states_below(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Each folder, and name, size and time of its files; links to folders are not followed."""
-    for folder, folders, names, descriptor in os.fwalk(path):
+    """Each folder, and name, size and time of its files; links to folders below are not followed."""
+    root = os.path.realpath(path)  # of a link itself, nothing would be seen
+    for folder, folders, names, descriptor in os.fwalk(root):
         folders.sort()
         states = []
         for name in sorted(names):
@@ -98,11 +79,4 @@ def _states_below(path: str) -> Iterator[tuple[str, list[str]]]:
             except OSError:
                 continue
             states.append(f"{name}/{found.st_size} {found.st_mtime_ns}")
-        yield os.path.relpath(folder, path), states
-
-
-def _files_below(path: str) -> Iterator[str]:
-    """Relative names, in order."""
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        yield from (os.path.relpath(os.path.join(folder, name), path) for name in sorted(names))
+        yield os.path.relpath(folder, root), states

@@ -21,7 +21,7 @@ import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.in_memory import HANDED_OVER
 from holdfast.data.rows import Array
-from holdfast.data.store.source_files import content_sha256, source_state, state_of_files
+from holdfast.data.store.source_files import source_state, state_of_files
 from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
@@ -120,8 +120,7 @@ def prepare(
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
     Args:
-        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`; with `verify`, files are
-            known by their contents, which are read at every start, and not by size and time.
+        data: The `data` group of the config: `name` and `source`, an entry with a `_target_`.
         split: The `split` group.
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
@@ -176,11 +175,8 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    verify = data.get("verify", False)
-    if not isinstance(verify, bool):
-        raise InputError("data.verify", f"is {verify!r}", allowed="true, false")
-    state = {"files": source_state(source), "contents": content_sha256(source) if verify else None}
-    return {**fixed, **state, "id": request_id, "name": data["name"], "split": split, "subset": data.get("subset")}
+    state = {"files": source_state(source), "id": request_id, "name": data["name"]}
+    return {**fixed, **state, "split": split, "subset": data.get("subset")}
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
@@ -189,11 +185,8 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
         return None
     try:
         answer = json.loads(request_file(request["id"]).read_bytes())
-        known = "files" if request["contents"] is None else "contents"
-        if answer[known] != request[known] or not is_up_to_date(answer):
-            return None
         others = answer["others"]  # files that only the source knew of, such as those in an index
-        if state_of_files(others, contents=request["contents"] is not None) != others:
+        if answer["files"] != request["files"] or state_of_files(others) != others or not is_up_to_date(answer):
             return None
         # The rows may have been written for another source, from which others were left out.
         of_this_source = {"name": request["name"], "notes": tuple(answer["notes"])}
@@ -205,15 +198,7 @@ def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
 
 def read_view(folder: Path) -> Prepared:
     """Map the rows of a view."""
-    raw = folder.parent.parent / "raw"
-    meta = json.loads((raw / "meta.json").read_bytes())
-    if meta.pop("format") != FORMAT:
-        raise ValueError("another format")
-    num_rows, names, _ = meta.pop("num_rows"), meta.pop("arrays"), meta.pop("digested")
-    # Copy on write: torch wants writable memory, the file stays as it is.
-    arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
-    if any(len(array) != num_rows for array in arrays.values()):
-        raise ValueError("rows are missing")
+    meta, arrays = read_raw(folder.parent.parent / "raw")
     if (folder / "kept.npy").exists():
         kept = np.load(folder / "kept.npy")
         arrays = {name: array[kept] for name, array in arrays.items()}
@@ -228,12 +213,24 @@ def read_view(folder: Path) -> Prepared:
     return Prepared(folder=folder, **meta, **arrays)
 
 
-def is_whole(raw: Path) -> bool:
-    """Whether what is known of rows can be read, in this format."""
+def read_raw(raw: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of rows, whatever the view: fields and arrays of `Prepared`."""
+    meta = json.loads((raw / "meta.json").read_bytes())
+    if meta.pop("format") != FORMAT:
+        raise ValueError("another format")
+    num_rows, names, _ = meta.pop("num_rows"), meta.pop("arrays"), meta.pop("digested")
+    # Copy on write: torch wants writable memory, the file stays as it is.
+    arrays = {name: np.load(raw / f"{name}.npy", mmap_mode="c") for name in names}
+    if any(len(array) != num_rows for array in arrays.values()):
+        raise ValueError("rows are missing")
+    return meta, arrays
+
+
+def can_be_read(read: Callable[[Path], Any], folder: Path) -> bool:
+    """Whether a folder of the store is whole and of this format."""
     with contextlib.suppress(*UNREADABLE):
-        meta = json.loads((raw / "meta.json").read_bytes())
-        lengths = {len(np.load(raw / f"{name}.npy", mmap_mode="r")) for name in meta["arrays"]}
-        return meta["format"] == FORMAT and lengths == {meta["num_rows"]}
+        read(folder)
+        return True
     return False
 
 
@@ -288,19 +285,9 @@ def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
     return set(record["columns"]) <= set(answer["columns"]) or not answer["columns"]
 
 
-def open_name(content: str) -> str:
-    """What stands for the vault of rows that were prepared with vault=none."""
-    return f"{OPEN}{content[: 32 - len(OPEN)]}"
-
-
 def is_open(vault: str) -> bool:
     """Whether rows were prepared with vault=none: no test rows were set aside."""
     return vault.startswith(OPEN)
-
-
-def open_folders() -> list[Path]:
-    """Folders of rows that were prepared with vault=none."""
-    return [folder for folder in rows_folders() if is_open(vault_of(folder))]
 
 
 def _run_preparation(request: Mapping[str, Any], rows_in_memory: Path | None) -> None:

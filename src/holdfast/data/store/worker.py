@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,15 @@ from holdfast.core import child, places
 from holdfast.core.errors import HoldfastError, InputError, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
 from holdfast.core.messages import Array, Header
+from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
-from holdfast.data.store.decided import Decided, recall, remember
+from holdfast.data.store.decided import recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, all_notes, make_view, notes_of, remove_rows, write_raw, write_view
+from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.digest_sets import content_id
@@ -62,37 +62,36 @@ def _prepare(request: Mapping[str, Any]) -> str:
     check_rows(rows)
     for note in rows.notes:
         _say(note)
-    _check_room(rows)
     _say(f"preparing {request['name']} (once)")  # not before: a source that cannot be read is told in one line
     with registry.locked():
         lifecycle.recover()
-        decided = recall(request, rows)
-        if decided is not None and not project_lock.unknown(request.get("locked", ())):
-            made = make_view(rows, decided.development)
-        else:
-            decided, made = _decide(request, rows)
+        known = None if project_lock.unknown(request.get("locked", ())) else recall(request, rows)
+        folder, division, made = _decide(request, rows) if known is None else (*known, _view_of(request, known[1]))
+        vault = store.vault_of(folder)
     _remove_replaced_rows()
-    made = replace(made, notes=(*made.notes, *_vault_notes(decided.vault, made.plain)))
-    _finish(request, rows, decided, made)
-    _report(decided, made, time.monotonic() - start)
-    return decided.vault
+    notes = [*made.notes, *_vault_notes(vault, made.plain), *notes_of(division)]
+    _finish(request, folder, division, made, [*rows.notes, *notes])
+    for note in notes:
+        _say(note)
+    _say(f"{_summary(vault, division)} ({time.monotonic() - start:.1f} s)")
+    return vault
 
 
-def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Decided, MadeView]:
+def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division, MadeView]:
     """Decide about every row, seal those that are to be sealed, and write down what is known of the others."""
     elsewhere = project_lock.unknown(request.get("locked", ()))
     forms = forms_of(rows, {tuple(entry["columns"]) for entry in elsewhere})
     project_lock.refuse_other(elsewhere, forms)
     division = divide(request, rows, forms)
-    made = make_view(division.rows, division.development)  # one that cannot be made is told before anything is sealed
-    vault = _vault_of(request, division)
-    folder = write_raw(request["name"], vault, division)
-    decided = Decided(
-        *(folder, vault, division.test, division.development, division.counts, division.num_sealed),
-        goes_on=division.vault is not None,
-    )
-    remember(request, rows, decided)
-    return decided, made
+    made = _view_of(request, division)  # what cannot be seen is told before anything is sealed
+    folder = write_raw(request["name"], _vault_of(request, division), division)
+    remember(request, rows, folder, division)
+    return folder, division, made
+
+
+def _view_of(request: Mapping[str, Any], division: Division) -> MadeView:
+    check_count(request.get("subset"), division.counts["development"])
+    return make_view(division.rows, division.development)
 
 
 def _vault_of(request: Mapping[str, Any], division: Division) -> str:
@@ -100,7 +99,8 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
     store.pending_file().touch()
     if request["vault"]["policy"] == policies.NONE:
         rows = np.flatnonzero(division.development)
-        return store.open_name(content_id(division.digests[rows], division.rows.y[rows]))
+        content = content_id(division.forms.digests[rows], division.rows.y[rows])
+        return f"{store.OPEN}{content[: 32 - len(store.OPEN)]}"
     if division.vault is not None:
         return division.vault
     try:
@@ -146,14 +146,21 @@ def _placed(key: str, value: Any) -> Any:
     return str(Path(value).absolute()) if is_path else value
 
 
-def _finish(request: Mapping[str, Any], rows: Rows, decided: Decided, made: MadeView) -> None:
-    view = write_view(rows, decided, made)
-    others = state_of_files(rows.files, contents=request["contents"] is not None)
-    answer = {"rows": decided.folder, "view": view, "others": others, "pixel_scale": rows.pixel_scale}
-    answer |= {"notes": all_notes(rows, decided, made), "num_left_out": decided.counts["left_out"]}
-    answer |= {"kind": rows.kind, "columns": rows.table.names if rows.table is not None else []}
-    answer["vaults"] = sorted(record["vault"] for record in registry.in_force())
-    answer |= {key: request[key] for key in ("name", "files", "contents")}
+def _finish(request: Mapping[str, Any], folder: Path, division: Division, made: MadeView, notes: list[str]) -> None:
+    """Write the view, and then the answer that points at it."""
+    rows = division.rows
+    answer = {
+        **{key: request[key] for key in ("name", "files")},
+        "rows": folder.name,
+        "view": write_view(folder, division, made, notes),
+        "others": state_of_files(rows.files),
+        "pixel_scale": rows.pixel_scale,
+        "notes": notes,
+        "num_left_out": division.counts["left_out"],
+        "kind": rows.kind,
+        "columns": rows.table.names if rows.table is not None else [],
+        "vaults": sorted(record["vault"] for record in registry.in_force()),
+    }
     store.request_file(request["id"]).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(store.request_file(request["id"]), canonical_json(answer))
     store.pending_file().unlink(missing_ok=True)
@@ -212,19 +219,6 @@ def _sweep() -> None:
             shutil.rmtree(folder)
 
 
-def _check_room(rows: Rows) -> None:
-    """Refuse rows that the disk cannot take before any is written.
-
-    Raises:
-        RunFailed: There is less room than the rows take in the store and in the vault.
-    """
-    needed = (rows.x if rows.table is None else rows.table).nbytes + rows.y.nbytes  # type: ignore[union-attr]
-    free = shutil.disk_usage(places.store()).free
-    if needed > free:
-        what = f"has {free / 2**20:,.0f} MiB left, and the rows take {needed / 2**20:,.0f} MiB"
-        raise RunFailed(str(places.home()), what, next=MORE_ROOM)
-
-
 @contextmanager
 def _told_when_full() -> Iterator[None]:
     """Turn a disk that is full into one line; what was begun is swept."""
@@ -260,17 +254,14 @@ def _lock() -> Iterator[None]:
         lock.release()
 
 
-def _report(decided: Decided, made: MadeView, seconds: float) -> None:
-    counts, vault, took = decided.counts, decided.vault, f"({seconds:.1f} s)"
-    for note in (*made.notes, *notes_of(decided)):
-        _say(note)
-    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
-    left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 and not store.is_open(vault) else ""
+def _summary(vault: str, division: Division) -> str:
+    counts = division.counts
     stored = f"{counts['development']:,} train and val rows in the store"
     if store.is_open(vault):
-        _say(f"{stored}, no vault {took}")
-    else:
-        _say(f"{stored}, {decided.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out} {took}")
+        return f"{stored}, no vault"
+    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
+    left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 else ""
+    return f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out}"
 
 
 def _say(line: str) -> None:

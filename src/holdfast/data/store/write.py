@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.store import store
-from holdfast.data.store.decided import Decided
 from holdfast.data.store.partition import Division
 from holdfast.data.tables.fit_view import fit_view
-from holdfast.data.views import View, view_from_dict
+from holdfast.data.views import view_from_dict
 from holdfast.vault import known_rows
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import row_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 
 Mask = NDArray[np.bool_]
 
@@ -61,27 +59,27 @@ def make_view(rows: Rows, development: Mask) -> MadeView:
     return MadeView(rows.view or array, development)
 
 
-def write_raw(name: str, vault: str, division: Division) -> str:
-    """Write what is known of the rows for train and val, unless it is there; the name of their folder.
+def write_raw(name: str, vault: str, division: Division) -> Path:
+    """Write what is known of the rows for train and val, unless it is there; their folder.
 
     Rows in another order, or of which something else is known, are others: views lie beside what is known of the rows.
     """
     known = _known(division)
     folder = store.rows_folder(f"{vault[:32]}-{_known_sha256(division, known)[:16]}")
-    if not store.is_whole(folder / "raw"):
+    if not store.can_be_read(store.read_raw, folder / "raw"):
         _appear(folder / "raw", lambda at: _write_raw(at, name, vault, division, known))
-    return folder.name
+    return folder
 
 
-def write_view(rows: Rows, decided: Decided, made: MadeView) -> str:
-    """Write a view of rows, unless it is there; the name of its folder."""
-    kept = _sha256_of([np.packbits(made.kept[decided.development])])
+def write_view(folder: Path, division: Division, made: MadeView, notes: Sequence[str]) -> str:
+    """Write a view of the rows in a folder of the store, unless it is there; the name of its own folder."""
+    rows, development = division.rows, division.development
+    kept = _sha256_of([np.packbits(made.kept[development])])
     columns = [one.as_dict() for one in rows.columns]
-    cells = _cells_sha256(rows, decided.development)
+    cells = _cells_sha256(rows, development)
     name = sha256_hex(canonical_json({"view": made.plain, "columns": columns, "kept": kept, "cells": cells}))[:16]
-    folder = store.rows_folder(decided.folder) / "views" / name
-    if not _can_be_read(folder):
-        _appear(folder, lambda at: _write_view(at, rows, decided, made))
+    if not store.can_be_read(store.read_view, folder / "views" / name):
+        _appear(folder / "views" / name, lambda at: _write_view(at, store.vault_of(folder), division, made, notes))
     return name
 
 
@@ -92,14 +90,14 @@ def remove_rows(folder: Path) -> None:
     shutil.rmtree(ended)
 
 
-def notes_of(decided: Decided) -> list[str]:
+def notes_of(division: Division) -> list[str]:
     """What is told of rows that are left out, and of a vault that goes on."""
-    counts = decided.counts
+    counts = division.counts
     notes = []
-    if decided.goes_on:
-        gone = decided.num_sealed - counts["test"]
+    if division.vault is not None:
+        gone = division.num_sealed - counts["test"]
         words = f", {gone:,} of its rows are not in this source" if gone > 0 else ""
-        notes.append(f"goes on with vault {decided.vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
+        notes.append(f"goes on with vault {division.vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
     for key, words in (
         ("sealed_elsewhere", "rows left out that are sealed in another vault"),
         ("left_out_group", "rows left out that are of the group of a sealed row"),
@@ -111,17 +109,12 @@ def notes_of(decided: Decided) -> list[str]:
     return notes
 
 
-def all_notes(rows: Rows, decided: Decided, made: MadeView) -> list[str]:
-    """All that is told of rows that were prepared."""
-    return [*rows.notes, *made.notes, *notes_of(decided)]
-
-
 def _known(division: Division) -> dict[str, RowArray]:
     """What is known of the rows, whatever the view."""
     rows, is_new = division.rows, division.is_new
     arrays: dict[str, RowArray | None] = {
-        **{"y": rows.y, "digests": division.digests},
-        "units": division.units if division.units is not division.digests else None,
+        **{"y": rows.y, "digests": division.forms.digests},
+        "units": division.units if division.units is not division.forms.digests else None,
         **{"groups": rows.groups, "times": rows.times, "parts": rows.parts},
         "is_new": is_new if is_new is not None and is_new[division.development].any() else None,
     }
@@ -166,67 +159,45 @@ def _write_raw(folder: Path, name: str, vault: str, division: Division, known: d
         "num_test": division.num_sealed,
         "num_left_out": division.counts["left_out"],
         "arrays": list(known),
-        "digested": list(division.columns),
+        "digested": list(division.forms.columns),
     }
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 
-def _write_view(folder: Path, rows: Rows, decided: Decided, made: MadeView) -> None:
-    kept, sealed = made.kept, Sealed(folder, decided)
-    if rows.table is not None:
-        columns = made.plain["columns"]
-        blocks = _viewed(rows, view_from_dict(made.plain), kept, decided.test, sealed)
-        _save_blocks(folder / "x.npy", blocks, (int(kept.sum()), len(columns)), np.dtype(made.plain["dtype"]))
-    else:
-        assert rows.x is not None
-        columns = [column.as_dict() for column in rows.columns]
-        _save(folder / "x.npy", rows.x, kept)
-        if rows.images is not None:
-            for start, block in blocks_of(rows.x):
-                chosen = decided.test[start : start + len(block)]
-                sealed.add(block[chosen], rows.kind)
-    sealed.write()
-    if not kept[decided.development].all():
-        np.save(folder / "kept.npy", kept[decided.development])
+def _write_view(folder: Path, vault: str, division: Division, made: MadeView, notes: Sequence[str]) -> None:
+    rows, kept = division.rows, made.kept
+    prints = [np.zeros((0, DIGEST_BYTES), np.uint8)]
+
+    def blocks() -> Iterator[NDArray[Any]]:
+        """The rows that the view takes; sealed rows that pass are fingerprinted where they look otherwise than raw."""
+        key = known_rows.fingerprint_key(vault) if has_other_looks else b""
+        for start, x in _viewed(rows, made):
+            place = slice(start, start + len(x))
+            if has_other_looks and (is_sealed := division.test[place]).any():
+                prints.append(fingerprints.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
+            yield x[kept[place]]
+
+    has_other_looks = division.test.any() and (rows.table is not None or rows.images is not None)
+    columns = made.plain.get("columns") or [column.as_dict() for column in rows.columns]
+    shape, dtype = ((len(columns),), made.plain["dtype"]) if rows.x is None else (rows.x.shape[1:], rows.x.dtype)
+    _save_blocks(folder / "x.npy", blocks(), (int(kept.sum()), *shape), np.dtype(dtype))
+    # The guard of a training process knows rows by these; rows that are alike in this view prove nothing.
+    whole = np.concatenate(prints)
+    fingerprints.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
+    if not kept[division.development].all():
+        np.save(folder / "kept.npy", kept[division.development])
     names = [column["name"] for column in columns] or list(rows.feature_names)
-    notes = all_notes(rows, decided, made)
-    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": notes}
+    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": list(notes)}
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 
-class Sealed:
-    """Fingerprints of the sealed rows as a view shows them: the guard of a training process knows rows by these."""
-
-    def __init__(self, folder: Path, decided: Decided) -> None:
-        self._path, self._prints = folder / "sealed.fingerprints", list[NDArray[np.uint8]]()
-        self._key = known_rows.fingerprint_key(decided.vault) if decided.test.any() else b""
-
-    def add(self, x: NDArray[Any], kind: str) -> None:
-        """Take in some sealed rows."""
-        if len(x):
-            self._prints.append(fingerprints.fingerprints_of(row_digests(x, kind=kind), self._key))
-
-    def write(self) -> None:
-        """Write the file; rows that are alike in this view prove nothing."""
-        prints = np.concatenate(self._prints) if self._prints else np.zeros((0, 16), np.uint8)
-        fingerprints.write_records(self._path, [prints], np.zeros(len(prints), bool))
-
-
-def _viewed(rows: Rows, view: View, kept: Mask, test: Mask, sealed: Sealed) -> Iterator[NDArray[Any]]:
-    """The rows that a view takes, block by block; sealed rows that pass are fingerprinted."""
+def _viewed(rows: Rows, made: MadeView) -> Iterator[tuple[int, NDArray[Any]]]:
+    """All rows as the view shows them, block by block."""
+    if rows.x is not None:
+        return blocks_of(rows.x)
     assert rows.table is not None
-    for start, batch in rows.table.blocks():
-        x = view.rows(batch).x
-        place = slice(start, start + len(x))
-        sealed.add(x[test[place]], "table")
-        yield x[kept[place]]
-
-
-def _can_be_read(view: Path) -> bool:
-    with contextlib.suppress(*store.UNREADABLE):
-        store.read_view(view)
-        return True
-    return False
+    view = view_from_dict(made.plain)
+    return ((start, view.rows(batch).x) for start, batch in rows.table.blocks())
 
 
 def _appear(folder: Path, write: Callable[[Path], None]) -> None:

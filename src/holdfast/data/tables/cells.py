@@ -96,7 +96,7 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
         found = Numbers(days, is_date=~np.isnan(days))
     else:
         found = Numbers(_floats(array))
-    absent = [float(text) for text in missing if is_sentinel(text)]
+    absent = [float(text) for text in missing if _NUMBER.match(text)]
     if absent and found.is_date is None and (is_absent := np.isin(found.values, absent)).any():
         return Numbers(np.where(is_absent, np.nan, found.values), found.is_text)
     return found
@@ -134,10 +134,10 @@ def raw_cells(array: Any) -> Cells:
     is_text |= np.abs(found.values) >= LONGEST_EXACT  # its digits may say more than a float64 holds
     if not is_text.any():
         return found.values
-    codes, texts = _distinct(strings.filter(pa.array(is_text)))
+    texts = strings.filter(pa.array(is_text)).dictionary_encode()
     where = np.full(len(strings), -1, np.int64)
-    where[is_text] = codes
-    return Mixed(found.values, where, texts)
+    where[is_text] = texts.indices.to_numpy()
+    return Mixed(found.values, where, texts.dictionary.to_pylist())
 
 
 def as_number(text: str) -> float:
@@ -145,11 +145,6 @@ def as_number(text: str) -> float:
     if _NUMBER.match(text):
         return float(text)
     return float(text) if _INFINITE.match(text) else float("nan")
-
-
-def is_sentinel(text: str) -> bool:
-    """Tell a word for a missing cell that is a number, such as -9."""
-    return bool(_NUMBER.match(text))
 
 
 def is_code(text: str) -> bool:
@@ -319,13 +314,6 @@ def _day_of(text: str) -> float:
 
 def _as_mask(array: Any) -> NDArray[np.bool_]:
     return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), bool)
-
-
-def _distinct(strings: Any) -> tuple[NDArray[np.int64], list[str]]:
-    import pyarrow as pa
-
-    encoded = strings.dictionary_encode()
-    return encoded.indices.cast(pa.int64()).to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
 
 
 def _days(array: Any) -> NDArray[np.float64]:

@@ -49,7 +49,8 @@ def target_of(
         if task == "regression":
             what = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
             raise InputError(WHERE, what, allowed="numbers", next="data.task=classes")
-        return _classes(name, *_sorted_classes(vocabulary, column), "text")
+        class_names, ranks = vocabulary.ranks()
+        return _classes(name, class_names, ranks[column], "text")
     distinct = np.unique(column)
     if len(distinct) == 1:
         raise InputError(WHERE, f"{name!r} is {distinct[0]:g} in every row: there is nothing to learn")
@@ -81,11 +82,6 @@ def _regression(name: str, column: NDArray[np.float64], distinct: NDArray[np.flo
     return Target(y, "regression", (), words)
 
 
-def _sorted_classes(vocabulary: Vocabulary, column: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    class_names, ranks = vocabulary.ranks()
-    return class_names, ranks[column]
-
-
 def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why: str) -> Target:
     counts = np.bincount(y, minlength=len(class_names))
     if len(class_names) == 1:
@@ -93,10 +89,9 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
     if len(class_names) >= len(y):
         what = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
         raise InputError(WHERE, what, next="choose another column" + _if_values(class_names[0], why))
-    lonely = [class_names[index] for index in np.flatnonzero(counts == 1)]
+    lonely = [repr(class_names[index]) for index in np.flatnonzero(counts == 1)]
     if lonely:
-        shown = ", ".join(map(repr, lonely[:5])) + (f" and {len(lonely) - 5} others" if len(lonely) > 5 else "")
-        what = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {shown}"
+        what = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {', '.join(lonely[:5])}"
         raise InputError(WHERE, what, next="join or remove them" + _if_values(class_names[0], why))
     task: Task = "binary" if len(class_names) == 2 else "multiclass"
     shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])

@@ -19,10 +19,10 @@ from holdfast.core.errors import InputError, raise_problems
 from holdfast.data.columns import MISSING
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
-from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
 from holdfast.data.tables.cells import Vocabulary, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
-from holdfast.data.tables.labels import Target, target_of
+from holdfast.data.tables.labels import target_of
 from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
@@ -104,10 +104,13 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         table.keep(good)
         parts = parts[good]
         used = {column: _kept(one, good) for column, one in used.items()}
-    target = _target(settings, used)
+    columns = [used[name] for name in settings.target]
+    target = target_of(
+        settings.target, [one.values for one in columns], [one.vocabulary for one in columns], settings.task
+    )
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
     declared = _parts(files, settings, used, parts)
-    notes += _part_notes(declared)
+    notes += [] if declared is None else [parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
         x=None,
@@ -117,9 +120,8 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         task=target.task,
         kind="table",
         class_names=target.class_names,
-        official_test=declared == TEST if declared is not None and (declared == TEST).any() else None,
         target_name=", ".join(settings.target),
-        groups=None if settings.group is None else _groups(used[settings.group]),
+        groups=None if settings.group is None else np.unique(used[settings.group].values, return_inverse=True)[1],
         times=None if settings.time is None else _times(settings.time, used[settings.time]),
         parts=declared,
         notes=tuple(notes),
@@ -226,16 +228,6 @@ def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
     return UsedColumn(local.astype(np.int64), Vocabulary([column.vocabulary.texts[code] for code in codes.tolist()]))
 
 
-def _target(settings: TableSettings, used: dict[str, UsedColumn]) -> Target:
-    columns = [used[name] for name in settings.target]
-    values, vocabularies = [one.values for one in columns], [one.vocabulary for one in columns]
-    return target_of(settings.target, values, vocabularies, settings.task)
-
-
-def _groups(column: UsedColumn) -> NDArray[np.int64]:
-    return np.unique(column.values, return_inverse=True)[1].astype(np.int64).reshape(-1)
-
-
 def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
     if len(column.vocabulary):
         what = f"{name!r} holds texts ({column.vocabulary.texts[0]!r})"
@@ -254,13 +246,3 @@ def _parts(
         found: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
         return np.asarray(found[column.values])
     return parts if any(part is not None for _, part in files) else None
-
-
-def _part_notes(parts: NDArray[np.int8] | None) -> list[str]:
-    if parts is None:
-        return []
-    counts = np.bincount(parts, minlength=3).tolist()
-    return [
-        f"the source declares {counts[TRAIN]:,} train, {counts[VAL]:,} val and {counts[TEST]:,} test rows; "
-        "split=auto and predefined keep to that"
-    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.rows import TEST, TRAIN, VAL
@@ -105,27 +105,23 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
         )
     settings = {key: value for key, value in given.items() if value is not None}
     task, on_error, types = settings.get("task", AUTO), settings.get("on_error", "stop"), settings.get("types", {})
-    problems = []
-    for where, value, allowed in (
-        ("data.task", task, (AUTO, "classes", "regression")),
-        ("data.on_error", on_error, ("stop", "skip")),
-    ):
-        if value not in allowed:
-            problems.append(Problem(where, f"is {value!r}", ", ".join(allowed)))
     if not isinstance(types, Mapping):
-        problems.append(Problem("data.types", f"is {types!r}", "a mapping, such as {age: number, zip: category}"))
-    else:
-        problems += [
-            Problem(f"data.types.{name}", f"is {kind!r}", ", ".join(TYPES))
-            for name, kind in types.items()
-            if kind not in TYPES
-        ]
-    for key in ("group", "time", "split_column"):
-        if isinstance(settings.get(key), list | tuple | Mapping):
-            problems.append(Problem(f"data.{key}", f"is {settings[key]!r}", "the name of one column"))
+        raise InputError("data.types", f"is {types!r}", "a mapping, such as {age: number, zip: category}")
+    choices = [("task", task, get_args(Task)), ("on_error", on_error, get_args(OnError))]
+    choices += [(f"types.{name}", kind, TYPES) for name, kind in types.items()]
+    problems = [
+        Problem(f"data.{key}", f"is {value!r}", ", ".join(allowed))
+        for key, value, allowed in choices
+        if value not in allowed
+    ]
+    names = {key: settings[key] for key in ("group", "time", "split_column") if key in settings}
+    problems += [
+        Problem(f"data.{key}", f"is {name!r}", "the name of one column")
+        for key, name in names.items()
+        if isinstance(name, list | tuple | Mapping)
+    ]
     raise_problems(problems)
     dropped = as_names(settings.get("drop"))
-    names = {key: str(settings[key]) for key in ("group", "time", "split_column") if key in settings}
     return TableSettings(
         target=tuple(as_names(settings.get("target"))),
         task=task,
@@ -135,7 +131,7 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
         id=tuple(as_names(settings.get("id"))),
         missing=(*MISSING_TEXTS, *as_names(settings.get("missing"))),
         skips=on_error == "skip",
-        **names,
+        **{key: str(name) for key, name in names.items()},
     )
 
 

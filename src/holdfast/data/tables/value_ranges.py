@@ -29,21 +29,15 @@ class Ranges:
     def add(self, block: NDArray[np.float64]) -> None:
         """Take in (n, columns) numbers; NaN where missing."""
         missing = np.isnan(block)
-        has_missing = bool(missing.any())
         self._count += len(block)
         self._missing += missing.sum(axis=0)
-        self._least = np.minimum(
-            self._least, np.where(missing, np.inf, block).min(axis=0) if has_missing else block.min(axis=0)
-        )
-        self._most = np.maximum(
-            self._most, np.where(missing, -np.inf, block).max(axis=0) if has_missing else block.max(axis=0)
-        )
+        self._least = np.fmin(self._least, np.fmin.reduce(block, axis=0))  # the least of what is no NaN
+        self._most = np.fmax(self._most, np.fmax.reduce(block, axis=0))
         if self._origin is None:
             self._origin = np.where(np.isfinite(self._least), self._least, 0.0)
         with np.errstate(over="ignore"):
             shifted = block - self._origin
-            if has_missing:
-                shifted[missing] = 0.0
+            shifted[missing] = 0.0
             self._sum += shifted.sum(axis=0)
             self._squares += np.square(shifted, out=shifted).sum(axis=0)
         self._whole &= (np.rint(block) == block).all(axis=0)

@@ -60,6 +60,7 @@ def test_statistics_survive_a_file() -> None:
             found = statistics_from_arrays(arrays)
         assert np.array_equal(found.mean, known.mean)
         assert (found.target_mean, found.class_counts) == (known.target_mean, known.class_counts)
+        assert (found.kind, found.num_rows, found.dtype) == ("table", 10, "float32")
 
 
 def test_neutral_statistics_have_the_shape_of_a_row_as_stored() -> None:

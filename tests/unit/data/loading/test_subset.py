@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.loading.subset import is_subset, subset_of
+from holdfast.data.loading.subset import subset_of
 from holdfast.vault.rows.identity import row_digests
 
 DIGESTS = row_digests(np.arange(1200, dtype=np.float32)[:, None], kind="table")
@@ -37,13 +37,6 @@ def test_rows_go_by_content_not_by_place() -> None:
     there = np.flatnonzero(mask[order])
     found = subset_of(there, DIGESTS[order], CLASSES[order], 0.3)
     assert set(order[found].tolist()) == set(subset_of(TRAIN, DIGESTS, CLASSES, 0.3).tolist())
-
-
-@pytest.mark.parametrize("value", [0, -5, 0.0, -0.1, 1.5, True, "x", float("nan")])
-def test_what_is_no_part(value: object) -> None:
-    assert not is_subset(value)
-    with pytest.raises(InputError, match=r"data.subset: is .*; allowed: a share of the train rows, above 0"):
-        subset_of(TRAIN, DIGESTS, CLASSES, value)  # type: ignore[arg-type]
 
 
 def test_more_or_fewer_rows_than_can_be() -> None:

@@ -41,7 +41,7 @@ def seen(rows: Rows) -> Rows:
     assert rows.settings is not None
     view, kept, notes = fit_view(rows.table, rows.settings, np.ones(len(rows), bool))
     x = np.concatenate([view.rows(batch).x for _, batch in rows.table.blocks()])[kept]
-    names = ("y", "groups", "times", "parts", "official_test")
+    names = ("y", "groups", "times", "parts")
     chosen = {name: array[kept] for name in names if (array := getattr(rows, name)) is not None}
     chosen |= {"digests": forms_of(rows).digests[:][kept], "notes": (*rows.notes, *notes)}
     feature_names = tuple(column.name for column in view.columns)

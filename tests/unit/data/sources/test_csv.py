@@ -147,8 +147,8 @@ def test_labels_groups_times_and_parts(load: Load, tmp_path: Path) -> None:
     assert rows.parts[:4].tolist() == [0, 1, 2, 0]
     (tmp_path / "test.csv").write_text("kind,id,color,size\np,1,b,2\n")
     rows = load(HEADER + BODY, test_path=str(tmp_path / "test.csv"))
-    assert rows.official_test is not None
-    assert rows.official_test.tolist() == [False] * 30 + [True]
+    assert rows.parts is not None
+    assert rows.parts.tolist() == [0] * 30 + [2]
     assert rows.x[-1].tolist() == [1, 1, 2]
 
 

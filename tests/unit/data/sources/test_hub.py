@@ -42,8 +42,8 @@ def test_a_table_with_splits(datasets: Any, tmp_path: Path) -> None:
     assert rows.table is not None
     assert (rows.table.names, rows.class_names) == (["size", "kind", "label"], ("no", "yes"))
     assert rows.y[:4].tolist() == [0, 1, 0, 1]
-    assert rows.official_test is not None
-    assert rows.official_test.sum() == 4
+    assert rows.parts is not None
+    assert (rows.parts == 2).sum() == 4
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -67,11 +67,13 @@ def test_images(datasets: Any, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_what_cannot_be_loaded(datasets: Any, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    datasets.Dataset.from_dict({"a": [1], "b": [2]}).save_to_disk(tmp_path / "set")
     for path, target, words in (
         (None, None, "data.path: is not given"),
-        (str(tmp_path / "t.csv"), None, "data.target: is not given; allowed: the columns are a, b"),
-        (str(tmp_path / "t.csv"), "c", "data.target: there is no column 'c'"),
-        (str(tmp_path / "t.csv"), ["a", "c"], "data.target: there is no column 'c'"),
+        (str(tmp_path / "t.csv"), None, "t.csv is a file; next: data.path=NAME"),
+        (str(tmp_path / "set"), None, "data.target: is not given; allowed: the columns are a, b"),
+        (str(tmp_path / "set"), "c", "data.target: there is no column 'c'"),
+        (str(tmp_path / "set"), ["a", "c"], "data.target: there is no column 'c'"),
         ("nobody/nothing", None, "nobody/nothing cannot be loaded"),
     ):
         with pytest.raises(InputError) as caught:

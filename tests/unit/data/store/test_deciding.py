@@ -28,7 +28,7 @@ NUM_ROWS = 100
 SPLITS: dict[str, Split] = {
     "another seed": {"seed": 1},
     "another fraction": {"fractions": [0.4, 0.2, 0.4]},
-    "another rule": {"_target_": "holdfast.data.splits.Stratified"},
+    "another rule": {"_target_": "holdfast.data.splits.Holdout", "num_bins": 5},
 }
 
 
@@ -38,7 +38,7 @@ def numbers(num_rows: int = NUM_ROWS, seed: int = 0) -> Rows:
     return Rows(x, (x[:, 0] > 0).astype(np.int64), "binary", "table", ("no", "yes"), ("a", "b", "c"))
 
 
-EACH = ("x", "y", "official_test", "groups", "times", "parts")
+EACH = ("x", "y", "groups", "times", "parts")
 
 
 def part(rows: Rows, chosen: slice | NDArray[Any]) -> Rows:
@@ -294,6 +294,15 @@ def test_new_rows_that_are_declared_test_are_left_out(prepare: Prepare, capsys: 
     assert keys_of(prepare(undeclared, split).x) == keys_of(np.asarray(rows.x)[20:]) | keys_of(more.x)
 
 
+def test_declared_parts_that_a_split_does_not_keep_to_leave_out_new_rows_alone(prepare: Prepare) -> None:
+    rows = replace(numbers(), parts=np.where(np.arange(NUM_ROWS) < 20, TEST, 0).astype(np.int8))
+    first, again = prepare(rows), prepare(rows)
+    assert (again.vault, keys_of(again.x)) == (first.vault, keys_of(first.x))
+    more = replace(numbers(30, seed=1), parts=np.where(np.arange(30) < 7, TEST, 0).astype(np.int8))
+    found = prepare(joined(rows, more))
+    assert keys_of(found.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[7:])
+
+
 def test_new_rows_that_are_not_earlier_than_a_sealed_one_are_left_out(prepare: Prepare, capsys: Told) -> None:
     split = {"_target_": "holdfast.data.splits.Time"}
     rows = replace(numbers(), times=np.arange(NUM_ROWS, dtype=np.float64))
@@ -310,6 +319,14 @@ def test_new_rows_that_are_not_earlier_than_a_sealed_one_are_left_out(prepare: P
         prepare(numbers(), split)
 
 
+def test_rows_as_late_as_a_sealed_one_are_counted(prepare: Prepare) -> None:
+    rows = replace(numbers(), times=np.arange(NUM_ROWS, dtype=np.float64) // 7)
+    prepared = prepare(rows)
+    sealed = sealed_in(rows, prepared)
+    late = int((rows.times[~sealed] >= rows.times[sealed].min()).sum())  # type: ignore[index]
+    assert read_manifest(folder_of(prepared.vault))[0]["counts"]["time_overlap"] == late > 0
+
+
 def test_what_is_left_out_is_told_of_each_source(prepare: Prepare) -> None:
     """Also where the rows that may be trained on are the same, and lie in the store from another one."""
     split = {"_target_": "holdfast.data.splits.Predefined"}
@@ -324,11 +341,11 @@ def test_what_is_left_out_is_told_of_each_source(prepare: Prepare) -> None:
 
 def test_rows_that_equal_a_published_test_row_do_not_make_another_target(prepare: Prepare) -> None:
     """They may be labelled otherwise: they were left out, and say nothing of the target that is sealed."""
-    split = {"_target_": "holdfast.data.splits.Official"}
+    split = {"_target_": "holdfast.data.splits.Predefined"}
     rows = numbers()
     x, y = np.array(rows.x), rows.y.copy()
     x[:30], y[:30] = x[90:].repeat(3, axis=0), 1 - y[90:].repeat(3)
-    rows = replace(rows, x=x, y=y, official_test=np.arange(NUM_ROWS) >= 90)
+    rows = replace(rows, x=x, y=y, parts=np.where(np.arange(NUM_ROWS) >= 90, TEST, 0).astype(np.int8))
     first = prepare(rows, split)
     assert (first.num_test, first.num_left_out, len(first.x)) == (10, 30, 60)
     again = prepare(rows, split)

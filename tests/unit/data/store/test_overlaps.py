@@ -18,16 +18,7 @@ def test_equal_rows_and_groups_are_one_unit() -> None:
     assert units[:, 0].tolist() == [5, 6, 5, 5, 8, 6]
     order = np.array([3, 5, 0, 4, 2, 1])
     assert np.array_equal(overlaps.units_of(digests[order], np.array([1, 2, 3, 3, 4, 2])[order]), units[order])
-    assert overlaps.units_of(digests) is digests
     assert overlaps.units_of(digests, np.arange(6)) is digests
-    # Two relations at once: 5 and 7 by the first, 7 and 9 by the second, and the other 5 with them.
-    both = overlaps.units_of(digests, np.array([0, 1, 2, 0, 3, 4]), np.array([0, 1, 2, 3, 4, 3]))
-    assert both[:, 0].tolist() == [5, 6, 5, 5, 8, 5]
-
-
-def test_rows_after_the_first_test_row_overlap_in_time() -> None:
-    test = np.array([False, False, True, False, True])
-    assert overlaps.count_time_overlap(np.array([1, 9, 5, 5, 7]), test, ~test) == 2
 
 
 def test_images_of_the_same_look_are_counted() -> None:

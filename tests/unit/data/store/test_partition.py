@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import types
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +143,6 @@ def test_rows_of_a_spool_are_known_as_those_of_an_array(home: Path) -> None:
     units = [units_of(rows, known.digests) for rows, known in zip((first, second), forms, strict=True)]
     assert np.array_equal(units[0], units[1])
     assert len(np.unique(units[0], axis=0)) == 25
-
-
-def test_a_disk_without_room_is_told_before_anything_is_sealed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=1000))
-    with pytest.raises(RunFailed, match=r"has 0 MiB left, and the rows take 0 MiB; next: free some space, or set HOLD"):
-        prepare(monkeypatch, rows_of(mixed()))
-    assert [path.name for path in home.rglob("*") if path.is_file()] == [".lock"]
 
 
 @pytest.mark.parametrize("step", ["_save", "_viewed"])

@@ -96,27 +96,6 @@ def test_a_file_that_only_the_source_knew_of_is_watched(home: Path, tmp_path: Pa
     assert store.find_prepared(request()) is None
 
 
-def test_contents_are_looked_at_when_asked(prepare_mine: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prepare() -> Prepared:
-        source = {"_target_": "my_rows.load", "_partial_": True, "path": "numbers.txt"}
-        data = {"name": "mine", "source": source, "verify": True}
-        return store.prepare(data, {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}, {})
-
-    Path("numbers.txt").write_text("one")
-    os.utime("numbers.txt", (1, 1))
-    before = prepare()
-    Path("numbers.txt").write_text("seven"[:3])
-    os.utime("numbers.txt", (1, 1))
-    assert prepare_mine(path="numbers.txt").vault == before.vault, "the same size and time"
-    started = []
-    monkeypatch.setattr(store, "_run_preparation", started.append)
-    with pytest.raises(RunFailed):
-        prepare()
-    Path("numbers.txt").write_text("one")  # another time, the same contents
-    assert prepare().vault == before.vault
-    assert len(started) == 1
-
-
 def test_a_changed_module_is_noticed(prepare_mine: Prepare) -> None:
     before = prepare_mine()
     Path("my_rows.py").write_text(Path("my_rows.py").read_text().replace('("no", "yes")', '("off", "on")'))
@@ -137,8 +116,8 @@ def test_rows_of_a_vault_that_was_sealed_anew_are_removed(prepare_mine: Prepare)
     assert np.array_equal(np.sort(back.x, axis=0), np.sort(np.array(old.x), axis=0))
 
 
-def test_rows_equal_to_an_official_test_row_are_left_out(prepare_mine: Prepare) -> None:
-    prepared = prepare_mine(split={"_target_": "holdfast.data.splits.Official"}, official=True)
+def test_rows_equal_to_a_declared_test_row_are_left_out(prepare_mine: Prepare) -> None:
+    prepared = prepare_mine(split={"_target_": "holdfast.data.splits.Predefined"}, official=True)
     assert (prepared.num_test, prepared.num_left_out, len(prepared.x)) == (20, 1, 79)
     assert not (prepared.x == all_rows()[-1]).all(axis=1).any()
 

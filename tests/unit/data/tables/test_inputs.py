@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from holdfast.data.columns import Column
+from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.loading.statistics import (
     TrainStatistics,
     statistics_as_arrays,
@@ -14,7 +14,6 @@ from holdfast.data.loading.statistics import (
 )
 from holdfast.data.tables.inputs import (
     category_sizes,
-    input_column_from_dict,
     input_columns,
     input_width,
     neutral_table_statistics,
@@ -149,7 +148,7 @@ def test_columns_and_weights_are_enough_to_build_it_again() -> None:
     plain = [column.as_dict() for column in input_columns(COLUMNS, statistics)]
     assert plain[0] == {"name": "age", "type": "number", "has_missing": True}
     assert plain[1]["unseen"] == ["Bonn"]
-    again = tuple(input_column_from_dict(column) for column in plain)
+    again = tuple(column_from_dict(column) for column in plain)
     for kind in (Standardize, AsFloat):
         trained, fresh = kind(statistics), kind(neutral_table_statistics(again, "float32"))
         fresh.load_state_dict(trained.state_dict())
