@@ -13,7 +13,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

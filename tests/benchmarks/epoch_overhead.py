@@ -148,7 +148,7 @@ def data() -> Any:
     import torch
 
     from holdfast.data.loading.batches import ResidentBatches, RowOrder
-    from holdfast.data.loading.statistics import train_statistics
+    from holdfast.data.statistics import train_statistics
 
     x, y = rows()
 

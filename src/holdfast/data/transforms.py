@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
-from holdfast.data.loading.statistics import TrainStatistics, channel_statistics
+from holdfast.data.statistics import TrainStatistics, channel_statistics
 
 Scope = Literal["auto", "feature", "channel"]
 Impute = Literal["mean", "median"]

@@ -60,7 +60,7 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
 def _statistics(header: Header, arrays: list[Array]) -> Answer:
     """Arrays that the modules hold of given train statistics; "names" has the member and the name of each."""
-    from holdfast.data.loading.statistics import statistics_from_arrays
+    from holdfast.data.statistics import statistics_from_arrays
     from holdfast.training.restore import statistics_state
 
     statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})

@@ -21,7 +21,7 @@ from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.run_record import read_run
-from holdfast.data.loading.statistics import TrainStatistics, statistics_as_arrays
+from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
 from holdfast.data.targets import search_path
 
 BATCH_ROWS = 1024

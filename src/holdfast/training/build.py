@@ -18,7 +18,7 @@ from holdfast.config.groups import GROUPS
 from holdfast.config.targets import build_option
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column, column_from_dict
-from holdfast.data.loading.statistics import TrainStatistics, neutral_statistics
+from holdfast.data.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
 from holdfast.losses.build import build_loss
 from holdfast.mixing.mixed import build_mixing

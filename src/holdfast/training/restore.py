@@ -16,7 +16,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.core.tasks import task_of
-from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from holdfast.core.files import sha256_file
 from holdfast.vault.ledger import ledger
-from holdfast.vault.ledger.check import Found
+from holdfast.vault.ledger_check import Found
 from holdfast.vault.lifecycle import ENDS, SECRET_FILES
 from holdfast.vault.manifest import FILE_NAME, read_manifest
 from holdfast.vault.registry import COPIED

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from holdfast.core import child
 from holdfast.core.messages import Array, Header
-from holdfast.vault import known_rows
-from holdfast.vault.ledger import refusals
+from holdfast.vault import known_rows, refusals
 from holdfast.vault.rows.fingerprints import Fingerprints
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
-from holdfast.vault import registry
-from holdfast.vault.ledger import check, ledger
+from holdfast.vault import ledger_check, registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,9 @@ def check_heads(project: Path, vault: str) -> None:
     """
     locked = read_lock(project).get(vault, {"heads": {}})
     for act, head in locked["heads"].items():
-        for _, where, what in check.head_problems(registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"):
+        for _, where, what in ledger_check.head_problems(
+            registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"
+        ):
             hint = "restore the ledger from a copy; then holdfast vault verify"
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next=hint)
 

@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault.ledger import check, ledger
+from holdfast.vault import ledger_check
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
 
 LOCK_TIMEOUT_S = 600
@@ -121,7 +122,7 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
     """
     entries = ledger.read(folder_of(vault) / "ledger")
     head = record_of(vault)["head"]
-    for _, where, what in check.head_problems(entries, head, "seen last"):
+    for _, where, what in ledger_check.head_problems(entries, head, "seen last"):
         raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
     return entries
 

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.vault import contents, known_rows, registry
-from holdfast.vault.ledger import check
-from holdfast.vault.ledger.check import Found
+from holdfast.vault import contents, known_rows, ledger_check, registry
 from holdfast.vault.ledger.entries import Entry
+from holdfast.vault.ledger_check import Found
 from holdfast.vault.lifecycle import VAULT_NAME
 from holdfast.vault.manifest import FILE_NAME, read_manifest
 
@@ -77,9 +76,9 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
         copies: Where the registry has its copies of the vault's files, without their suffix.
     """
     vault = str(record["vault"]) if record else _id_of(folder)
-    entries, found = check.scan(folder / "ledger", vault)
+    entries, found = ledger_check.scan(folder / "ledger", vault)
     if record is not None:
-        found += check.head_problems(entries, record["head"], "seen last")
+        found += ledger_check.head_problems(entries, record["head"], "seen last")
     found += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
     found += _guarded("file", folder, contents.sealed_problems(folder, entries))
     found += _guarded("file", folder, contents.other_problems(folder, entries, copies))
@@ -98,8 +97,8 @@ def find_forks(path: Path, other: Path) -> list[Finding]:
         return [Finding("", "fork", str(other), f"has no vault in common with {path}")]
     findings = []
     for vault in common:
-        copies = [check.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
-        findings += _findings(vault, check.fork_problems(*copies))
+        copies = [ledger_check.scan(folders[vault] / "ledger", vault)[0] for folders in (first, second)]
+        findings += _findings(vault, ledger_check.fork_problems(*copies))
     return findings
 
 
@@ -108,7 +107,7 @@ def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
     known = [
         entry.sha256
         for vault, folder in vault_folders(path).items()
-        for entry in check.scan(folder / "ledger", vault)[0]
+        for entry in ledger_check.scan(folder / "ledger", vault)[0]
     ]
     what = "stands in no ledger: cut, rewritten, forked, or another vault"
     stands = {head: len(head) >= 8 and any(one.startswith(head.lower()) for one in known) for head in heads}
@@ -122,9 +121,9 @@ def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Findin
         if vault not in folders:
             findings.append(Finding(vault, "lock", str(path), "has no vault that holdfast.lock names"))
             continue
-        entries = check.scan(folders[vault] / "ledger", vault)[0]
+        entries = ledger_check.scan(folders[vault] / "ledger", vault)[0]
         for act, head in heads.items():
-            findings += _findings(vault, check.head_problems(entries, head, f"that holdfast.lock has ({act})"))
+            findings += _findings(vault, ledger_check.head_problems(entries, head, f"that holdfast.lock has ({act})"))
     return findings
 
 
@@ -175,7 +174,7 @@ def _guarded(kind: str, where: Path, found: Iterator[Found]) -> list[Found]:
 
 
 def _disorder(folder: Path, entries: Sequence[Entry]) -> Iterator[Found]:
-    yield from check.order_problems(entries, read_manifest(folder)[0]["policy"])
+    yield from ledger_check.order_problems(entries, read_manifest(folder)[0]["policy"])
 
 
 def _rows_in_the_open(vault: str, store_digests: StoreDigests) -> Iterator[Found]:

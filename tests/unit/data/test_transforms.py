@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from holdfast.core.errors import InputError
-from holdfast.data.loading.statistics import neutral_statistics, train_statistics
+from holdfast.data.statistics import neutral_statistics, train_statistics
 from holdfast.data.transforms import AsFloat, Standardize
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.core.messages import ArrayBlocks
-from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics
 from holdfast.data.store import store, worker
 from holdfast.ensembles.scores import score
 from holdfast.evaluation import processes

@@ -36,7 +36,7 @@ def make_run(tmp_path: Path) -> MakeRun:
     ) -> Path:
         import torch
 
-        from holdfast.data.loading.statistics import TrainStatistics
+        from holdfast.data.statistics import TrainStatistics
         from holdfast.training.build import Shapes, build_untrained
         from holdfast.training.checkpoints import STATE
 

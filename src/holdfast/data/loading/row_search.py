@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.loading.statistics import TrainStatistics, channel_statistics
+from holdfast.data.statistics import TrainStatistics, channel_statistics
 from holdfast.vault.rows.identity import row_digests
 
 FEWEST_NUMBERS = 4

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data.columns import Column
-from holdfast.data.loading.statistics import (
+from holdfast.data.rows import stratum_of
+from holdfast.data.splits import Split, SplitFacts
+from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
     statistics_from_arrays,
     train_statistics,
 )
-from holdfast.data.loading.subset import subset_of
-from holdfast.data.rows import stratum_of
-from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.store.store import UNREADABLE, Prepared
+from holdfast.data.subset import subset_of
 
 VERSION = 4  # of what is remembered
 

@@ -24,7 +24,6 @@ from holdfast.core import child, places
 from holdfast.core.errors import HoldfastError, InputError, RunFailed
 from holdfast.core.files import canonical_json, write_atomic
 from holdfast.core.messages import Array, Header
-from holdfast.data.loading.subset import check_count
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
 from holdfast.data.store import store
@@ -33,6 +32,7 @@ from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
 from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
+from holdfast.data.subset import check_count
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.digest_sets import content_id

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from holdfast.data.columns import Column
-from holdfast.data.loading.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics
 
 
 def input_columns(columns: Sequence[Column], statistics: TrainStatistics) -> tuple[Column, ...]:

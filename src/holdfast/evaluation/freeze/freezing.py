@@ -38,8 +38,8 @@ from holdfast.evaluation.freeze.validation import (
 )
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
-from holdfast.vault import known_rows
-from holdfast.vault.ledger import ledger, refusals
+from holdfast.vault import known_rows, refusals
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.fingerprints import Fingerprints
 

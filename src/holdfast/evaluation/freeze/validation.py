@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
-from holdfast.data.loading.statistics import TrainStatistics
 from holdfast.data.loading.train_val import columns_of as stored_columns
 from holdfast.data.loading.train_val import compute
+from holdfast.data.statistics import TrainStatistics
 from holdfast.data.store.store import Prepared, open_prepared, val_sha256
 from holdfast.data.tables.inputs import input_columns
 from holdfast.data.targets import call_target

@@ -29,9 +29,9 @@ from holdfast.evaluation.freeze.validation import load_val, refuse_other_predict
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
 from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
-from holdfast.vault import lifecycle, opening, policies, project_lock, registry
+from holdfast.vault import lifecycle, opening, policies, project_lock, refusals, registry
 from holdfast.vault.keys.keyring import Ring
-from holdfast.vault.ledger import leaked_bits, ledger, refusals
+from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
 RECORDED = "the opening could not be recorded; its result is printed when it is"

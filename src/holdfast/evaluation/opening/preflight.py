@@ -13,8 +13,8 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.evaluation.opening.result import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.vault import policies, project_lock, registry
-from holdfast.vault.ledger import check, ledger, refusals
+from holdfast.vault import ledger_check, policies, project_lock, refusals, registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
 MIN_FREE_BYTES = 16 * 2**20
@@ -55,7 +55,7 @@ def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
         VaultRefused: Naming the first entry that is out of order.
     """
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    for kind, where, what in check.order_problems(entries, policy):
+    for kind, where, what in ledger_check.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
 

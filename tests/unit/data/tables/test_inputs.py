@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from holdfast.data.columns import Column, column_from_dict
-from holdfast.data.loading.statistics import (
+from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
     statistics_from_arrays,
@@ -70,8 +70,8 @@ def test_blocks_are_merged_to_the_statistics_of_all(monkeypatch: pytest.MonkeyPa
     x[random.random(x.shape) < 0.3] = NAN
     x[:600, 0] = NAN  # whole blocks without a number
     rows = np.flatnonzero(random.random(1000) < 0.7)
-    monkeypatch.setattr("holdfast.data.loading.statistics.BLOCK_BYTES", 24 * 50)
-    monkeypatch.setattr("holdfast.data.loading.statistics.MEDIAN_BYTES", 1)
+    monkeypatch.setattr("holdfast.data.statistics.BLOCK_BYTES", 24 * 50)
+    monkeypatch.setattr("holdfast.data.statistics.MEDIAN_BYTES", 1)
     found = train_statistics(x, np.zeros(1000, np.float32), rows, kind="table", num_classes=0)
     exact = x[rows].astype(np.float64)
     np.testing.assert_allclose(found.mean, np.nanmean(exact, axis=0), rtol=1e-12)

@@ -10,7 +10,7 @@ import torch
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.data.loading.row_search import RowForm
-from holdfast.data.loading.statistics import channel_statistics, train_statistics
+from holdfast.data.statistics import channel_statistics, train_statistics
 from holdfast.evaluation.freeze.scan import refuse_sealed_rows
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.identity import row_digests

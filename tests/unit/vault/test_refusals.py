@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from holdfast.vault.ledger.ledger import Entry
-from holdfast.vault.ledger.refusals import MAX_IN_ALL, MAX_IN_AN_HOUR, _is_due
+from holdfast.vault.refusals import MAX_IN_ALL, MAX_IN_AN_HOUR, _is_due
 
 NOW = 1_800_000_000.0
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from holdfast.data.loading.statistics import (
+from holdfast.data.statistics import (
     channel_statistics,
     neutral_statistics,
     statistics_as_arrays,
