@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.config import search_path as sources
 from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
-from holdfast.config.targets import resolve_target, targets_below
+from holdfast.config.resolve import resolve_target
+from holdfast.config.targets import targets_below
 from holdfast.core.errors import InputError
 from holdfast.experiment.compose import VERSION_BASE, set_up_hydra
 

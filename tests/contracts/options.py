@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from holdfast.config.groups import CONF, GROUPS
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.experiment.compose import VERSION_BASE
 
 

@@ -8,25 +8,17 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
 from typing import Any
-
-from hydra.utils import instantiate
 
 from holdfast.config.annotations import fits, type_name
 from holdfast.config.groups import Group
+from holdfast.config.resolve import resolve_target
 from holdfast.core.errors import Problem, did_you_mean
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
 _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
-
-
-def build_option(node: Any) -> Any:
-    """The object that an option of the config names, with plain lists and dictionaries as arguments."""
-    return instantiate(node, _convert_="all")
 
 
 def is_target(entry: Any) -> bool:
@@ -139,28 +131,6 @@ def _signature(symbol: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, 
     except Exception:  # a forward reference that cannot be resolved: nothing is known of the types
         hints = {}
     return parameters, hints
-
-
-def resolve_target(target: str) -> Any:
-    """The object that a dotted path names; imports modules on the way.
-
-    Raises:
-        ImportError: A module of the path cannot be imported.
-        AttributeError: The last module has no such name.
-    """
-    words = target.split(".")
-    module = import_module(words[0])
-    symbol: Any = module
-    for index, word in enumerate(words[1:], start=1):
-        if isinstance(symbol, types.ModuleType) and not hasattr(symbol, word):
-            try:
-                symbol = import_module(".".join(words[: index + 1]))
-                continue
-            except ModuleNotFoundError as error:
-                if error.name != ".".join(words[: index + 1]):
-                    raise
-        symbol = getattr(symbol, word)
-    return symbol
 
 
 def _near_symbol(target: str) -> str:

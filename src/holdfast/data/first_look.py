@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from holdfast.data.targets import arguments, find_target
+from holdfast.config.resolve import arguments, find_target
 
 Source = TypeVar("Source", bound=Callable[..., Any])
 

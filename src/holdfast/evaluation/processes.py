@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.config.resolve import search_path
 from holdfast.core.child import Child
 from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.run_record import read_run
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
-from holdfast.data.targets import search_path
 
 BATCH_ROWS = 1024
 

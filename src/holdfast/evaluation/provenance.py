@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 from typing import Any
 
+from holdfast.config.resolve import find_module_file
 from holdfast.config.targets import targets_below
 from holdfast.core.files import sha256_file
-from holdfast.data.targets import find_module_file
 
 LIBRARIES = ("holdfast", "torch", "pytorch_lightning", "torchmetrics", "kornia")
 

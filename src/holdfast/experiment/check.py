@@ -9,10 +9,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from holdfast.config.check import check_config
+from holdfast.config.resolve import as_plain, call_target
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME
 from holdfast.data.first_look import first_look
-from holdfast.data.targets import as_plain, call_target
 from holdfast.training.names import check_monitor
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, require
 from holdfast.core.seeding import random_states, restore_random_states
 from holdfast.core.tasks import task_of

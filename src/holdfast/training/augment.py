@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.seeding import random_states, restore_random_states
 

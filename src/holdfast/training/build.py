@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.config.groups import GROUPS
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.statistics import TrainStatistics, neutral_statistics

@@ -19,7 +19,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything

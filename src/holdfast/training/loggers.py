@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from holdfast.config.targets import build_option
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.run_record import RunRecord
 

@@ -1,8 +1,8 @@
 """Transforms: from stored rows to what a model sees. Every option is called `transform(train_statistics)`.
 
-It gives a module over batches; `holdfast.data.transforms` says more.
+It gives a module over batches; `holdfast.transforms.standardize` says more.
 """
 
-from holdfast.data.transforms import AsFloat, Standardize
+from holdfast.transforms.standardize import AsFloat, Standardize
 
 __all__ = ["AsFloat", "Standardize"]

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from holdfast.config.check import check_recorded
-from holdfast.config.targets import resolve_target
+from holdfast.config.resolve import resolve_target
 from holdfast.config.trust import remember_trusted, trusted_here
 from holdfast.core.errors import InputError
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from holdfast.config.resolve import arguments, call_target, find_module_file
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.arrays.rows import rows_from_arrays
 from holdfast.data.formats.types import TypedFile
@@ -18,7 +19,6 @@ from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import KEYS as SETTINGS
 from holdfast.data.tables.settings import table_settings
-from holdfast.data.targets import arguments, call_target, find_module_file
 
 WHERE = "data.source"
 FORMS = "Rows, (x, y), a mapping with x and y, (DataFrame, target), or a dataset with __len__ and __getitem__"

@@ -15,13 +15,13 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.splits.ordering import test_cuts
 from holdfast.data.store import overlaps, store
 from holdfast.data.store.row_keys import units_of
-from holdfast.data.targets import call_target
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen

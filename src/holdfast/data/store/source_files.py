@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from holdfast.data.targets import arguments, find_module_file
+from holdfast.config.resolve import arguments, find_module_file
 
 State = dict[str, list[Any]]
 

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.config.resolve import arguments, as_plain, call_target, search_path
 from holdfast.core import places
 from holdfast.core.child import Child
 from holdfast.core.errors import InputError, RunFailed
@@ -37,7 +38,6 @@ from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.in_memory import HANDED_OVER
 from holdfast.data.rows import Array
 from holdfast.data.store.source_files import source_state, state_of_files
-from holdfast.data.targets import arguments, as_plain, call_target, search_path
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
 from holdfast.vault.rows.digest_sets import ascending

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
@@ -18,7 +19,6 @@ from holdfast.data.loading.train_val import compute
 from holdfast.data.statistics import TrainStatistics
 from holdfast.data.store.store import Prepared, open_prepared, val_sha256
 from holdfast.data.tables.inputs import input_columns
-from holdfast.data.targets import call_target
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.processes import Predictor
 

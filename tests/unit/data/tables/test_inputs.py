@@ -18,7 +18,7 @@ from holdfast.data.tables.inputs import (
     input_width,
     neutral_table_statistics,
 )
-from holdfast.data.transforms import AsFloat, Standardize
+from holdfast.transforms.standardize import AsFloat, Standardize
 
 NAN = np.nan
 COLUMNS = (

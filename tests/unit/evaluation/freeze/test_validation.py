@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
 from holdfast.data.loading.train_val import columns_of, compute
 from holdfast.data.store import store
 from holdfast.data.tables.inputs import input_columns
-from holdfast.data.targets import call_target
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.freeze.validation import (
     ValRows,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from holdfast.config.resolve import as_plain, call_target, find_module_file, find_target
 from holdfast.core.errors import InputError
 from holdfast.data.store.source_files import source_state
-from holdfast.data.targets import as_plain, call_target, find_module_file, find_target
 
 
 def test_config_nodes_become_plain_values() -> None:

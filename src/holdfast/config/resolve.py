@@ -1,10 +1,11 @@
-"""Turns a config entry with a `_target_` into a call, without Hydra and without torch."""
+"""From a `_target_` to the object that it names, and to what a call of it gives; without torch."""
 
 from __future__ import annotations
 
-import importlib
 import sys
+import types
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -35,16 +36,41 @@ def call_target(entry: Mapping[str, Any], where: str) -> Any:
     return find_target(entry["_target_"], where)(**arguments(entry))
 
 
+def resolve_target(target: str) -> Any:
+    """The object that a dotted path names; imports modules on the way.
+
+    Raises:
+        ImportError: A module of the path cannot be imported.
+        AttributeError: The last module has no such name.
+    """
+    words = target.split(".")
+    module = import_module(words[0])
+    symbol: Any = module
+    for index, word in enumerate(words[1:], start=1):
+        if isinstance(symbol, types.ModuleType) and not hasattr(symbol, word):
+            try:
+                symbol = import_module(".".join(words[: index + 1]))
+                continue
+            except ModuleNotFoundError as error:
+                if error.name != ".".join(words[: index + 1]):
+                    raise
+        symbol = getattr(symbol, word)
+    return symbol
+
+
 def find_target(path: str, where: str) -> Callable[..., Any]:
-    """The function or class with the dotted `path`."""
-    module, _, name = path.rpartition(".")
+    """Find the function or class with the dotted `path`.
+
+    Raises:
+        InputError: There is none; `where` is the key to blame.
+    """
     try:
-        found = getattr(importlib.import_module(module), name)
+        symbol = resolve_target(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{where}._target_", f"{path} cannot be imported ({error})") from None
-    if not callable(found):
-        raise InputError(f"{where}._target_", f"{path} is a {type(found).__name__}, expected a function")
-    return found  # type: ignore[no-any-return]
+    if not callable(symbol):
+        raise InputError(f"{where}._target_", f"{path} is a {type(symbol).__name__}, expected a function")
+    return symbol  # type: ignore[no-any-return]
 
 
 def find_module_file(path: str) -> Path | None:
@@ -66,3 +92,10 @@ def search_path() -> list[str]:
     here = str(Path.cwd())
     folders = [entry or here for entry in sys.path]
     return folders if here in folders else [*folders, here]
+
+
+def build_option(node: Any) -> Any:
+    """Build the object that an option of the config names, with plain lists and dictionaries as arguments."""
+    from hydra.utils import instantiate
+
+    return instantiate(node, _convert_="all")
