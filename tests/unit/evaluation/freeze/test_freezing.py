@@ -258,7 +258,7 @@ def test_a_saturated_run_cannot_claim_another_loss(make_run: Make) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a home and a run of one epoch on digits, as a user has it."""
     folder = tmp_path_factory.mktemp("trained")
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "PYTHONPATH": str(root / "src")}
     command = [
         sys.executable,
