@@ -6,11 +6,12 @@ import pytest
 import torch
 from torchmetrics import Metric
 
+from holdfast.core.tasks import TASKS
 from holdfast.testing import check_metric
 from holdfast.training.metrics import build_metrics
-from holdfast.training.names import NAMES, mode_of
+from holdfast.training.names import mode_of
 
-EVERY = [(task, name) for task, names in NAMES.items() for name in names if name != "loss"]
+EVERY = [(task, name) for task, kind in TASKS.items() for name in kind.metrics if name != "loss"]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)

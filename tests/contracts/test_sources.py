@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from pyarrow import feather, parquet
 
 from contracts.options import build, options
 from holdfast.core.errors import InputError
+from holdfast.data.in_memory import HANDED_OVER, write_table
+from holdfast.data.in_memory import write_arrays as write_arrays_of
 from holdfast.testing import check_source
 
 TABLE = {"a": [row / 7 for row in range(40)], "b": ["u", "v"] * 20, "y": [row % 2 for row in range(40)]}
@@ -73,6 +76,18 @@ def write_hub(folder: Path) -> list[str]:
     return ["data.path=set", "data.target=y"]
 
 
+def hand_over_table(folder: Path) -> list[str]:
+    path, content = write_table(pa.table(TABLE), folder)
+    os.environ[HANDED_OVER] = str(path)
+    return [f"data.content={content}", "data.target=y"]
+
+
+def hand_over_arrays(folder: Path) -> list[str]:
+    path, content = write_arrays_of(np.arange(80.0).reshape(40, 2), TABLE["y"], folder)
+    os.environ[HANDED_OVER] = str(path)
+    return [f"data.content={content}"]
+
+
 def embedded(folder: Path) -> list[str]:
     return []
 
@@ -87,6 +102,8 @@ FILES: dict[str, Callable[[Path], list[str]]] = {
     "hub": write_hub,
     "image_folder": write_images,
     "jsonl": write_jsonl,
+    "memory": hand_over_table,
+    "memory_arrays": hand_over_arrays,
     "mnist": write_mnist,
     "parquet": write_parquet,
 }
@@ -96,6 +113,7 @@ FILES: dict[str, Callable[[Path], list[str]]] = {
 @pytest.mark.parametrize("name", sorted({*options("data")} - {"custom"}))
 def test_every_source(name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv(HANDED_OVER, "")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.chdir(tmp_path)
     rows = check_source(build("data", name, *FILES[name](tmp_path)))

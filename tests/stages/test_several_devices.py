@@ -149,7 +149,7 @@ def test_a_process_that_fails_fails_the_run(work: Path) -> None:
     record, err = train(work, *words, code=1)
     assert record is not None
     assert record["status"] == "failed"
-    assert "error: rank 1: ended with exit code 1 (MemoryError: too much)" in err
+    assert "error: rank 1: failed with MemoryError: too much" in err
 
 
 def test_processes_that_something_else_has_started_are_refused(work: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_run_imports_nothing_heavy_that_it_does_not_use(tmp_path: Path) -> Non
     train = str(ROOT / "train.py")
     run(tmp_path, train, "max_epochs=1")  # digits are prepared, by a process of its own
     modules = imported(run(tmp_path, "-X", "importtime", train, "max_epochs=1"))
-    assert {"torch", "pytorch_lightning"} <= modules
+    assert {"torch", "lightning_fabric"} <= modules
     assert [module for module in modules if module.startswith(HEAVY)] == []
     assert len(modules) <= MOST_MODULES
 

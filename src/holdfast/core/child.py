@@ -15,6 +15,7 @@ import builtins
 import contextlib
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ class Child:
         path: Sequence[str] = (OURS,),
         environment: Mapping[str, str] = os.environ,
         is_confined: bool = False,
+        is_quiet: bool = False,
     ) -> None:
         """Start it.
 
@@ -62,6 +64,7 @@ class Child:
             environment: Its environment variables, beside the path.
             is_confined: It runs code that is not ours: it has no terminal, is ended with all that it has started, and
                 what it says can be withheld.
+            is_quiet: What it prints is shown nowhere; its errors are.
         """
         self._name, self._is_confined, self._is_withheld = name, is_confined, threading.Event()
         # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
@@ -72,7 +75,7 @@ class Child:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=writer,
+                stderr=subprocess.DEVNULL if is_quiet else writer,
                 env={**environment, "PYTHONPATH": os.pathsep.join(path)},
                 start_new_session=is_confined,
             )
@@ -97,17 +100,32 @@ class Child:
         self._is_withheld.set()
 
     def ask(self, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> Message:
-        """Its answer to a question.
+        """Ask a question and wait for the answer; errors as of `answer`."""
+        self.send(header, *arrays)
+        return self.answer()
+
+    def send(self, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> None:
+        """Ask a question."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
+            send(cast("BinaryIO", self._process.stdin), header, *arrays)
+
+    def answer(self, timeout_s: float | None = None) -> Message:
+        """Wait for the answer to the question that was asked.
+
+        Args:
+            timeout_s: How long; None: until there is one.
 
         Raises:
             HoldfastError: The child raised it.
             RunFailed: It failed otherwise, ended, or gave an answer that cannot be read.
             Interrupted: It was ended by SIGINT or SIGTERM.
+            TimeoutError: There is no answer yet.
         """
-        with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
-            send(self._stdin, header, *arrays)
+        stdout = cast("BinaryIO", self._process.stdout)
+        if timeout_s is not None and not select.select([stdout], [], [], timeout_s)[0]:
+            raise TimeoutError(f"{self._name} gave no answer in {timeout_s:g} s")
         try:
-            answer, blocks = receive(self._stdout)
+            answer, blocks = receive(stdout)
             if error := answer.get("error"):
                 self._raise_error(error)
         except EOFError:
@@ -157,13 +175,14 @@ class Child:
         raise RunFailed(self._name, f"failed with {error['type']}: {error['text']}")
 
 
-def answer_questions(answer: Answer) -> int:
+def answer_questions(answer: Answer, *, only_one: bool = False) -> int:
     """Answer questions from stdin until it ends; end at once where the process that asks has ended.
 
     No other code of this process gets at stdin and stdout: what it prints goes to stderr.
 
     Args:
         answer: From header and arrays of a question to those of its answer.
+        only_one: End after the first answer, so that whoever else speaks with this process notices.
 
     Returns:
         The exit code of the process.
@@ -181,6 +200,8 @@ def answer_questions(answer: Answer) -> int:
             header, arrays = _answer_of(answer, message)
             is_busy.clear()
             send(answers, header, *arrays)
+            if only_one:
+                break
     except KeyboardInterrupt:
         return 130
     return 0

@@ -28,7 +28,7 @@ def check_source(source: Callable[[], Any]) -> Rows:
     for name in ("task", "kind", "class_names", "feature_names", "target_name"):
         message = f"{name} must be the same every time: {getattr(rows, name)}, then {getattr(again, name)}"
         assert getattr(rows, name) == getattr(again, name), message
-    for name in ("x", "y", "official_test", "groups", "times", "parts"):
+    for name in ("x", "y", "groups", "times", "parts"):
         values, others = getattr(rows, name), getattr(again, name)
         message = f"{name} must be the same every time: a source must not draw rows at random"
         if values is None or others is None:

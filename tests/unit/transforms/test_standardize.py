@@ -6,7 +6,7 @@ import torch
 
 from holdfast.core.errors import InputError
 from holdfast.data.statistics import neutral_statistics, train_statistics
-from holdfast.transforms.standardize import AsFloat, Standardize
+from holdfast.transforms import AsFloat, Standardize
 
 
 def images() -> np.ndarray:  # type: ignore[type-arg]

@@ -18,7 +18,7 @@ from holdfast.data.tables.inputs import (
     input_width,
     neutral_table_statistics,
 )
-from holdfast.transforms.standardize import AsFloat, Standardize
+from holdfast.transforms import AsFloat, Standardize
 
 NAN = np.nan
 COLUMNS = (
