@@ -17,7 +17,10 @@ from holdfast.reporting.pieces import definitions, figure, metric_value, section
 
 FILE_NAME = "report.html"
 AUGMENTED = "augmented.png"
-CHIPS = {"completed": "good", "failed": "bad", "interrupted": "wait", "running": "wait"}
+CHIPS = {
+    **{"completed": "good", "failed": "bad", "interrupted": "wait", "running": "wait"},
+    **{"pass": "good", "fail": "bad", "doubtful": "wait", "skipped": "wait"},
+}
 MAX_CLASSES = 40
 Record = Mapping[str, Any]
 
@@ -79,8 +82,9 @@ def _head(record: Record) -> str:
         told = metric_value(best["monitor"].removeprefix("val/"), best["value"])
         score = f"<p class='score'><b>{told}</b> {escape(best['monitor'])}{epoch}</p>"
     words = " ".join(f"<code>{escape(word)}</code>" for word in record["overrides"]) or "the defaults"
-    eyebrow = "ensemble" if record["kind"] == "ensemble" else "run"
-    return f"<p class='eyebrow'>{eyebrow}</p><h1>{escape(record['id'])}</h1><p>{chip} {line}</p>{score}<p>{words}</p>"
+    eyebrow = "run" if record["kind"] == "fit" else record["kind"]
+    title = f"<p class='eyebrow'>{escape(eyebrow)}</p><h1>{escape(record['id'])}</h1>"
+    return f"{title}<p>{chip} {line}</p>{score}<p>{words}</p>"
 
 
 def _scores(record: Record) -> str:
@@ -185,9 +189,17 @@ def _confused(counts: Sequence[int], index: int, names: Sequence[str]) -> str:
 
 
 def _verdicts(record: Record) -> str:
-    found = [*(record.get("checks") or []), *(record.get("diagnosis") or [])]
-    items = "".join(f"<li>{escape(one if isinstance(one, str) else json.dumps(one))}</li>" for one in found)
-    return section("Checks and diagnosis", f"<ul>{items}</ul>") if items else ""
+    """The pre-flight checks: what each says, its numbers, and what to do."""
+    rows = []
+    for check in record.get("checks") or []:
+        chip = f'<span class="chip {CHIPS[check["verdict"]]}">{escape(check["verdict"])}</span>'
+        causes = "<br>".join(escape(cause) for cause in check["causes"])
+        evidence = escape(json.dumps(check["evidence"], indent=1))
+        numbers = f"<details><summary>evidence</summary><pre>{evidence}</pre></details>"
+        rows.append([escape(check["name"]), chip, causes + numbers, escape(check["next"])])
+    if not rows:
+        return ""
+    return section("Checks before training", table(["check", "verdict", "what was found", "next"], rows))
 
 
 def _config(record: Record) -> str:
