@@ -69,8 +69,13 @@ def gradient(subject: Subject, *, num_rows: int = 3, num_elements: int = 4) -> V
     if not parameters:
         return skipped("gradient", "the model has nothing to train")
 
+    buffers = {name: value.clone() for name, value in module.model.named_buffers()}
+
     def loss() -> Tensor:
         torch.manual_seed(0)
+        with torch.no_grad():  # a spectral norm goes on with each forward pass
+            for name, value in module.model.named_buffers():
+                value.copy_(buffers[name])
         return data_loss(module, inputs, y)
 
     if not loss().requires_grad:

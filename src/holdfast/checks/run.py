@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from holdfast.experiment.experiment import Experiment
 from holdfast.training.threads import set_threads
 
 NUM_ROWS = 32
+MAX_WORDS = 160
 SAME_KIND = ("data", "split", "transform", "model", "init", "loss", "regularization", "check")
 
 
@@ -141,7 +143,7 @@ def print_table(verdicts: Sequence[Verdict]) -> None:
     for name in ("check", "verdict", "what was found", "next"):
         table.add_column(name, overflow="fold")
     for verdict in verdicts:
-        told = [*verdict.causes] or [words_of(verdict.evidence)]
+        told = [*verdict.causes] or [textwrap.shorten(words_of(verdict.evidence), MAX_WORDS, placeholder=" ...")]
         word = f"[{colours[verdict.verdict]}]{verdict.verdict}[/]"
         table.add_row(verdict.name, word, escape("\n".join(told)), escape(verdict.next))
     Console(width=None if sys.stdout.isatty() else 160).print(table)

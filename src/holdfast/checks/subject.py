@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from holdfast.config.targets import build_option
@@ -35,6 +36,7 @@ class Subject:
         task: "multiclass", "binary", "multilabel", "regression" or "reconstruction".
         num_outputs: Outputs of the model for one row.
         multiply_adds: Of a forward pass of one row.
+        category_sizes: Indices of each category column, which come last in a row.
     """
 
     def __init__(self, experiment: Experiment) -> None:
@@ -49,6 +51,7 @@ class Subject:
         self.task = "reconstruction" if reconstructs(self.config) else self.datamodule.task
         self.num_outputs = self.datamodule.num_outputs
         self.multiply_adds = self._built.module.multiply_adds
+        self.category_sizes = self._built.shapes.category_sizes
         self._ends: float | None = None
         self._metrics = copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
 
@@ -73,10 +76,11 @@ class Subject:
         module._loss = self._new_loss()
         return module.train()
 
-    def rebuilt(self, seed: int) -> SupervisedModule:
-        """The module built anew, with the initial weights of another seed."""
+    def rebuilt(self, seed: int, **model: Any) -> SupervisedModule:
+        """The module built anew, with the initial weights of another seed and other arguments of the model."""
         seed_everything(seed)
-        return build_trainable(self.config, self._built.shapes, self.datamodule.statistics).train()
+        config = OmegaConf.merge(self.config, {"model": model})
+        return build_trainable(config, self._built.shapes, self.datamodule.statistics).train()
 
     def plain_module(self) -> SupervisedModule:
         """A copy without what keeps a model from fitting its rows: no dropout, regularisation or augmentation."""
