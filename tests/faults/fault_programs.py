@@ -334,7 +334,7 @@ MODEL_FAULTS: dict[str, tuple[Callable[[Network, int], nn.Module], tuple[str, ..
     "deep_sigmoid": (deep_sigmoid, ("gradients_vanish", "activations_vanish", "inputs_ignored")),
     "huge_weights": (
         lambda n, w: all_weights(n, lambda p: p.mul_(3e3)),
-        ("activations_explode", "gradients_explode", "saturated_units"),
+        ("activations_explode", "gradients_explode", "saturated_units", "chance_loss"),
     ),
     "dead_units": (dead_head, ("dead_units", "inputs_ignored", "graph_cut_off")),
     "large_inputs": (lambda n, w: Around(n, before=lambda x: 255.0 * x + 100.0), ("inputs_not_normalised",)),

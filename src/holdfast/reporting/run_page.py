@@ -189,7 +189,7 @@ def _confused(counts: Sequence[int], index: int, names: Sequence[str]) -> str:
 
 
 def _verdicts(record: Record) -> str:
-    """The pre-flight checks: what each says, its numbers, and what to do."""
+    """What was checked before training, with its numbers and what to do, and the diagnosis."""
     rows = []
     for check in record.get("checks") or []:
         chip = f'<span class="chip {CHIPS[check["verdict"]]}">{escape(check["verdict"])}</span>'
@@ -197,9 +197,10 @@ def _verdicts(record: Record) -> str:
         evidence = escape(json.dumps(check["evidence"], indent=1))
         numbers = f"<details><summary>evidence</summary><pre>{evidence}</pre></details>"
         rows.append([escape(check["name"]), chip, causes + numbers, escape(check["next"])])
-    if not rows:
-        return ""
-    return section("Checks before training", table(["check", "verdict", "what was found", "next"], rows))
+    names = ["check", "verdict", "what was found", "next"]
+    checks = section("Checks before training", table(names, rows)) if rows else ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in record.get("diagnosis") or [])
+    return checks + (section("Diagnosis", f"<ul>{items}</ul>") if items else "")
 
 
 def _config(record: Record) -> str:

@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from holdfast.losses.protocol import Loss
 
-Wants = Literal["logits", "probabilities", "log-probabilities", "values"]
+# "unit": outputs that are best at 0 and 1, whatever they come from, as a squared error of one-hot targets
+Wants = Literal["logits", "probabilities", "log-probabilities", "unit", "values"]
+STRENGTHS = (2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,16 @@ def trial_of(loss: Loss, task: str, num_outputs: int) -> LossTrial:
 
 
 def _wants(trial: LossTrial) -> Wants:
-    logits = trial.some()
-    value = trial.value(3.0 * logits)
-    if not math.isfinite(value):
+    outputs = trial.some(3.0)
+    if not math.isfinite(trial.value(outputs)):
         return "probabilities"
-    if trial.task == "multiclass":
-        # a log-likelihood of what it is given moves with a shift of all outputs; softmax does not know of it
-        moved = trial.value(logits + 1.0) - trial.value(logits)
-        if abs(abs(moved) - 1.0) < 1e-4:
-            return "log-probabilities"
-    return "logits"
+    exact = functional.one_hot(trial.y, trial.num_outputs).float() if trial.task == "multiclass" else trial.y
+    at_exact = trial.value(exact)
+    least = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
+    if trial.task != "multiclass":
+        return "unit" if at_exact <= least + 1e-6 else "logits"
+    # a loss that is blind to the outputs of other classes leaves it to the model to normalise them
+    others = outputs + (1.0 - exact) * outputs.flip(0)
+    if abs(trial.value(others) - trial.value(outputs)) < 1e-6:
+        return "probabilities" if abs(at_exact) < 1e-3 else "log-probabilities"
+    return "unit" if at_exact < least - 1e-6 else "logits"

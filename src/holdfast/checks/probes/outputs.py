@@ -23,9 +23,9 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
     if subject.task == "reconstruction":
         return
     outputs = _outputs_by_weights(subject)
-    if not bool(outputs.isfinite().all()) or float(outputs.std()) < 1e-9:
-        return
     trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
+    if not bool(outputs.isfinite().all()) or float(outputs.std()) < 1e-9 or trial.wants == "unit":
+        return
     numbers = {"least_output": float(f"{outputs.min():.4g}"), "largest_output": float(f"{outputs.max():.4g}")}
     is_unit = bool((outputs >= 0).all() and (outputs <= 1 + NEAR).all())
     has_classes = subject.task == "multiclass"
@@ -54,7 +54,7 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
 
 def _squashed(outputs: Tensor, task: str, numbers: dict[str, float], *, is_unit: bool) -> Iterator[Finding]:
     wanted = "targets are standardised values on both sides of 0" if task == "regression" else "the loss wants logits"
-    if is_unit:
+    if is_unit and float(outputs.max() - outputs.min()) > 0.3:
         cause = f"the outputs are squashed into 0..1 (a sigmoid at the end of the model), and {wanted}"
         yield Finding("sigmoid_outputs", "fail", cause, "leave the sigmoid out of the model", numbers)
     elif bool((outputs >= 0).all()) and float((outputs == 0).float().mean()) > 0.02:
@@ -63,7 +63,7 @@ def _squashed(outputs: Tensor, task: str, numbers: dict[str, float], *, is_unit:
     elif bool((outputs <= 0).all()) and float((outputs == 0).float().mean()) > 0.02:
         cause = f"the outputs are never positive, and {wanted}"
         yield Finding("relu_outputs", "fail", cause, "leave the activation behind the last layer out", numbers)
-    elif float(outputs.abs().max()) <= 1 + NEAR and float(outputs.abs().max()) > 0.3:
+    elif float(outputs.abs().max()) <= 1 + NEAR and float(outputs.abs().max()) > 0.9:
         cause = f"the outputs are squashed into -1..1 (a tanh at the end of the model), and {wanted}"
         yield Finding("tanh_outputs", "doubtful", cause, "leave the tanh out of the model", numbers)
 

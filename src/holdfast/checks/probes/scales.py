@@ -69,7 +69,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     module = subject.module()
     x, y = subject.rows(NUM_ROWS)
     inputs = inputs_of(module, x)
-    losses = take_steps(module, inputs, y, 3, lr=1e-3)
+    losses = take_steps(module, inputs, y, 3)
     layers: dict[str, float] = {}
 
     def look(name: str) -> Any:

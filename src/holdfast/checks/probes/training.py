@@ -14,21 +14,24 @@ from holdfast.checks.probes.finding import Finding
 from holdfast.checks.subject import Subject, data_loss, inputs_of, outputs_of, regularization_of, trainable
 
 NUM_ROWS = 32
+NOISE = 1e-7
 
 
-def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, lr: float = 1e-3) -> list[float]:
-    """Train on one batch by Adam, whose steps have the same size whatever the scale of the loss; gives the losses."""
+def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, length: float = 0.1) -> list[float]:
+    """Go down the slope on one batch by steps of one length, whatever the scale of the loss; gives the losses."""
     parameters = list(trainable(module.model).values())
     losses = []
-    optimizer = torch.optim.Adam(parameters, lr=lr) if parameters else None
-    for _ in range(count):
+    for _ in range(count if parameters else 0):
         loss = data_loss(module, inputs, y)
         losses.append(float(loss.detach()))
-        if optimizer is None or not loss.requires_grad or not math.isfinite(losses[-1]):
+        if not loss.requires_grad or not math.isfinite(losses[-1]):
             break
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        given = torch.autograd.grad(loss, parameters, allow_unused=True)
+        slopes = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, given, strict=True)]
+        steepness = float(torch.stack([slope.square().sum() for slope in slopes]).sum().sqrt())
+        with torch.no_grad():
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter.sub_(slope, alpha=length / max(steepness, 1e-30))
     return losses
 
 
@@ -168,18 +171,24 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
 
 
 def _equal_rows(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
-    parameters = {n: p for n, p in trainable(module.model).items() if p.ndim >= 2 and p.shape[0] > 1 and p.shape[1] > 0}
+    parameters = trainable(module.model)
     loss = data_loss(module, inputs, y)
     if not loss.requires_grad or not parameters:
         return set()
-    gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    given = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    gradients = {name: gradient for name, gradient in zip(parameters, given, strict=True) if gradient is not None}
+    largest = max((float(gradient.abs().max()) for gradient in gradients.values()), default=0.0)
     return {
         name
-        for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
-        if gradient is not None and _has_equal_rows(parameter) and _has_equal_rows(gradient)
+        for name, gradient in gradients.items()
+        if gradient.ndim >= 2
+        and gradient.shape[0] > 1
+        and _has_equal_rows(parameters[name])
+        and _has_equal_rows(gradient, of=largest)
     }
 
 
-def _has_equal_rows(matrix: Tensor) -> bool:
+def _has_equal_rows(matrix: Tensor, of: float = 0.0) -> bool:
+    """Whether rows differ by no more than rounding, of the matrix itself or of numbers as large as `of`."""
     flat = matrix.detach().flatten(1)
-    return float((flat - flat[:1]).abs().max()) <= 1e-6 * float(flat.abs().max())
+    return float((flat - flat[:1]).abs().max()) <= max(1e-6 * float(flat.abs().max()), NOISE * of)
