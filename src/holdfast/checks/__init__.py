@@ -6,8 +6,22 @@ A check looks at copies of what will be trained, and at train rows; with and wit
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
+from holdfast.checks.lr_range import lr_range
 from holdfast.checks.mistakes import mistakes
 from holdfast.checks.overfit_tiny import overfit_tiny
 from holdfast.checks.presets import all, quick
+from holdfast.checks.regularization_loss import regularization_loss
+from holdfast.checks.timing import timing
 
-__all__ = ["all", "baseline", "chance_loss", "gradient", "mistakes", "overfit_tiny", "quick"]
+__all__ = [
+    "all",
+    "baseline",
+    "chance_loss",
+    "gradient",
+    "lr_range",
+    "mistakes",
+    "overfit_tiny",
+    "quick",
+    "regularization_loss",
+    "timing",
+]

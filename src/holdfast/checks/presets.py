@@ -7,16 +7,28 @@ import time
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
+from holdfast.checks.lr_range import lr_range
 from holdfast.checks.mistakes import mistakes
 from holdfast.checks.overfit_tiny import overfit_tiny
+from holdfast.checks.regularization_loss import regularization_loss
 from holdfast.checks.run import Check, untouched
 from holdfast.checks.subject import Subject
+from holdfast.checks.timing import timing
 from holdfast.checks.verdict import Verdict
 
 LEAST_SECONDS = 0.3
 SHARE_OF_RUN = 0.05
 MOST_SECONDS = 30.0
-ALL: tuple[Check, ...] = (mistakes, gradient, chance_loss, overfit_tiny, baseline)
+ALL: tuple[Check, ...] = (
+    mistakes,
+    gradient,
+    chance_loss,
+    regularization_loss,
+    overfit_tiny,
+    lr_range,
+    timing,
+    baseline,
+)
 
 
 def quick(subject: Subject) -> list[Verdict]:

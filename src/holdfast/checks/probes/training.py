@@ -155,7 +155,23 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     module = subject.module()
     x, y = subject.rows(NUM_ROWS)
     inputs = inputs_of(module, x)
+    constant = [
+        name
+        for name, parameter in trainable(module.model).items()
+        if parameter.ndim >= 2
+        and len(parameter) > 2
+        and bool((parameter == parameter.flatten()[0]).all() & (parameter != 0).all())
+    ]
     first = _equal_rows(module, inputs, y)
+    if not first and constant:
+        cause = f"all numbers of {constant[0]} are the same: its units start as copies of each other"
+        yield Finding(
+            "symmetric_weights",
+            "doubtful",
+            cause,
+            "init=he_normal, or random weights of your own",
+            {"weights": constant[:5]},
+        )
     if not first:
         return
     take_steps(module, inputs, y, 3)
