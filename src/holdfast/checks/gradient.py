@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.checks.probes.observer import Observer
+from holdfast.checks.probes.observer import Observer, Purposes
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, data_loss, inputs_of, plain_number, regularization_of, trainable
@@ -42,7 +42,7 @@ class Comparison:
     num_kinks: int = 0
     num_uncertain: int = 0
     worst: dict[str, Any] = field(default_factory=dict)
-    on_purpose: set[str] = field(default_factory=set)
+    on_purpose: frozenset[str] = frozenset()
 
     @property
     def is_off_on_purpose(self) -> bool:
@@ -104,13 +104,16 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
         return Verdict("gradient", "fail", {"loss": plain_number(loss())}, causes, "check=mistakes names the place")
     if not torch.equal(loss().detach(), loss().detach()):
         return skipped("gradient", "the loss differs from one evaluation to the next, with one seed and the same rows")
-    found = {"at_the_start": compare(loss, parameters, num_elements)}
+    with Purposes() as purposes:
+        data_loss(module, inputs, y)
+    on_purpose = frozenset(purposes.names)
+    found = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
     if found["at_the_start"].is_off_on_purpose:
         # what goes on with each pass in train mode, as the vectors of a spectral norm do, is still in eval mode
         module.eval()
-        found["at_the_start"] = compare(loss, parameters, num_elements)
+        found["at_the_start"] = compare(loss, parameters, num_elements, on_purpose)
     take_steps(module, inputs, y, BURN_IN)
-    found["after_a_burn_in"] = compare(loss, parameters, num_elements)
+    found["after_a_burn_in"] = compare(loss, parameters, num_elements, on_purpose)
     regular: Any = subject.module().double()
     if regularization_of(regular) is not None:
         term = _term_of(regular)
@@ -127,9 +130,21 @@ def _term_of(module: Any) -> Callable[[], Tensor]:
     return term
 
 
-def compare(function: Callable[[], Tensor], parameters: dict[str, nn.Parameter], num_elements: int) -> Comparison:
-    """Compare some elements of the gradient of a function of parameters, which are changed and set back."""
-    result = Comparison()
+def compare(
+    function: Callable[[], Tensor],
+    parameters: dict[str, nn.Parameter],
+    num_elements: int,
+    on_purpose: frozenset[str] = frozenset(),
+) -> Comparison:
+    """Compare some elements of the gradient of a function of parameters, which are changed and set back.
+
+    Args:
+        function: Of no arguments, the same in every evaluation.
+        parameters: By name.
+        num_elements: Of each parameter.
+        on_purpose: Operations in the function that leave its gradient on purpose.
+    """
+    result = Comparison(on_purpose=on_purpose)
     value = function()
     gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
     # small gradients are brought into the range where floats are dense
@@ -137,9 +152,6 @@ def compare(function: Callable[[], Tensor], parameters: dict[str, nn.Parameter],
     scale = 1.0 / largest if largest > 0 else 1.0
     generator = torch.Generator().manual_seed(0)
     num_elements = max(1, min(num_elements, MAX_EVALUATIONS // (2 * len(parameters))))
-    with Observer() as observer:
-        function()
-    result.on_purpose = observer.on_purpose
     for (name, parameter), given in zip(parameters.items(), gradients, strict=True):
         slope = torch.zeros_like(parameter) if given is None else given
         for index in _chosen(slope.flatten(), num_elements, generator):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from holdfast.checks.probes.observer import Observer
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
 from holdfast.experiment.experiment import Experiment
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    return tmp_path
 
 
 class Skewed(torch.autograd.Function):
@@ -42,14 +34,12 @@ class Skewed(torch.autograd.Function):
 
 
 class Net(nn.Module):
-    """Squares of a linear map; `late` squares only what is above 1, which no output is at the start."""
+    """Squares of a linear map."""
 
-    def __init__(
-        self, *, input_shape: Sequence[int], num_outputs: int, factor: float = 1.0, late: bool = False
-    ) -> None:
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int, factor: float = 1.0) -> None:
         super().__init__()
         self.first, self.last = nn.Linear(input_shape[0], 8), nn.Linear(8, num_outputs)
-        self.factor, self.late = factor, late
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.first(x))
@@ -66,7 +56,7 @@ def test_a_right_gradient_passes() -> None:
     verdict = verdict_of()
     assert verdict.verdict == "pass"
     assert verdict.evidence["at_the_start"]["compared"] >= 12
-    assert 0 < verdict.evidence["at_the_start"]["largest_relative_error"] < 1e-6
+    assert verdict.evidence["at_the_start"]["largest_relative_error"] < 1e-6
 
 
 @pytest.mark.parametrize(("factor", "word"), [(1.5, "fail"), (0.0, "fail"), (1.003, "doubtful")])
@@ -103,7 +93,7 @@ def test_both_zero_passes() -> None:
         lambda p: torch.maximum(p, torch.zeros_like(p)).sum(),
         lambda p: torch.where(p > 0, p, 0.0).sum(),
         lambda p: nn.functional.max_pool1d(torch.stack([p, torch.zeros_like(p)], 1)[None, 0], 2).sum(),
-        lambda p: nn.functional.multi_margin_loss(torch.stack([p + 1.0, torch.zeros_like(p)], 1), torch.ones(1).long()),
+        lambda p: nn.functional.multi_margin_loss(torch.stack([p - 1.0, torch.zeros_like(p)], 1), torch.ones(1).long()),
     ],
 )
 def test_an_element_at_a_kink_is_set_aside(function: Callable[[Tensor], Tensor]) -> None:

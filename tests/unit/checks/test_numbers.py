@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +19,10 @@ from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
 from holdfast.experiment.experiment import Experiment
 
-SMALL = ["model.hidden=[16]", "logger=none"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    return tmp_path
-
 
 def subject(*overrides: str, **parts: Any) -> Subject:
-    return Subject(
-        Experiment.compose([*SMALL[len([o for o in overrides if o.startswith("model=")]) :], *overrides], parts=parts)
-    )
+    small = [] if "model" in parts else ["model.hidden=[16]"]
+    return Subject(Experiment.compose(["logger=none", *small, *overrides], parts=parts))
 
 
 def only(verdicts: list[Verdict]) -> Verdict:
@@ -56,9 +45,6 @@ def test_the_chance_loss_is_that_of_the_texts(overrides: list[str], chance: floa
     assert verdict.evidence["chance"] == pytest.approx(chance, rel=0.02)
     assert len(verdict.evidence["losses"]) == 3
     assert verdict.verdict == "pass"
-    assert verdict.evidence.get("by_class", {}).keys() == (
-        {str(c) for c in range(10)} if "data" not in "".join(overrides) else verdict.evidence.get("by_class", {}).keys()
-    )
 
 
 class Large(nn.Module):
@@ -84,7 +70,7 @@ class Stuck(nn.Module):
 
 
 def test_large_first_outputs_are_told() -> None:
-    verdict = only(chance_loss(subject("model=mlp", model=Large)))
+    verdict = only(chance_loss(subject(model=Large)))
     assert verdict.verdict == "doubtful"
     assert "the first outputs are too large" in verdict.causes[0]
 
@@ -100,7 +86,7 @@ def test_a_few_rows_are_learnt_by_heart() -> None:
 
 
 def test_rows_that_cannot_be_learnt_are_told_with_their_number() -> None:
-    verdict = only(overfit_tiny(subject("model=mlp", model=Stuck), num_steps=60))
+    verdict = only(overfit_tiny(subject(model=Stuck), num_steps=60))
     assert verdict.verdict == "doubtful"
     assert verdict.causes[0].startswith("4 rows are not learnt by heart")
     assert verdict.evidence["not_tried"] == [10, 20, 100]
@@ -151,7 +137,8 @@ def test_baselines_on_the_same_rows() -> None:
     verdict = only(baseline(subject("data=breast_cancer")))
     scores = verdict.evidence["scores"]
     assert verdict.verdict == "pass"
-    assert scores["majority"] < 0.7 < 0.9 < min(scores["linear"], scores["trees"])
+    assert scores["majority"] < 0.7
+    assert min(scores["linear"], scores["trees"]) > 0.9
     values = only(baseline(subject("data=diabetes"))).evidence["scores"]
     assert abs(values["mean"]) < 0.1 < values["linear"]
 

@@ -27,13 +27,6 @@ from holdfast.training.checkpoints import read_checkpoint
 SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none"]
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    return tmp_path
-
-
 class Drawing(nn.Module):
     """Dropout, batch norm, a generator of numpy's state, a counter and a buffer that each pass changes."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 SQUASHING = ("sigmoid", "tanh", "hardtanh", "hardsigmoid")
@@ -16,7 +18,15 @@ BY_PLACE = ("max_pool", "adaptive_max_pool", "max", "min", "amax", "amin", "topk
 BY_DIFFERENCE = ("maximum", "minimum")
 COMPARING = ("gt", "lt", "ge", "le")
 # a gradient that is not that of the function, perhaps on purpose: a stopped one, or one through steps
-ON_PURPOSE = ("detach", "round", "floor", "ceil", "sign", "sgn")
+ON_PURPOSE = {
+    torch.Tensor.detach: "detach",
+    torch.Tensor.detach_: "detach",
+    torch.Tensor.data.__get__: "data",  # type: ignore[attr-defined]
+    torch._C._set_grad_enabled: "no_grad",
+    **dict.fromkeys((torch.round, torch.Tensor.round), "round"),
+    **dict.fromkeys((torch.floor, torch.Tensor.floor), "floor"),
+    **dict.fromkeys((torch.sign, torch.Tensor.sign), "sign"),
+}
 
 
 def base_name(operation: Any) -> str:
@@ -31,20 +41,16 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         winners: One tensor for each operation with a kink: which side of it every element is on.
         activations: (name, output) of every rectifying or squashing operation.
-        on_purpose: Names of operations that leave the gradient of the function on purpose.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.winners: list[Tensor] = []
         self.activations: list[tuple[str, Tensor]] = []
-        self.on_purpose: set[str] = set()
 
     def __torch_dispatch__(self, operation: Any, types: Any, values: Any = (), options: Any = None) -> Any:
         """Look at an operation, and let it run."""
         name = base_name(operation)
-        if name in ON_PURPOSE:
-            self.on_purpose.add(name)
         before = (
             values[0].detach().clone() if values and isinstance(values[0], Tensor) and _is_looked_at(name) else None
         )
@@ -74,6 +80,24 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.winners.append(before.flatten().argmax().reshape(1) if before.numel() else before)
         if name in RECTIFYING or name in SQUASHING:
             self.activations.append((name, result.detach()))
+
+
+class Purposes(TorchFunctionMode):
+    """Keeps what is called from Python that leaves the gradient of a function on purpose.
+
+    Attributes:
+        names: Of what was called.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, function: Any, types: Any, values: Any = (), options: Any = None) -> Any:
+        """Look at a call, and let it run."""
+        with suppress(TypeError):  # what cannot be hashed is not one of those
+            self.names |= {ON_PURPOSE[function]} if function in ON_PURPOSE else set()
+        return function(*values, **(options or {}))
 
 
 def _is_looked_at(name: str) -> bool:
