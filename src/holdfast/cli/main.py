@@ -194,6 +194,20 @@ def batch_size(
         find(overrides or [], as_json)
 
 
+@app.command()
+def check(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="As for train.py: model=cnn ...; check=gradient chooses one.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check an experiment before it is trained: gradients, common mistakes, and more; trains nothing."""
+    from holdfast.cli.check import check as check_experiment
+
+    with ending(as_json=as_json):
+        check_experiment(overrides or [], as_json)
+
+
 @schedule_app.command()
 def preview(
     overrides: Annotated[

@@ -70,7 +70,7 @@ GROUPS: dict[str, Group] = {
     "early_stopping": Group(("holdfast.early_stopping",), ("values", "mode"), is_optional=True),
     "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
     "vault": Group(free=True),
-    "check": Group(("holdfast.checks",), is_optional=True),
+    "check": Group(("holdfast.checks",), ("subject",), is_optional=True, own=("on_fail",)),
     "watch": Group(("holdfast.watch",), is_optional=True),
     "trainer": Group(
         ("pytorch_lightning.Trainer", "pytorch_lightning.trainer", "pytorch_lightning.strategies")
@@ -124,7 +124,7 @@ SCALARS: dict[str, Scalar] = {
     ),
 }
 
-# Values of a free group that are no argument of a target, and so have no annotation to be checked by.
+# Values that are no argument of a target, and so have no annotation to be checked by.
 VALUES: dict[str, dict[str, Scalar]] = {
     "data": {
         "resident": Scalar("auto, true, false", lambda value: value == "auto" or isinstance(value, bool)),
@@ -134,5 +134,6 @@ VALUES: dict[str, dict[str, Scalar]] = {
             lambda value: value is None or _is_count(value, 1) or (isinstance(value, float) and 0 < value <= 1),
         ),
         "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
-    }
+    },
+    "check": {"on_fail": Scalar("report, stop", lambda value: value in ("report", "stop"))},
 }

@@ -2,7 +2,7 @@
 
 Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not apply is null.
 
-    schema, id, kind            1; the folder's name; "fit" or "ensemble"
+    schema, id, kind            1; the folder's name; "fit", "ensemble", or "check" where nothing was trained
     status, stop_reason         "running", "completed", "failed", "interrupted"; a sentence
     created, finished           when the run started and ended
     host, pid, boot_id, heartbeat   who writes this file, and when it last did
@@ -20,7 +20,9 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     device, precision, parameters   where and how it ran; the number of trained parameters
     threads                     of torch, that computed the steps; the last bits of all numbers depend on it
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
-    checks, diagnosis           verdicts; empty until a check or a diagnosis ran
+    checks                      of the pre-flight checks, [{"name", "verdict", "evidence", "causes", "next"}];
+                                a verdict is "pass", "doubtful", "fail" or "skipped"
+    diagnosis                   empty until one was made
     resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
     loggers                     {name: id of this run in a tracking service}; absent where there is none
     error                       null or {"code", "where", "what", "allowed", "next"}

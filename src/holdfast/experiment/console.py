@@ -31,12 +31,14 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float |
     Raises:
         HoldfastError: As `Experiment.run`.
     """
+    experiment.is_checked = in_sweep
     try:
         run = experiment.run()
     except Interrupted:
         print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
         raise
-    _print_outcome(run.folder, run.record, in_sweep=in_sweep)
+    if run.record["best"]:
+        _print_outcome(run.folder, run.record, in_sweep=in_sweep)
     return run.value
 
 

@@ -50,6 +50,7 @@ class Experiment:
         reporter: Is told the metrics of every epoch, and may end the run.
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
+        is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
         started: `time.perf_counter()` when work on it began.
     """
 
@@ -69,6 +70,7 @@ class Experiment:
         self.reporter: Reporter | None = None
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
+        self.is_checked = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._datamodule: DataModule | None = None
@@ -195,12 +197,14 @@ class Experiment:
         self.reporter = reporter
         with _one_at_a_time():
             record = self._open_record()
-            with _recorded(record, self.started):
-                status = self._carry_out(record)
-            self._built = self._datamodule = None
-            record.finish(status, record.fields["stop_reason"])
-        with suppress(OSError):  # the run is whole without its page
-            write_run_page(record.folder, record.fields)
+            try:
+                with _recorded(record, self.started):
+                    status = self._carry_out(record)
+                record.finish(status, record.fields["stop_reason"])
+            finally:
+                self._built = self._datamodule = None
+                with suppress(OSError):  # the run is whole without its page
+                    write_run_page(record.folder, record.fields)
         return Run(self.folder)
 
     def _carry_out(self, record: RunRecord) -> str:
@@ -219,7 +223,7 @@ class Experiment:
         config = self.config
         return RunRecord.create(
             self.folder,
-            kind="ensemble" if config.ensemble else "fit",
+            kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
             overrides=self.overrides,
             choices=self.choices,
             config=OmegaConf.to_container(config, resolve=True),

@@ -47,8 +47,11 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
     return config
 
 
-def check_sweep(config: DictConfig, loader: OptionsLoader) -> None:
+def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     """Check every job before the first one starts.
+
+    Returns:
+        The configs of the jobs, one of all that differ in nothing but the seed.
 
     Raises:
         InputError: Every mistake of any job at once.
@@ -72,12 +75,14 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> None:
             mistakes = command_line_problems(job, loader, is_sweep=False) or [composition_problem(error)]
             problems |= dict.fromkeys(mistakes)
     raise_problems(list(problems))  # of any job, before rows are prepared for the first
-    for job_config in unlike(configs):
+    kinds = unlike(configs)
+    for job_config in kinds:
         try:
             Experiment(job_config, Path(config.hydra.sweep.dir)).check_parts()
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     raise_problems(list(problems))
+    return kinds
 
 
 def run_sweep(config: DictConfig, loader: OptionsLoader) -> list[FinishedJob]:

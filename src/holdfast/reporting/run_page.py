@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +63,6 @@ def run_page(
             "val": val,
             "class_rows": _class_rows(record, val["confusion"]) if val and "confusion" in val else [],
             "max_classes": MAX_CLASSES,
-            "verdicts": _verdicts(record),
             "augmented": as_data_uri(augmented) if augmented else None,
             "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
             "config": _as_yaml(record["config"]),
@@ -116,11 +114,6 @@ def _confused(counts: Sequence[int], index: int, names: Sequence[str]) -> str:
         return ""
     count, place = max(others)
     return f"{names[place]} ({count:,})"
-
-
-def _verdicts(record: Record) -> list[str]:
-    verdicts = [*(record.get("checks") or []), *(record.get("diagnosis") or [])]
-    return [verdict if isinstance(verdict, str) else json.dumps(verdict) for verdict in verdicts]
 
 
 def _is_chosen(option: Any) -> bool:

@@ -1,0 +1,116 @@
+"""What simple models reach on the same train and val rows, and whether one column gives the target away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from holdfast.checks.run import check
+from holdfast.checks.subject import Subject, inputs_of, plain_number
+from holdfast.checks.verdict import Verdict, skipped
+from holdfast.data.loading.train_val import columns_of
+from holdfast.models.layers import one_hot_layers
+from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
+from holdfast.reporting.leak_checks import GIVES_AWAY
+
+MAX_TRAIN, MAX_VAL = 10_000, 5_000
+MAX_NUMBERS = 20_000_000
+
+Array = NDArray[Any]
+
+
+@check
+def baseline(subject: Subject) -> Verdict:
+    """Fit the majority class or the mean, a linear model and boosted trees, and score them on the val rows.
+
+    The trees are scikit-learn's HistGradientBoosting. A column that alone gives the target away is told.
+    """
+    if subject.task not in ("multiclass", "binary", "regression"):
+        return skipped("baseline", f"a {subject.task} task has no baseline yet")
+    train, val = (
+        _rows(subject, subject.datamodule.train_rows, MAX_TRAIN),
+        _rows(subject, subject.datamodule.val_rows, MAX_VAL),
+    )
+    if not len(val[1]):
+        return skipped("baseline", "there are no val rows")
+    is_regression = subject.task == "regression"
+    scores = {"mean" if is_regression else "majority": score_of_constant(train[1], val[1], is_regression)}
+    for name, model in _models(is_regression).items():
+        places = [_one_hot(subject, x) if name == "linear" else x for x in (train[0], val[0])]
+        scores[name] = plain_number(model.fit(places[0], train[1]).score(places[1], val[1]))
+    evidence: dict[str, Any] = {"metric": "val/r2" if is_regression else "val/accuracy", "scores": scores}
+    evidence |= {"train_rows": len(train[1]), "val_rows": len(val[1])}
+    leaks = leaking_columns(subject)
+    if leaks:
+        return leak(evidence, leaks)
+    return Verdict("baseline", "pass", evidence)
+
+
+def leaking_columns(subject: Subject) -> dict[str, float]:
+    """Columns of a table that alone predict the target of val rows, with their scores (1: always right)."""
+    prepared = subject.datamodule.prepared
+    if prepared.kind != "table" or prepared.x.shape[1] > MAX_COLUMNS or subject.task == "multilabel":
+        return {}
+    train, val = subject.datamodule.train_rows[:MAX_TRAIN], subject.datamodule.val_rows[:MAX_VAL]
+    if not len(val):
+        return {}
+    columns = columns_of(prepared)
+    is_category = [column.type == "category" for column in columns]
+    x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
+    scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)
+    return {columns[i].name: plain_number(scores[i]) for i in np.argsort(-scores) if scores[i] >= GIVES_AWAY}
+
+
+def leak(evidence: dict[str, Any], leaks: Mapping[str, float]) -> Verdict:
+    """The verdict on columns that give the target away."""
+    name = next(iter(leaks))
+    cause = f"the column '{name}' alone predicts the target ({leaks[name]:.3f}, 1 is always right): is it a leak?"
+    evidence["columns_that_give_the_target_away"] = dict(leaks)
+    return Verdict(
+        "baseline", "doubtful", evidence, (cause,), f"data.drop=['{name}'], if it is not known when one predicts"
+    )
+
+
+def _rows(subject: Subject, rows: Array, limit: int) -> tuple[Array, Array]:
+    """Rows as a network sees them, flat, and their targets; evenly over all where they are many."""
+    prepared = subject.datamodule.prepared
+    width = max(1, math.prod(prepared.x.shape[1:]))
+    limit = min(limit, max(64, MAX_NUMBERS // width))
+    chosen = rows[np.linspace(0, len(rows), min(limit, len(rows)), endpoint=False).astype(np.int64)]
+    module = subject.module()
+    with torch.no_grad():
+        inputs = inputs_of(module, torch.from_numpy(np.array(prepared.x[chosen])))
+    return inputs.reshape(len(inputs), -1).double().numpy(), np.asarray(prepared.y[chosen])
+
+
+def _one_hot(subject: Subject, x: Array) -> Array:
+    layers, _ = one_hot_layers(x.shape[1], subject.category_sizes)
+    with torch.no_grad():
+        return np.asarray(torch.nn.Sequential(*layers)(torch.from_numpy(x)))
+
+
+def _models(is_regression: bool) -> dict[str, Any]:
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.pipeline import make_pipeline
+
+    linear: Any = RidgeCV() if is_regression else LogisticRegression(max_iter=300)
+    trees = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
+    return {
+        "linear": make_pipeline(SimpleImputer(), linear),
+        "trees": trees(max_iter=50, early_stopping=False, random_state=0),
+    }
+
+
+def score_of_constant(train: Array, val: Array, is_regression: bool) -> float:
+    """Accuracy of the majority class of the train rows, or R2 of their mean."""
+    if is_regression:
+        spread = float(np.square(val - val.mean()).sum())
+        return plain_number(1.0 - float(np.square(val - train.mean()).sum()) / spread) if spread > 0 else 0.0
+    return plain_number(float((val == np.bincount(train.astype(np.int64)).argmax()).mean()))

@@ -1,0 +1,79 @@
+"""The loss at the start must be that of guessing (CS231n, "Look for correct loss at chance performance")."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from holdfast.checks.run import check
+from holdfast.checks.subject import Subject, inputs_of, loss_of, outputs_of, plain_number
+from holdfast.checks.verdict import Verdict, skipped
+
+MAX_ROWS = 512
+MUCH_MORE, MUCH_LESS = 2.0, 0.5
+CLASS_ROOM = 3.0
+
+
+@check
+def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
+    """Compare the loss of untrained networks with that of equal outputs.
+
+    Equal outputs have a loss of ln C for softmax (2.302 for ten classes), C - 1 for the multiclass hinge; for values
+    the mean predictor, the output 0 of standardised targets, is the measure.
+
+    Args:
+        subject: The experiment.
+        num_initialisations: Networks that are built from different seeds.
+    """
+    if subject.task == "reconstruction":
+        return skipped("chance_loss", "rows are given back, and there is no chance to compare with")
+    if subject.config.model.get("pretrained"):
+        return skipped("chance_loss", "the model is pretrained and starts better than by chance")
+    x, y = subject.rows(MAX_ROWS)
+    losses, by_class, chance = [], dict[str, float](), math.nan
+    for number in range(num_initialisations):
+        module: Any = subject.module() if not number else subject.rebuilt(subject.config.seed + number)
+        with torch.no_grad():
+            outputs = outputs_of(module, inputs_of(module, x))
+            chance = float(loss_of(module, torch.zeros_like(outputs), y))
+            losses.append(float(loss_of(module, outputs, y)))
+            if not number and subject.task in ("multiclass", "binary"):
+                by_class = {
+                    str(label): plain_number(loss_of(module, outputs[y == label], y[y == label]))
+                    for label in sorted(set(y.tolist()))[:100]
+                }
+    evidence: dict[str, Any] = {
+        "chance": plain_number(chance),
+        "losses": [plain_number(value) for value in losses],
+        "rows": len(x),
+    }
+    if by_class:
+        evidence["by_class"] = by_class
+    return _verdict(subject, chance, losses, evidence)
+
+
+def _verdict(subject: Subject, chance: float, losses: list[float], evidence: dict[str, Any]) -> Verdict:
+    mean = sum(losses) / len(losses)
+    causes: tuple[str, ...]
+    told = f"the loss at the start is {mean:.3f}, and that of equal outputs {chance:.3f}"
+    if not math.isfinite(mean):
+        cause = "the loss at the start is not a number"
+        return Verdict("chance_loss", "fail", evidence, (cause,), "check=mistakes names the place")
+    if chance <= 0:
+        return skipped("chance_loss", f"the loss of equal outputs is {chance:.3g}, which is no measure")
+    if mean > MUCH_MORE * chance:
+        causes = (
+            f"{told}: the first outputs are too large",
+            "inputs that are not normalised, or weights that start too large",
+        )
+        return Verdict("chance_loss", "doubtful", evidence, causes, "transform=standardize, or init=he_normal")
+    if mean < MUCH_LESS * chance:
+        causes = (f"{told}: an untrained network knows the targets", "targets among the inputs, or weights from before")
+        return Verdict("chance_loss", "doubtful", evidence, causes, "look at the inputs: `holdfast data inspect`")
+    apart = [label for label, value in evidence.get("by_class", {}).items() if value > CLASS_ROOM * chance]
+    if apart:
+        causes = (f"{told}; rows of class {apart[0]} start at {evidence['by_class'][apart[0]]:.3f}",)
+        return Verdict("chance_loss", "doubtful", evidence, causes, "biases of the last layer that start at 0")
+    return Verdict("chance_loss", "pass", evidence)

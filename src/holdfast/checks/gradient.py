@@ -1,0 +1,300 @@
+"""The gradient check: what autograd gives, against centred differences (CS231n, "Gradient Checks")."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.checks.probes.observer import Observer, Purposes
+from holdfast.checks.probes.training import take_steps
+from holdfast.checks.run import check
+from holdfast.checks.subject import Subject, data_loss, inputs_of, plain_number, regularization_of, trainable
+from holdfast.checks.verdict import Verdict, skipped
+
+STEPS = (1e-5, 1e-4, 1e-6)
+WRONG, UNCOMFORTABLE, FINE = 1e-2, 1e-4, 1e-6
+LAYERS_PER_BAND = 10  # deeper nets get more room
+AGREE = 1e-2
+BURN_IN = 5
+ROUNDING = 1e-14
+MAX_EVALUATIONS = 6000
+
+
+@dataclass
+class Comparison:
+    """Elements that were compared, at one point of one function.
+
+    Attributes:
+        num_compared: Elements.
+        num_kinks: Elements set aside, because a kink lies within every step.
+        num_uncertain: Elements set aside, because the differences do not agree with each other.
+        worst: {"parameter", "index", "analytic", "numeric", "relative_error", "h"} of the largest error.
+        on_purpose: Operations that leave the gradient on purpose.
+    """
+
+    num_compared: int = 0
+    num_kinks: int = 0
+    num_uncertain: int = 0
+    worst: dict[str, Any] = field(default_factory=dict)
+    on_purpose: frozenset[str] = frozenset()
+
+    @property
+    def is_off_on_purpose(self) -> bool:
+        """Whether there is an error, and an operation that would be meant to cause it."""
+        return self.error > UNCOMFORTABLE and bool(self.on_purpose)
+
+    @property
+    def error(self) -> float:
+        """The largest relative error."""
+        return float(self.worst.get("relative_error", 0.0))
+
+
+@check
+def gradient(subject: Subject, *, num_rows: int = 3, num_elements: int = 4) -> Verdict:
+    """Compare gradients in float64 over a few rows, at the start and after a burn-in; then of the regularisation alone.
+
+    The relative error of an element is |fa - fn| / max(|fa|, |fn|); both zero passes. Dropout is left out, and whatever
+    else is drawn is the same in every evaluation.
+
+    Args:
+        subject: The experiment.
+        num_rows: Rows that the loss is taken over; few have few kinks.
+        num_elements: Elements of every parameter tensor.
+    """
+    module: Any = subject.plain_module().double()
+    with _doubles():
+        return _compared(subject, module, num_rows, num_elements)
+
+
+@contextmanager
+def _doubles() -> Iterator[None]:
+    """Have tensors that a forward pass makes in float64 as well."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -> Verdict:
+    x, y = subject.rows(num_rows)
+    inputs = inputs_of(module, x).double()
+    parameters = trainable(module.model)
+    if not parameters:
+        return skipped("gradient", "the model has nothing to train")
+
+    buffers = {name: value.clone() for name, value in module.model.named_buffers()}
+
+    def loss() -> Tensor:
+        torch.manual_seed(0)
+        with torch.no_grad():  # a spectral norm goes on with each forward pass
+            for name, value in module.model.named_buffers():
+                value.copy_(buffers[name])
+        return data_loss(module, inputs, y)
+
+    if not loss().requires_grad:
+        causes = ("the graph is cut off: no parameter gets a gradient from the loss",)
+        return Verdict("gradient", "fail", {"loss": plain_number(loss())}, causes, "check=mistakes names the place")
+    if not torch.equal(loss().detach(), loss().detach()):
+        return skipped("gradient", "the loss differs from one evaluation to the next, with one seed and the same rows")
+    with Purposes() as purposes:
+        data_loss(module, inputs, y)
+    on_purpose = frozenset(purposes.names)
+    found = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
+    if found["at_the_start"].is_off_on_purpose:
+        # what goes on with each pass in train mode, as the vectors of a spectral norm do, is still in eval mode
+        module.eval()
+        found["at_the_start"] = compare(loss, parameters, num_elements, on_purpose)
+    take_steps(module, inputs, y, BURN_IN)
+    found["after_a_burn_in"] = compare(loss, parameters, num_elements, on_purpose)
+    regular: Any = subject.module().double()
+    if regularization_of(regular) is not None:
+        term = _term_of(regular)
+        found["of_the_regularization"] = compare(term, trainable(regular.model), num_elements)
+    return _verdict(found, num_layers=sum(parameter.ndim >= 2 for parameter in parameters.values()))
+
+
+def _term_of(module: Any) -> Callable[[], Tensor]:
+    def term() -> Tensor:
+        value = regularization_of(module)
+        assert value is not None
+        return value
+
+    return term
+
+
+def compare(
+    function: Callable[[], Tensor],
+    parameters: dict[str, nn.Parameter],
+    num_elements: int,
+    on_purpose: frozenset[str] = frozenset(),
+) -> Comparison:
+    """Compare some elements of the gradient of a function of parameters, which are changed and set back.
+
+    Args:
+        function: Of no arguments, the same in every evaluation.
+        parameters: By name.
+        num_elements: Of each parameter.
+        on_purpose: Operations in the function that leave its gradient on purpose.
+    """
+    result = Comparison(on_purpose=on_purpose)
+    value = function()
+    gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+    # small gradients are brought into the range where floats are dense
+    largest = max((float(g.abs().max()) for g in gradients if g is not None and g.numel()), default=0.0)
+    scale = 1.0 / largest if largest > 0 else 1.0
+    generator = torch.Generator().manual_seed(0)
+    num_elements = max(1, min(num_elements, MAX_EVALUATIONS // (2 * len(parameters))))
+    for (name, parameter), given in zip(parameters.items(), gradients, strict=True):
+        slope = torch.zeros_like(parameter) if given is None else given
+        for index in _chosen(slope.flatten(), num_elements, generator):
+            element = Element(function, name, parameter, index, scale)
+            _compare_one(result, element, scale * float(slope.flatten()[index]))
+    return result
+
+
+def _chosen(slope: Tensor, count: int, generator: torch.Generator) -> list[int]:
+    """The element with the largest slope, and others at random, one without a slope among them if there is any."""
+    if not slope.numel():
+        return []
+    chosen = [int(slope.abs().argmax())]
+    zeros = torch.nonzero(slope == 0).flatten()
+    if len(zeros) and count > 2:
+        chosen.append(int(zeros[int(torch.randint(len(zeros), (1,), generator=generator))]))
+    chosen += torch.randint(slope.numel(), (count,), generator=generator).tolist()
+    return list(dict.fromkeys(chosen))[:count]
+
+
+def _compare_one(result: Comparison, element: Element, analytic: float) -> None:
+    """Compare one element by the step that does it best; kinks are looked for only where the error is large."""
+    result.num_compared += 1
+    errors: dict[float, tuple[float, float]] = {}
+    for h in STEPS:
+        numeric, noise = element.difference(h)
+        errors[h] = (_relative_error(analytic, numeric, noise), numeric)
+        if errors[h][0] < FINE:
+            break
+    best = min(errors, key=lambda h: errors[h][0])
+    error, numeric = errors[best]
+    if error > UNCOMFORTABLE:
+        if all(element.crosses_kink(h) for h in errors):
+            result.num_kinks += 1
+            return
+        if not _agree(errors):
+            result.num_uncertain += 1
+            return
+    if error >= result.error:
+        numbers = {"analytic": analytic / element.scale, "numeric": numeric / element.scale, "relative_error": error}
+        rounded = {name: plain_number(value) for name, value in numbers.items()}
+        result.worst = {"parameter": element.name, "index": element.index, **rounded, "h": best}
+
+
+def _relative_error(analytic: float, numeric: float, noise: float) -> float:
+    difference = abs(analytic - numeric)
+    if not math.isfinite(difference):
+        return math.inf
+    return 0.0 if difference <= noise else difference / max(abs(analytic), abs(numeric))
+
+
+def _agree(errors: dict[float, tuple[float, float]]) -> bool:
+    """Whether two steps give the same difference, so that it can be believed."""
+    numeric = [value for _, value in errors.values()]
+    pairs = [(a, b) for place, a in enumerate(numeric) for b in numeric[place + 1 :]]
+    return any(abs(a - b) <= AGREE * max(abs(a), abs(b), 1e-9) for a, b in pairs)
+
+
+@dataclass(frozen=True)
+class Element:
+    """One number among the parameters of a function.
+
+    Attributes:
+        function: Of no arguments; it is multiplied by `scale`.
+        name: Of the parameter.
+        parameter: Holds the number, and is set back after each evaluation.
+        index: Of the number, in the flattened parameter.
+        scale: Brings the largest gradient to 1.
+    """
+
+    function: Callable[[], Tensor]
+    name: str
+    parameter: nn.Parameter
+    index: int
+    scale: float
+
+    @torch.no_grad()
+    def difference(self, h: float) -> tuple[float, float]:
+        """The centred difference, and what rounding may have added to it."""
+        step = self._step(h)
+        with self._moved(step):
+            higher = float(self.function())
+        with self._moved(-step):
+            lower = float(self.function())
+        return self.scale * (higher - lower) / (2 * step), ROUNDING * self.scale * abs(higher) / step
+
+    @torch.no_grad()
+    def crosses_kink(self, h: float) -> bool:
+        """Whether a winner of a ReLU, a maximum or the like changes between both sides."""
+        winners = []
+        for step in (-self._step(h), 0.0, self._step(h)):
+            with self._moved(step), Observer() as observer:
+                self.function()
+            winners.append(observer.winners)
+        first, *others = winners
+        return not all(_are_equal(first, other) for other in others)
+
+    def _step(self, h: float) -> float:
+        return h * max(1.0, abs(float(self.parameter.detach().flatten()[self.index])))
+
+    @contextmanager
+    def _moved(self, step: float) -> Iterator[None]:
+        original = self.parameter.detach().clone()
+        moved = original.flatten().clone()
+        moved[self.index] += step
+        self.parameter.copy_(moved.view_as(original))
+        try:
+            yield
+        finally:
+            self.parameter.copy_(original)
+
+
+def _are_equal(first: list[Tensor], other: list[Tensor]) -> bool:
+    return len(first) == len(other) and all(
+        a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True)
+    )
+
+
+def _verdict(found: dict[str, Comparison], num_layers: int) -> Verdict:
+    room = max(1.0, num_layers / LAYERS_PER_BAND)
+    evidence = {
+        name: {
+            "compared": comparison.num_compared,
+            "set_aside_at_kinks": comparison.num_kinks,
+            "set_aside_as_uncertain": comparison.num_uncertain,
+            "largest_relative_error": plain_number(comparison.error),
+            "worst": comparison.worst,
+        }
+        for name, comparison in found.items()
+    }
+    place = max(found, key=lambda name: found[name].error)
+    worst = found[place]
+    where = place.replace("_", " ")
+    if worst.error <= UNCOMFORTABLE * room:
+        return Verdict("gradient", "pass", evidence)
+    element = f"{worst.worst['parameter']}[{worst.worst['index']}]"
+    numbers = f"{worst.worst['analytic']:.4g} and not {worst.worst['numeric']:.4g}"
+    causes = [f"the gradient is wrong {where}: that of {element} is {numbers} (relative error {worst.error:.2g})"]
+    next_step = "mend the backward of your own autograd function, or an operation in place"
+    if worst.on_purpose:
+        names = ", ".join(sorted(worst.on_purpose))
+        causes.append(f"the gradient is stopped or passed through on purpose ({names})")
+    if worst.error <= WRONG * room or worst.on_purpose:
+        causes[0] = causes[0].replace("is wrong", "is doubtful")
+        return Verdict("gradient", "doubtful", evidence, tuple(causes), next_step)
+    return Verdict("gradient", "fail", evidence, tuple(causes), next_step)

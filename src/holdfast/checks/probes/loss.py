@@ -1,0 +1,192 @@
+"""Mistakes in a loss, found by asking it about made-up outputs and targets; the model has no part in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch.nn import functional
+
+from holdfast.checks.probes.autograd import reduces_over_rows
+from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.loss_words import LossTrial, trial_of
+from holdfast.checks.subject import Subject, plain_number
+
+SAME = 1e-5
+CALIBRATED = 3.0
+TENFOLD = 30.0
+HUNDREDFOLD = 300.0
+
+
+def loss_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Everything that can be known of a loss alone; a loss of reconstructions is left out."""
+    if subject.task == "reconstruction":
+        return
+    trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
+    outputs = trial.some(0.1).requires_grad_()
+    value = trial.loss(outputs, trial.y)
+    if not value.requires_grad or not _reaches(value, outputs):
+        cause = (
+            "the loss is cut off from its graph (detach, item, numpy, argmax or no_grad in the loss): nothing learns"
+        )
+        yield Finding("loss_cut_off", "fail", cause, "compute the loss of the outputs with torch alone")
+        return
+    if _is_blind(trial):
+        cause = "the loss ignores the targets: it is the same whatever they are"
+        yield Finding("targets_ignored", "fail", cause, "let the loss compare outputs with targets", _at(trial))
+        return
+    yield from _pairs(trial)
+    yield from _direction(trial)
+    yield from _rows(trial)
+    yield from _saturation(trial)
+    yield from _silent_classes(trial, has_weights=bool(subject.config.loss.get("class_weights")))
+
+
+def _reaches(value: torch.Tensor, outputs: torch.Tensor) -> bool:
+    (gradient,) = torch.autograd.grad(value, outputs, allow_unused=True)
+    return gradient is not None and bool((gradient != 0).any())
+
+
+def _is_blind(trial: LossTrial) -> bool:
+    """Whether other targets make no difference."""
+    outputs = trial.some()
+    if trial.task == "multiclass":
+        others = [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]
+    elif trial.task == "regression":
+        others = [trial.y + 1.0, -2.0 * trial.y]
+    else:
+        others = [1.0 - trial.y, torch.zeros_like(trial.y)]
+    value = trial.value(outputs)
+    return all(_is_same(value, trial.value(outputs, y)) for y in others)
+
+
+def _pairs(trial: LossTrial) -> Iterator[Finding]:
+    """Rows whose targets are exchanged must have another loss."""
+    outputs, permuted = trial.right(CALIBRATED), trial.y.roll(1, 0)
+    own, other = trial.value(outputs), trial.value(outputs, permuted)
+    random = trial.some(2.0)
+    if _is_same(own, other) and _is_same(trial.value(random), trial.value(random, permuted)):
+        cause = (
+            "the loss does not know which target belongs to which row: outputs and targets of different shapes are "
+            "broadcast to all pairs, as (n, 1) against (n,)"
+        )
+        numbers = {"loss": plain_number(own), "loss_with_targets_exchanged": plain_number(other)}
+        yield Finding(
+            "targets_broadcast", "fail", cause, "give outputs and targets the same shape in the loss", numbers
+        )
+
+
+def _direction(trial: LossTrial) -> Iterator[Finding]:
+    """The loss must be least for right outputs."""
+    if trial.task == "regression":
+        yield from _direction_of_values(trial)
+        return
+    right, wrong = trial.value(trial.right(CALIBRATED)), trial.value(trial.right(-CALIBRATED))
+    shifts = range(1, min(trial.num_outputs, 12)) if trial.task == "multiclass" else ()
+    shifted = {shift: trial.value(trial.right(CALIBRATED, shift)) for shift in shifts}
+    if trial.task == "multiclass" and trial.num_outputs > 12:
+        shifted[-1] = trial.value(trial.right(CALIBRATED, -1))
+    numbers = {"loss_of_right_outputs": plain_number(right), "loss_of_opposite_outputs": plain_number(wrong)}
+    best = min(shifted, key=lambda shift: shifted[shift], default=0)
+    others = list(shifted.values())
+    is_one_better = bool(others) and shifted[best] < right - SAME * (1 + abs(right))
+    is_one_special = is_one_better and sum(_is_same(value, shifted[best]) for value in others) == 1
+    if is_one_special and (trial.num_outputs > 2 or wrong > right):
+        off = best if best <= trial.num_outputs / 2 else best - trial.num_outputs
+        cause = (
+            f"the loss is off by one in the labels: it is least where the outputs say the class {off:+d} places away"
+        )
+        numbers |= {"shift": off, "loss_of_shifted_outputs": plain_number(shifted[best])}
+        yield Finding("labels_shifted", "fail", cause, "use the targets as they are, from 0", numbers)
+    elif wrong < right - SAME * (1 + abs(right)):
+        cause = "the loss has the wrong sign: right outputs have a larger loss than opposite ones"
+        yield Finding("wrong_sign", "fail", cause, "change the sign of the loss: it is minimised", numbers)
+
+
+def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
+    candidates = {
+        "exact values": trial.y,
+        "values a half higher": trial.y + 0.5,
+        "values a half lower": trial.y - 0.5,
+        "half the values": 0.5 * trial.y,
+        "twice the values": 2.0 * trial.y,
+        "opposite values": -trial.y,
+        "the mean": torch.zeros_like(trial.y),
+    }
+    values = {name: trial.value(outputs) for name, outputs in candidates.items()}
+    right, best = values["exact values"], min(values, key=lambda name: values[name])
+    if values[best] >= right - SAME * (1 + abs(right)):
+        return
+    numbers = {"loss_of_exact_values": plain_number(right), f"loss_of_{best}".replace(" ", "_"): values[best]}
+    if right >= max(values.values()) - SAME:
+        cause = "the loss has the wrong sign: exact values have the largest loss"
+        yield Finding("wrong_sign", "fail", cause, "change the sign of the loss: it is minimised", numbers)
+    else:
+        cause = f"the loss is not least at its targets: {best} have a smaller one"
+        yield Finding("wrong_minimum", "fail", cause, "compare the outputs with the standardised targets", numbers)
+
+
+def _rows(trial: LossTrial) -> Iterator[Finding]:
+    """The loss is a mean over rows: that of a doubled batch is the same, that of a batch is the mean of its rows'."""
+    outputs = trial.some()
+    value = trial.value(outputs)
+    doubled = trial.value(torch.cat([outputs, outputs]), torch.cat([trial.y, trial.y]))
+    ratio = doubled / value if value else math.nan
+    if abs(ratio - 2.0) < 1e-3:
+        cause = "the loss is a sum over the batch: the step grows with the batch size, and metrics are not comparable"
+        numbers = {"loss": plain_number(value), "loss_of_the_batch_twice": plain_number(doubled)}
+        yield Finding("sum_over_batch", "fail", cause, "take the mean over rows (reduction='mean')", numbers)
+        return
+    probe = outputs.clone().requires_grad_()
+    if trial.task == "multiclass" and reduces_over_rows(trial.loss(probe, trial.y)):
+        cause = "the loss takes its softmax over the batch (dimension 0) instead of the classes (dimension 1)"
+        yield Finding("softmax_over_batch", "fail", cause, "softmax(dim=1) in the loss", {"dimension": 0})
+
+
+def _saturation(trial: LossTrial) -> Iterator[Finding]:
+    """Tenfold logits must bring the loss to its floor; a loss that squashes them a second time stays above."""
+    if trial.task == "regression" or trial.wants != "logits":
+        return
+    chance = trial.value(torch.zeros_like(trial.some()))
+    near, far = trial.value(trial.right(TENFOLD)), trial.value(trial.right(HUNDREDFOLD))
+    wrong, worst = trial.value(trial.right(-TENFOLD)), trial.value(trial.right(-HUNDREDFOLD))
+    numbers = {
+        "chance_loss": plain_number(chance),
+        "loss_of_tenfold_right_logits": plain_number(near),
+        "loss_of_tenfold_wrong_logits": plain_number(wrong),
+    }
+    is_flat = _is_same(near, far) and _is_same(wrong, worst)
+    is_double = trial.task == "multiclass" and all(
+        _is_same(trial.value(z), float(functional.cross_entropy(z.softmax(dim=1), trial.y)))
+        for z in (trial.some(), trial.some(CALIBRATED))
+    )
+    if is_double or (is_flat and near > 0.1 * abs(chance)):
+        cause = (
+            "a second softmax or sigmoid: the loss squashes the logits and hands the probabilities to a loss that "
+            f"wants logits, so that it saturates at {near:.3g} however sure and right the outputs are"
+        )
+        yield Finding("second_softmax", "fail", cause, "hand the logits to the loss as they are", numbers)
+
+
+def _silent_classes(trial: LossTrial, *, has_weights: bool) -> Iterator[Finding]:
+    """Rows of every class must move their outputs."""
+    if trial.task not in ("multiclass", "binary") or has_weights:
+        return
+    outputs = trial.some(0.1).requires_grad_()
+    (gradient,) = torch.autograd.grad(trial.loss(outputs, trial.y), outputs)
+    moved = gradient.reshape(len(trial.y), -1).abs().amax(dim=1)
+    silent = [int(label) for label in sorted(set(trial.y.tolist())) if not bool((moved[trial.y == label] > 0).any())]
+    if silent:
+        cause = f"the loss ignores the rows of some classes ({', '.join(map(str, silent[:5]))}): they move no output"
+        yield Finding(
+            "classes_ignored", "fail", cause, "let the loss have a slope for every target", {"classes": silent}
+        )
+
+
+def _at(trial: LossTrial) -> dict[str, float]:
+    return {"loss_whatever_the_targets": plain_number(trial.value(trial.some()))}
+
+
+def _is_same(first: float, other: float) -> bool:
+    return abs(first - other) <= SAME * max(1.0, abs(first), abs(other))

@@ -1,0 +1,121 @@
+"""What an output depends on: its own row, all of it, and no other one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.outputs import softmax_over_rows
+from holdfast.checks.probes.training import take_steps
+from holdfast.checks.subject import Subject, inputs_of, outputs_of
+
+NUM_ROWS = 16
+SEEN = 1e-4
+MOSTLY = 0.5
+
+
+def row_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Rows that see each other in eval mode, and inputs that no output depends on."""
+    x, y = subject.rows(NUM_ROWS)
+    module = subject.module()
+    inputs = inputs_of(module, x)
+    module.eval()
+    before = inputs.clone()
+    with torch.no_grad():
+        outputs = _seeded(module, inputs)
+    if not torch.equal(before, inputs):
+        cause = "the model writes into its inputs (an operation in place): the rows of the data change"
+        yield Finding(
+            "writes_into_inputs", "doubtful", cause, "work on a copy, or leave out inplace in the first layer"
+        )
+        inputs = before
+    yield from _others(subject, module, inputs, outputs)
+    if _is_constant(outputs):
+        take_steps(module.train(), inputs, y, 5)
+        with torch.no_grad():
+            later = _seeded(module.eval(), inputs)
+        if _is_constant(later):
+            cause = "the outputs ignore the input: all rows have the same, also after five steps"
+            numbers = {"spread_of_outputs_over_rows": float(later.std(dim=0).max())}
+            yield Finding("inputs_ignored", "fail", cause, "let the outputs depend on x; look for dead units", numbers)
+            return
+    yield from _unseen(subject, module, inputs)
+
+
+def _others(subject: Subject, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
+    """Exchange all rows but one: its outputs must stay."""
+    if len(inputs) < 4:
+        return
+    scale = max(float(outputs.abs().max()), 1e-6)
+    largest = 0.0
+    for kept in (0, len(inputs) // 2, len(inputs) - 1):
+        exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (
+            0.1 if inputs.is_floating_point() and _is_free(subject) else 0
+        )
+        exchanged[kept] = inputs[kept]
+        with torch.no_grad():
+            other = _seeded(module, exchanged)
+        largest = max(largest, float((other[kept] - outputs[kept]).abs().max()))
+    if largest <= SEEN * scale:
+        return
+    numbers = {"change_of_a_row_by_the_others": float(f"{largest:.4g}"), "largest_output": float(f"{scale:.4g}")}
+    next_step = "reduce over features (dim=1), never over the batch (dim=0)"
+    cause = "a reduction over the batch (mean, sum or normalisation over dimension 0)"
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    if softmax_over_rows(subject):
+        cause = "a softmax over the wrong dimension (the batch, dimension 0)"
+    elif any(norm.training or not norm.track_running_stats for norm in norms):
+        cause = "batch normalisation with the statistics of the batch in eval mode"
+        next_step = "nn.BatchNorm1d(..., track_running_stats=True), and eval() must reach it"
+    elif any(_is_sequence_first(part) for part in module.modules()):
+        cause = "the batch is taken for the sequence (batch_first is missing)"
+        next_step = "batch_first=True"
+    words = f"the rows of a batch see each other in eval mode: {cause}"
+    yield Finding("rows_see_each_other", "fail", words, next_step, numbers)
+
+
+def _is_free(subject: Subject) -> bool:
+    """Whether inputs may take any value: categories may not."""
+    return not any(getattr(column, "categories", ()) for column in subject.datamodule.columns)
+
+
+def _is_sequence_first(part: nn.Module) -> bool:
+    return isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first
+
+
+def _is_constant(outputs: Tensor) -> bool:
+    spread = float((outputs - outputs[:1]).abs().max()) if len(outputs) > 1 else 1.0
+    return spread <= 1e-6 * max(1e-6, float(outputs.abs().max()))
+
+
+def _unseen(subject: Subject, module: nn.Module, inputs: Tensor) -> Iterator[Finding]:
+    """Inputs without any gradient."""
+    if not _is_free(subject):
+        return
+    probe = inputs.detach().clone().requires_grad_()
+    try:
+        outputs = _seeded(module, probe)
+        (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe, allow_unused=True)
+    except RuntimeError:
+        return
+    if gradient is None or not bool((gradient != 0).any()):
+        return
+    is_unseen = (gradient == 0).all(dim=0)
+    channels = is_unseen.flatten(1).all(dim=1) if is_unseen.ndim == 3 else is_unseen.flatten()
+    share = float(is_unseen.float().mean())
+    unseen_channels = int(channels.sum()) if is_unseen.ndim == 3 else 0
+    if share > MOSTLY or unseen_channels:
+        cause = f"the outputs ignore {100 * share:.0f} % of the inputs"
+        numbers = {"share_of_inputs_without_effect": float(f"{share:.4g}")}
+        yield Finding(
+            "inputs_ignored_in_part", "doubtful", cause, "look for a slice of x, or units that are dead", numbers
+        )
+
+
+def _seeded(module: nn.Module, inputs: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    outputs = outputs_of(module, inputs)  # type: ignore[arg-type]
+    return outputs.reshape(len(outputs), -1)

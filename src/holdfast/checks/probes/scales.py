@@ -1,0 +1,165 @@
+"""Scales at the start: of inputs, activations and gradients; and units that are dead or saturated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
+from holdfast.checks.probes.training import take_steps
+from holdfast.checks.subject import Subject, data_loss, inputs_of, outputs_of, plain_number, trainable
+
+NUM_ROWS = 64
+LARGE_INPUT = 5.0
+UNLIKE_FEATURES = 1e3
+VANISHED = 1e-6
+EXPLODED = 1e4
+MOSTLY_DEAD = 0.8
+MOSTLY_SATURATED = 0.8
+NEAR_LIMIT = 0.99
+NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def input_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Inputs of the first layer with weights: their scale, and whether they are numbers."""
+    module = subject.module()
+    x, _ = subject.rows(NUM_ROWS)
+    inputs = inputs_of(module, x)
+    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+        cause = "the inputs hold missing or infinite values: every output of such a row is not a number"
+        yield Finding("inputs_not_finite", "fail", cause, "transform.impute=median, or data.missing", {})
+        return
+    seen = _first_input(module, inputs)
+    if seen is None:
+        return
+    scale = seen.flatten(1).square().mean(dim=0).sqrt()
+    overall = float(seen.square().mean().sqrt())
+    used = scale[scale > 0]
+    ratio = float(used.max() / used.min()) if len(used) and seen.ndim == 2 else 1.0
+    numbers = {"root_mean_square": plain_number(overall), "largest_against_smallest_feature": plain_number(ratio)}
+    if overall > LARGE_INPUT or (ratio > UNLIKE_FEATURES and float(used.max()) > LARGE_INPUT):
+        cause = f"the inputs are not normalised: their root mean square is {overall:.3g}, of standardised ones 1"
+        yield Finding("inputs_not_normalised", "doubtful", cause, "transform=standardize", numbers)
+
+
+@torch.no_grad()
+def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
+    """What the first layer that multiplies is given; None where a norm comes first."""
+    seen: list[Tensor | None] = []
+
+    def look(part: nn.Module, values: Any) -> None:
+        if not seen and values and isinstance(values[0], Tensor):
+            is_norm = isinstance(part, NORMS) or not values[0].is_floating_point()
+            seen.append(None if is_norm else values[0].detach())
+
+    layers = [part for part in module.model.modules() if next(part.parameters(recurse=False), None) is not None]
+    hooks = [part.register_forward_pre_hook(look) for part in layers]
+    outputs_of(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen[0] if seen else inputs
+
+
+def scale_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Gradients and activations that vanish or explode, after three steps: layers may start at zero on purpose."""
+    module = subject.module()
+    x, y = subject.rows(NUM_ROWS)
+    inputs = inputs_of(module, x)
+    losses = take_steps(module, inputs, y, 3)
+    layers: dict[str, float] = {}
+
+    def look(name: str) -> Any:
+        def keep(part: nn.Module, values: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.is_floating_point():
+                layers[name] = float(output.detach().square().mean().sqrt())
+
+        return keep
+
+    hooks = [part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if _multiplies(part)]
+    with Observer() as observer:
+        loss = data_loss(module, inputs, y)
+    for hook in hooks:
+        hook.remove()
+    yield from _activations(layers, losses)
+    yield from _units(observer.activations, len(inputs))
+    if loss.requires_grad:
+        yield from _gradients(module, loss)
+
+
+def _multiplies(part: nn.Module) -> bool:
+    weight = getattr(part, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim >= 2
+
+
+def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Finding]:
+    hidden = {name: scale for name, scale in layers.items() if scale > 0}
+    if not hidden:
+        return
+    largest, smallest = max(hidden, key=lambda n: hidden[n]), min(hidden, key=lambda n: hidden[n])
+    numbers = {"layer": largest, "root_mean_square": plain_number(hidden[largest]), "loss": plain_number(losses[0])}
+    if hidden[largest] > EXPLODED:
+        cause = f"activations explode at the start: those of {largest} have a root mean square of {hidden[largest]:.3g}"
+        yield Finding("activations_explode", "doubtful", cause, "init=he_normal, or a norm (model.norm=batch)", numbers)
+    elif hidden[smallest] < VANISHED:
+        numbers = {"layer": smallest, "root_mean_square": plain_number(hidden[smallest])}
+        cause = (
+            f"activations vanish at the start: those of {smallest} have a root mean square of {hidden[smallest]:.3g}"
+        )
+        yield Finding("activations_vanish", "doubtful", cause, "init=he_normal, or a norm (model.norm=batch)", numbers)
+
+
+def _gradients(module: Any, loss: Tensor) -> Iterator[Finding]:
+    weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
+    if len(weights) < 2:
+        return
+    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    scales = {
+        name: float(gradient.square().mean().sqrt())
+        for name, gradient in zip(weights, gradients, strict=True)
+        if gradient is not None
+    }
+    if not scales:
+        return
+    largest, smallest = max(scales, key=lambda n: scales[n]), min(scales, key=lambda n: scales[n])
+    numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
+    if scales[largest] > EXPLODED:
+        cause = f"gradients explode at the start: that of {largest} has a root mean square of {scales[largest]:.3g}"
+        yield Finding(
+            "gradients_explode", "doubtful", cause, "init=he_normal, a norm, or a smaller scale of the loss", numbers
+        )
+    elif scales[smallest] < VANISHED * scales[largest]:
+        small, large = f"{scales[smallest]:.2g}", f"{scales[largest]:.2g}"
+        cause = f"gradients vanish at the start: that of {smallest} is {small}, that of {largest} {large}"
+        next_step = "relu in place of sigmoid or tanh, init=he_normal, a norm, or short cuts around layers"
+        yield Finding("gradients_vanish", "doubtful", cause, next_step, numbers)
+
+
+def _units(activations: list[tuple[str, Tensor]], num_rows: int) -> Iterator[Finding]:
+    for place, (name, output) in enumerate(activations):
+        if output.ndim < 2 or len(output) != num_rows or not output.numel():
+            continue
+        dims = tuple(d for d in range(output.ndim) if d != (output.ndim - 1 if output.ndim == 3 else 1))
+        if name in RECTIFYING:
+            share = float((output.abs().amax(dim=dims) == 0).float().mean())
+            if share >= MOSTLY_DEAD:
+                cause = f"{100 * share:.0f} % of the units of a ReLU layer are dead at the start: 0 for every row"
+                next_step = "biases of 0, init=he_normal, or leaky_relu"
+                numbers = {"share": plain_number(share), "activation": place}
+                yield Finding("dead_units", "doubtful", cause, next_step, numbers)
+                return
+        elif name in SQUASHING and place < len(activations) - (output.shape[1] <= 2):
+            middle = 0.5 if "sigmoid" in name else 0.0
+            share = float(((output - middle).abs() > NEAR_LIMIT * (1 - middle)).float().mean())
+            if share >= MOSTLY_SATURATED:
+                cause = (
+                    f"{100 * share:.0f} % of the values of a {name} layer are saturated at the start: no slope is left"
+                )
+                numbers = {"share": plain_number(share), "activation": place}
+                yield Finding(
+                    "saturated_units", "doubtful", cause, "smaller weights, or transform=standardize", numbers
+                )
+                return

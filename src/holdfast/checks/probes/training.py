@@ -1,0 +1,210 @@
+"""One training step, looked at closely: what the gradient reaches, what the optimizer has, what stays as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.checks.probes.autograd import leaves_behind
+from holdfast.checks.probes.finding import Finding
+from holdfast.checks.subject import Subject, data_loss, inputs_of, outputs_of, regularization_of, trainable
+
+NUM_ROWS = 32
+NOISE = 1e-7
+
+
+def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, length: float = 0.1) -> list[float]:
+    """Go down the slope on one batch by steps of one length, whatever the scale of the loss; gives the losses."""
+    parameters = list(trainable(module.model).values())
+    losses = []
+    for _ in range(count if parameters else 0):
+        loss = data_loss(module, inputs, y)
+        losses.append(float(loss.detach()))
+        if not loss.requires_grad or not math.isfinite(losses[-1]):
+            break
+        given = torch.autograd.grad(loss, parameters, allow_unused=True)
+        slopes = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, given, strict=True)]
+        steepness = float(torch.stack([slope.square().sum() for slope in slopes]).sum().sqrt())
+        with torch.no_grad():
+            for parameter, slope in zip(parameters, slopes, strict=True):
+                parameter.sub_(slope, alpha=length / max(steepness, 1e-30))
+    return losses
+
+
+def step_mistakes(subject: Subject) -> Iterator[Finding]:
+    """A whole training step, as the run will take it."""
+    module = subject.module()
+    batch = subject.rows(NUM_ROWS)
+    try:
+        loss = module.training_step(batch, 0)
+    except Exception as error:  # a user's own code may raise anything
+        cause = f"a training step ends in {type(error).__name__}: {error}"
+        yield Finding("step_fails", "fail", cause, "the run would end in the same way: mend it first")
+        return
+    if not math.isfinite(float(loss.detach())):
+        cause = "the loss of the first training step is not a number, or infinite"
+        yield Finding("loss_not_finite", "fail", cause, "look for logarithms of 0, divisions by 0 and missing values")
+
+
+def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Parameters that nothing trains, and tensors that are trained by nobody."""
+    module = subject.module()
+    model = module.model
+    x, y = subject.rows(NUM_ROWS)
+    inputs = inputs_of(module, x)
+    called: set[nn.Module] = set()
+    hooks = [part.register_forward_pre_hook(lambda part, _: called.add(part)) for part in model.modules()]
+    outputs = outputs_of(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    parameters = trainable(model)
+    loss = data_loss(module, inputs, y)
+    leaves = leaves_behind(loss) if loss.requires_grad else []
+    reached = {id(leaf) for leaf in leaves}
+    if parameters and not any(id(parameter) in reached for parameter in parameters.values()):
+        place = (
+            "loss" if any(id(leaf) in reached for leaf in leaves_behind(outputs)) or outputs.requires_grad else "model"
+        )
+        cause = (
+            f"the graph is cut off in the {place}: no parameter of the model gets a gradient from the loss "
+            "(detach, .data, item, numpy, argmax or no_grad on the way)"
+        )
+        yield Finding("graph_cut_off", "fail", cause, f"compute the {place} of its inputs with torch alone")
+        return
+    other_loss = data_loss(module, inputs.flip(0), y.flip(0))
+    later = leaves_behind(other_loss)
+    yield from _hidden(module, leaves, later)
+    reached |= {id(leaf) for leaf in later}
+    term = regularization_of(module)
+    missed = [name for name, parameter in parameters.items() if id(parameter) not in reached]
+    if missed:
+        owners = {name: model.get_submodule(name.rpartition(".")[0]) for name in missed}
+        unused = [name for name in missed if owners[name] not in called]
+        numbers = {"parameters": missed[:5], "count": len(missed), "has_regularization": term is not None}
+        if unused:
+            layer = unused[0].rpartition(".")[0] or unused[0]
+            cause = f"layers are never used: {layer} is part of the model and of no forward pass"
+            yield Finding("layer_unused", "doubtful", cause, "use it in forward, or leave it out", numbers)
+        if cut := [name for name in missed if name not in unused]:
+            cause = (
+                f"trainable parameters get no gradient: {cut[0]} is used, and cut off from the loss "
+                "(detach, .data, no_grad or argmax behind it)"
+            )
+            yield Finding(
+                "parameter_cut_off", "fail", cause, "remove the cut, or freeze them by requires_grad_(False)", numbers
+            )
+
+
+def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[Finding]:
+    """Leaves of a loss that belong to no parameter of the model.
+
+    Args:
+        module: Whose loss it is.
+        leaves: Behind the loss.
+        later: Behind the loss of another forward pass.
+    """
+    own = {id(parameter) for parameter in module.model.parameters()}
+    hidden = [leaf for leaf in leaves if id(leaf) not in own and leaf.requires_grad]
+    if hidden:
+        of_loss = {id(p) for p in module._loss.parameters()} if isinstance(module._loss, nn.Module) else set()
+        again = {id(leaf) for leaf in later}
+        if all(id(leaf) in of_loss for leaf in hidden):
+            where = "the loss has parameters, and the optimizer has those of the model alone"
+        elif not any(id(leaf) in again for leaf in hidden):
+            where = "a layer is made anew in each forward pass"
+        else:
+            where = "layers or tensors in a plain list, a dict or an attribute that is no nn.Parameter"
+        shapes = [list(leaf.shape) for leaf in hidden[:5]]
+        cause = f"{len(hidden)} tensors take part in the loss and no optimizer has them: {where}"
+        next_step = "nn.ModuleList, nn.ModuleDict or nn.Parameter, made in __init__"
+        yield Finding("hidden_parameters", "fail", cause, next_step, {"count": len(hidden), "shapes": shapes})
+
+
+def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
+    """An optimizer must have all that is trained, set gradients back, and move what it has."""
+    module = subject.module()
+    x, y = subject.rows(NUM_ROWS)
+    inputs = inputs_of(module, x)
+    assert module.make_optimizer is not None
+    optimizer = module.make_optimizer(module.model)
+    parameters = trainable(module.model)
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    left_out = [name for name, parameter in parameters.items() if id(parameter) not in held]
+    if left_out:
+        cause = f"the optimizer does not have all trainable parameters: {left_out[0]} is missing"
+        yield Finding("not_in_optimizer", "fail", cause, "hand it all of them", {"count": len(left_out)})
+    loss = data_loss(module, inputs, y)
+    if not loss.requires_grad:
+        return
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.zero_grad()
+    kept = [name for name, p in parameters.items() if p.grad is not None and bool((p.grad != 0).any())]
+    if kept:
+        cause = "gradients are not set to zero between steps: zero_grad leaves them, and they add up"
+        yield Finding(
+            "gradients_not_zeroed", "fail", cause, "let zero_grad of the optimizer do its work", {"count": len(kept)}
+        )
+
+
+def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Units that start as copies of each other and have the same gradient stay copies for ever."""
+    module = subject.module()
+    x, y = subject.rows(NUM_ROWS)
+    inputs = inputs_of(module, x)
+    constant = [
+        name
+        for name, parameter in trainable(module.model).items()
+        if parameter.ndim >= 2
+        and len(parameter) > 2
+        and bool((parameter == parameter.flatten()[0]).all() & (parameter != 0).all())
+    ]
+    first = _equal_rows(module, inputs, y)
+    if not first and constant:
+        cause = f"all numbers of {constant[0]} are the same: its units start as copies of each other"
+        yield Finding(
+            "symmetric_weights",
+            "doubtful",
+            cause,
+            "init=he_normal, or random weights of your own",
+            {"weights": constant[:5]},
+        )
+    if not first:
+        return
+    take_steps(module, inputs, y, 3)
+    same = sorted(first & _equal_rows(module, inputs, y))
+    if same:
+        cause = (
+            f"the rows of {same[0]} are all equal and have equal gradients: its units are copies of each other, "
+            "and stay so (weights set to one constant)"
+        )
+        yield Finding(
+            "symmetric_weights", "fail", cause, "init=he_normal, or random weights of your own", {"weights": same[:5]}
+        )
+
+
+def _equal_rows(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
+    parameters = trainable(module.model)
+    loss = data_loss(module, inputs, y)
+    if not loss.requires_grad or not parameters:
+        return set()
+    given = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    gradients = {name: gradient for name, gradient in zip(parameters, given, strict=True) if gradient is not None}
+    largest = max((float(gradient.abs().max()) for gradient in gradients.values()), default=0.0)
+    return {
+        name
+        for name, gradient in gradients.items()
+        if gradient.ndim >= 2
+        and gradient.shape[0] > 1
+        and _has_equal_rows(parameters[name])
+        and _has_equal_rows(gradient, of=largest)
+    }
+
+
+def _has_equal_rows(matrix: Tensor, of: float = 0.0) -> bool:
+    """Whether rows differ by no more than rounding, of the matrix itself or of numbers as large as `of`."""
+    flat = matrix.detach().flatten(1)
+    return float((flat - flat[:1]).abs().max()) <= max(1e-6 * float(flat.abs().max()), NOISE * of)

@@ -1,0 +1,40 @@
+"""More regularisation must give more loss (CS231n, "Sanity checks")."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from holdfast.checks.run import check
+from holdfast.checks.subject import Subject, plain_number
+from holdfast.checks.verdict import Verdict, skipped
+from holdfast.config.resolve import build_option
+
+FACTORS = (0.0, 1.0, 2.0, 10.0)
+
+
+@check
+def regularization_loss(subject: Subject) -> Verdict:
+    """Evaluate the term of the regularisation at the start with 0, 1, 2 and 10 times its strength."""
+    if not subject.config.regularization:
+        return skipped("regularization_loss", "no regularisation is chosen (weight decay is none: it adds no loss)")
+    node = OmegaConf.to_container(subject.config.regularization, resolve=True)
+    assert isinstance(node, dict)
+    strengths = {
+        str(key): value for key, value in node.items() if "strength" in str(key) and isinstance(value, float | int)
+    }
+    if not strengths or not any(strengths.values()):
+        return skipped("regularization_loss", "the option has no strength above 0 to change")
+    model = subject.module().model
+    terms = {}
+    for factor in FACTORS:
+        changed: dict[str, Any] = {key: factor * value for key, value in strengths.items()}
+        terms[f"{factor:g}"] = plain_number(build_option({**node, **changed})(model).detach())
+    evidence = {"terms_by_factor": terms, "strengths": strengths}
+    values = list(terms.values())
+    if all(lower < higher for lower, higher in pairwise(values)):
+        return Verdict("regularization_loss", "pass", evidence)
+    cause = f"the loss does not rise with the strength: the terms are {', '.join(f'{value:.4g}' for value in values)}"
+    return Verdict("regularization_loss", "doubtful", evidence, (cause,), "look at the sign and at what is summed")

@@ -1,0 +1,158 @@
+"""Running the checks of an experiment: nothing of it changes by them, and none of them can end it by crashing."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.checks.subject import Subject
+from holdfast.checks.verdict import Verdict, skipped
+from holdfast.config.groups import GROUPS
+from holdfast.config.resolve import build_option
+from holdfast.core.errors import Interrupted, RunFailed
+from holdfast.core.seeding import random_states, restore_random_states, seed_everything
+from holdfast.experiment.experiment import Experiment
+from holdfast.training.threads import set_threads
+
+NUM_ROWS = 32
+MAX_WORDS = 160
+SAME_KIND = ("data", "split", "transform", "model", "init", "loss", "regularization", "check")
+
+
+class Check(Protocol):
+    """An option of the group `check`."""
+
+    def __call__(self, subject: Subject, **options: Any) -> list[Verdict]:
+        """Give the verdict of a check, or those of several."""
+        ...
+
+
+def check(function: Callable[..., Verdict]) -> Check:
+    """Make an option of a function that gives a verdict: what it cannot do is a verdict as well."""
+
+    @functools.wraps(function)
+    def call(subject: Subject, **options: Any) -> list[Verdict]:
+        try:
+            with untouched(subject.config.seed):
+                return [function(subject, **options)]
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except Exception as error:  # a user's own code may raise anything
+            return [skipped(function.__name__, f"could not run ({type(error).__name__}: {error})")]
+
+    return call
+
+
+@contextmanager
+def untouched(seed: int) -> Iterator[None]:
+    """Work from a seed, quietly and with gradients; leave the random state of all devices as it was."""
+    states = random_states(with_devices=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+    seed_everything(seed)
+    try:
+        with warnings.catch_warnings(), torch.enable_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        restore_random_states(states)
+
+
+def run_checks(experiment: Experiment) -> list[Verdict]:
+    """Run what the group `check` of the config chooses; no verdict where it chooses none.
+
+    Raises:
+        InputError: The parts of the experiment do not fit.
+    """
+    node = experiment.config.check
+    if not node:
+        return []
+    run: Check = build_option({key: value for key, value in node.items() if key not in GROUPS["check"].own})
+    threads = torch.get_num_threads()
+    subject = Subject(experiment)
+    try:
+        set_threads(experiment.config, subject.multiply_adds, NUM_ROWS)
+        return run(subject)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_jobs(configs: Sequence[DictConfig], folder: Path) -> None:
+    """Check the jobs of a sweep, once for all that have the same data, model and loss, and say what was found.
+
+    Args:
+        configs: Of the jobs.
+        folder: Of the sweep.
+
+    Raises:
+        RunFailed: A check fails, and `check.on_fail` is "stop".
+    """
+    kinds: dict[str, DictConfig] = {}
+    for config in configs:
+        values = {key: config.get(key) for key in SAME_KIND}
+        kinds.setdefault(OmegaConf.to_yaml(OmegaConf.create(values), resolve=True), config)
+    for config in kinds.values():
+        if not config.ensemble and str(config.stage._target_).endswith(".fit"):
+            verdicts = run_checks(Experiment(config, folder))
+            tell(verdicts)
+            if config.check and config.check.on_fail == "stop":
+                raise_failed(verdicts)
+
+
+def tell(verdicts: Sequence[Verdict]) -> None:
+    """Print what a person should look at, a line a check."""
+    for verdict in verdicts:
+        if verdict.verdict in ("doubtful", "fail"):
+            advice = f"; next: {verdict.next}" if verdict.next else ""
+            print(f"check {verdict.name}: {verdict.verdict}: {first_cause(verdict)}{advice}", file=sys.stderr)
+
+
+def raise_failed(verdicts: Sequence[Verdict]) -> None:
+    """Raise the first check that fails.
+
+    Raises:
+        RunFailed: One does.
+    """
+    failed = [verdict for verdict in verdicts if verdict.verdict == "fail"]
+    if failed:
+        names = ", ".join(verdict.name for verdict in failed)
+        what = f"{len(failed)} of {len(verdicts)} checks failed ({names}): {first_cause(failed[0])}"
+        raise RunFailed("check", what, next=failed[0].next)
+
+
+def first_cause(verdict: Verdict) -> str:
+    """The likeliest cause; of a skipped check the reason."""
+    return verdict.causes[0] if verdict.causes else str(verdict.evidence.get("reason", ""))
+
+
+def print_table(verdicts: Sequence[Verdict]) -> None:
+    """Print all verdicts with evidence, causes and what to do next."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    colours = {"pass": "green", "doubtful": "yellow", "fail": "red", "skipped": "dim"}
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("check", "verdict", "what was found", "next"):
+        table.add_column(name, overflow="fold")
+    for verdict in verdicts:
+        told = [*verdict.causes] or [textwrap.shorten(words_of(verdict.evidence), MAX_WORDS, placeholder=" ...")]
+        word = f"[{colours[verdict.verdict]}]{verdict.verdict}[/]"
+        table.add_row(verdict.name, word, escape("\n".join(told)), escape(verdict.next))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def words_of(evidence: Any) -> str:
+    """Evidence in one line."""
+    if isinstance(evidence, dict):
+        return ", ".join(f"{str(name).replace('_', ' ')} {words_of(value)}" for name, value in evidence.items())
+    if isinstance(evidence, list | tuple):
+        return " ".join(map(words_of, evidence))
+    return f"{evidence:.4g}" if isinstance(evidence, float) else str(evidence)

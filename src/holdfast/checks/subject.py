@@ -1,0 +1,146 @@
+"""The experiment as a check sees it: train rows, and copies of the module that a check may do with as it likes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from holdfast.config.resolve import build_option
+from holdfast.core.seeding import seed_everything
+from holdfast.data.loading.batches import as_target
+from holdfast.losses.build import build_loss
+from holdfast.training.build import build_trainable, leave_out_dropout, reconstructs
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from holdfast.experiment.experiment import Experiment
+    from holdfast.losses.protocol import Loss
+    from holdfast.training.module import SupervisedModule
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Subject:
+    """What checks look at. The module that will be trained is only ever copied.
+
+    Attributes:
+        config: Of the experiment.
+        datamodule: Its rows; checks take train rows, and val rows where they compare.
+        task: "multiclass", "binary", "multilabel", "regression" or "reconstruction".
+        num_outputs: Outputs of the model for one row.
+        multiply_adds: Of a forward pass of one row.
+        category_sizes: Indices of each category column, which come last in a row.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        """Build the experiment, if it is not built.
+
+        Raises:
+            InputError: Its parts do not fit.
+        """
+        self._built = experiment.build()
+        self.config: DictConfig = experiment.config
+        self.datamodule = self._built.datamodule
+        self.task = "reconstruction" if reconstructs(self.config) else self.datamodule.task
+        self.num_outputs = self.datamodule.num_outputs
+        self.multiply_adds = self._built.module.multiply_adds
+        self.category_sizes = self._built.shapes.category_sizes
+        self._ends: float | None = None
+        self._metrics = copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
+
+    def limit(self, seconds: float | None) -> None:
+        """Have checks that consist of many leave out the rest after so many seconds from now; None: no limit."""
+        self._ends = None if seconds is None else time.perf_counter() + seconds
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the limit is not reached."""
+        return self._ends is None or time.perf_counter() < self._ends
+
+    def module(self) -> SupervisedModule:
+        """A copy of the module that will be trained, in train mode on the CPU, with a loss of its own."""
+        original = self._built.module
+        # copying metrics takes longer than the rest of a small module: all copies have the same
+        metrics = zip((original.train_metrics, original.val_metrics), self._metrics, strict=True)
+        try:
+            module = copy.deepcopy(original, {id(own): shared for own, shared in metrics})
+        except Exception:  # a user's own module may hold what cannot be copied
+            return self.rebuilt(self.config.seed)
+        module._loss = self._new_loss()
+        return module.train()
+
+    def rebuilt(self, seed: int, **model: Any) -> SupervisedModule:
+        """The module built anew, with the initial weights of another seed and other arguments of the model."""
+        seed_everything(seed)
+        config = OmegaConf.merge(self.config, {"model": model})
+        return build_trainable(config, self._built.shapes, self.datamodule.statistics).train()
+
+    def plain_module(self) -> SupervisedModule:
+        """A copy without what keeps a model from fitting its rows: no dropout, regularisation or augmentation."""
+        module = self.module()
+        leave_out_dropout(module.model)
+        module._regularization = None
+        module.augmentation = None
+        module._mixing = None
+        return module
+
+    def rows(self, count: int, *, start: int = 0) -> Batch:
+        """Up to `count` train rows as they are stored, evenly over all, and their targets."""
+        train = self.datamodule.train_rows
+        places = np.linspace(0, len(train), min(count, len(train)), endpoint=False).astype(np.int64)
+        rows = train[(places + start) % len(train)]
+        prepared = self.datamodule.prepared
+        return torch.from_numpy(np.array(prepared.x[rows])), as_target(prepared.y[rows])
+
+    def _new_loss(self) -> Loss:
+        option = build_option(self.config.loss)
+        if self.task == "reconstruction":
+            loss: Loss = option()
+            return loss
+        return build_loss(option, self.task, self.num_outputs, self.datamodule.statistics.class_counts)
+
+
+def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:
+    """Rows as the network sees them."""
+    return module._as_input(x)
+
+
+def outputs_of(module: SupervisedModule, inputs: Tensor) -> Tensor:
+    """Raw outputs of transformed rows: reconstructions, where the task is to give rows back."""
+    if module.spec.task == "reconstruction":
+        rows: Tensor = module.model.reconstruct(inputs)  # type: ignore[operator]
+        return rows
+    return module._outputs(inputs)
+
+
+def data_loss(module: SupervisedModule, inputs: Tensor, y: Tensor) -> Tensor:
+    """The loss of transformed rows, without regularisation."""
+    outputs = outputs_of(module, inputs)
+    return loss_of(module, outputs, inputs if module.spec.task == "reconstruction" else y)
+
+
+def loss_of(module: SupervisedModule, outputs: Tensor, y: Tensor) -> Tensor:
+    """The loss of outputs; `y` are targets as stored, or the rows to be given back."""
+    return module._loss(outputs, y) if module.spec.task == "reconstruction" else module._loss_of(outputs, y)
+
+
+def regularization_of(module: SupervisedModule) -> Tensor | None:
+    """The term that is added to the loss of the data."""
+    return None if module._regularization is None else module._regularization(module.model)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name; tied ones once."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def plain_number(value: Any) -> float:
+    """A tensor of one number as a float with the digits that count."""
+    return float(f"{float(value):.6g}")

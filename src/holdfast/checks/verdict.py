@@ -1,0 +1,45 @@
+"""What a check says: a verdict, the numbers behind it, likely causes, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Word = Literal["pass", "doubtful", "fail", "skipped"]
+GRAVEST_FIRST: tuple[Word, ...] = ("fail", "doubtful", "pass", "skipped")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of one check.
+
+    Attributes:
+        name: Of the check.
+        verdict: "fail" only where the evidence is certain, "doubtful" where a person should look, "pass", or "skipped"
+            where the check could not run or does not apply.
+        evidence: Numbers by name, as JSON has them; of a skipped check the `reason`.
+        causes: Sentences, the likeliest first; empty where nothing is wrong.
+        next: What to change or to type; empty where nothing is wrong.
+    """
+
+    name: str
+    verdict: Word
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    causes: tuple[str, ...] = ()
+    next: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for the record."""
+        return {**asdict(self), "causes": list(self.causes)}
+
+
+def skipped(name: str, reason: str) -> Verdict:
+    """The verdict of a check that could not run, or does not apply."""
+    return Verdict(name, "skipped", {"reason": reason})
+
+
+def gravest(words: Iterable[Word]) -> Word:
+    """The gravest of several verdicts; "skipped" of none."""
+    present = set(words)
+    return next((word for word in GRAVEST_FIRST if word in present), "skipped")

@@ -1,0 +1,167 @@
+"""The checks that measure: against the numbers of the texts and of hand-made data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+import holdfast
+from holdfast.checks import baseline, chance_loss, lr_range, overfit_tiny, regularization_loss, timing
+from holdfast.checks.lr_range import suggestions
+from holdfast.checks.subject import Subject
+from holdfast.checks.verdict import Verdict
+from holdfast.experiment.experiment import Experiment
+
+
+def subject(*overrides: str, **parts: Any) -> Subject:
+    small = [] if "model" in parts else ["model.hidden=[16]"]
+    return Subject(Experiment.compose(["logger=none", *small, *overrides], parts=parts))
+
+
+def only(verdicts: list[Verdict]) -> Verdict:
+    (verdict,) = verdicts
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("overrides", "chance"),
+    [
+        ([], math.log(10)),
+        (["loss=cross_entropy", "loss.label_smoothing=0.1"], math.log(10)),
+        (["loss=hinge"], 9.0),
+        (["data=breast_cancer"], math.log(2)),
+        (["data=diabetes"], 1.0),
+    ],
+)
+def test_the_chance_loss_is_that_of_the_texts(overrides: list[str], chance: float) -> None:
+    verdict = only(chance_loss(subject(*overrides)))
+    assert verdict.evidence["chance"] == pytest.approx(chance, rel=0.02)
+    assert len(verdict.evidence["losses"]) == 3
+    assert verdict.verdict == "pass"
+
+
+class Large(nn.Module):
+    """Outputs that are too large at the start."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.map = nn.Sequential(nn.Flatten(), nn.Linear(64, num_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 40 * self.map(x)
+
+
+class Stuck(nn.Module):
+    """One number for all rows: nothing can be learnt by heart but the mean."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(num_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bias.expand(len(x), -1)
+
+
+def test_large_first_outputs_are_told() -> None:
+    verdict = only(chance_loss(subject(model=Large)))
+    assert verdict.verdict == "doubtful"
+    assert "the first outputs are too large" in verdict.causes[0]
+
+
+def test_a_few_rows_are_learnt_by_heart() -> None:
+    verdict = only(overfit_tiny(subject("loss=cross_entropy", "loss.label_smoothing=0.1", "model.dropout=0.5")))
+    assert verdict.verdict == "pass"
+    assert [trial["rows"] for trial in verdict.evidence["tried"]] == [1, 4, 10, 20, 100]
+    assert all(trial["share_right"] == 1.0 for trial in verdict.evidence["tried"])
+    # the entropy of the smoothed target is the floor
+    entropy = -(0.91 * math.log(0.91) + 9 * 0.01 * math.log(0.01))
+    assert verdict.evidence["tried"][-1]["floor"] == pytest.approx(entropy, rel=0.01)
+
+
+def test_rows_that_cannot_be_learnt_are_told_with_their_number() -> None:
+    verdict = only(overfit_tiny(subject(model=Stuck), num_steps=60))
+    assert verdict.verdict == "doubtful"
+    assert verdict.causes[0].startswith("4 rows are not learnt by heart")
+    assert verdict.evidence["not_tried"] == [10, 20, 100]
+
+
+def test_too_small_a_model_is_told_from_a_bug() -> None:
+    narrow = ["data=diabetes", "model.hidden=[1]", "model.norm=none", "model.activation=tanh"]
+    verdict = only(overfit_tiny(subject(*narrow), counts=(1, 100), num_steps=100))
+    assert verdict.verdict == "doubtful"
+    assert "with_twice_the_width" in verdict.evidence
+
+
+def test_more_strength_more_loss() -> None:
+    verdict = only(regularization_loss(subject("regularization=l2")))
+    terms = verdict.evidence["terms_by_factor"]
+    assert verdict.verdict == "pass"
+    assert terms["10"] == pytest.approx(10 * terms["1"], rel=1e-4)
+    assert only(regularization_loss(subject())).verdict == "skipped"
+
+
+def test_the_rules_of_the_rate_range() -> None:
+    rates = np.logspace(-6, 1, 100)
+    losses = 2.0 - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 3))) + 5 * np.clip(np.log10(rates), 0, None)
+    found = suggestions(rates, losses)
+    assert found["steepest"] == pytest.approx(1e-3, rel=0.2)
+    assert found["tenth_of_minimum"] == pytest.approx(0.1, rel=0.2)
+    assert 1e-3 < found["valley"] < 1e-1
+
+
+def test_a_rate_that_does_not_suit_is_told() -> None:
+    assert only(lr_range(subject())).verdict == "pass"
+    large = only(lr_range(subject("optimizer=sgd", "lr=1e5")))
+    assert large.verdict == "doubtful"
+    assert large.next.startswith("lr=")
+    small = only(lr_range(subject("lr=1e-9")))
+    assert (small.verdict, small.next[:3]) == ("doubtful", "lr=")
+
+
+def test_the_time_of_a_step_and_of_the_run() -> None:
+    verdict = only(timing(subject("max_epochs=3")))
+    evidence = verdict.evidence
+    assert evidence["steps"] == 3 * 17
+    step = evidence["step_data_s"] + evidence["step_compute_s"]
+    assert evidence["estimated_run_s"] == pytest.approx(51 * step, rel=1e-3)
+
+
+def test_baselines_on_the_same_rows() -> None:
+    verdict = only(baseline(subject("data=breast_cancer")))
+    scores = verdict.evidence["scores"]
+    assert verdict.verdict == "pass"
+    assert scores["majority"] < 0.7
+    assert min(scores["linear"], scores["trees"]) > 0.9
+    values = only(baseline(subject("data=diabetes"))).evidence["scores"]
+    assert abs(values["mean"]) < 0.1 < values["linear"]
+
+
+def table(*, leak: bool) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    y = draw.integers(0, 2, 300)
+    noise = draw.normal(size=(300, 3))
+    return pd.DataFrame({"a": noise[:, 0], "b": noise[:, 1], "c": 3.0 * y + 1 if leak else noise[:, 2], "y": y})
+
+
+def test_a_leak_is_told_at_training_time(capsys: pytest.CaptureFixture[str]) -> None:
+    run = holdfast.train(["max_epochs=10", "lr=0.05", "logger=none"], data=table(leak=True), target="y")
+    verdict = next(verdict for verdict in run.record["checks"] if verdict["name"] == "baseline")
+    assert verdict["verdict"] == "doubtful"
+    assert "the column 'c' alone predicts the target (1.000" in verdict["causes"][0]
+    assert "the column 'c' alone predicts the target" in capsys.readouterr().err
+
+
+def test_a_network_that_does_not_beat_the_majority_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = table(leak=False)
+    frame["y"] = (np.arange(300) % 10 == 0).astype(int)
+    run = holdfast.train(["max_epochs=1", "logger=none"], data=frame, target="y")
+    verdict = next(verdict for verdict in run.record["checks"] if verdict["name"] == "baseline")
+    assert verdict["verdict"] == "doubtful"
+    assert "the network is not better than the majority class" in capsys.readouterr().err
