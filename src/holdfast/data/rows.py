@@ -37,7 +37,7 @@ class Rows:
 
     Attributes:
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
-            `data.spool.Spool` where they may be many. None: the rows are those of `table`.
+            `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`.
         y: (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels.
         task: What is predicted.
         kind: How `x` is laid out.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.columns import Column
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.spool import Spool
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
 

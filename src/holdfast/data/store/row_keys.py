@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import ArrayRows, RawRows
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.spool import Spool
 from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells

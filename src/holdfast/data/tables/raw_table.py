@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.spool import Spool
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile
 

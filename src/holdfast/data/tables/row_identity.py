@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.spool import Spool
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.tables.cells import kind_of, raw_cells, texts_of
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings, is_part

@@ -12,9 +12,9 @@ import pytest
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.data.columns import MISSING
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
-from holdfast.data.spool import Spool
 from holdfast.data.store import store, worker, write
 from holdfast.data.store.row_keys import forms_of, units_of
 from holdfast.data.store.store import Prepared
