@@ -66,7 +66,7 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
     chunks: list[tuple[Any, ...]] = []
     spool: Spool | None = None
     for chunk in decoded(listing.images, form):
-        problems += [(listing.name_of(place), what) for place, what in chunk.problems]
+        problems += [(listing.name_of(place), problem) for place, problem in chunk.problems]
         if skips or not problems:
             spool = spool or Spool(chunk.pixels.shape[1:], np.uint8)
             spool.append(chunk.pixels)
