@@ -34,7 +34,7 @@ class Column:
     unseen: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it; what is None is left out."""
+        """The column as JSON; fields that are None are left out."""
         categories = list(self.categories) if self.type == "category" else None
         unseen = None if self.unseen is None else list(self.unseen)
         known = {"name": self.name, "type": self.type, "categories": categories, "unseen": unseen}
@@ -42,7 +42,7 @@ class Column:
 
     @property
     def is_seen(self) -> NDArray[np.bool_]:
-        """(categories,) Which of them train rows have."""
+        """(categories,) Mask of those that train rows have."""
         unseen = set(self.unseen or ())
         return np.array([text not in unseen for text in self.categories], bool)
 

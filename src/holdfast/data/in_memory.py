@@ -27,8 +27,10 @@ def handed_over(content: str | None) -> Path:
     """
     path = os.environ.get(HANDED_OVER)
     if path is None or not Path(path).is_file():
-        what = f"was given in memory ({str(content)[:12]}), and is in the store no more in the form that is asked for"
-        raise InputError("data", what, next="give the same rows again: holdfast.train(..., data=...)")
+        problem = (
+            f"was given in memory ({str(content)[:12]}), and is in the store no more in the form that is asked for"
+        )
+        raise InputError("data", problem, next="give the same rows again: holdfast.train(..., data=...)")
     return Path(path)
 
 
@@ -81,8 +83,8 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     """
     arrays = {FEATURES: _as_array(x, where)} | ({} if y is None else {TARGETS: _as_array(y, "target")})
     if y is not None and len(arrays[FEATURES]) != len(arrays[TARGETS]):
-        what = f"has {len(arrays[TARGETS])} entries for {len(arrays[FEATURES])} rows"
-        raise InputError("target", what, next="give one target a row")
+        problem = f"has {len(arrays[TARGETS])} entries for {len(arrays[FEATURES])} rows"
+        raise InputError("target", problem, next="give one target a row")
     digest = hashlib.sha256()
     for name, array in arrays.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())

@@ -101,23 +101,23 @@ def _table_blocks(
         for names, blocks in file.batches():
             if not row:
                 _check_names(path, names, [*(column.name for column in view.columns), *as_names(id_column)])
-            found = dict(zip(names, blocks, strict=True))
+            columns = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
                 continue
-            viewed = view.of_arrays(found, count)
+            viewed = view.of_arrays(columns, count)
             if viewed.is_unreadable is not None:
                 place, at = np.argwhere(viewed.is_unreadable)[0].tolist()
-                _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, found[view.columns[at].name], place)
+                _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, columns[view.columns[at].name], place)
             unknown += viewed.unknown
-            ids = range(done, done + count) if id_column is None else found[id_column].to_pylist()
+            ids = range(done, done + count) if id_column is None else columns[id_column].to_pylist()
             ids = [None if text == "" else text for text in ids]
-            yield NewRows(viewed.x, ids, _source_forms(found, lists, left_out))
+            yield NewRows(viewed.x, ids, _source_forms(columns, lists, left_out))
             row, done = row + count, done + count
     for column, cells in zip(view.columns, unknown.tolist(), strict=True):
         if cells:
-            what = f"{cells:,} of {done:,} rows have a category that the run does not know"
-            print(f"holdfast: column {column.name!r}: {what}", file=sys.stderr, flush=True)
+            message = f"{cells:,} of {done:,} rows have a category that the run does not know"
+            print(f"holdfast: column {column.name!r}: {message}", file=sys.stderr, flush=True)
 
 
 def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
@@ -157,16 +157,16 @@ def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> 
 
 
 def _source_forms(
-    found: Mapping[str, Any], lists: Collection[Sequence[str]], left_out: Collection[str]
+    columns: Mapping[str, Any], lists: Collection[Sequence[str]], left_out: Collection[str]
 ) -> list[NDArray[np.uint8]]:
     """Digests over the columns that the rows of vaults in force are known by, whichever of them the run needs.
 
     Args:
-        found: Arrays by column.
+        columns: Arrays by name.
         lists: These columns; the empty list stands for all columns of a table without names.
         left_out: Columns that are no features: targets, names of rows.
     """
-    cells = {name: raw_cells(array) for name, array in found.items() if kind_of(array.type) != "nested"}
+    cells = {name: raw_cells(array) for name, array in columns.items() if kind_of(array.type) != "nested"}
     features = [name for name in cells if name not in left_out]
     wanted = {tuple(names or features) for names in lists if set(names) <= cells.keys()}
     return [table_digests({name: cells[name] for name in names}) for names in wanted if names]
@@ -184,11 +184,11 @@ def _image_blocks(
     form = ImageForm(mode, (height, width), settings.get("fit") or "stretch")
     files, ids = _image_files(paths)
     problems: list[tuple[str, str]] = []
-    for found in decoded(files, form):
-        problems += [(ids[place], what) for place, what in found.problems]
+    for chunk in decoded(files, form):
+        problems += [(ids[place], problem) for place, problem in chunk.problems]
         if not problems:
-            forms = [found.digests, found.bytes_digests]
-            yield NewRows(found.pixels, [ids[place] for place in found.good.tolist()], forms)
+            forms = [chunk.digests, chunk.bytes_digests]
+            yield NewRows(chunk.pixels, [ids[place] for place in chunk.good.tolist()], forms)
     raise_problems(file_problems(problems, WHERE, may_skip=False))
 
 
@@ -208,9 +208,9 @@ def _array_blocks(
     """Arrays are brought to the run's layout and numbers; their ids are the numbers of their rows."""
     done = 0
     for file in files_of(paths, WHERE, arrays.SUFFIXES):
-        found = arrays.features_of(arrays.read_arrays(file, WHERE), settings.get("x_key"))
+        features = arrays.features_of(arrays.read_arrays(file, WHERE), settings.get("x_key"))
         x = features_like(
-            found,
+            features,
             kind=description["kind"],
             row_shape=tuple(description["row_shape"]),
             dtype=np.dtype(description["dtype"]),

@@ -29,7 +29,7 @@ class RawRows(Protocol):
 
     @property
     def layout(self) -> dict[str, Any]:
-        """What a sealed piece is, as JSON: {"form", "rows", ...}."""
+        """The layout of a sealed piece, as JSON: {"form", "rows", ...}."""
 
     @property
     def nbytes(self) -> int:
@@ -73,7 +73,7 @@ class ArrayRows:
         return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self._x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """As of `RawRows`; every row is digested again."""
+        """Like `RawRows.pieces`; every row is digested again."""
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in _windows(order, max(size, GATHER_BYTES // row_bytes)):
@@ -108,7 +108,7 @@ class EncodedImages:
         return {"form": "image", "rows": len(self)}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """As of `RawRows`."""
+        """Like `RawRows.pieces`."""
         import pyarrow as pa
 
         for rows in _windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):

@@ -37,7 +37,7 @@ class Rows:
 
     Attributes:
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
-            `data.spool.Spool` where they may be many. None: the rows are those of `table`.
+            `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`.
         y: (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels.
         task: What is predicted.
         kind: How `x` is laid out.
@@ -92,10 +92,10 @@ def check_rows(rows: Rows, where: str = "data.source") -> None:
         InputError: Every problem found, each with the row or column it was found in.
     """
     features = rows.table if rows.table is not None else rows.x
-    found = (
+    messages = (
         [*_shape_problems(rows), *_target_problems(rows)] if features is not None and len(features) else ["has no rows"]
     )
-    raise_problems([Problem(where, what) for what in found or _value_problems(rows)])
+    raise_problems([Problem(where, message) for message in messages or _value_problems(rows)])
 
 
 def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
@@ -115,43 +115,45 @@ def stratum_of(y: Array, task: str) -> NDArray[Any] | None:
 
 
 def parts_note(parts: NDArray[np.int8]) -> str:
-    """What is told of parts that a source declares."""
+    """The note on parts that a source declares."""
     train, val, test = np.bincount(parts, minlength=3).tolist()
     declared = f"{train:,} train, {val:,} val and {test:,} test rows"
     return f"the source declares {declared}; split=auto and predefined keep to that"
 
 
 def _shape_problems(rows: Rows) -> list[str]:
-    found = []
+    problems = []
     x, y = rows.x, rows.y
     num_rows = len(rows.table if rows.table is not None else x)  # type: ignore[arg-type]
     if len(y) != num_rows:
-        found.append(f"has {num_rows} rows and {len(y)} targets")
+        problems.append(f"has {num_rows} rows and {len(y)} targets")
     for name, values in (("groups", rows.groups), ("times", rows.times), ("parts", rows.parts)):
         if values is not None and values.shape != (num_rows,):
-            found.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
+            problems.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
     if rows.parts is not None and not np.isin(rows.parts, (TRAIN, VAL, TEST)).all():
-        found.append(f"parts holds {np.unique(rows.parts).tolist()}, expected {TRAIN}, {VAL} and {TEST}")
+        problems.append(f"parts holds {np.unique(rows.parts).tolist()}, expected {TRAIN}, {VAL} and {TEST}")
     for digests in (() if rows.digests is None else (rows.digests,)) + rows.other_digests:
         if digests.dtype != np.uint8 or digests.shape != (num_rows, DIGEST_BYTES):
-            what = f"digests are {digests.dtype} of shape {digests.shape}"
-            found.append(f"{what}, expected uint8 of shape (n, {DIGEST_BYTES})")
-    return found if x is None else found + _layout_problems(rows, x)
+            actual = f"digests are {digests.dtype} of shape {digests.shape}"
+            problems.append(f"{actual}, expected uint8 of shape (n, {DIGEST_BYTES})")
+    return problems if x is None else problems + _layout_problems(rows, x)
 
 
 def _layout_problems(rows: Rows, x: RowArray) -> list[str]:
-    found = []
+    problems = []
     if rows.kind == "image" and (x.ndim != 4 or x.dtype != np.uint8):
-        found.append(f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)")
+        problems.append(
+            f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)"
+        )
     if rows.kind == "table" and (x.ndim != 2 or x.dtype not in (np.float32, np.float64)):
-        found.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 or float64 of shape (n, columns)")
+        problems.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 or float64 of shape (n, columns)")
     if rows.kind == "table" and x.ndim == 2 and rows.feature_names and len(rows.feature_names) != x.shape[1]:
-        found.append(f"has {x.shape[1]} columns and {len(rows.feature_names)} feature names")
+        problems.append(f"has {x.shape[1]} columns and {len(rows.feature_names)} feature names")
     if rows.columns and tuple(column.name for column in rows.columns) != rows.feature_names:
-        found.append("the names of its columns are not its feature names")
+        problems.append("the names of its columns are not its feature names")
     if 0 in x.shape[1:]:
-        found.append(f"rows have no features (shape {x.shape})")
-    return found
+        problems.append(f"rows have no features (shape {x.shape})")
+    return problems
 
 
 def _target_problems(rows: Rows) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is known of the train rows as a whole: mean, spread, counts. Val rows have no part in it."""
+"""Statistics of the train rows: mean, spread, counts. Val rows have no part in them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def channel_statistics(statistics: TrainStatistics) -> tuple[NDArray[np.float64]
 def statistics_as_arrays(statistics: TrainStatistics) -> dict[str, Array]:
     """The statistics as arrays, for `numpy.savez`; what is None is left out."""
     known = {name: value for name, value in vars(statistics).items() if value is not None}
-    counts = {f"category_counts.{index}": found for index, found in known.pop("category_counts").items()}
+    counts = {f"category_counts.{index}": array for index, array in known.pop("category_counts").items()}
     dtype = np.zeros(0, known.pop("dtype"))
     return {name: np.asarray(value) for name, value in known.items()} | counts | {"dtype": dtype}
 
@@ -129,7 +129,7 @@ def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
 
 
 def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:
-    """How many numbers there are, their mean, and the sum of squares about it; NaN is left out.
+    """The count of numbers, their mean, and the sum of squares about it; NaN is left out.
 
     Blocks are merged by Chan, Golub and LeVeque 1983, equations 1.5a and 1.5b.
     """
@@ -169,12 +169,12 @@ def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> N
 
 
 def _category_counts(x: Array, rows: NDArray[np.int64], codes: Mapping[int, Column]) -> dict[int, NDArray[np.int64]]:
-    """How many of the rows have each code; a code that stands for no known text is not counted."""
+    """The number of rows with each code; a code that stands for no known text is not counted."""
     counts = {index: np.zeros(len(column.categories) + 1, np.int64) for index, column in codes.items()}
     for block in _blocks(x, rows) if codes else ():
         for index, known in counts.items():
             np.add(known, np.bincount(block[:, index].astype(np.int64) + 1, minlength=len(known)), out=known)
-    return {index: found[1:] for index, found in counts.items()}
+    return {index: count[1:] for index, count in counts.items()}
 
 
 def _blocks(x: Array, rows: NDArray[np.int64]) -> Iterator[Array]:

@@ -52,8 +52,8 @@ def subset_of(
         return train
     count = subset if isinstance(subset, int) else round(subset * len(train))
     if not 2 <= count <= len(train):
-        what = f"is {subset}, which makes {count} rows" if isinstance(subset, float) else f"is {subset}"
-        raise InputError("data.subset", f"{what}; there are {len(train):,} train rows", ALLOWED)
+        problem = f"is {subset}, which makes {count} rows" if isinstance(subset, float) else f"is {subset}"
+        raise InputError("data.subset", f"{problem}; there are {len(train):,} train rows", ALLOWED)
     keys = order_keys(digests[train], SEED)
     classes = np.zeros(len(train), np.int64) if strata is None else strata[train]
     order = np.lexsort((keys, classes))

@@ -18,18 +18,18 @@ from holdfast.data.tables.view import Viewed, table_view_from_dict
 
 
 class View(Protocol):
-    """What turns raw rows into those that a model is given."""
+    """The step from raw rows to those that a model is given."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one row."""
+        """The shape of one row."""
 
     @property
     def dtype(self) -> str:
-        """Of its numbers."""
+        """The type of its numbers."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it; `view_from_dict` is the inverse."""
+        """The view as JSON; `view_from_dict` is the inverse."""
 
     def rows(self, block: Any) -> Viewed:
         """Rows of a block as `data.raw.read_piece` gives it."""
@@ -46,11 +46,11 @@ class ImageView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one row."""
+        """The shape of one row."""
         return (*self.size, CHANNELS[self.mode])
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The view as JSON."""
         return {"form": "image", "mode": self.mode, "size": list(self.size), "fit": self.fit}
 
     def rows(self, block: Sequence[bytes] | NDArray[np.uint8]) -> Viewed:
@@ -75,7 +75,7 @@ class ArrayView:
     dtype: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The view as JSON."""
         return {"form": "array", "shape": list(self.shape), "dtype": self.dtype}
 
     def rows(self, block: Sequence[bytes] | NDArray[Any]) -> Viewed:
@@ -105,7 +105,7 @@ def view_from_dict(plain: Mapping[str, Any]) -> View:
 
 
 def mismatch(view: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
-    """Why sealed rows cannot be seen through a view; empty where they can.
+    """The reason why sealed rows cannot be seen through a view; empty where they can.
 
     Args:
         view: As `View.as_dict` has it.

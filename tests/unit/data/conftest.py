@@ -79,8 +79,8 @@ def make_prepared(tmp_path: Path) -> MakePrepared:
         }
         (raw / "meta.json").write_text(json.dumps(meta))
         seen = {"form": "array", "shape": list(x.shape[1:]), "dtype": x.dtype.name}
-        told = {"view": seen, "columns": [], "feature_names": [], "notes": []}
-        (view / "meta.json").write_text(json.dumps(told))
+        view_meta = {"view": seen, "columns": [], "feature_names": [], "notes": []}
+        (view / "meta.json").write_text(json.dumps(view_meta))
         return read_view(view)
 
     return make

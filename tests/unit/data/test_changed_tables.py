@@ -37,9 +37,9 @@ def prepared(path: Path, frame: pd.DataFrame, target: str = "sold", project: Pat
     return prepare({"name": "houses", "source": source}, {"_target_": "holdfast.data.splits.Auto"}, {}, project)
 
 
-def keys(found: Prepared) -> set[float]:
-    """What names the rows that development sees."""
-    return set(np.asarray(found.x[:, found.feature_names.index("key")], float).tolist())
+def keys(prepared: Prepared) -> set[float]:
+    """The names of the rows that development sees."""
+    return set(np.asarray(prepared.x[:, prepared.feature_names.index("key")], float).tolist())
 
 
 CHANGES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {

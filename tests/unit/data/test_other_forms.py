@@ -40,13 +40,13 @@ def prepared(path: Path, policy: str = "once", **settings: Any) -> Prepared:
 
 
 def frozen(path: Path, **settings: Any) -> Prepared:
-    found = prepared(path, **settings)
-    registry.append(found.vault, "freeze", {}, selection="0" * 64)
-    return found
+    rows = prepared(path, **settings)
+    registry.append(rows.vault, "freeze", {}, selection="0" * 64)
+    return rows
 
 
-def cells_of(found: Prepared, name: str = "b") -> set[np.float32]:
-    return set(found.x[:, found.feature_names.index(name)].astype(np.float32).tolist())
+def cells_of(rows: Prepared, name: str = "b") -> set[np.float32]:
+    return set(rows.x[:, rows.feature_names.index(name)].astype(np.float32).tolist())
 
 
 def sealed_cells(table: pd.DataFrame, name: str = "b") -> set[np.float32]:
@@ -299,9 +299,9 @@ def test_a_table_of_a_few_kinds_of_rows_goes_on(home: Path, tmp_path: Path) -> N
         ("wide", orders(3).assign(tax=10.5 + np.arange(300) / 7)),
     ):
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
-        found = prepared(tmp_path / f"{name}.csv", target="y")
-        assert found.vault == first.vault
-        assert set(map(tuple, found.x[:, :2].tolist())) == kinds
+        rows = prepared(tmp_path / f"{name}.csv", target="y")
+        assert rows.vault == first.vault
+        assert set(map(tuple, rows.x[:, :2].tolist())) == kinds
 
 
 def test_a_table_of_few_whole_numbers_is_known_again_as_a_whole_only(home: Path, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def prepared(path: Path, target: str, **settings: Any) -> Prepared:
     return prepare({"name": "table", "source": source}, split, {"policy": "once"})
 
 
-def cells_of(found: Prepared) -> list[float]:
-    return sorted(found.x[:, found.feature_names.index("c")].tolist())
+def cells_of(rows: Prepared) -> list[float]:
+    return sorted(rows.x[:, rows.feature_names.index("c")].tolist())
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_neither_target_nor_part_brings_sealed_rows_back(home: Path, tmp_path: P
     swapped.to_csv(tmp_path / "swapped.csv", index=False)
     sealed = set(table["c"].iloc[90:].astype(np.float32).tolist())
     for path, target, num in (("swapped.csv", "a", 20), ("swapped.csv", "b", 20), ("table.csv", "b", 90)):
-        found = prepared(tmp_path / path, target, split_column="part")
-        assert (found.vault == first.vault) == (target == "a")
-        assert (len(found.x), found.num_test) == (num, 30)
-        assert not sealed & set(cells_of(found))
-    found = prepared(tmp_path / "swapped.csv", "b", split_column="part", drop=["a"])
-    assert not sealed & set(cells_of(found))
+        rows = prepared(tmp_path / path, target, split_column="part")
+        assert (rows.vault == first.vault) == (target == "a")
+        assert (len(rows.x), rows.num_test) == (num, 30)
+        assert not sealed & set(cells_of(rows))
+    rows = prepared(tmp_path / "swapped.csv", "b", split_column="part", drop=["a"])
+    assert not sealed & set(cells_of(rows))

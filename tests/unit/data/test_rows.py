@@ -7,9 +7,9 @@ import pytest
 
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import breast_cancer, diabetes, digits
-from holdfast.data.spool import Spool
 
 TABLE = Rows(
     x=np.ones((4, 2), np.float32),

@@ -92,10 +92,10 @@ def test_the_greatest_key_of_each_class_is_its_cut() -> None:
     facts = SplitFacts(digests_of(np.arange(100)), np.arange(100) % 3)
     test, keys = Holdout().test_rows(facts), order_keys(facts.units, 0)
     cuts = cuts_of(Holdout().test_rule(), facts, test)
-    assert [(one["stratum"], one["test"]) for one in cuts] == [(0, 7), (1, 7), (2, 6)]
-    for one in cuts:
-        is_class = np.asarray(facts.strata) == one["stratum"]
-        assert np.array_equal(test[is_class], keys[is_class] <= int(one["cut"], 16))
+    assert [(cut["stratum"], cut["test"]) for cut in cuts] == [(0, 7), (1, 7), (2, 6)]
+    for cut in cuts:
+        is_class = np.asarray(facts.strata) == cut["stratum"]
+        assert np.array_equal(test[is_class], keys[is_class] <= int(cut["cut"], 16))
     assert cuts_of(Auto().test_rule(), facts, test) == cuts
     declared = replace(facts, parts=np.where(test, 2, 0).astype(np.int8))
     assert cuts_of(Auto().test_rule(), declared, test) == []
@@ -167,9 +167,9 @@ def test_declared_parts_are_kept() -> None:
 def test_val_rows_that_are_not_declared_are_a_share_of_train() -> None:
     parts = np.where(np.arange(100) < 20, 2, 0).astype(np.int8)
     facts = SplitFacts(digests_of(np.arange(100)), np.arange(100) % 2, parts=parts)
-    found = parts_of(Predefined(val_fraction=0.25), facts)
-    assert np.array_equal(found == 2, parts == 2)
-    assert np.bincount(np.arange(100)[found == 1] % 2).tolist() == [10, 10]
+    parts_found = parts_of(Predefined(val_fraction=0.25), facts)
+    assert np.array_equal(parts_found == 2, parts == 2)
+    assert np.bincount(np.arange(100)[parts_found == 1] % 2).tolist() == [10, 10]
 
 
 def test_parts_that_are_not_declared() -> None:

@@ -19,34 +19,36 @@ def test_table_statistics_are_those_of_the_train_rows() -> None:
     x[:, 2] = 0.1
     y = random.normal(5, 2, 500).astype(np.float32)
     train = np.arange(0, 500, 2)
-    found = train_statistics(x, y, train, kind="table", num_classes=0)
+    statistics = train_statistics(x, y, train, kind="table", num_classes=0)
     exact = x[train].astype(np.float64)
-    np.testing.assert_allclose(found.mean, exact.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.std[[0, 1, 3]], exact.std(axis=0)[[0, 1, 3]], rtol=1e-9)
-    assert found.std[2] == 0
-    assert found.num_rows == 250
-    np.testing.assert_allclose([found.target_mean, found.target_std], [y[train].mean(), y[train].std()], rtol=1e-6)
-    assert found.class_counts is None
+    np.testing.assert_allclose(statistics.mean, exact.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(statistics.std[[0, 1, 3]], exact.std(axis=0)[[0, 1, 3]], rtol=1e-9)
+    assert statistics.std[2] == 0
+    assert statistics.num_rows == 250
+    np.testing.assert_allclose(
+        [statistics.target_mean, statistics.target_std], [y[train].mean(), y[train].std()], rtol=1e-6
+    )
+    assert statistics.class_counts is None
     x[1::2] += 1e6
     again = train_statistics(x, y, train, kind="table", num_classes=0)
-    assert np.array_equal(found.mean, again.mean), "other rows have a part in it"
+    assert np.array_equal(statistics.mean, again.mean), "other rows have a part in it"
 
 
 def test_channels_follow_from_features() -> None:
     x = np.random.default_rng(0).integers(0, 256, (300, 5, 4, 3), dtype=np.uint8)
-    found = train_statistics(x, np.arange(300) % 4, np.arange(300), kind="image", num_classes=5)
-    mean, std = channel_statistics(found)
+    statistics = train_statistics(x, np.arange(300) % 4, np.arange(300), kind="image", num_classes=5)
+    mean, std = channel_statistics(statistics)
     np.testing.assert_allclose(mean, x.mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, x.std(axis=(0, 1, 2)), rtol=1e-12)
-    assert found.mean.shape == (5, 4, 3)
-    assert found.class_counts == (75, 75, 75, 75, 0)
-    assert (found.target_mean, found.target_std) == (None, None)
+    assert statistics.mean.shape == (5, 4, 3)
+    assert statistics.class_counts == (75, 75, 75, 75, 0)
+    assert (statistics.target_mean, statistics.target_std) == (None, None)
 
 
 def test_labels_are_counted() -> None:
     y = np.array([[1, 0], [1, 1], [1, 0]], np.uint8)
-    found = train_statistics(np.ones((3, 1), np.float32), y, np.array([0, 1]), kind="table", num_classes=2)
-    assert found.class_counts == (2, 1)
+    statistics = train_statistics(np.ones((3, 1), np.float32), y, np.array([0, 1]), kind="table", num_classes=2)
+    assert statistics.class_counts == (2, 1)
 
 
 def test_statistics_survive_a_file() -> None:
@@ -57,10 +59,10 @@ def test_statistics_survive_a_file() -> None:
         np.savez(file, **statistics_as_arrays(known))  # type: ignore[arg-type]
         file.seek(0)
         with np.load(file) as arrays:
-            found = statistics_from_arrays(arrays)
-        assert np.array_equal(found.mean, known.mean)
-        assert (found.target_mean, found.class_counts) == (known.target_mean, known.class_counts)
-        assert (found.kind, found.num_rows, found.dtype) == ("table", 10, "float32")
+            statistics = statistics_from_arrays(arrays)
+        assert np.array_equal(statistics.mean, known.mean)
+        assert (statistics.target_mean, statistics.class_counts) == (known.target_mean, known.class_counts)
+        assert (statistics.kind, statistics.num_rows, statistics.dtype) == ("table", 10, "float32")
 
 
 def test_neutral_statistics_have_the_shape_of_a_row_as_stored() -> None:

@@ -35,8 +35,8 @@ def test_rows_go_by_content_not_by_place() -> None:
     order = np.random.default_rng(0).permutation(1200)
     mask = np.isin(np.arange(1200), TRAIN)
     there = np.flatnonzero(mask[order])
-    found = subset_of(there, DIGESTS[order], CLASSES[order], 0.3)
-    assert set(order[found].tolist()) == set(subset_of(TRAIN, DIGESTS, CLASSES, 0.3).tolist())
+    subset = subset_of(there, DIGESTS[order], CLASSES[order], 0.3)
+    assert set(order[subset].tolist()) == set(subset_of(TRAIN, DIGESTS, CLASSES, 0.3).tolist())
 
 
 def test_more_or_fewer_rows_than_can_be() -> None:

@@ -27,22 +27,22 @@ def png(pixels: Any) -> bytes:
 def test_images_of_files_and_of_pixels_become_one_size() -> None:
     view = ImageView("rgb", (3, 4))
     assert (view.shape, view.dtype) == ((3, 4, 3), "uint8")
-    found = view.rows([png(PIXELS), png(PIXELS[:, :, 0]), b"no image"])
-    assert (found.x.shape, found.x.dtype) == ((3, 3, 4, 3), np.uint8)
-    assert found.is_unreadable is not None
-    assert found.is_unreadable.ravel().tolist() == [False, False, True]
-    assert not found.x[2].any(), "what cannot be read is black"
-    assert (found.x[1] == found.x[1][..., :1]).all(), "gray in colours"
+    viewed = view.rows([png(PIXELS), png(PIXELS[:, :, 0]), b"no image"])
+    assert (viewed.x.shape, viewed.x.dtype) == ((3, 3, 4, 3), np.uint8)
+    assert viewed.is_unreadable is not None
+    assert viewed.is_unreadable.ravel().tolist() == [False, False, True]
+    assert not viewed.x[2].any(), "what cannot be read is black"
+    assert (viewed.x[1] == viewed.x[1][..., :1]).all(), "gray in colours"
     again = view.rows(PIXELS[None])
     assert again.is_unreadable is None
-    np.testing.assert_array_equal(again.x[0], found.x[0])
+    np.testing.assert_array_equal(again.x[0], viewed.x[0])
     np.testing.assert_array_equal(ImageView("rgb", (6, 8)).rows([png(PIXELS)]).x[0], PIXELS)
 
 
 def test_arrays_are_taken_as_they_are() -> None:
     x = np.random.default_rng(0).normal(size=(5, 2, 3))
-    found = ArrayView((2, 3), "float32").rows(x.astype("<f8"))
-    np.testing.assert_array_equal(found.x, x.astype(np.float32))
+    viewed = ArrayView((2, 3), "float32").rows(x.astype("<f8"))
+    np.testing.assert_array_equal(viewed.x, x.astype(np.float32))
     np.testing.assert_array_equal(ArrayView((6, 8, 3), "uint8").rows([png(PIXELS)]).x[0], PIXELS)
 
 

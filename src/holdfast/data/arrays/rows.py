@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.columns import Column
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.spool import Spool
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
 
@@ -116,10 +116,10 @@ def features_like(
                 raise InputError(where, f"x, row {start + row}, column {column}: is infinite as {dtype}")
         stored = x if x.dtype == dtype else x.astype(dtype)
     else:
-        found, stored, _ = _images_or_array(x, layout, where, pixel_scale)
-        if found != kind:
+        read_kind, stored, _ = _images_or_array(x, layout, where, pixel_scale)
+        if read_kind != kind:
             form = " of bytes, or of k/255" if pixel_scale == 255 else " of bytes, 0 to 255" if kind == "image" else ""
-            raise InputError(where, f"x is {describe(x)}, read as {found}", next=f"the run takes {kind} rows{form}")
+            raise InputError(where, f"x is {describe(x)}, read as {read_kind}", next=f"the run takes {kind} rows{form}")
     if tuple(stored.shape[1:]) != row_shape:
         raise InputError(where, f"x has rows of shape {tuple(stored.shape[1:])}, the run takes {row_shape}")
     return stored
@@ -194,7 +194,7 @@ def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict
 def _images_or_array(
     x: NDArray[Any], layout: str, where: str, pixel_scale: float | None = None
 ) -> tuple[Literal["image", "array"], Any, float]:
-    """What the array holds, how it is stored, and what its numbers were multiplied by."""
+    """The kind of the array, its stored form, and the factor that its numbers were multiplied by."""
     if layout not in LAYOUTS:
         raise InputError("data.layout", f"is {layout!r}", allowed=", ".join(LAYOUTS))
     if layout in AXES and x.ndim != AXES[layout]:
@@ -225,7 +225,7 @@ def _layout_of(x: NDArray[Any]) -> str | None:
 
 
 def _byte_scale(x: NDArray[Any], known: float | None) -> float | None:
-    """What turns the numbers into bytes without a loss: that which is known of floats; None where nothing does."""
+    """The factor that turns numbers into bytes without a loss: the known one for floats; None where there is none."""
     if x.dtype == np.uint8:
         return 1.0
     candidates = [1.0] if x.dtype.kind in "iub" else [255.0, 1.0] if known is None else [known]

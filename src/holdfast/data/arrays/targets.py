@@ -54,7 +54,7 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
 
 
 def _counts_up(numbers: NDArray[np.float64]) -> bool:
-    """Whether integers are the indices of classes: 0, 1, ... with several rows each."""
+    """Tell whether integers are the indices of classes: 0, 1, ... with several rows each."""
     distinct, counts = np.unique(numbers, return_counts=True)
     return bool(distinct[0] == 0 and distinct[-1] == len(distinct) - 1 and counts.mean() >= 5)
 

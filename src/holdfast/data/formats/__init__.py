@@ -47,5 +47,5 @@ def format_of(path: Path) -> Any:
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    found = (module for module in table_formats().values() if name.endswith(tuple(module.SUFFIXES)))
-    return next(found, table_formats()["csv"])
+    matches = (module for module in table_formats().values() if name.endswith(tuple(module.SUFFIXES)))
+    return next(matches, table_formats()["csv"])

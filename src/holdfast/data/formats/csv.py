@@ -54,13 +54,13 @@ class CsvFile:
             problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
         raise_problems(problems)
         if self.path.suffix.lower() in OTHERS:
-            what = f"{self.path} is no delimited text"
-            raise InputError(WHERE, what, next="export it as CSV, or choose its data option")
+            message = f"{self.path} is no delimited text"
+            raise InputError(WHERE, message, next="export it as CSV, or choose its data option")
         object.__setattr__(self, "delimiter", delimiter)
         object.__setattr__(self, "decimal", decimal)
 
     def column_names(self) -> list[str]:
-        """Those in the header.
+        """The names in the header.
 
         Raises:
             InputError: The file cannot be read, or has no header.
@@ -162,14 +162,14 @@ class CsvFile:
         advice = (
             f"mend it, or give data.delimiter (now {self.delimiter!r}), or data.on_error=skip leaves such lines out"
         )
-        what = f"{self.path}, line {line}: has {actual} cells, the header has {width}{others}"
-        raise InputError(WHERE, what, next=advice)
+        problem = f"{self.path}, line {line}: has {actual} cells, the header has {width}{others}"
+        raise InputError(WHERE, problem, next=advice)
 
     def _refuse_unclosed(self) -> None:
         line = text.unclosed_quote(self.path, self.encoding, self.delimiter)
         if line is not None:
-            what = f"{self.path}, line {line}: a quote opens and never closes"
-            raise InputError(WHERE, what, next="mend the file")
+            problem = f"{self.path}, line {line}: a quote opens and never closes"
+            raise InputError(WHERE, problem, next="mend the file")
 
 
 open_table = CsvFile
@@ -186,8 +186,8 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     numbers = [name for name in names if text.NUMBER.match(name)]
     is_range = all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted({*map(int, numbers)})
     if 2 * len(numbers) >= len(names) and not is_range:
-        what = f"{path}, line 1: holds numbers ({', '.join(numbers[:3])}), not the names of columns"
-        raise InputError(WHERE, what, next="write a first line with one name a column")
+        problem = f"{path}, line 1: holds numbers ({', '.join(numbers[:3])}), not the names of columns"
+        raise InputError(WHERE, problem, next="write a first line with one name a column")
     if twice:
-        what = f"{path}, line 1: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
-        raise InputError(WHERE, what, next="give every column a name of its own")
+        problem = f"{path}, line 1: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
+        raise InputError(WHERE, problem, next="give every column a name of its own")

@@ -38,10 +38,10 @@ def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
         if given.is_dir():
             return _files_in(given, where, suffixes)
         if not given.exists() and glob.has_magic(str(given)):
-            found = sorted(Path(name) for name in glob.glob(str(given), recursive=True) if os.path.isfile(name))
-            if not found:
+            matches = sorted(Path(name) for name in glob.glob(str(given), recursive=True) if os.path.isfile(name))
+            if not matches:
                 raise InputError(where, f"no file matches {path}")
-            return [_readable(file, where) for file in found]
+            return [_readable(file, where) for file in matches]
         return [_readable(given, where)]
     except PermissionError:
         raise InputError(where, f"{given} cannot be read: no permission") from None
@@ -92,10 +92,10 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
     """
     if not start:
         raise InputError(where, f"{path} is empty")
-    for magic, what in ARCHIVES.items():
+    for magic, kind in ARCHIVES.items():
         if start.startswith(magic):
             raise InputError(
-                where, f"{path} is {what}, not text", next="unpack or export it, or choose its data option"
+                where, f"{path} is {kind}, not text", next="unpack or export it, or choose its data option"
             )
     for magic, suffix in MAGIC.items():
         if start.startswith(magic):
@@ -104,15 +104,15 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
 
 def _files_in(folder: Path, where: str, suffixes: Sequence[str]) -> list[Path]:
     endings = tuple(suffix + packed for suffix in suffixes for packed in ("", *COMPRESSED))
-    found = sorted(file for file in folder.rglob("*") if _is_one(file, folder, endings))
-    if not found:
-        what = f"{folder} is a folder without {' or '.join(suffixes)} files"
-        raise InputError(where, what, next=f"{where}=FILE names the file to read")
-    return [_readable(file, where) for file in found]
+    files = sorted(file for file in folder.rglob("*") if _is_wanted(file, folder, endings))
+    if not files:
+        problem = f"{folder} is a folder without {' or '.join(suffixes)} files"
+        raise InputError(where, problem, next=f"{where}=FILE names the file to read")
+    return [_readable(file, where) for file in files]
 
 
-def _is_one(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
-    """Whether a file counts: a link to nothing does, as it would be missed without a word."""
+def _is_wanted(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
+    """Tell whether a file counts: a link to nothing does, as it would be missed without a word."""
     is_hidden = any(part[0] in "._" for part in file.relative_to(folder).parts)
     return file.name.lower().endswith(endings) and not is_hidden and not file.is_dir()
 

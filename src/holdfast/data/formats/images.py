@@ -31,7 +31,7 @@ MAX_SIDE = 16_384
 
 @dataclass(frozen=True)
 class ImageForm:
-    """What every image becomes.
+    """The form that every image is brought to.
 
     Attributes:
         mode: Its channels.
@@ -112,7 +112,7 @@ def fit_pixels(pixels: Pixels, form: ImageForm) -> Pixels:
 
 
 def is_gray(path: str | Path) -> bool | None:
-    """Whether an image has one channel; None where it cannot be opened."""
+    """Tell whether an image has one channel; None where it cannot be opened."""
     from PIL import Image
 
     try:
@@ -162,7 +162,7 @@ def _pixels(image: Any, form: ImageForm) -> Pixels:
 
 
 def _eight_bits(image: Any) -> Any:
-    """Of 16 bits, the upper eight."""
+    """The upper eight of 16 bits."""
     from PIL import Image
 
     values = np.asarray(image).astype(np.int64)

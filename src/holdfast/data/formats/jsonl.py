@@ -79,7 +79,7 @@ class JsonlFile:
 
     def _types(self) -> dict[str, str]:
         """The type of every key over all lines."""
-        found: dict[str, str] = {}
+        types: dict[str, str] = {}
         for line, text in self._lines():
             try:
                 cells = self._object(line, text)
@@ -89,12 +89,12 @@ class JsonlFile:
                 self.bad.add(line)
                 continue
             for name, value in cells.items():
-                new, old = _type_of(value), found.get(name, "null")
+                new, old = _type_of(value), types.get(name, "null")
                 if new != old and "null" not in (new, old) and {new, old} != {"int64", "double"}:
-                    what = f"{self.path}, line {line}: {name!r} is a {_WORDS[new]}, and a {_WORDS[old]} above"
-                    raise InputError(WHERE, what, next=f"write one kind of value under {name!r}")
-                found[name] = max(new, old, key=_ORDER.index)
-        return {name: "double" if kind == "null" else kind for name, kind in found.items()}
+                    problem = f"{self.path}, line {line}: {name!r} is a {_WORDS[new]}, and a {_WORDS[old]} above"
+                    raise InputError(WHERE, problem, next=f"write one kind of value under {name!r}")
+                types[name] = max(new, old, key=_ORDER.index)
+        return {name: "double" if kind == "null" else kind for name, kind in types.items()}
 
     def _object(self, line: int, text: bytes) -> dict[str, Any]:
         try:
@@ -102,11 +102,11 @@ class JsonlFile:
         except UnicodeDecodeError:
             raise InputError(WHERE, f"{self.path}, line {line}: is not utf-8") from None
         except (ValueError, RecursionError) as error:
-            what = f"{self.path}, line {line}: is no JSON ({str(error)[:100]})"
-            raise InputError(WHERE, what, next=ADVICE) from None
+            problem = f"{self.path}, line {line}: is no JSON ({str(error)[:100]})"
+            raise InputError(WHERE, problem, next=ADVICE) from None
         if not isinstance(value, dict):
-            what = f"{self.path}, line {line}: is a {type(value).__name__}, not an object"
-            raise InputError(WHERE, what, next=ADVICE)
+            problem = f"{self.path}, line {line}: is a {type(value).__name__}, not an object"
+            raise InputError(WHERE, problem, next=ADVICE)
         return value
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:

@@ -117,7 +117,7 @@ def unclosed_quote(path: Path, encoding: str, delimiter: str) -> int | None:
 
 def not_decodable(path: Path, encoding: str) -> InputError:
     """The error of a file in another encoding, with the line of the first bytes that show it."""
-    decoder, line, what = codecs.getincrementaldecoder(encoding)("strict"), 1, "its last bytes"
+    decoder, line, reason = codecs.getincrementaldecoder(encoding)("strict"), 1, "its last bytes"
     with opened(path, WHERE) as stream:
         try:
             while content := stream.read(SAMPLE_BYTES):
@@ -125,11 +125,11 @@ def not_decodable(path: Path, encoding: str) -> InputError:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object[: error.start].decode(encoding, "replace").count("\n")
-            what = f"byte 0x{error.object[error.start]:02x}"
+            reason = f"byte 0x{error.object[error.start]:02x}"
         except UnicodeError as error:
-            what = str(error)
+            reason = str(error)
     advice = "data.encoding=latin-1 (or cp1252, utf-16, ...) if it was written so"
-    return InputError(WHERE, f"{path}, line {line}: is not {encoding} ({what})", next=advice)
+    return InputError(WHERE, f"{path}, line {line}: is not {encoding} ({reason})", next=advice)
 
 
 def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:

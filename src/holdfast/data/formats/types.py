@@ -29,7 +29,7 @@ class TypedFile:
     skipped: list[str] = field(default_factory=list)
 
     def column_names(self) -> list[str]:
-        """Those of its schema.
+        """The names in its schema.
 
         Raises:
             InputError: It is of another format, or damaged.
@@ -55,7 +55,7 @@ class TypedFile:
             raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
 
     def place_of(self, row: int) -> str:
-        """How a row is called, counted from 0."""
+        """The name of a row, counted from 0."""
         return f"row {row}"
 
 

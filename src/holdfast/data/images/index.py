@@ -48,13 +48,15 @@ def read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[st
 def _known(file: Path, columns: Sequence[str]) -> dict[str, str]:
     """The columns that are used, by the names that they have here."""
     spelled = {name.lower(): name for name in reversed(columns)}
-    found = {name: next((spelled[word] for word in words if word in spelled), None) for name, words in NAMES.items()}
+    column_of = {
+        name: next((spelled[word] for word in words if word in spelled), None) for name, words in NAMES.items()
+    }
     allowed = f"its columns: {', '.join(columns)}"
     raise_problems(
         [
             Problem(WHERE, f"{file} has no column {name!r}", allowed, did_you_mean(name, columns))
             for name in ("path", "label")
-            if found[name] is None
+            if column_of[name] is None
         ]
     )
-    return {name: column for name, column in found.items() if column is not None}
+    return {name: column for name, column in column_of.items() if column is not None}

@@ -35,7 +35,7 @@ MODE_SAMPLE = 500
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was found in a chunk of files.
+    """The images in a chunk of files, and the problems with the others.
 
     Attributes:
         pixels: (k, H, W, C) of the good ones.
@@ -65,12 +65,12 @@ def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded
     shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])
     size = max(1, min(CHUNK_FILES, CHUNK_BYTES // max(1, int(np.prod(shape)))))
     starts, began = range(0, len(given), size), time.monotonic()
-    said = began
+    last_report = began
     with _mapped(len(given)) as run:
         for start, chunk in zip(starts, run((at, given[at : at + size], form, shape) for at in starts), strict=True):
             yield chunk
-            if (now := time.monotonic()) - said >= SAY_EVERY_S:
-                said, done = now, min(start + size, len(given))
+            if (now := time.monotonic()) - last_report >= SAY_EVERY_S:
+                last_report, done = now, min(start + size, len(given))
                 words = f"{done:,} of {len(given):,} images decoded ({done / (now - began):,.0f} a second)"
                 print(f"holdfast: {words}", file=sys.stderr, flush=True)
 
@@ -83,7 +83,7 @@ def gray_or_rgb(files: Sequence[Path]) -> Literal["gray", "rgb"]:
 
 def file_problems(problems: Sequence[tuple[str, str]], where: str, *, may_skip: bool = True) -> list[Problem]:
     """Files and what is wrong with them as problems: each of the first few, and a count of the others."""
-    shown = [Problem(where, f"{name} {what}") for name, what in problems[:MAX_LISTED]]
+    shown = [Problem(where, f"{name} {problem}") for name, problem in problems[:MAX_LISTED]]
     if len(problems) > MAX_LISTED:
         shown.append(Problem(where, f"and {len(problems) - MAX_LISTED:,} others like these"))
     advice = "mend or remove them" + (", or data.on_error=skip leaves them out" if may_skip else "")
@@ -91,18 +91,18 @@ def file_problems(problems: Sequence[tuple[str, str]], where: str, *, may_skip: 
 
 
 def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
-    """What is recorded of files that were left out."""
+    """The notes on files that were left out."""
     if not problems:
         return []
-    shown = "; ".join(f"{name} {what}" for name, what in problems[:MAX_LISTED])
+    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:MAX_LISTED])
     return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
 
 
 def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:
     for image in images[:1000]:
-        found = read_image(image, form)
-        if not isinstance(found, str):
-            return found[0].shape
+        read = read_image(image, form)
+        if not isinstance(read, str):
+            return read[0].shape
     return (1, 1, CHANNELS[form.mode])
 
 
@@ -119,13 +119,13 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
         if isinstance(read, str):
             problems.append((place, read))
             continue
-        found, own, content = read
-        if found.shape != shape:
-            size, other = (f"{height}x{width}" for height, width, _ in (found.shape, shape))
+        fitted, own, content = read
+        if fitted.shape != shape:
+            size, other = (f"{height}x{width}" for height, width, _ in (fitted.shape, shape))
             problems.append((place, f"is {size} and not {other} pixels large: data.size brings all to one size"))
             continue
-        pixels[len(good)] = found
-        if own is not found:
+        pixels[len(good)] = fitted
+        if own is not fitted:
             resized[len(good)] = row_digests(own[None], kind="image")[0]
         of_bytes.append(bytes_digest(content))
         nbytes += len(content)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import raise_problems
 from holdfast.data.arrays.targets import targets_from_array
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.formats.images import ImageForm
 from holdfast.data.images.read import decoded, file_problems, skipped_notes
 from holdfast.data.raw import EncodedImages
 from holdfast.data.rows import Rows
-from holdfast.data.spool import Spool
 from holdfast.data.views import ImageView
 
 WHERE = "data.path"
@@ -66,7 +66,7 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
     chunks: list[tuple[Any, ...]] = []
     spool: Spool | None = None
     for chunk in decoded(listing.images, form):
-        problems += [(listing.name_of(place), what) for place, what in chunk.problems]
+        problems += [(listing.name_of(place), problem) for place, problem in chunk.problems]
         if skips or not problems:
             spool = spool or Spool(chunk.pixels.shape[1:], np.uint8)
             spool.append(chunk.pixels)

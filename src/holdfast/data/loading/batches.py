@@ -26,7 +26,7 @@ MARK = "holdfast"
 
 
 class RowOrder:
-    """Which rows make up each batch of an epoch.
+    """The rows of each batch of an epoch.
 
     Attributes:
         rows: (n,) indices of the rows in the store.
@@ -169,7 +169,7 @@ def hand_over(batch: Batch) -> Batch:
 
 
 def is_handed_over(batch: Any) -> bool:
-    """Whether a batch, or its rows alone, is one that a loader here handed out, as it was."""
+    """Tell whether a batch, or its rows alone, is one that a loader here handed out, as it was."""
     x = batch[0] if isinstance(batch, tuple | list) and batch else batch
     return isinstance(x, Tensor) and x.__dict__.get(MARK) == _version(x)
 

@@ -79,8 +79,8 @@ class DataModule(pl.LightningDataModule):
         self.task = prepared.task
         self.class_names = prepared.class_names
         if sampling is not None and prepared.task not in ("multiclass", "binary"):
-            what = f"is {sampling!r}, and a {prepared.task} task has no classes to draw by"
-            raise InputError("data.sampling", what, "null")
+            problem = f"is {sampling!r}, and a {prepared.task} task has no classes to draw by"
+            raise InputError("data.sampling", problem, "null")
         self.subset, self.sampling = subset, sampling
         derived = derive(prepared, split, subset)
         self.statistics = derived.statistics
@@ -123,7 +123,7 @@ class DataModule(pl.LightningDataModule):
         }
 
     def row_form(self) -> RowForm:
-        """What a stored row is like, to know one that comes from elsewhere."""
+        """The form of a stored row, to know one that comes from elsewhere."""
         x = self.prepared.x
         return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.prepared.feature_names, self.statistics)
 
@@ -168,7 +168,7 @@ class DataModule(pl.LightningDataModule):
         return torch.from_numpy(np.array(self.prepared.x[self.train_rows[:count]]))
 
     def is_resident(self, device: torch.device) -> bool:
-        """Whether the rows are kept on `device`."""
+        """Tell whether the rows are kept on `device`."""
         if self.resident != "auto":
             return bool(self.resident)
         return self.prepared.x.nbytes + self.prepared.y.nbytes <= RESIDENT_SHARE * free_bytes(device)

@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class RowForm:
-    """What a stored row is like.
+    """The form of a stored row.
 
     Attributes:
         shape: Of one row as stored.

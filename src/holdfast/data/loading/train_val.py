@@ -1,4 +1,4 @@
-"""What a split makes of prepared rows: train and val rows and the train statistics, remembered beside the rows."""
+"""Train and val rows of a split, and the train statistics, remembered beside the prepared rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERSION = 4  # of what is remembered
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """Who trains, who validates, and what is known of those that train.
+    """Train and val indices with train statistics.
 
     Attributes:
         train: Indices of the train rows, ascending.
@@ -56,15 +56,15 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
     if path is not None:
         with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
             return Derived(known["train"], known["val"], statistics_from_arrays(known))
-    found = compute(prepared, split, subset)
+    derived = compute(prepared, split, subset)
     if path is not None:
         content = io.BytesIO()
-        arrays: dict[str, Any] = statistics_as_arrays(found.statistics)
-        np.savez(content, train=found.train, val=found.val, **arrays)
+        arrays: dict[str, Any] = statistics_as_arrays(derived.statistics)
+        np.savez(content, train=derived.train, val=derived.val, **arrays)
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
             write_atomic(path, content.getvalue())
-    return found
+    return derived
 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
@@ -90,7 +90,7 @@ def columns_of(prepared: Prepared) -> tuple[Column, ...]:
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:
-    """What a split may know of the development rows."""
+    """The facts of the development rows that a split may know."""
     return SplitFacts(
         prepared.units,
         strata=stratum_of(prepared.y, prepared.task),

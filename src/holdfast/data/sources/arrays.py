@@ -56,9 +56,13 @@ def load(
     parts = None
     if y_file is not None:
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(read_arrays(y_file, "data.y_path"), y_key, Y_KEYS, "y_key")
-    elif x_key is None and y_key is None and (found := _parts_of(arrays)):
-        x, y = _joined(arrays, [names[0] for names in found.values()]), _joined(arrays, [n[1] for n in found.values()])
-        parts = np.concatenate([np.full(len(arrays[n[0]]), PARTS.index(part), np.int8) for part, n in found.items()])
+    elif x_key is None and y_key is None and (part_names := _parts_of(arrays)):
+        x_names = {part: names[0] for part, names in part_names.items()}
+        x = _joined(arrays, list(x_names.values()))
+        y = _joined(arrays, [names[1] for names in part_names.values()])
+        parts = np.concatenate(
+            [np.full(len(arrays[name]), PARTS.index(part), np.int8) for part, name in x_names.items()]
+        )
     elif len(arrays) == 1:
         only = f"{file} has one array ({describe(next(iter(arrays.values())))})"
         raise InputError("data.y_path", f"is not given, and {only}", next="data.y_path=FILE names the targets")
@@ -83,15 +87,15 @@ def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
         InputError: The file is damaged or holds Python objects.
     """
     try:
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"x": found}
-        with found:
-            return {name: found[name] for name in found.files}
+        content = np.load(file, mmap_mode="r", allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {"x": content}
+        with content:
+            return {name: content[name] for name in content.files}
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError) as error:
         reason = " ".join(str(error).split())[:150]
-        what = f"{file} is no {file.suffix} file, a damaged one, or one of Python objects ({reason})"
-        raise InputError(where, what) from None
+        problem = f"{file} is no {file.suffix} file, a damaged one, or one of Python objects ({reason})"
+        raise InputError(where, problem) from None
 
 
 def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:
@@ -108,12 +112,12 @@ def _only(arrays: Mapping[str, Any], key: str | None, usual: Sequence[str], sett
         raise InputError(WHERE, "the file has no arrays")
     if len(arrays) == 1 and key is None:
         return next(iter(arrays.values()))
-    found = [key] if key is not None else [name for name in usual if name in arrays]
-    if not found or found[0] not in arrays:
+    matches = [key] if key is not None else [name for name in usual if name in arrays]
+    if not matches or matches[0] not in arrays:
         known = ", ".join(f"{name} ({describe(array)})" for name, array in arrays.items())
-        what = f"there is no array {key!r}" if key is not None else "is not given"
-        raise InputError(f"data.{setting}", what, f"the file has {known}", did_you_mean(key or "", list(arrays)))
-    return arrays[found[0]]
+        problem = f"there is no array {key!r}" if key is not None else "is not given"
+        raise InputError(f"data.{setting}", problem, f"the file has {known}", did_you_mean(key or "", list(arrays)))
+    return arrays[matches[0]]
 
 
 def _joined(arrays: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -126,14 +130,14 @@ def _joined(arrays: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def _parts_of(arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """The names of features and targets of each part, where the arrays are named x_train, y_train and so on."""
-    found = {}
+    part_names = {}
     for part, words in PART_KEYS.items():
         for word in words:
             xs = [name for key in X_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
             ys = [name for key in Y_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
             if xs and ys:
-                found[part] = (xs[0], ys[0])
+                part_names[part] = (xs[0], ys[0])
             elif xs or ys:
                 name = (xs or ys)[0]
                 print(f"holdfast: {name} has no {'targets' if xs else 'features'} and is not used", file=sys.stderr)
-    return found if "train" in found else {}
+    return part_names if "train" in part_names else {}

@@ -1,4 +1,4 @@
-"""What a user's function may return as a data set, and how it becomes `Rows`."""
+"""Data sets as a user's function may return them, brought into `Rows`."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def rows_of(source: Mapping[str, Any]) -> Rows:
         place = f" in {Path(file).name}, line {lines[-1]}" if lines else ""
         given = ", ".join(f"{key}={value!r}" for key, value in arguments(source).items())
         call = f'python -c "import {target.rpartition(".")[0]}; {target}({given})"'
-        what = f"{target} failed{place} ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
-        raise InputError(WHERE, what, next=f"{call} shows the whole traceback") from None
+        problem = f"{target} failed{place} ({type(error).__name__}: {' '.join(str(error).split())[:300]})"
+        raise InputError(WHERE, problem, next=f"{call} shows the whole traceback") from None
 
 
-def as_rows(found: Any) -> Rows:
+def as_rows(result: Any) -> Rows:
     """Bring what a source returned into `Rows`.
 
     Args:
-        found: `Rows`; a pair (x, y) of arrays; a mapping with x, y and any of the other arguments of
+        result: `Rows`; a pair (x, y) of arrays; a mapping with x, y and any of the other arguments of
             `rows_from_arrays` (parts, groups, times, class_names, feature_names, task, layout); a pair (DataFrame, name
             of the target column), or a mapping with x, y and any of the settings of `data=csv` (types, drop, group,
             time, split_column, ...); or a map-style dataset whose items are (x, y), such as torch's: arrays, tensors
@@ -68,39 +68,39 @@ def as_rows(found: Any) -> Rows:
     Raises:
         InputError: It is nothing of the kind, or cannot be used.
     """
-    if isinstance(found, Rows):
-        return found
-    if isinstance(found, Mapping):
-        return _from_mapping(found)
-    if isinstance(found, tuple | list) and len(found) == 2 and not hasattr(found, "__array__"):
-        return _from_mapping({"x": found[0], "y": found[1]})
+    if isinstance(result, Rows):
+        return result
+    if isinstance(result, Mapping):
+        return _from_mapping(result)
+    if isinstance(result, tuple | list) and len(result) == 2 and not hasattr(result, "__array__"):
+        return _from_mapping({"x": result[0], "y": result[1]})
     if (
-        hasattr(found, "__getitem__")
-        and hasattr(found, "__len__")
-        and not hasattr(found, "dtype")
-        and not is_frame(found)
+        hasattr(result, "__getitem__")
+        and hasattr(result, "__len__")
+        and not hasattr(result, "dtype")
+        and not is_frame(result)
     ):
-        return _from_dataset(found)
-    advice = "return (frame, 'target')" if is_frame(found) else ""
-    raise InputError(WHERE, f"returned a {type(found).__name__}", allowed=FORMS, next=advice)
+        return _from_dataset(result)
+    advice = "return (frame, 'target')" if is_frame(result) else ""
+    raise InputError(WHERE, f"returned a {type(result).__name__}", allowed=FORMS, next=advice)
 
 
 def is_frame(value: Any) -> bool:
-    """Whether a value is a data frame, of pandas or of another library that pyarrow can read."""
+    """Tell whether a value is a data frame, of pandas or of another library that pyarrow can read."""
     return hasattr(value, "columns") and (hasattr(value, "__dataframe__") or hasattr(value, "__arrow_c_stream__"))
 
 
-def _from_mapping(found: Mapping[str, Any]) -> Rows:
-    lacking = [key for key in ("x", "y") if key not in found]
+def _from_mapping(mapping: Mapping[str, Any]) -> Rows:
+    lacking = [key for key in ("x", "y") if key not in mapping]
     if lacking:
         raise InputError(WHERE, f"returned a mapping without {' and '.join(lacking)}", allowed=", ".join(KEYS))
-    known = ("x", "y", *TABLE_KEYS) if is_frame(found["x"]) else KEYS
-    extra = [str(key) for key in found if key not in known]
+    known = ("x", "y", *TABLE_KEYS) if is_frame(mapping["x"]) else KEYS
+    extra = [str(key) for key in mapping if key not in known]
     if extra:
         raise InputError(WHERE, f"returned a mapping with {', '.join(extra)}", allowed=", ".join(known))
-    if is_frame(found["x"]):
-        return _from_frame(**found)
-    x, y, options = found["x"], found["y"], {key: value for key, value in found.items() if key not in ("x", "y")}
+    if is_frame(mapping["x"]):
+        return _from_frame(**mapping)
+    x, y, options = mapping["x"], mapping["y"], {key: value for key, value in mapping.items() if key not in ("x", "y")}
     return rows_from_arrays(x, y, where=WHERE, **options)
 
 
@@ -136,8 +136,8 @@ def _from_dataset(dataset: Any) -> Rows:
         x, y = _pair(dataset[index], index)
         value = _item(x)
         if xs and (value.shape, value.dtype) != (xs[0].shape, xs[0].dtype):
-            what = f"item {index} is {value.dtype} of shape {value.shape}, item 0 {xs[0].dtype} of {xs[0].shape}"
-            raise InputError(WHERE, what, next="bring all items into one shape")
+            problem = f"item {index} is {value.dtype} of shape {value.shape}, item 0 {xs[0].dtype} of {xs[0].shape}"
+            raise InputError(WHERE, problem, next="bring all items into one shape")
         xs.append(value)
         ys.append(_item(y) if not isinstance(y, str) else y)
         if index and not index % SAY_EVERY:

@@ -57,9 +57,9 @@ def load(
     chosen: Any = settings.get("target") or next((key for key in TARGETS if key in first.column_names), None)
     lacking = [column for column in as_names(chosen) if column not in first.column_names]
     if chosen is None or lacking:
-        what = f"there is no column {lacking[0]!r}" if lacking else "is not given"
+        problem = f"there is no column {lacking[0]!r}" if lacking else "is not given"
         hint = did_you_mean(lacking[0], first.column_names) if lacking else ""
-        raise InputError("data.target", what, f"the columns are {', '.join(first.column_names)}", hint)
+        raise InputError("data.target", problem, f"the columns are {', '.join(first.column_names)}", hint)
     if images:
         if not isinstance(chosen, str):
             raise InputError("data.target", f"is {chosen}", allowed="one column, for images")
@@ -98,9 +98,9 @@ def _opened(dataset: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
 def _splits(path: str | None, name: str | None, revision: str | None) -> dict[str, Any]:
     """The splits of a data set by name."""
     if not path or Path(path).expanduser().is_file():
-        what = f"{path} is a file" if path else "is not given"
+        problem = f"{path} is a file" if path else "is not given"
         advice = "data.path=NAME (such as scikit-learn/iris), or a local folder; data=csv and others read files"
-        raise InputError(WHERE, what, next=advice)
+        raise InputError(WHERE, problem, next=advice)
     try:
         import datasets
     except ImportError:
@@ -109,13 +109,13 @@ def _splits(path: str | None, name: str | None, revision: str | None) -> dict[st
     print(f"holdfast: reading {path} with datasets {datasets.__version__}", file=sys.stderr, flush=True)
     try:
         if (local / "dataset_dict.json").exists() or (local / "state.json").exists():
-            found = datasets.load_from_disk(str(local))
+            data = datasets.load_from_disk(str(local))
         else:
-            found = datasets.load_dataset(str(local) if local.is_dir() else path, name, revision=revision)
+            data = datasets.load_dataset(str(local) if local.is_dir() else path, name, revision=revision)
     except Exception as error:  # the library raises what its parts raise: of the network, of pyarrow, its own
         reason = " ".join(str(error).split())[:300]
         raise InputError(WHERE, f"{path} cannot be loaded ({type(error).__name__}: {reason})") from None
-    splits = dict(found) if isinstance(found, dict) else {"train": found}
+    splits = dict(data) if isinstance(data, dict) else {"train": data}
     if not splits or not any(len(dataset) for dataset in splits.values()):
         raise InputError(WHERE, f"{path} has no rows")
     return splits

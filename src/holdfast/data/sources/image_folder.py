@@ -74,11 +74,13 @@ def load(
 
 
 def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
-    """What is read outside the folder: the files of an index without one, and folders behind links."""
+    """The paths outside the folder that are read: the files of an index without one, and folders behind links."""
     if root is None:
         return tuple(os.path.abspath(file) for file in files)
     folders, real = {os.path.dirname(file) for file in files}, root.resolve()
-    return tuple(sorted(os.path.abspath(one) for one in folders if not Path(one).resolve().is_relative_to(real)))
+    return tuple(
+        sorted(os.path.abspath(folder) for folder in folders if not Path(folder).resolve().is_relative_to(real))
+    )
 
 
 # --- which files there are -----------------------------------------------------------------------------------------
@@ -88,8 +90,8 @@ def _from_folders(root: Path) -> Listing[Path]:
     folders = _folders_in(root)
     loose = [entry for entry in root.iterdir() if entry.is_file() and entry.suffix.lower() in SUFFIXES]
     if not folders:
-        what = f"{root} has {len(loose)} images and no folders" if loose else f"{root} is empty"
-        raise InputError(WHERE, what, next="put the images into one folder a class, or give data.index=labels.csv")
+        problem = f"{root} has {len(loose)} images and no folders" if loose else f"{root} is empty"
+        raise InputError(WHERE, problem, next="put the images into one folder a class, or give data.index=labels.csv")
     problems = [(entry.name, "is in no class folder") for entry in loose]
     words = [PART_WORDS.get(folder.name.lower()) for folder in folders]
     if TRAIN not in words or None in words:
@@ -136,11 +138,11 @@ def _folders_in(folder: Path) -> list[Path]:
 
 def _files_below(folder: Path) -> list[Path]:
     """All files that are not hidden, folder by folder, names sorted; `os.walk` looks at no file twice."""
-    found = []
+    files = []
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(at, name) for name in sorted(names) if not _is_hidden(name)]
-    return found
+        files += [Path(at, name) for name in sorted(names) if not _is_hidden(name)]
+    return files
 
 
 def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) -> Listing[Path]:
@@ -179,8 +181,8 @@ def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) ->
 def _folder(path: str) -> Path:
     root = Path(path).expanduser()
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise InputError(WHERE, f"{root} {what}", next="data.path=FOLDER, or data.index=labels.csv")
+        problem = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(WHERE, f"{root} {problem}", next="data.path=FOLDER, or data.index=labels.csv")
     if not os.access(root, os.R_OK | os.X_OK):
         raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {root}")
     return root

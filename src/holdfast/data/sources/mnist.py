@@ -77,16 +77,16 @@ def load(path: str | None = None) -> Rows:
 def _find(folder: Path) -> dict[str, Path]:
     """The four files in `folder`, by their canonical names."""
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise InputError(WHERE, f"{folder} {what}", next=_advice())
-    found = {}
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise InputError(WHERE, f"{folder} {problem}", next=_advice())
+    file_of = {}
     for name in FILES:
         spellings = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
-        found[name] = next((folder / spelling for spelling in spellings if os.path.isfile(folder / spelling)), None)
-    missing = [name for name, file in found.items() if file is None]
+        file_of[name] = next((folder / spelling for spelling in spellings if os.path.isfile(folder / spelling)), None)
+    missing = [name for name, file in file_of.items() if file is None]
     if missing:
         raise InputError(WHERE, f"{folder} has no {', no '.join(missing)} (plain or .gz)", next=_advice())
-    return {name: file for name, file in found.items() if file is not None}
+    return {name: file for name, file in file_of.items() if file is not None}
 
 
 def _read(file: Path, magic: int) -> NDArray[np.uint8]:
@@ -97,16 +97,16 @@ def _read(file: Path, magic: int) -> NDArray[np.uint8]:
     """
     with opened(file, WHERE) as stream:
         content = stream.read()
-    axes, found = magic & 0xFF, int.from_bytes(content[:4], "big")
+    axes, actual = magic & 0xFF, int.from_bytes(content[:4], "big")
     header = np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4")
     size, expected = len(content) - 4 - 4 * axes, int(np.prod(header, dtype=object))
     problem = ""
     if size < 0:
         problem = "is truncated"
-    elif found in CONTENT and found != magic:
-        problem = f"holds {CONTENT[found]}, expected {CONTENT[magic]}: are two files swapped?"
-    elif found != magic:
-        problem = f"is no IDX file of {CONTENT[magic]}: it starts with {found:#010x}, expected {magic:#010x}"
+    elif actual in CONTENT and actual != magic:
+        problem = f"holds {CONTENT[actual]}, expected {CONTENT[magic]}: are two files swapped?"
+    elif actual != magic:
+        problem = f"is no IDX file of {CONTENT[magic]}: it starts with {actual:#010x}, expected {magic:#010x}"
     elif not expected:
         problem = f"holds no {CONTENT[magic]} (shape {tuple(header.tolist())})"
     elif size != expected:

@@ -33,8 +33,8 @@ def check_enough(facts: SplitFacts, strata: Strata) -> None:
         name, advice = ("class", "add rows, or split=holdout split.stratify=false")
         if facts.targets is not None:
             name, advice = ("range", "a smaller split.num_bins")
-        what = f"{name} {value} has {count} row{'s' if count > 1 else ''}, too few for train, val and test"
-        raise InputError("split", what, next=advice)
+        problem = f"{name} {value} has {count} row{'s' if count > 1 else ''}, too few for train, val and test"
+        raise InputError("split", problem, next=advice)
 
 
 def check_parts(parts: dict[str, Mask], facts: SplitFacts, where: str) -> None:
@@ -62,8 +62,8 @@ def valid_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     values = tuple(fractions)
     is_whole = abs(sum(values) - 1) <= 1e-6
     if len(values) != len(PARTS) or not is_whole or not all(value > 0 for value in values):
-        what = f"is {list(values)} with sum {sum(values):g}"
-        raise InputError("split.fractions", what, "three positive numbers with sum 1, as in [0.6,0.2,0.2]")
+        problem = f"is {list(values)} with sum {sum(values):g}"
+        raise InputError("split.fractions", problem, "three positive numbers with sum 1, as in [0.6,0.2,0.2]")
     return values
 
 

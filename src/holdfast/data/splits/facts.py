@@ -1,4 +1,4 @@
-"""What a split is given and what it answers."""
+"""The facts that a split is given, and the masks that it answers with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Strata = NDArray[Any] | None  # whole numbers
 
 @dataclass(frozen=True, eq=False)
 class SplitFacts:
-    """What a split may know of each row.
+    """The facts of each row that a split may know.
 
     Attributes:
         units: (n, bytes) One digest for all rows that stay on one side: equal rows, and rows of one group.
@@ -42,7 +42,7 @@ class SplitFacts:
 
     @property
     def has_test_part(self) -> bool:
-        """Whether some rows are declared test rows."""
+        """True if some rows are declared test rows."""
         return self.parts is not None and bool((self.parts == TEST).any())
 
     def of(self, rows: Mask | NDArray[np.int64]) -> SplitFacts:
@@ -52,7 +52,7 @@ class SplitFacts:
 
 
 class Split(Protocol):
-    """What an option of the group `split` names."""
+    """A split, as an option of the group `split` names it."""
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows."""

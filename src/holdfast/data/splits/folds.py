@@ -66,9 +66,11 @@ class KFold:
         """
         distinct = num_units(facts.units)
         if distinct < self.num_folds:
-            what = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
+            problem = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
             allowed = f"2 to {distinct}" if distinct > 1 else ""
-            raise InputError("split.num_folds", what, allowed, "equal rows stay together, and so do rows of one group")
+            raise InputError(
+                "split.num_folds", problem, allowed, "equal rows stay together, and so do rows of one group"
+            )
         folds = with_new_rows(
             *(facts, self._seed(), lambda known: folds_of(known, self.num_folds, self._seed(), stratify=self.stratify)),
             lambda keys: (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64),
@@ -124,7 +126,7 @@ def folds_of(facts: SplitFacts, num_folds: int, seed: int, *, stratify: bool) ->
 
 
 def _filled(counts: NDArray[np.int64], totals: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
-    """How many of `num_rows` go to each fold, so that the folds of a stratum become as equal as they can.
+    """The part of `num_rows` that goes to each fold, so that the folds of a stratum become as equal as they can.
 
     Where one has to have a row more, it is one that has fewer rows of all strata.
     """

@@ -65,15 +65,17 @@ def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> 
     chosen = _fitting(sizes, target)
     if not chosen.any() or chosen.all():
         small, large = int(sizes.min()), int(sizes.max())
-        what = f"{len(sizes)} groups of {small:,} to {large:,} rows are too large for a {part} part of {target:,} rows"
-        raise InputError("split.fractions", what, next=f"give {part} a larger share, or take finer groups")
+        problem = (
+            f"{len(sizes)} groups of {small:,} to {large:,} rows are too large for a {part} part of {target:,} rows"
+        )
+        raise InputError("split.fractions", problem, next=f"give {part} a larger share, or take finer groups")
     mask = np.zeros(len(facts), bool)
     mask[order] = chosen[unit_of_sorted]
     return mask
 
 
 def _fitting(sizes: NDArray[np.int64], target: int) -> Mask:
-    """Which units together come close to `target` rows: each that still fits, and one more where that is nearer."""
+    """Units that together come close to `target` rows: each that still fits, and one more where that is nearer."""
     chosen, total = np.zeros(len(sizes), bool), 0
     for unit, size in enumerate(sizes.tolist()):
         if total + size <= target:

@@ -34,7 +34,7 @@ def first_rows(units: Digests, strata: Strata, fraction: float, seed: int) -> Ma
 def with_new_rows(
     facts: SplitFacts, seed: int, of_known: Callable[[SplitFacts], NDArray[Any]], of_new: Callable[[Keys], NDArray[Any]]
 ) -> NDArray[Any]:
-    """(n,) What is decided of rows: of known ones as if there were no others, so that new rows move none of them.
+    """(n,) Decisions about rows: about known ones as if there were no others, so that new rows move none of them.
 
     A new row goes with a known one of its unit; where there is none, its order key decides.
 
@@ -92,7 +92,7 @@ def test_cuts(rule: Mapping[str, Any], facts: SplitFacts, test: Mask) -> list[di
 
 
 def is_first_share(keys: Keys, fraction: float) -> Mask:
-    """(n,) Which order keys lie in the first share of all that there could be."""
+    """(n,) Mask of order keys that lie in the first share of all that there could be."""
     return np.asarray(keys <= np.uint64(fraction * (2.0**64 - 2.0**12)))
 
 
@@ -126,7 +126,7 @@ def largest_remainder(sizes: NDArray[Any], fraction: float) -> NDArray[np.int64]
 
 
 def num_units(units: Digests) -> int:
-    """How many different units there are."""
+    """The number of different units."""
     keys = order_keys(units, 0)
     keys.sort()
     return len(keys[:1]) + int((keys[1:] != keys[:-1]).sum())
@@ -154,13 +154,13 @@ def _classes_of_groups(keys: Keys, strata: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_repeated(words: Keys) -> Mask:
-    """(n,) Which words occur more than once."""
+    """(n,) Mask of words that occur more than once."""
     ordered = np.sort(words)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    found = np.zeros(len(words), bool)
+    is_repeated = np.zeros(len(words), bool)
     for start in range(0, len(words) if len(repeated) else 0, BLOCK_ROWS):
-        found[start : start + BLOCK_ROWS] = np.isin(words[start : start + BLOCK_ROWS], repeated)
-    return found
+        is_repeated[start : start + BLOCK_ROWS] = np.isin(words[start : start + BLOCK_ROWS], repeated)
+    return is_repeated
 
 
 def _cut(keys: Keys, count: int) -> int | None:

@@ -37,14 +37,14 @@ class Time:
         times = _times(facts)
         num_times = len(np.unique(times))
         if num_times < len(PARTS):
-            what = f"the rows have {num_times} different time{'s' if num_times > 1 else ''}"
-            raise InputError("split", f"{what}, too few for train, val and test", next="choose split=holdout")
+            problem = f"the rows have {num_times} different time{'s' if num_times > 1 else ''}"
+            raise InputError("split", f"{problem}, too few for train, val and test", next="choose split=holdout")
         test = _latest(times, self.fractions[2], least_before=2)
         if facts.groups is not None:
             both = np.intersect1d(facts.groups[test], facts.groups[~test])
             if len(both):
-                what = f"{len(both)} declared groups have rows before and after the border to the test part"
-                raise InputError("split", what, next="choose split=group, or leave out data.group")
+                problem = f"{len(both)} declared groups have rows before and after the border to the test part"
+                raise InputError("split", problem, next="choose split=group, or leave out data.group")
         return test
 
     def val_rows(self, facts: SplitFacts) -> Mask:
@@ -79,8 +79,8 @@ def _latest(times: NDArray[Any], fraction: float, *, least_before: int) -> Mask:
     """The rows from that time on which comes nearest to the share; `least_before` times stay before it."""
     values, counts = np.unique(times, return_counts=True)
     if len(values) <= least_before:
-        what = "the rows before the test part have one time, too few for train and val"
-        raise InputError("split.fractions", what, next="give test a smaller share, or choose split=holdout")
+        problem = "the rows before the test part have one time, too few for train and val"
+        raise InputError("split.fractions", problem, next="give test a smaller share, or choose split=holdout")
     from_here = counts[::-1].cumsum()[::-1]  # rows of each time or a later one
     distance = np.abs(from_here - fraction * len(times))[least_before:]
     border = least_before + len(distance) - 1 - int(np.argmin(distance[::-1]))  # of two as near, the smaller part

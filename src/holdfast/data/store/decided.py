@@ -1,4 +1,4 @@
-"""Which rows of a table are which, remembered: another view of the same rows is made without deciding anew.
+"""Decisions about the rows of a table, remembered: another view of the same rows is made without deciding anew.
 
     store/decided/<key>.npz     masks of test rows and of rows for train and val, and what else a view needs
 
@@ -42,7 +42,7 @@ def remember(request: Mapping[str, Any], rows: Rows, folder: Path, division: Div
 
 
 def recall(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division] | None:
-    """What was decided of these very rows, but for what they are known by, which no view asks for.
+    """The decision about these very rows, but for what they are known by, which no view asks for.
 
     None where nothing was decided, or where the rows or their vault are gone.
     """

@@ -1,4 +1,4 @@
-"""What of the test part stands, or almost stands, on the other side: counts for the manifest, never rows."""
+"""Test rows that stand, or almost stand, on the other side: counts for the manifest, never rows."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:
     """
     looks = np.concatenate([perceptual_hashes(block) for _, block in blocks_of(x)])
     sealed, others = looks[test], looks[development]
-    found = np.zeros(len(sealed), bool)
+    is_near = np.zeros(len(sealed), bool)
     for start in range(0, len(sealed), BLOCK):
         block = sealed[start : start + BLOCK]
         for place in range(0, len(others), BLOCK * 8):
             distance = np.zeros((len(block), len(others[place : place + BLOCK * 8])), np.uint16)
             for word in range(block.shape[1]):
                 distance += np.bitwise_count(block[:, word, None] ^ others[None, place : place + BLOCK * 8, word])
-            found[start : start + BLOCK] |= (distance <= MAX_DISTANCE).any(axis=1)
-    return int(found.sum())
+            is_near[start : start + BLOCK] |= (distance <= MAX_DISTANCE).any(axis=1)
+    return int(is_near.sum())
 
 
 def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -84,7 +84,7 @@ def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def has_thumbnails(x: RowArray) -> bool:
-    """Whether images are large enough to be compared by their look."""
+    """Tell whether images are large enough to be compared by their look."""
     return x.ndim == 4 and x.dtype == np.uint8 and x.shape[1] >= MIN_SIZE and x.shape[2] > MIN_SIZE
 
 

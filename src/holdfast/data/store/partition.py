@@ -1,4 +1,4 @@
-"""Which rows of a source are test, which may be trained on, which are left out: once by a split, then by what is known.
+"""The parts of a source's rows: test, train and val, or left out; decided once by a split, then by what is known.
 
 A source that holds most of the rows that a vault knew goes on with it: sealed rows stay out, rows that are gone are
 gone, and new rows become train and val rows, but for those that equal a sealed row, share its group, are declared test,
@@ -71,7 +71,7 @@ class Division:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """What is asked for: the request, all rows, what they are known by, and what vaults in force know of them."""
+    """The request, all rows, what they are known by, and what vaults in force know of them."""
 
     request: Mapping[str, Any]
     rows: Rows
@@ -96,12 +96,12 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     if settings["policy"] == policies.NONE:
         return _open_division(asked)
     own = _own(asked.seen, settings.get("id"))
-    mine = [one for one in own if _has_target(one, rows)]
+    mine = [candidate for candidate in own if _has_target(candidate, rows)]
     if len(mine) > 1:
-        names = " and ".join(one.name for one in mine)
-        what = f"holds most of the rows of {names}"
-        hint = " or ".join(f"vault.id={one.record['vault'][:8]}" for one in mine)
-        raise VaultRefused(f"data {request['name']}", what, next=f"say which goes on: {hint}")
+        names = " and ".join(candidate.name for candidate in mine)
+        problem = f"holds most of the rows of {names}"
+        hint = " or ".join(f"vault.id={candidate.record['vault'][:8]}" for candidate in mine)
+        raise VaultRefused(f"data {request['name']}", problem, next=f"say which goes on: {hint}")
     if not own:
         return _new_division(asked, asked.seen)
     first = mine[0] if mine else own[0]
@@ -110,59 +110,60 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
         return _gone_on(asked, own, first)
     if TEST_PART not in words:
         return _shared(asked, own, replaces=(first.record["vault"],) if mine else ())
-    family, in_force = lifecycle.family_of(first.record["vault"]), {one.record["vault"] for one in asked.seen}
-    others = [one for one in asked.seen if one.record["vault"] not in family]
+    family = lifecycle.family_of(first.record["vault"])
+    in_force = {candidate.record["vault"] for candidate in asked.seen}
+    others = [candidate for candidate in asked.seen if candidate.record["vault"] not in family]
     return _new_division(asked, others, replaces=tuple(vault for vault in family if vault in in_force))
 
 
 def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
     """Vaults most of whose rows the source holds; or the one that the user names."""
     if vault is None:
-        return [one for one in seen if one.holds_most]
-    found = [one for one in seen if one.record["vault"].startswith(vault)]
-    if len(found) != 1 or len(vault) < 8:
-        known = ", ".join(one.record["vault"][:8] for one in seen)
+        return [candidate for candidate in seen if candidate.holds_most]
+    matches = [candidate for candidate in seen if candidate.record["vault"].startswith(vault)]
+    if len(matches) != 1 or len(vault) < 8:
+        known = ", ".join(candidate.record["vault"][:8] for candidate in seen)
         raise InputError("vault.id", f"is {vault!r}", f"eight or more digits of a vault in force: {known or 'none'}")
-    return found
+    return matches
 
 
-def _has_target(one: Seen, rows: Rows) -> bool:
-    """Whether the rows have a vault's target; where none of its rows is among them, it is known by its name."""
-    return one.record["target"] == rows.target_name if one.has_same_target is None else one.has_same_target
+def _has_target(vault: Seen, rows: Rows) -> bool:
+    """Tell whether the rows have a vault's target; where none of its rows is among them, it is known by its name."""
+    return vault.record["target"] == rows.target_name if vault.has_same_target is None else vault.has_same_target
 
 
 # --- a vault goes on --------------------------------------------------------------------------------------------------
 
 
 def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: bool) -> list[str]:
-    """What of the vault is asked for in another way: until a selection is frozen the rows may be sealed anew.
+    """Settings of the vault that are asked for in another way: until a selection is frozen the rows may be sealed anew.
 
     Raises:
         VaultRefused: One was frozen.
     """
-    for one in own:
-        one.require_folder()
+    for candidate in own:
+        candidate.require_folder()
     words = _differences(asked.request, asked.rows, first, has_target=has_target)
     family = lifecycle.family_of(first.record["vault"]) if words else []
     if any(known_rows.is_frozen(vault) for vault in family if registry.is_current(vault)):
-        what = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
+        problem = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
         hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
-        raise VaultRefused(first.name, what, next=hint)
+        raise VaultRefused(first.name, problem, next=hint)
     return words
 
 
 def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
-    """What is asked for in another way than a vault has it, in words."""
+    """Settings that are asked for in another way than a vault has them, in words."""
     record, settings = vault.record, request["vault"]
-    found = {TEST_PART: request["test_rule"] != record["test_rule"]}
+    differs = {TEST_PART: request["test_rule"] != record["test_rule"]}
     if has_target:
         asked = policies.policy_of(settings)
-        found["kind of target"] = (rows.task == "regression") != (record["task"] == "regression")
-        found["policy"] = any(asked[name] != record["policy"][name] for name in ("policy", "k"))
-        found["key"] = asked["key_mode"] != record["policy"]["key_mode"] or (
+        differs["kind of target"] = (rows.task == "regression") != (record["task"] == "regression")
+        differs["policy"] = any(asked[name] != record["policy"][name] for name in ("policy", "k"))
+        differs["key"] = asked["key_mode"] != record["policy"]["key_mode"] or (
             keyring.public_key_of(settings) != record["public_key"]
         )
-    return [word for word, is_other in found.items() if is_other]
+    return [word for word, is_other in differs.items() if is_other]
 
 
 def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
@@ -180,9 +181,9 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
     first = own[0]
     around = _around(asked, own, first)
     if not around.test.any():
-        what = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
-        raise VaultRefused(f"data {asked.request['name']}", what, next="prepare the target once from all rows")
-    family = dict.fromkeys(vault for one in own for vault in lifecycle.family_of(one.record["vault"]))
+        problem = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
+        raise VaultRefused(f"data {asked.request['name']}", problem, next="prepare the target once from all rows")
+    family = dict.fromkeys(vault for candidate in own for vault in lifecycle.family_of(candidate.record["vault"]))
     return replace(
         around,
         replaces=replaces,
@@ -194,7 +195,7 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
 
 
 def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
-    """Which rows are sealed, and which may be trained on: all others but those that are too near to a sealed one.
+    """Sealed rows, and rows that may be trained on: all others but those that are too near to a sealed one.
 
     Args:
         asked: What is asked for.
@@ -204,7 +205,7 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
     forms = replace(forms, digests=forms.over(columns), columns=columns)
-    test = np.logical_or.reduce([one.rows for one in own])
+    test = np.logical_or.reduce([vault.rows for vault in own])
     declared = _declared_test(rows)
     keeps_to_parts = record["test_rule"]["split"] in DECLARED
     if keeps_to_parts and (test & declared).any():
@@ -213,7 +214,7 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
         declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
     units = units_of(rows, forms.digests, is_new)
-    strangers = [one.certain for one in asked.seen if one not in own]
+    strangers = [stranger.certain for stranger in asked.seen if stranger not in own]
     elsewhere = np.logical_or.reduce([np.zeros(len(rows), bool), *strangers]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
@@ -233,8 +234,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
 def _of_groups(rows: Rows, record: Mapping[str, Any], test: Mask) -> Mask:
     if rows.groups is None:
         if record["test_rule"]["split"] == "group":
-            what = "was split by groups, and the source declares none any more"
-            raise VaultRefused(f"vault {record['vault'][:8]}", what, next="data.group=COLUMN")
+            problem = "was split by groups, and the source declares none any more"
+            raise VaultRefused(f"vault {record['vault'][:8]}", problem, next="data.group=COLUMN")
         return np.zeros(len(test), bool)
     return np.isin(rows.groups, rows.groups[test])
 
@@ -244,8 +245,8 @@ def _is_late(rows: Rows, record: Mapping[str, Any]) -> Mask:
     if record["first_time"] is None:
         return np.zeros(len(rows), bool)
     if rows.times is None:
-        what = "was split by time, and the source does not say any more when its rows were taken"
-        raise VaultRefused(f"vault {record['vault'][:8]}", what, next="data.time=COLUMN")
+        problem = "was split by time, and the source does not say any more when its rows were taken"
+        raise VaultRefused(f"vault {record['vault'][:8]}", problem, next="data.time=COLUMN")
     return np.asarray(~(rows.times < record["first_time"]))
 
 
@@ -265,17 +266,17 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     """A split of the rows that none of some vaults knows; rows that were trained on stay train and val rows."""
     request, rows, forms = asked.request, asked.rows, asked.forms
     units = units_of(rows, forms.digests)
-    sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.certain for one in seen)])
+    sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(vault.certain for vault in seen)])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
     sealed |= equal_to_marked(units, sealed)
     # A row that runs of another vault were trained on is no test row any more.
-    is_used = np.logical_or.reduce([np.zeros(len(rows), bool), *(one.development for one in seen)]) & ~sealed
+    is_used = np.logical_or.reduce([np.zeros(len(rows), bool), *(vault.development for vault in seen)]) & ~sealed
     is_used |= equal_to_marked(units, is_used) & ~sealed
     free = ~sealed & ~is_used
     if not free.any():
-        names = ", ".join(one.name for one in seen if one.certain.any() or one.development.any())
-        what = f"all of its rows are in {names}"
-        raise VaultRefused(f"data {request['name']}", what, next="train on the data as that vault has it")
+        names = ", ".join(vault.name for vault in seen if vault.certain.any() or vault.development.any())
+        problem = f"all of its rows are in {names}"
+        raise VaultRefused(f"data {request['name']}", problem, next="train on the data as that vault has it")
     split = call_target(request["split"], "split")
     facts = _facts_of(rows, units)
     facts = facts if free.all() else facts.of(free)
@@ -302,7 +303,7 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
 def _open_division(asked: Asked) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
     rows, forms = asked.rows, asked.forms
-    sealed = [one.rows if one.holds_most else one.certain for one in asked.seen]
+    sealed = [vault.rows if vault.holds_most else vault.certain for vault in asked.seen]
     out = np.logical_or.reduce([_declared_test(rows), *sealed])
     units = units_of(rows, forms.digests)
     development = ~out & ~equal_to_marked(units, out)
@@ -331,7 +332,7 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
 def _counts(
     rows: Rows, digests: RowArray, test: Mask, development: Mask, *, with_looks: bool = False
 ) -> dict[str, int]:
-    """What was found across the split, as counts; rows that are equal to a test row are left out before training."""
+    """Counts of overlaps across the split; rows that are equal to a test row are left out before training."""
     counts = {
         "test": int(test.sum()),
         "development": int(development.sum()),
@@ -350,10 +351,10 @@ def _counts(
 
 
 def _count_seen_open(digests: RowArray, test: Mask) -> int:
-    """How many of the sealed rows could be trained on before, under vault=none."""
+    """The number of sealed rows that could be trained on before, under vault=none."""
     sealed = digests[np.flatnonzero(test)]
-    found = np.zeros(len(sealed), bool)
+    was_open = np.zeros(len(sealed), bool)
     for folder in store.rows_folders():
         if store.is_open(store.vault_of(folder)):
-            found |= DigestSet(np.load(folder / "raw" / "digests.npy", mmap_mode="r")).has(sealed)
-    return int(found.sum())
+            was_open |= DigestSet(np.load(folder / "raw" / "digests.npy", mmap_mode="r")).has(sealed)
+    return int(was_open.sum())

@@ -1,4 +1,4 @@
-"""What a data set's rows are known by, and which of them must stay on one side of a split."""
+"""The digests that a data set's rows are known by, and the units that stay on one side of a split."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import ArrayRows, RawRows
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.spool import Spool
 from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
@@ -85,7 +85,7 @@ def common_rows(rows: Rows) -> NDArray[np.bool_]:
 
 
 def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
-    """Which rows prove nothing when they turn up in other data: one value all over, or columns of too few values.
+    """(n,) Rows that prove nothing when they turn up in other data: one value all over, or columns of too few values.
 
     Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
     every row common; a column of fractions, or of a different number in almost every row, does not.
@@ -118,9 +118,9 @@ def _are_like_first(rows: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _sampled(array: Any) -> NDArray[np.float64]:
     """Cells as numbers, texts by their codes."""
-    found = numbers_of(array, ())
-    if found.is_text is None:
-        return found.values
+    numbers = numbers_of(array, ())
+    if numbers.is_text is None:
+        return numbers.values
     return np.asarray(array.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""What a source reads, as path, size and time: enough to notice that a file has changed, without reading it."""
+"""Files that a source reads, as path, size and time: enough to notice a change without reading them."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def _paths_in(value: Any) -> Iterator[str]:
 
 def _state(path: str) -> list[Any] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
     if not os.path.isdir(path):
-        return [found.st_size, found.st_mtime_ns]
+        return [status.st_size, status.st_mtime_ns]
     count, total = 0, hashlib.sha256()
     for folder, states in _states_below(path):
         count += len(states)
@@ -75,8 +75,8 @@ def _states_below(path: str) -> Iterator[tuple[str, list[str]]]:
         states = []
         for name in sorted(names):
             try:
-                found = os.stat(name, dir_fd=descriptor)  # half of what a look at the whole path takes
+                status = os.stat(name, dir_fd=descriptor)  # half of what a look at the whole path takes
             except OSError:
                 continue
-            states.append(f"{name}/{found.st_size} {found.st_mtime_ns}")
+            states.append(f"{name}/{status.st_size} {status.st_mtime_ns}")
         yield os.path.relpath(folder, root), states

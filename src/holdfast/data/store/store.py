@@ -100,12 +100,12 @@ class Prepared:
 
     @property
     def id(self) -> str:
-        """What names these rows and their view in the store."""
+        """The name of these rows and their view in the store."""
         return f"{self.folder.parent.parent.name}/{self.folder.name}"
 
 
 def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
-    """What val rows are compared by: SHA-256 over their raw identities in ascending order, whatever the view."""
+    """The SHA-256 that val rows are compared by: over their raw identities in ascending order, whatever the view."""
     digests = np.asarray(prepared.digests[val])
     return sha256_hex(digests[ascending(digests)].tobytes())
 
@@ -164,8 +164,8 @@ def open_prepared(place: str) -> Prepared:
     try:
         return read_view(places.store() / "rows" / place.partition("/")[0] / "views" / place.partition("/")[2])
     except UNREADABLE:
-        what = f"has no rows {place[:12]}"
-        raise InputError(str(places.store()), what, next="run its data option once more") from None
+        problem = f"has no rows {place[:12]}"
+        raise InputError(str(places.store()), problem, next="run its data option once more") from None
 
 
 def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def read_view(folder: Path) -> Prepared:
 
 
 def read_raw(raw: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is known of rows, whatever the view: fields and arrays of `Prepared`."""
+    """The fields and arrays of `Prepared` that are known of rows whatever the view."""
     meta = json.loads((raw / "meta.json").read_bytes())
     if meta.pop("format") != FORMAT:
         raise ValueError("another format")
@@ -227,7 +227,7 @@ def read_raw(raw: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def can_be_read(read: Callable[[Path], Any], folder: Path) -> bool:
-    """Whether a folder of the store is whole and of this format."""
+    """Tell whether a folder of the store is whole and of this format."""
     with contextlib.suppress(*UNREADABLE):
         read(folder)
         return True
@@ -235,7 +235,7 @@ def can_be_read(read: Callable[[Path], Any], folder: Path) -> bool:
 
 
 def rows_folder(name: str) -> Path:
-    """Where rows and their views lie."""
+    """The folder of rows and their views."""
     return places.store() / "rows" / name
 
 
@@ -255,7 +255,7 @@ def vault_of(folder: Path) -> str:
 
 
 def request_file(request_id: str) -> Path:
-    """Where the answer to a request is remembered."""
+    """The file that remembers the answer to a request."""
     return places.store() / "requests" / f"{request_id}.json"
 
 
@@ -265,7 +265,7 @@ def pending_file() -> Path:
 
 
 def is_up_to_date(answer: Mapping[str, Any]) -> bool:
-    """Whether the rows of an answer are as they would be decided now: its vault stands, and none was sealed since.
+    """Tell whether an answer's rows are as they would be decided now: its vault stands, and none was sealed since.
 
     A vault that was sealed since may hold some of the rows.
     """
@@ -274,19 +274,19 @@ def is_up_to_date(answer: Mapping[str, Any]) -> bool:
 
 
 def stands(vault: str) -> bool:
-    """Whether a vault is in force and its folder is there; where rows have none, there is nothing to miss."""
+    """Tell whether a vault is in force and its folder is there; where rows have none, there is nothing to miss."""
     return is_open(vault) or (registry.is_current(vault) and (folder_of(vault) / FILE_NAME).is_file())
 
 
 def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
-    """Whether a vault can know rows of an answer: a table without its columns is of no interest to it."""
+    """Tell whether a vault can know rows of an answer: a table without its columns is of no interest to it."""
     if (record["kind"] == "table") != (answer["kind"] == "table"):
         return False
     return set(record["columns"]) <= set(answer["columns"]) or not answer["columns"]
 
 
 def is_open(vault: str) -> bool:
-    """Whether rows were prepared with vault=none: no test rows were set aside."""
+    """Tell whether rows were prepared with vault=none: no test rows were set aside."""
     return vault.startswith(OPEN)
 
 

@@ -114,7 +114,7 @@ def _vault_of(request: Mapping[str, Any], division: Division) -> str:
 
 
 def seal_request(request: Mapping[str, Any], division: Division) -> SealRequest:
-    """What is to be sealed of a division."""
+    """The request to seal the test rows of a division."""
     rows = division.rows
     raw = raw_rows(rows, division.forms)
     source = {"name": request["name"], **{key: _placed(key, value) for key, value in request["source"].items()}}
@@ -167,14 +167,16 @@ def _finish(request: Mapping[str, Any], folder: Path, division: Division, made: 
 
 
 def _vault_notes(vault: str, view: Mapping[str, Any]) -> list[str]:
-    """What is to be known of the columns of a view before its run is opened."""
+    """Notes on the columns of a view that are to be known before its run is opened."""
     if store.is_open(vault) or view["form"] != "table":
         return []
     names = [column["name"] for column in view["columns"]]
     sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
     lacking = [name for name in names if name not in sealed.get("columns", names)]
     notes = [f"column {name!r} is not in the sealed rows: an opening takes it as missing in each" for name in lacking]
-    siblings = {registry.record_of(one)["target"]: one for one in lifecycle.family_of(vault) if one != vault}
+    siblings = {
+        registry.record_of(sibling)["target"]: sibling for sibling in lifecycle.family_of(vault) if sibling != vault
+    }
     return notes + [
         f"column {name!r} is what vault {siblings[name][:8]} predicts of the same test rows"
         for name in names
@@ -229,8 +231,8 @@ def _told_when_full() -> Iterator[None]:
             raise
         with suppress(OSError, HoldfastError):
             _sweep()
-        what = f"the rows could not be stored ({error.strerror})"
-        raise RunFailed(str(places.home()), what, next=MORE_ROOM) from None
+        problem = f"the rows could not be stored ({error.strerror})"
+        raise RunFailed(str(places.home()), problem, next=MORE_ROOM) from None
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def write_view(folder: Path, division: Division, made: MadeView, notes: Sequence
     """Write a view of the rows in a folder of the store, unless it is there; the name of its own folder."""
     rows, development = division.rows, division.development
     kept = _sha256_of([np.packbits(made.kept[development])])
-    columns = [one.as_dict() for one in rows.columns]
+    columns = [column.as_dict() for column in rows.columns]
     cells = _cells_sha256(rows, development)
     name = sha256_hex(canonical_json({"view": made.plain, "columns": columns, "kept": kept, "cells": cells}))[:16]
     if not store.can_be_read(store.read_view, folder / "views" / name):
@@ -91,7 +91,7 @@ def remove_rows(folder: Path) -> None:
 
 
 def notes_of(division: Division) -> list[str]:
-    """What is told of rows that are left out, and of a vault that goes on."""
+    """The notes on rows that are left out, and on a vault that goes on."""
     counts = division.counts
     notes = []
     if division.vault is not None:
@@ -110,7 +110,7 @@ def notes_of(division: Division) -> list[str]:
 
 
 def _known(division: Division) -> dict[str, RowArray]:
-    """What is known of the rows, whatever the view."""
+    """The arrays that are known of the rows, whatever the view."""
     rows, is_new = division.rows, division.is_new
     arrays: dict[str, RowArray | None] = {
         **{"y": rows.y, "digests": division.forms.digests},
@@ -131,7 +131,7 @@ def _known_sha256(division: Division, known: dict[str, RowArray]) -> str:
 
 
 def _cells_sha256(rows: Rows, development: Mask) -> str:
-    """Of what a row may hold beside what it is known by: columns of a table, the scale of numbers."""
+    """SHA-256 of what a row may hold beside what it is known by: columns of a table, the scale of numbers."""
     if rows.table is not None:
         return rows.table.sha256
     return _sha256_of(_blocks_of(rows.x, development)) if rows.kind == "array" and rows.x is not None else ""

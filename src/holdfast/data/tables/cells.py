@@ -66,7 +66,7 @@ class Numbers:
 
 
 def kind_of(type: Any) -> Kind:
-    """What a type of pyarrow's is to us."""
+    """The kind of cells that a type of pyarrow's stands for."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(type):
@@ -90,16 +90,16 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
 
     kind = kind_of(array.type)
     if kind == "text":
-        found = _numbers_in_texts(_as_strings(array), missing)
+        numbers = _numbers_in_texts(_as_strings(array), missing)
     elif kind == "date":
         days = _days(array.cast(pa.timestamp("us"), safe=False))
-        found = Numbers(days, is_date=~np.isnan(days))
+        numbers = Numbers(days, is_date=~np.isnan(days))
     else:
-        found = Numbers(_floats(array))
+        numbers = Numbers(_floats(array))
     absent = [float(text) for text in missing if _NUMBER.match(text)]
-    if absent and found.is_date is None and (is_absent := np.isin(found.values, absent)).any():
-        return Numbers(np.where(is_absent, np.nan, found.values), found.is_text)
-    return found
+    if absent and numbers.is_date is None and (is_absent := np.isin(numbers.values, absent)).any():
+        return Numbers(np.where(is_absent, np.nan, numbers.values), numbers.is_text)
+    return numbers
 
 
 def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -129,15 +129,15 @@ def raw_cells(array: Any) -> Cells:
     if kind == "date":
         return _days(array.cast(pa.timestamp("us"), safe=False))
     strings = _as_strings(array)
-    found = _numbers_in_texts(strings, NO_VALUE)
-    is_text = np.zeros(len(strings), bool) if found.is_text is None else found.is_text.copy()
-    is_text |= np.abs(found.values) >= LONGEST_EXACT  # its digits may say more than a float64 holds
+    numbers = _numbers_in_texts(strings, NO_VALUE)
+    is_text = np.zeros(len(strings), bool) if numbers.is_text is None else numbers.is_text.copy()
+    is_text |= np.abs(numbers.values) >= LONGEST_EXACT  # its digits may say more than a float64 holds
     if not is_text.any():
-        return found.values
+        return numbers.values
     texts = strings.filter(pa.array(is_text)).dictionary_encode()
     where = np.full(len(strings), -1, np.int64)
     where[is_text] = texts.indices.to_numpy()
-    return Mixed(found.values, where, texts.dictionary.to_pylist())
+    return Mixed(numbers.values, where, texts.dictionary.to_pylist())
 
 
 def as_number(text: str) -> float:
@@ -148,17 +148,17 @@ def as_number(text: str) -> float:
 
 
 def is_code(text: str) -> bool:
-    """Whether a text of digits would lose its leading zeros as a number: a zip code, an account."""
+    """Tell whether a text of digits would lose its leading zeros as a number: a zip code, an account."""
     return len(text) >= MIN_CODE_DIGITS and text[0] == "0" and text.isdecimal() and text.strip("0") != ""
 
 
 def are_codes(texts: Collection[str]) -> bool:
-    """Whether texts are all digits, and some have leading zeros."""
+    """Tell whether texts are all digits, and some have leading zeros."""
     return any(map(is_code, texts)) and all(map(str.isdecimal, texts))
 
 
 def has_codes(array: Any) -> bool:
-    """Whether an array of pyarrow's holds texts of digits with leading zeros."""
+    """Tell whether an array of pyarrow's holds texts of digits with leading zeros."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -169,7 +169,7 @@ def has_codes(array: Any) -> bool:
 
 
 def are_digits(array: Any, missing: Collection[str]) -> bool:
-    """Whether all cells of an array of pyarrow's that are not missing are texts of digits alone."""
+    """Tell whether all cells of an array of pyarrow's that are not missing are texts of digits alone."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -181,17 +181,17 @@ def are_digits(array: Any, missing: Collection[str]) -> bool:
 
 
 def is_dressed_number(text: str) -> bool:
-    """Whether a text is a number to a reader and none to a program: $1,200.50, 26.6%, 1 200 EUR, 3,14."""
+    """Tell whether a text is a number to a reader and none to a program: $1,200.50, 26.6%, 1 200 EUR, 3,14."""
     return bool(_DRESSED.match(text)) and not _NUMBER.match(text)
 
 
 def is_like_number(text: str) -> bool:
-    """Whether a reader would take a text for a number."""
+    """Tell whether a reader would take a text for a number."""
     return bool(_DRESSED.match(text) or _NUMBER.match(text))
 
 
 def looks_like_date(text: str) -> bool:
-    """Whether a text is spelled like a date, in an order of day, month and year that need not be known."""
+    """Tell whether a text is spelled like a date, in an order of day, month and year that need not be known."""
     return _DATE.match(text) is not None
 
 
@@ -249,16 +249,16 @@ def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
     if len(set(array[:LOOK_ROWS].to_pylist())) <= FEW_TEXTS < len(array):
         encoded = array.dictionary_encode()
         if len(encoded.dictionary) <= len(array) // 4:
-            found, places = _distinct_numbers(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
+            numbers, places = _distinct_numbers(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
             is_text, is_date = (
-                None if mask is None else np.append(mask, False)[places] for mask in (found.is_text, found.is_date)
+                None if mask is None else np.append(mask, False)[places] for mask in (numbers.is_text, numbers.is_date)
             )
-            return Numbers(np.append(found.values, np.nan)[places], is_text, is_date)
+            return Numbers(np.append(numbers.values, np.nan)[places], is_text, is_date)
     return _distinct_numbers(array, missing)
 
 
 def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
-    """What each cell is, whatever the others are: a number, a date, or a text."""
+    """Each cell as a number, a date, or a text, whatever the others are."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
@@ -289,7 +289,7 @@ def _days_in_texts(array: Any) -> NDArray[np.float64]:
     import pyarrow as pa
     from pyarrow import compute as pc
 
-    found = np.full(len(array), np.nan)
+    days = np.full(len(array), np.nan)
     is_date = _as_mask(pc.match_substring_regex(array, _IS_ISO_DATE))
     has_zone = _as_mask(pc.match_substring_regex(array, _HAS_ZONE))
     for rows, zone in ((is_date & ~has_zone, None), (is_date & has_zone, "UTC")):
@@ -297,10 +297,10 @@ def _days_in_texts(array: Any) -> NDArray[np.float64]:
             continue
         texts = pc.replace_substring_regex(array.filter(pa.array(rows)), r"(\.\d{6})\d+", r"\1")
         try:
-            found[rows] = _days(texts.cast(pa.timestamp("us", zone)))
+            days[rows] = _days(texts.cast(pa.timestamp("us", zone)))
         except pa.ArrowInvalid:  # there is no such day among them
-            found[rows] = [_day_of(text) for text in texts.to_pylist()]
-    return found
+            days[rows] = [_day_of(text) for text in texts.to_pylist()]
+    return days
 
 
 def _day_of(text: str) -> float:

@@ -22,7 +22,7 @@ MAX_EXAMPLES = 1000
 
 @dataclass
 class ColumnFacts:
-    """What has been seen of a column so far.
+    """The facts of a column that have been seen so far.
 
     Attributes:
         numbers: Cells that are numbers, dates left out.
@@ -44,30 +44,30 @@ class ColumnFacts:
     only_digits: bool = True
     is_typed: bool = True
 
-    def add(self, array: Any, found: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
+    def add(self, array: Any, numbers: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
         """Take in some cells, and what they are as numbers; `places` are their rows."""
-        dates = 0 if found.is_date is None else int(found.is_date.sum())
+        dates = 0 if numbers.is_date is None else int(numbers.is_date.sum())
         self.dates += dates
-        self.numbers += int((~np.isnan(found.values)).sum()) - dates
+        self.numbers += int((~np.isnan(numbers.values)).sum()) - dates
         self.is_typed &= kind_of(array.type) != "text"
-        if found.is_text is not None:
-            rows = np.flatnonzero(found.is_text)
+        if numbers.is_text is not None:
+            rows = np.flatnonzero(numbers.is_text)
             self.texts += len(rows)
             self.first_text = int(places[rows[0]]) if self.first_text is None and len(rows) else self.first_text
             if len(self.examples) < MAX_EXAMPLES:
                 self.examples |= set(array.take(rows[:MAX_EXAMPLES]).to_pylist())
         if self.only_digits and kind_of(array.type) == "text":
-            self.only_digits = found.is_text is None and are_digits(array, missing)
+            self.only_digits = numbers.is_text is None and are_digits(array, missing)
             self.has_codes |= has_codes(array)
 
     @property
     def are_codes(self) -> bool:
-        """Whether all cells are digits, and some have leading zeros: zip codes."""
+        """True if all cells are digits, and some have leading zeros: zip codes."""
         return self.has_codes and self.only_digits and not self.is_typed
 
 
 def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> ColumnType | Problem:
-    """What a feature is, or what is wrong with it.
+    """The type of a feature, or the problem with it.
 
     Texts that are all numbers are numbers, but for codes such as 01234; a few texts among many numbers are mistakes.
     """
@@ -89,9 +89,9 @@ def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTa
     if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * total):
         return "category"
     if facts.dates and facts.numbers:
-        what = f"column {name!r} holds {facts.dates:,} dates and {facts.numbers:,} numbers"
+        message = f"column {name!r} holds {facts.dates:,} dates and {facts.numbers:,} numbers"
         choices = f"data.types={{{name}: category}} takes each as a category; {{{name}: drop}} leaves it out"
-        return Problem("data.types", what, next=choices) if asked == "number" else "category"
+        return Problem("data.types", message, next=choices) if asked == "number" else "category"
     if facts.texts and not settings.skips:
         return stray_problem(name, facts, settings, table)
     return "number"

@@ -47,7 +47,7 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
     features = _features(table, settings)
     facts, ranges, infinite = _look(table, settings, features, rows)
     types = {name: type_of(name, facts[name], settings, table) for name in features}
-    problems = [found for found in types.values() if isinstance(found, Problem)]
+    problems = [problem for problem in types.values() if isinstance(problem, Problem)]
     if not settings.skips:
         places = {name: row for name, row in infinite.items() if types[name] == "number"}
         problems += [cell_problem(settings, table, name, row, INFINITE) for name, row in places.items()]
@@ -102,18 +102,18 @@ def _features(table: RawTable, settings: TableSettings) -> list[str]:
 def _look(
     table: RawTable, settings: TableSettings, features: Sequence[str], rows: Mask
 ) -> tuple[dict[str, ColumnFacts], Ranges, dict[str, int]]:
-    """What the cells of each feature are, what they span, and the row of the first infinite one."""
+    """The facts of each feature's cells, their ranges, and the row of the first infinite one."""
     facts = {name: ColumnFacts() for name in features}
     ranges, infinite = Ranges(len(features)), dict[str, int]()
     for start, chosen, batch in rows_of(table, rows, features):
         places = start + np.flatnonzero(chosen)
         block = np.full((batch.num_rows, len(features)), np.nan)
         for at, name in enumerate(features):
-            found = numbers_of(batch.column(name), settings.missing)
-            facts[name].add(batch.column(name), found, places, settings.missing)
-            block[:, at] = found.values
-            if name not in infinite and np.isinf(found.values).any():
-                infinite[name] = int(places[np.isinf(found.values).argmax()])
+            numbers = numbers_of(batch.column(name), settings.missing)
+            facts[name].add(batch.column(name), numbers, places, settings.missing)
+            block[:, at] = numbers.values
+            if name not in infinite and np.isinf(numbers.values).any():
+                infinite[name] = int(places[np.isinf(numbers.values).argmax()])
         ranges.add(block)
     return facts, ranges, infinite
 
@@ -124,13 +124,15 @@ def _vocabularies(table: RawTable, settings: TableSettings, names: Sequence[str]
         for name, vocabulary in vocabularies.items():
             vocabulary.codes(*texts_of(batch.column(name), settings.missing))
             if len(vocabulary) > MAX_CATEGORIES:
-                what = f"column {name!r} has more than {MAX_CATEGORIES:,} different texts: no category, an identifier"
-                raise InputError("data.drop", what, next=f"data.drop=[{name}]")
+                problem = (
+                    f"column {name!r} has more than {MAX_CATEGORIES:,} different texts: no category, an identifier"
+                )
+                raise InputError("data.drop", problem, next=f"data.drop=[{name}]")
     return vocabularies
 
 
 def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[str]]:
-    """Those of some rows all of whose cells can be read, and how many cannot."""
+    """The rows of which all cells can be read, and notes on how many cannot."""
     kept, left_out = rows.copy(), dict[str, int]()
     for start, chosen, batch in rows_of(table, rows, [column.name for column in view.columns]):
         is_unreadable = view.rows(batch).is_unreadable

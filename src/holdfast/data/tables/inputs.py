@@ -1,4 +1,4 @@
-"""What a model sees of a table: its numbers, a 0/1 for each that may be missing, and its categories as indices.
+"""The inputs of a model from a table: its numbers, a 0/1 for each that may be missing, and its categories as indices.
 
 A model's vocabulary of a category column are the categories that train rows have, numbered from 1 in the order of
 their codes; 0 stands for every other text. Names, types and vocabularies stand in each checkpoint and in `run.json`.
@@ -18,18 +18,18 @@ from holdfast.data.statistics import TrainStatistics
 def input_columns(columns: Sequence[Column], statistics: TrainStatistics) -> tuple[Column, ...]:
     """The columns of a table, as stored, with what the train rows say of them."""
     assert statistics.has_missing is not None
-    found = []
+    inputs = []
     for index, (column, has_missing) in enumerate(zip(columns, statistics.has_missing.tolist(), strict=True)):
         if column.type == "number":
-            found.append(replace(column, has_missing=has_missing))
+            inputs.append(replace(column, has_missing=has_missing))
         else:
             counts = zip(column.categories, statistics.category_counts[index], strict=True)
-            found.append(replace(column, unseen=tuple(text for text, count in counts if not count)))
-    return tuple(found)
+            inputs.append(replace(column, unseen=tuple(text for text, count in counts if not count)))
+    return tuple(inputs)
 
 
 def input_width(columns: Sequence[Column]) -> int:
-    """How many numbers a model is given for one row."""
+    """The number of values that a model is given for one row."""
     return len(columns) + sum(bool(column.has_missing) for column in columns)
 
 

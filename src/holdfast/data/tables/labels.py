@@ -1,4 +1,4 @@
-"""What is predicted: classes, labels or values, decided by what the target column holds."""
+"""Targets: classes, labels or values, decided by what the target column holds."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def target_of(
     name, column, vocabulary = names[0], values[0], vocabularies[0]
     if len(vocabulary):
         if task == "regression":
-            what = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
-            raise InputError(WHERE, what, allowed="numbers", next="data.task=classes")
+            problem = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
+            raise InputError(WHERE, problem, allowed="numbers", next="data.task=classes")
         class_names, ranks = vocabulary.ranks()
         return _classes(name, class_names, ranks[column], "text")
     distinct = np.unique(column)
@@ -62,7 +62,7 @@ def target_of(
 
 
 def _why_classes(distinct: NDArray[np.float64], num_rows: int) -> str:
-    """Why numbers are classes; empty where they are values."""
+    """The reason why numbers are classes; empty where they are values."""
     if distinct.tolist() == [0.0, 1.0]:
         return "0 and 1"
     is_whole = bool((distinct == np.rint(distinct)).all())
@@ -73,8 +73,8 @@ def _why_classes(distinct: NDArray[np.float64], num_rows: int) -> str:
 def _regression(name: str, column: NDArray[np.float64], distinct: NDArray[np.float64], task: str) -> Target:
     steps = np.diff(distinct)
     if task == "auto" and len(distinct) == len(column) >= MAX_INTEGER_CLASSES and (steps == 1).all():
-        what = f"{name!r} counts the rows ({distinct[0]:g} to {distinct[-1]:g}, all distinct)"
-        raise InputError(WHERE, what, next="choose another column, or data.task=regression if it is meant")
+        problem = f"{name!r} counts the rows ({distinct[0]:g} to {distinct[-1]:g}, all distinct)"
+        raise InputError(WHERE, problem, next="choose another column, or data.task=regression if it is meant")
     y = column.astype(np.float32)
     if not np.isfinite(y).all():
         raise InputError(WHERE, f"{name!r} has values beyond float32 ({np.abs(column).max():g})", next="scale them")
@@ -87,12 +87,12 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
     if len(class_names) == 1:
         raise InputError(WHERE, f"{name!r} is {class_names[0]!r} in every row: there is nothing to learn")
     if len(class_names) >= len(y):
-        what = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
-        raise InputError(WHERE, what, next="choose another column" + _if_values(class_names[0], why))
+        problem = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
+        raise InputError(WHERE, problem, next="choose another column" + _if_values(class_names[0], why))
     lonely = [repr(class_names[index]) for index in np.flatnonzero(counts == 1)]
     if lonely:
-        what = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {', '.join(lonely[:5])}"
-        raise InputError(WHERE, what, next="join or remove them" + _if_values(class_names[0], why))
+        problem = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {', '.join(lonely[:5])}"
+        raise InputError(WHERE, problem, next="join or remove them" + _if_values(class_names[0], why))
     task: Task = "binary" if len(class_names) == 2 else "multiclass"
     shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])
     more = f", ... ({len(class_names)} in all)" if len(class_names) > 10 else ""
@@ -101,7 +101,7 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
 
 
 def _if_values(class_name: str, why: str) -> str:
-    """What to do where classes were meant as values."""
+    """The advice where classes were meant as values."""
     if why != "text":
         return ", or data.task=regression"
     return f", or write plain numbers instead of {class_name!r}" if is_dressed_number(class_name) else ""
@@ -118,9 +118,9 @@ def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: 
         else:
             numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
         if wrong:
-            what = f"label {name!r} has the value {wrong[0]!r}"
+            problem = f"label {name!r} has the value {wrong[0]!r}"
             advice = "several columns are labels; one column is predicted as a class or a value: data.target=COLUMN"
-            raise InputError(WHERE, what, allowed="0 and 1, or false and true", next=advice)
+            raise InputError(WHERE, problem, allowed="0 and 1, or false and true", next=advice)
         if numbers.min() == numbers.max():
             raise InputError(WHERE, f"label {name!r} is {int(numbers[0])} in every row: there is nothing to learn")
         columns.append(numbers.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""What can be wrong with a table, in words: the file, the line, the column, and what to type."""
+"""Problems of a table, in words: the file, the line, the column, and what to type."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
 
 
 def date_problem(name: str, example: str, *, is_readable: bool = True) -> Problem:
-    """What to do with a column of dates."""
+    """The problem with a column of dates, and what to type."""
     shown = f" ({example})" if example else ""
     choices = f"data.types={{{name}: drop}} leaves it out"
     if is_readable:
@@ -71,7 +71,7 @@ def check_same_names(file: TableFile, names: Sequence[str], former: Sequence[str
 
 
 def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, reason: str) -> Problem:
-    """What is wrong with one cell, and where it stands."""
+    """The problem with one cell, and its place."""
     text = _cell_text(table, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
     if reason == STRAY and looks_like_date(text):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.spool import Spool
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile
 
@@ -56,7 +56,7 @@ class RawTable:
 
     @property
     def layout(self) -> dict[str, Any]:
-        """What a sealed piece of the table is, as JSON."""
+        """The layout of a sealed piece of the table, as JSON."""
         return {"form": "table", "rows": len(self), "columns": {name: str(self._types[name]) for name in self.names}}
 
     def append(self, names: Sequence[str], arrays: Sequence[Any], *, file: int, row: int) -> None:
@@ -142,16 +142,16 @@ class RawTable:
         import pyarrow as pa
 
         by_place = np.argsort(rows, kind="stable")
-        ordered, found = rows[by_place], []
+        ordered, batches = rows[by_place], []
         for start, batch in self.blocks():
             first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
             if first < last:
                 chosen = batch.take(pa.array(ordered[first:last] - start))
                 arrays = [as_type(chosen.column(name), schema.field(name).type) for name in self.names]
-                found.append(pa.record_batch(arrays, schema=schema))
+                batches.append(pa.record_batch(arrays, schema=schema))
         back = np.empty(len(rows), np.int64)
         back[by_place] = np.arange(len(rows))
-        return pa.Table.from_batches(found, schema).take(pa.array(back)).combine_chunks()
+        return pa.Table.from_batches(batches, schema).take(pa.array(back)).combine_chunks()
 
 
 def _plain(array: Any) -> Any:
@@ -169,15 +169,15 @@ def as_type(array: Any, type: Any) -> Any:
     return array if array.type == type else array.cast(type, safe=False)
 
 
-def _wider(one: Any, other: Any) -> Any:
+def _wider(first: Any, second: Any) -> Any:
     """A type that holds the values of both."""
     import pyarrow as pa
 
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    if kind_of(one) == kind_of(other) == "number":
-        are_whole = all(pa.types.is_integer(type) and not pa.types.is_uint64(type) for type in (one, other))
+    if first == second or pa.types.is_null(second):
+        return first
+    if pa.types.is_null(first):
+        return second
+    if kind_of(first) == kind_of(second) == "number":
+        are_whole = all(pa.types.is_integer(type) and not pa.types.is_uint64(type) for type in (first, second))
         return pa.int64() if are_whole else pa.float64()
-    return pa.timestamp("us") if kind_of(one) == kind_of(other) == "date" else pa.string()
+    return pa.timestamp("us") if kind_of(first) == kind_of(second) == "date" else pa.string()

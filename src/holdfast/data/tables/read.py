@@ -103,10 +103,10 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
     if not good.all():
         table.keep(good)
         parts = parts[good]
-        used = {column: _kept(one, good) for column, one in used.items()}
+        used = {column: _kept(cells, good) for column, cells in used.items()}
     columns = [used[name] for name in settings.target]
     target = target_of(
-        settings.target, [one.values for one in columns], [one.vocabulary for one in columns], settings.task
+        settings.target, [column.values for column in columns], [column.vocabulary for column in columns], settings.task
     )
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
     declared = _parts(files, settings, used, parts)
@@ -150,25 +150,27 @@ def _read(
         _refuse_empty(files, left_out)
     nested = [name for name in settings.used if name in table.nested]
     if nested:
-        what = f"column {nested[0]!r} holds {table.nested[nested[0]]}, which is no cell of a table"
-        raise InputError("data.target" if nested[0] in settings.target else "data.path", what)
+        problem = f"column {nested[0]!r} holds {table.nested[nested[0]]}, which is no cell of a table"
+        raise InputError("data.target" if nested[0] in settings.target else "data.path", problem)
     return table, np.concatenate(parts), left_out
 
 
 def _refuse_empty(files: Sequence[tuple[TableFile, int | None]], left_out: Counter[str]) -> None:
     path = files[0][0].path
-    what = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
-    raise InputError("data.path", what + "".join(f"; {n:,} left out with {reason}" for reason, n in left_out.items()))
+    problem = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
+    raise InputError(
+        "data.path", problem + "".join(f"; {n:,} left out with {reason}" for reason, n in left_out.items())
+    )
 
 
 def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
     """A column as numbers or as codes of texts, whichever its cells are, and which of them cannot be used."""
     facts, numbers, is_text = ColumnFacts(), list[NDArray[np.float64]](), list[Mask]()
     for start, batch in table.blocks([name]):
-        found = numbers_of(batch.column(0), settings.missing)
-        facts.add(batch.column(0), found, start + np.arange(batch.num_rows), settings.missing)
-        numbers.append(found.values)
-        is_text.append(np.zeros(batch.num_rows, bool) if found.is_text is None else found.is_text)
+        cells = numbers_of(batch.column(0), settings.missing)
+        facts.add(batch.column(0), cells, start + np.arange(batch.num_rows), settings.missing)
+        numbers.append(cells.values)
+        is_text.append(np.zeros(batch.num_rows, bool) if cells.is_text is None else cells.is_text)
     is_dates = facts.dates > STRAY_SHARE * (facts.numbers + facts.dates + facts.texts)
     if name in settings.target and is_dates and settings.types.get(name) != "category":
         raise InputError("data.target", f"{name!r} holds dates", next="choose a column of classes or numbers")
@@ -191,7 +193,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
 
 
 def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
-    """Whether a column that is no feature is read as texts: by what the user says of it, else by its cells."""
+    """Tell whether a column that is no feature is read as texts: by what the user says of it, else by its cells."""
     asked = settings.types.get(name)
     if asked in ("category", "number"):
         return asked == "category"
@@ -208,7 +210,7 @@ def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
 
 def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn]) -> tuple[Mask, Counter[str]]:
     """The rows of which all such columns can be used, and why others cannot."""
-    wrong = [(name, reason, rows) for name, one in used.items() for reason, rows in one.wrong.items()]
+    wrong = [(name, reason, rows) for name, column in used.items() for reason, rows in column.wrong.items()]
     if wrong and not settings.skips:
         raise_problems(
             [cell_problem(settings, table, name, int(np.flatnonzero(rows)[0]), reason) for name, reason, rows in wrong]
@@ -230,8 +232,8 @@ def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
 
 def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
     if len(column.vocabulary):
-        what = f"{name!r} holds texts ({column.vocabulary.texts[0]!r})"
-        raise InputError("data.time", what, allowed="numbers, or dates written as 2024-12-31 or 2024-12-31 23:59:59")
+        problem = f"{name!r} holds texts ({column.vocabulary.texts[0]!r})"
+        raise InputError("data.time", problem, allowed="numbers, or dates written as 2024-12-31 or 2024-12-31 23:59:59")
     return column.values
 
 
@@ -243,6 +245,6 @@ def _parts(
 ) -> NDArray[np.int8] | None:
     if settings.split_column is not None:
         column = used[settings.split_column]
-        found: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
-        return np.asarray(found[column.values])
+        part_of: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
+        return np.asarray(part_of[column.values])
     return parts if any(part is not None for _, part in files) else None

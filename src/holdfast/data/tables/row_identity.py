@@ -1,4 +1,4 @@
-"""What the rows of a table are known by: digests over columns that are decided when a vault is sealed.
+"""Digests that the rows of a table are known by, over columns that are decided when a vault is sealed.
 
 All columns count but targets, columns that say parts, and constants. Identifiers, texts or whole numbers that never
 repeat, are left out as well where the other columns tell the rows apart: so renumbered rows are known again. A later
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.spool import Spool
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.tables.cells import kind_of, raw_cells, texts_of
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings, is_part
@@ -41,8 +41,8 @@ def identity_columns(table: RawTable, settings: TableSettings, others: Collectio
     wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
     digests = digests_over(table, wanted)
     mine = content if content in digests and tells_rows_apart(digests[content]) else tuple(sorted(telling))
-    found = {mine: digests[mine]} | {columns: digests[columns] for columns in lists}
-    return found | {(): _in_order(table, own)} if () in others else found
+    by_columns = {mine: digests[mine]} | {columns: digests[columns] for columns in lists}
+    return by_columns | {(): _in_order(table, own)} if () in others else by_columns
 
 
 def _in_order(table: RawTable, names: Sequence[str]) -> RowArray:
@@ -78,7 +78,7 @@ def digests_over(table: RawTable, lists: Iterable[Columns]) -> dict[Columns, Row
 
 
 def tells_rows_apart(digests: RowArray) -> bool:
-    """Whether hardly any row equals another."""
+    """Tell whether hardly any row equals another."""
     words = np.concatenate([first_words(block) for _, block in digest_blocks(digests)])
     return len(np.unique(words)) >= (1.0 - MOST_EQUAL) * len(words)
 
@@ -104,7 +104,7 @@ def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], s
 
 
 def says_parts(array: Any) -> bool:
-    """Whether cells are words for parts alone."""
+    """Tell whether cells are words for parts alone."""
     if kind_of(array.type) != "text":
         return False
     texts = [text for text in texts_of(array, ())[1] if text]
@@ -112,7 +112,7 @@ def says_parts(array: Any) -> bool:
 
 
 def _may_name_rows(words: NDArray[np.uint8], is_text: NDArray[np.bool_]) -> bool:
-    """Whether words are texts or whole numbers, none of them missing, and none of them twice."""
+    """Tell whether words are texts or whole numbers, none of them missing, and none of them twice."""
     numbers = np.ascontiguousarray(words[~is_text, :8]).view("<f8").ravel()
     if not (np.isfinite(numbers) & (numbers == np.rint(numbers))).all():
         return False

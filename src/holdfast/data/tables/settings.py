@@ -1,4 +1,4 @@
-"""What a user says of a table, as one object that is passed whole: which column is what, and what of it a run sees."""
+"""A user's settings of a table as one object: which column is what, and what of the table a run sees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PART_WORDS = {
 
 
 def is_part(text: str) -> bool:
-    """Whether a text is a word for a part."""
+    """Tell whether a text is a word for a part."""
     return text.lower() in PART_WORDS
 
 
@@ -31,7 +31,7 @@ class TableFile(Protocol):
 
     @property
     def path(self) -> Any:
-        """What the file is called."""
+        """The name of the file."""
 
     @property
     def skipped(self) -> list[str]:
@@ -44,12 +44,12 @@ class TableFile(Protocol):
         """Names and arrays of pyarrow's, some rows at a time: raw cells, read without any setting of a view."""
 
     def place_of(self, row: int) -> str:
-        """What a row is called: line 17."""
+        """The name of a row: line 17."""
 
 
 @dataclass(frozen=True)
 class TableSettings:
-    """What a user says of a table; every name is that of a setting `data.<name>`.
+    """A user's settings of a table; every name is that of a setting `data.<name>`.
 
     Attributes:
         target: One column, or the labels of a multilabel task.

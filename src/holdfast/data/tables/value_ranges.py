@@ -1,4 +1,4 @@
-"""What the numbers of columns span, block by block: whether they vary, and whether float32 tells them apart."""
+"""The ranges of the numbers in columns, block by block: whether they vary, and whether float32 tells them apart."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Ranges:
         self._whole &= (np.rint(block) == block).all(axis=0)
 
     def is_constant(self, column: int) -> bool:
-        """Whether a column says nothing: one value in every row, or none in any."""
+        """Tell whether a column says nothing: one value in every row, or none in any."""
         if self._missing[column]:
             return bool(self._missing[column] == self._count[column])
         return bool(self._least[column] == self._most[column])
 
     def is_whole(self, column: int) -> bool:
-        """Whether a column holds whole numbers only, none missing."""
+        """Tell whether a column holds whole numbers only, none missing."""
         return bool(self._whole[column])
 
     def needs_double(self, columns: Sequence[int]) -> bool:
-        """Whether float32 would lose what distinguishes the values of one of the columns."""
+        """Tell whether float32 would lose what distinguishes the values of one of the columns."""
         at = np.asarray(columns, np.int64)
         largest = np.maximum(np.abs(self._least[at]), np.abs(self._most[at]))
         known = np.maximum(self._count[at] - self._missing[at], 1)

@@ -36,7 +36,7 @@ class Viewed:
 
 @dataclass(frozen=True)
 class TableView:
-    """What a run sees of a table.
+    """The columns of a table as a run sees them.
 
     Attributes:
         columns: Names, types and categories, in the order of the source.
@@ -50,15 +50,15 @@ class TableView:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one row."""
+        """The shape of one row."""
         return (len(self.columns),)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The view as JSON; `table_view_from_dict` is the inverse."""
         more = [text for text in self.missing if text not in MISSING_TEXTS]
         return {
             "form": "table",
-            "columns": [one.as_dict() for one in self.columns],
+            "columns": [column.as_dict() for column in self.columns],
             "dtype": self.dtype,
             "missing": more,
         }
@@ -89,20 +89,20 @@ class TableView:
         return {column.name: _Categories(column) for column in self.columns if column.type == "category"}
 
     def _numbers(self, array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        found = numbers_of(array, self.missing)
+        numbers = numbers_of(array, self.missing)
         with np.errstate(over="ignore"):
-            values = found.values.astype(self.dtype)
+            values = numbers.values.astype(self.dtype)
         is_unreadable = np.isinf(values)
-        if found.is_text is not None:
-            is_unreadable |= found.is_text
+        if numbers.is_text is not None:
+            is_unreadable |= numbers.is_text
         values[is_unreadable] = np.nan
         return values, is_unreadable
 
     def _codes(self, column: Column, array: Any, num_rows: int) -> NDArray[np.float64]:
         codes, texts = (np.full(num_rows, -1), ()) if array is None else texts_of(array, self.missing)
         table = np.array(self._vocabulary_of[column.name].codes([*texts, MISSING]), float)
-        found: NDArray[np.float64] = table[codes]
-        return found
+        view_codes: NDArray[np.float64] = table[codes]
+        return view_codes
 
 
 def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
@@ -125,14 +125,14 @@ class _Categories:
 
     def codes(self, texts: Sequence[str]) -> list[int]:
         """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
-        found = [self._code_of.get(text, UNSEEN) for text in texts]
-        if UNSEEN in found:
+        codes = [self._code_of.get(text, UNSEEN) for text in texts]
+        if UNSEEN in codes:
             known = self._code_of_number
-            found = [
+            codes = [
                 code if code != UNSEEN or not _is_plain(text) else known.get(as_number(text), UNSEEN)
-                for text, code in zip(texts, found, strict=True)
+                for text, code in zip(texts, codes, strict=True)
             ]
-        return found
+        return codes
 
     @cached_property
     def _code_of_number(self) -> dict[float, int]:
@@ -140,9 +140,9 @@ class _Categories:
         for text, code in self._code_of.items():
             if _is_plain(text):
                 codes.setdefault(as_number(text), []).append(code)
-        return {number: found[0] for number, found in codes.items() if len(found) == 1}
+        return {number: matches[0] for number, matches in codes.items() if len(matches) == 1}
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is a number that may be spelled in another way: 1 and 1.0, but not 01, which is a code."""
+    """Tell whether a text is a number that may be spelled in another way: 1 and 1.0, but not 01, which is a code."""
     return not np.isnan(as_number(text)) and not (text[0] == "0" and text.isdecimal() and len(text) > 1)

@@ -68,18 +68,18 @@ def test_rows_that_a_view_leaves_out_are_in_no_batch(prepared: Prepared, num_wor
 
 def test_description_is_json(prepared: Prepared) -> None:
     noted = replace(prepared, notes=("1 left out: cat/0.png is empty",))
-    found = json.loads(json.dumps(module_of(noted).describe()))
-    assert found["notes"] == list(noted.notes), "what was left out stands in the record"
-    assert found["train_rows"] + found["val_rows"] == 161
-    assert found["split"]["split"] == "holdout"
-    assert found["input_shape"] == [2, 4, 3]
-    assert (found["row_shape"], found["dtype"]) == ([4, 3, 2], "uint8")
+    description = json.loads(json.dumps(module_of(noted).describe()))
+    assert description["notes"] == list(noted.notes), "what was left out stands in the record"
+    assert description["train_rows"] + description["val_rows"] == 161
+    assert description["split"]["split"] == "holdout"
+    assert description["input_shape"] == [2, 4, 3]
+    assert (description["row_shape"], description["dtype"]) == ([4, 3, 2], "uint8")
 
 
 def test_val_hash_tells_val_parts_apart(prepared: Prepared) -> None:
-    one, other = (DataModule(prepared, Holdout(val_seed=seed), batch_size=8, seed=0) for seed in (0, 1))
-    assert one.val_sha256 == module_of(prepared, seed=9, batch_size=4).val_sha256
-    assert one.val_sha256 != other.val_sha256
+    first, second = (DataModule(prepared, Holdout(val_seed=seed), batch_size=8, seed=0) for seed in (0, 1))
+    assert first.val_sha256 == module_of(prepared, seed=9, batch_size=4).val_sha256
+    assert first.val_sha256 != second.val_sha256
 
 
 def test_derived_values_are_remembered_and_mended(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,13 +100,13 @@ def test_both_ways_give_the_same_batches(prepared: Prepared, num_workers: int) -
     loaded = module_of(prepared, resident=False, num_workers=num_workers)
     for epoch in (0, 3):
         state = torch.get_rng_state()
-        for one, other in zip(epoch_of(resident, epoch), epoch_of(loaded, epoch), strict=True):
-            assert torch.equal(one[0], other[0])
-            assert torch.equal(one[1], other[1])
-            assert one[1].dtype == other[1].dtype
+        for gathered, read in zip(epoch_of(resident, epoch), epoch_of(loaded, epoch), strict=True):
+            assert torch.equal(gathered[0], read[0])
+            assert torch.equal(gathered[1], read[1])
+            assert gathered[1].dtype == read[1].dtype
         assert torch.equal(torch.get_rng_state(), state), "the model's randomness was used"
-    for one, other in zip(resident.val_dataloader(), loaded.val_dataloader(), strict=True):
-        assert torch.equal(one[0], other[0])
+    for gathered, read in zip(resident.val_dataloader(), loaded.val_dataloader(), strict=True):
+        assert torch.equal(gathered[0], read[0])
 
 
 def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
@@ -145,19 +145,19 @@ def test_balanced_sampling_draws_every_class_as_often(make_prepared: Callable[..
     y = np.repeat([0, 1, 2], [1200, 280, 20])
     prepared = make_prepared(np.arange(1500, dtype=np.float32)[:, None], y, kind="table")
     data = module_of(prepared, sampling="balanced", seed=1)
-    one, again = ([torch.cat(part) for part in zip(*epoch_of(data, 0), strict=True)] for _ in (0, 1))
-    labels, other = one[1], torch.cat([y for _, y in epoch_of(data, 1)])
-    assert torch.equal(one[0], again[0]), "not fixed by (seed, epoch)"
+    epoch, again = ([torch.cat(part) for part in zip(*epoch_of(data, 0), strict=True)] for _ in (0, 1))
+    labels, other = epoch[1], torch.cat([y for _, y in epoch_of(data, 1)])
+    assert torch.equal(epoch[0], again[0]), "not fixed by (seed, epoch)"
     assert not torch.equal(labels, other)
     counts = torch.bincount(labels)
     assert counts.sum() == len(data.train_rows) == 1125
     assert (counts - 375).abs().max() < 4 * np.sqrt(1125 * 2 / 9)
-    rare = one[0][labels == 2].ravel().unique(return_counts=True)[1]
+    rare = epoch[0][labels == 2].ravel().unique(return_counts=True)[1]
     assert len(rare) == 15, "each of its rows"
-    assert set(one[0].ravel().long().tolist()) <= set(data.train_rows.tolist())
+    assert set(epoch[0].ravel().long().tolist()) <= set(data.train_rows.tolist())
     assert torch.bincount(torch.cat([y for _, y in data.val_dataloader()])).tolist() == [300, 70, 5]
     loaded = module_of(prepared, sampling="balanced", seed=1, resident=False)
-    assert torch.equal(torch.cat([x for x, _ in epoch_of(loaded, 0)]), one[0])
+    assert torch.equal(torch.cat([x for x, _ in epoch_of(loaded, 0)]), epoch[0])
 
 
 def test_a_part_of_the_train_rows(prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""What a user's own function may return."""
+"""Data sets that a user's own function may return."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def frame() -> Any:
 
 
 def test_arrays_and_rows(home: Path) -> None:
-    for found in ((X, Y), [X, Y], {"x": X, "y": Y}, (X.tolist(), Y.tolist())):
-        rows = as_rows(found)
+    for result in ((X, Y), [X, Y], {"x": X, "y": Y}, (X.tolist(), Y.tolist())):
+        rows = as_rows(result)
         check_rows(rows)
         assert (rows.kind, rows.task, rows.x.shape) == ("table", "binary", (20, 3))
     rows = as_rows({"x": X, "y": Y, "class_names": ["no", "yes"], "groups": Y, "feature_names": ["a", "b", "c"]})
@@ -78,7 +78,7 @@ def test_a_frame(home: Path, frame: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("result", "words"),
     [
         (None, "returned a NoneType; allowed: Rows, (x, y)"),
         (X, "returned a ndarray"),
@@ -88,9 +88,9 @@ def test_a_frame(home: Path, frame: Any) -> None:
         ((X, Y[:3]), "x has 20 rows and y has 3"),
     ],
 )
-def test_what_it_may_not_return(home: Path, found: Any, words: str) -> None:
+def test_what_it_may_not_return(home: Path, result: Any, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        as_rows(found)
+        as_rows(result)
     assert words in str(caught.value)
 
 

@@ -101,13 +101,13 @@ def test_one_table_in_many_files_has_the_same_rows_and_digests(
         "a.txt.xz": lzma.compress(frame.to_csv(index=False, sep=";", decimal=",", lineterminator="\r\n").encode()),
         "bom.csv": b"\xef\xbb\xbf" + frame.to_csv(index=False, sep="|").encode(),
     }
-    found = [load(content, "price", name) for name, content in variants.items()]
-    found.append(load(frame.to_csv(index=False).encode("utf-16"), "price", encoding="utf-16"))
+    tables = [load(content, "price", name) for name, content in variants.items()]
+    tables.append(load(frame.to_csv(index=False).encode("utf-16"), "price", encoding="utf-16"))
     frame.to_parquet(tmp_path / "a.parquet")
     frame.to_json(tmp_path / "a.jsonl", orient="records", lines=True)
     frame.to_feather(tmp_path / "a.feather")
-    found += [read_table(tmp_path / f"a.{name}", "price", name) for name in ("parquet", "jsonl", "feather")]
-    for rows in found:
+    tables += [read_table(tmp_path / f"a.{name}", "price", name) for name in ("parquet", "jsonl", "feather")]
+    for rows in tables:
         assert rows.columns == expected.columns
         np.testing.assert_array_equal(rows.x[:], expected.x[:])
         assert rows.digests is not None

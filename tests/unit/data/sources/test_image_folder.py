@@ -255,8 +255,8 @@ def test_images_of_several_sizes(save: Save, tmp_path: Path) -> None:
         folder = save(name, size=(4, 4))
     with pytest.raises(InputError) as caught:
         load(folder)
-    what = "a/2.png is 8x4 and not 4x4 pixels large: data.size brings all to one size"
-    assert str(caught.value).startswith(f"data.path: {what}; next: ")
+    problem = "a/2.png is 8x4 and not 4x4 pixels large: data.size brings all to one size"
+    assert str(caught.value).startswith(f"data.path: {problem}; next: ")
     rows = load(folder, on_error="skip")
-    assert (len(rows.x), rows.notes) == (4, (f"1 left out: {what}",))
+    assert (len(rows.x), rows.notes) == (4, (f"1 left out: {problem}",))
     assert load(folder, size=4).x.shape == (5, 4, 4, 3)

@@ -60,9 +60,9 @@ def test_spellings_are_all_the_same(folder: Path) -> None:
         (folder / name).unlink()
     (folder / "t10k-images.idx3-ubyte.gz").write_bytes(gzip.compress((folder / TEST_IMAGES).read_bytes()))
     (folder / TEST_IMAGES).unlink()
-    found = mnist.load(str(folder))
-    assert np.array_equal(found.x, expected.x)
-    assert np.array_equal(found.y, expected.y)
+    rows = mnist.load(str(folder))
+    assert np.array_equal(rows.x, expected.x)
+    assert np.array_equal(rows.y, expected.y)
 
 
 def test_missing_files_are_all_named(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which rows are test is decided once: what becomes of a source whose rows a vault in force knows."""
+"""Test rows are decided once: what becomes of a source whose rows a vault in force knows."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ def prepare(home: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
         chosen = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, **(split or {})}
         request = {**store.make_request({"name": asked[-1], "source": source}, chosen, vault), "id": asked[-1]}
         vault_id = worker.answer_request(request)
-        found = store.find_prepared(request)
-        assert found is not None
-        assert found.vault == vault_id
-        return found
+        prepared = store.find_prepared(request)
+        assert prepared is not None
+        assert prepared.vault == vault_id
+        return prepared
 
     return call
 
@@ -102,13 +102,13 @@ def test_the_same_rows_find_their_vault(prepare: Prepare) -> None:
     first = prepare(rows)
     order = np.random.default_rng(1).permutation(NUM_ROWS)
     for again in (rows, part(rows, order), replace(rows, x=rows.x.astype(np.float64))):  # type: ignore[union-attr]
-        found = prepare(again)
-        assert (found.vault, found.num_test, len(found.x)) == (first.vault, 20, 80)
-        assert keys_of(found.x.astype(np.float32)) == keys_of(first.x)
+        prepared = prepare(again)
+        assert (prepared.vault, prepared.num_test, len(prepared.x)) == (first.vault, 20, 80)
+        assert keys_of(prepared.x.astype(np.float32)) == keys_of(first.x)
         # Each row with its own target, in whatever order they came.
-        assert np.array_equal(found.y, found.x[:, 0] > 0)
-        again_digests = row_digests(np.asarray(found.x), kind="table", feature_names=found.feature_names)
-        assert np.array_equal(found.digests, again_digests)
+        assert np.array_equal(prepared.y, prepared.x[:, 0] > 0)
+        again_digests = row_digests(np.asarray(prepared.x), kind="table", feature_names=prepared.feature_names)
+        assert np.array_equal(prepared.digests, again_digests)
     assert in_force() == {first.vault}
 
 
@@ -127,8 +127,8 @@ def test_numbers_in_another_scale_are_not_taken_for_the_former_ones(prepare: Pre
     images = np.random.default_rng(0).integers(0, 256, (NUM_ROWS, 4, 4, 1), np.uint8)
     y = np.arange(NUM_ROWS) % 2
     for x in (images / np.float32(255), images / np.float32(127.5) - 1):
-        found = prepare(Rows(x, y, "binary", "array", ("no", "yes")))
-        assert found.x.min() == pytest.approx(x.min(), abs=0.1)
+        prepared = prepare(Rows(x, y, "binary", "array", ("no", "yes")))
+        assert prepared.x.min() == pytest.approx(x.min(), abs=0.1)
     assert len(in_force()) == 1
 
 
@@ -138,9 +138,9 @@ def test_a_source_that_has_lost_its_sealed_rows_goes_on(prepare: Prepare, capsys
     first = prepare(rows)
     left = part(rows, ~sealed_in(rows, first))
     capsys.readouterr()
-    found = prepare(left)
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(first.x)
+    prepared = prepare(left)
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(first.x)
     assert f"goes on with vault {first.vault[:8]}: 0 sealed rows stay out, 20 of" in capsys.readouterr().err
     other = replace(left, y=np.arange(80) % 2, target_name="other")
     with pytest.raises(VaultRefused, match="has another target, and none of the rows of vault"):
@@ -157,13 +157,13 @@ def test_a_source_with_half_of_the_rows_goes_on(prepare: Prepare, capsys: Told, 
     if is_frozen:
         freeze(first)
     capsys.readouterr()
-    found = prepare(joined(more, part(rows, slice(60))))
-    assert (found.vault, found.num_test) == (first.vault, 20)
-    assert keys_of(found.x) == keys_of(more.x) | keys_of(np.asarray(rows.x)[:60][~sealed[:60]])
+    prepared = prepare(joined(more, part(rows, slice(60))))
+    assert (prepared.vault, prepared.num_test) == (first.vault, 20)
+    assert keys_of(prepared.x) == keys_of(more.x) | keys_of(np.asarray(rows.x)[:60][~sealed[:60]])
     stay, gone = sealed[:60].sum(), sealed[60:].sum()
     words = f"goes on with vault {first.vault[:8]}: {stay} sealed rows stay out, {gone} of its rows are not in this"
     assert words in capsys.readouterr().err
-    assert any(words in note for note in found.notes)
+    assert any(words in note for note in prepared.notes)
 
 
 def test_with_fewer_rows_in_common_a_new_vault_is_drawn_from_the_others(prepare: Prepare, capsys: Told) -> None:
@@ -172,25 +172,25 @@ def test_with_fewer_rows_in_common_a_new_vault_is_drawn_from_the_others(prepare:
     sealed = sealed_in(rows, first)[:40]
     mixed = joined(more, part(rows, slice(40)))
     capsys.readouterr()
-    found = prepare(mixed)
+    prepared = prepare(mixed)
     free = keys_of(mixed.x) - keys_of(np.asarray(rows.x)[:40][sealed])
-    assert found.vault != first.vault
-    assert keys_of(found.x) < free
-    assert len(found.x) + found.num_test == len(free)
-    assert found.num_left_out == sealed.sum()
+    assert prepared.vault != first.vault
+    assert keys_of(prepared.x) < free
+    assert len(prepared.x) + prepared.num_test == len(free)
+    assert prepared.num_left_out == sealed.sum()
     assert f"{sealed.sum()} rows left out that are sealed in another vault" in capsys.readouterr().err
-    assert in_force() == {first.vault, found.vault}
-    assert registry.record_of(found.vault)["replaces"] == registry.record_of(found.vault)["shares"] == []
+    assert in_force() == {first.vault, prepared.vault}
+    assert registry.record_of(prepared.vault)["replaces"] == registry.record_of(prepared.vault)["shares"] == []
 
 
 def test_a_new_vault_seals_no_row_that_runs_of_another_were_trained_on(prepare: Prepare) -> None:
     rows, more = numbers(), numbers(80, seed=1)
     first = prepare(rows)
-    found = prepare(joined(more, part(rows, slice(40))))
-    assert found.vault != first.vault
+    prepared = prepare(joined(more, part(rows, slice(40))))
+    assert prepared.vault != first.vault
     trained = keys_of(np.asarray(rows.x)[:40]) & keys_of(first.x)
-    assert trained <= keys_of(found.x)
-    assert not (keys_of(np.asarray(rows.x)) - keys_of(first.x)) & keys_of(found.x)
+    assert trained <= keys_of(prepared.x)
+    assert not (keys_of(np.asarray(rows.x)) - keys_of(first.x)) & keys_of(prepared.x)
     again = prepare(rows)
     assert (again.id, len(again.x)) == (first.id, 80), "its rows stay, and so do its runs"
 
@@ -198,9 +198,9 @@ def test_a_new_vault_seals_no_row_that_runs_of_another_were_trained_on(prepare: 
 def test_a_part_of_the_rows_goes_on(prepare: Prepare) -> None:
     rows = numbers()
     first = prepare(rows)
-    found = prepare(part(rows, slice(30)))
-    assert found.vault == first.vault
-    assert keys_of(found.x) < keys_of(first.x)
+    prepared = prepare(part(rows, slice(30)))
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) < keys_of(first.x)
     assert in_force() == {first.vault}
 
 
@@ -208,9 +208,9 @@ def test_one_that_the_user_names_goes_on_with_fewer_rows(prepare: Prepare) -> No
     rows, more = numbers(), numbers(80, seed=1)
     first = prepare(rows)
     sealed = sealed_in(rows, first)
-    found = prepare(joined(more, part(rows, slice(40))), id=first.vault[:8])
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(more.x) | keys_of(np.asarray(rows.x)[:40][~sealed[:40]])
+    prepared = prepare(joined(more, part(rows, slice(40))), id=first.vault[:8])
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(more.x) | keys_of(np.asarray(rows.x)[:40][~sealed[:40]])
     for wrong in ("0123456789", first.vault[:7]):
         with pytest.raises(InputError, match=rf"vault.id: is '{wrong}'; allowed: eight or more.* {first.vault[:8]}"):
             prepare(rows, id=wrong)
@@ -227,9 +227,9 @@ def test_two_vaults_that_could_go_on_are_refused_with_both_names(prepare: Prepar
         assert f"vault {vault[:8]} (source" in str(caught.value)
         assert f"vault.id={vault[:8]}" in str(caught.value)
     for mine, other in ((first, second), (second, first)):
-        found = prepare(both, id=mine.vault[:8])
-        assert found.vault == mine.vault
-        assert keys_of(found.x) == keys_of(first.x) | keys_of(second.x)
+        prepared = prepare(both, id=mine.vault[:8])
+        assert prepared.vault == mine.vault
+        assert keys_of(prepared.x) == keys_of(first.x) | keys_of(second.x)
         assert other.num_test == 20
     assert in_force() == {first.vault, second.vault}
 
@@ -241,10 +241,10 @@ def test_new_classes_come_behind_sealed_ones(prepare: Prepare) -> None:
     # As a source has them: all classes in the order of their names.
     y = np.concatenate([rows.y * 2 + 1, np.arange(30) % 2 * 2])
     grown = replace(joined(rows, more), y=y, class_names=("a", "b", "c", "d"), task="multiclass")
-    found = prepare(grown)
-    assert (found.vault, found.class_names, found.task) == (first.vault, ("b", "d", "a", "c"), "multiclass")
+    prepared = prepare(grown)
+    assert (prepared.vault, prepared.class_names, prepared.task) == (first.vault, ("b", "d", "a", "c"), "multiclass")
     names = {row.tobytes(): grown.class_names[target] for row, target in zip(np.asarray(grown.x), y, strict=True)}
-    assert [found.class_names[target] for target in found.y] == [names[row.tobytes()] for row in found.x]
+    assert [prepared.class_names[target] for target in prepared.y] == [names[row.tobytes()] for row in prepared.x]
     lost = replace(rows, y=np.zeros(NUM_ROWS, np.int64), class_names=("d", "e"))
     kept = part(lost, rows.y == 1)
     assert prepare(kept, id=first.vault[:8]).class_names == ("b", "d", "e")
@@ -257,10 +257,10 @@ def test_new_rows_that_equal_a_sealed_one_are_left_out(prepare: Prepare) -> None
     rows, more = numbers(), numbers(10, seed=1)
     first = prepare(rows)
     copies = part(rows, sealed_in(rows, first))
-    found = prepare(joined(rows, more, copies, copies))
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(first.x) | keys_of(more.x)
-    assert len(found.x) == 90
+    prepared = prepare(joined(rows, more, copies, copies))
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(first.x) | keys_of(more.x)
+    assert len(prepared.x) == 90
 
 
 def test_new_rows_of_the_group_of_a_sealed_one_are_left_out(prepare: Prepare, capsys: Told) -> None:
@@ -271,10 +271,10 @@ def test_new_rows_of_the_group_of_a_sealed_one_are_left_out(prepare: Prepare, ca
     of_old, of_new = np.arange(20), np.arange(100, 110)
     more = replace(numbers(30, seed=1), groups=np.concatenate([of_old, of_new]))
     capsys.readouterr()
-    found = prepare(joined(rows, more), split)
+    prepared = prepare(joined(rows, more), split)
     is_free = ~np.isin(more.groups, groups_sealed)  # type: ignore[arg-type]
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[is_free])
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[is_free])
     assert f"{(~is_free).sum()} rows left out that are of the group of a sealed row" in capsys.readouterr().err
     with pytest.raises(VaultRefused, match=r"was split by groups, and the source declares none any more.*data.group"):
         prepare(numbers(), split)
@@ -286,9 +286,9 @@ def test_new_rows_that_are_declared_test_are_left_out(prepare: Prepare, capsys: 
     first = prepare(rows, split)
     more = replace(numbers(30, seed=1), parts=np.where(np.arange(30) < 7, TEST, 0).astype(np.int8))
     capsys.readouterr()
-    found = prepare(joined(rows, more), split)
-    assert (found.vault, found.num_test) == (first.vault, 20)
-    assert keys_of(found.x) == keys_of(np.asarray(rows.x)[20:]) | keys_of(np.asarray(more.x)[7:])
+    prepared = prepare(joined(rows, more), split)
+    assert (prepared.vault, prepared.num_test) == (first.vault, 20)
+    assert keys_of(prepared.x) == keys_of(np.asarray(rows.x)[20:]) | keys_of(np.asarray(more.x)[7:])
     assert "7 rows left out that are declared test" in capsys.readouterr().err
     undeclared = replace(joined(rows, more), parts=np.zeros(130, np.int8))
     assert keys_of(prepare(undeclared, split).x) == keys_of(np.asarray(rows.x)[20:]) | keys_of(more.x)
@@ -299,8 +299,8 @@ def test_declared_parts_that_a_split_does_not_keep_to_leave_out_new_rows_alone(p
     first, again = prepare(rows), prepare(rows)
     assert (again.vault, keys_of(again.x)) == (first.vault, keys_of(first.x))
     more = replace(numbers(30, seed=1), parts=np.where(np.arange(30) < 7, TEST, 0).astype(np.int8))
-    found = prepare(joined(rows, more))
-    assert keys_of(found.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[7:])
+    prepared = prepare(joined(rows, more))
+    assert keys_of(prepared.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[7:])
 
 
 def test_new_rows_that_are_not_earlier_than_a_sealed_one_are_left_out(prepare: Prepare, capsys: Told) -> None:
@@ -311,9 +311,9 @@ def test_new_rows_that_are_not_earlier_than_a_sealed_one_are_left_out(prepare: P
     times = np.concatenate([np.linspace(-5, 79.5, 20), [80.0, 99.0], np.linspace(200, 300, 8)])
     more = replace(numbers(30, seed=1), times=times)
     capsys.readouterr()
-    found = prepare(joined(rows, more), split)
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[:20])
+    prepared = prepare(joined(rows, more), split)
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(first.x) | keys_of(np.asarray(more.x)[:20])
     assert "10 rows left out that are not earlier than the first sealed row" in capsys.readouterr().err
     with pytest.raises(VaultRefused, match=r"was split by time, and the source does not say any more.*data.time"):
         prepare(numbers(), split)
@@ -332,11 +332,11 @@ def test_what_is_left_out_is_told_of_each_source(prepare: Prepare) -> None:
     split = {"_target_": "holdfast.data.splits.Predefined"}
     rows = replace(numbers(), parts=np.where(np.arange(NUM_ROWS) < 20, TEST, 0).astype(np.int8))
     first = prepare(rows, split)
-    found = prepare(joined(rows, replace(numbers(7, seed=1), parts=np.full(7, TEST, np.int8))), split)
-    assert found.folder == first.folder
-    assert (first.num_left_out, found.num_left_out) == (0, 7)
+    prepared = prepare(joined(rows, replace(numbers(7, seed=1), parts=np.full(7, TEST, np.int8))), split)
+    assert prepared.folder == first.folder
+    assert (first.num_left_out, prepared.num_left_out) == (0, 7)
     assert first.notes == ()
-    assert any(note.startswith("7 rows left out that are declared test") for note in found.notes)
+    assert any(note.startswith("7 rows left out that are declared test") for note in prepared.notes)
 
 
 def test_rows_that_equal_a_published_test_row_do_not_make_another_target(prepare: Prepare) -> None:
@@ -451,9 +451,9 @@ def test_sealed_rows_of_a_stranger_are_left_out(prepare: Prepare, capsys: Told, 
     asked = joined(sealed, more)
     asked = replace(asked, y=more.y[:1].repeat(220)) if policy == "none" else asked
     capsys.readouterr()
-    found = prepare(asked, policy=policy)
-    assert keys_of(found.x) == keys_of(own.x)
-    assert store.is_open(found.vault) if policy == "none" else found.vault == own.vault
+    prepared = prepare(asked, policy=policy)
+    assert keys_of(prepared.x) == keys_of(own.x)
+    assert store.is_open(prepared.vault) if policy == "none" else prepared.vault == own.vault
     left_out = {"once": 20, "none": 20 + own.num_test}[policy]
     assert f"{left_out} rows left out that are sealed in another vault" in capsys.readouterr().err
 
@@ -468,10 +468,10 @@ def test_a_source_of_sealed_rows_alone_is_refused(prepare: Prepare) -> None:
 def test_without_a_vault_sealed_rows_stay_out(prepare: Prepare) -> None:
     rows, more = numbers(), numbers(30, seed=1)
     first = prepare(rows)
-    found = prepare(joined(rows, more), policy="none")
-    assert store.is_open(found.vault)
-    assert keys_of(found.x) == keys_of(first.x) | keys_of(more.x)
-    assert (found.num_test, found.num_left_out) == (0, 20)
+    prepared = prepare(joined(rows, more), policy="none")
+    assert store.is_open(prepared.vault)
+    assert keys_of(prepared.x) == keys_of(first.x) | keys_of(more.x)
+    assert (prepared.num_test, prepared.num_left_out) == (0, 20)
     assert in_force() == {first.vault}
 
 
@@ -513,10 +513,10 @@ def test_sealed_rows_of_few_values_stay_out_of_their_own_source(prepare: Prepare
     rows = bits(200)
     first = prepare(rows)
     grown = joined(rows, bits(50, seed=1))
-    found = prepare(grown, id=first.vault[:8])
+    prepared = prepare(grown, id=first.vault[:8])
     sealed = keys_of(rows.x) - keys_of(first.x)
-    assert found.vault == first.vault
-    assert keys_of(found.x) == keys_of(grown.x) - sealed
+    assert prepared.vault == first.vault
+    assert keys_of(prepared.x) == keys_of(grown.x) - sealed
     assert keys_of(prepare(rows, policy="none").x) == keys_of(first.x)
 
 

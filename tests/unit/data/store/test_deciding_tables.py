@@ -57,9 +57,9 @@ def prepare(home: Path, tmp_path: Path) -> Prepare:
         split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
         request = store.make_request({"name": path.name, "source": source}, split, {"policy": policy})
         worker.answer_request(request)
-        found = store.find_prepared(request)
-        assert found is not None
-        return found
+        prepared = store.find_prepared(request)
+        assert prepared is not None
+        return prepared
 
     return call
 
@@ -78,9 +78,9 @@ CHANGES: dict[str, Callable[[Table], Table]] = {
 def test_a_changed_table_goes_on(prepare: Prepare, change: str, policy: str) -> None:
     first = prepare(table())
     assert len(marks_of(first)) == 80
-    found = prepare(CHANGES[change](table()), policy)
-    assert marks_of(found) == marks_of(first)
-    assert store.is_open(found.vault) if policy == "none" else found.vault == first.vault
+    prepared = prepare(CHANGES[change](table()), policy)
+    assert marks_of(prepared) == marks_of(first)
+    assert store.is_open(prepared.vault) if policy == "none" else prepared.vault == first.vault
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_a_changed_table_goes_on(prepare: Prepare, change: str, policy: str) -> 
 def test_another_view_is_made_of_the_same_rows(prepare: Prepare, settings: dict[str, Any]) -> None:
     first = prepare(table())
     assert registry.append(first.vault, "freeze", {}, selection="5" * 64).index == 1
-    found = prepare(table(), again="table0.csv", **settings)
-    assert (found.vault, found.num_test) == (first.vault, 20)
-    assert found.view != first.view
-    assert found.folder.parent == first.folder.parent
-    assert marks_of(found) == marks_of(first)
+    prepared = prepare(table(), again="table0.csv", **settings)
+    assert (prepared.vault, prepared.num_test) == (first.vault, 20)
+    assert prepared.view != first.view
+    assert prepared.folder.parent == first.folder.parent
+    assert marks_of(prepared) == marks_of(first)
     assert np.array_equal(prepare(table(), again="table0.csv").x, first.x), "the former view is still there"
 
 
@@ -103,9 +103,9 @@ def test_cells_that_no_row_is_known_by_are_those_of_the_source(prepare: Prepare)
     first = prepare(table())
     for factor in (1, 2):
         content = table() | {"new": [factor * (row % 13) for row in range(NUM_ROWS)]}
-        found = prepare(content)
-        assert found.vault == first.vault
-        assert found.x[:, found.feature_names.index("new")].max() == 12 * factor
+        prepared = prepare(content)
+        assert prepared.vault == first.vault
+        assert prepared.x[:, prepared.feature_names.index("new")].max() == 12 * factor
 
 
 def test_another_target_shares_the_test_rows(prepare: Prepare) -> None:
@@ -123,10 +123,10 @@ def test_a_row_is_known_by_the_columns_that_name_it(prepare: Prepare) -> None:
     rows = table()
     first = prepare(rows, id="number")
     changed = rows | {"mark": [*rows["mark"][:60], *(value + 5 for value in rows["mark"][60:])]}
-    found = prepare(changed, id="number")
-    assert found.vault == first.vault
+    prepared = prepare(changed, id="number")
+    assert prepared.vault == first.vault
     index = {round(float(np.float32(mark)), 6): row for row, mark in enumerate(changed["mark"])}
-    kept = {index[mark] for mark in marks_of(found)}
+    kept = {index[mark] for mark in marks_of(prepared)}
     index = {round(float(np.float32(mark)), 6): row for row, mark in enumerate(rows["mark"])}
     assert kept == {index[mark] for mark in marks_of(first)}
 
@@ -135,12 +135,12 @@ def test_a_row_is_known_by_the_columns_that_name_it(prepare: Prepare) -> None:
 def test_sealed_rows_among_those_of_a_stranger(prepare: Prepare, policy: str) -> None:
     first = prepare(table())
     rows, more = CHANGES["renumbered"](table()), table(seed=1, num_rows=300)
-    found = prepare({name: [*more[name], *rows[name][:40]] for name in more}, policy)
+    prepared = prepare({name: [*more[name], *rows[name][:40]] for name in more}, policy)
     sealed = marks_in(rows) - marks_of(first)
     assert len(sealed) == 20
-    assert marks_of(found).isdisjoint(sealed)
-    assert found.vault != first.vault
-    assert found.num_left_out == len(marks_in({"mark": rows["mark"][:40]}) & sealed)
+    assert marks_of(prepared).isdisjoint(sealed)
+    assert prepared.vault != first.vault
+    assert prepared.num_left_out == len(marks_in({"mark": rows["mark"][:40]}) & sealed)
 
 
 def test_a_vault_whose_folder_is_gone_is_missed(prepare: Prepare, home: Path) -> None:
@@ -161,9 +161,9 @@ def test_a_stranger_is_prepared_where_the_folder_of_another_vault_is_gone(
     sealed = marks_in(table()) - marks_of(first)
     shutil.rmtree(home / "vaults" / first.vault)
     rows, more = table(), table(seed=1, num_rows=300)
-    found = prepare({name: [*more[name], *rows[name][:40]] for name in more}, policy)
-    assert marks_of(found).isdisjoint(sealed)
-    assert found.num_left_out == len(marks_in({"mark": rows["mark"][:40]}) & sealed)
+    prepared = prepare({name: [*more[name], *rows[name][:40]] for name in more}, policy)
+    assert marks_of(prepared).isdisjoint(sealed)
+    assert prepared.num_left_out == len(marks_in({"mark": rows["mark"][:40]}) & sealed)
 
 
 def answers(seed: int) -> Table:

@@ -12,9 +12,9 @@ import pytest
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.data.columns import MISSING
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
-from holdfast.data.spool import Spool
 from holdfast.data.store import store, worker, write
 from holdfast.data.store.row_keys import forms_of, units_of
 from holdfast.data.store.store import Prepared
@@ -137,7 +137,7 @@ def test_rows_of_a_spool_are_known_as_those_of_an_array(home: Path) -> None:
     spool = Spool((3,), np.float32)
     spool.append(x)
     groups = np.arange(50) // 2
-    first, second = (Rows(one, y, "binary", "table", ("no", "yes"), groups=groups) for one in (spool, x))
+    first, second = (Rows(array, y, "binary", "table", ("no", "yes"), groups=groups) for array in (spool, x))
     forms = [forms_of(rows) for rows in (first, second)]
     assert np.array_equal(forms[0].digests[:], forms[1].digests[:])
     units = [units_of(rows, known.digests) for rows, known in zip((first, second), forms, strict=True)]

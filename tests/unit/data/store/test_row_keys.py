@@ -44,13 +44,13 @@ def test_a_table_is_known_in_every_format(home: Path, tmp_path: Path, has_id: bo
     table.to_parquet(tmp_path / "t.parquet")
     table.to_feather(tmp_path / "t.feather")
     table.to_json(tmp_path / "t.jsonl", orient="records", lines=True, double_precision=15)
-    found = []
+    keys = []
     for format, name in (("csv", "t.csv"), ("csv", "t.tsv"), *((f, f"t.{f}") for f in ("parquet", "feather", "jsonl"))):
         forms = forms_of(read(tmp_path / name, format, target="price", id=["long", "city"] if has_id else None))
         assert len(forms.others) == has_id
         digests = np.asarray(forms.others[0] if has_id else forms.digests)
-        found.append(sorted(map(bytes, digests)))
-    assert all(one == found[0] for one in found)
+        keys.append(sorted(map(bytes, digests)))
+    assert all(of_file == keys[0] for of_file in keys)
 
 
 def test_columns_that_say_who_a_row_is_do_not_count(home: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_named_table_in_an_array_is_known_by_its_names(home: Path) -> None:
 
 @pytest.mark.parametrize("value", [lambda i: i % 3, lambda i: 0.1234 + i % 20])
 def test_patients_who_are_alike_are_not_tied_together(home: Path, value: Callable[[int], float]) -> None:
-    """Of one sex and stage there are many, and two of one sex and dose: their rows differ in whose they are."""
+    """Many are of one sex and stage, and two of one sex and dose: their rows differ in whose they are."""
     lines = [(f"p{i}", "mf"[i % 2], value(i), i % 5 % 2) for i in range(40) for _ in range(3)]
     rows = as_rows({"x": pd.DataFrame(lines, columns=["patient", "sex", "value", "y"]), "y": "y", "group": "patient"})
     forms = forms_of(rows)

@@ -260,7 +260,7 @@ STEPS = {
 def test_a_killed_preparation_is_finished_by_the_next_start(
     prepare_mine: Prepare, home: Path, step: str, is_first: bool
 ) -> None:
-    """Of rows that are sealed for the first time, and of rows that are sealed anew."""
+    """Rows are sealed for the first time, or sealed anew."""
     old = None if is_first else prepare_mine(split={"seed": 1})
     source = {"_target_": "my_rows.load", "_partial_": True}
     split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
@@ -325,5 +325,9 @@ def test_views_and_appended_rows_stand_beside_each_other(prepare_mine: Prepare, 
     assert (more.vault, len(more.x)) == (first.vault, len(first.x) + 10)
     assert more.folder.parent != first.folder.parent
     assert more.notes[-1] == f"goes on with vault {first.vault[:8]}: 12 sealed rows stay out"
-    assert [store.open_prepared(one.id).x.shape for one in (first, second, more)] == [(48, 2), (48, 1), (58, 2)]
+    assert [store.open_prepared(prepared.id).x.shape for prepared in (first, second, more)] == [
+        (48, 2),
+        (48, 1),
+        (58, 2),
+    ]
     assert len(views_of(home)) == 3

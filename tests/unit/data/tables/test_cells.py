@@ -21,15 +21,15 @@ def test_a_cell_is_what_it_is_whatever_its_neighbours_are() -> None:
         "2024-01-01 06:00:00.123456789",
         "inf",
     ]
-    found = numbers_of(pa.array(cells), MISSING_TEXTS)
-    assert found.is_text is not None
-    assert found.is_date is not None
-    assert found.is_text.tolist() == [cell == "unknown" for cell in cells]
-    assert found.is_date.tolist() == [cell.startswith("2024") for cell in cells]
-    assert found.values[[0, 1, 2, 5, 7]].tolist() == [DAY, 7.0, -1500.0, DAY + 0.5, np.inf]
-    assert np.isnan(found.values[[3, 4]]).all()
-    assert found.values[6] == pytest.approx(DAY + 0.25, abs=1e-5)
-    for cell, value in zip(cells, found.values.tolist(), strict=True):
+    numbers = numbers_of(pa.array(cells), MISSING_TEXTS)
+    assert numbers.is_text is not None
+    assert numbers.is_date is not None
+    assert numbers.is_text.tolist() == [cell == "unknown" for cell in cells]
+    assert numbers.is_date.tolist() == [cell.startswith("2024") for cell in cells]
+    assert numbers.values[[0, 1, 2, 5, 7]].tolist() == [DAY, 7.0, -1500.0, DAY + 0.5, np.inf]
+    assert np.isnan(numbers.values[[3, 4]]).all()
+    assert numbers.values[6] == pytest.approx(DAY + 0.25, abs=1e-5)
+    for cell, value in zip(cells, numbers.values.tolist(), strict=True):
         alone = numbers_of(pa.array([cell]), MISSING_TEXTS).values[0]
         assert alone == value or (np.isnan(alone) and np.isnan(value))
 
@@ -43,17 +43,17 @@ def test_a_row_is_known_by_a_cell_whatever_its_neighbours_are() -> None:
 
 
 def test_a_day_that_is_none_is_a_text() -> None:
-    found = numbers_of(pa.array(["2024-02-30", "2024-02-29"]), ())
-    assert found.is_text is not None
-    assert found.is_text.tolist() == [True, False]
+    numbers = numbers_of(pa.array(["2024-02-30", "2024-02-29"]), ())
+    assert numbers.is_text is not None
+    assert numbers.is_text.tolist() == [True, False]
 
 
 def test_a_column_of_few_texts_is_read_by_its_texts() -> None:
     array = pa.array(["1", None, "x", "2024-01-01"] * 1000)
-    found = numbers_of(array, ())
-    assert found.is_text is not None
-    assert found.is_text.sum() == 1000
-    assert np.nansum(found.values) == 1000 * (1 + DAY)
+    numbers = numbers_of(array, ())
+    assert numbers.is_text is not None
+    assert numbers.is_text.sum() == 1000
+    assert np.nansum(numbers.values) == 1000 * (1 + DAY)
 
 
 def test_texts() -> None:

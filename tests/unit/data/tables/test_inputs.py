@@ -50,18 +50,21 @@ def statistics_of(x: np.ndarray = X) -> TrainStatistics:  # type: ignore[type-ar
 
 
 def test_missing_numbers_have_no_part_in_mean_spread_and_median() -> None:
-    found = statistics_of()
+    statistics = statistics_of()
     frame = pd.DataFrame(X[TRAIN].astype(np.float64))
     for column in (0, 2):
-        np.testing.assert_allclose(found.mean[column], frame[column].mean(), rtol=1e-12)
-        np.testing.assert_allclose(found.std[column], frame[column].std(ddof=0), rtol=1e-12)
-        assert found.median is not None
-        np.testing.assert_allclose(found.median[column], frame[column].median(), rtol=1e-12)
-    assert found.has_missing is not None
-    assert found.has_missing.tolist() == [True, False, False, False]
-    assert {index: counts.tolist() for index, counts in found.category_counts.items()} == {1: [1, 3, 0, 2], 3: [3, 3]}
-    assert (found.mean[[1, 3]] == 0).all()
-    assert (found.std[[1, 3]] == 0).all()
+        np.testing.assert_allclose(statistics.mean[column], frame[column].mean(), rtol=1e-12)
+        np.testing.assert_allclose(statistics.std[column], frame[column].std(ddof=0), rtol=1e-12)
+        assert statistics.median is not None
+        np.testing.assert_allclose(statistics.median[column], frame[column].median(), rtol=1e-12)
+    assert statistics.has_missing is not None
+    assert statistics.has_missing.tolist() == [True, False, False, False]
+    assert {index: counts.tolist() for index, counts in statistics.category_counts.items()} == {
+        1: [1, 3, 0, 2],
+        3: [3, 3],
+    }
+    assert (statistics.mean[[1, 3]] == 0).all()
+    assert (statistics.std[[1, 3]] == 0).all()
 
 
 def test_blocks_are_merged_to_the_statistics_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,27 +75,27 @@ def test_blocks_are_merged_to_the_statistics_of_all(monkeypatch: pytest.MonkeyPa
     rows = np.flatnonzero(random.random(1000) < 0.7)
     monkeypatch.setattr("holdfast.data.statistics.BLOCK_BYTES", 24 * 50)
     monkeypatch.setattr("holdfast.data.statistics.MEDIAN_BYTES", 1)
-    found = train_statistics(x, np.zeros(1000, np.float32), rows, kind="table", num_classes=0)
+    statistics = train_statistics(x, np.zeros(1000, np.float32), rows, kind="table", num_classes=0)
     exact = x[rows].astype(np.float64)
-    np.testing.assert_allclose(found.mean, np.nanmean(exact, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.std, np.nanstd(exact, axis=0), rtol=1e-10)
-    assert np.array_equal(found.median, np.nanmedian(exact, axis=0))
+    np.testing.assert_allclose(statistics.mean, np.nanmean(exact, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(statistics.std, np.nanstd(exact, axis=0), rtol=1e-10)
+    assert np.array_equal(statistics.median, np.nanmedian(exact, axis=0))
 
 
 def test_a_column_without_any_number_is_zero() -> None:
     x = X.copy()
     x[TRAIN, 0] = NAN
-    found = statistics_of(x)
-    assert (found.mean[0], found.std[0]) == (0, 0)
-    out = Standardize(found)(torch.from_numpy(x))
+    statistics = statistics_of(x)
+    assert (statistics.mean[0], statistics.std[0]) == (0, 0)
+    out = Standardize(statistics)(torch.from_numpy(x))
     assert out[:6, 0].tolist() == [0] * 6
     assert torch.isfinite(out).all()
 
 
 def test_digits_of_large_numbers_count_where_rows_are_stored_in_float64() -> None:
     x = 1e9 + np.arange(6.0)[:, None]
-    found = train_statistics(x, np.zeros(6, np.float32), TRAIN, kind="table", num_classes=0)
-    out = Standardize(found)(torch.from_numpy(x))
+    statistics = train_statistics(x, np.zeros(6, np.float32), TRAIN, kind="table", num_classes=0)
+    out = Standardize(statistics)(torch.from_numpy(x))
     assert out.dtype == torch.float32
     np.testing.assert_allclose(out[:, 0].numpy(), (np.arange(6) - 2.5) / np.arange(6).std(), rtol=1e-6)
     constant = train_statistics(np.full((6, 1), 1e9 / 3), np.zeros(6, np.float32), TRAIN, kind="table", num_classes=0)
@@ -157,9 +160,9 @@ def test_columns_and_weights_are_enough_to_build_it_again() -> None:
 
 def test_statistics_of_a_table_survive_a_file() -> None:
     known = statistics_of(X.astype(np.float64))
-    found = statistics_from_arrays(statistics_as_arrays(known))
-    assert found.dtype == "float64"
-    assert np.array_equal(found.median, known.median)
-    assert np.array_equal(found.has_missing, known.has_missing)
-    assert [counts.tolist() for counts in found.category_counts.values()] == [[1, 3, 0, 2], [3, 3]]
+    statistics = statistics_from_arrays(statistics_as_arrays(known))
+    assert statistics.dtype == "float64"
+    assert np.array_equal(statistics.median, known.median)
+    assert np.array_equal(statistics.has_missing, known.has_missing)
+    assert [counts.tolist() for counts in statistics.category_counts.values()] == [[1, 3, 0, 2], [3, 3]]
     assert "median" not in statistics_as_arrays(TrainStatistics("array", 1, np.zeros(1), np.ones(1), 0.0, 1.0, None))

@@ -19,13 +19,13 @@ from holdfast.data.tables.raw_table import RawTable
 def table(home: Path, tmp_path: Path) -> RawTable:
     """Seven rows of two files; the second has its columns in another order, and another type for one."""
     (tmp_path / "t.csv").write_text("a,b\n0,x\n1,\n\n2,z\n3,w\n")
-    found = RawTable([CsvFile(tmp_path / "t.csv"), feather.open_table(tmp_path / "t.feather")])
-    found.append(["a", "b"], [pa.array([], pa.int64()), pa.array([], pa.string())], file=0, row=0)
-    found.append(["a", "b"], [pa.array([0, 1]), pa.array(["x", None])], file=0, row=0)
-    found.append(["a", "b"], [pa.array([2, 3]), pa.array(["z", "w"])], file=0, row=2)
+    table = RawTable([CsvFile(tmp_path / "t.csv"), feather.open_table(tmp_path / "t.feather")])
+    table.append(["a", "b"], [pa.array([], pa.int64()), pa.array([], pa.string())], file=0, row=0)
+    table.append(["a", "b"], [pa.array([0, 1]), pa.array(["x", None])], file=0, row=0)
+    table.append(["a", "b"], [pa.array([2, 3]), pa.array(["z", "w"])], file=0, row=2)
     words = pa.array(["p", "q", "p"]).dictionary_encode()
-    found.append(["b", "a", "deep"], [words, pa.array([4.5, 5, 6]), pa.array([[1]] * 3)], file=1, row=0)
-    return found
+    table.append(["b", "a", "deep"], [words, pa.array([4.5, 5, 6]), pa.array([[1]] * 3)], file=1, row=0)
+    return table
 
 
 def cells(table: RawTable, name: str) -> list[object]:
@@ -78,7 +78,7 @@ def test_pieces_are_small_and_in_the_order_that_is_asked_for(table: RawTable, mo
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "type", "values"),
+    ("first", "second", "type", "values"),
     [
         (pa.array([None, None]), pa.array([1, 2]), "int64", [None, None, 1, 2]),
         (pa.array([1, 2]), pa.array(["x", "2"]), "string", ["1", "2", "x", "2"]),
@@ -89,17 +89,17 @@ def test_pieces_are_small_and_in_the_order_that_is_asked_for(table: RawTable, mo
     ],
 )
 def test_a_column_of_two_types_is_sealed_as_one(
-    home: Path, one: pa.Array, other: pa.Array, type: str, values: list[object] | None
+    home: Path, first: pa.Array, second: pa.Array, type: str, values: list[object] | None
 ) -> None:
     table = RawTable([])
-    for array in (one, other):
+    for array in (first, second):
         table.append(["a"], [array], file=0, row=0)
     assert table.layout["columns"] == {"a": type}
     ((_, piece),) = table.pieces(np.arange(4))
-    found = read_piece(table.layout, piece).column("a")
-    assert str(found.type) == type
-    assert values is None or found.to_pylist() == values
-    assert found.null_count == one.null_count + other.null_count
+    column = read_piece(table.layout, piece).column("a")
+    assert str(column.type) == type
+    assert values is None or column.to_pylist() == values
+    assert column.null_count == first.null_count + second.null_count
 
 
 def test_whole_numbers_keep_their_digits(home: Path) -> None:

@@ -20,8 +20,8 @@ from holdfast.data.tables.view import TableView, table_view_from_dict
 VIEW = TableView((Column("size", "number"), Column("color", "category", ("", "blue", "red"))), "float32")
 
 
-def view_of(found: Any, chosen: Any = None) -> tuple[TableView, Any, list[str]]:
-    rows = found if isinstance(found, Rows) else as_rows(found)
+def view_of(data: Any, chosen: Any = None) -> tuple[TableView, Any, list[str]]:
+    rows = data if isinstance(data, Rows) else as_rows(data)
     assert rows.table is not None
     assert rows.settings is not None
     return fit_view(rows.table, rows.settings, np.ones(len(rows), bool) if chosen is None else chosen)
@@ -35,20 +35,20 @@ def frame(**columns: Any) -> Any:
 
 def test_new_rows() -> None:
     batch = pa.record_batch({"color": ["red", "green", None, " blue "], "size": ["1.5", " ", "NA", "-2e3"]})
-    found = VIEW.rows(batch)
-    np.testing.assert_array_equal(found.x, np.array([[1.5, 2], [np.nan, UNSEEN], [np.nan, 0], [-2000, 1]], np.float32))
-    assert found.x.dtype == np.float32
-    assert found.is_unreadable is None
-    assert found.unknown.tolist() == [0, 1]
+    viewed = VIEW.rows(batch)
+    np.testing.assert_array_equal(viewed.x, np.array([[1.5, 2], [np.nan, UNSEEN], [np.nan, 0], [-2000, 1]], np.float32))
+    assert viewed.x.dtype == np.float32
+    assert viewed.is_unreadable is None
+    assert viewed.unknown.tolist() == [0, 1]
 
 
 def test_what_cannot_be_read_is_missing_and_marked() -> None:
     batch = pa.record_batch({"size": ["big", "inf", "1e39", "7"], "color": ["red"] * 4})
-    found = VIEW.rows(batch)
-    assert found.is_unreadable is not None
-    assert found.is_unreadable.tolist() == [[True, False]] * 3 + [[False, False]]
-    assert np.isnan(found.x[:3, 0]).all()
-    assert found.x[3].tolist() == [7, 2]
+    viewed = VIEW.rows(batch)
+    assert viewed.is_unreadable is not None
+    assert viewed.is_unreadable.tolist() == [[True, False]] * 3 + [[False, False]]
+    assert np.isnan(viewed.x[:3, 0]).all()
+    assert viewed.x[3].tolist() == [7, 2]
     nested = VIEW.rows(pa.record_batch({"size": [1.0], "color": [["red"]]}))
     assert nested.is_unreadable is not None
     assert (nested.is_unreadable.tolist(), nested.x.tolist()) == ([[False, True]], [[1, 0]])
@@ -77,16 +77,16 @@ def test_it_is_the_same_after_json() -> None:
 def test_it_is_fitted_to_some_rows_alone(home: Path) -> None:
     """The last two are test rows: their text, their town and their size decide nothing."""
     y = [0, 1] * 6
-    found = as_rows((frame(size=[*map(str, range(10)), "huge", "1e60"], town=[*"ababababab", "z", None], y=y), "y"))
-    view, kept, _ = view_of(found, np.arange(12) < 10)
+    rows = as_rows((frame(size=[*map(str, range(10)), "huge", "1e60"], town=[*"ababababab", "z", None], y=y), "y"))
+    view, kept, _ = view_of(rows, np.arange(12) < 10)
     assert view == TableView((Column("size", "number"), Column("town", "category", ("a", "b"))), "float32")
     assert (kept == (np.arange(12) < 10)).all()
-    assert found.table is not None
-    (viewed,) = [view.rows(batch) for _, batch in found.table.blocks()]
+    assert rows.table is not None
+    (viewed,) = [view.rows(batch) for _, batch in rows.table.blocks()]
     assert viewed.is_unreadable is not None
     assert np.argwhere(viewed.is_unreadable).tolist() == [[10, 0], [11, 0]]
     with pytest.raises(InputError, match="column 'size': has a text among the numbers"):
-        view_of(found)
+        view_of(rows)
 
 
 def test_types_that_are_asked_for(home: Path) -> None:
@@ -103,8 +103,8 @@ def test_types_that_are_asked_for(home: Path) -> None:
 
 def test_rows_with_a_cell_that_cannot_be_read_are_left_out_on_request(home: Path) -> None:
     sizes = [*map(str, range(20)), "big", "inf", "-inf", "NA"]
-    found = {"x": frame(size=sizes, b=[1, 2] * 12, y=[0, 1] * 12), "y": "y"}
-    view, kept, notes = view_of({**found, "on_error": "skip"}, np.arange(24) != 22)
+    data = {"x": frame(size=sizes, b=[1, 2] * 12, y=[0, 1] * 12), "y": "y"}
+    view, kept, notes = view_of({**data, "on_error": "skip"}, np.arange(24) != 22)
     assert np.flatnonzero(kept).tolist() == [*range(20), 23]
     assert notes == [
         "1 rows left out with a text among the numbers in column 'size'",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data import spool as module
-from holdfast.data.spool import Spool
+from holdfast.data import encrypted_spool as module
+from holdfast.data.encrypted_spool import Spool
 
 
 @pytest.fixture

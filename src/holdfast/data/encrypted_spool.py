@@ -97,16 +97,16 @@ class Spool:
     def _gather(self, rows: NDArray[np.int64]) -> Array:
         if len(rows) and not (-len(self) <= rows.min() and rows.max() < len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
-        found = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        gathered_rows = np.empty((len(rows), *self.shape[1:]), self.dtype)
         rows = np.where(rows < 0, rows + len(self), rows)
         order = np.argsort(rows, kind="stable")
         ordered, size, at = rows[order], self._rows_in_block(), 0
         while at < len(ordered):
             first = int(ordered[at])
             end = int(np.searchsorted(ordered, first + size))
-            found[order[at:end]] = self._read(first, int(ordered[end - 1]) + 1)[ordered[at:end] - first]
+            gathered_rows[order[at:end]] = self._read(first, int(ordered[end - 1]) + 1)[ordered[at:end] - first]
             at = end
-        return found
+        return gathered_rows
 
     def _read(self, start: int, stop: int) -> Array:
         size, begin = (stop - start) * self._row_bytes, start * self._row_bytes
