@@ -102,11 +102,11 @@ def reference() -> None:
 def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     """Seconds of the training part of each epoch through Holdfast; `pause` is called in front of each."""
     from holdfast.core.run_record import RunRecord
-    from holdfast.training import epoch_border
+    from holdfast.training import epoch_callback
     from holdfast.training.fit import build, build_trainer, fit
 
     seconds: list[float] = []
-    plain_start, plain_end = epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training
+    plain_start, plain_end = epoch_callback.StepClock.start_epoch, epoch_callback.StepClock.end_training
 
     def start_epoch(clock: Any) -> None:
         pause()
@@ -119,7 +119,7 @@ def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         config, datamodule = composed(num_epochs), data()
         record = RunRecord.create(Path(folder), config={}, monitor=config.monitor, mode=config.mode)
-        epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training = start_epoch, end_training
+        epoch_callback.StepClock.start_epoch, epoch_callback.StepClock.end_training = start_epoch, end_training
         fit(build(config, datamodule, build_trainer(config, Path(folder))), record)
         record.finish("completed", "done")
     return seconds

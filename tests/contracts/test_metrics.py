@@ -6,11 +6,12 @@ import pytest
 import torch
 from torchmetrics import Metric
 
+from holdfast.core.tasks import TASKS
 from holdfast.testing import check_metric
+from holdfast.training.metric_names import mode_of
 from holdfast.training.metrics import build_metrics
-from holdfast.training.names import NAMES, mode_of
 
-EVERY = [(task, name) for task, names in NAMES.items() for name in names if name != "loss"]
+EVERY = [(task.name, metric) for task in TASKS.values() for metric in task.metrics if metric != "loss"]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)

@@ -25,7 +25,7 @@ from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_pa
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
-from holdfast.training.names import mode_of
+from holdfast.training.metric_names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.tasks import task_of
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
-from holdfast.reporting.look_alikes import likeness
+from holdfast.reporting.image_similarity import likeness
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000

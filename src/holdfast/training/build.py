@@ -26,8 +26,8 @@ from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
 from holdfast.rates.protocol import Rates
 from holdfast.training.augment import build_augmentation, check_images_only
+from holdfast.training.metric_names import mode_of
 from holdfast.training.module import SupervisedModule, TaskSpec
-from holdfast.training.names import mode_of
 from holdfast.training.pretrained import load_pretrained
 from holdfast.tta.views import build_views
 

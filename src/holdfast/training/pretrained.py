@@ -59,7 +59,7 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
     return [entry, *record.get("pretrained", [])]
 
 
-def told(pretrained: list[dict[str, Any]]) -> str:
+def describe_pretraining(pretrained: list[dict[str, Any]]) -> str:
     """One line about where the weights come from."""
     first = pretrained[0]
     anew = f"; {', '.join(first['initialised_anew'])} initialised anew" if first["initialised_anew"] else ""

@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from holdfast.data.columns import Column
 from holdfast.reporting.column_scores import column_scores
 from holdfast.reporting.data_facts import dataset_facts
-from holdfast.reporting.look_alikes import likeness
+from holdfast.reporting.image_similarity import likeness
 
 from .conftest import MakeParts
 

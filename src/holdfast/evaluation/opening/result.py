@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.core.errors import VaultRefused
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
-from holdfast.training.names import ALL_NAMES
+from holdfast.training.metric_names import ALL_NAMES
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits, ledger
 
@@ -126,7 +126,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
 
 
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics in the order of `training.names`."""
+    """Metrics in the order of `training.metric_names`."""
     return {name: metrics[name] for name in ALL_NAMES if name in metrics}
 
 
