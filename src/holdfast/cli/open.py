@@ -51,7 +51,7 @@ def open_selections(
 
 
 def _report(opened: Opened) -> Path | None:
-    """Where the report lies; None when it could not be written: the answer is told all the same."""
+    """Write the report; return its path, or None when it could not be written: the answer is told all the same."""
     try:
         return write_report(opened.vault, opened.selection)["html"]
     except (HoldfastError, OSError) as error:

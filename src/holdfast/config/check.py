@@ -71,7 +71,7 @@ def _root_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Iterator[Problem]:
-    """What is wrong with the option that a group has."""
+    """Mistakes in the option that a group has."""
     group = GROUPS[name]
     if not isinstance(node, dict):
         yield Problem(name, f"is {node!r}, not an option", next=f"choose one: {name}=...")

@@ -198,7 +198,7 @@ def _value_problems(
 
 
 def _options_with(name: str, group: str, loader: ConfigLoader) -> str:
-    """Which options of a group have a key, such as "model=resnet has it"; empty where none has."""
+    """The options of a group that have a key, such as "model=resnet has it"; empty where none has."""
     options = loader.get_group_options(group, ObjectType.CONFIG)
     found = [option for option in options if name in _keys_of(group, option, loader)]
     return f"{group}={', '.join(found)} {'has' if len(found) == 1 else 'have'} it" if found else ""
@@ -213,7 +213,7 @@ def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
 
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:
-    """What is allowed instead of `value`, or an empty string when it has the default's type or may have."""
+    """The types that are allowed instead of `value`, or an empty string when it has the default's type or may have."""
     if key in SCALARS:
         return "" if _is_interpolation(value) or SCALARS[key].accepts(value) else SCALARS[key].allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):

@@ -1,4 +1,4 @@
-"""Where options and recipes are found: the user's `./conf` and `./recipes` first, then ours.
+"""The places of options and recipes: the user's `./conf` and `./recipes` first, then ours.
 
 Registered by `holdfast.cli.train` for this process only; a global plugin would leak our groups into other Hydra apps.
 """
@@ -52,7 +52,7 @@ class UserOptions(FileConfigSource):
         return "user"
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is such an option; files beside the groups are not looked at."""
+        """Tell whether there is such an option; files beside the groups are not looked at."""
         return "/" in config_path and super().is_config(config_path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -81,11 +81,11 @@ class Recipes(FileConfigSource):
         return result
 
     def is_group(self, config_path: str) -> bool:
-        """Whether it is the group itself or a folder in it."""
+        """Tell whether it is the group itself or a folder in it."""
         return config_path in ("", GROUP) or (_is_inside(config_path) and super().is_group(_inside(config_path)))
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is such a recipe."""
+        """Tell whether there is such a recipe."""
         return _is_inside(config_path) and super().is_config(_inside(config_path))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:

@@ -197,7 +197,7 @@ def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def boot_id() -> str | None:
-    """What tells one start of this machine from another; null where the system does not say."""
+    """An id of this start of the machine; None where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""What can be known of an experiment before its rows are read: the config, its folder, the files of its source."""
+"""Checks of an experiment before its rows are read: the config, its folder, the files of its source."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: b
 
 
 def description_path(path: Path) -> Path:
-    """Where the description of an exported file lies."""
+    """The path of the description of an exported file."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -119,14 +119,14 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
 
 
 def greatest_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Of two arrays; infinite where their shapes differ or one has a NaN that the other has not."""
+    """The greatest difference of two arrays; infinite where shapes differ or one has a NaN that the other has not."""
     if found.shape != expected.shape or not np.array_equal(np.isnan(found), np.isnan(expected)):
         return float("inf")
     return float(np.nanmax(np.abs(found.astype(np.float64) - expected), initial=0.0))
 
 
 def _image_words(loaded: Loaded) -> str:
-    """How an image file becomes a row."""
+    """The way from an image file to a row, in words."""
     mode = {1: "gray (L)", 3: "RGB", 4: "RGBA"}.get(loaded.data["row_shape"][-1], "as stored")
     fit = FITS[(loaded.record["config"].get("data") or {}).get("fit") or "stretch"]
     return f"turned upright by EXIF, {mode}, values 0 to 255; an image of another size by Pillow's {fit}, bilinear"

@@ -1,4 +1,4 @@
-"""What a run predicts with, as one module: from rows as they are stored to probabilities, or values in original units.
+"""A run's network as one module: from rows as they are stored to probabilities, or values in original units.
 
 A single run is an ensemble of one. Everything comes from folders of runs; no data and no HOLDFAST_HOME is needed.
 """
@@ -62,7 +62,7 @@ class Loaded:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the record says of the data."""
+        """The part of the record that is about the data."""
         data: dict[str, Any] = self.record["data"]
         return data
 

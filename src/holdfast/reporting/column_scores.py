@@ -1,4 +1,4 @@
-"""How well a single column predicts the target: a column that does it all alone may be the target in disguise."""
+"""Scores of single columns as predictors of the target: one that predicts it alone may be the target in disguise."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 def column_scores(
     x_train: Array, y_train: Array, x_val: Array, y_val: Array, is_category: Sequence[bool] = ()
 ) -> NDArray[np.float64]:
-    """How well each column alone predicts the target of val rows: 0 as by chance, 1 always right.
+    """Score each column alone as a predictor of the target of val rows: 0 as by chance, 1 always right.
 
     A tree on the one column is grown on train rows; a category gives its most frequent class or its mean. Classes are
     scored by balanced accuracy above chance, values by R2 or squared rank correlation; of labels the best one counts.

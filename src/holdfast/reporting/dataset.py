@@ -64,7 +64,7 @@ class Sample:
 
 
 def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
-    """Who is who among prepared rows.
+    """Train and val rows among prepared rows.
 
     Args:
         prepared: The development rows.

@@ -84,7 +84,7 @@ def leaderboard(path: Path) -> list[Row]:
 
 
 def repeats_below(path: Path) -> list[Repeats]:
-    """What runs of one sweep that differ in nothing but fold or seed have in common."""
+    """Means over the runs of one sweep that differ in nothing but fold or seed."""
     return find_repeats(path, find_runs(path))
 
 

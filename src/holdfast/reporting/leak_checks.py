@@ -101,7 +101,7 @@ def _is_identifier(column: Facts, values: Array) -> bool:
 
 
 def _is_sorted(y: Array) -> bool:
-    """Whether the rows of each class, or values that ascend or descend, come one after the other."""
+    """Tell whether the rows of each class, or values that ascend or descend, come one after the other."""
     if y.dtype.kind == "f":
         return bool((y[1:] >= y[:-1]).all() or (y[1:] <= y[:-1]).all())
     return int((y[1:] != y[:-1]).sum()) < len(np.unique(y))
@@ -133,7 +133,7 @@ def _duplicates(parts: Parts) -> Iterator[Facts]:
 
 
 def count_equal(digests: NDArray[np.uint8], y: Array) -> tuple[int, int]:
-    """How many rows are equal to an earlier one, and how many of these have another target than the first of them."""
+    """The number of rows that equal an earlier one, and of those among them with another target than the first."""
     order = ascending(digests)
     is_first = np.ones(len(order), bool)
     is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)

@@ -14,7 +14,7 @@ REPEATED = ("split.fold", "seed")
 
 @dataclass(frozen=True)
 class Repeats:
-    """What several runs of one sweep have in common.
+    """Means over runs of one sweep that differ in nothing but fold or seed.
 
     Attributes:
         folder: Of the sweep, relative to the path that was asked for.

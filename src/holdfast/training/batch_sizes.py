@@ -108,6 +108,6 @@ def _seconds(module: SupervisedModule, optimizer: Any, batch: tuple[Tensor, Tens
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on whatever device."""
+    """Tell whether an error says that memory did not suffice, on whatever device."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

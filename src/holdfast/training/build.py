@@ -36,7 +36,7 @@ NUM_TRIED = 2
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a network must know of the data to be built again; stands in every checkpoint as plain values.
+    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values.
 
     Attributes:
         task: "multiclass", "binary", "multilabel" or "regression".
@@ -58,7 +58,7 @@ class Shapes:
 
     @property
     def category_sizes(self) -> tuple[int, ...]:
-        """How many indices each category column of the input has; these columns come last."""
+        """The number of indices of each category column of the input; these columns come last."""
         return category_sizes(self.columns)
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Shapes:
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
     def neutral_statistics(self) -> TrainStatistics:
-        """What a transform can be built from before its own statistics are loaded."""
+        """Statistics that a transform can be built from before its own are loaded."""
         if self.columns:
             return neutral_table_statistics(self.columns, self.dtype)
         return neutral_statistics(self.kind, self.input_shape)
@@ -152,7 +152,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
 
 
 def reconstructs(config: Mapping[str, Any]) -> bool:
-    """Whether a run is trained to give its rows back, and looks at no target."""
+    """Tell whether a run is trained to give its rows back, and looks at no target."""
     return (config.get("loss") or {}).get("_target_") == "holdfast.losses.reconstruction"
 
 
@@ -187,7 +187,7 @@ def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
-    """Whether gradients are clipped in mixed precision, where fused kernels cannot be used."""
+    """Tell whether gradients are clipped in mixed precision, where fused kernels cannot be used."""
     return bool(trainer.get("gradient_clip_val")) and "mixed" in str(trainer.get("precision"))
 
 

@@ -21,7 +21,7 @@ def check_combinations(config: Mapping[str, Any]) -> None:
 
 
 def cautions(config: Mapping[str, Any], num_train: int) -> Iterator[str]:
-    """What goes together and may not be meant.
+    """Warn of settings that go together and may not be meant.
 
     Args:
         config: Of the run.

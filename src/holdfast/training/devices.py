@@ -1,4 +1,4 @@
-"""Which devices a run takes: the accelerator there is, and how many processes share the rows.
+"""The devices of a run: the accelerator there is, and how many processes share the rows.
 
 On several devices (`trainer.devices=2 trainer.strategy=ddp`) `batch_size` stays the rows of one step, over all devices:
 each process takes every n-th row of every batch, and a run gives the same numbers as on one device, but for batch
@@ -26,7 +26,7 @@ class StartedRanks(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Whether something else starts the processes: it does."""
+        """True: something else starts the processes."""
         return True
 
 
@@ -46,7 +46,7 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
 
 
 def num_devices(trainer_config: Mapping[str, Any]) -> int:
-    """How many processes a run is made of; 0 where the config does not say a number of devices."""
+    """The number of processes of a run; 0 where the config does not say a number of devices."""
     devices = trainer_config.get("devices", 1)
     if isinstance(devices, list):
         return len(devices)

@@ -1,4 +1,4 @@
-"""What happens between two epochs: metrics are read, the record and the checkpoints written, and stopping decided.
+"""The end of an epoch: metrics are read, the record and the checkpoints written, and stopping decided.
 
 One callback in one order, because the order is what makes a killed run resumable: loggers first, then the checkpoint,
 which alone says how far the run is, then the record.

@@ -47,13 +47,13 @@ def check_monitor(monitor: str, task: str | None = None) -> None:
 
 
 def names_test_rows(name: str) -> bool:
-    """Whether a metric claims to be of test rows, also in letters that only look like those of "test"."""
+    """Tell whether a metric claims to be of test rows, also in letters that only look like those of "test"."""
     letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     return "test" in "".join(letters).casefold().translate(LOOK_ALIKES)
 
 
 def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
-    """Whether less or more of `monitor` is better; `auto` knows it by the metric's name.
+    """The better direction of `monitor`; `auto` knows it by the metric's name.
 
     Raises:
         InputError: `mode` is neither auto, min nor max.
@@ -66,7 +66,7 @@ def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
 
 
 def is_better(value: float, best: float | None, mode: str) -> bool:
-    """Whether `value` beats `best`; a NaN never does, and an equal value does not."""
+    """Tell whether `value` beats `best`; a NaN never does, and an equal value does not."""
     if value != value:  # noqa: PLR0124 - NaN
         return False
     return best is None or (value < best if mode == "min" else value > best)

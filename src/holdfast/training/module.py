@@ -20,7 +20,7 @@ from holdfast.tta.views import Views
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What the outputs mean.
+    """The meaning of the outputs.
 
     Attributes:
         task: "multiclass", "binary", "multilabel" or "regression".
@@ -76,7 +76,7 @@ class SupervisedModule(pl.LightningModule):
         augmentation: Callable[[Tensor], Tensor] | None = None,
         mixing: Mixing | None = None,
     ) -> None:
-        """What training needs beside the network; predicting does without."""
+        """Take what training needs beside the network; predicting does without."""
         self.augmentation = augmentation
         self._mixing = mixing
         self._regularization = None if regularization is None else apart(regularization)

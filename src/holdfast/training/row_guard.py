@@ -125,7 +125,7 @@ def guarded(form: RowForm, run: str, sealed: Path | None = None) -> Iterator[Row
 
 
 def is_active() -> bool:
-    """Whether a run trains in this process."""
+    """Tell whether a run trains in this process."""
     return bool(_guards)
 
 

@@ -24,7 +24,7 @@ Impute = Literal["mean", "median"]
 
 
 class Transform(Protocol):
-    """What an option of the group `transform` names."""
+    """The calling convention of the options of the group `transform`."""
 
     def __call__(self, train_statistics: TrainStatistics) -> nn.Module:
         """A module that holds what it needs of the statistics as buffers."""

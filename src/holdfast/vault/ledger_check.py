@@ -50,7 +50,7 @@ def scan(folder: Path, vault: str) -> tuple[list[ledger.Entry], list[Found]]:
 
 
 def head_problems(entries: Sequence[ledger.Entry], head: Mapping[str, Any], witness: str) -> Iterator[Found]:
-    """Whether a head that somebody has noted stands in the ledger.
+    """Report a head that somebody has noted and that does not stand in the ledger.
 
     Args:
         head: {"index", "sha256"}.
@@ -89,7 +89,7 @@ def order_problems(entries: Sequence[ledger.Entry], policy: Mapping[str, Any]) -
 
 
 def fork_problems(first: Sequence[ledger.Entry], second: Sequence[ledger.Entry]) -> Iterator[Found]:
-    """Where two copies of one ledger part; a copy that is only shorter is no fork."""
+    """The entry at which two copies of one ledger part; a copy that is only shorter is no fork."""
     for mine, other in zip(first, second, strict=False):
         if mine.sha256 != other.sha256:
             copies = f"{mine.type} ({mine.sha256[:12]}) in one copy and {other.type} ({other.sha256[:12]}) in the other"
@@ -114,7 +114,7 @@ def _policy_problems(entry: ledger.Entry, history: policies.History, policy: Map
 
 
 def _link_problems(entry: ledger.Entry, index: int, before: ledger.Entry | None, vault: str) -> Iterator[str]:
-    """What is wrong between an entry and the one before it; None: that could not be read, or this is the first."""
+    """Mistakes between an entry and the one before it; None: that could not be read, or this is the first."""
     if entry.index != index:
         yield f"says that it is entry {entry.index}"
     prev = before.sha256 if before else ledger.FIRST_PREV

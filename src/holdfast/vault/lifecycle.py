@@ -1,4 +1,4 @@
-"""What becomes of a vault after it was sealed: entered, replaced, superseded or destroyed.
+"""The life of a vault after it was sealed: entered, replaced, superseded or destroyed.
 
 A vault that is no longer in force keeps its manifest and its ledger; its rows can never be read again. `status` in the
 registry says which: "replaced" before the first freeze, "burnt" by `supersede`, "destroyed" by `destroy`. A vault that

@@ -32,7 +32,7 @@ KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept un
 
 
 class Mismatch(VaultRefused):
-    """What was decrypted is not what the ledger states: `what` ("rows" or "predictions"), and both hashes."""
+    """The decrypted rows or predictions are not those that the ledger states; `body` has both hashes."""
 
     def __init__(self, what: str, *, stated: str, found: str) -> None:
         hint = "holdfast vault verify; restore the vault's folder from a copy, then open the same selection again"
@@ -128,7 +128,7 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
 
 
 def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]:
-    """What an opening has kept of each row, as its entry states it.
+    """Decrypt what an opening has kept of each row, as its entry states it.
 
     Args:
         entry: `open.predicted` for "predictions", `open.result` for "outcomes".
@@ -150,7 +150,7 @@ def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]
 
 
 def kept_path(vault: str, selection: str, what: str) -> Path:
-    """Where the encrypted predictions or outcomes of an opening lie."""
+    """Path of the encrypted predictions or outcomes of an opening."""
     suffix = "" if what == "predictions" else f".{what}"
     return folder_of(vault) / "openings" / f"{selection}{suffix}.sealed"
 

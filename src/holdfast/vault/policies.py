@@ -1,4 +1,4 @@
-"""What a vault's policy allows: plain functions over the entries of its ledger. A policy is fixed when sealing.
+"""A vault's policy, as plain functions over the entries of its ledger. A policy is fixed when sealing.
 
 once         one selection, in full; any other only with a reason, its primary metric alone
 batch        K models that were frozen before the first opening, in full, at alpha / K
@@ -49,7 +49,7 @@ class Allowed:
 
 @dataclass
 class History:
-    """What was frozen, withdrawn and opened so far, in the order of the ledger; `models` are counted by selection."""
+    """Selections frozen, withdrawn and opened so far, in the order of the ledger; `frozen` counts their models."""
 
     frozen: dict[str, int] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
@@ -82,7 +82,7 @@ class History:
 def allowed(
     policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
 ) -> Allowed:
-    """How a selection may be opened now.
+    """The way in which a selection may be opened now.
 
     Args:
         policy: {"policy", "k"} of the manifest.
@@ -140,7 +140,7 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the settings stands in the manifest."""
+    """The settings that stand in the manifest."""
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
 
 

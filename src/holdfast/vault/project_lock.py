@@ -95,7 +95,7 @@ def _other(entry: Mapping[str, Any]) -> VaultRefused:
 
 
 def _is_binding(entry: Mapping[str, Any]) -> bool:
-    """Whether anything but the sealing stands in the lock: from then on the vault is the project's."""
+    """Tell whether anything but the sealing stands in the lock: from then on the vault is the project's."""
     return set(entry["heads"]) != {"seal"}
 
 

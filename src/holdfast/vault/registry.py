@@ -88,7 +88,7 @@ def in_force() -> list[dict[str, Any]]:
 
 
 def is_current(vault: str) -> bool:
-    """Whether a vault is the one in force for its rows."""
+    """Tell whether a vault is the one in force for its rows."""
     return any(record["vault"] == vault for record in in_force())
 
 

@@ -36,7 +36,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class SealRequest:
-    """What is to be sealed.
+    """The rows to be sealed, with all that is recorded of them.
 
     Attributes:
         source: JSON: the data set's name, the target that loads it and its arguments.

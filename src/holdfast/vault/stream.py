@@ -27,7 +27,7 @@ CHUNK_BYTES = 4 * 2**20
 
 
 def associated_data(vault: str, part: str, manifest_sha256: str) -> bytes:
-    """What binds a sealed file to its vault, its part and its manifest."""
+    """The associated data that bind a sealed file to its vault, its part and its manifest."""
     return canonical_json({"manifest": manifest_sha256, "part": part, "vault": vault})
 
 

@@ -90,7 +90,7 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
 
 
 def find_forks(path: Path, other: Path) -> list[Finding]:
-    """Where two copies of the same vaults tell different stories."""
+    """Entries at which two copies of the same vaults part."""
     first, second = vault_folders(path), vault_folders(other)
     common = sorted(first.keys() & second.keys())
     if not common:
@@ -162,7 +162,7 @@ def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict
 
 
 def _guarded(kind: str, where: Path, found: Iterator[Found]) -> list[Found]:
-    """What a check finds; what it stumbles over is a finding too."""
+    """The problems that a check finds; what it stumbles over is one too."""
     problems: list[Found] = []
     try:
         problems.extend(found)

@@ -69,7 +69,7 @@ def canonical_numbers(values: Numbers) -> NDArray[np.float64]:
 
 
 def is_numeric(cells: Cells) -> bool:
-    """Whether cells are numbers alone, each of which a float64 holds."""
+    """Tell whether cells are numbers alone, each of which a float64 holds."""
     if isinstance(cells, tuple) or cells.dtype.kind not in "biuf":
         return False
     if cells.dtype.kind in "bf" or cells.dtype.itemsize < 8 or not cells.size:

@@ -146,7 +146,7 @@ def _signatures(mixed: NDArray[np.uint64], left_out: int | None) -> NDArray[np.u
 
 
 def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
-    """Whether signatures tell rows apart that differ in some column."""
+    """Tell whether signatures differ for rows that differ in some column."""
     return num_distinct > 0 and len(np.unique(signatures)) >= TELLING_SHARE * num_distinct
 
 

@@ -109,7 +109,7 @@ def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[
 
 
 def num_distinct(digests: NDArray[np.uint8]) -> int:
-    """How many different digests there are."""
+    """The number of different digests."""
     items = as_items(np.array(digests))
     items.sort()  # `numpy.unique` makes a table of hashes, which takes far more memory
     return len(items[:1]) + int((items[1:] != items[:-1]).sum())

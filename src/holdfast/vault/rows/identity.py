@@ -1,4 +1,4 @@
-"""What makes two rows the same row: digests of content, whatever the file, the name, the order or the storage.
+"""Identity of rows: digests of their content, whatever the file, the name, the order or the storage.
 
 A digest is BLAKE2b-128 (RFC 7693) over the canonical form of one row's features:
 
