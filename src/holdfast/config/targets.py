@@ -105,8 +105,8 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
             yield Problem(f"{path}.{key}", f"is {value!r}", allowed, hint)
     for name in group.accepts if is_option and not takes_any else ():
         if name not in names:
-            what, next_step = f"{target} must take {name}", "see the README, Your own parts"
-            yield Problem(path, what, ", ".join(group.accepts), next_step)
+            problem, next_step = f"{target} must take {name}", "see the README, Your own parts"
+            yield Problem(path, problem, ", ".join(group.accepts), next_step)
     if node.get("_partial_") or not group.supplied:
         missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
         # The first positional argument of an optimizer goes by several names; it is ours to give.

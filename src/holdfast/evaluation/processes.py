@@ -91,8 +91,8 @@ class Predictor:
         try:
             return self._child.ask({**header, "members": self._members, "is_sealed": is_sealed}, *arrays)
         except VaultRefused:
-            what = "a frozen file was changed while the vault was being opened"
-            raise VaultRefused("predictor", what, next="open the same selection again") from None
+            problem = "a frozen file was changed while the vault was being opened"
+            raise VaultRefused("predictor", problem, next="open the same selection again") from None
 
 
 @dataclass(frozen=True, eq=False)

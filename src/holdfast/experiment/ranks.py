@@ -44,9 +44,9 @@ def other_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
     if count == 1:
         yield
         return
-    if found := [name for name in SET_FROM_OUTSIDE if name in os.environ]:
-        what = "is set: something else has started several processes"
-        raise InputError(found[0], what, next=f"start one; trainer.devices={count} starts the others")
+    if variables := [name for name in SET_FROM_OUTSIDE if name in os.environ]:
+        problem = "is set: something else has started several processes"
+        raise InputError(variables[0], problem, next=f"start one; trainer.devices={count} starts the others")
     before = dict(os.environ)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), NODE_RANK="0", LOCAL_RANK="0")
     request = {"config": OmegaConf.to_container(config, resolve=True), "folder": str(folder)}
@@ -74,12 +74,12 @@ class _Rank:
 
     def __init__(self, number: int, request: dict[str, Any]) -> None:
         self.number = number
-        self._told: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._answer: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "holdfast.experiment.ranks"],
             stdin=subprocess.PIPE,
-            stdout=self._told,
+            stdout=self._answer,
             stderr=self._complaints,
             env={**os.environ, "LOCAL_RANK": str(number)},
         )
@@ -95,23 +95,23 @@ class _Rank:
                 return None
         except subprocess.TimeoutExpired:
             return None
-        self._told.seek(0)
-        told = self._told.read().decode(errors="replace").strip()
-        if told:
-            answer = json.loads(told)
+        self._answer.seek(0)
+        text = self._answer.read().decode(errors="replace").strip()
+        if text:
+            answer = json.loads(text)
             return [Problem(**problem) for problem in answer["problems"]], answer["code"]
         self._complaints.seek(0)
         last = (self._complaints.read().decode(errors="replace").strip().splitlines() or ["no word"])[-1]
         last = last.removeprefix(f"[rank{self.number}]: ")
-        what = f"ended with exit code {self.process.returncode} ({last})"
-        return [Problem(f"rank {self.number}", what)], "failed"
+        problem = f"ended with exit code {self.process.returncode} ({last})"
+        return [Problem(f"rank {self.number}", problem)], "failed"
 
     def end(self) -> None:
         """Kill it, if it has not ended."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
-        self._told.close()
+        self._answer.close()
         self._complaints.close()
 
 

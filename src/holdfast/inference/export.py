@@ -106,23 +106,23 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
         RunFailed: It is beyond the tolerance.
     """
     expected = loaded.predict(x)
-    found = [(predict(x), expected), (predict(x[:1]), expected[:1])]
-    difference = max(greatest_difference(one, other) for one, other in found)
+    pairs = [(predict(x), expected), (predict(x[:1]), expected[:1])]
+    difference = max(greatest_difference(predicted, wanted) for predicted, wanted in pairs)
     tolerance = TOLERANCE
     if task_of(loaded.data["task"]).is_values:
         spread = max(float(restored.module.target_std) for _, restored in loaded.members)
         tolerance = TOLERANCE * spread + 1e-6 * float(np.nanmax(np.abs(expected)))
     if not difference <= tolerance:
-        what = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
-        raise RunFailed("model", what, next="another --format")
+        problem = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
+        raise RunFailed("model", problem, next="another --format")
     return difference, tolerance
 
 
-def greatest_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+def greatest_difference(predicted: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """The greatest difference of two arrays; infinite where shapes differ or one has a NaN that the other has not."""
-    if found.shape != expected.shape or not np.array_equal(np.isnan(found), np.isnan(expected)):
+    if predicted.shape != expected.shape or not np.array_equal(np.isnan(predicted), np.isnan(expected)):
         return float("inf")
-    return float(np.nanmax(np.abs(found.astype(np.float64) - expected), initial=0.0))
+    return float(np.nanmax(np.abs(predicted.astype(np.float64) - expected), initial=0.0))
 
 
 def _image_words(loaded: Loaded) -> str:

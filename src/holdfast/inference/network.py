@@ -41,7 +41,7 @@ class Network(nn.Module):
         predictions: list[Tensor] = [member.predict(rows).float() for member in self.members]  # type: ignore[operator]
         if len(predictions) == 1:
             return predictions[0]
-        return torch.stack([w * one for w, one in zip(self.weights, predictions, strict=True)]).sum(dim=0)
+        return torch.stack([w * prediction for w, prediction in zip(self.weights, predictions, strict=True)]).sum(dim=0)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             **{name: body[name] for name in ("level", "reason", "wear", "former")},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
-        raise VaultRefused(f"vault {fields['vault'][:8]}", what, next="holdfast vault verify") from None
+        problem = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
+        raise VaultRefused(f"vault {fields['vault'][:8]}", problem, next="holdfast vault verify") from None
 
 
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
