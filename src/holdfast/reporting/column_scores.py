@@ -25,8 +25,8 @@ def column_scores(
     """
     if y_train.ndim == 2:
         labels = [
-            column_scores(x_train, one, x_val, other, is_category)
-            for one, other in zip(
+            column_scores(x_train, train_label, x_val, val_label, is_category)
+            for train_label, val_label in zip(
                 y_train.T[:MAX_LABELS].astype(np.int64), y_val.T[:MAX_LABELS].astype(np.int64), strict=True
             )
         ]
@@ -79,7 +79,7 @@ def _above_chance(guessed: Array, y: Array) -> float:
     classes = np.unique(y)
     if len(classes) < 2:
         return 0.0
-    recall = np.mean([(guessed[y == one] == one).mean() for one in classes])
+    recall = np.mean([(guessed[y == label] == label).mean() for label in classes])
     return float(max(0.0, (recall - 1 / len(classes)) / (1 - 1 / len(classes))))
 
 

@@ -163,8 +163,8 @@ def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
         InputError: The model cannot reconstruct, or has no body.
     """
     if reconstructs(config) and not hasattr(model, "reconstruct"):
-        what = "is trained to give rows back, which this model does not"
-        raise InputError("loss=reconstruction", what, "a model with the method reconstruct(x)", "model=autoencoder")
+        problem = "is trained to give rows back, which this model does not"
+        raise InputError("loss=reconstruction", problem, "a model with the method reconstruct(x)", "model=autoencoder")
     if isinstance(model, Autoencoder):
         (model.head if reconstructs(config) else model.decoder).requires_grad_(False)
     if config.get("finetune"):
@@ -292,8 +292,8 @@ def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
         try:
             return model(torch.zeros(num_rows, *shapes.input_shape))
         except Exception as error:  # a user's own code may raise anything
-            what = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
-            raise InputError("model", f"{what} ({type(error).__name__}: {error})") from error
+            problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
+            raise InputError("model", f"{problem} ({type(error).__name__}: {error})") from error
 
 
 def _shape_text(shape: Sequence[int]) -> str:

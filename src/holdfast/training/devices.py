@@ -78,15 +78,17 @@ def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, mod
             problems.append(Problem("batch_size", f"is {batch_size}: {num} devices share it", f"{num} or more"))
         rest = num_train % batch_size
         if num <= rest < 2 * num and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
-            what = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
-            problems.append(Problem("batch_size", what, next="another batch_size: batch norm takes two rows or more"))
+            problem = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
+            problems.append(
+                Problem("batch_size", problem, next="another batch_size: batch norm takes two rows or more")
+            )
         if config["optimizer"].get("_target_") == "torch.optim.LBFGS":
             problems.append(
                 Problem("optimizer", "lbfgs goes by the loss of all rows, which no device has", next="adamw")
             )
         if (config.get("finetune") or {}).get("unfreeze_epoch"):
-            what = "devices agree in the beginning on what is trained"
-            problems.append(Problem("finetune.unfreeze_epoch", what, "null on several devices"))
+            problem = "devices agree in the beginning on what is trained"
+            problems.append(Problem("finetune.unfreeze_epoch", problem, "null on several devices"))
         if config.get("averaging"):
             problems.append(Problem("averaging", "was not tried on several devices", "none"))
     raise_problems(problems)

@@ -269,8 +269,8 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
     if not config.get("averaging"):
         return []
     if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
-        what = "takes weights in full precision: an average moves by less than half-precision weights can tell"
-        raise InputError("averaging", what, next="trainer.precision=bf16-mixed")
+        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
+        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
     return [build_option(config["averaging"])()]
 
 
@@ -280,12 +280,12 @@ def _finetuning(config: DictConfig) -> list[pl.Callback]:
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the option `callbacks`: a name and a target each."""
-    found = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
-    callbacks = {name: one() if isinstance(one, partial) else one for name, one in found.items()}
+    entries = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
+    callbacks = {name: callback() if isinstance(callback, partial) else callback for name, callback in entries.items()}
     for name, callback in callbacks.items():
         if names_test_rows(str(getattr(callback, "monitor", ""))):
-            what = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
-            raise InputError(f"callbacks.{name}.monitor", what, next="monitor a metric of the val rows")
+            problem = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
+            raise InputError(f"callbacks.{name}.monitor", problem, next="monitor a metric of the val rows")
     return list(callbacks.values())
 
 

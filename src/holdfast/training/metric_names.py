@@ -38,12 +38,12 @@ def check_monitor(monitor: str, task: str | None = None) -> None:
     known = [f"val/{name}" for name in (task_of(task).metrics if task else ALL_NAMES)]
     if monitor in known:
         return
-    what = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
+    problem = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
     if names_test_rows(str(monitor)):
-        what = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
+        problem = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
     elif str(monitor).startswith("train/"):
-        what = f"is '{monitor}': choosing by train rows rewards overfitting"
-    raise InputError("monitor", what, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
+        problem = f"is '{monitor}': choosing by train rows rewards overfitting"
+    raise InputError("monitor", problem, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
 
 
 def names_test_rows(name: str) -> bool:

@@ -122,7 +122,10 @@ class TableColumns(nn.Module):
         self.places = numbers
         self.is_plain = len(numbers) == width
         # Of the code -1 and then of each code: the place in the vocabulary, or 0; column after column.
-        entries = [np.concatenate(([0], np.where(found > 0, np.cumsum(found > 0), 0))) for found in counts.values()]
+        entries = [
+            np.concatenate(([0], np.where(code_counts > 0, np.cumsum(code_counts > 0), 0)))
+            for code_counts in counts.values()
+        ]
         sizes = np.array([len(entry) for entry in entries], np.int64)
         for name, values in (
             ("numbers", numbers),

@@ -10,7 +10,7 @@ from holdfast.evaluation.statistics.resampling import (
     BCA_ROWS,
     Sampling,
     count_intervals,
-    draws_told,
+    draws_note,
     error_intervals,
     macro_metrics,
     mean_interval,
@@ -123,5 +123,5 @@ def test_fewer_draws_are_told() -> None:
     assert mean_interval(truth[:, 0] * 1.0 + random.random(250_000), Sampling())["method"] == (
         "percentile bootstrap, 8,000 draws"
     )
-    assert draws_told(250_000) == ", 8,000 draws"
-    assert draws_told(200_020) == ""
+    assert draws_note(250_000) == ", 8,000 draws"
+    assert draws_note(200_020) == ""
