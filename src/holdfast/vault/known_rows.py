@@ -91,8 +91,8 @@ class Seen:
     def require_folder(self) -> None:
         """Refuse to go on with a vault whose folder is gone."""
         if not manifest.folder_of(self.record["vault"]).is_dir():
-            what = f"holds these rows, and its folder is gone from {places.vaults()}"
-            raise VaultRefused(self.name, what, next="restore the folder from a copy")
+            problem = f"holds these rows, and its folder is gone from {places.vaults()}"
+            raise VaultRefused(self.name, problem, next="restore the folder from a copy")
 
 
 def fingerprint_key(vault: str) -> bytes:
@@ -103,8 +103,8 @@ def fingerprint_key(vault: str) -> bytes:
     """
     key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprint_check"]
     if not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
-        what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
-        raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
+        problem = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
+        raise VaultRefused(str(places.keys()), problem, next="put the key back, or set HOLDFAST_KEYS to its folder")
     return key
 
 

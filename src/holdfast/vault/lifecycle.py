@@ -105,7 +105,7 @@ def former_openings(vault: str) -> list[dict[str, Any]]:
 def family_of(vault: str) -> list[str]:
     """A vault and all vaults over the same test rows, the oldest first: another target adds one."""
     mine = (vault, *registry.record_of(vault)["shares"])
-    return [one["vault"] for one in registry.records() if one["vault"] in mine or vault in one["shares"]]
+    return [record["vault"] for record in registry.records() if record["vault"] in mine or vault in record["shares"]]
 
 
 def _shred(vault: str) -> None:

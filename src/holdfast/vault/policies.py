@@ -108,9 +108,9 @@ def allowed(
         return Allowed(number, FULL)
     if reason is not None:
         return Allowed(number, PRIMARY, reason)
-    what, hint = against
+    problem, hint = against
     again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
-    raise VaultRefused(f"vault {where}".strip(), what, next=f"{hint}{again}")
+    raise VaultRefused(f"vault {where}".strip(), problem, next=f"{hint}{again}")
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not is_batch and k is not None:
         raise InputError("vault.k", f"is {k!r} under the policy {chosen['policy']}", "null", next="vault=batch")
     if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
-        what = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
-        raise InputError("vault.public_key", what, next="holdfast vault keygen FILE makes FILE and FILE.pub")
+        problem = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
+        raise InputError("vault.public_key", problem, next="holdfast vault keygen FILE makes FILE and FILE.pub")
     return chosen
 
 
@@ -156,7 +156,7 @@ def _against(policy: Mapping[str, Any], history: History, selection: str) -> tup
         )
     if selection in history.late:
         return f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch", ""
-    used = sum(history.frozen.get(one, 1) for one, how in history.opened.items() if how.level == FULL)
+    used = sum(history.frozen.get(opened, 1) for opened, how in history.opened.items() if how.level == FULL)
     asked = history.frozen[selection]
     if used + asked <= policy["k"]:
         return None

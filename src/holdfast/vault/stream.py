@@ -61,8 +61,8 @@ def open_file(path: Path, key: bytes, associated: bytes) -> Iterator[bytes]:
             try:
                 yield cipher.decrypt(_nonce(prefix, counter, is_last), chunk, associated)
             except (InvalidTag, ValueError):
-                what = f"chunk {counter} is not what was sealed for this vault and part"
-                raise VaultRefused(str(path), what) from None
+                problem = f"chunk {counter} is not what was sealed for this vault and part"
+                raise VaultRefused(str(path), problem) from None
         if counter < 0:
             raise VaultRefused(str(path), "was cut: it has no chunk")
 

@@ -135,8 +135,8 @@ def parse_key(path: Path, raw: bytes, vault: str, part: str) -> bytes:
     except (ValueError, KeyError, TypeError):
         raise VaultRefused(str(path), "is no key file of a version known here") from None
     if owner != (vault, part):
-        what = f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
-        raise VaultRefused(str(path), what)
+        problem = f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
+        raise VaultRefused(str(path), problem)
     return key
 
 

@@ -82,7 +82,7 @@ def with_private_key(fields: Mapping[str, Any], vault: str, private: X25519Priva
 
 def _wrapped(secret: Mapping[str, bytes], vault: str, wrap: Cipher) -> dict[str, Any]:
     contents = {**secret, "check": CHECK}
-    return {"version": VERSION} | {name: wrap(one, _about(vault, name)).hex() for name, one in contents.items()}
+    return {"version": VERSION} | {name: wrap(content, _about(vault, name)).hex() for name, content in contents.items()}
 
 
 def _unwrapper(fields: Mapping[str, Any], vault: str, decrypt: Cipher) -> Unwrap | None:

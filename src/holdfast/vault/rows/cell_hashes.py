@@ -87,9 +87,9 @@ def known_by_cells(
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:
-            found = _signatures(block, at)
-            is_known[rows] |= places_in(signs, found) >= 0
-            agrees[rows] |= places_in(with_target, found + targets) >= 0
+            signatures = _signatures(block, at)
+            is_known[rows] |= places_in(signs, signatures) >= 0
+            agrees[rows] |= places_in(with_target, signatures + targets) >= 0
         done += len(words)
     return is_known, agrees
 
@@ -125,11 +125,11 @@ def _pairs(
     fit = {pair: share * num_hits[pair] / max(1, num_rows[pair]) for pair, share in shares.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
     most = max([share for (at, _), share in shares.items() if at in telling], default=1.0)
-    found: dict[int, str] = {}
-    for (at, name), share in sorted(shares.items(), key=lambda one: -fit[one[0]]):
-        if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
-            found[at] = name
-    return found
+    chosen: dict[int, str] = {}
+    for (at, name), share in sorted(shares.items(), key=lambda item: -fit[item[0]]):
+        if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in chosen and name not in chosen.values():
+            chosen[at] = name
+    return chosen
 
 
 def _mixed(hashes: Hashes) -> NDArray[np.uint64]:

@@ -157,13 +157,13 @@ def share_among(sketch: Sequence[str], digests: RowArray) -> float:
     return float(np.isin(keys, keys_of(digests)).mean())
 
 
-def in_common(one: Sequence[str], other: Sequence[str]) -> float:
+def in_common(mine: Sequence[str], other: Sequence[str]) -> float:
     """The share of the smaller of two sets of rows that is in the other, from their sketches.
 
     A sketch that is full knows nothing beyond its largest number: there the other one's are not looked at.
     """
-    border = min((sketch[-1] for sketch in (one, other) if len(sketch) == SKETCH_SIZE), default="g")
-    first, second = ({number for number in sketch if number <= border} for sketch in (one, other))
+    border = min((sketch[-1] for sketch in (mine, other) if len(sketch) == SKETCH_SIZE), default="g")
+    first, second = ({number for number in sketch if number <= border} for sketch in (mine, other))
     fewer = min(len(first), len(second))
     is_enough = fewer >= (FEWEST if border < "g" else 1)
     return len(first & second) / fewer if is_enough else 0.0
