@@ -1,4 +1,4 @@
-"""How much a run costs beside a hand-written PyTorch script: one epoch in turn in one process, and whole processes.
+"""Costs of a run beside a hand-written PyTorch script: one epoch in turn in one process, and whole processes.
 
     python tests/benchmarks/epoch_overhead.py                 # epochs: 784-64-128-64-10, batch norm, Adam, batch 128
     python tests/benchmarks/epoch_overhead.py --process       # 3 epochs with validation, as a user would start them
@@ -53,7 +53,7 @@ def network() -> Any:
 
 
 class HandWritten:
-    """What one writes without a framework: slices of shuffled tensors."""
+    """Batches as one writes them without a framework: slices of shuffled tensors."""
 
     def __init__(self) -> None:
         import torch
