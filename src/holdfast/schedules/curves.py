@@ -1,4 +1,4 @@
-"""From a curve to a scheduler: warm-up in front of it, momentum beside it, and Lightning's dictionary around it.
+"""A scheduler from a curve: warm-up in front of it, momentum beside it, and Lightning's dictionary around it.
 
 There are two kinds of curves and one warm-up of w optimizer steps (t counts the steps of the training from 0):
 

@@ -1,4 +1,4 @@
-"""From config nodes to the objects that are trained."""
+"""The objects that are trained, from the nodes of the config."""
 
 from __future__ import annotations
 

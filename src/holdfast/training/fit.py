@@ -330,7 +330,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
 def _set_threads(
     config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, batch_size: int
 ) -> int:
-    """As the config says; a run that goes on has as many as before."""
+    """Set the number of threads as the config says; a run that goes on has as many as before."""
     if record.fields.get("threads"):
         torch.set_num_threads(record.fields["threads"])
     elif trainer.strategy.root_device.type == "cpu" or config.threads != "auto":

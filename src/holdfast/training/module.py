@@ -201,5 +201,5 @@ class SupervisedModule(pl.LightningModule):
 
 
 def _full(outputs: Tensor) -> Tensor:
-    """In single precision at least: a mean over rows in half precision has three digits."""
+    """Outputs in single precision at least: a mean over rows in half precision has three digits."""
     return outputs.float() if outputs.dtype in HALF else outputs

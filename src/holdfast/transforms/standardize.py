@@ -165,7 +165,7 @@ def _joined(numbers: Tensor | None, fill: Tensor | None, others: list[Tensor]) -
 
 
 def _as_buffer(values: NDArray[Any], dtype: str = "float32") -> Tensor | None:
-    """As a tensor; none where there are no values, since exporters stumble over tensors without elements."""
+    """Values as a tensor; none where there are no values, since exporters stumble over tensors without elements."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype)) if values.size else None
 
 

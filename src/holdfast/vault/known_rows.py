@@ -205,7 +205,7 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
 
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
-    """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
+    """(n,) True for rows that are neither sealed in a vault nor were its train or val rows; None where none is new."""
     is_new = ~test & ~np.isin(keys_of(digests), _development_keys(vault))
     return is_new if is_new.any() else None
 

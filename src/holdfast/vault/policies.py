@@ -145,7 +145,7 @@ def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
-    """Why a selection that was not opened is not a clean opening any more, and what there is instead."""
+    """The reason why a selection would be no clean opening, and what there is instead; None where it would be."""
     if policy["policy"] == "once":
         if not history.opened:
             return None

@@ -68,7 +68,7 @@ class Opened:
         return f"opening {self.opening}; not a clean test" if self.level == policies.PRIMARY else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; what does not apply is left out."""
+        """The values for JSON; what does not apply is left out."""
         names = ["selection", "vault", "opening", "n", "metrics", "head", "replayed"]
         names += ["models"] if len(self.models) > 1 else []
         names += ["confidence"] if self.confidence != Opened.confidence else []

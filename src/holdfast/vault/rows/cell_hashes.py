@@ -59,7 +59,7 @@ def hashes_of(words: Words, key: bytes) -> Hashes:
 def known_by_cells(
     sealed: Hashes, columns: Sequence[str], table: TableCells, target: Hashes, key: bytes
 ) -> tuple[Mask, Mask]:
-    """(n,) Which rows of a table are sealed rows by most of their cells, and which of them have the sealed target.
+    """(n,) True for rows that are sealed rows by most of their cells; (n,) for those of them with the sealed target.
 
     Args:
         sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.

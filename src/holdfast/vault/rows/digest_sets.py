@@ -87,7 +87,7 @@ class DigestSet:
         return places
 
     def has(self, digests: RowArray) -> NDArray[np.bool_]:
-        """(n,) Which of (n, 16) digests are among them."""
+        """(n,) True for those of (n, 16) digests that are among them."""
         blocks = [self.places(block) >= 0 for _, block in digest_blocks(digests)]
         return np.concatenate([np.zeros(0, bool), *blocks])
 
@@ -101,7 +101,7 @@ def places_in(ascending: Array, values: Array) -> NDArray[np.int64]:
 
 
 def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) Which rows that are not marked equal a marked one."""
+    """(n,) True for rows that are not marked and equal a marked one."""
     if not is_marked.any():
         return np.zeros(len(is_marked), bool)
     blocks = [block[is_marked[start : start + len(block)]] for start, block in digest_blocks(digests)]
