@@ -11,7 +11,7 @@ from holdfast.testing import check_metric
 from holdfast.training.metric_names import mode_of
 from holdfast.training.metrics import build_metrics
 
-EVERY = [(task.name, metric) for task in TASKS.values() for metric in task.metrics if metric != "loss"]
+EVERY = [(task, name) for task, kind in TASKS.items() for name in kind.metrics if name != "loss"]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)

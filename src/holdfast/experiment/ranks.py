@@ -74,12 +74,12 @@ class _Rank:
 
     def __init__(self, number: int, request: dict[str, Any]) -> None:
         self.number = number
-        self._answer: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._told: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "holdfast.experiment.ranks"],
             stdin=subprocess.PIPE,
-            stdout=self._answer,
+            stdout=self._told,
             stderr=self._complaints,
             env={**os.environ, "LOCAL_RANK": str(number)},
         )
@@ -95,23 +95,23 @@ class _Rank:
                 return None
         except subprocess.TimeoutExpired:
             return None
-        self._answer.seek(0)
-        text = self._answer.read().decode(errors="replace").strip()
-        if text:
-            answer = json.loads(text)
+        self._told.seek(0)
+        told = self._told.read().decode(errors="replace").strip()
+        if told:
+            answer = json.loads(told)
             return [Problem(**problem) for problem in answer["problems"]], answer["code"]
         self._complaints.seek(0)
         last = (self._complaints.read().decode(errors="replace").strip().splitlines() or ["no word"])[-1]
         last = last.removeprefix(f"[rank{self.number}]: ")
-        problem = f"ended with exit code {self.process.returncode} ({last})"
-        return [Problem(f"rank {self.number}", problem)], "failed"
+        what = f"ended with exit code {self.process.returncode} ({last})"
+        return [Problem(f"rank {self.number}", what)], "failed"
 
     def end(self) -> None:
         """Kill it, if it has not ended."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
-        self._answer.close()
+        self._told.close()
         self._complaints.close()
 
 

@@ -24,7 +24,7 @@ Impute = Literal["mean", "median"]
 
 
 class Transform(Protocol):
-    """The calling convention of the options of the group `transform`."""
+    """What an option of the group `transform` names."""
 
     def __call__(self, train_statistics: TrainStatistics) -> nn.Module:
         """A module that holds what it needs of the statistics as buffers."""
@@ -122,10 +122,7 @@ class TableColumns(nn.Module):
         self.places = numbers
         self.is_plain = len(numbers) == width
         # Of the code -1 and then of each code: the place in the vocabulary, or 0; column after column.
-        entries = [
-            np.concatenate(([0], np.where(code_counts > 0, np.cumsum(code_counts > 0), 0)))
-            for code_counts in counts.values()
-        ]
+        entries = [np.concatenate(([0], np.where(found > 0, np.cumsum(found > 0), 0))) for found in counts.values()]
         sizes = np.array([len(entry) for entry in entries], np.int64)
         for name, values in (
             ("numbers", numbers),
@@ -165,7 +162,7 @@ def _joined(numbers: Tensor | None, fill: Tensor | None, others: list[Tensor]) -
 
 
 def _as_buffer(values: NDArray[Any], dtype: str = "float32") -> Tensor | None:
-    """Values as a tensor; none where there are no values, since exporters stumble over tensors without elements."""
+    """As a tensor; none where there are no values, since exporters stumble over tensors without elements."""
     return torch.from_numpy(np.ascontiguousarray(values, dtype)) if values.size else None
 
 
