@@ -43,7 +43,7 @@ class Batches:
 
 
 class Data(pl.LightningDataModule):
-    """What fit reads of `holdfast.data.loading.datamodule.DataModule`, over rows in memory; the last quarter is val."""
+    """`holdfast.data.loading.datamodule.DataModule` as fit reads it, over rows in memory; the last quarter is val."""
 
     def __init__(self, task: str, x: np.ndarray, y: np.ndarray, num_outputs: int, batch_size: int = 16) -> None:
         super().__init__()

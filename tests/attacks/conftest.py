@@ -37,7 +37,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Of the attacker's shell: a home of its own."""
+    """Variables of the attacker's shell: a home of its own."""
     return environment_of(tmp_path / "home")
 
 
@@ -97,8 +97,8 @@ def frozen(frozen_once: Callable[[int], Path], tmp_path: Path, project: Path) ->
         folder = frozen_once(number)
         shutil.copytree(folder / "home", tmp_path / "home")
         shutil.copytree(folder / "project", project, dirs_exist_ok=True)
-        found: list[str] = json.loads((folder / "selections.json").read_text())
-        return found
+        selections: list[str] = json.loads((folder / "selections.json").read_text())
+        return selections
 
     return call
 
@@ -135,9 +135,9 @@ def run_holdfast(*words: str, cwd: Path, environment: dict[str, str]) -> Done:
 
 def answer(done: Done) -> dict[str, Any]:
     """The JSON a command printed."""
-    found: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == 0, found
-    return found
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == 0, answer
+    return answer
 
 
 def ledger_entries(home: Path) -> list[dict[str, Any]]:
@@ -151,7 +151,7 @@ def ledger_types(home: Path) -> list[str]:
 
 
 def strike(how: str, act: str, home: Path, *runs: Path, environment: dict[str, str]) -> int:
-    """How many steps an act has, after `steps.py` has struck at each and found it mended."""
+    """The number of steps of an act, after `steps.py` has struck at each and found it mended."""
     command = [sys.executable, str(Path(__file__).with_name("steps.py")), how, act, str(home), *map(str, runs)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

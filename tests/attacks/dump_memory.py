@@ -16,9 +16,9 @@ PIECE_BYTES = 2**24
 
 def dump(path: str) -> None:
     with open("/proc/self/maps") as file:
-        found = [match.groups() for line in file if (match := MAPPING.match(line.strip()))]
+        mappings = [match.groups() for line in file if (match := MAPPING.match(line.strip()))]
     with open("/proc/self/mem", "rb", buffering=0) as memory, open(path, "wb") as out:
-        for start, end, writable, name in found:
+        for start, end, writable, name in mappings:
             if name in ("[vvar]", "[vsyscall]", "[vvar_vclock]") or (writable != "w" and ".so" in name):
                 continue
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.training.names import check_monitor, expected_names
+from holdfast.training.metric_names import check_monitor, expected_names
 
 from .conftest import Run, write_callback
 

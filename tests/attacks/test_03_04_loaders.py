@@ -66,12 +66,12 @@ def test_every_hook_finds_the_door_locked(train: Run, project: Path) -> None:
     write_callback(project, ASKER, "Asker")
     done = train("callbacks=spy", "trusted_modules=[spy]", "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
-    told = json.loads((project / "told.json").read_text())
-    assert len(told) > 8
-    words = {word for answers in told.values() for word in answers.values()}
+    by_hook = json.loads((project / "told.json").read_text())
+    assert len(by_hook) > 8
+    words = {word for answers in by_hook.values() for word in answers.values()}
     # A second Trainer also finds no `test_step`; that answer is as good.
     assert words <= {"locked", "MisconfigurationException"}
-    assert {answers[door] for answers in told.values() for door in ("test", "predict", "setup")} == {"locked"}
+    assert {answers[door] for answers in by_hook.values() for door in ("test", "predict", "setup")} == {"locked"}
 
 
 def test_a_users_model_cannot_name_the_vault(train: Run, project: Path) -> None:

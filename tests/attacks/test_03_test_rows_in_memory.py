@@ -25,7 +25,7 @@ def _train(dump: Path, project: Path, environment: dict[str, str], *overrides: s
 
 
 def _search(dump: Path, rows: NDArray[np.uint8]) -> set[int]:
-    """Which of the (n, bytes) rows stand in a file, at any place: by three rare bytes of each, then as a whole."""
+    """Numbers of the (n, bytes) rows that stand in a file: looked for by three rare bytes of each, then as a whole."""
     width = rows.shape[1]
     counts = np.bincount(rows.ravel(), minlength=256)
     rarity = (1.0 / (1 + counts))[rows]
@@ -37,7 +37,7 @@ def _search(dump: Path, rows: NDArray[np.uint8]) -> set[int]:
     by_word: dict[int, list[int]] = {}
     for row, word in enumerate(words.tolist()):
         by_word.setdefault(word, []).append(row)
-    found: set[int] = set()
+    matches: set[int] = set()
     content = np.memmap(dump, np.uint8, "r")
     for start in range(0, len(content), BLOCK_BYTES):
         block = np.array(content[start : start + BLOCK_BYTES + 2 * width])
@@ -46,8 +46,8 @@ def _search(dump: Path, rows: NDArray[np.uint8]) -> set[int]:
             for row in by_word[int(seen[hit])]:
                 begin = hit - place[row]
                 if begin >= 0 and np.array_equal(block[begin : begin + width], rows[row]):
-                    found.add(row)
-    return found
+                    matches.add(row)
+    return matches
 
 
 def _words(content: NDArray[np.uint8]) -> NDArray[np.uint32]:

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.slow
 def test_a_loop_of_openings_gives_one_result(frozen: Frozen, holdfast: Run, tmp_path: Path) -> None:
     selections = frozen(3)
     done = [holdfast("open", selection, "--json") for selection in selections]
-    assert [one.returncode for one in done] == [0, 3, 3]
-    for one in done[1:]:
-        assert json.loads(one.stdout)["error"]["what"].startswith(f"was opened with selection {selections[0][:8]}")
+    assert [process.returncode for process in done] == [0, 3, 3]
+    for process in done[1:]:
+        assert json.loads(process.stdout)["error"]["what"].startswith(f"was opened with selection {selections[0][:8]}")
     assert [holdfast("open", selection).returncode for selection in selections[:2]] == [0, 3]
     assert ledger_types(tmp_path / "home")[4:] == [*STEPS, "refused", "refused"]
     assert answer(holdfast("vault", "verify", "--json")) == {"ok": True, "findings": []}

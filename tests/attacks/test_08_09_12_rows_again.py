@@ -39,9 +39,9 @@ def prepare(home: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
         asked.append(f"photos {len(asked)}")
         request = store.make_request({"name": asked[-1], "source": source}, split, {"policy": vault})
         worker.answer_request(request := {**request, "id": asked[-1]})
-        found = store.find_prepared(request)
-        assert found is not None
-        return found
+        prepared = store.find_prepared(request)
+        assert prepared is not None
+        return prepared
 
     return call
 
@@ -80,7 +80,7 @@ def test_a_disguise(prepare: Prepare, capsys: pytest.CaptureFixture[str], disgui
     assert len(sealed) == first.num_test == 12
     disguised = DISGUISES[disguise](images)
     again = prepare(disguised, vault)
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     came = _digests(row_digests(disguised, kind="image" if disguised.dtype == np.uint8 else "array"))
     stored = _digests(again.digests)
     assert came & sealed, "the disguise holds sealed rows"
@@ -90,11 +90,11 @@ def test_a_disguise(prepare: Prepare, capsys: pytest.CaptureFixture[str], disgui
     elif disguise == "lost among others":
         assert again.vault != first.vault
         assert again.num_test + len(stored) == len(came - sealed)
-        assert "5 rows left out that are sealed in another vault" in told
+        assert "5 rows left out that are sealed in another vault" in output
     else:
         assert again.vault == first.vault
         assert stored == came - sealed
-        assert f"goes on with vault {first.vault[:8]}" in told
+        assert f"goes on with vault {first.vault[:8]}" in output
 
 
 @pytest.mark.parametrize("vault", ["once", "none"])
@@ -106,8 +106,8 @@ def test_a_few_sealed_rows_alone(prepare: Prepare, vault: str) -> None:
     test = np.array([digest.tobytes() not in known for digest in row_digests(images, kind="image")])
     sealed = _digests(row_digests(images[test], kind="image"))
     for portion in np.array_split(images[test], 4):
-        found = prepare(np.concatenate([_new_images(40), portion]), vault)
-        assert _digests(found.digests).isdisjoint(sealed)
+        prepared = prepare(np.concatenate([_new_images(40), portion]), vault)
+        assert _digests(prepared.digests).isdisjoint(sealed)
 
 
 def _stored(home: Path) -> Digests:

@@ -28,9 +28,9 @@ def test_four_openings_at_once_spend_one(
     ]
     answers = [json.loads(process.communicate()[0]) for process in processes]
     codes = sorted(process.returncode for process in processes)
-    opened = [one for one in answers if "error" not in one]
+    opened = [answer for answer in answers if "error" not in answer]
     assert codes == ([0] * 4 if num_selections == 1 else [0, 0, 3, 3])
-    assert sum(not one["replayed"] for one in opened) == 1
-    assert len({one["head"] for one in opened}) == 1
+    assert sum(not answer["replayed"] for answer in opened) == 1
+    assert len({answer["head"] for answer in opened}) == 1
     types = ledger_types(Path(environment["HOLDFAST_HOME"]))
     assert [type for type in types if type.startswith("open.")] == STEPS

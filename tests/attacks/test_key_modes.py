@@ -30,19 +30,19 @@ def on_terminal(
     if pid == 0:
         os.chdir(cwd)
         os.execvpe(command[0], list(command), environment)
-    told, lines, deadline = "", list(typed), time.monotonic() + 300
+    output, lines, deadline = "", list(typed), time.monotonic() + 300
     while time.monotonic() < deadline:
         try:
             piece = os.read(terminal, 4096).decode()
         except OSError:
             break
-        told += piece
+        output += piece
         if piece.endswith((": ", ":")) and lines and ("passphrase" in piece or "the same again" in piece):
             os.write(terminal, lines.pop(0).encode() + b"\n")
     os.close(terminal)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert not lines, f"{lines} were never asked for: {told}"
-    return code, told
+    assert not lines, f"{lines} were never asked for: {output}"
+    return code, output
 
 
 def without_terminal(command: Sequence[str], *, cwd: Path, environment: dict[str, str]) -> tuple[int, str]:
@@ -55,30 +55,30 @@ def without_terminal(command: Sequence[str], *, cwd: Path, environment: dict[str
 
 def test_a_passphrase_is_typed_and_nothing_else(project: Path, environment: dict[str, str], holdfast: Run) -> None:
     home, train = project.parent / "home", [*TRAIN, "vault.key_mode=passphrase"]
-    code, told = without_terminal(train, cwd=project, environment=environment)
-    assert (code, "there is no terminal to type it on" in told) == (3, True), told
-    code, told = on_terminal(train, [PASSPHRASE, "another"], cwd=project, environment=environment)
-    assert (code, "the two differ" in told) == (3, True), told
+    code, output = without_terminal(train, cwd=project, environment=environment)
+    assert (code, "there is no terminal to type it on" in output) == (3, True), output
+    code, output = on_terminal(train, [PASSPHRASE, "another"], cwd=project, environment=environment)
+    assert (code, "the two differ" in output) == (3, True), output
     assert not ledger_types(home)
-    code, told = on_terminal(train, [PASSPHRASE, PASSPHRASE], cwd=project, environment=environment)
-    assert code == 0, told
+    code, output = on_terminal(train, [PASSPHRASE, PASSPHRASE], cwd=project, environment=environment)
+    assert code == 0, output
     assert not list((home / "keys").glob("*.[xy].key"))
 
     selection = answer(holdfast("freeze", "run", "--json"))["selection"]
     opening = [*HOLDFAST, "open", selection]
     for variable in ("HOLDFAST_PASSPHRASE", "HOLDFAST_VAULT_PASSPHRASE", "PASSPHRASE"):
         environment[variable] = PASSPHRASE
-    code, told = without_terminal(opening, cwd=project, environment=environment)
-    assert (code, "there is no terminal to type it on" in told) == (3, True), told
+    code, output = without_terminal(opening, cwd=project, environment=environment)
+    assert (code, "there is no terminal to type it on" in output) == (3, True), output
     assert holdfast("open", selection, "--passphrase", PASSPHRASE).returncode == 2
     for wrong, words in (("wrong", "nothing was spent"), ("", "is empty")):
-        code, told = on_terminal(opening, [wrong], cwd=project, environment=environment)
-        assert (code, words in told) == (3, True), told
+        code, output = on_terminal(opening, [wrong], cwd=project, environment=environment)
+        assert (code, words in output) == (3, True), output
     assert ledger_types(home) == ["seal", "freeze"]
 
-    code, told = on_terminal(opening, [PASSPHRASE], cwd=project, environment=environment)
-    assert (code, "opening 1 of 1" in told) == (0, True), told
-    assert PASSPHRASE not in told, "what is typed is not shown"
+    code, output = on_terminal(opening, [PASSPHRASE], cwd=project, environment=environment)
+    assert (code, "opening 1 of 1" in output) == (0, True), output
+    assert PASSPHRASE not in output, "what is typed is not shown"
     assert ledger_types(home)[2:] == STEPS
     assert answer(holdfast("vault", "verify", "--json"))["ok"]
     written = [path for root in (home, project) for path in root.rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""How much a run costs beside a hand-written PyTorch script: one epoch in turn in one process, and whole processes.
+"""Costs of a run beside a hand-written PyTorch script: one epoch in turn in one process, and whole processes.
 
     python tests/benchmarks/epoch_overhead.py                 # epochs: 784-64-128-64-10, batch norm, Adam, batch 128
     python tests/benchmarks/epoch_overhead.py --process       # 3 epochs with validation, as a user would start them
@@ -53,7 +53,7 @@ def network() -> Any:
 
 
 class HandWritten:
-    """What one writes without a framework: slices of shuffled tensors."""
+    """Batches as one writes them without a framework: slices of shuffled tensors."""
 
     def __init__(self) -> None:
         import torch
@@ -102,11 +102,11 @@ def reference() -> None:
 def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     """Seconds of the training part of each epoch through Holdfast; `pause` is called in front of each."""
     from holdfast.core.run_record import RunRecord
-    from holdfast.training import epoch_border
+    from holdfast.training import epoch_callback
     from holdfast.training.fit import build, build_trainer, fit
 
     seconds: list[float] = []
-    plain_start, plain_end = epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training
+    plain_start, plain_end = epoch_callback.StepClock.start_epoch, epoch_callback.StepClock.end_training
 
     def start_epoch(clock: Any) -> None:
         pause()
@@ -119,7 +119,7 @@ def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         config, datamodule = composed(num_epochs), data()
         record = RunRecord.create(Path(folder), config={}, monitor=config.monitor, mode=config.mode)
-        epoch_border.StepClock.start_epoch, epoch_border.StepClock.end_training = start_epoch, end_training
+        epoch_callback.StepClock.start_epoch, epoch_callback.StepClock.end_training = start_epoch, end_training
         fit(build(config, datamodule, build_trainer(config, Path(folder))), record)
         record.finish("completed", "done")
     return seconds

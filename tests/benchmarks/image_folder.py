@@ -45,11 +45,11 @@ def main() -> int:
             seconds.append(time.perf_counter() - start)
         num_files = len(prepared.x) + prepared.num_test
     speed = num_files / seconds[0]
-    for is_kept, what in (
+    for is_kept, claim in (
         (speed >= LEAST_FILES_PER_S, f"{num_files:,} files prepared: {speed:,.0f} a second (>= {LEAST_FILES_PER_S:,})"),
         (seconds[1] <= MOST_SECOND_START_S, f"second start: {seconds[1]:.2f} s (<= {MOST_SECOND_START_S})"),
     ):
-        print(f"{'kept' if is_kept else 'MISSED':9} {what}")
+        print(f"{'kept' if is_kept else 'MISSED':9} {claim}")
     return int(speed < LEAST_FILES_PER_S or seconds[1] > MOST_SECOND_START_S)
 
 

@@ -65,20 +65,20 @@ def anonymous_bytes(pid: int) -> int:
 
 def processes(pid: int) -> dict[int, str]:
     """A process and all below it, with what each of them is."""
-    found, waiting = {}, [(pid, "training")]
+    kinds, waiting = {}, [(pid, "training")]
     while waiting:
-        one, what = waiting.pop()
+        process, kind = waiting.pop()
         try:
-            words = Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")
-            children = Path(f"/proc/{one}/task/{one}/children").read_text().split()
+            words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+            children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
         except OSError:
             continue
         if b"holdfast.data.store.worker" in words:
-            what = "preparation"
-        found[one] = what
-        below = "workers of the preparation" if what.endswith("preparation") else "workers of the training"
+            kind = "preparation"
+        kinds[process] = kind
+        below = "workers of the preparation" if kind.endswith("preparation") else "workers of the training"
         waiting += [(int(child), below) for child in children]
-    return found
+    return kinds
 
 
 def run(words: list[str], environment: dict[str, str], folder: str) -> tuple[float, dict[str, int]]:
@@ -89,10 +89,10 @@ def run(words: list[str], environment: dict[str, str], folder: str) -> tuple[flo
     def sample() -> None:
         while not stop.wait(0.02):
             now: dict[str, int] = {}
-            for pid, what in processes(child.pid).items():
-                now[what] = now.get(what, 0) + anonymous_bytes(pid)
-            for what, size in now.items():
-                peaks[what] = max(peaks.get(what, 0), size)
+            for pid, kind in processes(child.pid).items():
+                now[kind] = now.get(kind, 0) + anonymous_bytes(pid)
+            for kind, size in now.items():
+                peaks[kind] = max(peaks.get(kind, 0), size)
 
     thread = threading.Thread(target=sample)
     thread.start()
@@ -123,9 +123,9 @@ def main() -> int:
         source = os.environ.get("PYTHONPATH", str(ROOT / "src"))
         environment = {**os.environ, "HOLDFAST_HOME": f"{temporary}/home", "PYTHONPATH": source}
         words = [sys.executable, str(ROOT / "train.py"), f"data={given.format}", f"data.path={path}", *TRAIN]
-        for what in ("first start (prepares and trains)", "second start (trains)"):
+        for start in ("first start (prepares and trains)", "second start (trains)"):
             seconds, peaks = run([*words, "data.target=target"], environment, temporary)
-            print(f"{what}: {seconds:.1f} s", flush=True)
+            print(f"{start}: {seconds:.1f} s", flush=True)
             for process, peak in sorted(peaks.items()):
                 worst = max(worst, peak)
                 print(f"  {process}: {peak / MIB:,.0f} MiB of anonymous memory (<= {BOUND_MIB:,})", flush=True)

@@ -1,4 +1,4 @@
-"""What sealing costs: time beside preparing the rows, memory, and how fast rows are fingerprinted.
+"""Costs of sealing: time beside preparing the rows, memory, and how fast rows are fingerprinted.
 
     python tests/benchmarks/sealing.py                        # all figures; a minute or two
     python tests/benchmarks/sealing.py arrays fingerprints    # some of them
@@ -126,12 +126,12 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
         forms = row_keys.forms_of(rows)
         with registry.locked():
             lifecycle.recover()
-            found = partition.divide(request, rows, forms)
-            vault = sealing.seal(worker.seal_request(request, found))
+            parts = partition.divide(request, rows, forms)
+            vault = sealing.seal(worker.seal_request(request, parts))
         sealing_s = time.perf_counter() - start - here.loading_s
     start = time.perf_counter()
-    folder = write.write_raw("benchmark", vault, found)
-    write.write_view(folder, found, write.make_view(rows, found.development), [])
+    folder = write.write_raw("benchmark", vault, parts)
+    write.write_view(folder, parts, write.make_view(rows, parts.development), [])
     writing_s = time.perf_counter() - start
     return {"loading_s": here.loading_s, "sealing_s": sealing_s, "writing_s": writing_s, "peak_bytes": peak[0]}
 
@@ -149,16 +149,16 @@ def measure_fingerprints(x: Any, kind: str) -> float:
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
     """The peak of anonymous memory above that at the start, sampled every two milliseconds, in bytes."""
-    start, found, stop = anonymous_bytes(), [0], threading.Event()
+    start, peak, stop = anonymous_bytes(), [0], threading.Event()
 
     def sample() -> None:
         while not stop.wait(0.002):
-            found[0] = max(found[0], anonymous_bytes() - start)
+            peak[0] = max(peak[0], anonymous_bytes() - start)
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield found
+        yield peak
     finally:
         stop.set()
         thread.join()
@@ -206,21 +206,21 @@ def figure(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
         if name == "jpegs":
             with tarfile.open(fileobj=io.BytesIO(tar.read_bytes())) as archive:
                 archive.extractall(folder, filter="data")
-            found = measure_sealing("from_jpegs", folder / "cifar10", "Predefined")
-            preparing = found["loading_s"] + found["writing_s"]
-            what = f"sealing beside preparing 60,000 JPEG files ({found['sealing_s']:.2f} s of {preparing:.2f} s)"
-            return [(what, 100 * found["sealing_s"] / preparing, 25, "%")]
+            figures = measure_sealing("from_jpegs", folder / "cifar10", "Predefined")
+            preparing = figures["loading_s"] + figures["writing_s"]
+            claim = f"sealing beside preparing 60,000 JPEG files ({figures['sealing_s']:.2f} s of {preparing:.2f} s)"
+            return [(claim, 100 * figures["sealing_s"] / preparing, 25, "%")]
         if name in TABLE_MEMORY:
             num_rows = TABLE_MEMORY[name]
-            found = measure_sealing("from_table", table(folder, num_rows), "Holdout")
+            figures = measure_sealing("from_table", table(folder, num_rows), "Holdout")
         else:
             num_rows = CIFAR_ROWS
-            found = measure_sealing("from_arrays", images(folder), "Predefined")
+            figures = measure_sealing("from_arrays", images(folder), "Predefined")
         if name == "arrays":
-            return [("sealing from arrays of CIFAR's size", found["sealing_s"], 3, "s")]
+            return [("sealing from arrays of CIFAR's size", figures["sealing_s"], 3, "s")]
         bound = 64 + 16 * num_rows / MIB
         words = f"a table of {num_rows:,} rows" if name in TABLE_MEMORY else "arrays of CIFAR's size"
-        return [(f"memory of sealing {words}", found["peak_bytes"] / MIB, bound, "MiB")]
+        return [(f"memory of sealing {words}", figures["peak_bytes"] / MIB, bound, "MiB")]
 
 
 def main() -> int:
@@ -238,12 +238,12 @@ def main() -> int:
         if name == "jpegs" and not given.tar.is_file():
             print(f"left out  jpegs: there is no {given.tar}")
             continue
-        for what, value, bound, unit in _in_a_process(name, given.tar):
+        for claim, value, bound, unit in _in_a_process(name, given.tar):
             is_kept = value >= -bound if bound < 0 else value <= bound
             is_missed |= not is_kept
             sign = ">=" if bound < 0 else "<="
             print(
-                f"{'kept' if is_kept else 'MISSED':9} {what}: {value:,.1f} {unit} ({sign} {abs(bound):,.0f})",
+                f"{'kept' if is_kept else 'MISSED':9} {claim}: {value:,.1f} {unit} ({sign} {abs(bound):,.0f})",
                 flush=True,
             )
     return int(is_missed)
@@ -257,8 +257,8 @@ def _in_a_process(name: str, tar: Path) -> list[tuple[str, float, float, str]]:
         environment = {**os.environ, **memory, "HOLDFAST_HOME": home, "PYTHONPATH": path}
         command = [sys.executable, __file__, name, "--tar", str(tar), "--json"]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
-    found: list[tuple[str, float, float, str]] = [tuple(one) for one in json.loads(done.stdout)]
-    return found
+    results: list[tuple[str, float, float, str]] = [tuple(result) for result in json.loads(done.stdout)]
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long a second view of a table takes, as a share of the first: another column is dropped.
+"""Time of a second view of a table, as a share of the first: another column is dropped.
 
     python tests/benchmarks/second_view.py                   # 1 million rows of 20 columns, CSV
     python tests/benchmarks/second_view.py --rows 100000 --format parquet

@@ -1,4 +1,4 @@
-"""What it costs until a run trains, what a job of a sweep costs, and how a busy machine slows an epoch down.
+"""Costs of a start until a run trains, of a job of a sweep, and of a busy machine in an epoch.
 
     python tests/benchmarks/start_up.py run      # CPU of a one-epoch run, and to its first step, against `import torch`
     python tests/benchmarks/start_up.py sweep    # 20 jobs of two epochs, one and two at a time
@@ -144,8 +144,8 @@ def steps(_: Path) -> None:
                 times.append(time.perf_counter() - began)
             medians[threads] = statistics.median(times[50:])
         work = 3 * batch_size * (784 * width + width * width + 10 * width) / 1e6
-        told = ", ".join(f"{1000 * seconds:.2f} ms with {threads}" for threads, seconds in medians.items())
-        print(f"{work:7.1f} million multiply-adds a step: {told} (ratio {medians[1] / medians[2]:.2f})")
+        both = ", ".join(f"{1000 * seconds:.2f} ms with {threads}" for threads, seconds in medians.items())
+        print(f"{work:7.1f} million multiply-adds a step: {both} (ratio {medians[1] / medians[2]:.2f})")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_option_is_short_and_says_what_it_is(path: Path) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=str)
 def test_option_names_every_argument_of_its_target(option: Path) -> None:
-    """What is named can be set without a `+`, and is known to did-you-mean."""
+    """A key that is named can be set without a `+`, and is known to did-you-mean."""
     node = OmegaConf.load(CONF / f"{option}.yaml")
     named = [name for name in node if option.parent.name == "augment" and name != "defaults"]
     nodes = [node[name] for name in named] or [node]
@@ -137,14 +137,14 @@ def test_recipe_composes_and_binds(name: str) -> None:
 
 def command_lines() -> list[tuple[str, str]]:
     """`python train.py ...` and `holdfast train ...` in the README, in the pages and in headers of recipes."""
-    found = []
+    commands = []
     pages = sorted((CONF.parent / "docs").rglob("*.md"))
     for path in [README, *pages, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)]:
         for line in re.findall(
             r"^(?:# *)?(?:command: *)?((?:python train\.py|holdfast train).*)$", path.read_text(), re.M
         ):
-            found.append((path.name, line.partition("  #")[0].strip().rstrip("`")))
-    return found
+            commands.append((path.name, line.partition("  #")[0].strip().rstrip("`")))
+    return commands
 
 
 def test_the_readme_has_commands() -> None:

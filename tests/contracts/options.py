@@ -24,7 +24,7 @@ def node_of(name: str, group: str) -> Any:
 
 
 def build(group: str, name: str, *overrides: str) -> Any:
-    """What an option names, with the values of its file."""
+    """The target of an option, with the values of its file."""
     with initialize_config_dir(str(CONF), version_base=VERSION_BASE):
         # a data option may choose its own split
         roots = ["+split=auto", "+lr=0.01"] if group == "data" else ["+lr=0.01"]

@@ -8,8 +8,8 @@ from torchmetrics import Metric
 
 from holdfast.core.tasks import TASKS
 from holdfast.testing import check_metric
+from holdfast.training.metric_names import mode_of
 from holdfast.training.metrics import build_metrics
-from holdfast.training.names import mode_of
 
 EVERY = [(task, name) for task, kind in TASKS.items() for name in kind.metrics if name != "loss"]
 

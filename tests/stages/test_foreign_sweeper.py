@@ -57,13 +57,13 @@ def test_a_foreign_sweeper_gets_values_and_failures(tmp_path: Path, launcher: st
     command += ["hydra/sweeper=halving", f"hydra.sweeper.rates={rates}".replace(" ", ""), f"hydra/launcher={launcher}"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOLDFAST_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    told = [line.removeprefix("foreign ") for line in done.stdout.splitlines() if line.startswith("foreign")]
-    assert told[:2] == ["0.001 COMPLETED", "0.01 COMPLETED"], done.stderr
+    lines = [line.removeprefix("foreign ") for line in done.stdout.splitlines() if line.startswith("foreign")]
+    assert lines[:2] == ["0.001 COMPLETED", "0.01 COMPLETED"], done.stderr
     records = [json.loads(path.read_bytes()) for path in tmp_path.glob("outputs/sweeps/*/*/*/run.json")]
     best = next(record["best"]["value"] for record in records if record["seed"] == 1)
-    assert told[-1] == f"best 0.01 COMPLETED {best}"
+    assert lines[-1] == f"best 0.01 COMPLETED {best}"
     if launcher == "processes":
-        assert told[2] == "1000000000.0 FAILED"
+        assert lines[2] == "1000000000.0 FAILED"
         assert done.returncode == 1
         assert "sweep: 1 of 4 jobs failed: 2 (exit code 1)" in done.stderr
     else:

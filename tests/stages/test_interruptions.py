@@ -50,9 +50,9 @@ def start(work: Path, *words: str) -> Started:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    found = json.loads((folder / "run.json").read_text())
-    assert isinstance(found, dict)
-    return found
+    fields = json.loads((folder / "run.json").read_text())
+    assert isinstance(fields, dict)
+    return fields
 
 
 def wait_for_epoch(started: Started, folder: Path, epoch: int) -> None:
@@ -86,16 +86,16 @@ def test_five_kills_change_nothing(work: Path, left_alone: dict[str, Any]) -> No
         assert started.ends_with() == -signal.SIGKILL
         started = start(work, "resume=killed")
     assert started.ends_with() == 0, started.stderr.read_text()
-    found = record(folder)
-    assert found["status"] == "completed"
-    assert len(found["resumes"]) == 5
-    assert found["best"] == left_alone["best"]
-    assert without_time(found["history"]) == without_time(left_alone["history"])
+    fields = record(folder)
+    assert fields["status"] == "completed"
+    assert len(fields["resumes"]) == 5
+    assert fields["best"] == left_alone["best"]
+    assert without_time(fields["history"]) == without_time(left_alone["history"])
     weights = [torch.load(work / name / "checkpoints" / "last.ckpt") for name in ("killed", "left_alone")]
     for name, value in weights[0]["state_dict"].items():
         assert torch.equal(value, weights[1]["state_dict"][name]), name
     assert len((folder / "metrics.csv").read_text().splitlines()) == 1 + len(left_alone["history"])
-    assert [entry["epoch"] for entry in found["history"]] == list(range(1, len(found["history"]) + 1))
+    assert [entry["epoch"] for entry in fields["history"]] == list(range(1, len(fields["history"]) + 1))
     assert len(list((folder / "checkpoints").iterdir())) == 2
 
 
@@ -150,18 +150,18 @@ def test_a_strangers_folder_trusts_nothing_here(work: Path, left_alone: dict[str
     folder = work / "strange"
     shutil.copytree(work / "left_alone", folder)
     (work / "evil.py").write_text("import pathlib\npathlib.Path('pwned').touch()\ndef f(): pass\n")
-    found = record(folder)
-    found["status"] = "interrupted"
-    found["config"]["trusted_modules"] = ["evil"]
-    (folder / "run.json").write_text(json.dumps(found))
+    fields = record(folder)
+    fields["status"] = "interrupted"
+    fields["config"]["trusted_modules"] = ["evil"]
+    (folder / "run.json").write_text(json.dumps(fields))
     words = [*OVERRIDES, "trusted_modules=[evil]", "++model._target_=evil.f"]
     (folder / ".hydra" / "overrides.yaml").write_text("".join(f"- {word}\n" for word in words))
     started = start(work, "resume=strange")
     assert started.ends_with() == 2
     assert "trusts evil, and you have not on this machine" in started.stderr.read_text()
     (folder / ".hydra" / "overrides.yaml").write_text("- hydra.callbacks.x._target_=evil.f\n")
-    found["config"]["trusted_modules"] = []
-    (folder / "run.json").write_text(json.dumps(found))
+    fields["config"]["trusted_modules"] = []
+    (folder / "run.json").write_text(json.dumps(fields))
     started = start(work, "resume=strange")
     assert started.ends_with() == 2
     assert "which a run does not record" in started.stderr.read_text()
@@ -179,7 +179,7 @@ def test_a_sweep_into_a_used_folder_is_refused(work: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["resume=left_alone"], "is completed"),
         (["resume=killed", "lr=3"], "lr=3: would change a run that goes on; allowed: trainer=..., logger=..."),
@@ -189,10 +189,10 @@ def test_a_sweep_into_a_used_folder_is_refused(work: Path) -> None:
     ],
 )
 def test_what_cannot_go_on_is_told_in_a_line(
-    work: Path, left_alone: dict[str, Any], words: list[str], told: str
+    work: Path, left_alone: dict[str, Any], words: list[str], message: str
 ) -> None:
     started = start(work, *words)
     assert started.ends_with() == 2
     lines = started.stderr.read_text().strip().splitlines()
-    assert told in lines[0]
+    assert message in lines[0]
     assert all(line.startswith("error: ") for line in lines)

@@ -107,8 +107,8 @@ def test_predictions_are_those_of_an_independent_computation(
     if target == "cheap":
         outputs = 1 / (1 + np.exp(-outputs))
     monkeypatch.delenv("HOLDFAST_HOME")
-    found = load_model(tmp_path / "run").predict(prepared.x[data.val_rows])
-    np.testing.assert_allclose(found, outputs, rtol=1e-4, atol=1e-5)
+    predicted = load_model(tmp_path / "run").predict(prepared.x[data.val_rows])
+    np.testing.assert_allclose(predicted, outputs, rtol=1e-4, atol=1e-5)
 
     frozen = json.loads(typed(tmp_path, "freeze", "run", "--json"))
     opened = json.loads(typed(tmp_path, "open", frozen["selection"], "--json"))

@@ -120,9 +120,9 @@ def test_predictions_are_those_of_an_independent_computation(typed: Run, run: Pa
     assert "p.csv (4 rows)" in done.stdout
     assert not (project / "none").exists(), "the run's folder is all that is needed"
     with (project / "p.csv").open() as file:
-        found = list(csv.DictReader(file))
-    assert [row["name"] for row in found] == ["a", "b", "c", "d"]
-    np.testing.assert_allclose([float(row["prediction"]) for row in found], by_hand(run), rtol=1e-4)
+        predicted = list(csv.DictReader(file))
+    assert [row["name"] for row in predicted] == ["a", "b", "c", "d"]
+    np.testing.assert_allclose([float(row["prediction"]) for row in predicted], by_hand(run), rtol=1e-4)
 
 
 def test_sealed_rows_are_refused(typed: Run, run: Path, project: Path) -> None:
@@ -135,23 +135,23 @@ def test_sealed_rows_are_refused(typed: Run, run: Path, project: Path) -> None:
 def test_an_exported_table(typed: Run, run: Path, form: str) -> None:
     if form == "onnx":
         pytest.importorskip("onnxruntime")
-    told: dict[str, Any] = json.loads(typed("holdfast", "export", "run", "--format", form, "--json").stdout)
-    assert told["check"]["of"] == "val rows of csv"
-    assert told["check"]["max_difference"] <= told["check"]["tolerance"]
-    described = json.loads((run.parent / told["description"]).read_text())
+    answer: dict[str, Any] = json.loads(typed("holdfast", "export", "run", "--format", form, "--json").stdout)
+    assert answer["check"]["of"] == "val rows of csv"
+    assert answer["check"]["max_difference"] <= answer["check"]["tolerance"]
+    described = json.loads((run.parent / answer["description"]).read_text())
     assert [column["name"] for column in described["input"]["columns"]] == ["town", "size", "age"]
 
 
 def test_the_data_and_the_run_are_shown(typed: Run, run: Path, project: Path) -> None:
     options = ("data=csv", "data.path=houses.csv", "data.target=price", "data.drop=id")
-    told = json.loads(typed("holdfast", "data", "inspect", *options, "--json").stdout)
-    assert told["rows"] == {"train": 240, "val": 80, "test": 80, "left_out": 0, "looked_at": 320}
-    assert {one["name"]: one["missing_train"] > 0 for one in told["columns"]} == {
+    answer = json.loads(typed("holdfast", "data", "inspect", *options, "--json").stdout)
+    assert answer["rows"] == {"train": 240, "val": 80, "test": 80, "left_out": 0, "looked_at": 320}
+    assert {column["name"]: column["missing_train"] > 0 for column in answer["columns"]} == {
         "town": False,
         "size": False,
         "age": True,
     }
-    assert "<svg" in (project / told["page"]).read_text()
+    assert "<svg" in (project / answer["page"]).read_text()
     assert "Leak checks" not in (run / "report.html").read_text()
     assert "run/report.html" in typed("holdfast", "report", "run").stdout
     page = (run / "report.html").read_text()

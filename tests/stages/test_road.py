@@ -38,9 +38,9 @@ def typed(project: Path) -> Run:
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    found = json.loads(done.stdout)
-    assert isinstance(found, dict)
-    return found
+    fields = json.loads(done.stdout)
+    assert isinstance(fields, dict)
+    return fields
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +150,9 @@ def test_freeze_open_replay_refuse_verify(ensemble: Path, first: Path, typed: Ru
     assert "digits" in typed("holdfast", "vault", "status").stdout
     entry = sorted((project / "home" / "vaults").glob("*/ledger/*.json"))[1]
     entry.write_bytes(entry.read_bytes().replace(b"2", b"3", 1))
-    found = answer(typed("holdfast", "vault", "verify", "--json", code=3))
-    assert found["ok"] is False
-    assert found["findings"]
+    report = answer(typed("holdfast", "vault", "verify", "--json", code=3))
+    assert report["ok"] is False
+    assert report["findings"]
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(first: Path, typed: Run) -> None:
@@ -174,7 +174,7 @@ def test_a_mistake_on_the_command_line_writes_nothing(first: Path, typed: Run, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["split.fractions=[0.9,0.2,0.2]"], "split.fractions: is [0.9, 0.2, 0.2]"),
         (["monitor=test/acc"], "the test rows are sealed"),
@@ -193,7 +193,7 @@ def test_a_mistake_on_the_command_line_writes_nothing(first: Path, typed: Run, p
     ],
 )
 def test_bad_input_is_a_line_and_writes_nothing(
-    words: list[str], told: str, first: Path, typed: Run, project: Path
+    words: list[str], message: str, first: Path, typed: Run, project: Path
 ) -> None:
     import torch
 
@@ -202,7 +202,7 @@ def test_bad_input_is_a_line_and_writes_nothing(
     before = sorted(project.iterdir())
     done = typed("train", *words, code=2)
     lines = done.stderr.strip().splitlines()
-    assert any(told in line for line in lines), done.stderr
+    assert any(message in line for line in lines), done.stderr
     assert all(line.startswith("error: ") for line in lines), done.stderr
     assert sorted(path for path in project.iterdir() if path.name != "home") == [p for p in before if p.name != "home"]
 

@@ -64,13 +64,13 @@ def furthest(a: list[dict[str, float]], b: list[dict[str, float]]) -> float:
 def test_two_processes_give_the_numbers_of_one(work: Path, words: tuple[str, ...], request: Any) -> None:
     """1078, 265 and 341 train rows in batches of 33, and val rows that two do not divide evenly."""
     name = request.node.callspec.id
-    one, _ = train(work, *EXACT, *words, "max_epochs=3", "trainer=cpu", f"hydra.run.dir={name}-one")
+    single, _ = train(work, *EXACT, *words, "max_epochs=3", "trainer=cpu", f"hydra.run.dir={name}-one")
     two, err = train(work, *EXACT, *words, "max_epochs=3", TWO, f"hydra.run.dir={name}-two")
-    assert one is not None
+    assert single is not None
     assert two is not None
-    assert furthest(one["history"], two["history"]) < 1e-9
-    assert two["best"]["metrics"].keys() == one["best"]["metrics"].keys()
-    assert two["parameters"] == one["parameters"]
+    assert furthest(single["history"], two["history"]) < 1e-9
+    assert two["best"]["metrics"].keys() == single["best"]["metrics"].keys()
+    assert two["parameters"] == single["parameters"]
     assert "Traceback" not in err
 
 

@@ -1,4 +1,4 @@
-"""What a start costs, and that deferring imports changes no bit of a result."""
+"""Costs of a start; deferring imports changes no bit of a result."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_run_imports_nothing_heavy_that_it_does_not_use(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("data=csv", "data.path=nofile.csv"), "data.path: nofile.csv does not exist"),
         (("data=csv", "data.path=t.csv", "data.target=prise"), "there is no column 'prise'"),
@@ -78,11 +78,11 @@ def test_a_run_imports_nothing_heavy_that_it_does_not_use(tmp_path: Path) -> Non
     ],
 )
 def test_what_a_look_at_the_source_tells_is_told_before_torch_is_imported(
-    words: tuple[str, ...], told: str, tmp_path: Path
+    words: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "t.csv").write_text("a,b,price\n1,2,3\n")
     errors = run(tmp_path, "-X", "importtime", str(ROOT / "train.py"), *words, code=2)
-    assert told in errors
+    assert message in errors
     assert not {"torch", "pytorch_lightning"} & imported(errors)
     assert not (tmp_path / "outputs").exists()
 
@@ -110,8 +110,8 @@ def outcome(folder: Path) -> tuple[list[dict[str, Any]], dict[str, torch.Tensor]
     return [{k: v for k, v in entry.items() if k != "seconds"} for entry in history], checkpoint["state_dict"]
 
 
-def assert_equal_bits(one: Path, other: Path) -> None:
-    (history, weights), (other_history, other_weights) = outcome(one), outcome(other)
+def assert_equal_bits(folder: Path, other: Path) -> None:
+    (history, weights), (other_history, other_weights) = outcome(folder), outcome(other)
     assert history == other_history
     assert weights.keys() == other_weights.keys()
     assert all(torch.equal(weights[name], other_weights[name]) for name in weights)

@@ -65,9 +65,9 @@ def test_mlflow_has_the_metrics_and_the_choices(server: str, tmp_path: Path) -> 
     run = asked(server, record["loggers"]["mlflow"])
     assert run["info"]["run_name"] == "run"
     assert run["info"]["status"] == "FINISHED"
-    found = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
+    metrics = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
     last = record["history"][-1]
-    assert {name: found[name] for name in last if "/" in name} == pytest.approx(
+    assert {name: metrics[name] for name in last if "/" in name} == pytest.approx(
         {name: value for name, value in last.items() if "/" in name}
     )
     chosen = {param["key"]: param["value"] for param in run["data"]["params"]}

@@ -34,8 +34,8 @@ def find(overrides: Sequence[str], as_json: bool) -> None:
     for trial in find_batch_sizes(config, Experiment(config, Path()).prepare()):
         trials.append(trial)
         if not as_json:
-            told = f"{1000 * trial.seconds:11.2f} {trial.rows_per_s:10.0f}" if trial.fits else "out of memory"
-            print(f"{trial.batch_size:10} {told}", flush=True)
+            figures = f"{1000 * trial.seconds:11.2f} {trial.rows_per_s:10.0f}" if trial.fits else "out of memory"
+            print(f"{trial.batch_size:10} {figures}", flush=True)
     best = advised(trials)
     if best is None:
         raise RunFailed("batch_size", "memory does not suffice for two rows", next="a smaller model")

@@ -34,8 +34,8 @@ def export(run: Path, form: str, output: Path | None, overwrite: bool, as_json: 
     rows = f"{record['data']['dtype']} {_shape(record['data']['row_shape'])}"
     console.print(f"file       {done.path} ({done.path.stat().st_size:,} bytes; {rows} rows as stored)", markup=False)
     console.print(f"described  {description_path(done.path)}", markup=False)
-    told = f"max difference {done.max_difference:.3g} (allowed {done.tolerance:.3g})"
-    console.print(f"check      {told} on {done.rows:,} {done.rows_from}", markup=False)
+    agreement = f"max difference {done.max_difference:.3g} (allowed {done.tolerance:.3g})"
+    console.print(f"check      {agreement} on {done.rows:,} {done.rows_from}", markup=False)
 
 
 def _shape(shape: list[int]) -> str:

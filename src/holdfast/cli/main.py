@@ -63,7 +63,7 @@ def runs(
     with ending(as_json=as_json):
         rows, repeats = leaderboard(path), repeats_below(path)
         if as_json:
-            answer = {"runs": [asdict(row) for row in rows], "repeats": [asdict(found) for found in repeats]}
+            answer = {"runs": [asdict(row) for row in rows], "repeats": [asdict(entry) for entry in repeats]}
             print(json.dumps(answer))
         else:
             print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
@@ -249,9 +249,9 @@ def main() -> None:
 
 
 def _explained(error: Any) -> InputError:
-    what = error.format_message() or "needs a verb"  # after its help page
+    message = error.format_message() or "needs a verb"  # after its help page
     command = error.ctx.command_path if error.ctx else "holdfast"
-    return InputError(command, what[0].lower() + what[1:].rstrip("."), next=f"{command} --help")
+    return InputError(command, message[0].lower() + message[1:].rstrip("."), next=f"{command} --help")
 
 
 if __name__ == "__main__":

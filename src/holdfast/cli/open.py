@@ -39,8 +39,8 @@ def open_selections(
     answers = open_together(selections, reason=reason, key_file=key)
     reports = [_report(opened) for opened, _ in answers]
     if as_json:
-        told = [opened.as_dict() for opened, _ in answers]
-        print(json.dumps(told[0] if len(told) == 1 else {"openings": told}))
+        openings = [opened.as_dict() for opened, _ in answers]
+        print(json.dumps(openings[0] if len(openings) == 1 else {"openings": openings}))
         return 0
     for (opened, changes), report in zip(answers, reports, strict=True):
         _tell(opened, changes)
@@ -51,7 +51,7 @@ def open_selections(
 
 
 def _report(opened: Opened) -> Path | None:
-    """Where the report lies; None when it could not be written: the answer is told all the same."""
+    """Write the report; return its path, or None when it could not be written: the answer is told all the same."""
     try:
         return write_report(opened.vault, opened.selection)["html"]
     except (HoldfastError, OSError) as error:
@@ -70,8 +70,8 @@ def _tell(opened: Opened, changes: list[str]) -> None:
         if metrics:
             console.print(_table(name, metrics, _percent(opened)))
             console.print()
-    for one in opened.comparisons:
-        console.print(_comparison(one, _percent(opened)), markup=False)
+    for comparison in opened.comparisons:
+        console.print(_comparison(comparison, _percent(opened)), markup=False)
     if opened.heading and opened.wear:
         console.print(_bound(opened), markup=False)
     console.print(f"[bold]{quotable(opened)}[/bold]")
@@ -94,11 +94,13 @@ def _percent(opened: Opened) -> str:
     return f"{100 * opened.confidence:.4g} %"
 
 
-def _comparison(one: dict[str, Any], percent: str) -> str:
-    interval = _interval(one)
+def _comparison(comparison: dict[str, Any], percent: str) -> str:
+    interval = _interval(comparison)
     between = f" ({percent}: {interval})" if interval else ""
-    p = "" if one.get("p_holm") is None else f", p (Holm) {one['p_holm']:.3g}"
-    return f"{one['metric']}: {' - '.join(one['models'])} = {_number(one['difference'])}{between}{p}, {one['method']}"
+    p = "" if comparison.get("p_holm") is None else f", p (Holm) {comparison['p_holm']:.3g}"
+    models = " - ".join(comparison["models"])
+    difference = _number(comparison["difference"])
+    return f"{comparison['metric']}: {models} = {difference}{between}{p}, {comparison['method']}"
 
 
 def _bound(opened: Opened) -> str:

@@ -50,10 +50,12 @@ def predict(
     if as_json:
         print(json.dumps({"output": str(output), "rows": rows, "columns": [id_name, *names]}))
         return
-    told = ", ".join([id_name, *names] if len(names) <= 8 else [id_name, *names[:6], f"... ({len(names) + 1} in all)"])
+    columns = ", ".join(
+        [id_name, *names] if len(names) <= 8 else [id_name, *names[:6], f"... ({len(names) + 1} in all)"]
+    )
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"output     {output} ({rows:,} rows)", markup=False)
-    console.print(f"columns    {told}", markup=False)
+    console.print(f"columns    {columns}", markup=False)
 
 
 def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: bool) -> None:

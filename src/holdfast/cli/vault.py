@@ -57,8 +57,8 @@ def verify(as_json: bool, path: Path | None = None, against: Path | None = None,
         console.print(f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {place}")
         console.print("next       restore what was changed from a copy, then `holdfast vault verify` again")
         return EXIT_FINDINGS
-    what = "every sealed file, selection, entry and head as it was left"
-    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {what}")
+    checked = "every sealed file, selection, entry and head as it was left"
+    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {checked}")
     return 0
 
 
@@ -73,20 +73,20 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
 
 
 def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
-    found = []
+    digests = []
     for path in sorted((places.store() / "rows").glob("*/raw/digests.npy")):
         try:
-            found.append((str(path.parent.parent), np.load(path, mmap_mode="r", allow_pickle=False)))
+            digests.append((str(path.parent.parent), np.load(path, mmap_mode="r", allow_pickle=False)))
         except (OSError, ValueError):
             continue
-    return found
+    return digests
 
 
 def _describe(record: dict[str, Any]) -> dict[str, Any]:
     vault = record["vault"]
     copied = ("vault", "name", "status", "num_test", "sealed", "replaced_by", "lineage", "head")
-    told: dict[str, Any] = {name: record[name] for name in copied}
-    told |= {
+    description: dict[str, Any] = {name: record[name] for name in copied}
+    description |= {
         "policy": record["policy"]["policy"],
         "key_mode": record["policy"]["key_mode"],
         "selections": [],
@@ -94,17 +94,17 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
         "problem": None,
     }
     try:
-        told["task"] = read_manifest(folder_of(vault))[0]["task"]
+        description["task"] = read_manifest(folder_of(vault))[0]["task"]
         entries = registry.read_ledger(vault)
     except HoldfastError as error:
-        return {**told, "problem": str(error)}
-    told["total_bits"] = entries[-1].fields["total_bits"]
+        return {**description, "problem": str(error)}
+    description["total_bits"] = entries[-1].fields["total_bits"]
     for entry in entries:
         if entry.type == "freeze":
-            told["selections"].append(
+            description["selections"].append(
                 {"selection": entry.selection, "frozen": entry.fields["time"], **_state(entries, entry)}
             )
-    return told
+    return description
 
 
 def _state(entries: list[ledger.Entry], freeze: ledger.Entry) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
     if vault["problem"]:
         console.print(f"          {vault['problem']}", style="red", markup=False)
     if vault["lineage"]:
-        former = ", ".join(one[:8] for one in vault["lineage"])
+        former = ", ".join(vault_id[:8] for vault_id in vault["lineage"])
         console.print(f"          has rows of {former}, which were put out of force", style="yellow")
     for selection in vault["selections"]:
         number = f" (opening {selection['opening']})" if selection["opening"] else ""

@@ -76,18 +76,20 @@ def disclose(selection: str, reason: str, path: Path, key: Path | None, as_json:
     """
     if path.exists():
         raise InputError(str(path), "exists already", next="choose another file")
-    told = disclose_selection(selection, reason=reason, key_file=key)
+    disclosure = disclose_selection(selection, reason=reason, key_file=key)
     with registry.on_disk(path, "it is in the ledger, and could not be written; disclose it again"):
-        write_atomic(path, json.dumps(told, indent=1))
-    answer = {"selection": told["selection"], "head": told["head"], "file": str(path)}
+        write_atomic(path, json.dumps(disclosure, indent=1))
+    answer = {"selection": disclosure["selection"], "head": disclosure["head"], "file": str(path)}
     return _tell(as_json, answer, f"disclosed  {path}   (the test rows are no longer fresh for what is built on it)")
 
 
 def anchor(vault: str | None, repo: Path, as_json: bool) -> int:
     """Commit the head of one ledger, or of all that are in force, to git."""
     chosen = [find_vault(vault)] if vault else [r["vault"] for r in registry.records() if r["status"] == "sealed"]
-    commits = {one: project_lock.anchor(one, repo.absolute()) for one in chosen}
-    lines = [f"anchored  vault {one[:8]} in commit {commit[:12]} of {repo}" for one, commit in commits.items()]
+    commits = {vault_id: project_lock.anchor(vault_id, repo.absolute()) for vault_id in chosen}
+    lines = [
+        f"anchored  vault {vault_id[:8]} in commit {commit[:12]} of {repo}" for vault_id, commit in commits.items()
+    ]
     return _tell(as_json, {"commits": commits}, *lines, "next      git push   (where others can see it)")
 
 
@@ -111,14 +113,14 @@ def find_vault(prefix: str) -> str:
     Raises:
         InputError: There is none, or several, or the prefix is too short.
     """
-    found = [record["vault"] for record in registry.records() if record["vault"].startswith(prefix)]
-    if len(prefix) < 8 or not found:
+    matches = [record["vault"] for record in registry.records() if record["vault"].startswith(prefix)]
+    if len(prefix) < 8 or not matches:
         raise InputError(
             "vault", f"{prefix!r} is not known", allowed="8 to 32 hex digits", next="holdfast vault status"
         )
-    if len(found) > 1:
-        raise InputError("vault", f"{prefix} fits {len(found)} vaults", allowed=", ".join(found))
-    return str(found[0])
+    if len(matches) > 1:
+        raise InputError("vault", f"{prefix} fits {len(matches)} vaults", allowed=", ".join(matches))
+    return str(matches[0])
 
 
 def _tell(as_json: bool, answer: dict[str, Any], *lines: str) -> int:

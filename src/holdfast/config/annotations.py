@@ -1,4 +1,4 @@
-"""Whether a value from YAML can be meant by a type annotation of a Python function."""
+"""Values from YAML against the type annotations of Python functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Whether a value from YAML can be meant by an annotation; what cannot be judged fits."""
+    """Tell whether a value from YAML can be meant by an annotation; what cannot be judged fits."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is None or annotation is type(None):
         return value is None
@@ -42,7 +42,7 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def type_name(annotation: Any) -> str:
-    """How a type is told to a user: `a number or null`, `'balanced'`, `a list of numbers`."""
+    """A type in a user's words: `a number or null`, `'balanced'`, `a list of numbers`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         # an arm that no YAML value can be, such as a tensor, is not told
@@ -66,7 +66,7 @@ _PLURALS: dict[Any, str] = {int: "whole numbers", float: "numbers", str: "words"
 
 
 def _is_object(annotation: Any) -> bool:
-    """Whether a type is a class that YAML has no values of."""
+    """Tell whether a type is a class that YAML has no values of."""
     if not inspect.isclass(annotation) or annotation in (*_NAMES, type(None)):
         return False
     return not issubclass(annotation, list | tuple | Sequence | Mapping | PurePath | Enum)

@@ -27,8 +27,8 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        what = str(error).splitlines()[0]
-        raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), what)])
+        message = str(error).splitlines()[0]
+        raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), message)])
         raise
     assert isinstance(values, dict)
     problems = [*_root_problems({str(key): value for key, value in values.items() if key != "hydra"})]
@@ -71,7 +71,7 @@ def _root_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Iterator[Problem]:
-    """What is wrong with the option that a group has."""
+    """Mistakes in the option that a group has."""
     group = GROUPS[name]
     if not isinstance(node, dict):
         yield Problem(name, f"is {node!r}, not an option", next=f"choose one: {name}=...")

@@ -1,4 +1,4 @@
-"""What a config is made of: where its options lie, what the targets of each group may be, and the run scalars."""
+"""The makings of a config: where its options lie, what the targets of each group may be, and the run scalars."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECIPES = _ROOT / "recipes"
 
 @dataclass(frozen=True)
 class Group:
-    """What a group's targets may be, and how they are called.
+    """The targets that a group may have, and how they are called.
 
     Attributes:
         trusted: Modules that a target may come from: a library's with all below them, our packages with their
@@ -87,7 +87,7 @@ GROUPS: dict[str, Group] = {
 
 @dataclass(frozen=True)
 class Scalar:
-    """What one value of the config may be.
+    """The values that one key of the config may have.
 
     Attributes:
         allowed: In words, for the message.

@@ -53,17 +53,17 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
             continue
         key = override.key_or_group
         options = loader.get_group_options(key, ObjectType.CONFIG)
-        found = list(_sweep_problems(override, is_sweep))
+        mistakes = list(_sweep_problems(override, is_sweep))
         is_option = (options or key in loader.list_groups("")) and not isinstance(override.value(), dict)
         if is_option:
-            found += _option_problems(override, options, loader)
-            choices += [] if found else [_first_choice(override)]
-            unsure |= {key} if found else set()
-        elif not found and override.is_hydra_override():
+            mistakes += _option_problems(override, options, loader)
+            choices += [] if mistakes else [_first_choice(override)]
+            unsure |= {key} if mistakes else set()
+        elif not mistakes and override.is_hydra_override():
             of_hydra.append(argument)
-        elif not found:
+        elif not mistakes:
             values.append(override)
-        problems += found
+        problems += mistakes
     base = _compose(loader, [*of_hydra, *choices], problems) if values or not problems else None
     if base is not None and "recipes" not in unsure:
         known = [str(key) for key in base if key != "hydra"] + [g for g in loader.list_groups("") if g != "hydra"]
@@ -160,8 +160,8 @@ def composition_problem(error: Exception, *, is_sweep: bool = False) -> Problem:
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     key = re.match(r"Could not override '(.+?)'", lines[0] if lines else "")
     if key and is_sweep:  # Hydra composes a sweep once with the default options, whatever is swept over
-        what = "is no key of the options that the sweep starts from"
-        return Problem(key[1], what, next=f"write ++{key[1]}=... when every swept option has it")
+        problem = "is no key of the options that the sweep starts from"
+        return Problem(key[1], problem, next=f"write ++{key[1]}=... when every swept option has it")
     if key:
         return Problem(key[1], "is given keys that its option does not have", next=f"+{key[1]}.KEY=... adds one")
     return Problem("config", " ".join(lines[:3]) or type(cause).__name__)
@@ -198,10 +198,10 @@ def _value_problems(
 
 
 def _options_with(name: str, group: str, loader: ConfigLoader) -> str:
-    """Which options of a group have a key, such as "model=resnet has it"; empty where none has."""
+    """The options of a group that have a key, such as "model=resnet has it"; empty where none has."""
     options = loader.get_group_options(group, ObjectType.CONFIG)
-    found = [option for option in options if name in _keys_of(group, option, loader)]
-    return f"{group}={', '.join(found)} {'has' if len(found) == 1 else 'have'} it" if found else ""
+    matches = [option for option in options if name in _keys_of(group, option, loader)]
+    return f"{group}={', '.join(matches)} {'has' if len(matches) == 1 else 'have'} it" if matches else ""
 
 
 def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
@@ -213,7 +213,7 @@ def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
 
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:
-    """What is allowed instead of `value`, or an empty string when it has the default's type or may have."""
+    """The types that are allowed instead of `value`, or an empty string when it has the default's type or may have."""
     if key in SCALARS:
         return "" if _is_interpolation(value) or SCALARS[key].accepts(value) else SCALARS[key].allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):

@@ -1,4 +1,4 @@
-"""From a `_target_` to the object that it names, and to what a call of it gives; without torch."""
+"""The object that a `_target_` names, and the result of a call of it; without torch."""
 
 from __future__ import annotations
 

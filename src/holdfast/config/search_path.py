@@ -1,4 +1,4 @@
-"""Where options and recipes are found: the user's `./conf` and `./recipes` first, then ours.
+"""The places of options and recipes: the user's `./conf` and `./recipes` first, then ours.
 
 Registered by `holdfast.cli.train` for this process only; a global plugin would leak our groups into other Hydra apps.
 """
@@ -52,7 +52,7 @@ class UserOptions(FileConfigSource):
         return "user"
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is such an option; files beside the groups are not looked at."""
+        """Tell whether there is such an option; files beside the groups are not looked at."""
         return "/" in config_path and super().is_config(config_path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -81,11 +81,11 @@ class Recipes(FileConfigSource):
         return result
 
     def is_group(self, config_path: str) -> bool:
-        """Whether it is the group itself or a folder in it."""
+        """Tell whether it is the group itself or a folder in it."""
         return config_path in ("", GROUP) or (_is_inside(config_path) and super().is_group(_inside(config_path)))
 
     def is_config(self, config_path: str) -> bool:
-        """Whether there is such a recipe."""
+        """Tell whether there is such a recipe."""
         return _is_inside(config_path) and super().is_config(_inside(config_path))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -94,10 +94,10 @@ class Recipes(FileConfigSource):
             return [] if results_filter == ObjectType.CONFIG else [GROUP]
         if not self.is_group(config_path):
             return []
-        found: list[str] = []
+        names: list[str] = []
         for name in os.listdir(Path(self.path) / _inside(config_path)):
-            self._list_add_result(found, f"{config_path}/{name}", name, results_filter)
-        return sorted(set(found))
+            self._list_add_result(names, f"{config_path}/{name}", name, results_filter)
+        return sorted(set(names))
 
 
 class SearchPath(SearchPathPlugin):
@@ -149,16 +149,16 @@ def leaks(recipe: str, swapped: Set[str]) -> list[str]:
 
 def shadowed(user_folder: Path) -> list[str]:
     """Our options and recipes that a file of the user's replaces, as `group/option`."""
-    found = []
+    replaced = []
     for folder, ours in (("conf", CONF), ("recipes", RECIPES)):
         user = user_folder / folder
         if user.is_dir() and ours.is_dir() and not user.samefile(ours):
             names = (path.relative_to(user) for path in sorted(user.rglob("*.yaml")))
             prefix = "recipes/" if folder == "recipes" else ""
-            found += [
+            replaced += [
                 f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file() and name.stem != PRIMARY
             ]
-    return found
+    return replaced
 
 
 def _inside(config_path: str) -> str:

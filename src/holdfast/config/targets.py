@@ -1,4 +1,4 @@
-"""What a `_target_` names: whether it is trusted, and whether its keys are arguments of it with values of their types.
+"""Checks of a `_target_`: it is trusted, and its keys are arguments of it with values of their types.
 
 Importing this module imports neither torch nor Lightning.
 """
@@ -22,7 +22,7 @@ _SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
 def is_target(entry: Any) -> bool:
-    """Whether an entry of a config names what it is built by."""
+    """Tell whether an entry of a config names what it is built by."""
     return isinstance(entry, dict) and "_target_" in entry
 
 
@@ -39,7 +39,7 @@ def targets_below(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modules: Sequence[str]) -> list[Problem]:
-    """What is wrong with a target and its arguments.
+    """Mistakes in a target and its arguments.
 
     Args:
         path: Where it stands in the config, such as `data.source`.
@@ -105,8 +105,8 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
             yield Problem(f"{path}.{key}", f"is {value!r}", allowed, hint)
     for name in group.accepts if is_option and not takes_any else ():
         if name not in names:
-            what, next_step = f"{target} must take {name}", "see the README, Your own parts"
-            yield Problem(path, what, ", ".join(group.accepts), next_step)
+            problem, next_step = f"{target} must take {name}", "see the README, Your own parts"
+            yield Problem(path, problem, ", ".join(group.accepts), next_step)
     if node.get("_partial_") or not group.supplied:
         missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
         # The first positional argument of an optimizer goes by several names; it is ours to give.
@@ -115,7 +115,7 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
 
 
 def _has_nan(value: Any) -> bool:
-    """Whether a value or one in its list is no number, which most targets take without a word."""
+    """Tell whether a value or one in its list is no number, which most targets take without a word."""
     return any(map(_has_nan, value)) if isinstance(value, list) else isinstance(value, float) and math.isnan(value)
 
 

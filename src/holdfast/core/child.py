@@ -131,8 +131,8 @@ class Child:
         except EOFError:
             raise self._no_answer() from None
         except UNREADABLE:
-            what = "gave an answer that cannot be read; it is withheld, as it could carry rows"
-            raise RunFailed(self._name, what) from None
+            problem = "gave an answer that cannot be read; it is withheld, as it could carry rows"
+            raise RunFailed(self._name, problem) from None
         return answer, blocks
 
     def close(self) -> None:
@@ -168,8 +168,8 @@ class Child:
             code, kind = (str(error.get(key)) if isinstance(error, dict) else "" for key in ("code", "type"))
             if not hasattr(builtins, kind) and kind != "OutOfMemoryError":
                 kind = "an exception type of its own"
-            what = f"failed with {kind}; its text is withheld, as it could carry rows"
-            raise (VaultRefused if code == VaultRefused.code else RunFailed)(self._name, what)
+            problem = f"failed with {kind}; its text is withheld, as it could carry rows"
+            raise (VaultRefused if code == VaultRefused.code else RunFailed)(self._name, problem)
         if problems := [Problem(**problem) for problem in error["problems"]]:
             raise error_of_code(error["code"], problems)
         raise RunFailed(self._name, f"failed with {error['type']}: {error['text']}")

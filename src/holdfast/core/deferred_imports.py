@@ -31,7 +31,7 @@ _STARTING = threading.Lock()
 
 @dataclass(frozen=True)
 class Deferral:
-    """How a module is stood in for.
+    """The conditions under which a module is stood in for.
 
     Attributes:
         package: The package whose version decides; it must have been imported before.

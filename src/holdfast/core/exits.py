@@ -1,4 +1,4 @@
-"""How a process ends: one line for an error of ours, a line before the traceback for any other, and the exit code."""
+"""The end of a process: one line for an error of ours, a line before the traceback for any other, and the exit code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def ending(*, as_json: bool = False) -> Iterator[None]:
 
 
 def program() -> str:
-    """What the user typed to get here."""
+    """The command that the user typed to get here."""
     return "python train.py" if os.path.basename(sys.argv[0]) == "train.py" else "holdfast train"
 
 
@@ -79,7 +79,7 @@ class _Survivor(io.TextIOBase):
             self._go_on_without()
 
     def isatty(self) -> bool:
-        """Whether a person reads it."""
+        """Tell whether a person reads it."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
@@ -88,7 +88,7 @@ class _Survivor(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Of the stream behind it."""
+        """The encoding of the stream behind it."""
         return self._stream.encoding
 
     def _go_on_without(self) -> None:

@@ -1,4 +1,4 @@
-"""How the value of a metric is written wherever a person reads it."""
+"""Values of metrics as they are written wherever a person reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie on disk outside the project: the store, the vaults, the registry and the keys."""
+"""Places on disk outside the project: the store, the vaults, the registry and the keys."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def vaults() -> Path:
 
 
 def registry() -> Path:
-    """Which content belongs to which vault, and the ledger heads last seen."""
+    """Records of the content that belongs to each vault, and the ledger heads last seen."""
     return home() / "registry"
 
 

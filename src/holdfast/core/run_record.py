@@ -186,20 +186,20 @@ def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
     for group, node in record.get("parts", {}).items():
         module, _, name = str(node["_target_"]).rpartition(".")
         if module == "__main__":
-            what = (
+            problem = (
                 f"its {group} is __main__.{name}, which is in a notebook or a script, where no other process finds it"
             )
             hint = f"move it into a file, MODULE.py, and train again with parts={{'{group}': MODULE.{name}}}"
-            raise InputError(str(folder), what, next=hint)
+            raise InputError(str(folder), problem, next=hint)
     if config.get("debug"):
         raise InputError(str(folder), f"was a trial (debug={config['debug'].get('preset')})", next="train it whole")
     if str((config.get("loss") or {}).get("_target_")).endswith(".reconstruction"):
-        what, hint = "gives rows back and predicts nothing (loss=reconstruction)", f"model.pretrained={folder}"
-        raise InputError(str(folder), what, next=f"train a model with {hint}")
+        problem, hint = "gives rows back and predicts nothing (loss=reconstruction)", f"model.pretrained={folder}"
+        raise InputError(str(folder), problem, next=f"train a model with {hint}")
 
 
 def boot_id() -> str | None:
-    """What tells one start of this machine from another; null where the system does not say."""
+    """An id of this start of the machine; None where the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

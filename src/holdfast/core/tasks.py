@@ -1,4 +1,4 @@
-"""What is predicted: one of several classes, one of two, labels, a value, or the row itself.
+"""Tasks: one of several classes, one of two, labels or a value is predicted, or the row itself is given back.
 
 A task is an object that says what follows for outputs, targets, metrics, losses and words. Records keep its name;
 `task_of` gives the object. Arrays are numpy's; `probabilities` takes tensors of torch, which is not imported here.
@@ -20,7 +20,7 @@ SMALLEST_P = 1e-12
 
 
 class Task:
-    """What the tasks have in common.
+    """A kind of prediction, with all that the tasks have in common.
 
     Attributes:
         name: As records and manifests have it.
@@ -161,7 +161,7 @@ class Multilabel(Task):
         return np.asarray(predictions > 0.5)
 
     def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
-        """Whether all labels of a row are right."""
+        """(n,) 1 where all labels of a row are right, else 0."""
         is_right = self.guesses(predictions) == self.truth(y, predictions.shape[1])
         return np.asarray(is_right.all(axis=1), np.float32)
 

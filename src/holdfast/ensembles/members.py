@@ -17,7 +17,7 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, check_predicts, read_run
 from holdfast.ensembles.scores import score
-from holdfast.training.names import check_monitor, mode_of
+from holdfast.training.metric_names import check_monitor, mode_of
 
 if TYPE_CHECKING:
     from holdfast.training.restore import Restored

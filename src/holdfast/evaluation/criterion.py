@@ -11,7 +11,7 @@ from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.core.tasks import task_of
-from holdfast.training.names import ALL_NAMES
+from holdfast.training.metric_names import ALL_NAMES
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 FORM = re.compile(r"\s*(?:test/)?(\w+)\s*(>=|<=|>|<)\s*(\S+)\s*")

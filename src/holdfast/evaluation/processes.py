@@ -91,8 +91,8 @@ class Predictor:
         try:
             return self._child.ask({**header, "members": self._members, "is_sealed": is_sealed}, *arrays)
         except VaultRefused:
-            what = "a frozen file was changed while the vault was being opened"
-            raise VaultRefused("predictor", what, next="open the same selection again") from None
+            problem = "a frozen file was changed while the vault was being opened"
+            raise VaultRefused("predictor", problem, next="open the same selection again") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def _start(name: str, threads: int, **options: Any) -> Child:
 
 
 def _threads(members: Sequence[dict[str, Any]]) -> int:
-    """As many as the models were trained with: their predictions have the same bits then."""
+    """The number of threads that the models were trained with: their predictions have the same bits then."""
     with contextlib.suppress(InputError):  # a record that cannot be read is the predictor's to tell
         recorded = [read_run(Path(member["folder"])).get("threads") or 1 for member in members]
         return min(max(recorded, default=1), threads_allowed())

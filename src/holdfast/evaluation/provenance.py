@@ -14,18 +14,18 @@ LIBRARIES = ("holdfast", "torch", "pytorch_lightning", "torchmetrics", "kornia")
 
 def installed_versions() -> dict[str, str]:
     """Every installed distribution with its version."""
-    found = {str(dist.metadata["Name"]): str(dist.version) for dist in importlib.metadata.distributions()}
-    return dict(sorted(found.items()))
+    versions = {str(dist.metadata["Name"]): str(dist.version) for dist in importlib.metadata.distributions()}
+    return dict(sorted(versions.items()))
 
 
 def user_modules(config: dict[str, Any]) -> dict[str, str]:
     """The source of every module that the config names and that is neither ours nor installed."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for target in sorted({node["_target_"] for _, node in targets_below("", config)}):
         path = None if target.split(".")[0] in LIBRARIES else find_module_file(target)
         if path is None or {"site-packages", "dist-packages"} & set(path.parts):
             continue
         package = path.parent if (path.parent / "__init__.py").exists() else None
         for file in sorted(package.rglob("*.py")) if package else [path]:
-            found[f"{target.rpartition('.')[0]}:{file.relative_to(path.parent).as_posix()}"] = sha256_file(file)
-    return found
+            sources[f"{target.rpartition('.')[0]}:{file.relative_to(path.parent).as_posix()}"] = sha256_file(file)
+    return sources

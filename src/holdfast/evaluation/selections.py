@@ -50,12 +50,12 @@ def find_selection(prefix: str) -> tuple[str, str]:
             "selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next="holdfast freeze RUN"
         )
     pattern = f"*/selections/{prefix}*/{SELECTION_FILE}"
-    found = {path.parent.name: path.parents[2].name for path in places.vaults().glob(pattern)}
-    if not found:
+    matches = {path.parent.name: path.parents[2].name for path in places.vaults().glob(pattern)}
+    if not matches:
         raise InputError("selection", f"{prefix} is not known", next="`holdfast vault status` lists the selections")
-    if len(found) > 1:
-        raise InputError("selection", f"{prefix} fits {len(found)} selections", allowed=", ".join(sorted(found)))
-    ((selection, vault),) = found.items()
+    if len(matches) > 1:
+        raise InputError("selection", f"{prefix} fits {len(matches)} selections", allowed=", ".join(sorted(matches)))
+    ((selection, vault),) = matches.items()
     return vault, selection
 
 
@@ -65,11 +65,11 @@ def find_selections(prefixes: Sequence[str]) -> tuple[str, list[str]]:
     Raises:
         InputError: One is not known or named twice, or they are of several vaults.
     """
-    found = [find_selection(prefix) for prefix in prefixes]
-    vaults, selections = sorted({vault for vault, _ in found}), [selection for _, selection in found]
+    matches = [find_selection(prefix) for prefix in prefixes]
+    vaults, selections = sorted({vault for vault, _ in matches}), [selection for _, selection in matches]
     if len(vaults) > 1:
-        what = f"those named are of the vaults {', '.join(vault[:8] for vault in vaults)}"
-        raise InputError("selection", what, allowed="one vault at a time")
+        problem = f"those named are of the vaults {', '.join(vault[:8] for vault in vaults)}"
+        raise InputError("selection", problem, allowed="one vault at a time")
     if len(set(selections)) < len(selections):
         raise InputError("selection", "one is named twice", next="name each selection once")
     return vaults[0], selections
@@ -87,8 +87,8 @@ def read_selection(vault: str, selection: str) -> dict[str, Any]:
         VaultRefused: A file is missing or was changed.
     """
     folder = selection_folder(vault, selection)
-    for _, where, what in selection_problems(folder, selection):
-        raise VaultRefused(where, what, next="freeze the run again; a changed selection is another one")
+    for _, where, problem in selection_problems(folder, selection):
+        raise VaultRefused(where, problem, next="freeze the run again; a changed selection is another one")
     return json.loads((folder / SELECTION_FILE).read_bytes())  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""What can be known of an experiment before its rows are read: the config, its folder, the files of its source."""
+"""Checks of an experiment before its rows are read: the config, its folder, the files of its source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.config.resolve import as_plain, call_target
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME
 from holdfast.data.first_look import first_look
-from holdfast.training.names import check_monitor
+from holdfast.training.metric_names import check_monitor
 
 
 def check_settings(config: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""From overrides to a config, by a loader of our own: Hydra's global state, which another app may use, is left alone.
+"""Overrides composed to a config by a loader of our own: Hydra's global state, which other apps may use, stays alone.
 
 Only this module and `holdfast.cli` know of `HydraConfig` and `GlobalHydra`.
 """

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees of a run and of a sweep when they end, and what to type next."""
+"""The lines that a terminal shows at the end of a run and of a sweep, with what to type next."""
 
 from __future__ import annotations
 

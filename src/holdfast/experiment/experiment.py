@@ -25,7 +25,7 @@ from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_pa
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
-from holdfast.training.names import mode_of
+from holdfast.training.metric_names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
@@ -172,8 +172,8 @@ class Experiment:
             quiet_lightning()
             check_accelerator(self.config.trainer)
             if num_devices(self.config.trainer) > 1 and (own := list(notebook_parts(self.config))):
-                what = f"{own[0][1]} is not in a file, and other processes cannot import it"
-                raise InputError(own[0][0], what, next="move it into a module, or take trainer.devices=1")
+                problem = f"{own[0][1]} is not in a file, and other processes cannot import it"
+                raise InputError(own[0][0], problem, next="move it into a module, or take trainer.devices=1")
             trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
             datamodule = self.prepare()
             with _one_at_a_time():
@@ -281,7 +281,7 @@ def _recorded(record: RunRecord, started: float) -> Iterator[None]:
         finish("failed", str(error), error.as_dict())
         raise
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        finish("failed", what, {"code": "failed", "where": "run", "what": what, "allowed": "", "next": ""})
+        message = f"{type(error).__name__}: {error}"
+        finish("failed", message, {"code": "failed", "where": "run", "what": message, "allowed": "", "next": ""})
         raise
     record.update(timings={**record.fields["timings"], "total": time.perf_counter() - started})

@@ -38,7 +38,7 @@ LAUNCHER = "hydra_plugins.holdfast.process_launcher.ProcessLauncher"
 
 
 class FinishedJob(JobReturn):
-    """What a job returns to its sweeper; the error of a failed job was printed by the job, and is only raised here."""
+    """The answer of a job to its sweeper; the error of a failed job was printed by the job, and is only raised here."""
 
     @property  # type: ignore[misc]
     def return_value(self) -> Any:
@@ -53,7 +53,7 @@ class FinishedJob(JobReturn):
 
     @property
     def error(self) -> HoldfastError | None:
-        """What the job failed of."""
+        """The error of a job that failed."""
         return self._return_value if self.status is JobStatus.FAILED else None
 
 

@@ -41,9 +41,9 @@ def other_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
     if count == 1:
         yield
         return
-    if found := [name for name in SET_FROM_OUTSIDE if name in os.environ]:
-        what = "is set: something else has started several processes"
-        raise InputError(found[0], what, next=f"start one; trainer.devices={count} starts the others")
+    if variables := [name for name in SET_FROM_OUTSIDE if name in os.environ]:
+        problem = "is set: something else has started several processes"
+        raise InputError(variables[0], problem, next=f"start one; trainer.devices={count} starts the others")
     before = dict(os.environ)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), NODE_RANK="0", LOCAL_RANK="0")
     request = {"config": OmegaConf.to_container(config, resolve=True), "folder": str(folder)}

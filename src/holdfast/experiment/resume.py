@@ -98,8 +98,8 @@ def _refuse_untrusted(folder: Path, record: dict[str, Any]) -> None:
     words = [word for word in _recorded_overrides(folder) if "trusted_modules" in word]
     unknown = set(record["config"].get("trusted_modules") or ()) - trusted_here() - {"__main__"}
     if unknown or (words and not record["config"].get("trusted_modules")):
-        what = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
-        raise InputError("resume", what, next="train once with trusted_modules=[...] if you know them")
+        problem = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
+        raise InputError("resume", problem, next="train once with trusted_modules=[...] if you know them")
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

@@ -123,8 +123,8 @@ def raise_failures(jobs: Sequence[FinishedJob], folder: Path) -> None:
         raise next(iter(errors.values()))
     if errors:
         which = ", ".join(f"{number} (exit code {error.exit_code})" for number, error in errors.items())
-        what = f"{len(errors)} of {len(jobs)} jobs failed: {which}"
-        raise RunFailed("sweep", what, next=f"`holdfast runs {folder}`")
+        problem = f"{len(errors)} of {len(jobs)} jobs failed: {which}"
+        raise RunFailed("sweep", problem, next=f"`holdfast runs {folder}`")
 
 
 def overrides_of_jobs(config: DictConfig, loader: OptionsLoader) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""What is refused before torch is imported: runs that cannot predict, paths that cannot be written."""
+"""Refusals before torch is imported: runs that cannot predict, paths that cannot be written."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: b
 
 
 def description_path(path: Path) -> Path:
-    """Where the description of an exported file lies."""
+    """The path of the description of an exported file."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -106,27 +106,27 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
         RunFailed: It is beyond the tolerance.
     """
     expected = loaded.predict(x)
-    found = [(predict(x), expected), (predict(x[:1]), expected[:1])]
-    difference = max(greatest_difference(one, other) for one, other in found)
+    pairs = [(predict(x), expected), (predict(x[:1]), expected[:1])]
+    difference = max(greatest_difference(predicted, wanted) for predicted, wanted in pairs)
     tolerance = TOLERANCE
     if task_of(loaded.data["task"]).is_values:
         spread = max(float(restored.module.target_std) for _, restored in loaded.members)
         tolerance = TOLERANCE * spread + 1e-6 * float(np.nanmax(np.abs(expected)))
     if not difference <= tolerance:
-        what = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
-        raise RunFailed("model", what, next="another --format")
+        problem = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
+        raise RunFailed("model", problem, next="another --format")
     return difference, tolerance
 
 
-def greatest_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Of two arrays; infinite where their shapes differ or one has a NaN that the other has not."""
-    if found.shape != expected.shape or not np.array_equal(np.isnan(found), np.isnan(expected)):
+def greatest_difference(predicted: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The greatest difference of two arrays; infinite where shapes differ or one has a NaN that the other has not."""
+    if predicted.shape != expected.shape or not np.array_equal(np.isnan(predicted), np.isnan(expected)):
         return float("inf")
-    return float(np.nanmax(np.abs(found.astype(np.float64) - expected), initial=0.0))
+    return float(np.nanmax(np.abs(predicted.astype(np.float64) - expected), initial=0.0))
 
 
 def _image_words(loaded: Loaded) -> str:
-    """How an image file becomes a row."""
+    """The way from an image file to a row, in words."""
     mode = {1: "gray (L)", 3: "RGB", 4: "RGBA"}.get(loaded.data["row_shape"][-1], "as stored")
     fit = FITS[(loaded.record["config"].get("data") or {}).get("fit") or "stretch"]
     return f"turned upright by EXIF, {mode}, values 0 to 255; an image of another size by Pillow's {fit}, bilinear"

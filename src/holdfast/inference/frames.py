@@ -47,5 +47,5 @@ def predict_frame(run: Path, rows: Any, *, batch_size: int = 1024) -> pd.DataFra
 
 def _without_path(problem: Any, path: Path) -> Any:
     """Say "rows" in place of the file that they were written to."""
-    what = problem.what.replace(f"{path}: ", "").replace(f"{path}, ", "").replace(f"{path} ", "")
-    return replace(problem, where=WHERE, what=what)
+    text = problem.what.replace(f"{path}: ", "").replace(f"{path}, ", "").replace(f"{path} ", "")
+    return replace(problem, where=WHERE, what=text)

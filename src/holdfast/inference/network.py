@@ -1,4 +1,4 @@
-"""What a run predicts with, as one module: from rows as they are stored to probabilities, or values in original units.
+"""A run's network as one module: from rows as they are stored to probabilities, or values in original units.
 
 A single run is an ensemble of one. Everything comes from folders of runs; no data and no HOLDFAST_HOME is needed.
 """
@@ -41,7 +41,7 @@ class Network(nn.Module):
         predictions: list[Tensor] = [member.predict(rows).float() for member in self.members]  # type: ignore[operator]
         if len(predictions) == 1:
             return predictions[0]
-        return torch.stack([w * one for w, one in zip(self.weights, predictions, strict=True)]).sum(dim=0)
+        return torch.stack([w * prediction for w, prediction in zip(self.weights, predictions, strict=True)]).sum(dim=0)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Loaded:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the record says of the data."""
+        """The part of the record that is about the data."""
         data: dict[str, Any] = self.record["data"]
         return data
 

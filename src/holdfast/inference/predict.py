@@ -112,8 +112,8 @@ def _checked(blocks: Iterable[Block], data: dict[str, Any]) -> Iterator[Block]:
     shape, dtype = tuple(data["row_shape"]), np.dtype(data["dtype"])
     for block in blocks:
         if block.x.shape[1:] != shape:
-            what = f"has rows of the shape {block.x.shape[1:]}, the run takes {shape}"
-            raise InputError("--input", what, next="bring them into that shape")
+            problem = f"has rows of the shape {block.x.shape[1:]}, the run takes {shape}"
+            raise InputError("--input", problem, next="bring them into that shape")
         if block.x.dtype != dtype:
             raise InputError("--input", f"has rows of {block.x.dtype}, the run takes {dtype}")
         if len(block.x):

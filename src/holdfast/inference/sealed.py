@@ -32,12 +32,14 @@ def sealed_rows_refusal() -> Callable[[Forms], None]:
         nonlocal num_rows
         num_rows += len(forms[0])
         for record, rows in sealed:
-            found = np.logical_or.reduce([rows.are_sealed(digests) for digests in forms])
-            if found.any():
+            is_sealed = np.logical_or.reduce([rows.are_sealed(digests) for digests in forms])
+            if is_sealed.any():
                 name = f"vault {record['vault'][:8]} ({record['name']})"
-                what = f"{found.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
+                problem = (
+                    f"{is_sealed.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
+                )
                 hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
-                raise VaultRefused("--input", what, next=hint)
+                raise VaultRefused("--input", problem, next=hint)
 
     return refuse
 

@@ -110,8 +110,8 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
     def write_objects(table: Table) -> None:
         for row in zip(*map(_plain, table.values()), strict=True):
-            found = {name: _finite(value) for name, value in zip(table, row, strict=True)}
-            file.write(json.dumps(found, ensure_ascii=False) + "\n")
+            record = {name: _finite(value) for name, value in zip(table, row, strict=True)}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     return write_objects if suffix == ".jsonl" else write_rows, file.close
 

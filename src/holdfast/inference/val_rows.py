@@ -1,4 +1,4 @@
-"""What a run predicts for its val rows, for its report."""
+"""A run's predictions for its val rows, for its report."""
 
 from __future__ import annotations
 

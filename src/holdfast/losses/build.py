@@ -1,4 +1,4 @@
-"""From a loss option to the loss of a run."""
+"""The loss of a run, from its option."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ def autoencoder(
         raise InputError("model.noise", f"is {noise}", allowed="noise >= 0")
 
     def layers(width_in: int, widths: Sequence[int], share: float) -> list[nn.Module]:
-        found: list[nn.Module] = []
+        modules: list[nn.Module] = []
         for units in widths:
-            found += [nn.Linear(width_in, units, bias=norm != "batch"), *vector_norm(norm, units)]
-            found += [activation_layer(activation), *dropout_layer(share)]
+            modules += [nn.Linear(width_in, units, bias=norm != "batch"), *vector_norm(norm, units)]
+            modules += [activation_layer(activation), *dropout_layer(share)]
             width_in = units
-        return found
+        return modules
 
     num_features = math.prod(input_shape)
     encoder = nn.Sequential(_Noise(noise), nn.Flatten(), *layers(num_features, [*hidden, code], dropout))

@@ -17,10 +17,10 @@ def weight_layers(model: nn.Module) -> list[Any]:
     Raises:
         InputError: There is none.
     """
-    found = [module for module in model.modules() if isinstance(module, LAYERS)]
-    if not found:
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    if not layers:
         raise InputError("model", "has no linear layer and no convolution")
-    return found
+    return layers
 
 
 def head_names(model: nn.Module) -> frozenset[str]:
@@ -37,7 +37,7 @@ def body_parameters(model: nn.Module) -> list[nn.Parameter]:
         InputError: The head is all there is.
     """
     head = head_names(model)
-    found = [parameter for name, parameter in model.named_parameters() if name not in head]
-    if not found:
+    parameters = [parameter for name, parameter in model.named_parameters() if name not in head]
+    if not parameters:
         raise InputError("model", "has no body: its only layer gives the logits")
-    return found
+    return parameters

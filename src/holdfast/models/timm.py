@@ -40,8 +40,8 @@ def timm(
     try:
         from timm import create_model, is_model, list_models
     except (ImportError, RuntimeError) as error:  # the latter from a torchvision that was built for another torch
-        what = f"needs the package timm ({error})"
-        raise InputError("model=timm", what, next="pip install 'holdfast[timm]', or model=resnet") from None
+        problem = f"needs the package timm ({error})"
+        raise InputError("model=timm", problem, next="pip install 'holdfast[timm]', or model=resnet") from None
     if not is_model(name):
         raise InputError("model.name", f"timm has no '{name}'", next=did_you_mean(name, list_models()))
     given = {"drop_rate": dropout, **(arguments or {})}

@@ -93,22 +93,22 @@ def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = F
 def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
     """Two bars a class, for its share of the train rows and of the val rows; the counts are written beside them."""
     shown = classes[:limit]
-    totals = {part: max(1, sum(one[part] for one in classes)) for part in ("train", "val")}
-    most = max(one[part] / totals[part] for one in shown for part in totals) or 1.0
+    totals = {part: max(1, sum(entry[part] for entry in classes)) for part in ("train", "val")}
+    most = max(entry[part] / totals[part] for entry in shown for part in totals) or 1.0
     left, right, row = 160, 150, 30
     height = row * len(shown) + 6
     parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="rows of each class, train and val">']
-    for index, one in enumerate(shown):
+    for index, entry in enumerate(shown):
         y = 3 + row * index
-        parts.append(_text("name", left - 14, y + row / 2 + 4, _short(one["name"]), "end"))
+        parts.append(_text("name", left - 14, y + row / 2 + 4, _short(entry["name"]), "end"))
         for place, part in enumerate(totals):
-            wide = (WIDTH - left - right) * one[part] / totals[part] / most
+            wide = (WIDTH - left - right) * entry[part] / totals[part] / most
             top = y + 4 + place * 11
             parts.append(
                 f'<rect class="fill s{place}" x="{left}" y="{top}" width="{max(wide, 1):.1f}" height="9" rx="2"/>'
             )
-        told = f"{one['train']:,} / {one['val']:,}  ({100 * one['train'] / totals['train']:.1f} %)"
-        parts.append(_text("told", WIDTH - right + 12, y + row / 2 + 4, told, "start"))
+        counts = f"{entry['train']:,} / {entry['val']:,}  ({100 * entry['train'] / totals['train']:.1f} %)"
+        parts.append(_text("told", WIDTH - right + 12, y + row / 2 + 4, counts, "start"))
     more = f"<p class='note'>{len(classes) - limit:,} more classes.</p>" if len(classes) > limit else ""
     return "".join([*parts, "</svg>", legend(["train", "val"]), more])
 
@@ -161,12 +161,12 @@ def _log_axis(values: Sequence[float]) -> tuple[tuple[float, float], list[tuple[
     low, high = math.log10(min(values)), math.log10(max(values))
     space = 0.06 * (high - low) or 0.2
     low, high = low - space, high + space
-    found = [
+    marks = [
         (math.log10(factor) + power, f"{factor * 10.0**power:.3g}")
         for power in range(math.floor(low), math.ceil(high) + 1)
         for factor in ((1, 2, 5) if high - low < 2.5 else (1,))
     ]
-    return (low, high), [one for one in found if low <= one[0] <= high]
+    return (low, high), [mark for mark in marks if low <= mark[0] <= high]
 
 
 def _placer(x_range: tuple[float, float], y_range: tuple[float, float], size: tuple[int, int]) -> Any:
@@ -180,10 +180,10 @@ def _placer(x_range: tuple[float, float], y_range: tuple[float, float], size: tu
 
 def _grid(y_ticks: Sequence[tuple[float, str]], place: Any, x_range: tuple[float, float]) -> list[str]:
     parts = []
-    for tick, told in y_ticks:
+    for tick, label in y_ticks:
         (left, y), (right, _) = place(x_range[0], tick), place(x_range[1], tick)
         parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text("tick", LEFT - 8, y + 4, told, "end"))
+        parts.append(_text("tick", LEFT - 8, y + 4, label, "end"))
     return parts
 
 
@@ -195,8 +195,8 @@ def _open(label: str, size: tuple[int, int]) -> str:
     return f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(label)}">'
 
 
-def _text(css: str, x: float, y: float, told: str, anchor: str) -> str:
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(told)}</text>'
+def _text(css: str, x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _short(name: str) -> str:

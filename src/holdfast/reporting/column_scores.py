@@ -1,4 +1,4 @@
-"""How well a single column predicts the target: a column that does it all alone may be the target in disguise."""
+"""Scores of single columns as predictors of the target: one that predicts it alone may be the target in disguise."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Array = NDArray[Any]
 def column_scores(
     x_train: Array, y_train: Array, x_val: Array, y_val: Array, is_category: Sequence[bool] = ()
 ) -> NDArray[np.float64]:
-    """How well each column alone predicts the target of val rows: 0 as by chance, 1 always right.
+    """Score each column alone as a predictor of the target of val rows: 0 as by chance, 1 always right.
 
     A tree on the one column is grown on train rows; a category gives its most frequent class or its mean. Classes are
     scored by balanced accuracy above chance, values by R2 or squared rank correlation; of labels the best one counts.
     """
     if y_train.ndim == 2:
         labels = [
-            column_scores(x_train, one, x_val, other, is_category)
-            for one, other in zip(
+            column_scores(x_train, train_label, x_val, val_label, is_category)
+            for train_label, val_label in zip(
                 y_train.T[:MAX_LABELS].astype(np.int64), y_val.T[:MAX_LABELS].astype(np.int64), strict=True
             )
         ]
@@ -79,7 +79,7 @@ def _above_chance(guessed: Array, y: Array) -> float:
     classes = np.unique(y)
     if len(classes) < 2:
         return 0.0
-    recall = np.mean([(guessed[y == one] == one).mean() for one in classes])
+    recall = np.mean([(guessed[y == label] == label).mean() for label in classes])
     return float(max(0.0, (recall - 1 / len(classes)) / (1 - 1 / len(classes))))
 
 

@@ -1,4 +1,4 @@
-"""What a data set is like, by its train and val rows alone: of the test rows only their number is known here.
+"""Facts about a data set, by its train and val rows alone: of the test rows only their number is known here.
 
 name, task, kind, vault, target, notes
 rows         {"train", "val", "test", "left_out", "looked_at"}: columns and leaks are taken from a sample

@@ -33,7 +33,7 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
     listed = [examples["header"], *examples["rows"]] if examples else []
     return {
         "facts": facts,
-        "found": _found(facts),
+        "overview": _overview(facts),
         "strips": [(name, as_data_uri(png)) for name, png in strips],
         # the target first: a wide table is scrolled
         "examples": [[cells[-1], *cells[: min(len(cells) - 1, MAX_COLUMNS)]] for cells in listed],
@@ -54,24 +54,24 @@ def row_words(facts: Facts) -> str:
         return f"{kinds[facts['kind']]}, {facts['row']['dtype']}"
     types = [column["type"] for column in facts["columns"]]
     counted = [(types.count("number"), "number"), (types.count("category"), "category")]
-    told = " and ".join(f"{count} {name} column{'s' * (count != 1)}" for count, name in counted if count)
-    return f"table of {told}, {facts['row']['dtype']}"
+    columns = " and ".join(f"{count} {name} column{'s' * (count != 1)}" for count, name in counted if count)
+    return f"table of {columns}, {facts['row']['dtype']}"
 
 
-def _found(facts: Facts) -> list[tuple[str, str]]:
+def _overview(facts: Facts) -> list[tuple[str, str]]:
     rows, classes = facts["rows"], facts["classes"]
-    found = [("rows", row_words(facts)), ("task", facts["task"] + (f", {len(classes)} classes" if classes else ""))]
+    entries = [("rows", row_words(facts)), ("task", facts["task"] + (f", {len(classes)} classes" if classes else ""))]
     if facts["target"]:
-        found.append(("target", facts["target"]))
-    found += [("train", f"{rows['train']:,} rows"), ("val", f"{rows['val']:,} rows")]
-    found.append(("test", f"{rows['test']:,} rows, sealed: nothing on this page comes from them"))
+        entries.append(("target", facts["target"]))
+    entries += [("train", f"{rows['train']:,} rows"), ("val", f"{rows['val']:,} rows")]
+    entries.append(("test", f"{rows['test']:,} rows, sealed: nothing on this page comes from them"))
     if rows["left_out"]:
-        found.append(("left out", f"{rows['left_out']:,} rows that are equal to a test row, or of its group"))
+        entries.append(("left out", f"{rows['left_out']:,} rows that are equal to a test row, or of its group"))
     if rows["looked_at"] < rows["train"] + rows["val"]:
-        found.append(("sample", f"columns and leaks by {rows['looked_at']:,} rows, evenly over all"))
+        entries.append(("sample", f"columns and leaks by {rows['looked_at']:,} rows, evenly over all"))
     if facts["vault"]:
-        found.append(("vault", facts["vault"]))
-    return found
+        entries.append(("vault", facts["vault"]))
+    return entries
 
 
 def _column_row(column: Facts) -> tuple[str, list[str], Mapping[str, Any] | None]:

@@ -26,9 +26,9 @@ def print_data(facts: Facts, console: Console) -> None:
     """Print what `data inspect` found."""
     rows, classes = facts["rows"], facts["classes"]
     target = f" {facts['target']}" if facts["target"] else ""
-    told = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
+    counts = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
     console.print(f"data      [bold]{escape(facts['name'])}[/]: {row_words(facts)}")
-    console.print(f"rows      {told if rows['test'] else told.removesuffix(' looked at')}")
+    console.print(f"rows      {counts if rows['test'] else counts.removesuffix(' looked at')}")
     console.print(f"target   {escape(target)} {facts['task']}" + (f", {len(classes)} classes" if classes else ""))
     for note in facts["notes"]:
         console.print(f"note      {note}", markup=False)
@@ -96,11 +96,15 @@ def _print_classes(classes: Sequence[Facts], console: Console) -> None:
     for name in ("train", "val", "share"):
         table.add_column(name, justify="right")
     table.add_column("")
-    total, most = (max(1, of(one["train"] for one in classes)) for of in (sum, max))
-    for one in classes[:MAX_CLASSES]:
-        share = f"{100 * one['train'] / total:.1f} %"
+    total, most = (max(1, of(entry["train"] for entry in classes)) for of in (sum, max))
+    for entry in classes[:MAX_CLASSES]:
+        share = f"{100 * entry['train'] / total:.1f} %"
         table.add_row(
-            escape(one["name"]), f"{one['train']:,}", f"{one['val']:,}", share, "█" * round(24 * one["train"] / most)
+            escape(entry["name"]),
+            f"{entry['train']:,}",
+            f"{entry['val']:,}",
+            share,
+            "█" * round(24 * entry["train"] / most),
         )
     console.print(table)
     if len(classes) > MAX_CLASSES:

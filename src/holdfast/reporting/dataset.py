@@ -64,7 +64,7 @@ class Sample:
 
 
 def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
-    """Who is who among prepared rows.
+    """Train and val rows among prepared rows.
 
     Args:
         prepared: The development rows.
@@ -115,17 +115,17 @@ def class_facts(parts: Parts) -> list[Facts] | None:
 
 def column_facts(column: Column, train: NDArray[Any], val: NDArray[Any]) -> Facts:
     """One column of a table; everything but `missing_val` and `new_in_val` is from train rows."""
-    told: Facts = {"name": column.name, "type": column.type, "rows_train": len(train), "rows_val": len(val)}
+    facts: Facts = {"name": column.name, "type": column.type, "rows_train": len(train), "rows_val": len(val)}
     if column.type == "number":
         missing = {"missing_train": int(np.isnan(train).sum()), "missing_val": int(np.isnan(val).sum())}
-        return {**told, **missing, **number_facts(train)}
+        return {**facts, **missing, **number_facts(train)}
     codes, counts = np.unique(train, return_counts=True)
     texts = dict(enumerate(column.categories))
     order = np.argsort(-counts, kind="stable")
     top = [[texts.get(int(codes[place]), "?"), int(counts[place])] for place in order[:TOP]]
     blank = column.categories.index(MISSING) if MISSING in column.categories else None
     return {
-        **told,
+        **facts,
         "missing_train": 0 if blank is None else int((train == blank).sum()),
         "missing_val": 0 if blank is None else int((val == blank).sum()),
         "distinct": len(codes),
@@ -197,5 +197,5 @@ def missing_share(column: Mapping[str, Any]) -> float:
 
 def named(items: Sequence[str], limit: int = 5) -> str:
     """Names in a sentence, the first few."""
-    told = ", ".join(f"'{item}'" for item in items[:limit])
-    return told + (f" and {len(items) - limit} more" if len(items) > limit else "")
+    text = ", ".join(f"'{item}'" for item in items[:limit])
+    return text + (f" and {len(items) - limit} more" if len(items) > limit else "")

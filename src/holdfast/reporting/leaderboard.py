@@ -55,15 +55,15 @@ def find_runs(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     """
     if not path.is_dir():
         raise InputError(str(path), "is no folder", next="`python train.py` writes its runs below outputs")
-    found = []
+    runs = []
     for folder in _run_folders(path):
         try:
-            found.append((folder, read_run(folder)))
+            runs.append((folder, read_run(folder)))
         except InputError as error:
-            found.append((folder, {"status": "unreadable", "stop_reason": str(error)}))
-    if not found:
+            runs.append((folder, {"status": "unreadable", "stop_reason": str(error)}))
+    if not runs:
         raise InputError(str(path), "holds no run", next="`python train.py` makes one")
-    return found
+    return runs
 
 
 def _run_folders(path: Path) -> Iterator[Path]:
@@ -84,7 +84,7 @@ def leaderboard(path: Path) -> list[Row]:
 
 
 def repeats_below(path: Path) -> list[Repeats]:
-    """What runs of one sweep that differ in nothing but fold or seed have in common."""
+    """Means over the runs of one sweep that differ in nothing but fold or seed."""
     return find_repeats(path, find_runs(path))
 
 
@@ -123,7 +123,7 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
         if len(data_sets) > 1:
             console.print(name or "no data", style="bold", highlight=False)
         of_data = [row for row in rows if row.data == name]
-        of_data_repeats = [found for found in repeats if found.data == name]
+        of_data_repeats = [group for group in repeats if group.data == name]
         console.print(_table(of_data, of_data_repeats, max(1, console.width // METRIC_WIDTH - 1)))
         if len(data_sets) > 1:
             console.print()
@@ -146,20 +146,20 @@ def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) ->
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
         overrides = escape(" ".join(row.overrides))  # square brackets are a list here, not a style
         table.add_row(escape(row.folder), row.status, *numbers, str(row.epoch or ""), time, overrides)
-    for number, found in enumerate(repeats):
+    for number, group in enumerate(repeats):
         if not number:
             table.add_section()
-        _add_means(table, found, names)
+        _add_means(table, group, names)
     return table
 
 
 def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
-    told = {name: f"{figure(value)} ± {figure(repeats.std[name])}" for name, value in repeats.mean.items()}
+    means = {name: f"{figure(value)} ± {figure(repeats.std[name])}" for name, value in repeats.mean.items()}
     over = " and ".join(repeats.over)
     mean = f"mean ± std of {repeats.n}"
     run, status = (mean, f"over {over}") if repeats.folder == "." else (repeats.folder, f"{mean} over {over}")
     overrides = escape(" ".join(repeats.overrides))
-    numbers = [told.get(name, "") for name in names]
+    numbers = [means.get(name, "") for name in names]
     table.add_row(escape(run), status, *numbers, "", "", overrides)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.tasks import task_of
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
-from holdfast.reporting.look_alikes import likeness
+from holdfast.reporting.image_similarity import likeness
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
@@ -42,8 +42,8 @@ def leak_checks(parts: Parts, sample: Sample, columns: Sequence[Facts]) -> list[
     y_train, y_val = np.asarray(prepared.y[sample.train]), np.asarray(prepared.y[sample.val])
     checks = [*_duplicates(parts)]
     if prepared.kind == "table" or (x_train.ndim == 2 and x_train.shape[1] <= MAX_COLUMNS):
-        scores = column_scores(x_train, y_train, x_val, y_val, [one["type"] == "category" for one in columns])
-        names = [one["name"] for one in columns] or [f"feature {index}" for index in range(len(scores))]
+        scores = column_scores(x_train, y_train, x_val, y_val, [column["type"] == "category" for column in columns])
+        names = [column["name"] for column in columns] or [f"feature {index}" for index in range(len(scores))]
         checks += [_given_away(names, scores), *_identifiers(columns, x_train, scores)]
     places = [rows[:, None].astype(np.float64) for rows in (sample.train, sample.val)]
     is_sorted = prepared.y.ndim == 1 and _is_sorted(np.asarray(prepared.y))
@@ -60,29 +60,31 @@ def _given_away(names: Sequence[str], scores: NDArray[np.float64]) -> Facts:
     order = np.argsort(-scores, kind="stable")
     given = [index for index in order if scores[index] >= GIVES_AWAY]
     if given:
-        told = ", ".join(f"'{names[index]}' ({scores[index]:.3f})" for index in given[:5])
-        what = f"{told} alone predicts the target: is it known when the prediction is needed?"
-        return _check(name, "bad", what)
+        evidence = ", ".join(f"'{names[index]}' ({scores[index]:.3f})" for index in given[:5])
+        message = f"{evidence} alone predicts the target: is it known when the prediction is needed?"
+        return _check(name, "bad", message)
     best = order[0]
-    told = f"'{names[best]}' alone reaches {scores[best]:.2f} (0 as by chance, 1 always right)"
+    evidence = f"'{names[best]}' alone reaches {scores[best]:.2f} (0 as by chance, 1 always right)"
     if scores[best] >= IS_STRONG:
-        return _check(name, "look", f"{told}: make sure that it is known when the prediction is needed")
-    return _check(name, "good", f"the best, {told}")
+        return _check(name, "look", f"{evidence}: make sure that it is known when the prediction is needed")
+    return _check(name, "good", f"the best, {evidence}")
 
 
 def _identifiers(columns: Sequence[Facts], x: Array, scores: NDArray[np.float64]) -> Iterator[Facts]:
-    found = [index for index, one in enumerate(columns[: len(scores)]) if _is_identifier(one, x[:, index])]
+    identifiers = [index for index, column in enumerate(columns[: len(scores)]) if _is_identifier(column, x[:, index])]
     name = "identifiers among the columns"
     if not columns:
         return
-    if not found:
+    if not identifiers:
         yield _check(name, "good", "none")
         return
-    telling = [index for index in found if scores[index] >= 0.5]
-    names = named([columns[index]["name"] for index in found])
+    telling = [index for index in identifiers if scores[index] >= 0.5]
+    names = named([columns[index]["name"] for index in identifiers])
     if telling:
-        told = ", ".join(f"'{columns[index]['name']}' ({scores[index]:.2f})" for index in telling)
-        yield _check(name, "bad", f"{told} looks like an identifier and predicts the target: leave it out (data.drop)")
+        evidence = ", ".join(f"'{columns[index]['name']}' ({scores[index]:.2f})" for index in telling)
+        yield _check(
+            name, "bad", f"{evidence} looks like an identifier and predicts the target: leave it out (data.drop)"
+        )
     else:
         yield _check(name, "look", f"{names}: a different value in every row; leave it out (data.drop) if it is a name")
 
@@ -101,7 +103,7 @@ def _is_identifier(column: Facts, values: Array) -> bool:
 
 
 def _is_sorted(y: Array) -> bool:
-    """Whether the rows of each class, or values that ascend or descend, come one after the other."""
+    """Tell whether the rows of each class, or values that ascend or descend, come one after the other."""
     if y.dtype.kind == "f":
         return bool((y[1:] >= y[:-1]).all() or (y[1:] <= y[:-1]).all())
     return int((y[1:] != y[:-1]).sum()) < len(np.unique(y))
@@ -115,8 +117,8 @@ def _row_order(score: float, *, is_sorted: bool) -> Facts:
         )
     if score < 0.5:
         return _check(name, "good", f"no ({score:.2f}, 0 as by chance)")
-    what = f"rows near each other have the same target ({score:.2f}): where neighbours belong together"
-    return _check(name, "look", f"{what} (one patient, one scene), declare data.group")
+    message = f"rows near each other have the same target ({score:.2f}): where neighbours belong together"
+    return _check(name, "look", f"{message} (one patient, one scene), declare data.group")
 
 
 def _duplicates(parts: Parts) -> Iterator[Facts]:
@@ -128,12 +130,12 @@ def _duplicates(parts: Parts) -> Iterator[Facts]:
     if prepared.y.ndim == 2:
         return
     repeated, unlike = count_equal(np.asarray(prepared.digests[:MAX_COMPARED]), np.asarray(prepared.y[:MAX_COMPARED]))
-    what = f"{repeated:,} rows repeat another one, {unlike:,} of them with another target" if repeated else "none"
-    yield _check("equal rows", "look" if unlike else "good", what)
+    message = f"{repeated:,} rows repeat another one, {unlike:,} of them with another target" if repeated else "none"
+    yield _check("equal rows", "look" if unlike else "good", message)
 
 
 def count_equal(digests: NDArray[np.uint8], y: Array) -> tuple[int, int]:
-    """How many rows are equal to an earlier one, and how many of these have another target than the first of them."""
+    """The number of rows that equal an earlier one, and of those among them with another target than the first."""
     order = ascending(digests)
     is_first = np.ones(len(order), bool)
     is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
@@ -144,20 +146,20 @@ def count_equal(digests: NDArray[np.uint8], y: Array) -> tuple[int, int]:
 def _near_duplicates(x_train: Array, x_val: Array) -> Facts:
     val, train = x_val[: NUM_LOOKS[0]], x_train[: NUM_LOOKS[1]]
     count = int((likeness(val, train) > LOOKS_ALIKE).sum())
-    what = f"{count:,} of {len(val):,} val images, among {len(train):,} train images"
-    return _check("val images that look like a train image", "look" if count > 0.005 * len(val) else "good", what)
+    message = f"{count:,} of {len(val):,} val images, among {len(train):,} train images"
+    return _check("val images that look like a train image", "look" if count > 0.005 * len(val) else "good", message)
 
 
 def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
     if not columns:
         return
-    missing = [one["name"] for one in columns if missing_share(one) > MOSTLY_MISSING]
+    missing = [column["name"] for column in columns if missing_share(column) > MOSTLY_MISSING]
     if missing:
         yield _check("columns that are mostly missing", "look", named(missing))
-    constant = [one["name"] for one in columns if one["distinct"] <= 1]
+    constant = [column["name"] for column in columns if column["distinct"] <= 1]
     if constant:
         yield _check("columns with one value only", "look", f"{named(constant)}: tells nothing; leave out (data.drop)")
-    new = [f"{one['name']} ({one['new_in_val']})" for one in columns if one.get("new_in_val")]
+    new = [f"{column['name']} ({column['new_in_val']})" for column in columns if column.get("new_in_val")]
     if new:
         yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
 
@@ -167,20 +169,20 @@ def _classes(parts: Parts) -> Iterator[Facts]:
     if classes is None:
         return
     for part in ("train", "val"):
-        absent = [one["name"] for one in classes if one[part] == 0]
+        absent = [entry["name"] for entry in classes if entry[part] == 0]
         if absent:
             yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", named(absent))
-    rare = [one["name"] for one in classes if 0 < one["train"] < RARE_ROWS]
+    rare = [entry["name"] for entry in classes if 0 < entry["train"] < RARE_ROWS]
     if rare:
         yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
-    counts = [one["train"] for one in classes if one["train"]]
+    counts = [entry["train"] for entry in classes if entry["train"]]
     if len(counts) > 1 and not task_of(parts.prepared.task).is_labels:
         ratio = max(counts) / min(counts)
-        what = f"the largest class has {ratio:.1f} times the rows of the smallest"
+        message = f"the largest class has {ratio:.1f} times the rows of the smallest"
         if ratio > MANY_TO_ONE:
-            what += "; loss.class_weights=balanced or data.sampling=balanced weigh them alike"
-        yield _check("class balance", "look" if ratio > MANY_TO_ONE else "good", what)
+            message += "; loss.class_weights=balanced or data.sampling=balanced weigh them alike"
+        yield _check("class balance", "look" if ratio > MANY_TO_ONE else "good", message)
 
 
-def _check(name: str, verdict: str, what: str) -> Facts:
-    return {"name": name, "verdict": verdict, "what": what}
+def _check(name: str, verdict: str, message: str) -> Facts:
+    return {"name": name, "verdict": verdict, "what": message}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from holdfast import __version__
 from holdfast.core.figures import digits
 from holdfast.reporting import charts, plots
-from holdfast.reporting.pieces import metric_value, moment, plain, spoken
+from holdfast.reporting.formatting import metric_value, moment, plain, spoken
 from holdfast.reporting.style import STYLE
-from holdfast.training.names import SHARES
+from holdfast.training.metric_names import SHARES
 
 if TYPE_CHECKING:
     from jinja2 import Environment

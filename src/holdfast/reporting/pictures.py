@@ -27,7 +27,7 @@ def example_strips(parts: Parts) -> list[tuple[str, bytes]]:
         return [("train images", strip(np.asarray(prepared.x[_spread(parts.train)])))]
     y = np.asarray(prepared.y[parts.train])
     rows = {name: parts.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
-    return [(name, strip(np.asarray(prepared.x[_spread(found)]))) for name, found in rows.items() if len(found)]
+    return [(name, strip(np.asarray(prepared.x[_spread(indices)]))) for name, indices in rows.items() if len(indices)]
 
 
 def strip(images: NDArray[np.uint8]) -> bytes:

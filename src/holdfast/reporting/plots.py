@@ -21,11 +21,11 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
     if not shown:
         return ""
     low, high = _range([entry["low"] for _, entry in shown], [entry["high"] for _, entry in shown], is_share=is_share)
-    told = [
+    figures = [
         f"{number(entry['value'], is_share)} [{number(entry['low'], is_share)}, {number(entry['high'], is_share)}]"
         for _, entry in shown
     ]
-    right = 20 + LETTER * max(len(words) for words in told)
+    right = 20 + LETTER * max(len(words) for words in figures)
     height = ROW * len(shown) + 34
 
     def place(value: float) -> float:
@@ -44,7 +44,7 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
         parts.append(f'<text class="name" x="{LEFT - 16}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<line class="bar" x1="{a:.1f}" x2="{max(b, a + 1):.1f}" y1="{y}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{value:.1f}" cy="{y}" r="5"/>')
-        parts.append(f'<text class="told" x="{WIDTH - right + 12:.1f}" y="{y + 4}">{told[index]}</text>')
+        parts.append(f'<text class="told" x="{WIDTH - right + 12:.1f}" y="{y + 4}">{figures[index]}</text>')
     return "".join([*parts, "</svg>"])
 
 

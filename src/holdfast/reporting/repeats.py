@@ -14,7 +14,7 @@ REPEATED = ("split.fold", "seed")
 
 @dataclass(frozen=True)
 class Repeats:
-    """What several runs of one sweep have in common.
+    """Means over runs of one sweep that differ in nothing but fold or seed.
 
     Attributes:
         folder: Of the sweep, relative to the path that was asked for.
@@ -53,8 +53,8 @@ def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) 
         if record["status"] == "completed" and record.get("best") and (folder.parent / SWEEP_FILE).is_file():
             key = (folder.parent, data_name(record), record["best"]["monitor"], *others(record["overrides"], REPEATED))
             groups.setdefault(key, []).append(record)
-    found = [_summary(path, key[0], members, shared) for key, members in groups.items() if len(members) > 1]
-    return sorted((repeats for repeats in found if repeats.over), key=_rank)
+    summaries = [_summary(path, key[0], members, shared) for key, members in groups.items() if len(members) > 1]
+    return sorted((repeats for repeats in summaries if repeats.over), key=_rank)
 
 
 def data_name(record: Mapping[str, Any]) -> str:

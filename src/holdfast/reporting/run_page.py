@@ -10,9 +10,9 @@ from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
+from holdfast.reporting.formatting import moment, spoken
 from holdfast.reporting.pages import render
 from holdfast.reporting.pictures import as_data_uri
-from holdfast.reporting.pieces import moment, spoken
 
 FILE_NAME = "report.html"
 AUGMENTED = "augmented.png"

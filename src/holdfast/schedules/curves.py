@@ -1,4 +1,4 @@
-"""From a curve to a scheduler: warm-up in front of it, momentum beside it, and Lightning's dictionary around it.
+"""A scheduler from a curve: warm-up in front of it, momentum beside it, and Lightning's dictionary around it.
 
 There are two kinds of curves and one warm-up of w optimizer steps (t counts the steps of the training from 0):
 
@@ -121,9 +121,9 @@ def warmup_steps(training: Training) -> int:
         hint = f"did you mean '{warmup}epochs' or '{warmup}steps'?" if is_count else ""
         raise InputError("schedule.warmup", f"is {warmup}", allowed, hint)
     if round(length) >= training.total_steps:
-        what = f"is {warmup}, that is {round(length)} steps"
+        problem = f"is {warmup}, that is {round(length)} steps"
         raise InputError(
-            "schedule.warmup", what, allowed=f"fewer than the {training.total_steps} steps of the training"
+            "schedule.warmup", problem, allowed=f"fewer than the {training.total_steps} steps of the training"
         )
     return round(length)
 
@@ -148,9 +148,9 @@ def _momentum_of_move(training: Training, interval: Literal["step", "epoch"]) ->
     is_right = len(ends) == 2 and all(0.0 < end < 1.0 for end in ends)
     require(is_right, "schedule.momentum", ends, "two numbers, 0 < momentum < 1")
     if not any(group.get("momentum") for group in training.optimizer.param_groups):
-        what = f"is {ends}, but the optimizer ({type(training.optimizer).__name__}) has no momentum"
+        problem = f"is {ends}, but the optimizer ({type(training.optimizer).__name__}) has no momentum"
         next_step = "optimizer=momentum or nesterov; the betas of Adam and its kin are none: they correct a bias"
-        raise InputError("schedule.momentum", what, allowed="null", next=next_step)
+        raise InputError("schedule.momentum", problem, allowed="null", next=next_step)
     num_epochs = -(-training.total_steps // training.steps_per_epoch)
     moves_per_epoch = 1 if interval == "epoch" else training.steps_per_epoch
 

@@ -33,8 +33,8 @@ def one_cycle(
     require(0.0 <= initial_factor <= 1.0, "schedule.initial_factor", initial_factor, "0 <= initial_factor <= 1")
     peak = rise_fraction * total_steps - 1.0
     if not 0.0 < peak < total_steps - 1.0:
-        what = f"is {rise_fraction}, of {total_steps} steps"
-        raise InputError("schedule.rise_fraction", what, allowed="a rise of more than one step, and not all of them")
+        problem = f"is {rise_fraction}, of {total_steps} steps"
+        raise InputError("schedule.rise_fraction", problem, allowed="a rise of more than one step, and not all of them")
 
     def curve(step: int, num_steps: int) -> float:
         if step <= peak:

@@ -36,8 +36,8 @@ def wsd(
     training = Training(optimizer, total_steps, steps_per_epoch, warmup, momentum)
     num_decay_steps, num_warmup_steps = round(decay_fraction * total_steps), warmup_steps(training)
     if num_decay_steps + num_warmup_steps > total_steps:
-        what = f"is {decay_fraction}, that is {num_decay_steps} steps after {num_warmup_steps} of warm-up"
-        raise InputError("schedule.decay_fraction", what, allowed=f"at most {total_steps} steps together")
+        problem = f"is {decay_fraction}, that is {num_decay_steps} steps after {num_warmup_steps} of warm-up"
+        raise InputError("schedule.decay_fraction", problem, allowed=f"at most {total_steps} steps together")
 
     def curve(step: int, num_steps: int) -> float:
         num_stable_steps = num_steps - num_decay_steps

@@ -55,8 +55,8 @@ def check_images_only(config: Mapping[str, Any], kind: str) -> None:
         return
     cuts = str((config.get("mixing") or {}).get("_target_", "")).endswith("cutmix")
     wants = {"augment": config.get("augment"), "tta": config.get("tta"), "mixing": cuts}
-    what = f"takes images, and a row of this data is {'an array' if kind == 'array' else 'a table row'}"
-    raise_problems([Problem(name, what, next=f"{name}=none") for name, is_wanted in wants.items() if is_wanted])
+    problem = f"takes images, and a row of this data is {'an array' if kind == 'array' else 'a table row'}"
+    raise_problems([Problem(name, problem, next=f"{name}=none") for name, is_wanted in wants.items() if is_wanted])
 
 
 def build_augmentation(nodes: Mapping[str, Any] | None, input_shape: Sequence[int]) -> Augmentation | None:
@@ -79,9 +79,9 @@ def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
         step = _build_step(node, tuple(input_shape[1:]))
         answer: Any = step(images)
     except Exception as error:  # kornia and a user's own code raise anything
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+        message = (str(error).splitlines() or [type(error).__name__])[0]
         shape = " x ".join(map(str, input_shape))
-        raise InputError(where, f"does not take images of {shape} ({said})", next="augment=none") from None
+        raise InputError(where, f"does not take images of {shape} ({message})", next="augment=none") from None
     if not isinstance(answer, Tensor) or answer.shape != images.shape or not answer.is_floating_point():
         shape = str(tuple(answer.shape)) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(where, f"makes {shape} of images {tuple(images.shape)}", "floats of the same shape")

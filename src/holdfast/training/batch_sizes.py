@@ -86,7 +86,7 @@ def _first_rows(datamodule: DataModule, size: int) -> tuple[Tensor, Tensor]:
 
 def _seconds(module: SupervisedModule, optimizer: Any, batch: tuple[Tensor, Tensor], context: Any) -> float:
     """The fastest of some steps, after one that makes ready; NaN where memory does not suffice."""
-    found = []
+    seconds = []
     try:
         x, y = (part.to(module.device) for part in batch)
         for _ in range(1 + NUM_STEPS):
@@ -98,16 +98,16 @@ def _seconds(module: SupervisedModule, optimizer: Any, batch: tuple[Tensor, Tens
             optimizer.step()
             if x.is_cuda:
                 torch.cuda.synchronize(x.device)
-            found.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
             module.train_metrics.reset()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         return float("nan")
-    return min(found[1:])
+    return min(seconds[1:])
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, on whatever device."""
+    """Tell whether an error says that memory did not suffice, on whatever device."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)

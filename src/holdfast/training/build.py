@@ -1,4 +1,4 @@
-"""From config nodes to the objects that are trained."""
+"""The objects that are trained, from the nodes of the config."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
 from holdfast.rates.protocol import Rates
 from holdfast.training.augment import build_augmentation, check_images_only
+from holdfast.training.metric_names import mode_of
 from holdfast.training.module import SupervisedModule, TaskSpec
-from holdfast.training.names import mode_of
 from holdfast.training.pretrained import load_pretrained
 from holdfast.tta.views import build_views
 
@@ -36,7 +36,7 @@ NUM_TRIED = 2
 
 @dataclass(frozen=True)
 class Shapes:
-    """What a network must know of the data to be built again; stands in every checkpoint as plain values.
+    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values.
 
     Attributes:
         task: "multiclass", "binary", "multilabel" or "regression".
@@ -58,7 +58,7 @@ class Shapes:
 
     @property
     def category_sizes(self) -> tuple[int, ...]:
-        """How many indices each category column of the input has; these columns come last."""
+        """The number of indices of each category column of the input; these columns come last."""
         return category_sizes(self.columns)
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Shapes:
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
     def neutral_statistics(self) -> TrainStatistics:
-        """What a transform can be built from before its own statistics are loaded."""
+        """Statistics that a transform can be built from before its own are loaded."""
         if self.columns:
             return neutral_table_statistics(self.columns, self.dtype)
         return neutral_statistics(self.kind, self.input_shape)
@@ -152,7 +152,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
 
 
 def reconstructs(config: Mapping[str, Any]) -> bool:
-    """Whether a run is trained to give its rows back, and looks at no target."""
+    """Tell whether a run is trained to give its rows back, and looks at no target."""
     return (config.get("loss") or {}).get("_target_") == "holdfast.losses.reconstruction"
 
 
@@ -163,8 +163,8 @@ def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
         InputError: The model cannot reconstruct, or has no body.
     """
     if reconstructs(config) and not hasattr(model, "reconstruct"):
-        what = "is trained to give rows back, which this model does not"
-        raise InputError("loss=reconstruction", what, "a model with the method reconstruct(x)", "model=autoencoder")
+        problem = "is trained to give rows back, which this model does not"
+        raise InputError("loss=reconstruction", problem, "a model with the method reconstruct(x)", "model=autoencoder")
     if isinstance(model, Autoencoder):
         (model.head if reconstructs(config) else model.decoder).requires_grad_(False)
     if config.get("finetune"):
@@ -187,7 +187,7 @@ def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
-    """Whether gradients are clipped in mixed precision, where fused kernels cannot be used."""
+    """Tell whether gradients are clipped in mixed precision, where fused kernels cannot be used."""
     return bool(trainer.get("gradient_clip_val")) and "mixed" in str(trainer.get("precision"))
 
 
@@ -292,8 +292,8 @@ def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
         try:
             return model(torch.zeros(num_rows, *shapes.input_shape))
         except Exception as error:  # a user's own code may raise anything
-            what = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
-            raise InputError("model", f"{what} ({type(error).__name__}: {error})") from error
+            problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
+            raise InputError("model", f"{problem} ({type(error).__name__}: {error})") from error
 
 
 def _shape_text(shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""How Lightning writes a checkpoint here."""
+"""Checkpoints that Lightning writes without leaving half a file."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(str(path), "there is no such checkpoint") from None
     except Exception as error:  # torch raises whatever its readers do
-        what = f"is damaged, or holds more than tensors and plain values ({type(error).__name__})"
-        raise InputError(str(path), what, next="take another checkpoint, or train the run again") from None
+        problem = f"is damaged, or holds more than tensors and plain values ({type(error).__name__})"
+        raise InputError(str(path), problem, next="take another checkpoint, or train the run again") from None
     if not isinstance(content, dict) or STATE not in content:
         raise InputError(str(path), "is no checkpoint of a Holdfast run")
     return content

@@ -21,7 +21,7 @@ def check_combinations(config: Mapping[str, Any]) -> None:
 
 
 def cautions(config: Mapping[str, Any], num_train: int) -> Iterator[str]:
-    """What goes together and may not be meant.
+    """Warn of settings that go together and may not be meant.
 
     Args:
         config: Of the run.
@@ -41,8 +41,8 @@ def _clipping(config: Mapping[str, Any]) -> Iterator[Problem]:
     if (most := config["trainer"].get("gradient_clip_val")) is not None and most < 0:
         yield Problem("trainer.gradient_clip_val", f"is {most}", "a positive number; null or 0: gradients as they are")
     if config["optimizer"].get("fused") and clips_mixed(config["trainer"]):
-        what = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
-        yield Problem("optimizer.fused", what, "null, false")
+        problem = "is true, and gradients are clipped in mixed precision, which a fused kernel does not allow"
+        yield Problem("optimizer.fused", problem, "null, false")
 
 
 def _reconstruction(config: Mapping[str, Any]) -> Iterator[Problem]:
@@ -61,8 +61,8 @@ def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
     if options.get("line_search_fn") not in (None, "strong_wolfe"):
         yield Problem("optimizer.line_search_fn", f"is '{options['line_search_fn']}'", "strong_wolfe, null")
     if trainer.get("accumulate_grad_batches", 1) != 1:
-        what = "lbfgs takes several looks at one batch, and sees only the last of those that are accumulated"
-        yield Problem("trainer.accumulate_grad_batches", what, "1", "a larger batch_size, or batch_size=full")
+        problem = "lbfgs takes several looks at one batch, and sees only the last of those that are accumulated"
+        yield Problem("trainer.accumulate_grad_batches", problem, "1", "a larger batch_size, or batch_size=full")
     if trainer.get("gradient_clip_val"):
         yield Problem("trainer.gradient_clip_val", "lbfgs needs gradients as they are", "null")
     if config.get("mixing"):

@@ -1,4 +1,4 @@
-"""Which devices a run takes: the accelerator there is, and how many processes share the rows.
+"""The devices of a run: the accelerator there is, and how many processes share the rows.
 
 On several devices (`trainer.devices=2 trainer.strategy=ddp`) `batch_size` stays the rows of one step, over all devices:
 each process takes every n-th row of every batch, and a run gives the same numbers as on one device, but for batch
@@ -26,7 +26,7 @@ class StartedRanks(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Whether something else starts the processes: it does."""
+        """True: something else starts the processes."""
         return True
 
 
@@ -46,7 +46,7 @@ def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
 
 
 def num_devices(trainer_config: Mapping[str, Any]) -> int:
-    """How many processes a run is made of; 0 where the config does not say a number of devices."""
+    """The number of processes of a run; 0 where the config does not say a number of devices."""
     devices = trainer_config.get("devices", 1)
     if isinstance(devices, list):
         return len(devices)
@@ -78,15 +78,17 @@ def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, mod
             problems.append(Problem("batch_size", f"is {batch_size}: {num} devices share it", f"{num} or more"))
         rest = num_train % batch_size
         if num <= rest < 2 * num and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
-            what = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
-            problems.append(Problem("batch_size", what, next="another batch_size: batch norm takes two rows or more"))
+            problem = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
+            problems.append(
+                Problem("batch_size", problem, next="another batch_size: batch norm takes two rows or more")
+            )
         if config["optimizer"].get("_target_") == "torch.optim.LBFGS":
             problems.append(
                 Problem("optimizer", "lbfgs goes by the loss of all rows, which no device has", next="adamw")
             )
         if (config.get("finetune") or {}).get("unfreeze_epoch"):
-            what = "devices agree in the beginning on what is trained"
-            problems.append(Problem("finetune.unfreeze_epoch", what, "null on several devices"))
+            problem = "devices agree in the beginning on what is trained"
+            problems.append(Problem("finetune.unfreeze_epoch", problem, "null on several devices"))
         if config.get("averaging"):
             problems.append(Problem("averaging", "was not tried on several devices", "none"))
     raise_problems(problems)

@@ -28,15 +28,15 @@ from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
 from holdfast.training.devices import StartedRanks, check_accelerator, check_shared, num_devices
-from holdfast.training.epoch_border import EpochBorder
+from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
+from holdfast.training.metric_names import check_monitor, mode_of, names_test_rows
 from holdfast.training.module import SupervisedModule
-from holdfast.training.names import check_monitor, mode_of, names_test_rows
 from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
-from holdfast.training.pretrained import told
+from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
 from holdfast.training.threads import set_threads
 
@@ -128,7 +128,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         mode = mode_of(config.monitor, config.mode)
         record.update(monitor=config.monitor, mode=mode)
         stopping = build_option(config.early_stopping) if config.get("early_stopping") else None
-        border = EpochBorder(
+        epoch_callback = EpochCallback(
             record,
             mode=mode,
             shapes=built.shapes.as_dict(),
@@ -138,19 +138,19 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             loggers=loggers,
             resumed=resumed,
         )
-        trainer.callbacks[:0] = [FiniteLoss(), border]  # type: ignore[attr-defined]
+        trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
         if precision_of(config.trainer) == "64-true":
             module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
-        border.progress = _build_progress(config, trainer) if record.writes else None
+        epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
         if module.augmentation is not None and record.writes and not picture.exists():
             write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
         if module.pretrained:
             record.fields["pretrained"] = module.pretrained
-            print(told(module.pretrained), flush=True)
+            print(describe_pretraining(module.pretrained), flush=True)
         record.update(**_description(module, trainer), timings=_with_start_up(record, started))
         try:
             if not (resumed and resumed["stop_reason"]):
@@ -159,13 +159,15 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             close_failed(loggers)
             raise
         finally:
-            if border.progress is not None:
-                border.progress.stop()
-        if border.best is None:
+            if epoch_callback.progress is not None:
+                epoch_callback.progress.stop()
+        if epoch_callback.best is None:
             raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
-    record.update(stop_reason=border.stop_reason, timings={**record.fields["timings"], **border.clock.timings()})
-    return "pruned" if border.is_pruned else "completed"
+    record.update(
+        stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
+    )
+    return "pruned" if epoch_callback.is_pruned else "completed"
 
 
 @contextmanager
@@ -267,8 +269,8 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
     if not config.get("averaging"):
         return []
     if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
-        what = "takes weights in full precision: an average moves by less than half-precision weights can tell"
-        raise InputError("averaging", what, next="trainer.precision=bf16-mixed")
+        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
+        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
     return [build_option(config["averaging"])()]
 
 
@@ -278,12 +280,12 @@ def _finetuning(config: DictConfig) -> list[pl.Callback]:
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the option `callbacks`: a name and a target each."""
-    found = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
-    callbacks = {name: one() if isinstance(one, partial) else one for name, one in found.items()}
+    entries = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
+    callbacks = {name: callback() if isinstance(callback, partial) else callback for name, callback in entries.items()}
     for name, callback in callbacks.items():
         if names_test_rows(str(getattr(callback, "monitor", ""))):
-            what = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
-            raise InputError(f"callbacks.{name}.monitor", what, next="monitor a metric of the val rows")
+            problem = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
+            raise InputError(f"callbacks.{name}.monitor", problem, next="monitor a metric of the val rows")
     return list(callbacks.values())
 
 
@@ -328,7 +330,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
 def _set_threads(
     config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, batch_size: int
 ) -> int:
-    """As the config says; a run that goes on has as many as before."""
+    """Set the number of threads as the config says; a run that goes on has as many as before."""
     if record.fields.get("threads"):
         torch.set_num_threads(record.fields["threads"])
     elif trainer.strategy.root_device.type == "cpu" or config.threads != "auto":

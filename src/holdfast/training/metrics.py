@@ -158,7 +158,7 @@ def over_ranks(loss_sum: Tensor, num_rows: int) -> tuple[float, int]:
 
 
 def weight_of_share(num_rows: int, device: torch.device) -> Tensor | None:
-    """What makes the mean over processes of their mean losses the mean over all rows; None in a run of one process.
+    """The factor that makes the mean over processes of their mean losses that over all rows; None for one process.
 
     Processes that share a batch may have one row more or less than others: n_own * processes / n.
     """

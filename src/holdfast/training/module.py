@@ -20,7 +20,7 @@ from holdfast.tta.views import Views
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """What the outputs mean.
+    """The meaning of the outputs.
 
     Attributes:
         task: "multiclass", "binary", "multilabel" or "regression".
@@ -76,7 +76,7 @@ class SupervisedModule(pl.LightningModule):
         augmentation: Callable[[Tensor], Tensor] | None = None,
         mixing: Mixing | None = None,
     ) -> None:
-        """What training needs beside the network; predicting does without."""
+        """Take what training needs beside the network; predicting does without."""
         self.augmentation = augmentation
         self._mixing = mixing
         self._regularization = None if regularization is None else apart(regularization)
@@ -201,5 +201,5 @@ class SupervisedModule(pl.LightningModule):
 
 
 def _full(outputs: Tensor) -> Tensor:
-    """In single precision at least: a mean over rows in half precision has three digits."""
+    """Outputs in single precision at least: a mean over rows in half precision has three digits."""
     return outputs.float() if outputs.dtype in HALF else outputs

@@ -28,11 +28,11 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
     device, precision = device_of(str(trainer.get("accelerator") or "auto")), precision_of(trainer)
     is_known = precision in {name for names in HAS.values() for name in names}  # others are judged by Lightning
     if device in HAS and is_known and precision not in HAS[device]:
-        what = f"is '{precision}', which {'a CPU' if device == 'cpu' else 'an Apple GPU'} lacks"
-        raise InputError("trainer.precision", what, ", ".join(HAS[device]))
+        problem = f"is '{precision}', which {'a CPU' if device == 'cpu' else 'an Apple GPU'} lacks"
+        raise InputError("trainer.precision", problem, ", ".join(HAS[device]))
     if device == "cuda" and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
-        what = f"is '{precision}', which {torch.cuda.get_device_name()} lacks"
-        raise InputError("trainer.precision", what, "32-true, 64-true, 16-mixed, 16-true")
+        problem = f"is '{precision}', which {torch.cuda.get_device_name()} lacks"
+        raise InputError("trainer.precision", problem, "32-true, 64-true, 16-mixed, 16-true")
 
 
 def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
@@ -43,8 +43,8 @@ def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
     """
     precision = precision_of(trainer)
     if precision in ("16-true", "bf16-true") and (kind != "image" or task_of(task).is_values):
-        what = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
-        raise InputError("trainer.precision", what, next=f"trainer.precision={precision.replace('true', 'mixed')}")
+        problem = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
+        raise InputError("trainer.precision", problem, next=f"trainer.precision={precision.replace('true', 'mixed')}")
 
 
 def precision_of(trainer: Mapping[str, Any]) -> str:

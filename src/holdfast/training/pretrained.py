@@ -59,7 +59,7 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
     return [entry, *record.get("pretrained", [])]
 
 
-def told(pretrained: list[dict[str, Any]]) -> str:
+def describe_pretraining(pretrained: list[dict[str, Any]]) -> str:
     """One line about where the weights come from."""
     first = pretrained[0]
     anew = f"; {', '.join(first['initialised_anew'])} initialised anew" if first["initialised_anew"] else ""
@@ -71,8 +71,8 @@ def _find(given: Path) -> tuple[Path, Path]:
     if given.is_file():
         folder = given.absolute().parent.parent
         if given.absolute().parent.name != FOLDER or not (folder / FILE_NAME).is_file():
-            what = f"{given} does not lie in the folder of a run, which tells what it was trained on"
-            raise InputError(WHERE, what, allowed=f"RUN, or RUN/{FOLDER}/NAME.ckpt")
+            problem = f"{given} does not lie in the folder of a run, which tells what it was trained on"
+            raise InputError(WHERE, problem, allowed=f"RUN, or RUN/{FOLDER}/NAME.ckpt")
         return folder, given.absolute()
     if not given.is_dir():
         raise InputError(WHERE, f"there is no run or checkpoint {given}", next="`holdfast runs outputs` lists the runs")

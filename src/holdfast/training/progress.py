@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a bar with the time left on a terminal, one plain line an epoch elsewhere."""
+"""The progress of a training: a bar with the time left on a terminal, one plain line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Progress:
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal that can redraw a line."""
+    """Tell whether standard output is a terminal that can redraw a line."""
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 

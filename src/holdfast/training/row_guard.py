@@ -68,11 +68,13 @@ class RowGuard:
         fewest = FEWEST_NUMBERS - 1 if self._form.shape == (FEWEST_NUMBERS - 1,) else FEWEST_NUMBERS
         for _, numbers in numbers_in(content, int(np.prod(self._form.shape))):
             for digests in candidates(numbers, self._form, fewest):
-                told = self._ask(digests)
-                if told["rows"]:
-                    what = f"{told['rows']} rows that were handed to the model are sealed in vault {told['vault'][:8]}"
+                answer = self._ask(digests)
+                if answer["rows"]:
+                    problem = (
+                        f"{answer['rows']} rows that were handed to the model are sealed in vault {answer['vault'][:8]}"
+                    )
                     hint = "validate on the val rows of the data module; the ledger has noted it"
-                    self.refusal = VaultRefused("test rows", what, next=hint)
+                    self.refusal = VaultRefused("test rows", problem, next=hint)
                     raise self.refusal
 
     def refuse_again(self) -> None:
@@ -95,8 +97,8 @@ class RowGuard:
         try:
             return self._process.ask({"run": self._run, "viewed": viewed}, digests)[0]
         except HoldfastError as error:
-            what = f"cannot be told from others: {error}"
-            raise RunFailed("test rows", what, next="holdfast vault verify") from None
+            problem = f"cannot be told from others: {error}"
+            raise RunFailed("test rows", problem, next="holdfast vault verify") from None
 
 
 _guards: list[RowGuard] = []  # of the run that trains in this process
@@ -125,7 +127,7 @@ def guarded(form: RowForm, run: str, sealed: Path | None = None) -> Iterator[Row
 
 
 def is_active() -> bool:
-    """Whether a run trains in this process."""
+    """Tell whether a run trains in this process."""
     return bool(_guards)
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a training goes: start-up, first step, waiting for data, computing."""
+"""The time that a training takes for start-up, first step, waiting for data, computing."""
 
 from __future__ import annotations
 

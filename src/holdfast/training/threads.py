@@ -1,4 +1,4 @@
-"""How many threads compute a run's steps (`threads=auto`): decided by the size of a step, never by its time.
+"""The number of threads that compute a run's steps (`threads=auto`): set by the size of a step, never by its time.
 
 One thread and two give sums that differ in the last bits, so the number must be the same whenever a run goes on: it is
 decided once, before the first step, and stands in the record.

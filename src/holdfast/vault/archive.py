@@ -52,8 +52,8 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
         with registry.on_disk(path, "the vault could not be exported"):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
-                for one in _files_of(folder_of(vault)):
-                    archive.add(folder_of(vault) / one, f"vault/{one.as_posix()}")
+                for inner_path in _files_of(folder_of(vault)):
+                    archive.add(folder_of(vault) / inner_path, f"vault/{inner_path.as_posix()}")
                 for name, content in contents.items():
                     info = tarfile.TarInfo(name)
                     info.size, info.mode = len(content), 0o600
@@ -85,8 +85,8 @@ def import_vault(path: Path) -> str:
                 raise VaultRefused(f"vault {vault[:8]}", "is here already", next=hint)
             (unpacked / "vault").rename(unpacked / vault)
             if findings := verify_vault(unpacked / vault, record):
-                what = f"is not whole: {findings[0].kind} {findings[0].where} {findings[0].what}"
-                raise VaultRefused(str(path), what, next="export it again")
+                problem = f"is not whole: {findings[0].kind} {findings[0].where} {findings[0].what}"
+                raise VaultRefused(str(path), problem, next="export it again")
             for part in ("fingerprint", *key_files.PARTS):
                 key_file = unpacked / "keys" / f"{part}.key"
                 if part == "fingerprint" or key_file.exists():
@@ -96,8 +96,8 @@ def import_vault(path: Path) -> str:
             sync_folder(places.vaults())
             lifecycle.recover()
         except (tarfile.TarError, ValueError, KeyError, TypeError, FileNotFoundError) as error:
-            what = f"is no export of a vault ({error})"
-            raise InputError(str(path), what, next="holdfast vault export VAULT FILE") from None
+            problem = f"is no export of a vault ({error})"
+            raise InputError(str(path), problem, next="holdfast vault export VAULT FILE") from None
         finally:
             shutil.rmtree(unpacked, ignore_errors=True)
     return vault

@@ -1,4 +1,4 @@
-"""What must lie in a vault's folder, by its ledger: manifest, sealed parts, kept files, frozen selections."""
+"""Checks of a vault's folder against its ledger: manifest, sealed parts, kept files, frozen selections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SELECTION_FILE = "selection.json"
 
 
 def manifest_problems(folder: Path, vault: str, entries: Sequence[ledger.Entry]) -> Iterator[Found]:
-    """Whether the manifest is the one that the ledger commits to."""
+    """Report a manifest that is not the one that the ledger commits to."""
     fields, sha256 = read_manifest(folder)
     where = str(folder / FILE_NAME)
     if entries and entries[0].index == 0 and entries[0].body.get("manifest") != sha256:
@@ -27,7 +27,7 @@ def manifest_problems(folder: Path, vault: str, entries: Sequence[ledger.Entry])
 
 
 def sealed_problems(folder: Path, entries: Sequence[ledger.Entry]) -> Iterator[Found]:
-    """What was sealed and what openings have kept: missing, changed, or there although the vault was ended."""
+    """Sealed files and files of openings that are missing, changed, or there although the vault was ended."""
     committed = dict(entries[0].body["files"]) if entries and entries[0].index == 0 else {}
     is_ended = any(entry.type in ENDS for entry in entries)
     for name, sha256 in sorted((committed | _kept_files(entries)).items()):
@@ -51,7 +51,7 @@ def other_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path |
 
 
 def _changes(kind: str, path: Path, sha256: str, since: str = "") -> Iterator[Found]:
-    """Whether a plain file is there, and is the one that it was."""
+    """Report a file that is missing, no plain file, or not the one that it was."""
     if not path.is_file() or path.is_symlink():
         yield kind, str(path), "is missing"
     elif sha256_file(path) != sha256:

@@ -58,7 +58,7 @@ class RowForms:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a vault in force knows of the rows of a source.
+    """Rows of a source as a vault in force knows them.
 
     Attributes:
         record: The registry's.
@@ -79,20 +79,20 @@ class Seen:
 
     @property
     def holds_most(self) -> bool:
-        """Whether the source holds most of the rows that the vault knew, or is a part of these rows for the most."""
+        """Tell whether the source holds most of the rows that the vault knew, or is mostly a part of these rows."""
         is_part = bool(self.record["sketch"]) and float((self.rows | self.development).mean()) >= MOSTLY
         return is_part or self.share >= MOSTLY
 
     @property
     def name(self) -> str:
-        """What the vault is called."""
+        """The vault's name in messages."""
         return f"vault {self.record['vault'][:8]} ({self.record['name']})"
 
     def require_folder(self) -> None:
         """Refuse to go on with a vault whose folder is gone."""
         if not manifest.folder_of(self.record["vault"]).is_dir():
-            what = f"holds these rows, and its folder is gone from {places.vaults()}"
-            raise VaultRefused(self.name, what, next="restore the folder from a copy")
+            problem = f"holds these rows, and its folder is gone from {places.vaults()}"
+            raise VaultRefused(self.name, problem, next="restore the folder from a copy")
 
 
 def fingerprint_key(vault: str) -> bytes:
@@ -103,8 +103,8 @@ def fingerprint_key(vault: str) -> bytes:
     """
     key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprint_check"]
     if not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
-        what = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
-        raise VaultRefused(str(places.keys()), what, next="put the key back, or set HOLDFAST_KEYS to its folder")
+        problem = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
+        raise VaultRefused(str(places.keys()), problem, next="put the key back, or set HOLDFAST_KEYS to its folder")
     return key
 
 
@@ -118,7 +118,7 @@ def sealed_rows(vault: str) -> Fingerprints:
 
 
 def is_frozen(vault: str) -> bool:
-    """Whether a selection was ever frozen against a vault: from then on its test part is fixed."""
+    """Tell whether a selection was ever frozen against a vault: from then on its test part is fixed."""
     return any(entry.type == "freeze" for entry in registry.read_ledger(vault))
 
 
@@ -128,7 +128,7 @@ def column_lists() -> set[Columns]:
 
 
 def look(forms: RowForms) -> list[Seen]:
-    """What every vault in force knows of some rows.
+    """Look some rows up in every vault in force.
 
     Raises:
         VaultRefused: A key is missing.
@@ -161,7 +161,7 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
 
 
 def _development_keys(vault: str) -> NDArray[np.uint64]:
-    """Of the train and val rows that a vault knew; none where its folder is gone."""
+    """Keys of the train and val rows that a vault knew; none where its folder is gone."""
     path = manifest.folder_of(vault) / manifest.DEVELOPMENT_FILE
     return np.fromfile(path, "<u8") if path.exists() else np.zeros(0, "<u8")
 
@@ -186,7 +186,7 @@ def _changed_rows(record: dict[str, Any], forms: RowForms, is_other: Mask) -> tu
 
 
 def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray, rows: Mask) -> bool | None:
-    """Whether more than nine in ten of the different rows that are known have the target they were sealed with.
+    """Tell whether more than nine in ten of the different rows that are known have the target they were sealed with.
 
     A row that equals a sealed one may have another target and was left out for that: equal rows count once.
 
@@ -205,13 +205,13 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
 
 
 def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
-    """(n,) Which rows are neither sealed in a vault nor were in its train and val rows; None where all are."""
+    """(n,) True for rows that are neither sealed in a vault nor were its train or val rows; None where none is new."""
     is_new = ~test & ~np.isin(keys_of(digests), _development_keys(vault))
     return is_new if is_new.any() else None
 
 
 def count_sealed(forms: Sequence[RowArray], vaults: Iterable[str] | None = None) -> dict[str, int]:
-    """How many of some rows are sealed for certain, by vault; vaults with none of them are left out.
+    """Count the rows that are sealed for certain, by vault; vaults with none of them are left out.
 
     Args:
         forms: (n, 16) digests of the rows, in one or several forms; a match of any is a match.

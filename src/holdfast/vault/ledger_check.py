@@ -24,33 +24,33 @@ MAX_MISSING = 20
 
 def scan(folder: Path, vault: str) -> tuple[list[ledger.Entry], list[Found]]:
     """All entries that can be read, and what is wrong with the chain."""
-    found: list[Found] = []
+    problems: list[Found] = []
     entries: list[ledger.Entry] = []
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
     for name in names:
         if not ledger.NAME.fullmatch(name) and not (name.startswith(".") and name.endswith(".tmp")):
-            found.append(("ledger", str(folder / name), "is no entry of a ledger"))
+            problems.append(("ledger", str(folder / name), "is no entry of a ledger"))
     indexes = [int(name[:8]) for name in names if ledger.NAME.fullmatch(name)]
     if not indexes:
-        found.append(("ledger", str(folder), "there is no ledger"))
+        problems.append(("ledger", str(folder), "there is no ledger"))
     missing = sorted(set(range(max(indexes, default=-1) + 1)) - set(indexes))
-    found += [("ledger", f"entry {index}", "is missing") for index in missing[:MAX_MISSING]]
+    problems += [("ledger", f"entry {index}", "is missing") for index in missing[:MAX_MISSING]]
     before: ledger.Entry | None = None
     for index in indexes:
         try:
             entry = ledger.read_entry(folder, index)
         except HoldfastError as error:
-            found.append(("ledger", f"entry {index}", error.problems[0].what))
+            problems.append(("ledger", f"entry {index}", error.problems[0].what))
             before = None
             continue
-        found += [("ledger", f"entry {index}", what) for what in _link_problems(entry, index, before, vault)]
+        problems += [("ledger", f"entry {index}", problem) for problem in _link_problems(entry, index, before, vault)]
         entries.append(entry)
         before = entry
-    return entries, found
+    return entries, problems
 
 
 def head_problems(entries: Sequence[ledger.Entry], head: Mapping[str, Any], witness: str) -> Iterator[Found]:
-    """Whether a head that somebody has noted stands in the ledger.
+    """Report a head that somebody has noted and that does not stand in the ledger.
 
     Args:
         head: {"index", "sha256"}.
@@ -84,12 +84,12 @@ def order_problems(entries: Sequence[ledger.Entry], policy: Mapping[str, Any]) -
         history.add(entry)
     for entry in entries:
         if entry.type == "open.mismatch" and ("open.result", entry.selection, entry.fields["opening"]) not in seen:
-            what = f"the opening found other {str(entry.body.get('what'))[:32]} than the ledger states"
-            yield "mismatch", f"entry {entry.index}", what
+            problem = f"the opening found other {str(entry.body.get('what'))[:32]} than the ledger states"
+            yield "mismatch", f"entry {entry.index}", problem
 
 
 def fork_problems(first: Sequence[ledger.Entry], second: Sequence[ledger.Entry]) -> Iterator[Found]:
-    """Where two copies of one ledger part; a copy that is only shorter is no fork."""
+    """The entry at which two copies of one ledger part; a copy that is only shorter is no fork."""
     for mine, other in zip(first, second, strict=False):
         if mine.sha256 != other.sha256:
             copies = f"{mine.type} ({mine.sha256[:12]}) in one copy and {other.type} ({other.sha256[:12]}) in the other"
@@ -114,7 +114,7 @@ def _policy_problems(entry: ledger.Entry, history: policies.History, policy: Map
 
 
 def _link_problems(entry: ledger.Entry, index: int, before: ledger.Entry | None, vault: str) -> Iterator[str]:
-    """What is wrong between an entry and the one before it; None: that could not be read, or this is the first."""
+    """Mistakes between an entry and the one before it; None: that could not be read, or this is the first."""
     if entry.index != index:
         yield f"says that it is entry {entry.index}"
     prev = before.sha256 if before else ledger.FIRST_PREV

@@ -1,4 +1,4 @@
-"""What becomes of a vault after it was sealed: entered, replaced, superseded or destroyed.
+"""The life of a vault after it was sealed: entered, replaced, superseded or destroyed.
 
 A vault that is no longer in force keeps its manifest and its ledger; its rows can never be read again. `status` in the
 registry says which: "replaced" before the first freeze, "burnt" by `supersede`, "destroyed" by `destroy`. A vault that
@@ -105,7 +105,7 @@ def former_openings(vault: str) -> list[dict[str, Any]]:
 def family_of(vault: str) -> list[str]:
     """A vault and all vaults over the same test rows, the oldest first: another target adds one."""
     mine = (vault, *registry.record_of(vault)["shares"])
-    return [one["vault"] for one in registry.records() if one["vault"] in mine or vault in one["shares"]]
+    return [record["vault"] for record in registry.records() if record["vault"] in mine or vault in record["shares"]]
 
 
 def _shred(vault: str) -> None:

@@ -45,7 +45,7 @@ OTHERS = ("created", "source", "strata", "keys", "num_development", "parts", "fi
 
 
 def folder_of(vault: str) -> Path:
-    """Where a vault lies."""
+    """The folder of a vault."""
     return places.vaults() / vault
 
 

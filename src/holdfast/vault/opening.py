@@ -32,12 +32,12 @@ KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept un
 
 
 class Mismatch(VaultRefused):
-    """What was decrypted is not what the ledger states: `what` ("rows" or "predictions"), and both hashes."""
+    """The decrypted rows or predictions are not those that the ledger states; `body` has both hashes."""
 
-    def __init__(self, what: str, *, stated: str, found: str) -> None:
+    def __init__(self, kind: str, *, stated: str, found: str) -> None:
         hint = "holdfast vault verify; restore the vault's folder from a copy, then open the same selection again"
-        super().__init__("opening", f"the {what} are not those that the ledger states", next=hint)
-        self.body = {"what": what, "stated": stated, "found": found}
+        super().__init__("opening", f"the {kind} are not those that the ledger states", next=hint)
+        self.body = {"what": kind, "stated": stated, "found": found}
 
 
 def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
@@ -52,8 +52,8 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     folder = folder_of(vault)
     entries = [ledger.read_entry(folder / "ledger", 0)]
     problems = contents.manifest_problems(folder, vault, entries), contents.sealed_problems(folder, entries)
-    for _, where, what in itertools.chain(*problems):
-        raise VaultRefused(where, what, next="restore it from a copy")
+    for _, where, problem in itertools.chain(*problems):
+        raise VaultRefused(where, problem, next="restore it from a copy")
     return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)
 
 
@@ -102,21 +102,21 @@ def group_numbers(vault: str) -> NDArray[np.int64] | None:
     return np.frombuffer(content, "<i8").astype(np.int64)
 
 
-def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: Ring) -> dict[str, Any]:
+def keep(vault: str, entry: ledger.Entry, kind: str, array: NDArray[Any], ring: Ring) -> dict[str, Any]:
     """Encrypt what an opening has made of each row; what a ledger entry says of it: {"file", "dtype", "shape"}.
 
     Args:
         entry: The intent for "predictions", which outlive a crash; `open.predicted` for "outcomes".
-        what: "predictions" or "outcomes".
+        kind: "predictions" or "outcomes".
         array: One entry a row, or a row of a model.
         ring: Keys; predictions are kept under that of X, outcomes under that of y.
     """
-    _require(vault, entry, "open.intent" if what == "predictions" else "open.predicted")
-    path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
+    _require(vault, entry, "open.intent" if kind == "predictions" else "open.predicted")
+    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    key = key_files.derive(ring(KEPT[what]), vault, purpose)
+    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
     try:
         sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
@@ -127,31 +127,31 @@ def keep(vault: str, entry: ledger.Entry, what: str, array: NDArray[Any], ring: 
     return {"file": sha256} | sealed_files.layout_of(content)
 
 
-def kept(vault: str, entry: ledger.Entry, what: str, ring: Ring) -> NDArray[Any]:
-    """What an opening has kept of each row, as its entry states it.
+def kept(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> NDArray[Any]:
+    """Decrypt what an opening has kept of each row, as its entry states it.
 
     Args:
         entry: `open.predicted` for "predictions", `open.result` for "outcomes".
-        what: "predictions" or "outcomes".
+        kind: "predictions" or "outcomes".
 
     Raises:
         Mismatch: The file is not the one that the ledger names.
         VaultRefused: It is missing.
     """
-    _require(vault, entry, "open.predicted" if what == "predictions" else "open.result")
-    path, purpose = kept_path(vault, str(entry.selection), what), f"{what} {entry.selection}"
-    told = entry.body if what == "predictions" else entry.body["outcomes"]
+    _require(vault, entry, "open.predicted" if kind == "predictions" else "open.result")
+    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
+    fields = entry.body if kind == "predictions" else entry.body["outcomes"]
     if not path.is_file():
         raise VaultRefused(str(path), "is missing", next="restore it from a copy")
-    if (found := sha256_file(path)) != told["file"]:
-        raise Mismatch(what, stated=told["file"], found=found)
-    key = key_files.derive(ring(KEPT[what]), vault, purpose)
-    return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(told))
+    if (sha256 := sha256_file(path)) != fields["file"]:
+        raise Mismatch(kind, stated=fields["file"], found=sha256)
+    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
+    return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(fields))
 
 
-def kept_path(vault: str, selection: str, what: str) -> Path:
-    """Where the encrypted predictions or outcomes of an opening lie."""
-    suffix = "" if what == "predictions" else f".{what}"
+def kept_path(vault: str, selection: str, kind: str) -> Path:
+    """Path of the encrypted predictions or outcomes of an opening."""
+    suffix = "" if kind == "predictions" else f".{kind}"
     return folder_of(vault) / "openings" / f"{selection}{suffix}.sealed"
 
 

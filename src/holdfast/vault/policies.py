@@ -1,4 +1,4 @@
-"""What a vault's policy allows: plain functions over the entries of its ledger. A policy is fixed when sealing.
+"""A vault's policy, as plain functions over the entries of its ledger. A policy is fixed when sealing.
 
 once         one selection, in full; any other only with a reason, its primary metric alone
 batch        K models that were frozen before the first opening, in full, at alpha / K
@@ -49,7 +49,7 @@ class Allowed:
 
 @dataclass
 class History:
-    """What was frozen, withdrawn and opened so far, in the order of the ledger; `models` are counted by selection."""
+    """Selections frozen, withdrawn and opened so far, in the order of the ledger; `frozen` counts their models."""
 
     frozen: dict[str, int] = field(default_factory=dict)
     late: set[str] = field(default_factory=set)
@@ -82,7 +82,7 @@ class History:
 def allowed(
     policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
 ) -> Allowed:
-    """How a selection may be opened now.
+    """The way in which a selection may be opened now.
 
     Args:
         policy: {"policy", "k"} of the manifest.
@@ -108,9 +108,9 @@ def allowed(
         return Allowed(number, FULL)
     if reason is not None:
         return Allowed(number, PRIMARY, reason)
-    what, hint = against
+    problem, hint = against
     again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
-    raise VaultRefused(f"vault {where}".strip(), what, next=f"{hint}{again}")
+    raise VaultRefused(f"vault {where}".strip(), problem, next=f"{hint}{again}")
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,18 +134,18 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not is_batch and k is not None:
         raise InputError("vault.k", f"is {k!r} under the policy {chosen['policy']}", "null", next="vault=batch")
     if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
-        what = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
-        raise InputError("vault.public_key", what, next="holdfast vault keygen FILE makes FILE and FILE.pub")
+        problem = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
+        raise InputError("vault.public_key", problem, next="holdfast vault keygen FILE makes FILE and FILE.pub")
     return chosen
 
 
 def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the settings stands in the manifest."""
+    """The settings that stand in the manifest."""
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
 
 
 def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
-    """Why a selection that was not opened is not a clean opening any more, and what there is instead."""
+    """The reason why a selection would be no clean opening, and what there is instead; None where it would be."""
     if policy["policy"] == "once":
         if not history.opened:
             return None
@@ -156,7 +156,7 @@ def _against(policy: Mapping[str, Any], history: History, selection: str) -> tup
         )
     if selection in history.late:
         return f"selection {selection[:8]} was frozen after the vault was opened, and its policy is batch", ""
-    used = sum(history.frozen.get(one, 1) for one, how in history.opened.items() if how.level == FULL)
+    used = sum(history.frozen.get(opened, 1) for opened, how in history.opened.items() if how.level == FULL)
     asked = history.frozen[selection]
     if used + asked <= policy["k"]:
         return None

@@ -89,13 +89,13 @@ def unknown(locked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _other(entry: Mapping[str, Any]) -> VaultRefused:
-    what = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
+    problem = f"names vault {entry['vault'][:8]} for these rows, which is not in {places.home()}"
     hint = "set HOLDFAST_HOME to where it is, or `holdfast vault import` a copy"
-    return VaultRefused(FILE_NAME, what, next=hint)
+    return VaultRefused(FILE_NAME, problem, next=hint)
 
 
 def _is_binding(entry: Mapping[str, Any]) -> bool:
-    """Whether anything but the sealing stands in the lock: from then on the vault is the project's."""
+    """Tell whether anything but the sealing stands in the lock: from then on the vault is the project's."""
     return set(entry["heads"]) != {"seal"}
 
 
@@ -107,11 +107,11 @@ def check_heads(project: Path, vault: str) -> None:
     """
     locked = read_lock(project).get(vault, {"heads": {}})
     for act, head in locked["heads"].items():
-        for _, where, what in ledger_check.head_problems(
+        for _, where, problem in ledger_check.head_problems(
             registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"
         ):
             hint = "restore the ledger from a copy; then holdfast vault verify"
-            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next=hint)
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next=hint)
 
 
 def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
@@ -127,9 +127,9 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
     if act == "seal" and act in heads:
         return
     heads[act] = {"index": entry.index, "sha256": entry.sha256}
-    for one, other in list(vaults.items()):
-        if one in record["replaces"] or (other["content"] == record["content"] and not _is_binding(other)):
-            del vaults[one]
+    for former, other in list(vaults.items()):
+        if former in record["replaces"] or (other["content"] == record["content"] and not _is_binding(other)):
+            del vaults[former]
     vaults[vault] = {**known, "heads": heads}
     content = json.dumps({"version": VERSION, "vaults": vaults}, indent=1, sort_keys=True)
     with registry.on_disk(project / FILE_NAME, "the lock could not be written"):

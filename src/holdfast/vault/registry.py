@@ -47,24 +47,24 @@ def locked() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def on_disk(where: Path, what: str) -> Iterator[None]:
+def on_disk(where: Path, failure: str) -> Iterator[None]:
     """Turn a disk that is full, broken or not writable into a refusal that says so.
 
     Args:
-        what: What could not be done, as in "the test rows could not be sealed".
+        failure: In words, as in "the test rows could not be sealed".
     """
     try:
         yield
     except OSError as error:
         hint = "free some space or mend the disk, then try again"
         reason = error.strerror or type(error).__name__
-        raise VaultRefused(str(where), f"{what} ({reason})", next=hint) from None
+        raise VaultRefused(str(where), f"{failure} ({reason})", next=hint) from None
 
 
 def records() -> list[dict[str, Any]]:
     """Every vault that was ever sealed here, oldest first."""
-    found = [read_record(path) for path in places.registry().glob("*.json")]
-    return sorted(found, key=lambda record: (str(record["sealed"]), str(record["vault"])))
+    entries = [read_record(path) for path in places.registry().glob("*.json")]
+    return sorted(entries, key=lambda record: (str(record["sealed"]), str(record["vault"])))
 
 
 def record_of(vault: str) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def record_of(vault: str) -> dict[str, Any]:
         InputError: No such vault was sealed here.
     """
     if vault.startswith("none-"):
-        what = "no test rows were set aside: the run was trained with vault=none"
-        raise VaultRefused("vault", what, next="train it with vault=once to have a test score")
+        problem = "no test rows were set aside: the run was trained with vault=none"
+        raise VaultRefused("vault", problem, next="train it with vault=once to have a test score")
     path = places.registry() / f"{vault}.json"
     if not path.exists():
         raise InputError(vault, f"is no vault of {places.home()}", next="holdfast vault status")
@@ -88,7 +88,7 @@ def in_force() -> list[dict[str, Any]]:
 
 
 def is_current(vault: str) -> bool:
-    """Whether a vault is the one in force for its rows."""
+    """Tell whether a vault is the one in force for its rows."""
     return any(record["vault"] == vault for record in in_force())
 
 
@@ -122,8 +122,8 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
     """
     entries = ledger.read(folder_of(vault) / "ledger")
     head = record_of(vault)["head"]
-    for _, where, what in ledger_check.head_problems(entries, head, "seen last"):
-        raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
+    for _, where, problem in ledger_check.head_problems(entries, head, "seen last"):
+        raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
     return entries
 
 

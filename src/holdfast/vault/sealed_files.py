@@ -29,7 +29,7 @@ SALT_BYTES = 16
 
 
 def layout_of(y: NDArray[Any]) -> dict[str, Any]:
-    """What the targets decrypt to."""
+    """Type and shape of an array, which its encrypted bytes do not say."""
     return {"dtype": y.dtype.newbyteorder("<").str, "shape": [int(size) for size in y.shape]}
 
 

@@ -36,7 +36,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class SealRequest:
-    """What is to be sealed.
+    """The rows to be sealed, with all that is recorded of them.
 
     Attributes:
         source: JSON: the data set's name, the target that loads it and its arguments.
@@ -90,7 +90,9 @@ def seal(request: SealRequest) -> str:
     public = keyring.public_key_of(settings)
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        own = [one for one in registry.records() if not key_files.key_path(one["vault"], "fingerprint").exists()]
+        own = [
+            record for record in registry.records() if not key_files.key_path(record["vault"], "fingerprint").exists()
+        ]
         key = key_files.fingerprint_key(may_create=not own)
         fields = _fields(request, secrets.token_hex(16))
         fields |= {"policy": policies.policy_of(settings), "public_key": public}
@@ -108,8 +110,8 @@ def _check(request: SealRequest) -> None:
             raise InputError("split", f"the {part} part is empty: {request.test_rule}", next=hint)
     shared = int((equal_to_marked(request.forms.digests, request.test) & request.development).sum())
     if shared:
-        what = f"{shared} development rows equal rows of the test part"
-        raise InputError("split", what, next="equal rows must stay on one side")
+        problem = f"{shared} development rows equal rows of the test part"
+        raise InputError("split", problem, next="equal rows must stay on one side")
 
 
 def _fields(request: SealRequest, vault: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ CHUNK_BYTES = 4 * 2**20
 
 
 def associated_data(vault: str, part: str, manifest_sha256: str) -> bytes:
-    """What binds a sealed file to its vault, its part and its manifest."""
+    """The associated data that bind a sealed file to its vault, its part and its manifest."""
     return canonical_json({"manifest": manifest_sha256, "part": part, "vault": vault})
 
 
@@ -61,8 +61,8 @@ def open_file(path: Path, key: bytes, associated: bytes) -> Iterator[bytes]:
             try:
                 yield cipher.decrypt(_nonce(prefix, counter, is_last), chunk, associated)
             except (InvalidTag, ValueError):
-                what = f"chunk {counter} is not what was sealed for this vault and part"
-                raise VaultRefused(str(path), what) from None
+                problem = f"chunk {counter} is not what was sealed for this vault and part"
+                raise VaultRefused(str(path), problem) from None
         if counter < 0:
             raise VaultRefused(str(path), "was cut: it has no chunk")
 

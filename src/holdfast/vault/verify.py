@@ -66,7 +66,7 @@ def _folders(path: Path) -> dict[str, Path]:
     if (path / FILE_NAME).exists() or (path / "ledger").is_dir():
         return {_id_of(path): path}
     inside = path / "vaults" if (path / "vaults").is_dir() else path
-    return {one.name: one for one in sorted(inside.glob("*")) if VAULT_NAME.fullmatch(one.name)}
+    return {folder.name: folder for folder in sorted(inside.glob("*")) if VAULT_NAME.fullmatch(folder.name)}
 
 
 def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | None = None) -> list[Finding]:
@@ -76,21 +76,21 @@ def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | Non
         copies: Where the registry has its copies of the vault's files, without their suffix.
     """
     vault = str(record["vault"]) if record else _id_of(folder)
-    entries, found = ledger_check.scan(folder / "ledger", vault)
+    entries, problems = ledger_check.scan(folder / "ledger", vault)
     if record is not None:
-        found += ledger_check.head_problems(entries, record["head"], "seen last")
-    found += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
-    found += _guarded("file", folder, contents.sealed_problems(folder, entries))
-    found += _guarded("file", folder, contents.other_problems(folder, entries, copies))
+        problems += ledger_check.head_problems(entries, record["head"], "seen last")
+    problems += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
+    problems += _guarded("file", folder, contents.sealed_problems(folder, entries))
+    problems += _guarded("file", folder, contents.other_problems(folder, entries, copies))
     for selection in (str(entry.selection) for entry in entries if entry.type == "freeze"):
-        problems = contents.selection_problems(folder / "selections" / selection, selection)
-        found += _guarded("selection", folder, problems)
-    found += _guarded("order", folder / "ledger", _disorder(folder, entries))
-    return _findings(vault, found)
+        changes = contents.selection_problems(folder / "selections" / selection, selection)
+        problems += _guarded("selection", folder, changes)
+    problems += _guarded("order", folder / "ledger", _disorder(folder, entries))
+    return _findings(vault, problems)
 
 
 def find_forks(path: Path, other: Path) -> list[Finding]:
-    """Where two copies of the same vaults tell different stories."""
+    """Entries at which two copies of the same vaults part."""
     first, second = vault_folders(path), vault_folders(other)
     common = sorted(first.keys() & second.keys())
     if not common:
@@ -109,9 +109,9 @@ def missing_heads(path: Path, heads: Sequence[str]) -> list[Finding]:
         for vault, folder in vault_folders(path).items()
         for entry in ledger_check.scan(folder / "ledger", vault)[0]
     ]
-    what = "stands in no ledger: cut, rewritten, forked, or another vault"
-    stands = {head: len(head) >= 8 and any(one.startswith(head.lower()) for one in known) for head in heads}
-    return [Finding("", "head", head, what) for head, is_there in stands.items() if not is_there]
+    problem = "stands in no ledger: cut, rewritten, forked, or another vault"
+    stands = {head: len(head) >= 8 and any(sha256.startswith(head.lower()) for sha256 in known) for head in heads}
+    return [Finding("", "head", head, problem) for head, is_there in stands.items() if not is_there]
 
 
 def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Finding]:
@@ -127,8 +127,8 @@ def locked_heads(path: Path, locked: Sequence[Mapping[str, Any]]) -> list[Findin
     return findings
 
 
-def _findings(vault: str, found: Iterable[Found]) -> list[Finding]:
-    return [Finding(vault, *one) for one in found]
+def _findings(vault: str, problems: Iterable[Found]) -> list[Finding]:
+    return [Finding(vault, *problem) for problem in problems]
 
 
 def _id_of(folder: Path) -> str:
@@ -161,11 +161,11 @@ def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict
     return findings, known
 
 
-def _guarded(kind: str, where: Path, found: Iterator[Found]) -> list[Found]:
-    """What a check finds; what it stumbles over is a finding too."""
+def _guarded(kind: str, where: Path, check: Iterator[Found]) -> list[Found]:
+    """The problems that a check finds; what it stumbles over is one too."""
     problems: list[Found] = []
     try:
-        problems.extend(found)
+        problems.extend(check)
     except HoldfastError as error:
         problems += [(kind, problem.where, problem.what) for problem in error.problems]
     except STUMBLES as error:

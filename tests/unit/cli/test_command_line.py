@@ -11,7 +11,7 @@ from holdfast.cli.main import main
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["opne"], "no such command 'opne'"),
         (["open"], "holdfast open: missing argument 'SELECTION'; next: holdfast open --help"),
@@ -20,7 +20,7 @@ from holdfast.cli.main import main
     ],
 )
 def test_it_is_one_line(
-    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["holdfast", *words])
     with pytest.raises(SystemExit) as ended:
@@ -28,7 +28,7 @@ def test_it_is_one_line(
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
-    assert told in line
+    assert message in line
 
 
 def test_a_script_reads_it_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

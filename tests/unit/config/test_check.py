@@ -18,7 +18,7 @@ from holdfast.core.errors import InputError
 MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp", "_partial_": True}
 
 
-def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
+def message_of(node: dict[str, Any], group: str = "model", **more: Any) -> str:
     try:
         check_recorded({group: node, **more}, [group])
     except InputError as error:
@@ -43,8 +43,8 @@ def told(node: dict[str, Any], group: str = "model", **more: Any) -> str:
     ],
 )
 def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
-    assert "is not trusted" in told({"_target_": target, "_partial_": True})
-    assert "is not trusted" in told({"_target_": target}, trusted_modules=[target.split(".", maxsplit=1)[0]])
+    assert "is not trusted" in message_of({"_target_": target, "_partial_": True})
+    assert "is not trusted" in message_of({"_target_": target}, trusted_modules=[target.split(".", maxsplit=1)[0]])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
 )
 def test_a_method_or_a_neighbour_of_what_is_trusted_is_refused(home: Path, target: str) -> None:
     node = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "strategy": {"_target_": target}}
-    assert re.search("trainer.strategy._target_: '.*' is (not trusted|neither a class nor)", told(node, "trainer"))
+    assert re.search(
+        "trainer.strategy._target_: '.*' is (not trusted|neither a class nor)", message_of(node, "trainer")
+    )
 
 
 def test_a_users_module_that_does_not_load_is_told_in_one_line(
@@ -67,25 +69,25 @@ def test_a_users_module_that_does_not_load_is_told_in_one_line(
     (tmp_path / "half_written.py").write_text("def load(:\n")
     (tmp_path / "fails_at_once.py").write_text("1 / 0\n")
     remember_trusted(["half_written", "fails_at_once"])
-    half = told({"_target_": "half_written.load"}, trusted_modules=["half_written"])
+    half = message_of({"_target_": "half_written.load"}, trusted_modules=["half_written"])
     assert "'half_written.load' cannot be imported (SyntaxError: invalid syntax (half_written.py, line 1))" in half
-    fails = told({"_target_": "fails_at_once.load"}, trusted_modules=["fails_at_once"])
+    fails = message_of({"_target_": "fails_at_once.load"}, trusted_modules=["fails_at_once"])
     assert "cannot be imported (ZeroDivisionError: division by zero)" in fails
 
 
 def test_a_model_must_take_what_it_is_given(home: Path) -> None:
     node = {"_target_": "torch.nn.Linear", "_partial_": True, "in_features": 3, "out_features": 2}
-    assert "model: torch.nn.Linear must take input_shape" in told(node)
+    assert "model: torch.nn.Linear must take input_shape" in message_of(node)
 
 
 def test_what_the_vault_has_is_refused_even_when_trusted(home: Path) -> None:
     remember_trusted(["holdfast"])
     node = {"_target_": "holdfast.vault.opening.open_x", "_partial_": True}
-    assert "is not trusted" in told(node, trusted_modules=["holdfast"])
+    assert "is not trusted" in message_of(node, trusted_modules=["holdfast"])
 
 
 def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
-    assert "model.hidden[1]._target_" in told({**MLP, "hidden": [1, {"_target_": "os.system"}]})
+    assert "model.hidden[1]._target_" in message_of({**MLP, "hidden": [1, {"_target_": "os.system"}]})
 
 
 @pytest.mark.parametrize(
@@ -102,11 +104,11 @@ def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
     ],
 )
 def test_arguments_are_bound_to_the_signature(home: Path, change: dict[str, Any], words: str) -> None:
-    assert words in told({**MLP, **change})
+    assert words in message_of({**MLP, **change})
 
 
 def test_all_mistakes_come_at_once(home: Path) -> None:
-    lines = told({**MLP, "hiden": [3], "dropout": "much"}).splitlines()
+    lines = message_of({**MLP, "hiden": [3], "dropout": "much"}).splitlines()
     assert len(lines) == 2
 
 
@@ -116,13 +118,15 @@ def test_a_users_module_is_believed_once_it_was_trusted_here(
     (tmp_path / "my_nets.py").write_text("def net(*, input_shape, num_outputs, width: int = 3):\n    return None\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     node = {"_target_": "my_nets.net", "_partial_": True, "width": 4}
-    assert "is not trusted" in told(node, trusted_modules=["my_nets"])
+    assert "is not trusted" in message_of(node, trusted_modules=["my_nets"])
     assert "my_nets" not in sys.modules, "nothing of an untrusted module may run"
     remember_trusted(["my_nets"])
     assert trusted_here() == {"my_nets"}
-    assert told(node, trusted_modules=["my_nets"]) == ""
-    assert "is not trusted" in told(node), "the record must name it too"
-    assert "model.width: is 'x'; allowed: a whole number" in told({**node, "width": "x"}, trusted_modules=["my_nets"])
+    assert message_of(node, trusted_modules=["my_nets"]) == ""
+    assert "is not trusted" in message_of(node), "the record must name it too"
+    assert "model.width: is 'x'; allowed: a whole number" in message_of(
+        {**node, "width": "x"}, trusted_modules=["my_nets"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_a_users_module_is_believed_once_it_was_trusted_here(
 )
 def test_values_fit_annotations_of_torch(home: Path, key: str, value: Any, fits: bool) -> None:
     node = {"_target_": "torch.optim.Adam", "_partial_": True, key: value}
-    assert (told(node, "optimizer") == "") is fits
+    assert (message_of(node, "optimizer") == "") is fits
 
 
 def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
@@ -151,8 +155,8 @@ def test_a_dotted_path_is_resolved_through_modules_not_yet_imported() -> None:
 
 
 def test_a_source_that_is_misspelled_gets_a_hint(home: Path) -> None:
-    assert "did you mean 'digits'?" in told({"source": {"_target_": "holdfast.sources.digit"}}, "data")
+    assert "did you mean 'digits'?" in message_of({"source": {"_target_": "holdfast.sources.digit"}}, "data")
 
 
 def test_config_containers_are_checked_as_plain_values(home: Path) -> None:
-    assert told(OmegaConf.to_container(OmegaConf.create({**MLP, "hidden": [4]}))) == ""  # type: ignore[arg-type]
+    assert message_of(OmegaConf.to_container(OmegaConf.create({**MLP, "hidden": [4]}))) == ""  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ def _hydra(tmp_path: Path) -> Iterator[None]:
     GlobalHydra.instance().clear()
 
 
-def told(*arguments: str, is_sweep: bool = False) -> list[str]:
+def lines_of(*arguments: str, is_sweep: bool = False) -> list[str]:
     return [str(p) for p in command_line_problems(arguments, GlobalHydra.instance().config_loader(), is_sweep=is_sweep)]
 
 
@@ -59,19 +59,19 @@ def told(*arguments: str, is_sweep: bool = False) -> list[str]:
     ],
 )
 def test_one_mistake_is_one_line(argument: str, words: str) -> None:
-    lines = told(argument)
+    lines = lines_of(argument)
     assert len(lines) == 1
     assert words in lines[0]
     assert "\n" not in lines[0]
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    lines = told("lr=abc", "modl=cnn", "optimizer.betas=3", "data=nonsuch", "data.path=x")
+    lines = lines_of("lr=abc", "modl=cnn", "optimizer.betas=3", "data=nonsuch", "data.path=x")
     assert [line.split(":")[0] for line in lines] == ["data", "lr", "modl", "optimizer.betas"]
 
 
 def test_every_value_of_a_sweep_is_checked() -> None:
-    lines = told("lr=1e-3,abc", "optimizer=adam,foo", "seed=range(3)", is_sweep=True)
+    lines = lines_of("lr=1e-3,abc", "optimizer=adam,foo", "seed=range(3)", is_sweep=True)
     assert lines[0].startswith("optimizer: has no option 'foo'")
     assert lines[1].startswith("lr: is 'abc'")
     assert len(lines) == 2
@@ -84,12 +84,12 @@ def test_every_value_of_a_sweep_is_checked() -> None:
     + ["+model.new=1", "hydra.run.dir=x", "optimizer.lr=${lr}"],
 )
 def test_what_is_right_passes(argument: str) -> None:
-    assert told(argument) == []
+    assert lines_of(argument) == []
 
 
 def test_a_key_of_another_option_is_known_with_that_option() -> None:
-    assert told("optimizer=momentum", "optimizer.momentum=0.8") == []
-    assert "optimizer.momentum: is no key" in told("optimizer=adam", "optimizer.momentum=0.8")[0]
+    assert lines_of("optimizer=momentum", "optimizer.momentum=0.8") == []
+    assert "optimizer.momentum: is no key" in lines_of("optimizer=adam", "optimizer.momentum=0.8")[0]
 
 
 @pytest.mark.parametrize(

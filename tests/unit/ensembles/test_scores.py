@@ -36,11 +36,11 @@ def test_a_regression_score_is_that_of_scikit_learn(offset: float) -> None:
     random = np.random.default_rng(0)
     y = (offset + random.normal(size=50)).astype(np.float32)
     p = (y + random.normal(size=50)).astype(np.float32)
-    found = score(p, y, task="regression", num_outputs=1, target_std=2.0)
+    scores = score(p, y, task="regression", num_outputs=1, target_std=2.0)
     y, p = y.astype(np.float64), p.astype(np.float64)
     mse = reference.mean_squared_error(y, p)
     expected = {"mae": reference.mean_absolute_error(y, p), "rmse": mse**0.5, "r2": reference.r2_score(y, p)}
-    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-5)
+    assert scores == pytest.approx({**expected, "loss": mse / 4}, abs=1e-5)
 
 
 def test_losses_of_rows() -> None:
@@ -51,5 +51,5 @@ def test_losses_of_rows() -> None:
     chances = np.array([[0.9, 0.2], [0.5, 0.5]])
     expected = [-(math.log(0.9) + math.log(0.8)) / 2, math.log(2)]
     assert task_of("multilabel").row_losses(chances, labels) == pytest.approx(expected)
-    found = score(chances.astype(np.float32), labels, task="multilabel", num_outputs=2, **OPTIONS)
-    assert found["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
+    scores = score(chances.astype(np.float32), labels, task="multilabel", num_outputs=2, **OPTIONS)
+    assert scores["loss"] == pytest.approx(np.mean(expected), rel=1e-6)

@@ -105,8 +105,8 @@ class FakeChild:
     def __exit__(self, *_: object) -> None: ...
 
     def ask(self, header: dict[str, Any], *arrays: NDArray[Any]) -> tuple[dict[str, Any], list[NDArray[Any]]]:
-        answer, found = self.answer(json.loads(json.dumps(header)), list(arrays))
-        return json.loads(json.dumps(answer)), found
+        answer, results = self.answer(json.loads(json.dumps(header)), list(arrays))
+        return json.loads(json.dumps(answer)), results
 
 
 @pytest.fixture(autouse=True)

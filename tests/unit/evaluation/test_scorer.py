@@ -23,9 +23,9 @@ def test_a_multiclass_score_is_that_of_scikit_learn() -> None:
     random = np.random.default_rng(0)
     p = random.dirichlet(np.ones(4), 300).astype(np.float32)
     y = random.integers(0, 4, 300)
-    found = {name: entry["value"] for name, entry in _metrics(p, y, task="multiclass", num_outputs=4).items()}
+    values = {name: entry["value"] for name, entry in _metrics(p, y, task="multiclass", num_outputs=4).items()}
     guess = p.argmax(axis=1)
-    assert found == pytest.approx(
+    assert values == pytest.approx(
         {
             "loss": -np.log(p.astype(np.float64)[np.arange(300), y]).mean(),
             "accuracy": reference.accuracy_score(y, guess),
@@ -42,9 +42,9 @@ def test_the_area_of_a_binary_task_is_that_of_scikit_learn_for_small_probabiliti
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 300)
     p = np.exp(-20 + 2 * y + random.normal(size=300)).astype(np.float32)  # 1 - p is 1 in float32
-    found = _metrics(p, y, task="binary", num_outputs=1)["auroc_macro"]
-    assert found["value"] == pytest.approx(reference.roc_auc_score(y, p), abs=1e-12)
-    assert found["low"] < found["value"] < found["high"]
+    auroc = _metrics(p, y, task="binary", num_outputs=1)["auroc_macro"]
+    assert auroc["value"] == pytest.approx(reference.roc_auc_score(y, p), abs=1e-12)
+    assert auroc["low"] < auroc["value"] < auroc["high"]
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4, 1e6])
@@ -56,8 +56,8 @@ def test_a_regression_score_is_that_of_scikit_learn(offset: float) -> None:
     y, p = y.astype(np.float64), p.astype(np.float64)
     mse = reference.mean_squared_error(y, p)
     expected = {"mae": reference.mean_absolute_error(y, p), "rmse": mse**0.5, "r2": reference.r2_score(y, p)}
-    found = {name: entry["value"] for name, entry in metrics.items()}
-    assert found == pytest.approx({**expected, "loss": mse / 4}, abs=1e-9)
+    values = {name: entry["value"] for name, entry in metrics.items()}
+    assert values == pytest.approx({**expected, "loss": mse / 4}, abs=1e-9)
 
 
 def test_a_loss_that_does_not_follow_from_predictions_is_left_out() -> None:
@@ -75,15 +75,15 @@ def test_several_models_are_scored_on_the_same_rows() -> None:
     models = [{"name": "a", "has_loss": False}, {"name": "b", "has_loss": True}]
     options = {"task": "multiclass", "num_outputs": 3, "target_std": 1.0}
     scored = score_models([good, bad], y, models=models, sampling=Sampling(confidence=0.975), **options)
-    assert [one["name"] for one in scored["models"]] == ["a", "b"]
-    assert ["loss" in one["metrics"] for one in scored["models"]] == [False, True]
+    assert [model["name"] for model in scored["models"]] == ["a", "b"]
+    assert ["loss" in model["metrics"] for model in scored["models"]] == [False, True]
     alone = score_models([good], y, models=models[:1], sampling=Sampling(confidence=0.975), **options)
     assert scored["models"][0] == alone["models"][0]
-    assert {one["metric"] for one in scored["comparisons"]} == {"accuracy", "auroc_macro"}
+    assert {comparison["metric"] for comparison in scored["comparisons"]} == {"accuracy", "auroc_macro"}
     (first, _) = scored["details"]
     guess = good.argmax(axis=1)
     assert first["confusion"] == reference.confusion_matrix(y, guess).tolist()
-    recall = [one["recall"] for one in first["per_class"]]
+    recall = [entry["recall"] for entry in first["per_class"]]
     assert recall == pytest.approx(reference.recall_score(y, guess, average=None))
     outcomes = [task_of("multiclass").outcomes(p, y) for p in (good, bad)]
     assert np.array_equal(outcomes, [guess, bad.argmax(axis=1)])
@@ -96,9 +96,9 @@ def test_the_scorer_is_a_process_and_answers_the_same() -> None:
     options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
     models = [{"name": "a", "has_loss": True}, {"name": "b", "has_loss": True}]
     fields = {**options, "models": models, "intervals": {"proportion": "clopper-pearson", "seed": 3}}
-    found = processes.score(fields, [p, 1 - p], y, confidence=0.99, groups=groups)
+    answer = processes.score(fields, [p, 1 - p], y, confidence=0.99, groups=groups)
     sampling = Sampling(0.99, "clopper-pearson", groups, 3)
     expected = score_models([p, 1 - p], y, models=models, sampling=sampling, **options)
-    assert found.models == expected["models"]
-    assert found.comparisons == expected["comparisons"]
-    assert found.outcomes.shape == (120, 2)
+    assert answer.models == expected["models"]
+    assert answer.comparisons == expected["comparisons"]
+    assert answer.outcomes.shape == (120, 2)

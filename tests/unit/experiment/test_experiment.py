@@ -71,11 +71,11 @@ def test_the_random_state_of_the_caller_stays() -> None:
 
 
 def test_two_at_once_in_one_process_are_as_each_alone() -> None:
-    one, other = Experiment.compose([*SMALL, "seed=1"]), Experiment.compose([*SMALL, "seed=2"])
-    assert one.folder != other.folder
-    one.check()
+    experiment, other = Experiment.compose([*SMALL, "seed=1"]), Experiment.compose([*SMALL, "seed=2"])
+    assert experiment.folder != other.folder
+    experiment.check()
     other.check()
-    second, first = other.run(), one.run()
+    second, first = other.run(), experiment.run()
     assert not same(first, second)
     assert same(first, Experiment.compose([*SMALL, "seed=1"]).run())
     assert same(second, Experiment.compose([*SMALL, "seed=2"]).run())

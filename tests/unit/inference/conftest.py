@@ -101,8 +101,8 @@ def make_ensemble(make_run: MakeRun, tmp_path: Path) -> MakeRun:
         folder = tmp_path / "ensemble"
         folder.mkdir()
         best = record["best"] | {"checkpoint": None, "epoch": None}
-        told = record | {"kind": "ensemble", "best": best, "ensemble": {"members": members}}
-        (folder / "run.json").write_text(json.dumps(told))
+        ensemble = record | {"kind": "ensemble", "best": best, "ensemble": {"members": members}}
+        (folder / "run.json").write_text(json.dumps(ensemble))
         return folder
 
     return make

@@ -36,19 +36,19 @@ def test_safetensors_hold_all_weights_and_statistics(
     exported = export_run(run, "safetensors")
     assert exported.path == run / "export" / "model.safetensors"
     assert exported.max_difference == 0
-    told = json.loads((run / "export" / "model.safetensors.json").read_text())
-    assert told["check"] == {
+    description = json.loads((run / "export" / "model.safetensors.json").read_text())
+    assert description["check"] == {
         **{"rows": 64, "of": "random rows, as the store does not have the val rows"},
         **{"max_difference": 0.0, "tolerance": exported.tolerance},
     }
-    assert told["input"]["shape"] == ["batch", 4]
-    assert [column["name"] for column in told["input"]["columns"]] == ["w", "x", "y", "z"]
-    assert "a date as days since 1970-01-01" in told["input"]["cells"]
-    assert told["output"] == {
+    assert description["input"]["shape"] == ["batch", 4]
+    assert [column["name"] for column in description["input"]["columns"]] == ["w", "x", "y", "z"]
+    assert "a date as days since 1970-01-01" in description["input"]["cells"]
+    assert description["output"] == {
         **{"name": "predictions", "shape": ["batch"], "dtype": "float32"},
         "meaning": "value in original units",
     }
-    assert [member["weight"] for member in told["network"]] == ([0.25, 0.75] if is_ensemble else [1.0])
+    assert [member["weight"] for member in description["network"]] == ([0.25, 0.75] if is_ensemble else [1.0])
 
 
 @pytest.mark.parametrize("broken", ["weights", "shape"])
@@ -84,11 +84,11 @@ def test_files_that_are_there_stay(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 def test_differences() -> None:
-    one = np.array([1.0, np.nan, 3.0], np.float32)
-    assert greatest_difference(one, one) == 0
-    assert greatest_difference(one, np.array([1.0, np.nan, 2.5], np.float32)) == 0.5
-    assert greatest_difference(one, np.array([1.0, 2.0, 3.0], np.float32)) == float("inf")
-    assert greatest_difference(one, one[:2]) == float("inf")
+    values = np.array([1.0, np.nan, 3.0], np.float32)
+    assert greatest_difference(values, values) == 0
+    assert greatest_difference(values, np.array([1.0, np.nan, 2.5], np.float32)) == 0.5
+    assert greatest_difference(values, np.array([1.0, 2.0, 3.0], np.float32)) == float("inf")
+    assert greatest_difference(values, values[:2]) == float("inf")
 
 
 @pytest.mark.slow
@@ -102,5 +102,5 @@ def test_onnx(make_run: MakeRun, make_ensemble: MakeRun, model: str, kind: str, 
     session = onnxruntime.InferenceSession(exported.path)
     x = np.random.default_rng(0).integers(0, 200, (5, *((8, 8, 1) if kind == "image" else (4,))))
     x = x.astype(np.uint8 if kind == "image" else np.float32)
-    found = session.run(None, {"rows": x})[0]
-    np.testing.assert_allclose(found, load_run(run).predict(x), rtol=1e-4, atol=1e-5)
+    outputs = session.run(None, {"rows": x})[0]
+    np.testing.assert_allclose(outputs, load_run(run).predict(x), rtol=1e-4, atol=1e-5)

@@ -20,17 +20,17 @@ X = np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
 )
 def test_a_run_predicts_as_it_is_restored(make_run: MakeRun, task: str, columns: tuple[int, ...]) -> None:
     run = make_run(task=task)
-    found = load_run(run).predict(X, batch_size=3)
-    assert (found.shape, found.dtype) == ((7, *columns), np.float32)
-    np.testing.assert_allclose(found, load_model(run).predict(X), rtol=1e-6)
+    predictions = load_run(run).predict(X, batch_size=3)
+    assert (predictions.shape, predictions.dtype) == ((7, *columns), np.float32)
+    np.testing.assert_allclose(predictions, load_model(run).predict(X), rtol=1e-6)
     assert load_run(run).predict(X[:0]).shape == (0, *columns)
 
 
 def test_an_ensemble_is_the_weighted_mean(make_ensemble: MakeRun) -> None:
     folder = make_ensemble(task="regression")
-    one, other = (load_model(folder.parent / name).predict(X) for name in ("one", "other"))
-    assert np.abs(one - other).max() > 1
-    np.testing.assert_allclose(load_run(folder).predict(X), 0.25 * one + 0.75 * other, rtol=1e-5)
+    first, other = (load_model(folder.parent / name).predict(X) for name in ("one", "other"))
+    assert np.abs(first - other).max() > 1
+    np.testing.assert_allclose(load_run(folder).predict(X), 0.25 * first + 0.75 * other, rtol=1e-5)
 
 
 def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:

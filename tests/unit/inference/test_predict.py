@@ -39,17 +39,19 @@ def blocks_of(x: Any, size: int = 4) -> list[Block]:
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 def test_blocks_are_predicted_as_one(make_run: MakeRun, tmp_path: Path, task: str) -> None:
-    run, told = make_run(task=task), []
+    run, counts = make_run(task=task), []
     data = read_run(run)["data"]
-    num = predict_blocks(run, data, blocks_of(X), tmp_path / "p.csv", id_name="id", batch_size=3, on_rows=told.append)
-    assert (num, told) == (11, [4, 4, 3])
-    found = read_csv(tmp_path / "p.csv")
-    assert found["id"].to_pylist() == [f"row {index}" for index in range(11)]
+    num = predict_blocks(run, data, blocks_of(X), tmp_path / "p.csv", id_name="id", batch_size=3, on_rows=counts.append)
+    assert (num, counts) == (11, [4, 4, 3])
+    written = read_csv(tmp_path / "p.csv")
+    assert written["id"].to_pylist() == [f"row {index}" for index in range(11)]
     expected = load_model(run).predict(X)
     columns = ["prediction"] if task == "regression" else ["probability_a", "probability_b", "probability_c"]
-    np.testing.assert_allclose(np.column_stack([found[name] for name in columns]), expected.reshape(11, -1), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.column_stack([written[name] for name in columns]), expected.reshape(11, -1), rtol=1e-6
+    )
     if task == "multiclass":
-        assert found["prediction"].to_pylist() == [data["class_names"][index] for index in expected.argmax(axis=1)]
+        assert written["prediction"].to_pylist() == [data["class_names"][index] for index in expected.argmax(axis=1)]
 
 
 def test_rows_of_another_kind(make_run: MakeRun, tmp_path: Path) -> None:
@@ -91,22 +93,22 @@ def test_a_file_of_any_format_and_order(
     make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
     run, source = make_run(task="binary"), tmp_path / f"new{suffix}"
-    values = {name: [float(one) for one in X[:, index]] for index, name in enumerate("wxyz")}
+    values = {name: [float(value) for value in X[:, index]] for index, name in enumerate("wxyz")}
     table: dict[str, Any] = {"z": values["z"], "name": [f"ü{i}" for i in range(11)], "more": ["?"] * 11}
     with table_writer(source, overwrite=False) as write:
         write(table | values)
     options: dict[str, Any] = {"id_column": "name", "batch_size": 4, "overwrite": False, "as_json": True}
     predict(run, [source], tmp_path / "p.csv", **options)
-    told = json.loads(capsys.readouterr().out)
-    assert told == {
+    answer = json.loads(capsys.readouterr().out)
+    assert answer == {
         **{"output": str(tmp_path / "p.csv"), "rows": 11},
         "columns": ["name", "prediction", "probability_no", "probability_yes"],
     }
-    found = read_csv(tmp_path / "p.csv")
-    assert found["name"].to_pylist() == table["name"]
+    written = read_csv(tmp_path / "p.csv")
+    assert written["name"].to_pylist() == table["name"]
     expected = load_model(run).predict(X)
-    np.testing.assert_allclose(found["probability_yes"], expected, rtol=1e-5)
-    assert found["prediction"].to_pylist() == ["yes" if one > 0.5 else "no" for one in expected]
+    np.testing.assert_allclose(written["probability_yes"], expected, rtol=1e-5)
+    assert written["prediction"].to_pylist() == ["yes" if probability > 0.5 else "no" for probability in expected]
 
 
 def test_arrays_are_numbered(make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

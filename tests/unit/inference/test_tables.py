@@ -21,24 +21,24 @@ READERS = {
 
 
 def test_classes() -> None:
-    found = as_table(np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], np.float32), "multiclass", ("a", "b", "c"))
-    assert list(found) == ["prediction", "probability_a", "probability_b", "probability_c"]
-    assert found["prediction"].tolist() == ["b", "a"]
-    assert found["probability_a"].tolist() == pytest.approx([0.1, 0.5])
+    table = as_table(np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], np.float32), "multiclass", ("a", "b", "c"))
+    assert list(table) == ["prediction", "probability_a", "probability_b", "probability_c"]
+    assert table["prediction"].tolist() == ["b", "a"]
+    assert table["probability_a"].tolist() == pytest.approx([0.1, 0.5])
 
 
 def test_two_classes() -> None:
-    found = as_table(np.array([0.5, 0.75], np.float32), "binary", ("no", "yes"))
-    assert found["prediction"].tolist() == ["no", "yes"]
-    assert found["probability_no"].tolist() == [0.5, 0.25]
-    assert found["probability_yes"].tolist() == [0.5, 0.75]
+    table = as_table(np.array([0.5, 0.75], np.float32), "binary", ("no", "yes"))
+    assert table["prediction"].tolist() == ["no", "yes"]
+    assert table["probability_no"].tolist() == [0.5, 0.25]
+    assert table["probability_yes"].tolist() == [0.5, 0.75]
 
 
 def test_labels_and_values() -> None:
-    found = as_table(np.array([[0.9, 0.2], [0.6, 0.5]], np.float32), "multilabel", ("sun", "rain"))
-    assert found["prediction_sun"].tolist() == [1, 1]
-    assert found["prediction_rain"].tolist() == [0, 0]
-    assert list(found)[2:] == ["probability_sun", "probability_rain"]
+    table = as_table(np.array([[0.9, 0.2], [0.6, 0.5]], np.float32), "multilabel", ("sun", "rain"))
+    assert table["prediction_sun"].tolist() == [1, 1]
+    assert table["prediction_rain"].tolist() == [0, 0]
+    assert list(table)[2:] == ["probability_sun", "probability_rain"]
     assert as_table(np.array([1.5], np.float32), "regression", ())["prediction"].tolist() == [1.5]
     assert column_names("regression", ()) == ["prediction"]
 
@@ -51,12 +51,12 @@ def test_blocks_become_one_table(tmp_path: Path, suffix: str) -> None:
             ids = np.array([f"a,{start}", "ü\n"], object)
             write({"name": ids, "prediction": np.array([start, 0.1], np.float32)})
         assert not path.exists()
-    found = READERS[suffix](path)
-    assert found["name"].to_pylist() == ["a,0", "ü\n", "a,2", "ü\n"]
-    assert found["prediction"].to_pylist() == pytest.approx([0, 0.1, 2, 0.1], abs=1e-7)
+    table = READERS[suffix](path)
+    assert table["name"].to_pylist() == ["a,0", "ü\n", "a,2", "ü\n"]
+    assert table["prediction"].to_pylist() == pytest.approx([0, 0.1, 2, 0.1], abs=1e-7)
     if suffix != ".parquet":
         assert "0.1\n" in path.read_text() or "0.1}" in path.read_text()
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix", READERS)
@@ -72,7 +72,7 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(KeyError):
         write_half()
     assert path.read_text() == "mine"
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_file_that_appears_meanwhile_stays(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ def test_smoothed_and_weighted_cross_entropy_weighs_each_class() -> None:
     target = np.full((7, 3), 0.1 / 3)
     target[ROWS, Y] += 0.9
     expected = -(target * W * np.log(P)).sum() / W[Y].sum()
-    found = of_classes(losses.cross_entropy(class_weights=list(W), label_smoothing=0.1))
-    assert found == pytest.approx(expected, rel=1e-12)
+    loss = of_classes(losses.cross_entropy(class_weights=list(W), label_smoothing=0.1))
+    assert loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_weighted_binary_cross_entropy() -> None:

@@ -49,12 +49,12 @@ def test_the_last_linear_layer_gives_the_logits() -> None:
 
 
 def test_channels_last_changes_no_value() -> None:
-    found = []
+    outputs = []
     for channels_last in (False, True):
         torch.manual_seed(0)
         model = resnet(input_shape=CIFAR, num_outputs=3, depth=9, width=4, channels_last=channels_last).eval()
-        found.append(model(torch.ones(2, *CIFAR)))
-    assert torch.allclose(*found, atol=1e-6)
+        outputs.append(model(torch.ones(2, *CIFAR)))
+    assert torch.allclose(*outputs, atol=1e-6)
 
 
 def test_shortcut_without_parameters() -> None:

@@ -18,10 +18,10 @@ def test_one_hot_is_that_of_pandas() -> None:
     random = np.random.default_rng(0)
     indices = np.stack([random.integers(0, 4, 50), random.integers(0, 3, 50)], axis=1)
     numbers = random.normal(size=(50, 2)).astype(np.float32)
-    found = OneHot(SIZES)(torch.from_numpy(np.concatenate([numbers, indices], axis=1).astype(np.float32)))
+    encoded = OneHot(SIZES)(torch.from_numpy(np.concatenate([numbers, indices], axis=1).astype(np.float32)))
     known = [pd.get_dummies(indices[:, column]).drop(columns=0).to_numpy(np.float32) for column in (0, 1)]
     expected = np.concatenate([numbers, *known], axis=1)
-    assert np.array_equal(found.numpy(), expected)
+    assert np.array_equal(encoded.numpy(), expected)
 
 
 @pytest.mark.parametrize("model", [linear, mlp, tabular_mlp])

@@ -26,7 +26,7 @@ START = {"weight": GENERATOR.normal(size=(2, 3)), "bias": GENERATOR.normal(size=
 
 
 def gradients(at: dict[str, Array]) -> dict[str, Array]:
-    """Of the mean over rows of |x W^T + b - y|^2 / 2."""
+    """Gradients of the mean over rows of |x W^T + b - y|^2 / 2."""
     errors = (X @ at["weight"].T + at["bias"] - Y) / len(X)
     return {"weight": errors.T @ X, "bias": errors.sum(axis=0)}
 
@@ -175,9 +175,9 @@ FORMULAS = {
 }
 
 
-def assert_equal(found: dict[str, Array], expected: dict[str, Array]) -> None:
+def assert_equal(weights: dict[str, Array], expected: dict[str, Array]) -> None:
     for name, value in expected.items():
-        assert np.abs(found[name] - value).max() / np.abs(value).max() < 1e-10
+        assert np.abs(weights[name] - value).max() / np.abs(value).max() < 1e-10
         assert np.abs(START[name] - value).max() > 1e-4
 
 
@@ -263,8 +263,8 @@ def test_lbfgs_formula(history_size: int) -> None:
     model, optimizer = by_lbfgs(max_iter=1, line_search_fn=None, history_size=history_size, tolerance_change=0.0)
     for _ in range(STEPS):
         optimizer.step(closure(model, optimizer))
-    found = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    assert_equal(found, lbfgs_by_numpy(history_size))
+    weights = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    assert_equal(weights, lbfgs_by_numpy(history_size))
 
 
 def test_lbfgs_comes_to_the_least_squares() -> None:
@@ -287,9 +287,9 @@ def test_newton_schulz_gives_a_nearly_orthogonal_matrix() -> None:
     for _ in range(5):
         gram = expected @ expected.T
         expected = a * expected + (b * gram + c * gram @ gram) @ expected
-    found = _zeropower_via_newtonschulz(torch.from_numpy(u), (a, b, c), 5, 1e-7).double().numpy()
-    assert np.abs(found - expected).max() < 0.03
-    assert np.linalg.svd(found, compute_uv=False) == pytest.approx(1.0, abs=0.35)
+    orthogonal = _zeropower_via_newtonschulz(torch.from_numpy(u), (a, b, c), 5, 1e-7).double().numpy()
+    assert np.abs(orthogonal - expected).max() < 0.03
+    assert np.linalg.svd(orthogonal, compute_uv=False) == pytest.approx(1.0, abs=0.35)
 
 
 def test_muon_takes_matrices_and_adamw_the_rest() -> None:

@@ -25,8 +25,8 @@ def test_body_and_head() -> None:
 
 
 def test_layerwise() -> None:
-    found = layerwise(model(), layer_decay=0.5)
-    assert found == {
+    factors = layerwise(model(), layer_decay=0.5)
+    assert factors == {
         **dict.fromkeys(("0.weight", "0.bias", "1.weight", "1.bias"), 0.25),
         **dict.fromkeys(("3.weight", "3.bias"), 0.5),
         **dict.fromkeys(("5.weight", "5.bias"), 1.0),

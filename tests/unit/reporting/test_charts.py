@@ -9,8 +9,8 @@ from holdfast.reporting import charts
 
 def points_of(svg: str) -> list[list[tuple[float, float]]]:
     return [
-        [tuple(map(float, pair.split(","))) for pair in found.split()]  # type: ignore[misc]
-        for found in re.findall(r'<polyline[^>]*points="([^"]+)"', svg)
+        [tuple(map(float, pair.split(","))) for pair in points.split()]  # type: ignore[misc]
+        for points in re.findall(r'<polyline[^>]*points="([^"]+)"', svg)
     ]
 
 
@@ -42,7 +42,7 @@ def test_odd_values_are_drawn_or_left_out(values: list[float]) -> None:
 
 def test_histograms() -> None:
     svg = charts.histogram({"counts": [1, 0, 4], "low": -1.5, "high": 2}, label="x")
-    heights = [float(found) for found in re.findall(r'height="([0-9.]+)"><title>', svg)]
+    heights = [float(number) for number in re.findall(r'height="([0-9.]+)"><title>', svg)]
     assert heights[1] == 0
     assert heights[2] == pytest.approx(4 * heights[0], rel=0.01)
     assert ">-1.5<" in svg
@@ -52,7 +52,7 @@ def test_histograms() -> None:
 def test_class_bars_are_shares_of_each_part() -> None:
     classes = [{"name": "<a>", "train": 30, "val": 5}, {"name": "b", "train": 10, "val": 5}]
     svg = charts.class_bars(classes)
-    wide = [float(found) for found in re.findall(r'width="([0-9.]+)" height="9"', svg)]
+    wide = [float(number) for number in re.findall(r'width="([0-9.]+)" height="9"', svg)]
     assert wide[0] == pytest.approx(3 * wide[2], rel=0.01)
     assert wide[1] == wide[3]
     assert "30 / 5  (75.0 %)" in svg
@@ -62,7 +62,7 @@ def test_class_bars_are_shares_of_each_part() -> None:
 
 def test_right_predictions_lie_on_the_diagonal() -> None:
     svg = charts.scatter([(0, 0), (5, 5), (10, 2)], label="", names=("value", "prediction"))
-    placed = [tuple(map(float, one)) for one in re.findall(r'cx="([0-9.]+)" cy="([0-9.]+)"', svg)]
+    placed = [tuple(map(float, pair)) for pair in re.findall(r'cx="([0-9.]+)" cy="([0-9.]+)"', svg)]
     (x1, y1), (x2, y2), (x3, y3) = placed
     assert x2 - x1 == pytest.approx(y1 - y2, abs=0.2)
     assert y3 > y2

@@ -58,8 +58,8 @@ def test_a_table(make_parts: MakeParts, task: str) -> None:
     y = {"multiclass": np.arange(60) % 3, "regression": x[:, 0] * 3}.get(task, (x > 0).astype(np.uint8))
     facts = dataset_facts(make_parts(x, y, columns, notes=("column 'a' was left out",)))
     text = read(data_page(facts, [], MOMENT))
-    for told in ("made <b>", "<town>", "Bonn & Ulm (", "table of 1 number column and 1 category column, float32"):
-        assert told in text
+    for words in ("made <b>", "<town>", "Bonn & Ulm (", "table of 1 number column and 1 category column, float32"):
+        assert words in text
     assert "7 test rows are sealed and were not" in text
     assert "column 'a' was left out" in text
     console = Console(file=io.StringIO(), width=140)

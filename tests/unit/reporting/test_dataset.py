@@ -36,7 +36,7 @@ def test_values_and_labels(make_parts: MakeParts) -> None:
     assert facts["examples"]["rows"][0][-1] == "0"
     labels = np.array([[1, 0], [1, 1], [0, 0], [0, 1]] * 2, np.uint8)
     facts = dataset_facts(make_parts(X, labels, COLUMNS))
-    assert [(one["train"], one["val"]) for one in facts["classes"]] == [(4, 0), (2, 2)]
+    assert [(entry["train"], entry["val"]) for entry in facts["classes"]] == [(4, 0), (2, 2)]
     assert [row[-1] for row in facts["examples"]["rows"][:3]] == ["class 0", "class 0, class 1", "none"]
 
 

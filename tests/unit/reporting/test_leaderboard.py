@@ -42,12 +42,12 @@ def make_sweep(
 def test_folds_have_a_mean_and_a_spread(tmp_path: Path) -> None:
     folds = [(["split=kfold", f"split.fold={fold}"], loss) for fold, loss in enumerate([0.25, 0.5, 0.75])]
     sweep = make_sweep(tmp_path / "sweep", folds)
-    (found,) = repeats_below(sweep)
-    assert (found.folder, found.over, found.overrides, found.n) == (".", ["split.fold"], [], 3)
-    assert found.mean == {"val/loss": 0.5, "val/accuracy": 0.5}
-    assert found.std == {"val/loss": 0.25, "val/accuracy": 0.25}
+    (group,) = repeats_below(sweep)
+    assert (group.folder, group.over, group.overrides, group.n) == (".", ["split.fold"], [], 3)
+    assert group.mean == {"val/loss": 0.5, "val/accuracy": 0.5}
+    assert group.std == {"val/loss": 0.25, "val/accuracy": 0.25}
     text = io.StringIO()
-    print_table(leaderboard(sweep), Console(width=200, file=text), [found])
+    print_table(leaderboard(sweep), Console(width=200, file=text), [group])
     assert "mean ± std of 3  over split.fold  0.5000 ± 0.2500  0.5000 ± 0.2500" in text.getvalue()
     assert repeats_below(tmp_path)[0].folder == "sweep"
 
@@ -56,8 +56,8 @@ def test_each_combination_has_its_own_and_the_best_comes_first(tmp_path: Path) -
     jobs = [
         ([f"lr={lr}", f"seed={seed}"], loss + seed / 8) for lr, loss in ((0.1, 0.5), (0.2, 0.25)) for seed in (0, 1)
     ]
-    found = repeats_below(make_sweep(tmp_path, jobs))
-    assert [(one.overrides, one.over, one.n, one.mean["val/loss"]) for one in found] == [
+    groups = repeats_below(make_sweep(tmp_path, jobs))
+    assert [(group.overrides, group.over, group.n, group.mean["val/loss"]) for group in groups] == [
         (["lr=0.2"], ["seed"], 2, 0.3125),
         (["lr=0.1"], ["seed"], 2, 0.5625),
     ]

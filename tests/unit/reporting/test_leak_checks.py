@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from holdfast.data.columns import Column
 from holdfast.reporting.column_scores import column_scores
 from holdfast.reporting.data_facts import dataset_facts
-from holdfast.reporting.look_alikes import likeness
+from holdfast.reporting.image_similarity import likeness
 
 from .conftest import MakeParts
 
@@ -18,8 +18,8 @@ CLASSES = GENERATOR.integers(0, 3, NUM)
 VALUES = GENERATOR.lognormal(3, 1, NUM).astype(np.float32)
 
 
-def found(parts: object) -> dict[str, tuple[str, str]]:
-    return {one["name"]: (one["verdict"], one["what"]) for one in dataset_facts(parts)["checks"]}  # type: ignore[arg-type]
+def checks_of(parts: object) -> dict[str, tuple[str, str]]:
+    return {check["name"]: (check["verdict"], check["what"]) for check in dataset_facts(parts)["checks"]}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("y", [CLASSES, VALUES], ids=["classes", "values"])
@@ -30,16 +30,16 @@ def test_a_column_that_gives_the_target_away(make_parts: MakeParts, y: np.ndarra
         leak = np.array([2.0, 0.0, 1.0])[CLASSES] if y.dtype.kind == "i" else np.rint(np.argsort(np.argsort(y)) / 4)
     if how == "missing" and y.dtype.kind == "i":  # that it is missing is what tells
         leak = np.where(y == 0, np.nan, leak)
-    checks = found(make_parts(np.column_stack([NOISE, leak]).astype(np.float32), y))
-    verdict, what = checks["one column gives the target away"]
+    checks = checks_of(make_parts(np.column_stack([NOISE, leak]).astype(np.float32), y))
+    verdict, message = checks["one column gives the target away"]
     assert verdict == "bad"
-    assert what.startswith("'c3' (")
+    assert message.startswith("'c3' (")
 
 
 def test_a_category_gives_the_target_away(make_parts: MakeParts) -> None:
     codes = CLASSES * 40 + GENERATOR.integers(0, 40, NUM)
     columns = (Column("town", "category", tuple(f"{i:03}" for i in range(120))), Column("w", "number"))
-    checks = found(make_parts(np.column_stack([codes, NOISE[:, 0]]).astype(np.float32), CLASSES, columns))
+    checks = checks_of(make_parts(np.column_stack([codes, NOISE[:, 0]]).astype(np.float32), CLASSES, columns))
     assert checks["one column gives the target away"][0] == "bad"
     assert checks["one column gives the target away"][1].startswith("'town'")
 
@@ -47,7 +47,7 @@ def test_a_category_gives_the_target_away(make_parts: MakeParts) -> None:
 def test_honest_columns_give_nothing_away(make_parts: MakeParts) -> None:
     x, y = load_iris(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
-    checks = found(make_parts(x[order].astype(np.float32), y[order]))
+    checks = checks_of(make_parts(x[order].astype(np.float32), y[order]))
     assert checks["one column gives the target away"][0] in ("good", "look")
     assert checks["the order of rows tells the target"] == ("good", "no (0.00, 0 as by chance)")
     assert checks["identifiers among the columns"] == ("good", "none")
@@ -58,25 +58,25 @@ def test_honest_columns_give_nothing_away(make_parts: MakeParts) -> None:
 def test_the_order_of_rows(make_parts: MakeParts) -> None:
     name = "the order of rows tells the target"
     in_runs = np.repeat(np.random.default_rng(5).integers(0, 3, NUM // 40), 40)
-    verdict, what = found(make_parts(NOISE, in_runs))[name]
+    verdict, message = checks_of(make_parts(NOISE, in_runs))[name]
     assert verdict == "look"
-    assert "declare data.group" in what
+    assert "declare data.group" in message
     for y in (np.sort(CLASSES), -np.sort(VALUES)):
-        verdict, what = found(make_parts(NOISE, y))[name]
+        verdict, message = checks_of(make_parts(NOISE, y))[name]
         assert verdict == "good"
-        assert what.startswith("the source is sorted by its target")
+        assert message.startswith("the source is sorted by its target")
 
 
 def test_identifiers(make_parts: MakeParts) -> None:
     names = tuple(f"name {index:04}" for index in range(NUM))
     columns = (Column("who", "category", names), Column("id", "number"), Column("w", "number"))
     x = np.column_stack([np.arange(NUM), 1000 + np.arange(NUM), NOISE[:, 0]]).astype(np.float32)
-    verdict, what = found(make_parts(x, CLASSES, columns))["identifiers among the columns"]
+    verdict, message = checks_of(make_parts(x, CLASSES, columns))["identifiers among the columns"]
     assert verdict == "look"
-    assert what.startswith("'who', 'id': a different value in every row")
-    verdict, what = found(make_parts(x, np.sort(CLASSES), columns))["identifiers among the columns"]
+    assert message.startswith("'who', 'id': a different value in every row")
+    verdict, message = checks_of(make_parts(x, np.sort(CLASSES), columns))["identifiers among the columns"]
     assert verdict == "bad"
-    assert what.startswith("'id' (0.99) looks like an identifier and predicts the target")
+    assert message.startswith("'id' (0.99) looks like an identifier and predicts the target")
 
 
 def test_equal_rows(make_parts: MakeParts) -> None:
@@ -84,7 +84,7 @@ def test_equal_rows(make_parts: MakeParts) -> None:
     x[4], y[4] = x[0], (y[0] + 1) % 3
     x[8], y[8] = x[1], y[1]
     x[3] = x[2]  # row 3 is a val row
-    checks = found(make_parts(x, y))
+    checks = checks_of(make_parts(x, y))
     assert checks["val rows that are also train rows"] == ("bad", "1 of 200")
     assert checks["equal rows"][0] == "look"
     assert checks["equal rows"][1].startswith("3 rows repeat another one, ")
@@ -95,7 +95,7 @@ def test_columns_and_classes(make_parts: MakeParts) -> None:
     y[:5], y[3] = 1, 2
     x[:, 1] = 4
     x[:600, 2] = np.nan
-    checks = found(make_parts(x, y))
+    checks = checks_of(make_parts(x, y))
     assert checks["columns with one value only"][1].startswith("'c1'")
     assert checks["columns that are mostly missing"] == ("look", "'c2'")
     assert checks["classes without a train row"] == ("bad", "'class 2'")
@@ -109,8 +109,11 @@ def test_images_that_look_alike(make_parts: MakeParts) -> None:
     images[3] = images[0] // 2 + 20  # less contrast, more light
     images[3, 0, 0] += 2
     name = "val images that look like a train image"
-    assert found(make_parts(images, CLASSES[:80]))[name] == ("look", "1 of 20 val images, among 60 train images")
-    assert found(make_parts(images[4:], CLASSES[:76]))[name] == ("good", "0 of 19 val images, among 57 train images")
+    assert checks_of(make_parts(images, CLASSES[:80]))[name] == ("look", "1 of 20 val images, among 60 train images")
+    assert checks_of(make_parts(images[4:], CLASSES[:76]))[name] == (
+        "good",
+        "0 of 19 val images, among 57 train images",
+    )
 
 
 def test_likeness_does_not_depend_on_size() -> None:

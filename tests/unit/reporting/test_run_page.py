@@ -46,10 +46,18 @@ def test_a_run(make_parts: MakeParts) -> None:
     parts = make_parts(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
     val = {"rows": 20, "confusion": [[9, 1], [4, 6]]}
     text = read(run_page(RECORD, data=dataset_facts(parts), val=val, augmented=b"png"))
-    for told in ("91.23 %", "val/accuracy in epoch 2", "run <1>", "lr=<3>", "all 3 epochs are done", "b <c> (1)"):
-        assert told in text
-    for told in ("Leak checks", "Augmented examples", "the loss <rises>", "13,818", "3.8 s", "1.9 ms", "learning rate"):
-        assert told in text
+    for words in ("91.23 %", "val/accuracy in epoch 2", "run <1>", "lr=<3>", "all 3 epochs are done", "b <c> (1)"):
+        assert words in text
+    for words in (
+        "Leak checks",
+        "Augmented examples",
+        "the loss <rises>",
+        "13,818",
+        "3.8 s",
+        "1.9 ms",
+        "learning rate",
+    ):
+        assert words in text
     assert "holdfast report RUN" not in text
 
 
@@ -88,8 +96,8 @@ def test_an_ensemble() -> None:
     members = [{"run": f"runs/{name}", "weight": 0.5, "metrics": {"val/accuracy": 0.9}} for name in ("a", "b")]
     best = {**RECORD["best"], "epoch": None}
     text = read(run_page({**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}))
-    for told in ("runs/b", "0.500", "90.00 %"):
-        assert told in text
+    for words in ("runs/b", "0.500", "90.00 %"):
+        assert words in text
     assert "chose this epoch" not in text
 
 
@@ -101,6 +109,6 @@ def test_an_ensemble_lists_its_members() -> None:
     best = {**RECORD["best"], "epoch": None}
     record = {**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}
     text = read(run_page(record))
-    for told in ("ensemble", "Members", "a<b", "0.750", "90.00 %"):
-        assert told in text
+    for words in ("ensemble", "Members", "a<b", "0.750", "90.00 %"):
+        assert words in text
     assert "last epoch" not in text

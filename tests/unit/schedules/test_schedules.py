@@ -20,14 +20,14 @@ def course(schedule: Any, optimizer: Any = None, **arguments: Any) -> list[dict[
     """Rate (as a factor) and momentum of every step of four epochs, moved as Lightning moves them."""
     optimizer = optimizer or SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     answer = schedule(optimizer, total_steps=TOTAL, steps_per_epoch=PER_EPOCH, **arguments)
-    found = []
+    rows = []
     for step in range(1, TOTAL + 1):
         group = optimizer.param_groups[0]
-        found.append({"factor": group["lr"] / 2.0, "momentum": group["momentum"]})
+        rows.append({"factor": group["lr"] / 2.0, "momentum": group["momentum"]})
         optimizer.step()
         if answer["interval"] == "step" or step % PER_EPOCH == 0:
             answer["scheduler"].step()
-    return found
+    return rows
 
 
 def factors(schedule: Any, **arguments: Any) -> list[float]:
@@ -121,8 +121,8 @@ def test_restarts_are_torchs(multiplier: int) -> None:
     for _ in range(TOTAL):
         expected.append(optimizer.param_groups[0]["lr"] / 2.0)
         theirs.step()
-    found = factors(schedules.cosine_restarts, first_cycle_epochs=1, cycle_multiplier=multiplier, final_factor=0.1)
-    assert found == pytest.approx(expected, abs=1e-12)
+    values = factors(schedules.cosine_restarts, first_cycle_epochs=1, cycle_multiplier=multiplier, final_factor=0.1)
+    assert values == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +137,11 @@ def test_plateau(mode: Any, values: list[float], expected: list[float]) -> None:
     optimizer = SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     answer = plateau(optimizer, total_steps=12, steps_per_epoch=3, monitor="val/x", mode=mode, factor=0.5, patience=2)
     assert answer["monitor"] == "val/x"
-    found = [1.0]
+    reached = [1.0]
     for value in values:
         answer["scheduler"].step(value)
-        found.append(optimizer.param_groups[0]["lr"] / 2.0)
-    assert found == expected
+        reached.append(optimizer.param_groups[0]["lr"] / 2.0)
+    assert reached == expected
 
 
 def with_momentum() -> SGD:
@@ -150,9 +150,9 @@ def with_momentum() -> SGD:
 
 @pytest.mark.parametrize(("schedule", "arguments", "expected"), TABLE)
 def test_momentum_rises_by_the_epoch(schedule: Any, arguments: dict[str, Any], expected: list[float]) -> None:
-    found = course(schedule, with_momentum(), momentum=[0.5, 0.98], **arguments)
-    assert [row["momentum"] for row in found] == pytest.approx(per_epoch(0.5, 0.66, 0.82, 0.98), abs=1e-12)
-    assert [row["factor"] for row in found] == pytest.approx(expected, abs=1e-12)
+    rows = course(schedule, with_momentum(), momentum=[0.5, 0.98], **arguments)
+    assert [row["momentum"] for row in rows] == pytest.approx(per_epoch(0.5, 0.66, 0.82, 0.98), abs=1e-12)
+    assert [row["factor"] for row in rows] == pytest.approx(expected, abs=1e-12)
 
 
 def test_momentum_of_an_optimizer_without_one() -> None:

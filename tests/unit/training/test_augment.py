@@ -41,12 +41,12 @@ def test_mirror_and_crop_move_whole_pixels() -> None:
     torch.manual_seed(0)
     cropped = build("crop", padding=2)(IMAGES)
     padded = torch.nn.functional.pad(IMAGES.float(), (0, 0, 2, 2, 2, 2))
-    found = set()
+    seen = set()
     for image, whole in zip(cropped, padded, strict=True):
         places = [(i, j) for i in range(5) for j in range(5) if (whole[i : i + 32, j : j + 32] - image).abs().max() < 1]
         assert len(places) == 1
-        found.add(places[0])
-    assert len(found) > 15
+        seen.add(places[0])
+    assert len(seen) > 15
 
 
 def test_erasing_paints_a_rectangle() -> None:

@@ -14,5 +14,5 @@ def test_what_may_not_be_meant_is_told() -> None:
         "data.sampling and loss.class_weights are both balanced",
     ]
     for other in ({"batch_size": "full"}, {"batch_size": 30, "optimizer": {"_target_": "torch.optim.SGD"}}):
-        one = {**config, **other, "loss": {"class_weights": None}}
-        assert list(cautions(one, 30)) == []
+        changed = {**config, **other, "loss": {"class_weights": None}}
+        assert list(cautions(changed, 30)) == []

@@ -10,7 +10,7 @@ import torch
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.training.checkpoints import read_checkpoint
-from holdfast.training.names import expected_names
+from holdfast.training.metric_names import expected_names
 from holdfast.training.restore import load_model
 from small_runs import make_config, make_data
 

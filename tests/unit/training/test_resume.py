@@ -144,7 +144,7 @@ def test_tensorboard_has_every_epoch_once(run, tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         stop_at(patch, 20)
         # killed after the loggers wrote the second epoch and before its checkpoint
-        patch.setattr("holdfast.training.epoch_border.EpochBorder.on_train_epoch_start", _write_but_not_second)
+        patch.setattr("holdfast.training.epoch_callback.EpochCallback.on_train_epoch_start", _write_but_not_second)
         with pytest.raises(Killed):
             run(config, make_data("binary"))
     config.resume = "run"

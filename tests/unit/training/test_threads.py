@@ -96,8 +96,8 @@ def test_a_slow_epoch_is_told_with_what_to_do() -> None:
     assert slow_down([10.0], 2) is None
     assert slow_down([10.0, 25.0], 2) is None
     assert slow_down([0.01, 0.9], 2) is None  # what is over in a moment
-    told = slow_down([10.0, 45.0], 2)
-    assert told is not None
-    assert told.startswith("epoch 2 took 4.5 times as long as the fastest one")
-    assert "threads=1" in told
+    note = slow_down([10.0, 45.0], 2)
+    assert note is not None
+    assert note.startswith("epoch 2 took 4.5 times as long as the fastest one")
+    assert "threads=1" in note
     assert "threads=1" not in (slow_down([10.0, 45.0], 1) or "")

@@ -89,7 +89,7 @@ def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Ma
     with pytest.raises(VaultRefused, match="is another one than the rows"):
         known_rows.look(make_request(rows[0][:90], rows[1][:90]).forms)
     digests = np.asarray(make_request(*rows).forms.digests[:])
-    assert [one.kind for one in verify_home([("rows", digests)])] == ["store"]
+    assert [finding.kind for finding in verify_home([("rows", digests)])] == ["store"]
 
 
 # --- moving -----------------------------------------------------------------------------------------------------------

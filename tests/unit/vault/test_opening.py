@@ -92,8 +92,8 @@ def test_rows_that_were_not_committed_to_are_refused(vault: str, monkeypatch: py
 
 def test_predictions_are_kept_encrypted(vault: str) -> None:
     predictions = np.random.default_rng(0).random((20, 3), np.float32)
-    told = opening.keep(vault, _enter(vault, "open.intent"), "predictions", predictions, _ring(vault))
-    predicted = _enter(vault, "open.predicted", **told)
+    body = opening.keep(vault, _enter(vault, "open.intent"), "predictions", predictions, _ring(vault))
+    predicted = _enter(vault, "open.predicted", **body)
     assert np.array_equal(opening.kept(vault, predicted, "predictions", _ring(vault)), predictions)
     path = opening.kept_path(vault, SELECTION, "predictions")
     assert predictions.tobytes()[:32] not in path.read_bytes()

@@ -44,10 +44,10 @@ def test_pieces_come_back_from_blocks_of_any_size(tmp_path: Path, size: int) -> 
     _write(tmp_path, 1, 3, 2)
     content = _decrypted(tmp_path, "x")
     blocks = [content[start : start + size] for start in range(0, len(content), size)]
-    found = list(sealed_files.read_pieces(blocks))
-    assert [len(digests) for digests, _ in found] == [1, 3, 2]
-    assert np.array_equal(np.concatenate([digests for digests, _ in found]), DIGESTS[ORDER])
-    assert b"".join(piece for _, piece in found) == X[ORDER].tobytes()
+    pieces = list(sealed_files.read_pieces(blocks))
+    assert [len(digests) for digests, _ in pieces] == [1, 3, 2]
+    assert np.array_equal(np.concatenate([digests for digests, _ in pieces]), DIGESTS[ORDER])
+    assert b"".join(piece for _, piece in pieces) == X[ORDER].tobytes()
 
 
 def test_a_piece_that_is_cut_is_not_given(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
         fields["files"] = {file: sha256_file(staging / file) for file in files}
         selection, is_new = enter(staging, fields)
     except OSError as error:
-        where, what = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
-        raise VaultRefused(where, what, next="free some space or mend the disk, then try again") from None
+        where, problem = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
+        raise VaultRefused(where, problem, next="free some space or mend the disk, then try again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     models = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
@@ -265,7 +265,7 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         content = read_content(staging / member["folder"] / member["checkpoint"])
-        mine = {one.partition("/")[2]: array for one, array in expected.items() if one.startswith(f"{index}/")}
+        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:

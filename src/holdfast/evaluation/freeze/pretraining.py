@@ -34,8 +34,8 @@ def _refuse_sealed(where: str, other: str, vault: str) -> None:
     try:
         digests = open_prepared(other).digests
     except InputError:
-        what = f"its rows ({other[:8]}) are no longer in the store: sealed rows may have been among them"
-        raise VaultRefused(where, what, next="pretrain again, on the data as it is sealed now") from None
+        problem = f"its rows ({other[:8]}) are no longer in the store: sealed rows may have been among them"
+        raise VaultRefused(where, problem, next="pretrain again, on the data as it is sealed now") from None
     if count := int(known_rows.sealed_rows(vault).are_sealed(digests).sum()):
-        what = f"{count} of its rows ({other[:8]}) are sealed in vault {vault[:8]}"
-        raise VaultRefused(where, what, next="pretrain again without them")
+        problem = f"{count} of its rows ({other[:8]}) are sealed in vault {vault[:8]}"
+        raise VaultRefused(where, problem, next="pretrain again without them")

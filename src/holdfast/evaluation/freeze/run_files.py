@@ -79,13 +79,17 @@ def refuse_former(where: str, vault: str) -> None:
     try:
         record = registry.record_of(vault)
     except InputError:
-        what = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
-        raise VaultRefused(where, what, next="set HOLDFAST_HOME to where it was trained, or train it again") from None
+        problem = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
+        raise VaultRefused(
+            where, problem, next="set HOLDFAST_HOME to where it was trained, or train it again"
+        ) from None
     if record["status"] != "sealed":
-        what = f"belongs to the former vault {vault[:8]}"
+        problem = f"belongs to the former vault {vault[:8]}"
         if record.get("replaced_by"):
-            what += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
-        raise VaultRefused(where, what, next="train it again with the split and the vault settings that are in force")
+            problem += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
+        raise VaultRefused(
+            where, problem, next="train it again with the split and the vault settings that are in force"
+        )
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -29,9 +29,9 @@ def refuse_sealed_rows(where: str, content: Any, form: RowForm, sealed: Sequence
         VaultRefused: Sealed rows were found.
     """
     for name, numbers in numbers_in(content, int(np.prod(form.shape))):
-        found = 0
+        num_sealed = 0
         for digests in candidates(numbers, form):
-            found += int(np.logical_or.reduce([rows.are_sealed(digests) for rows in sealed]).sum())
-        if found:
-            what = f"holds sealed test rows in {name} ({found} found)"
-            raise VaultRefused(where, what, next="train again without them: the vault's rows must not be in a model")
+            num_sealed += int(np.logical_or.reduce([rows.are_sealed(digests) for rows in sealed]).sum())
+        if num_sealed:
+            problem = f"holds sealed test rows in {name} ({num_sealed} found)"
+            raise VaultRefused(where, problem, next="train again without them: the vault's rows must not be in a model")

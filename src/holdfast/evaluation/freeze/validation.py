@@ -110,8 +110,8 @@ def refuse_other_predictions(
     predictions = predict_val(predictor, val, task_of(fields["task"]).row_shape(fields["num_outputs"]))
     worst = _distance(predictions, frozen, fields["task"], val.target_std)
     if not worst <= PREDICTION_ATOL:
-        what = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
-        raise VaultRefused("preflight", what, next="restore the environment of the freeze; nothing was spent")
+        problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
+        raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
 
 
 def refuse_unstable(
@@ -130,9 +130,9 @@ def refuse_unstable(
         again = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
         worst = _distance(again, predictions[places], task, val.target_std)
         if not worst <= tolerance:
-            what = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
+            problem = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
             hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
-            raise VaultRefused("predictor", what, next=hint)
+            raise VaultRefused("predictor", problem, next=hint)
 
 
 def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
@@ -152,8 +152,8 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
         if held.shape == value.shape:
             far = _relative_difference(held.astype(np.float64), value.astype(np.float64))
         if not far.max(initial=0.0) <= STATISTICS_RTOL:
-            what = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
-            raise VaultRefused(where, what, next="train again: statistics must come from train rows")
+            problem = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
+            raise VaultRefused(where, problem, next="train again: statistics must come from train rows")
 
 
 def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -175,8 +175,8 @@ def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
     held = shapes.get("columns")
     if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
-        what = "columns are not what the train rows alone give"
-        raise VaultRefused(where, what, next="train again: vocabularies must come from train rows")
+        problem = "columns are not what the train rows alone give"
+        raise VaultRefused(where, problem, next="train again: vocabularies must come from train rows")
 
 
 def has_standard_loss(config: Mapping[str, Any]) -> bool:
@@ -249,9 +249,9 @@ def refuse_other_scores(
             is_reproduced = abs(before - now) <= rtol * abs(before) + slack + 1e-7
         if not is_reproduced:
             was, is_now = ("undefined" if number is None else f"{number:.6g}" for number in (before, now))
-            what = f"was {was} when the run was recorded, and is {is_now} from its files"
+            problem = f"was {was} when the run was recorded, and is {is_now} from its files"
             hint = "run.json, the checkpoint or the code was changed since: train the run again"
-            raise VaultRefused(f"val/{name}", what, next=hint)
+            raise VaultRefused(f"val/{name}", problem, next=hint)
 
 
 def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:

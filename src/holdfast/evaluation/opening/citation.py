@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.core.figures import figure
 from holdfast.evaluation.opening.result import Opened
-from holdfast.training.names import SHARES
+from holdfast.training.metric_names import SHARES
 
 FIRST = ("accuracy", "rmse")
 

@@ -139,8 +139,8 @@ def _refuse_other_classes(vault: str, selections: Sequence[str]) -> None:
     first = selections[0]
     for selection, kind in kinds.items():
         if kind != kinds[first]:
-            what = f"{selection[:8]} has another task or other classes than {first[:8]}"
-            raise InputError("open", what, next="open them one after the other")
+            problem = f"{selection[:8]} has another task or other classes than {first[:8]}"
+            raise InputError("open", problem, next="open them one after the other")
 
 
 def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, allowed: policies.Allowed) -> _Act:
@@ -167,8 +167,8 @@ def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry]) -> ledger.En
         )
     except ledger.LedgerMoved:
         hint = "look at `holdfast vault status`, then try again"
-        what = "another process wrote to its ledger; nothing was decrypted"
-        raise VaultRefused(f"vault {vault[:8]}", what, next=hint) from None
+        problem = "another process wrote to its ledger; nothing was decrypted"
+        raise VaultRefused(f"vault {vault[:8]}", problem, next=hint) from None
 
 
 @contextlib.contextmanager

@@ -30,8 +30,8 @@ def allowed_openings(
     """
     record = registry.record_of(vault)
     if record["status"] != "sealed":
-        what = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
-        words = what.get(record["status"], "was destroyed")
+        endings = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
+        words = endings.get(record["status"], "was destroyed")
         raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
     policy = read_manifest(folder_of(vault))[0]["policy"]
     history = policies.History.of(entries)
@@ -55,9 +55,9 @@ def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
         VaultRefused: Naming the first entry that is out of order.
     """
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    for kind, where, what in ledger_check.order_problems(entries, policy):
+    for kind, where, problem in ledger_check.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
-            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {what}", next="holdfast vault verify")
+            raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
 
 
 def refuse_other_lock(vault: str, project: Path) -> None:
@@ -96,8 +96,8 @@ def refuse_little_space(vault: str) -> None:
     """An opening that cannot be recorded is not begun."""
     free = shutil.disk_usage(folder_of(vault)).free
     if free < MIN_FREE_BYTES:
-        what = f"{free / 2**20:.0f} MiB are free, {MIN_FREE_BYTES // 2**20} are needed to record an opening"
-        raise VaultRefused(str(folder_of(vault)), what, next="free some space: nothing was decrypted")
+        problem = f"{free / 2**20:.0f} MiB are free, {MIN_FREE_BYTES // 2**20} are needed to record an opening"
+        raise VaultRefused(str(folder_of(vault)), problem, next="free some space: nothing was decrypted")
 
 
 def environment_changes(fields: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.core.errors import VaultRefused
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
-from holdfast.training.names import ALL_NAMES
+from holdfast.training.metric_names import ALL_NAMES
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits, ledger
 
@@ -68,7 +68,7 @@ class Opened:
         return f"opening {self.opening}; not a clean test" if self.level == policies.PRIMARY else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; what does not apply is left out."""
+        """The values for JSON; what does not apply is left out."""
         names = ["selection", "vault", "opening", "n", "metrics", "head", "replayed"]
         names += ["models"] if len(self.models) > 1 else []
         names += ["confidence"] if self.confidence != Opened.confidence else []
@@ -121,12 +121,12 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             **{name: body[name] for name in ("level", "reason", "wear", "former")},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
-        raise VaultRefused(f"vault {fields['vault'][:8]}", what, next="holdfast vault verify") from None
+        problem = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"
+        raise VaultRefused(f"vault {fields['vault'][:8]}", problem, next="holdfast vault verify") from None
 
 
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics in the order of `training.names`."""
+    """Metrics in the order of `training.metric_names`."""
     return {name: metrics[name] for name in ALL_NAMES if name in metrics}
 
 

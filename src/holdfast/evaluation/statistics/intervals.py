@@ -115,7 +115,7 @@ def _counted(
     confidence, proportion = sampling.confidence, sampling.proportion
     num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
-    draws += resampling.draws_told(len(truth))
+    draws += resampling.draws_note(len(truth))
     intervals: dict[str, Interval] = {}
     for name, value in zip(COUNTED, [float(is_right.mean()), *macro], strict=True):
         (low, high), method = drawn[name], draws

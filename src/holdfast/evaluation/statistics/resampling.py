@@ -83,7 +83,7 @@ def num_draws(num_units: int) -> int:
     return int(min(DRAWS, max(FEWEST_DRAWS, MAX_WORK // num_units)))
 
 
-def draws_told(num_units: int) -> str:
+def draws_note(num_units: int) -> str:
     """The words of a method for its draws: none, or that they are fewer than usual."""
     draws = num_draws(num_units)
     return "" if draws == DRAWS else f", {draws:,} draws"
@@ -198,7 +198,7 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
         )
     low, high = map(float, resampled.confidence_interval)
     method = f"{method} bootstrap" if groups is None else f"{method} bootstrap of groups"
-    method += draws_told(len(units))
+    method += draws_note(len(units))
     if not (math.isfinite(low) and math.isfinite(high)):
         drawn = resampled.bootstrap_distribution[np.isfinite(resampled.bootstrap_distribution)]
         tail = 50 * (1 - sampling.confidence)

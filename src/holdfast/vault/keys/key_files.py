@@ -36,7 +36,7 @@ def create_keys(vault: str) -> dict[str, bytes]:
 
 
 def check_value(key: bytes, vault: str, part: str) -> str:
-    """What the manifest keeps to tell the right key from a wrong one, as 64 hex digits."""
+    """The manifest's means to tell the right key from a wrong one, as 64 hex digits."""
     return derive(key, vault, f"check {part}").hex()
 
 
@@ -59,7 +59,7 @@ def overwrite(path: Path) -> None:
 
 
 def key_path(vault: str, part: str) -> Path:
-    """Where a key of a vault lies: "x" and "y" in mode `local`, "cells", "fingerprint" of an imported one."""
+    """Path of a key of a vault: "x" and "y" in mode `local`, "cells", "fingerprint" of an imported one."""
     return places.keys() / f"{vault}.{part}.key"
 
 
@@ -94,7 +94,7 @@ def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:
 
 
 def as_content(key: bytes, vault: str, part: str) -> bytes:
-    """What a key file holds."""
+    """The content of a key file."""
     return canonical_json({"key": key.hex(), "part": part, "vault": vault, "version": 1})
 
 
@@ -135,8 +135,8 @@ def parse_key(path: Path, raw: bytes, vault: str, part: str) -> bytes:
     except (ValueError, KeyError, TypeError):
         raise VaultRefused(str(path), "is no key file of a version known here") from None
     if owner != (vault, part):
-        what = f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
-        raise VaultRefused(str(path), what)
+        problem = f"is the key of {owner[1]} of vault {str(owner[0])[:8]}, not of {part} of vault {vault[:8]}"
+        raise VaultRefused(str(path), problem)
     return key
 
 

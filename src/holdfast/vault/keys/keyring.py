@@ -1,4 +1,4 @@
-"""Who can unlock a vault, by key mode: `local`, `passphrase` or `keyfile`.
+"""The keys of a vault, by key mode: `local`, `passphrase` or `keyfile`.
 
     FILE, FILE.pub    {"version": 1, "vault": "*", "part": "private" or "public", "key": 64 hex digits}: an X25519 pair
 
@@ -131,7 +131,7 @@ def _ask(prompt: str) -> str:
 
 
 def _unwrapper(vault: str, path: Path, mode: str, key_file: Path | None) -> wrapping.Unwrap:
-    """What hands out the key of a part, unchecked."""
+    """A function that hands out the key of a part, unchecked."""
     name = f"vault {vault[:8]}"
     if mode == "local":
         return lambda part: key_files.read_key(key_files.key_path(vault, part), vault, part)

@@ -1,4 +1,4 @@
-"""How the two keys of a vault are wrapped, in the key modes that leave no key on this machine.
+"""Wrapping of the two keys of a vault, in the key modes that leave no key on this machine.
 
     passphrase   a key from Scrypt (RFC 7914, n = 2**17, r = 8, p = 1) wraps both by AES-256-GCM
     keyfile      a fresh X25519 exchange for each with the holder's public key, HKDF-SHA256, AES-256-GCM, the base mode
@@ -47,7 +47,7 @@ def wrap_by_passphrase(secret: Mapping[str, bytes], vault: str, passphrase: str)
 
 
 def by_passphrase(fields: Mapping[str, Any], vault: str, passphrase: str) -> Unwrap | None:
-    """What unwraps one part after the other; None when the passphrase is wrong."""
+    """A function that unwraps the key of a part; None when the passphrase is wrong."""
     if fields["scrypt"] != SCRYPT:
         return None
     cipher = AESGCM(_stretch(passphrase, bytes.fromhex(fields["salt"])))
@@ -69,7 +69,7 @@ def wrap_for(public: bytes, secret: Mapping[str, bytes], vault: str) -> dict[str
 
 
 def with_private_key(fields: Mapping[str, Any], vault: str, private: X25519PrivateKey) -> Unwrap | None:
-    """What unwraps one part after the other; None when it was wrapped for another key."""
+    """A function that unwraps the key of a part; None when it was wrapped for another key."""
     public = private.public_key().public_bytes_raw()
 
     def decrypt(content: bytes, about: bytes) -> bytes:
@@ -82,7 +82,7 @@ def with_private_key(fields: Mapping[str, Any], vault: str, private: X25519Priva
 
 def _wrapped(secret: Mapping[str, bytes], vault: str, wrap: Cipher) -> dict[str, Any]:
     contents = {**secret, "check": CHECK}
-    return {"version": VERSION} | {name: wrap(one, _about(vault, name)).hex() for name, one in contents.items()}
+    return {"version": VERSION} | {name: wrap(content, _about(vault, name)).hex() for name, content in contents.items()}
 
 
 def _unwrapper(fields: Mapping[str, Any], vault: str, decrypt: Cipher) -> Unwrap | None:

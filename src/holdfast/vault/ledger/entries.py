@@ -53,7 +53,7 @@ class Entry:
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """What the type of entry has to say."""
+        """The fields that belong to the type of the entry."""
         return self.fields["body"]  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""How much an answer tells about the test rows, and what is left of them after it.
+"""The bits that an answer tells about the test rows, and what is left of them after it.
 
 An answer of b bits can depend on the sealed rows in at most 2**b ways; the bound for the next answer counts them all
 (a union bound over Hoeffding's inequality, as in Dwork et al. 2015 and Blum and Hardt 2015). It is the worst case:
@@ -40,7 +40,7 @@ def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float
 
 
 def half_width(bits_before: float, num_rows: int, delta: float = DELTA) -> float:
-    """How far a mean of n values in [0, 1] may lie from the truth, with probability 1 - `delta`.
+    """The distance that a mean of n values in [0, 1] may have from the truth, with probability 1 - `delta`.
 
     sqrt((A ln 2 + ln(2 / delta)) / (2 n)), with A = `bits_before` bits told before this answer.
     """

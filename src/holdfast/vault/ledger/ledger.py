@@ -85,8 +85,8 @@ def append(
             if _link_new(ledger, int(entry["index"]), content):
                 return Entry(sha256_hex(content), entry)
         except OSError as error:
-            what, hint = f"the entry {type} could not be written ({error.strerror})", "free some space, then try again"
-            raise VaultRefused(str(ledger), what, next=hint) from None
+            problem = f"the entry {type} could not be written ({error.strerror})"
+            raise VaultRefused(str(ledger), problem, next="free some space, then try again") from None
 
 
 def read(ledger: Path) -> list[Entry]:
@@ -100,8 +100,8 @@ def read(ledger: Path) -> list[Entry]:
         entry = read_entry(ledger, index)
         prev = entries[-1].sha256 if entries else FIRST_PREV
         if entry.index != len(entries) or index != len(entries) or entry.fields["prev"] != prev:
-            what = f"the chain is broken at entry {len(entries)}"
-            raise VaultRefused(str(ledger), what, next="holdfast vault verify")
+            problem = f"the chain is broken at entry {len(entries)}"
+            raise VaultRefused(str(ledger), problem, next="holdfast vault verify")
         entries.append(entry)
     return entries
 

@@ -19,7 +19,7 @@ class RowArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the numbers."""
+        """The type of the numbers."""
 
     @property
     def ndim(self) -> int:

@@ -69,7 +69,7 @@ def canonical_numbers(values: Numbers) -> NDArray[np.float64]:
 
 
 def is_numeric(cells: Cells) -> bool:
-    """Whether cells are numbers alone, each of which a float64 holds."""
+    """Tell whether cells are numbers alone, each of which a float64 holds."""
     if isinstance(cells, tuple) or cells.dtype.kind not in "biuf":
         return False
     if cells.dtype.kind in "bf" or cells.dtype.itemsize < 8 or not cells.size:
@@ -99,9 +99,9 @@ def words_of(cells: Cells) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         different, codes = np.unique(written, return_inverse=True)
         texts = different.tolist()
     used, place = np.unique(codes, return_inverse=True)
-    found = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]
-    words = np.frombuffer(b"".join(word for word, _ in found), np.uint8).reshape(-1, WORD_BYTES)
-    return words[place], np.array([is_text for _, is_text in found], bool)[place]
+    pairs = [_word_of("" if code < 0 else texts[code]) for code in used.tolist()]
+    words = np.frombuffer(b"".join(word for word, _ in pairs), np.uint8).reshape(-1, WORD_BYTES)
+    return words[place], np.array([is_text for _, is_text in pairs], bool)[place]
 
 
 @lru_cache(maxsize=2**16)

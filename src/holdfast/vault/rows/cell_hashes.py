@@ -59,7 +59,7 @@ def hashes_of(words: Words, key: bytes) -> Hashes:
 def known_by_cells(
     sealed: Hashes, columns: Sequence[str], table: TableCells, target: Hashes, key: bytes
 ) -> tuple[Mask, Mask]:
-    """(n,) Which rows of a table are sealed rows by most of their cells, and which of them have the sealed target.
+    """(n,) True for rows that are sealed rows by most of their cells; (n,) for those of them with the sealed target.
 
     Args:
         sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.
@@ -87,9 +87,9 @@ def known_by_cells(
         block, rows = _mixed(hashes_of(words, key)), slice(done, done + len(words))
         targets = _mixed(target[rows, None])[:, 0]
         for at, signs, with_target in ways:
-            found = _signatures(block, at)
-            is_known[rows] |= places_in(signs, found) >= 0
-            agrees[rows] |= places_in(with_target, found + targets) >= 0
+            signatures = _signatures(block, at)
+            is_known[rows] |= places_in(signs, signatures) >= 0
+            agrees[rows] |= places_in(with_target, signatures + targets) >= 0
         done += len(words)
     return is_known, agrees
 
@@ -125,11 +125,11 @@ def _pairs(
     fit = {pair: share * num_hits[pair] / max(1, num_rows[pair]) for pair, share in shares.items()}
     # A part of a table has a part of the values of every column: what counts is the share that others have.
     most = max([share for (at, _), share in shares.items() if at in telling], default=1.0)
-    found: dict[int, str] = {}
-    for (at, name), share in sorted(shares.items(), key=lambda one: -fit[one[0]]):
-        if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in found and name not in found.values():
-            found[at] = name
-    return found
+    chosen: dict[int, str] = {}
+    for (at, name), share in sorted(shares.items(), key=lambda item: -fit[item[0]]):
+        if share >= max(LEAST_SHARE, most * wanted[at, name]) and at not in chosen and name not in chosen.values():
+            chosen[at] = name
+    return chosen
 
 
 def _mixed(hashes: Hashes) -> NDArray[np.uint64]:
@@ -146,7 +146,7 @@ def _signatures(mixed: NDArray[np.uint64], left_out: int | None) -> NDArray[np.u
 
 
 def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
-    """Whether signatures tell rows apart that differ in some column."""
+    """Tell whether signatures differ for rows that differ in some column."""
     return num_distinct > 0 and len(np.unique(signatures)) >= TELLING_SHARE * num_distinct
 
 

@@ -87,7 +87,7 @@ class DigestSet:
         return places
 
     def has(self, digests: RowArray) -> NDArray[np.bool_]:
-        """(n,) Which of (n, 16) digests are among them."""
+        """(n,) True for those of (n, 16) digests that are among them."""
         blocks = [self.places(block) >= 0 for _, block in digest_blocks(digests)]
         return np.concatenate([np.zeros(0, bool), *blocks])
 
@@ -101,7 +101,7 @@ def places_in(ascending: Array, values: Array) -> NDArray[np.int64]:
 
 
 def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(n,) Which rows that are not marked equal a marked one."""
+    """(n,) True for rows that are not marked and equal a marked one."""
     if not is_marked.any():
         return np.zeros(len(is_marked), bool)
     blocks = [block[is_marked[start : start + len(block)]] for start, block in digest_blocks(digests)]
@@ -109,7 +109,7 @@ def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[
 
 
 def num_distinct(digests: NDArray[np.uint8]) -> int:
-    """How many different digests there are."""
+    """The number of different digests."""
     items = as_items(np.array(digests))
     items.sort()  # `numpy.unique` makes a table of hashes, which takes far more memory
     return len(items[:1]) + int((items[1:] != items[:-1]).sum())
@@ -157,13 +157,13 @@ def share_among(sketch: Sequence[str], digests: RowArray) -> float:
     return float(np.isin(keys, keys_of(digests)).mean())
 
 
-def in_common(one: Sequence[str], other: Sequence[str]) -> float:
+def in_common(mine: Sequence[str], other: Sequence[str]) -> float:
     """The share of the smaller of two sets of rows that is in the other, from their sketches.
 
     A sketch that is full knows nothing beyond its largest number: there the other one's are not looked at.
     """
-    border = min((sketch[-1] for sketch in (one, other) if len(sketch) == SKETCH_SIZE), default="g")
-    first, second = ({number for number in sketch if number <= border} for sketch in (one, other))
+    border = min((sketch[-1] for sketch in (mine, other) if len(sketch) == SKETCH_SIZE), default="g")
+    first, second = ({number for number in sketch if number <= border} for sketch in (mine, other))
     fewer = min(len(first), len(second))
     is_enough = fewer >= (FEWEST if border < "g" else 1)
     return len(first & second) / fewer if is_enough else 0.0

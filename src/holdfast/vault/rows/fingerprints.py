@@ -41,7 +41,7 @@ class Fingerprints:
         self._is_certain = np.append(records[:, -1] == 0, False)  # the last stands for rows that are not there
 
     def matches(self, digests: RowArray) -> tuple[Mask, Mask]:
-        """(n,) Which rows with (n, 16) digests equal a sealed one, and which are sealed for certain."""
+        """(n,) True for (n, 16) digests of rows that equal a sealed one; (n,) for those that are sealed for certain."""
         is_known, is_certain = np.zeros(len(digests), bool), np.zeros(len(digests), bool)
         for start, block in digest_blocks(digests):
             places = self._prints.places(_prints_of_block(block.tobytes(), self._key))
@@ -50,7 +50,7 @@ class Fingerprints:
         return is_known, is_certain
 
     def are_sealed(self, digests: RowArray) -> Mask:
-        """(n,) Which rows are sealed for certain; an ambiguous record is no match."""
+        """(n,) True for rows that are sealed for certain; an ambiguous record is no match."""
         return self.matches(digests)[1]
 
 

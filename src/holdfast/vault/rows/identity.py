@@ -1,4 +1,4 @@
-"""What makes two rows the same row: digests of content, whatever the file, the name, the order or the storage.
+"""Identity of rows: digests of their content, whatever the file, the name, the order or the storage.
 
 A digest is BLAKE2b-128 (RFC 7693) over the canonical form of one row's features:
 
@@ -83,15 +83,15 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
         y: (n,) classes or values, or (n, labels).
         class_names: What class numbers stand for; empty for values.
     """
-    found = np.empty((len(y), DIGEST_BYTES), np.uint8)
+    targeted = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])
         cells: Cells = (part, class_names) if class_names else part
         words = part.astype(np.uint8) if part.ndim == 2 else words_of(cells)[0]
-        found[start : start + len(part)] = _hash_rows(
+        targeted[start : start + len(part)] = _hash_rows(
             "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
         )
-    return found
+    return targeted
 
 
 def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
@@ -174,9 +174,9 @@ def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
     if all(is_numeric(column) for column in columns):
         numbers = canonical_numbers(np.column_stack([np.asarray(column) for column in columns]))
         return _hash_rows(f"table numbers {len(columns)}", numbers)
-    found = [words_of(column) for column in columns]
-    words = np.stack([word for word, _ in found], axis=1)
-    is_mixed = np.logical_or.reduce([is_text for _, is_text in found])
+    pairs = [words_of(column) for column in columns]
+    words = np.stack([word for word, _ in pairs], axis=1)
+    is_mixed = np.logical_or.reduce([is_text for _, is_text in pairs])
     digests = np.empty((len(words), DIGEST_BYTES), np.uint8)
     for rows, kind in ((~is_mixed, "numbers"), (is_mixed, "mixed")):
         content = words[rows] if kind == "mixed" else words[rows, :, :8]

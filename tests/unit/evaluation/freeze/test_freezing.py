@@ -100,8 +100,8 @@ def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
 def test_a_run_of_a_former_vault_is_refused(make_run: Make, prepared: store.Prepared) -> None:
     run = make_run()
     new = worker.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
-    what = f"belongs to the former vault {prepared.vault[:8]}: its rows were sealed anew as {new[:8]}"
-    with pytest.raises(VaultRefused, match=what):
+    message = f"belongs to the former vault {prepared.vault[:8]}: its rows were sealed anew as {new[:8]}"
+    with pytest.raises(VaultRefused, match=message):
         freeze_run(run)
 
 

@@ -23,8 +23,8 @@ def entry(vault: str, sha256: str = "a") -> dict[str, Any]:
 
 def test_runs_of_the_same_vault_are_named_once(prepared: Prepared) -> None:
     first, second = entry(prepared.vault), entry(prepared.vault, "b")
-    found = pretraining.pretraining_of([record(first, second), record(first), {}], prepared.vault)
-    assert found == [first, second]
+    lineage = pretraining.pretraining_of([record(first, second), record(first), {}], prepared.vault)
+    assert lineage == [first, second]
 
 
 def test_rows_that_are_sealed_now_are_refused(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,8 +34,8 @@ def test_rows_that_are_sealed_now_are_refused(prepared: Prepared, monkeypatch: p
     monkeypatch.setattr(pretraining, "open_prepared", lambda vault: SimpleNamespace(digests=everything))
     with pytest.raises(VaultRefused) as caught:
         pretraining.pretraining_of([record(entry("0" * 32))], prepared.vault)
-    told = f"pretrained on pre: {num_sealed} of its rows (00000000) are sealed in vault {prepared.vault[:8]}"
-    assert str(caught.value) == f"{told}; next: pretrain again without them"
+    problem = f"pretrained on pre: {num_sealed} of its rows (00000000) are sealed in vault {prepared.vault[:8]}"
+    assert str(caught.value) == f"{problem}; next: pretrain again without them"
 
 
 def test_other_rows_are_taken(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:

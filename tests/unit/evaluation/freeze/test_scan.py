@@ -47,11 +47,11 @@ def _standardised(form: RowForm, x: Array, dtype: type = np.float32) -> Array:
     return ((x - form.statistics.mean.astype(dtype)) / form.statistics.std.astype(dtype)).astype(dtype)
 
 
-def _refuses(found: Known, content: Any, num: int = 1) -> None:
-    form, known, _ = found
-    with pytest.raises(VaultRefused, match=r"best.ckpt: holds sealed test rows in \S+ \(\d+ found\)") as told:
+def _refuses(case: Known, content: Any, num: int = 1) -> None:
+    form, known, _ = case
+    with pytest.raises(VaultRefused, match=r"best.ckpt: holds sealed test rows in \S+ \(\d+ found\)") as caught:
         refuse_sealed_rows("best.ckpt", content, form, [known])
-    assert int(str(told.value).split("(")[1].split()[0]) >= num
+    assert int(str(caught.value).split("(")[1].split()[0]) >= num
 
 
 def test_rows_of_a_table_are_found_in_many_places(table: Known) -> None:

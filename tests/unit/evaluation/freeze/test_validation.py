@@ -32,8 +32,8 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
 @pytest.fixture
 def val(prepared: store.Prepared) -> ValRows:
-    found = compute(prepared, call_target(SPLIT, "split"))
-    return ValRows(prepared, found.val, found.statistics)
+    derived = compute(prepared, call_target(SPLIT, "split"))
+    return ValRows(prepared, derived.val, derived.statistics)
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
@@ -107,11 +107,11 @@ def _rows(y: Any, target_std: float | None = None) -> Any:
 
 def test_slack_counts_ties_and_close_pairs() -> None:
     p = np.array([0.5, 0.9, 0.1, 0.1], np.float32)
-    found = {name: slack for name, (_, slack) in val_scores(p, _rows([1, 1, 0, 1]), "binary", 1, 1e-6).items()}
-    assert found["accuracy"] == 0.25
-    assert found["recall_macro"] == pytest.approx(1 / 6)  # a third of one of two classes
-    assert found["auroc_macro"] == pytest.approx(1 / 6)  # half of one of three pairs
-    assert found["loss"] < 3e-6
+    slacks = {name: slack for name, (_, slack) in val_scores(p, _rows([1, 1, 0, 1]), "binary", 1, 1e-6).items()}
+    assert slacks["accuracy"] == 0.25
+    assert slacks["recall_macro"] == pytest.approx(1 / 6)  # a third of one of two classes
+    assert slacks["auroc_macro"] == pytest.approx(1 / 6)  # half of one of three pairs
+    assert slacks["loss"] < 3e-6
 
 
 def test_a_probability_that_rounds_to_one_bounds_the_loss() -> None:

@@ -72,9 +72,9 @@ def test_a_second_selection_is_refused(make_run: Make, selection: str, prepared:
     for _ in range(3):
         with pytest.raises(
             VaultRefused, match=f"was opened with selection {selection[:8]}, and its policy is once"
-        ) as told:
+        ) as caught:
             open_vault(other)
-    assert told.value.exit_code == 3
+    assert caught.value.exit_code == 3
     assert _types(prepared.vault)[3:] == [*STEPS, "refused"]
     assert open_vault(selection)[0].replayed
     assert verify_home() == []
@@ -233,10 +233,10 @@ def test_a_result_that_says_nothing_is_told(selection: str, prepared: store.Prep
         open_vault(selection)
 
 
-@pytest.mark.parametrize("what", ["selection", "key"])
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(selection: str, prepared: store.Prepared, what: str) -> None:
+@pytest.mark.parametrize("kind", ["selection", "key"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(selection: str, prepared: store.Prepared, kind: str) -> None:
     folder = selection_folder(prepared.vault, selection)
-    path = folder / "selection.json" if what == "selection" else key_files.key_path(prepared.vault, "x")
+    path = folder / "selection.json" if kind == "selection" else key_files.key_path(prepared.vault, "x")
     path.unlink()
     os.mkfifo(path, 0o600)
     with pytest.raises(VaultRefused, match="is no regular file"):

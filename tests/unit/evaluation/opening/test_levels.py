@@ -1,4 +1,4 @@
-"""What an opening lets out, by the policy and the key mode that the vault was sealed with."""
+"""The answer of an opening, by the policy and the key mode that the vault was sealed with."""
 
 from __future__ import annotations
 
@@ -93,13 +93,15 @@ def test_a_batch_that_is_opened_together_is_compared_as_a_whole(make_run: Make, 
     types = [entry.type for entry in registry.read_ledger(prepared.vault)][4:]
     assert types == [*["open.intent"] * 3, *["open.predicted"] * 3, *["open.result"] * 3]
     compared = answers[0].comparisons
-    assert [one["models"] for one in compared if one["metric"] == "accuracy"] == [
+    assert [comparison["models"] for comparison in compared if comparison["metric"] == "accuracy"] == [
         ["run0", name] for name in ("run1", "run2", "run3")
     ]
     for metric in ("accuracy", "auroc_macro"):
-        p = [one["p"] for one in compared if one["metric"] == metric]
+        p = [comparison["p"] for comparison in compared if comparison["metric"] == metric]
         expected = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
-        assert sorted(one["p_holm"] for one in compared if one["metric"] == metric) == pytest.approx(list(expected))
+        assert sorted(
+            comparison["p_holm"] for comparison in compared if comparison["metric"] == metric
+        ) == pytest.approx(list(expected))
     assert answers[1].comparisons == answers[2].comparisons == []
     again = [opened.as_dict() for opened, _ in open_together(selections)]
     assert again == [opened.as_dict() | {"replayed": True} for opened in answers]
@@ -147,11 +149,11 @@ def test_exact_intervals_when_asked_for(make_run: Make, prepared: store.Prepared
     with pytest.raises(InputError, match="--intervals: is 'clopper'; allowed: wilson, clopper-pearson"):
         freeze_runs([make_run("none")], proportion="clopper")
     opened, _ = open_vault(freeze_runs([make_run()], proportion="clopper-pearson").selection)
-    found = opened.metrics["accuracy"]
-    right = round(found["value"] * prepared.num_test)
+    accuracy = opened.metrics["accuracy"]
+    right = round(accuracy["value"] * prepared.num_test)
     expected = proportion_confint(right, prepared.num_test, 0.05, "beta")
-    assert (found["low"], found["high"]) == pytest.approx(expected)
-    assert found["method"] == "clopper-pearson"
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx(expected)
+    assert accuracy["method"] == "clopper-pearson"
 
 
 @sealed_with(policy="criterion")
@@ -186,8 +188,8 @@ def test_rows_are_disclosed_by_an_act_of_its_own(make_run: Make, prepared: store
     opened, _ = open_vault(selection)
     with pytest.raises(InputError, match="--reason: is empty"):
         disclose(selection, reason=" ")
-    told = disclose(selection, reason="per class")
-    share = np.mean(np.array(told["outcomes"])[:, 0] == np.array(told["targets"]))
+    disclosed = disclose(selection, reason="per class")
+    share = np.mean(np.array(disclosed["outcomes"])[:, 0] == np.array(disclosed["targets"]))
     assert share == pytest.approx(opened.metrics["accuracy"]["value"])
     entries = registry.read_ledger(prepared.vault)
     assert [entry.type for entry in entries[-2:]] == ["disclose", "disclose"]

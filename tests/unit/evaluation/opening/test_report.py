@@ -86,7 +86,7 @@ def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: 
     assert len(facts["models"]) == 2
     assert all(f"<h3>{model['name']}</h3>" in html for model in facts["models"])
     assert facts["wear"]["rows_left_next"] < 114
-    assert [one["state"] for one in facts["openings"]] == ["opened"]
+    assert [opening["state"] for opening in facts["openings"]] == ["opened"]
     assert facts["vault"]["source"]["words"].startswith("The rows come from a public source")
     for words in ("clean test", "What this report cannot say", "enforces honesty, not secrecy", "multinomial draws"):
         assert words in html
@@ -95,15 +95,15 @@ def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: 
 
 
 def _rich(facts: dict[str, Any]) -> dict[str, Any]:
-    """What several models and a disclosure add."""
+    """Facts with what several models and a disclosure add."""
     random = np.random.default_rng(0)
     y = random.integers(0, 2, 114)
     predictions = [(0.3 * random.random(114) + 0.6 * y).astype(np.float32), random.random(114).astype(np.float32)]
     models = [{"name": model["name"], "has_loss": True} for model in facts["models"]]
     options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
     scored = score_models(predictions, y, models=models, **options)
-    for model, one in zip(facts["models"], scored["models"], strict=True):
-        model["test"] = one["metrics"]
+    for model, scored_model in zip(facts["models"], scored["models"], strict=True):
+        model["test"] = scored_model["metrics"]
     return {**facts, "comparisons": scored["comparisons"], "details": scored["details"]}
 
 
@@ -154,9 +154,9 @@ def test_the_command_says_where_it_is(
     selection = freeze_run(make_run()).selection
     capsys.readouterr()
     report_selection(selection[:8], False)
-    told = capsys.readouterr().out
-    assert f"selections/{selection}/report.html" in told
-    assert f"next       holdfast open {selection[:8]}" in told
+    output = capsys.readouterr().out
+    assert f"selections/{selection}/report.html" in output
+    assert f"next       holdfast open {selection[:8]}" in output
     open_vault(selection)
     report_selection(selection[:8], True)
     answer = json.loads(capsys.readouterr().out)
@@ -180,7 +180,7 @@ def test_an_interval_without_width_is_drawn() -> None:
 def test_what_is_written_beside_an_interval_has_room() -> None:
     entry = {"value": 12345678.0, "low": 11000000.0, "high": 14000000.0, "method": "none"}
     drawn = plots.intervals([("a", entry)], is_share=False, label="x")
-    found = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
-    assert found
-    assert found[2] == "12345678 [11000000, 14000000]"
-    assert float(found[1]) + 7 * len(found[2]) <= plots.WIDTH
+    match = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
+    assert match
+    assert match[2] == "12345678 [11000000, 14000000]"
+    assert float(match[1]) + 7 * len(match[2]) <= plots.WIDTH

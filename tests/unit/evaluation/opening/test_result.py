@@ -44,29 +44,29 @@ def test_scripts_read_the_answers(make_run: Make, prepared: store.Prepared, caps
 def test_people_read_what_comes_next(make_run: Make, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run()
 
-    def told() -> str:
+    def printed() -> str:
         return capsys.readouterr().out
 
-    told()
+    printed()
     status(False)
-    assert "breast_cancer: 114 test rows, policy once, key local" in (text := told())
+    assert "breast_cancer: 114 test rows, policy once, key local" in (text := printed())
     assert "next       holdfast freeze RUN" in text
     freeze(run, False)
-    selection = (text := told()).split()[1]
+    selection = (text := printed()).split()[1]
     assert f"next       holdfast open {selection[:8]}   (the test rows, once)" in text
     freeze(make_run("other", 0.5), False)
-    told()
+    printed()
     status(False)
-    assert f"next       holdfast open {selection[:8]}\n" in told()
+    assert f"next       holdfast open {selection[:8]}\n" in printed()
     open_selections([selection], False)
-    assert "n = 114, opening 1 of 1, vault" in (text := told())
+    assert "n = 114, opening 1 of 1, vault" in (text := printed())
     assert "repeated" not in text
     open_selections([selection], False)
-    assert told().startswith("repeated from the ledger; nothing was decrypted")
+    assert printed().startswith("repeated from the ledger; nothing was decrypted")
     status(False)
-    assert "next       holdfast vault verify" in told()
+    assert "next       holdfast vault verify" in printed()
     assert verify(False) == 0
-    assert told().startswith("whole: 1 vault of ")
+    assert printed().startswith("whole: 1 vault of ")
 
 
 def test_an_empty_home_says_how_to_begin(home: object, capsys: pytest.CaptureFixture[str]) -> None:

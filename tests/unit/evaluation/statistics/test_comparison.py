@@ -89,6 +89,6 @@ def test_groups_are_compared_by_their_sums() -> None:
     grouped = compare(
         [p, q], ["a", "b"], targets, task="binary", sampling=Sampling(groups=np.repeat(np.arange(300), 4))
     )
-    for one, other in zip(rows, grouped, strict=True):
-        assert other["difference"] == one["difference"]
-        assert (other["high"] - other["low"]) / (one["high"] - one["low"]) == pytest.approx(2.0, rel=0.02)
+    for single, other in zip(rows, grouped, strict=True):
+        assert other["difference"] == single["difference"]
+        assert (other["high"] - other["low"]) / (single["high"] - single["low"]) == pytest.approx(2.0, rel=0.02)

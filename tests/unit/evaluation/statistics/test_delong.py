@@ -47,9 +47,9 @@ def test_the_interval_is_on_the_logit_scale() -> None:
     centre, half = math.log(area / (1 - area)), norm.ppf(0.975) * math.sqrt(variance) / (area * (1 - area))
     expected = [1 / (1 + math.exp(-(centre + sign * half))) for sign in (-1, 1)]
     columns = np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1)
-    found = auroc_interval(*columns, 0.95)
-    assert (found["low"], found["high"]) == pytest.approx(expected)
-    assert found["method"] == "DeLong, logit"
+    interval = auroc_interval(*columns, 0.95)
+    assert (interval["low"], interval["high"]) == pytest.approx(expected)
+    assert interval["method"] == "DeLong, logit"
 
 
 def test_influence_gives_delongs_variance_for_two_classes() -> None:
@@ -77,14 +77,14 @@ def test_the_macro_variance_is_that_of_rows_drawn_anew() -> None:
 @pytest.mark.parametrize("scores", [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]])
 def test_rankings_that_do_not_vary_have_finite_intervals(scores: list[float]) -> None:
     p, truth = np.array(scores), np.array([False, False, True, True])
-    found = auroc_interval(np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1), 0.95)
+    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1), 0.95)
     value = roc_auc_score(truth, p)
-    assert 0 <= found["low"] <= value <= found["high"] <= 1
-    assert found["high"] - found["low"] > 0.5
-    assert found["method"] == "wilson of the smallest class (DeLong does not vary)"
+    assert 0 <= interval["low"] <= value <= interval["high"] <= 1
+    assert interval["high"] - interval["low"] > 0.5
+    assert interval["method"] == "wilson of the smallest class (DeLong does not vary)"
 
 
 def test_rows_of_one_class_leave_the_area_open() -> None:
     p = np.array([0.1, 0.2])
-    found = auroc_interval(np.stack([1 - p, p], axis=1), np.array([[True, False]] * 2), 0.95)
-    assert (found["low"], found["high"], found["method"]) == (0.0, 1.0, "none (one class)")
+    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.array([[True, False]] * 2), 0.95)
+    assert (interval["low"], interval["high"], interval["method"]) == (0.0, 1.0, "none (one class)")

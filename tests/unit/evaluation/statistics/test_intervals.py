@@ -67,9 +67,9 @@ def _values(**values: float) -> dict[str, float]:
 
 def test_every_metric_of_classes_has_an_interval() -> None:
     p, y = _rows(400)
-    found = metric_intervals(_values(), p, y, task="multiclass")
-    assert list(found) == list(NAMES)
-    methods = {name: entry["method"] for name, entry in found.items()}
+    intervals = metric_intervals(_values(), p, y, task="multiclass")
+    assert list(intervals) == list(NAMES)
+    methods = {name: entry["method"] for name, entry in intervals.items()}
     assert methods == {
         "loss": "BCa bootstrap",
         "accuracy": "wilson",
@@ -78,20 +78,20 @@ def test_every_metric_of_classes_has_an_interval() -> None:
         "f1_macro": "multinomial draws",
         "auroc_macro": "DeLong influence, logit",
     }
-    assert found == metric_intervals(_values(), p, y, task="multiclass")
-    narrow, wide = found, metric_intervals(_values(), p, y, task="multiclass", sampling=Sampling(confidence=0.99))
+    assert intervals == metric_intervals(_values(), p, y, task="multiclass")
+    narrow, wide = intervals, metric_intervals(_values(), p, y, task="multiclass", sampling=Sampling(confidence=0.99))
     assert all(wide[name]["low"] < narrow[name]["low"] < narrow[name]["high"] < wide[name]["high"] for name in NAMES)
     exact = metric_intervals(_values(), p, y, task="multiclass", sampling=Sampling(proportion="clopper-pearson"))[
         "accuracy"
     ]
     assert exact["method"] == "clopper-pearson"
-    assert exact["low"] < found["accuracy"]["low"]
+    assert exact["low"] < intervals["accuracy"]["low"]
 
 
 def test_accuracy_is_a_whole_number_of_rows() -> None:
     p, y = _rows(300)
-    found = metric_intervals({"accuracy": 0.12345678}, p, y, task="multiclass")["accuracy"]
-    assert found["value"] == (p.argmax(axis=1) == y).mean()
+    accuracy = metric_intervals({"accuracy": 0.12345678}, p, y, task="multiclass")["accuracy"]
+    assert accuracy["value"] == (p.argmax(axis=1) == y).mean()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
@@ -100,19 +100,19 @@ def test_all_right_and_all_wrong_have_finite_intervals_that_are_not_certain(n: i
     y = np.arange(n) % 2
     p = np.where(y == share, 0.9, 0.1).astype(np.float32)
     values = {"accuracy": share, "f1_macro": share, "auroc_macro": share if n > 1 else math.nan, "loss": 0.1}
-    found = metric_intervals(values, p, y, task="binary")
+    intervals = metric_intervals(values, p, y, task="binary")
     for name in ("accuracy", "f1_macro", "auroc_macro"):
-        assert 0 <= found[name]["low"] < found[name]["high"] <= 1
-    assert found["accuracy"]["method"] == "wilson"
-    assert found["f1_macro"]["method"] == "wilson (multinomial draws do not vary)"
-    assert (found["f1_macro"]["low"], found["f1_macro"]["high"]) == pytest.approx(wilson(round(share * n), n))
-    assert found["loss"]["method"] == ("none (one unit)" if n == 1 else "bootstrap (all rows are equal)")
+        assert 0 <= intervals[name]["low"] < intervals[name]["high"] <= 1
+    assert intervals["accuracy"]["method"] == "wilson"
+    assert intervals["f1_macro"]["method"] == "wilson (multinomial draws do not vary)"
+    assert (intervals["f1_macro"]["low"], intervals["f1_macro"]["high"]) == pytest.approx(wilson(round(share * n), n))
+    assert intervals["loss"]["method"] == ("none (one unit)" if n == 1 else "bootstrap (all rows are equal)")
 
 
 def test_one_class_leaves_the_area_open() -> None:
     p, y = np.array([0.2, 0.9, 0.7], np.float32), np.array([1, 1, 1])
-    found = metric_intervals({"auroc_macro": math.nan, "accuracy": 2 / 3}, p, y, task="binary")
-    assert found["auroc_macro"] == {
+    intervals = metric_intervals({"auroc_macro": math.nan, "accuracy": 2 / 3}, p, y, task="binary")
+    assert intervals["auroc_macro"] == {
         "value": None,
         "low": 0.0,
         "high": 1.0,
@@ -121,11 +121,11 @@ def test_one_class_leaves_the_area_open() -> None:
 
 
 def test_an_r2_that_is_not_defined_has_no_interval() -> None:
-    found = metric_intervals(
+    intervals = metric_intervals(
         {"r2": math.nan, "mae": 1.0}, np.array([1.0, 2.0]), np.array([3.0, 3.0]), task="regression"
     )
-    assert (found["r2"]["value"], found["r2"]["low"]) == (None, None)
-    assert found["mae"]["low"] < found["mae"]["high"]
+    assert (intervals["r2"]["value"], intervals["r2"]["low"]) == (None, None)
+    assert intervals["mae"]["low"] < intervals["mae"]["high"]
 
 
 def test_groups_widen_the_intervals() -> None:
@@ -161,12 +161,12 @@ def _degenerate(task: str, case: str) -> tuple[Array, Array]:
 def test_degenerate_rows_have_finite_intervals_with_a_method(task: str, case: str, has_groups: bool) -> None:
     predictions, y = _degenerate(task, case)
     groups = (np.arange(len(y)) // 3) if has_groups else None
-    found = score_models(
+    intervals = score_models(
         [predictions], y, task=task, num_outputs=2 if predictions.ndim == 2 else 1, target_std=1.0,
         models=[{"name": "a", "has_loss": True}], sampling=Sampling(groups=groups),
     )["models"][0]["metrics"]  # fmt: skip
-    assert set(found) == set(task_of(task).metrics)
-    for name, entry in found.items():
+    assert set(intervals) == set(task_of(task).metrics)
+    for name, entry in intervals.items():
         assert entry["method"], name
         if entry["value"] is None:
             assert (entry["low"], entry["high"]) in ((0.0, 1.0), (None, None)), name
@@ -176,6 +176,6 @@ def test_degenerate_rows_have_finite_intervals_with_a_method(task: str, case: st
             assert np.isfinite([entry["low"], entry["high"]]).all(), name
             assert entry["low"] - 1e-9 <= entry["value"] <= entry["high"] + 1e-9, (name, entry)
     if task != "regression" and case in ("all right", "all wrong"):
-        assert found["accuracy"]["value"] == (case == "all right")
-        assert found["accuracy"]["low"] < found["accuracy"]["high"]
-    json.dumps(found, allow_nan=False)
+        assert intervals["accuracy"]["value"] == (case == "all right")
+        assert intervals["accuracy"]["low"] < intervals["accuracy"]["high"]
+    json.dumps(intervals, allow_nan=False)

@@ -10,7 +10,7 @@ from holdfast.evaluation.statistics.resampling import (
     BCA_ROWS,
     Sampling,
     count_intervals,
-    draws_told,
+    draws_note,
     error_intervals,
     macro_metrics,
     mean_interval,
@@ -31,9 +31,9 @@ def test_macro_metrics_are_those_of_scikit_learn() -> None:
     y, guess = _classes(60, 7)
     y[y == 2] = guess[guess == 2] = 3  # class 2 is neither there nor guessed
     truth, decided = (np.equal.outer(values, np.arange(7)) for values in (y, guess))
-    found = macro_metrics((truth & decided).sum(axis=0), decided.sum(axis=0), truth.sum(axis=0))
+    scores = macro_metrics((truth & decided).sum(axis=0), decided.sum(axis=0), truth.sum(axis=0))
     options: dict[str, Any] = {"average": "macro", "zero_division": 0.0}
-    assert found == pytest.approx([score(y, guess, **options) for score in (precision_score, recall_score, f1_score)])
+    assert scores == pytest.approx([score(y, guess, **options) for score in (precision_score, recall_score, f1_score)])
 
 
 @pytest.mark.parametrize("is_multilabel", [False, True])
@@ -45,31 +45,36 @@ def test_draws_of_counts_spread_as_rows_drawn_anew(is_multilabel: bool) -> None:
     else:
         truth, decided = (np.equal.outer(values, np.arange(3)) for values in _classes(200, 3))
     is_right = (truth == decided).all(axis=1)
-    found = count_intervals(truth, decided, Sampling(), is_multilabel=is_multilabel)
+    intervals = count_intervals(truth, decided, Sampling(), is_multilabel=is_multilabel)
     parts = []
     for _ in range(4000):
         rows = random.integers(0, 200, 200)
-        one, two = truth[rows], decided[rows]
-        metrics = macro_metrics((one & two).sum(axis=0), two.sum(axis=0), one.sum(axis=0), is_multilabel=is_multilabel)
+        drawn_truth, drawn_guess = truth[rows], decided[rows]
+        metrics = macro_metrics(
+            (drawn_truth & drawn_guess).sum(axis=0),
+            drawn_guess.sum(axis=0),
+            drawn_truth.sum(axis=0),
+            is_multilabel=is_multilabel,
+        )
         parts.append([is_right[rows].mean(), *metrics])
     expected = np.percentile(parts, [2.5, 97.5], axis=0)
-    bounds = np.array(list(found.values())).T
+    bounds = np.array(list(intervals.values())).T
     assert bounds == pytest.approx(expected, abs=0.006)
 
 
 def test_the_interval_of_a_mean_is_near_students_for_many_rows() -> None:
     values = np.random.default_rng(0).normal(3.0, 2.0, 2000)
     half = 1.96 * values.std() / np.sqrt(2000)
-    found = mean_interval(values, Sampling())
-    assert (found["low"], found["high"]) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
-    assert found["method"] == "BCa bootstrap"
+    interval = mean_interval(values, Sampling())
+    assert (interval["low"], interval["high"]) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
+    assert interval["method"] == "BCa bootstrap"
 
 
 def test_bca_leans_where_rows_are_skewed() -> None:
     """For the mean of exponential rows BCa lies right of the symmetric interval (Efron 1987)."""
     values = np.random.default_rng(0).exponential(size=40)
-    found = mean_interval(values, Sampling())
-    assert found["high"] - values.mean() > 1.2 * (values.mean() - found["low"])
+    interval = mean_interval(values, Sampling())
+    assert interval["high"] - values.mean() > 1.2 * (values.mean() - interval["low"])
 
 
 def test_many_rows_take_percentiles() -> None:
@@ -82,7 +87,7 @@ def test_errors_of_a_regression_have_intervals_around_their_values() -> None:
     random = np.random.default_rng(0)
     y = random.normal(100.0, 5.0, 300)
     p = y + random.normal(size=300)
-    found = error_intervals(p, y, 5.0, Sampling())
+    intervals = error_intervals(p, y, 5.0, Sampling())
     values = {
         "mae": np.abs(p - y).mean(),
         "rmse": np.sqrt(np.square(p - y).mean()),
@@ -90,8 +95,8 @@ def test_errors_of_a_regression_have_intervals_around_their_values() -> None:
         "loss": np.square((p - y) / 5.0).mean(),
     }
     for name, value in values.items():
-        assert found[name]["low"] < value < found[name]["high"]
-    assert found["loss"]["high"] == pytest.approx((found["rmse"]["high"] / 5.0) ** 2)
+        assert intervals[name]["low"] < value < intervals[name]["high"]
+    assert intervals["loss"]["high"] == pytest.approx((intervals["rmse"]["high"] / 5.0) ** 2)
 
 
 def test_equal_rows_and_one_row_are_told() -> None:
@@ -102,9 +107,9 @@ def test_equal_rows_and_one_row_are_told() -> None:
 
 
 def test_two_rows_fall_back_and_say_so() -> None:
-    found = error_intervals(np.array([1.0, 2.0]), np.array([1.5, 2.25]), 1.0, Sampling())
-    assert all(np.isfinite([entry["low"], entry["high"]]).all() for entry in found.values())
-    assert found["r2"]["method"] == "percentile bootstrap (BCa is not defined)"
+    intervals = error_intervals(np.array([1.0, 2.0]), np.array([1.5, 2.25]), 1.0, Sampling())
+    assert all(np.isfinite([entry["low"], entry["high"]]).all() for entry in intervals.values())
+    assert intervals["r2"]["method"] == "percentile bootstrap (BCa is not defined)"
 
 
 def test_groups_are_drawn_whole() -> None:
@@ -123,5 +128,5 @@ def test_fewer_draws_are_told() -> None:
     assert mean_interval(truth[:, 0] * 1.0 + random.random(250_000), Sampling())["method"] == (
         "percentile bootstrap, 8,000 draws"
     )
-    assert draws_told(250_000) == ", 8,000 draws"
-    assert draws_told(200_020) == ""
+    assert draws_note(250_000) == ", 8,000 draws"
+    assert draws_note(200_020) == ""

@@ -132,7 +132,7 @@ def test_a_passphrase_is_typed_on_a_terminal(tmp_path: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", PROGRAM, str(tmp_path)])
-    told = b""
+    output = b""
     for prompt, typed in (
         (b"passphrase of the new vault: ", b"correct horse\n"),
         (b"the same again: ", b"correct horse\n"),
@@ -143,12 +143,12 @@ def test_a_passphrase_is_typed_on_a_terminal(tmp_path: Path) -> None:
         piece = b""
         while prompt not in piece:
             piece += os.read(terminal, 1024)
-        told += piece
+        output += piece
         os.write(terminal, typed)
     os.waitpid(pid, 0)
-    assert b"SAME" in told
-    assert b"passphrase: is not that of vault aaaaaaaa: nothing was spent" in told
-    assert b"correct" not in told
+    assert b"SAME" in output
+    assert b"passphrase: is not that of vault aaaaaaaa: nothing was spent" in output
+    assert b"correct" not in output
 
 
 def test_a_full_disk_makes_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,9 +99,9 @@ def test_neither_order_nor_repetition_counts() -> None:
 def test_the_share_is_told_to_within_five_standard_deviations(share: float) -> None:
     known = sketch_of(DIGESTS, ALL)
     others = np.random.default_rng(1).integers(0, 256, (50_000, 16), np.uint8)
-    found = share_among(known, np.concatenate([others, DIGESTS[: round(20_000 * share)]]))
-    assert abs(found - share) < 5 * 0.016
-    assert (found >= MOSTLY) == (share >= MOSTLY)
+    estimate = share_among(known, np.concatenate([others, DIGESTS[: round(20_000 * share)]]))
+    assert abs(estimate - share) < 5 * 0.016
+    assert (estimate >= MOSTLY) == (share >= MOSTLY)
 
 
 def test_an_empty_one_is_like_none() -> None:

@@ -1,4 +1,4 @@
-"""How alike images look: the correlation of thumbnails, which another contrast, light or size does not change."""
+"""Similarity of images: the correlation of thumbnails, which another contrast, light or size does not change."""
 
 from __future__ import annotations
 

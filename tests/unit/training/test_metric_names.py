@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.training.names import check_monitor, expected_names, is_better, mode_of
+from holdfast.training.metric_names import check_monitor, expected_names, is_better, mode_of
 
 
 def test_known_without_torch() -> None:
-    code = "import sys, holdfast.training.names; assert 'torch' not in sys.modules"
+    code = "import sys, holdfast.training.metric_names; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

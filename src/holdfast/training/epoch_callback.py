@@ -1,4 +1,4 @@
-"""What happens between two epochs: metrics are read, the record and the checkpoints written, and stopping decided.
+"""The end of an epoch: metrics are read, the record and the checkpoints written, and stopping decided.
 
 One callback in one order, because the order is what makes a killed run resumable: loggers first, then the checkpoint,
 which alone says how far the run is, then the record.
@@ -24,15 +24,15 @@ from holdfast.early_stopping.protocol import StoppingRule
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
+from holdfast.training.metric_names import is_better
 from holdfast.training.module import SupervisedModule
-from holdfast.training.names import is_better
 from holdfast.training.progress import Progress
 from holdfast.training.reporter import Reporter
 from holdfast.training.step_clock import StepClock
 from holdfast.training.threads import slow_down
 
 
-class EpochBorder(pl.Callback):
+class EpochCallback(pl.Callback):
     """Keeps the record, the checkpoints and the clock of one run."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import digits
-from holdfast.training.names import SHARES
+from holdfast.training.metric_names import SHARES
 
 
 def metric_value(metric: str, value: float | None, *, signed: bool = False) -> str:

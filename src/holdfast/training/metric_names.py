@@ -38,22 +38,22 @@ def check_monitor(monitor: str, task: str | None = None) -> None:
     known = [f"val/{name}" for name in (task_of(task).metrics if task else ALL_NAMES)]
     if monitor in known:
         return
-    what = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
+    problem = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
     if names_test_rows(str(monitor)):
-        what = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
+        problem = f"is '{monitor}': the test rows are sealed, nothing can be chosen by them"
     elif str(monitor).startswith("train/"):
-        what = f"is '{monitor}': choosing by train rows rewards overfitting"
-    raise InputError("monitor", what, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
+        problem = f"is '{monitor}': choosing by train rows rewards overfitting"
+    raise InputError("monitor", problem, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
 
 
 def names_test_rows(name: str) -> bool:
-    """Whether a metric claims to be of test rows, also in letters that only look like those of "test"."""
+    """Tell whether a metric claims to be of test rows, also in letters that only look like those of "test"."""
     letters = (letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
     return "test" in "".join(letters).casefold().translate(LOOK_ALIKES)
 
 
 def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
-    """Whether less or more of `monitor` is better; `auto` knows it by the metric's name.
+    """The better direction of `monitor`; `auto` knows it by the metric's name.
 
     Raises:
         InputError: `mode` is neither auto, min nor max.
@@ -66,7 +66,7 @@ def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
 
 
 def is_better(value: float, best: float | None, mode: str) -> bool:
-    """Whether `value` beats `best`; a NaN never does, and an equal value does not."""
+    """Tell whether `value` beats `best`; a NaN never does, and an equal value does not."""
     if value != value:  # noqa: PLR0124 - NaN
         return False
     return best is None or (value < best if mode == "min" else value > best)
