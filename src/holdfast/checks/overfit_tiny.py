@@ -65,13 +65,18 @@ def overfit_tiny(
             cause = f"the model is too small: with twice its width {last['rows']} rows are learnt by heart"
             return Verdict("overfit_tiny", "doubtful", evidence, (cause,), "a wider or deeper model")
     at = f"the loss stays at {last['loss']:.3g}, above its floor of {last['floor']:.3g}"
-    causes = (
+    causes = [
         f"{last['rows']} rows are not learnt by heart: {at}; a bug in model or loss",
         "a model that is too small for so many rows",
         "rows that are alike and have different targets",
-    )
+    ]
+    if sum(p.numel() for p in trainable(subject.module().model).values()) <= last["rows"] * subject.num_outputs:
+        causes[0] = (
+            f"{last['rows']} rows are not learnt by heart: {at}; the model has fewer numbers than they have targets"
+        )
+        causes[1] = "a bug in model or loss"
     word = "fail" if last["rows"] == 1 else "doubtful"
-    return Verdict("overfit_tiny", word, evidence, causes, "check=mistakes and check=gradient look for bugs")  # type: ignore[arg-type]
+    return Verdict("overfit_tiny", word, evidence, tuple(causes), "check=mistakes and check=gradient look for bugs")  # type: ignore[arg-type]
 
 
 def _distinct(subject: Subject, count: int) -> Batch:
