@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
+from holdfast.core.tasks import task_of
 from holdfast.data.columns import UNSEEN, Column
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES
@@ -109,7 +110,7 @@ def stratum_of(y: Array, task: str) -> NDArray[Any] | None:
 
     A number has no more bytes than the largest needs: there may be very many rows.
     """
-    if task not in ("multiclass", "binary"):
+    if not task_of(task).is_classes:
         return None
     return y.astype(np.min_scalar_type(int(y.max(initial=0))), copy=False)
 
@@ -160,17 +161,18 @@ def _target_problems(rows: Rows) -> list[str]:
     expected = TARGET_TYPES.get(rows.task)
     if expected is None:
         return [f"task {rows.task!r} is none of {', '.join(TARGET_TYPES)}"]
-    y, dimensions = rows.y, 2 if rows.task == "multilabel" else 1
+    y, task = rows.y, task_of(rows.task)
+    dimensions = 2 if task.is_labels else 1
     if str(y.dtype) != expected or y.ndim != dimensions:
         return [
             f"targets of a {rows.task} task are {y.dtype} with {y.ndim} axes, expected {expected} with {dimensions}"
         ]
-    if rows.task == "regression":
+    if task.is_values:
         return []
     num_classes = len(rows.class_names)
-    if rows.task == "multilabel":
+    if task.is_labels:
         return [] if y.shape[1] == num_classes else [f"has {y.shape[1]} labels and {num_classes} class names"]
-    if num_classes < 2 or (rows.task == "binary" and num_classes != 2):
+    if num_classes < 2 or (task.is_flat and num_classes != 2):
         return [f"a {rows.task} task has {num_classes} class names"]
     outside = np.flatnonzero((y < 0) | (y >= num_classes))
     return [f"row {outside[0]} has class {y[outside[0]]}, expected 0 to {num_classes - 1}"] if len(outside) else []

@@ -9,9 +9,10 @@ from pathlib import Path
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.rows import Rows
-from holdfast.data.tables.cells import MISSING_TEXTS, texts_of
+from holdfast.data.tables.cells import texts_of
 from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import OnError, Task, table_settings
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
 WHERE = "data.index"
 # What a column may be called, in any letter case; the first that is there is taken.

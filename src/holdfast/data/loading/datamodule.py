@@ -15,6 +15,7 @@ from torch import Tensor
 
 from holdfast.core.cores import num_cores
 from holdfast.core.errors import InputError, VaultLocked
+from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column
 from holdfast.data.loading.batches import (
     Batch,
@@ -78,7 +79,7 @@ class DataModule(pl.LightningDataModule):
         self.num_workers = min(num_workers, num_cores())
         self.task = prepared.task
         self.class_names = prepared.class_names
-        if sampling is not None and prepared.task not in ("multiclass", "binary"):
+        if sampling is not None and not task_of(prepared.task).is_classes:
             problem = f"is {sampling!r}, and a {prepared.task} task has no classes to draw by"
             raise InputError("data.sampling", problem, "null")
         self.subset, self.sampling = subset, sampling
@@ -92,7 +93,7 @@ class DataModule(pl.LightningDataModule):
         is_table = prepared.kind == "table"
         self.columns = input_columns(columns_of(prepared), self.statistics) if is_table else ()
         self.input_shape = _input_shape(prepared, self.columns)
-        self.num_outputs = 1 if self.task in ("binary", "regression") else len(prepared.class_names)
+        self.num_outputs = task_of(self.task).num_outputs(len(prepared.class_names))
         self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
 
     def describe(self) -> dict[str, Any]:

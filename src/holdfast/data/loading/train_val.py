@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column
 from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
@@ -97,7 +98,7 @@ def facts_of(prepared: Prepared) -> SplitFacts:
         groups=prepared.groups,
         times=prepared.times,
         parts=prepared.parts,
-        targets=prepared.y if prepared.task == "regression" else None,
+        targets=prepared.y if task_of(prepared.task).is_values else None,
         is_new=prepared.is_new,
     )
 

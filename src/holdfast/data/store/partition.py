@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.tasks import task_of
 from holdfast.data.rows import TEST, Rows, stratum_of
 from holdfast.data.splits import SplitFacts
 from holdfast.data.splits.ordering import test_cuts
@@ -158,7 +159,7 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
     differs = {TEST_PART: request["test_rule"] != record["test_rule"]}
     if has_target:
         asked = policies.policy_of(settings)
-        differs["kind of target"] = (rows.task == "regression") != (record["task"] == "regression")
+        differs["kind of target"] = task_of(rows.task).is_values != task_of(record["task"]).is_values
         differs["policy"] = any(asked[name] != record["policy"][name] for name in ("policy", "k"))
         differs["key"] = asked["key_mode"] != record["policy"]["key_mode"] or (
             keyring.public_key_of(settings) != record["public_key"]
@@ -325,7 +326,7 @@ def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
         groups=rows.groups,
         times=rows.times,
         parts=rows.parts,
-        targets=rows.y if rows.task == "regression" else None,
+        targets=rows.y if task_of(rows.task).is_values else None,
     )
 
 

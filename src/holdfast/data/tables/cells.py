@@ -19,14 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.columns import MISSING
-from holdfast.vault.rows.canonical_cells import MISSING as NO_VALUE
-from holdfast.vault.rows.canonical_cells import Cells, Mixed
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS, Cells, Mixed
 
 Kind = Literal["number", "text", "date", "nested"]
-MISSING_TEXTS = (
-    *("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "-NaN", "NULL", "Null", "null", "None", "none"),
-    *("?", "nil", "NIL"),
-)
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _NUMBER = re.compile(rf"{NUMBER}$")
 _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
@@ -129,7 +124,7 @@ def raw_cells(array: Any) -> Cells:
     if kind == "date":
         return _days(array.cast(pa.timestamp("us"), safe=False))
     strings = _as_strings(array)
-    numbers = _numbers_in_texts(strings, NO_VALUE)
+    numbers = _numbers_in_texts(strings, MISSING_TEXTS)
     is_text = np.zeros(len(strings), bool) if numbers.is_text is None else numbers.is_text.copy()
     is_text |= np.abs(numbers.values) >= LONGEST_EXACT  # its digits may say more than a float64 holds
     if not is_text.any():

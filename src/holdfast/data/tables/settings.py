@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.rows import TEST, TRAIN, VAL
-from holdfast.data.tables.cells import MISSING_TEXTS
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
 Task = Literal["auto", "classes", "regression"]
 OnError = Literal["stop", "skip"]

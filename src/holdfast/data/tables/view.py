@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
-from holdfast.data.tables.cells import MISSING_TEXTS, as_number, kind_of, numbers_of, texts_of
+from holdfast.data.tables.cells import as_number, kind_of, numbers_of, texts_of
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
 
 @dataclass(frozen=True, eq=False)

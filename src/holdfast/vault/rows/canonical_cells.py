@@ -50,10 +50,22 @@ LONGEST_INTEGER = 400
 IS_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 IS_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 # What pandas and others read as a missing value.
-MISSING = frozenset(
-    ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA")
-    + ("NULL", "NaN", "None", "n/a", "nan", "null", "Null", "none", "?", "nil", "NIL")
-)
+MISSING_TEXTS = (
+    "",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "-1.#IND",
+    "-1.#QNAN",
+    "-NaN",
+    "-nan",
+    "1.#IND",
+    "1.#QNAN",
+    "<NA>",
+    "N/A",
+    "NA",
+) + ("NULL", "NaN", "None", "n/a", "nan", "null", "Null", "none", "?", "nil", "NIL")
+_MISSING = frozenset(MISSING_TEXTS)
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -118,7 +130,7 @@ def _word_of(text: str) -> tuple[bytes, bool]:
 
 
 def _number_in(text: str) -> float | None:
-    if text in MISSING:
+    if text in _MISSING:
         return float("nan")
     if text.lower() in TRUTH:
         return TRUTH[text.lower()]
