@@ -14,8 +14,6 @@ from measure import named, verdicts_of
 
 FAST = ("digits_mlp", "cancer_batch_norm", "diabetes_residual")
 SLOW = [case for case in cases() if case.program not in FAST]
-# of the programs that thresholds never saw: see docs/check-before-you-train.md
-KNOWN_MISSES = ("diabetes_leaky-constant_weights-usual",)
 
 
 @pytest.fixture(autouse=True)

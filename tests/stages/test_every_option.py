@@ -12,13 +12,12 @@ from commands import run_command
 from holdfast.config.groups import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA_ELSEWHERE = ("arrays", "csv", "custom", "feather", "hub", "image_folder", "jsonl", "memory", "memory")
+DATA_ELSEWHERE += ("memory_arrays", "mnist", "parquet")
 # options that do not go with digits, or are tried elsewhere
 ELSEWHERE = {
     ("augment", "color"),
-    *(
-        ("data", name)
-        for name in ("arrays", "csv", "custom", "feather", "hub", "image_folder", "jsonl", "mnist", "parquet")
-    ),
+    *(("data", name) for name in DATA_ELSEWHERE),
     ("ensemble", "members"),
     ("logger", "many"),
     ("logger", "mlflow"),
