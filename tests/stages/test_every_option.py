@@ -12,7 +12,7 @@ from commands import run_command
 from holdfast.config.groups import CONF
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA_ELSEWHERE = ("arrays", "csv", "custom", "feather", "hub", "image_folder", "jsonl", "memory", "memory")
+DATA_ELSEWHERE = ("arrays", "csv", "custom", "feather", "hub", "image_folder", "jsonl", "memory")
 DATA_ELSEWHERE += ("memory_arrays", "mnist", "parquet")
 # options that do not go with digits, or are tried elsewhere
 ELSEWHERE = {

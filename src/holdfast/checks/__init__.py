@@ -3,13 +3,14 @@
 A check looks at copies of what will be trained, and at train rows; with and without checks a run ends in the same bits.
 """
 
+from holdfast.checks.all import all
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
 from holdfast.checks.lr_range import lr_range
 from holdfast.checks.mistakes import mistakes
 from holdfast.checks.overfit_tiny import overfit_tiny
-from holdfast.checks.presets import all, quick
+from holdfast.checks.quick import quick
 from holdfast.checks.regularization_loss import regularization_loss
 from holdfast.checks.timing import timing
 

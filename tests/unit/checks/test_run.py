@@ -103,7 +103,7 @@ def test_a_run_ends_in_the_same_bits_with_and_without_checks(loss: Any) -> None:
 
 
 def running_checks() -> Sequence[Any]:
-    from holdfast.checks.presets import ALL
+    from holdfast.checks.all import ALL
 
     return ALL
 

@@ -1,34 +1,17 @@
-"""Several checks at once: those that take a moment, and all."""
+"""The common mistakes, in a moment: what is checked before every training."""
 
 from __future__ import annotations
 
 import time
 
-from holdfast.checks.baseline import baseline
-from holdfast.checks.chance_loss import chance_loss
-from holdfast.checks.gradient import gradient
-from holdfast.checks.lr_range import lr_range
 from holdfast.checks.mistakes import mistakes
-from holdfast.checks.overfit_tiny import overfit_tiny
-from holdfast.checks.regularization_loss import regularization_loss
-from holdfast.checks.run import Check, untouched
+from holdfast.checks.run import untouched
 from holdfast.checks.subject import Subject
-from holdfast.checks.timing import timing
 from holdfast.checks.verdict import Verdict
 
 LEAST_SECONDS = 0.3
 SHARE_OF_RUN = 0.05
 MOST_SECONDS = 30.0
-ALL: tuple[Check, ...] = (
-    mistakes,
-    gradient,
-    chance_loss,
-    regularization_loss,
-    overfit_tiny,
-    lr_range,
-    timing,
-    baseline,
-)
 
 
 def quick(subject: Subject) -> list[Verdict]:
@@ -38,11 +21,6 @@ def quick(subject: Subject) -> list[Verdict]:
     spent = time.perf_counter() - started
     subject.limit(min(max(LEAST_SECONDS, of_run), MOST_SECONDS) - spent)
     return mistakes(subject)
-
-
-def all(subject: Subject) -> list[Verdict]:
-    """Every check; a minute for a small network."""
-    return [verdict for check in ALL for verdict in check(subject)]
 
 
 def _seconds_of_run(subject: Subject) -> float:
