@@ -116,7 +116,8 @@ def sealing() -> None:
     """Seal another test part of rows that are sealed: the most that sealing ever does."""
     from holdfast.data.raw import ArrayRows
     from holdfast.vault import lifecycle, registry
-    from holdfast.vault.known_rows import RowForms, in_force
+    from holdfast.vault.known_rows import RowForms
+    from holdfast.vault.registry import in_force
     from holdfast.vault.rows.identity import row_digests
     from holdfast.vault.sealing import SealRequest, seal
 
