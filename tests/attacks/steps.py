@@ -124,6 +124,7 @@ def sealing() -> None:
     random = np.random.default_rng(7)
     x, y = random.normal(size=(100, 5)).astype(np.float32), random.integers(0, 2, 100)
     digests = row_digests(x, kind="table")
+    raw = ArrayRows(x, digests, "table")
     for size in (20, 10):
         with registry.locked():
             lifecycle.recover()
@@ -135,10 +136,10 @@ def sealing() -> None:
                     source={"name": "points"},
                     test_rule={"size": size},
                     task="binary",
-                    class_names=("no", "yes"),
                     kind="table",
                     target="answer",
-                    x=ArrayRows(x, digests, "table"),
+                    layout=raw.layout,
+                    pieces=raw.pieces,
                     forms=RowForms(digests, y, ("no", "yes")),
                     test=np.arange(100) < size,
                     development=np.arange(100) >= size,
