@@ -51,20 +51,9 @@ IS_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 IS_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 # What pandas and others read as a missing value.
 MISSING_TEXTS = (
-    "",
-    "#N/A",
-    "#N/A N/A",
-    "#NA",
-    "-1.#IND",
-    "-1.#QNAN",
-    "-NaN",
-    "-nan",
-    "1.#IND",
-    "1.#QNAN",
-    "<NA>",
-    "N/A",
-    "NA",
-) + ("NULL", "NaN", "None", "n/a", "nan", "null", "Null", "none", "?", "nil", "NIL")
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null", "Null", "none", "?", "nil", "NIL"),
+)
 _MISSING = frozenset(MISSING_TEXTS)
 TRUTH = {"true": 1.0, "false": 0.0}
 
