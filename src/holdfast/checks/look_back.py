@@ -44,7 +44,7 @@ def look_back(subject: Subject, metrics: Mapping[str, float], before: Verdict | 
     Returns:
         What the record is to hold; None where there is nothing to say.
     """
-    metric = {"multiclass": "val/accuracy", "binary": "val/accuracy", "regression": "val/r2"}.get(subject.task)
+    metric = METRICS.get(subject.task)
     own = metrics.get(metric or "")
     if metric is None or own is None or not math.isfinite(own):
         return before

@@ -19,7 +19,7 @@ from holdfast.checks.verdict import Verdict, skipped
 from holdfast.config.groups import GROUPS
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Interrupted, RunFailed
-from holdfast.core.seeding import random_states, restore_random_states, seed_everything
+from holdfast.core.seeding import kept_random_state, seed_everything
 from holdfast.experiment.experiment import Experiment
 from holdfast.training.threads import set_threads
 
@@ -55,14 +55,11 @@ def check(function: Callable[..., Verdict]) -> Check:
 @contextmanager
 def untouched(seed: int) -> Iterator[None]:
     """Work from a seed, quietly and with gradients; leave the random state of all devices as it was."""
-    states = random_states(with_devices=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
-    seed_everything(seed)
-    try:
-        with warnings.catch_warnings(), torch.enable_grad():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        restore_random_states(states)
+    with_devices = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    with kept_random_state(with_devices=with_devices), warnings.catch_warnings(), torch.enable_grad():
+        seed_everything(seed)
+        warnings.simplefilter("ignore")
+        yield
 
 
 def run_checks(experiment: Experiment) -> list[Verdict]:

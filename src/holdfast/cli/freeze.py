@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from holdfast import api
 from holdfast.core.figures import figure
-from holdfast.evaluation.freeze.freezing import Frozen, freeze_runs
-from holdfast.vault import project_lock
+from holdfast.evaluation.freeze.freezing import Frozen
 
 
 def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None, intervals: str = "wilson") -> int:
@@ -23,8 +23,7 @@ def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = N
         RunFailed: Its models do not predict.
     """
     runs = [runs] if isinstance(runs, Path) else list(runs)
-    frozen = freeze_runs(runs, criterion, intervals)
-    project_lock.note_here(frozen.vault, "freeze")
+    frozen = api.freeze(runs, criterion=criterion, intervals=intervals)
     if as_json:
         answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
         if len(frozen.models) > 1:

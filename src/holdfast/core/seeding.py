@@ -23,9 +23,9 @@ def seed_everything(seed: int) -> None:
 
 
 @contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Go back to the random state of the process (CPU) when the body ends."""
-    states = random_states(with_devices=False)
+def kept_random_state(*, with_devices: bool = False) -> Iterator[None]:
+    """Go back to the random state of the process when the body ends; arguments as of `random_states`."""
+    states = random_states(with_devices=with_devices)
     try:
         yield
     finally:

@@ -37,9 +37,12 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float |
     except Interrupted:
         print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
         raise
-    if run.record["best"]:
-        _print_outcome(run.folder, run.record, in_sweep=in_sweep)
-    return run.value
+    record = run.record
+    if not record["best"]:
+        return None
+    _print_outcome(run.folder, record, in_sweep=in_sweep)
+    value: float | None = record["best"]["value"]
+    return value
 
 
 def run_job_of_hydra(config: DictConfig) -> float | None:
