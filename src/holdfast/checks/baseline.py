@@ -1,4 +1,4 @@
-"""What simple models reach on the same train and val rows, and whether one column gives the target away."""
+"""Scores of simple models on the same train and val rows, and columns that alone give the target away."""
 
 from __future__ import annotations
 

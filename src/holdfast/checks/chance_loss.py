@@ -57,7 +57,7 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
 def _verdict(subject: Subject, chance: float, losses: list[float], evidence: dict[str, Any]) -> Verdict:
     mean = sum(losses) / len(losses)
     causes: tuple[str, ...]
-    told = f"the loss at the start is {mean:.3f}, and that of equal outputs {chance:.3f}"
+    summary = f"the loss at the start is {mean:.3f}, and that of equal outputs {chance:.3f}"
     if not math.isfinite(mean):
         cause = "the loss at the start is not a number"
         return Verdict("chance_loss", "fail", evidence, (cause,), "check=mistakes names the place")
@@ -65,15 +65,18 @@ def _verdict(subject: Subject, chance: float, losses: list[float], evidence: dic
         return skipped("chance_loss", f"the loss of equal outputs is {chance:.3g}, which is no measure")
     if mean > MUCH_MORE * chance:
         causes = (
-            f"{told}: the first outputs are too large",
+            f"{summary}: the first outputs are too large",
             "inputs that are not normalised, or weights that start too large",
         )
         return Verdict("chance_loss", "doubtful", evidence, causes, "transform=standardize, or init=he_normal")
     if mean < MUCH_LESS * chance:
-        causes = (f"{told}: an untrained network knows the targets", "targets among the inputs, or weights from before")
+        causes = (
+            f"{summary}: an untrained network knows the targets",
+            "targets among the inputs, or weights from before",
+        )
         return Verdict("chance_loss", "doubtful", evidence, causes, "look at the inputs: `holdfast data inspect`")
     apart = [label for label, value in evidence.get("by_class", {}).items() if value > CLASS_ROOM * chance]
     if apart:
-        causes = (f"{told}; rows of class {apart[0]} start at {evidence['by_class'][apart[0]]:.3f}",)
+        causes = (f"{summary}; rows of class {apart[0]} start at {evidence['by_class'][apart[0]]:.3f}",)
         return Verdict("chance_loss", "doubtful", evidence, causes, "biases of the last layer that start at 0")
     return Verdict("chance_loss", "pass", evidence)

@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def is_off_on_purpose(self) -> bool:
-        """Whether there is an error, and an operation that would be meant to cause it."""
+        """Tell whether there is an error, and an operation that would be meant to cause it."""
         return self.error > UNCOMFORTABLE and bool(self.on_purpose)
 
     @property
@@ -107,18 +107,18 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
     with Purposes() as purposes:
         data_loss(module, inputs, y)
     on_purpose = frozenset(purposes.names)
-    found = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
-    if found["at_the_start"].is_off_on_purpose:
+    comparisons = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
+    if comparisons["at_the_start"].is_off_on_purpose:
         # what goes on with each pass in train mode, as the vectors of a spectral norm do, is still in eval mode
         module.eval()
-        found["at_the_start"] = compare(loss, parameters, num_elements, on_purpose)
+        comparisons["at_the_start"] = compare(loss, parameters, num_elements, on_purpose)
     take_steps(module, inputs, y, BURN_IN)
-    found["after_a_burn_in"] = compare(loss, parameters, num_elements, on_purpose)
+    comparisons["after_a_burn_in"] = compare(loss, parameters, num_elements, on_purpose)
     regular: Any = subject.module().double()
     if regularization_of(regular) is not None:
         term = _term_of(regular)
-        found["of_the_regularization"] = compare(term, trainable(regular.model), num_elements)
-    return _verdict(found, num_layers=sum(parameter.ndim >= 2 for parameter in parameters.values()))
+        comparisons["of_the_regularization"] = compare(term, trainable(regular.model), num_elements)
+    return _verdict(comparisons, num_layers=sum(parameter.ndim >= 2 for parameter in parameters.values()))
 
 
 def _term_of(module: Any) -> Callable[[], Tensor]:
@@ -204,7 +204,7 @@ def _relative_error(analytic: float, numeric: float, noise: float) -> float:
 
 
 def _agree(errors: dict[float, tuple[float, float]]) -> bool:
-    """Whether two steps give the same difference, so that it can be believed."""
+    """Tell whether two steps give the same difference, so that it can be believed."""
     numeric = [value for _, value in errors.values()]
     pairs = [(a, b) for place, a in enumerate(numeric) for b in numeric[place + 1 :]]
     return any(abs(a - b) <= AGREE * max(abs(a), abs(b), 1e-9) for a, b in pairs)
@@ -240,7 +240,7 @@ class Element:
 
     @torch.no_grad()
     def crosses_kink(self, h: float) -> bool:
-        """Whether a winner of a ReLU, a maximum or the like changes between both sides."""
+        """Tell whether a winner of a ReLU, a maximum or the like changes between both sides."""
         winners = []
         for step in (-self._step(h), 0.0, self._step(h)):
             with self._moved(step), Observer() as observer:
@@ -270,7 +270,7 @@ def _are_equal(first: list[Tensor], other: list[Tensor]) -> bool:
     )
 
 
-def _verdict(found: dict[str, Comparison], num_layers: int) -> Verdict:
+def _verdict(comparisons: dict[str, Comparison], num_layers: int) -> Verdict:
     room = max(1.0, num_layers / LAYERS_PER_BAND)
     evidence = {
         name: {
@@ -280,10 +280,10 @@ def _verdict(found: dict[str, Comparison], num_layers: int) -> Verdict:
             "largest_relative_error": plain_number(comparison.error),
             "worst": comparison.worst,
         }
-        for name, comparison in found.items()
+        for name, comparison in comparisons.items()
     }
-    place = max(found, key=lambda name: found[name].error)
-    worst = found[place]
+    place = max(comparisons, key=lambda name: comparisons[name].error)
+    worst = comparisons[place]
     where = place.replace("_", " ")
     if worst.error <= UNCOMFORTABLE * room:
         return Verdict("gradient", "pass", evidence)

@@ -120,8 +120,8 @@ def raise_failed(verdicts: Sequence[Verdict]) -> None:
     failed = [verdict for verdict in verdicts if verdict.verdict == "fail"]
     if failed:
         names = ", ".join(verdict.name for verdict in failed)
-        what = f"{len(failed)} of {len(verdicts)} checks failed ({names}): {first_cause(failed[0])}"
-        raise RunFailed("check", what, next=failed[0].next)
+        problem = f"{len(failed)} of {len(verdicts)} checks failed ({names}): {first_cause(failed[0])}"
+        raise RunFailed("check", problem, next=failed[0].next)
 
 
 def first_cause(verdict: Verdict) -> str:
@@ -140,9 +140,9 @@ def print_table(verdicts: Sequence[Verdict]) -> None:
     for name in ("check", "verdict", "what was found", "next"):
         table.add_column(name, overflow="fold")
     for verdict in verdicts:
-        told = [*verdict.causes] or [textwrap.shorten(words_of(verdict.evidence), MAX_WORDS, placeholder=" ...")]
+        lines = [*verdict.causes] or [textwrap.shorten(words_of(verdict.evidence), MAX_WORDS, placeholder=" ...")]
         word = f"[{colours[verdict.verdict]}]{verdict.verdict}[/]"
-        table.add_row(verdict.name, word, escape("\n".join(told)), escape(verdict.next))
+        table.add_row(verdict.name, word, escape("\n".join(lines)), escape(verdict.next))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

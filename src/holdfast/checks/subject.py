@@ -28,7 +28,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Subject:
-    """What checks look at. The module that will be trained is only ever copied.
+    """The experiment that checks look at. The module that will be trained is only ever copied.
 
     Attributes:
         config: Of the experiment.
@@ -61,7 +61,7 @@ class Subject:
 
     @property
     def has_time(self) -> bool:
-        """Whether the limit is not reached."""
+        """True if the limit is not reached."""
         return self._ends is None or time.perf_counter() < self._ends
 
     def module(self) -> SupervisedModule:

@@ -1,4 +1,4 @@
-"""How long a training will take, and where the time of a step goes."""
+"""The time that a training will take, and where that of a step goes."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def timing(subject: Subject, *, num_steps: int = 5, max_seconds: float = 10.0) -
         "estimated_run_s": plain_number(steps * step),
     }
     if step > DICEY_SECONDS:
-        what, hint = "loading rows", "data.resident=true, data.num_workers, smaller images"
+        work, hint = "loading rows", "data.resident=true, data.num_workers, smaller images"
         if step_data < MOSTLY_DATA * step:
-            what, hint = "computing", "a smaller model, a smaller batch_size, trainer=gpu, trainer.precision=bf16-mixed"
-        cause = f"a step takes {1000 * step:.0f} ms, most of it for {what}; above 500 ms finding out is slow"
+            work, hint = "computing", "a smaller model, a smaller batch_size, trainer=gpu, trainer.precision=bf16-mixed"
+        cause = f"a step takes {1000 * step:.0f} ms, most of it for {work}; above 500 ms finding out is slow"
         return Verdict("timing", "doubtful", evidence, (cause,), hint)
     if step_data > MOSTLY_DATA * step and step > 0.01:
         cause = f"{100 * step_data / step:.0f} % of a step is waiting for rows"

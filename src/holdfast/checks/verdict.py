@@ -1,4 +1,4 @@
-"""What a check says: a verdict, the numbers behind it, likely causes, and what to type next."""
+"""The answer of a check: a verdict, the numbers behind it, likely causes, and what to type next."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def leaves_behind(tensor: Tensor) -> list[Tensor]:
 
 
 def reduces_over_rows(tensor: Tensor, names: tuple[str, ...] = ("Softmax", "LogSoftmax")) -> bool:
-    """Whether an operation of these names behind a tensor goes over dimension 0 of several dimensions."""
+    """Tell whether an operation of these names behind a tensor goes over dimension 0 of several."""
     for node in operations_behind(tensor):
         if node.name().startswith(names) and getattr(node, "_saved_dim", None) in (0, (0,)):
             return True

@@ -49,7 +49,7 @@ def _reaches(value: torch.Tensor, outputs: torch.Tensor) -> bool:
 
 
 def _is_blind(trial: LossTrial) -> bool:
-    """Whether other targets make no difference."""
+    """Tell whether other targets make no difference."""
     outputs = trial.some()
     if trial.task == "multiclass":
         others = [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]

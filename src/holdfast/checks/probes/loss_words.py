@@ -1,4 +1,4 @@
-"""What a loss wants of outputs, found by asking it: logits, probabilities, their logarithms, or values."""
+"""The outputs that a loss wants, found by asking it: logits, probabilities, their logarithms, or values."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def mode_mistakes(subject: Subject) -> Iterator[Finding]:
 
 
 def _shows_in_training(part: nn.Module) -> bool:
-    """Whether the mode matters to a part, and the part is not one that is kept still on purpose."""
+    """Tell whether the mode matters to a part that is not kept still on purpose."""
     if isinstance(part, nn.modules.dropout._DropoutNd):
         return part.p > 0
     if isinstance(part, nn.modules.batchnorm._BatchNorm):

@@ -1,4 +1,4 @@
-"""What a model's outputs are: raw, or squashed to probabilities that the loss does not want."""
+"""The outputs of a model: raw, or squashed to probabilities that the loss does not want."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def _squashed(outputs: Tensor, task: str, numbers: dict[str, float], *, is_unit:
 def _outputs_by_weights(subject: Subject) -> Tensor:
     """(weights, rows, outputs) in eval mode: with the weights as they are, larger, and of the other sign."""
     x, _ = subject.rows(NUM_ROWS)
-    found = []
+    outputs_of_all = []
     for factor in FACTORS:
         module = subject.module().eval()
         for parameter in trainable(module.model).values():
             parameter.mul_(factor).add_(0.01 * torch.randn_like(parameter))
         outputs = outputs_of(module, inputs_of(module, x))
-        found.append(outputs.reshape(len(outputs), -1).float())
-    return torch.stack(found)
+        outputs_of_all.append(outputs.reshape(len(outputs), -1).float())
+    return torch.stack(outputs_of_all)
 
 
 def _is_near(values: Tensor, wanted: float) -> bool:
@@ -87,7 +87,7 @@ def _is_near(values: Tensor, wanted: float) -> bool:
 
 
 def softmax_over_rows(subject: Subject) -> bool:
-    """Whether a softmax of the model goes over the rows of a batch."""
+    """Tell whether a softmax of the model goes over the rows of a batch."""
     module = subject.module()
     x, _ = subject.rows(4)
     return reduces_over_rows(outputs_of(module, inputs_of(module, x)))

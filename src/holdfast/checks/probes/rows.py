@@ -1,4 +1,4 @@
-"""What an output depends on: its own row, all of it, and no other one."""
+"""An output must depend on its own row, on all of it, and on no other one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _others(subject: Subject, module: nn.Module, inputs: Tensor, outputs: Tensor
 
 
 def _is_free(subject: Subject) -> bool:
-    """Whether inputs may take any value: categories may not."""
+    """Tell whether inputs may take any value: categories may not."""
     return not any(getattr(column, "categories", ()) for column in subject.datamodule.columns)
 
 

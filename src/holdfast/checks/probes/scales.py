@@ -48,7 +48,7 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
 
 @torch.no_grad()
 def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
-    """What the first layer that multiplies is given; None where a norm comes first."""
+    """Give the input of the first layer that multiplies; None where a norm comes first."""
     seen: list[Tensor | None] = []
 
     def look(part: nn.Module, values: Any) -> None:

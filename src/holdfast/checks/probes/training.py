@@ -205,6 +205,6 @@ def _equal_rows(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
 
 
 def _has_equal_rows(matrix: Tensor, of: float = 0.0) -> bool:
-    """Whether rows differ by no more than rounding, of the matrix itself or of numbers as large as `of`."""
+    """Tell whether rows differ by no more than rounding, of the matrix or of numbers as large as `of`."""
     flat = matrix.detach().flatten(1)
     return float((flat - flat[:1]).abs().max()) <= max(1e-6 * float(flat.abs().max()), NOISE * of)
