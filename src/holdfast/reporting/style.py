@@ -55,13 +55,13 @@ svg .line.s0{stroke:var(--accent)}svg .line.s1{stroke:var(--second)}
 svg .line.s2{stroke:var(--good)}svg .line.s3{stroke:var(--bad)}
 svg.spark{width:132px;height:30px}
 .legend{margin:6px 0 0;text-align:center;font-size:13px;color:var(--soft)}
-.legend span{margin:0 10px}
+.legend span{margin:0 10px;display:inline-block}
 .legend span::before{content:"";display:inline-block;width:12px;height:3px;margin-right:6px;vertical-align:middle;
 background:var(--accent)}
 .legend .s1::before{background:var(--second)}.legend .s2::before{background:var(--good)}
 .legend .s3::before{background:var(--bad)}
 .strip{display:block;max-width:100%}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:0 22px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:0 22px}
 .charts h3{margin-bottom:2px}
 .score{margin:14px 0 4px;font-size:17px}.score b{font-size:30px;margin-right:6px;font-variant-numeric:tabular-nums}
 .part{margin:34px 0 14px}.part h2{font-size:24px;margin:0}
