@@ -121,6 +121,20 @@ def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: J
 
 
 @app.command()
+def diff(first: Run, second: Run, as_json: Json = False) -> None:
+    """List what differs between two runs: config, seed, code, data, environment and result."""
+    from rich.console import Console
+
+    from holdfast.reporting.diff import compare_runs, print_differences
+
+    with ending(as_json=as_json):
+        if as_json:
+            print(json.dumps(compare_runs(first, second)))
+        else:
+            print_differences(first, second, Console(width=None if sys.stdout.isatty() else 200))
+
+
+@app.command()
 def report(
     selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
 ) -> None:
