@@ -21,15 +21,15 @@ from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.statistics import TrainStatistics, neutral_statistics
 from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
 from holdfast.losses.build import build_loss
-from holdfast.mixing.mixed import build_mixing
+from holdfast.mixing import build_mixing
 from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
-from holdfast.rates.protocol import Rates
+from holdfast.rates import Rates
 from holdfast.training.augment import build_augmentation, check_images_only
 from holdfast.training.metric_names import mode_of
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.pretrained import load_pretrained
-from holdfast.tta.views import build_views
+from holdfast.tta import build_views
 
 NUM_TRIED = 2
 

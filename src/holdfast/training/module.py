@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.tasks import task_of
-from holdfast.mixing.mixed import Mixing
+from holdfast.mixing import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
 from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart, guards_rows, watch
-from holdfast.tta.views import Views
+from holdfast.tta import Views
 
 
 @dataclass(frozen=True)

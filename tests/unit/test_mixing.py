@@ -7,8 +7,7 @@ from torch.nn import functional
 from holdfast.core.errors import InputError
 from holdfast.losses import cross_entropy
 from holdfast.losses.protocol import Loss
-from holdfast.mixing import cutmix, mixup
-from holdfast.mixing.mixed import Mixed
+from holdfast.mixing import Mixed, cutmix, mixup
 from small_runs import make_config, make_data
 
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5])
