@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional
 
 from holdfast.core.errors import InputError
-from holdfast.losses import cross_entropy
-from holdfast.losses.protocol import Loss
+from holdfast.losses import Loss, cross_entropy
 from holdfast.mixing import Mixed, cutmix, mixup
 from small_runs import make_config, make_data
 
