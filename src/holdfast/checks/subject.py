@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from holdfast.experiment.experiment import Experiment
-    from holdfast.losses.protocol import Loss
+    from holdfast.losses import Loss
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]

@@ -5,35 +5,42 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 
 from holdfast import api
+from holdfast.cli.arguments import Json
 from holdfast.core.figures import figure
-from holdfast.evaluation.freeze.freezing import Frozen
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.freeze.freezing import Frozen
 
 
-def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None, intervals: str = "wilson") -> int:
-    """Freeze runs together and say what was frozen; the first is the one chosen.
-
-    Raises:
-        InputError: One is no completed run, or they cannot be compared.
-        VaultRefused: One cannot be frozen as it is.
-        RunFailed: Its models do not predict.
-    """
-    runs = [runs] if isinstance(runs, Path) else list(runs)
+def freeze(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of completed runs or ensembles; the first is the one chosen.")
+    ],
+    criterion: Annotated[
+        str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
+    ] = None,
+    intervals: Annotated[
+        str, typer.Option(help="Of proportions such as accuracy: wilson, or clopper-pearson (exact, wider).")
+    ] = "wilson",
+    as_json: Json = False,
+) -> None:
+    """Choose for the final evaluation: copies the files of one run, or of several to compare, into a selection."""
     frozen = api.freeze(runs, criterion=criterion, intervals=intervals)
-    if as_json:
-        answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
-        if len(frozen.models) > 1:
-            answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
-        if frozen.criterion is not None:
-            answer["criterion"] = frozen.criterion
-        print(json.dumps(answer))
-    else:
+    if not as_json:
         _tell(frozen, runs)
-    return 0
+        return
+    answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
+    if len(frozen.models) > 1:
+        answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
+    if frozen.criterion is not None:
+        answer["criterion"] = frozen.criterion
+    print(json.dumps(answer))
 
 
 def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:

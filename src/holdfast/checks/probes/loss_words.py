@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.losses.protocol import Loss
+from holdfast.losses import Loss
 
 # "unit": outputs that are best at 0 and 1, whatever they come from, as a squared error of one-hot targets
 Wants = Literal["logits", "probabilities", "log-probabilities", "unit", "values"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.cli.report import report_selection
+from holdfast.cli.report import report
 from holdfast.data.store import store
 from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
 from holdfast.evaluation.opening.final import open_vault
@@ -153,12 +153,12 @@ def test_the_command_says_where_it_is(
 ) -> None:
     selection = freeze_run(make_run()).selection
     capsys.readouterr()
-    report_selection(selection[:8], False)
+    report(selection[:8])
     output = capsys.readouterr().out
     assert f"selections/{selection}/report.html" in output
     assert f"next       holdfast open {selection[:8]}" in output
     open_vault(selection)
-    report_selection(selection[:8], True)
+    report(selection[:8], as_json=True)
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"selection", "vault", "state", "quote", "html", "json"}
     assert answer["state"] == "opened"

@@ -11,8 +11,7 @@ from torch import Tensor
 from holdfast.core.errors import InputError
 from holdfast.training.fit import check_parts
 from holdfast.training.restore import load_model
-from holdfast.tta import mirror, mirror_shift, shift
-from holdfast.tta.views import build_views
+from holdfast.tta import build_views, mirror, mirror_shift, shift
 from small_runs import make_config, make_data
 
 IMAGE = torch.arange(9.0).reshape(1, 1, 3, 3)
@@ -75,7 +74,7 @@ def test_views_are_tried_before_anything_is_written(tmp_path: Path) -> None:
     ],
 )
 def test_views_of_ones_own_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, option: Any, words: str) -> None:
-    monkeypatch.setattr("holdfast.tta.views.build_option", lambda node: option)
+    monkeypatch.setattr("holdfast.tta.build_option", lambda node: option)
     with pytest.raises(InputError, match=words):
         build_views({"_target_": "mine.views"}, (1, 3, 3))
 

@@ -1,4 +1,12 @@
-"""Lightning's callback over torch's `AveragedModel`, with the averaged weights as the run's model."""
+"""Weight averaging: the run's model is a mean of weights. Every option is called `averaging()` and gives a callback.
+
+While an average is kept, val metrics are those of the averaged weights, the best checkpoint is chosen by them, and a
+checkpoint's `state_dict` holds them; the weights that the optimizer moves lie beside it and are what a resumed run
+goes on from. Before the average begins it is the model itself.
+
+Lightning's own `StochasticWeightAveraging` never validates its average, and brings a schedule of its own: here the rate
+is the schedule's business (`schedule=constant` or `cosine_restarts` go well with SWA).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +15,43 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import WeightAveraging
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn, update_bn
 
 from holdfast.core.errors import require
 
+__all__ = ["ema", "swa"]
+
+
+def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -> AveragedWeights:
+    """average <- decay * average + (1 - decay) * weights, from the weights after the first step on.
+
+    Batch-norm statistics are averaged alike (Polyak and Juditsky 1992; Tarvainen and Valpola 2017).
+
+    Raises:
+        InputError: An argument is out of its range.
+    """
+    require(0.0 <= decay < 1.0, "averaging.decay", decay, "0 <= decay < 1")
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedWeights(average, start=start, every_num_steps=every_num_steps)
+
+
+def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
+    """Stochastic weight averaging: the mean of the weights at ends of epochs (Izmailov et al. 2018, algorithm 1).
+
+    Raises:
+        InputError: An argument is out of its range.
+    """
+    update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
+
+    def average(kept: Any, weights: Any, num_kept: Tensor) -> None:
+        update(kept, weights, int(num_kept))  # by a tensor torch divides in single precision
+
+    return AveragedWeights(average, start=start, every_num_epochs=every_num_epochs, takes_statistics=True)
+
 
 class AveragedWeights(WeightAveraging):
-    """Averages after some of the steps.
+    """Lightning's callback, with the averaged weights as the run's model; it averages after some of the steps.
 
     Attributes:
         start: Share of the epochs before the average begins.

@@ -5,10 +5,8 @@ import torch
 from torch.nn import functional
 
 from holdfast.core.errors import InputError
-from holdfast.losses import cross_entropy
-from holdfast.losses.protocol import Loss
-from holdfast.mixing import cutmix, mixup
-from holdfast.mixing.mixed import Mixed
+from holdfast.losses import Loss, cross_entropy
+from holdfast.mixing import Mixed, cutmix, mixup
 from small_runs import make_config, make_data
 
 WEIGHTS = torch.tensor([1.0, 2.0, 0.5])

@@ -1,4 +1,8 @@
-"""A body that is kept as it is."""
+"""Parts of a pretrained model that are kept as they are.
+
+Every option is a Lightning callback with a method `prepare(model, max_epochs)`, which is called before the optimizer is
+built; see `model.pretrained` for the weights.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from torch import nn
 
 from holdfast.core.errors import InputError
 from holdfast.models.head import body_parameters
+
+__all__ = ["Freeze"]
 
 
 class Freeze(pl.Callback):
@@ -29,7 +35,7 @@ class Freeze(pl.Callback):
             raise InputError(
                 "finetune.unfreeze_epoch", f"is {self.unfreeze_epoch}", allowed=f"null (never), or 2 to {max_epochs}"
             )
-        for parameter in body_parameters(model):
+        for parameter in body_parameters(model).values():
             parameter.requires_grad_(self.unfreeze_epoch is not None)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -37,6 +43,6 @@ class Freeze(pl.Callback):
         model = pl_module.model
         assert isinstance(model, nn.Module)
         is_frozen = self.unfreeze_epoch is None or trainer.current_epoch + 1 < self.unfreeze_epoch
-        for parameter in body_parameters(model):
+        for parameter in body_parameters(model).values():
             parameter.requires_grad_(not is_frozen)
         model.train(not is_frozen)

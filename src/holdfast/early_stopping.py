@@ -1,12 +1,25 @@
-"""A wait for an improvement."""
+"""Rules that stop a run before the last epoch, by the monitored values and without a state of their own.
+
+Every rule is called `rule(values, mode=...)` after each epoch and answers whether to stop, and why.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 from holdfast.core.errors import require
+
+__all__ = ["patience"]
+
+
+class StoppingRule(Protocol):
+    """An early-stopping option: it sees the monitored value of every epoch so far."""
+
+    def __call__(self, values: Sequence[float], *, mode: Literal["min", "max"]) -> tuple[bool, str]:
+        """Decide whether to stop, and say why; the reason is empty when training goes on."""
+        ...
 
 
 def patience(
