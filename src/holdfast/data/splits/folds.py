@@ -110,12 +110,12 @@ def folds_of(facts: SplitFacts, num_folds: int, seed: int, *, stratify: bool) ->
         fold = int(np.lexsort((counts.sum(axis=0), mine))[0])
         fold_of_unit[unit] = fold
         mine[fold] += sizes[unit]
-    for stratum, mine in enumerate(counts):
+    for stratum in range(len(counts)):
         single = np.flatnonzero((stratum_of == stratum) & (sizes == 1))
         # A place in a fold is known by how many rows the fold has before it: the lowest places are filled.
-        highest = -(-(int(mine.sum()) + len(single)) // num_folds)
-        fold_of_place, level = np.nonzero(np.arange(highest) >= mine[:, None])
+        highest = -(-(int(counts[stratum].sum()) + len(single)) // num_folds)
+        fold_of_place, level = np.nonzero(np.arange(highest) >= counts[stratum, :, None])
         lowest = np.lexsort((counts.sum(axis=0)[fold_of_place], level))[: len(single)]
         fold_of_unit[single] = np.sort(fold_of_place[lowest])
-        mine += np.bincount(fold_of_place[lowest], minlength=num_folds)
+        counts[stratum] += np.bincount(fold_of_place[lowest], minlength=num_folds)
     return fold_of_unit[unit_of]

@@ -57,7 +57,7 @@ class Group:
 
 
 def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:
-    """Units that together come close to a share of the rows: each that still fits, and one more where that is nearer."""
+    """Units that together come close to a share of rows: each that still fits, and one more where that is nearer."""
     unit_of, sizes = units_in_order(facts.units, seed)
     target, total = round(fraction * len(facts)), 0
     is_chosen = np.zeros(len(sizes), bool)

@@ -52,7 +52,7 @@ class Time:
         times = _times(facts)
         known = times if facts.is_new is None or facts.is_new.all() else times[~facts.is_new]
         late = times >= known[_latest(known, val_fraction_of(self.fractions), least_before=1)].min()
-        mask = late | equal_to_marked(facts.units, late)
+        mask = np.asarray(late | equal_to_marked(facts.units, late))
         check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
         return mask
 
