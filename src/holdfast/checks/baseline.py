@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, inputs_of, plain_number
 from holdfast.checks.verdict import Verdict, skipped
-from holdfast.data.loading.train_val import columns_of
 from holdfast.models.layers import one_hot_layers
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.leak_checks import GIVES_AWAY
@@ -59,7 +58,7 @@ def leaking_columns(subject: Subject) -> dict[str, float]:
     train, val = subject.datamodule.train_rows[:MAX_TRAIN], subject.datamodule.val_rows[:MAX_VAL]
     if not len(val):
         return {}
-    columns = columns_of(prepared)
+    columns = prepared.columns
     is_category = [column.type == "category" for column in columns]
     x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
     scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)

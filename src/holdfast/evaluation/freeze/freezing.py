@@ -259,7 +259,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
-    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
+    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, val.statistics)
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):

@@ -14,11 +14,9 @@ from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
-from holdfast.data.loading.train_val import columns_of as stored_columns
 from holdfast.data.loading.train_val import compute
-from holdfast.data.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics, input_columns
 from holdfast.data.store.store import Prepared, open_prepared, val_sha256
-from holdfast.data.tables.inputs import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.processes import Predictor
 
@@ -174,7 +172,7 @@ def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -
     if shapes.get("view") != val.prepared.view:
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
     held = shapes.get("columns")
-    if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
+    if held and held != [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]:
         problem = "columns are not what the train rows alone give"
         raise VaultRefused(where, problem, next="train again: vocabularies must come from train rows")
 
