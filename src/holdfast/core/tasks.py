@@ -31,6 +31,8 @@ class Task:
         is_labels: Each row has each of some labels or not.
         is_values: Each row has a number.
         is_flat: The network has one output for a row, and predictions have no second axis.
+        has_indices: Targets are the index of the right one of several outputs.
+        gives_rows: The row itself is the target.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Task:
     is_labels = False
     is_values = False
     is_flat = False
+    has_indices = False
+    gives_rows = False
 
     def __repr__(self) -> str:
         return self.name
@@ -103,6 +107,7 @@ class Multiclass(Task):
     usual_loss = "cross_entropy"
     prediction = "probability of each class"
     is_classes = True
+    has_indices = True
 
     def probabilities(self, outputs: Any) -> Any:
         """Softmax over the classes."""
@@ -200,6 +205,7 @@ class Reconstruction(Task):
     metrics = ("loss",)
     usual_loss = "reconstruction"
     prediction = "the row"
+    gives_rows = True
 
     def chance_loss(self, shares: Sequence[float]) -> float:
         """The variance of a standardised number."""
