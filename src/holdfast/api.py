@@ -78,7 +78,7 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.checks.run import check_jobs
+    from holdfast.checks.kinds import check_kinds
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
@@ -88,7 +88,7 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     loader = options_loader()
     config = compose_sweep([with_open_key(word) for word in overrides], loader)
     folder = Path(config.hydra.sweep.dir)
-    check_jobs(check_sweep(config, loader), folder)
+    check_kinds(check_sweep(config, loader), folder)
     raise_failures(run_sweep(config, loader), folder)
     return [Run(folder / row.folder) for row in leaderboard(folder)]
 
