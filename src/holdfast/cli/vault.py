@@ -16,7 +16,6 @@ from holdfast.core import places
 from holdfast.core.errors import HoldfastError
 from holdfast.vault import project_lock, registry
 from holdfast.vault.ledger import ledger
-from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.verify import Finding, find_forks, locked_heads, missing_heads, verify_home, verify_path
 
 EXIT_FINDINGS = 3
@@ -84,9 +83,11 @@ def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
 
 def _describe(record: dict[str, Any]) -> dict[str, Any]:
     vault = record["vault"]
-    copied = ("vault", "name", "status", "num_test", "sealed", "replaced_by", "lineage", "head")
+    copied = ("vault", "name", "status", "num_test", "replaced_by", "lineage", "task")
     description: dict[str, Any] = {name: record[name] for name in copied}
     description |= {
+        "sealed": record["created"],
+        "head": registry.head_of(vault),
         "policy": record["policy"]["policy"],
         "key_mode": record["policy"]["key_mode"],
         "selections": [],
@@ -94,7 +95,6 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
         "problem": None,
     }
     try:
-        description["task"] = read_manifest(folder_of(vault))[0]["task"]
         entries = registry.read_ledger(vault)
     except HoldfastError as error:
         return {**description, "problem": str(error)}
@@ -134,12 +134,12 @@ def _tell(vaults: list[dict[str, Any]]) -> None:
 
 
 def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
-    if vault["status"] == "replaced":
+    if vault["status"] == registry.REPLACED:
         console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
         return
-    if vault["status"] in ("burnt", "destroyed"):
-        word = "superseded" if vault["status"] == "burnt" else "destroyed"
-        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {word}, its rows cannot be read again")
+    if vault["status"] != registry.SEALED:
+        words = f"{vault['status']}, its rows cannot be read again"
+        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {words}")
         return
     how = f"policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
     kind = f"{vault['num_test']:,} test rows, {how}"
@@ -160,7 +160,7 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
 
 def _advice(vaults: list[dict[str, Any]]) -> str:
     """An opening that can be finished, one that can be made, or what else there is to do."""
-    current = [vault["selections"] for vault in vaults if vault["status"] == "sealed"]
+    current = [vault["selections"] for vault in vaults if vault["status"] == registry.SEALED]
     for selections in current:
         states = [selection["state"] for selection in selections]
         wanted = "interrupted" if "interrupted" in states else "frozen"

@@ -60,7 +60,7 @@ def end(vault: str, how: str, reason: str, as_json: bool) -> int:
     """
     full = find_vault(vault)
     entry = lifecycle.end(full, how, reason)
-    status = lifecycle.ENDS[how]
+    status = registry.ENDS[how]
     lines = [f"{status}  vault {full}: keys and sealed rows are gone, its ledger stays"]
     if how == "supersede":
         lines.append("next   train again: the rows are sealed anew, and the new vault names this one for ever")
@@ -85,7 +85,7 @@ def disclose(selection: str, reason: str, path: Path, key: Path | None, as_json:
 
 def anchor(vault: str | None, repo: Path, as_json: bool) -> int:
     """Commit the head of one ledger, or of all that are in force, to git."""
-    chosen = [find_vault(vault)] if vault else [r["vault"] for r in registry.records() if r["status"] == "sealed"]
+    chosen = [find_vault(vault)] if vault else [record["vault"] for record in registry.in_force()]
     commits = {vault_id: project_lock.anchor(vault_id, repo.absolute()) for vault_id in chosen}
     lines = [
         f"anchored  vault {vault_id[:8]} in commit {commit[:12]} of {repo}" for vault_id, commit in commits.items()

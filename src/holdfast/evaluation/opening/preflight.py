@@ -29,11 +29,9 @@ def allowed_openings(
         VaultRefused: One of them it does not.
     """
     record = registry.record_of(vault)
-    if record["status"] != "sealed":
-        endings = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
-        words = endings.get(record["status"], "was destroyed")
-        raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
-    policy = read_manifest(folder_of(vault))[0]["policy"]
+    if record["status"] != registry.SEALED:
+        raise VaultRefused(f"vault {vault[:8]}", f"was {record['status']}", next="holdfast vault status")
+    policy = record["policy"]
     history = policies.History.of(entries)
     openings: dict[str, policies.Allowed] = {}
     for selection in selections:
