@@ -262,9 +262,9 @@ def prepare_evaluation() -> None:
 
 
 def freeze(run: str) -> str:
-    from holdfast.evaluation.freeze.freezing import freeze_run
+    from holdfast.evaluation.freeze.freezing import freeze_runs
 
-    return freeze_run(Path(run)).selection
+    return freeze_runs([Path(run)]).selection
 
 
 def freezing(run: str) -> None:

@@ -1,4 +1,4 @@
-"""`holdfast freeze RUN [RUN ...]`: choose runs for the final evaluation."""
+"""`holdfast freeze RUN`: choose a run for the final evaluation; several under `vault=batch`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from holdfast.core.figures import figure
 from holdfast.evaluation.freeze.freezing import Frozen
 
 
-def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None, intervals: str = "wilson") -> int:
-    """Freeze runs together and say what was frozen; the first is the one chosen.
+def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None) -> int:
+    """Freeze runs together and say what was frozen.
 
     Raises:
         InputError: One is no completed run, or they cannot be compared.
@@ -23,7 +23,7 @@ def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = N
         RunFailed: Its models do not predict.
     """
     runs = [runs] if isinstance(runs, Path) else list(runs)
-    frozen = api.freeze(runs, criterion=criterion, intervals=intervals)
+    frozen = api.freeze(runs, criterion=criterion)
     if as_json:
         answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
         if len(frozen.models) > 1:
@@ -32,17 +32,17 @@ def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = N
             answer["criterion"] = frozen.criterion
         print(json.dumps(answer))
     else:
-        _tell(frozen, runs)
+        _tell(frozen)
     return 0
 
 
-def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:
+def _tell(frozen: Frozen) -> None:
     console = Console(highlight=False, soft_wrap=True)
     word = "frozen" if frozen.is_new else "frozen before, with the same files"
     console.print(f"selection  [bold]{frozen.selection}[/bold]")
-    for run, model in zip(runs, frozen.models, strict=True):
+    for model in frozen.models:
         scores = ", ".join(f"{name} {figure(value)}" for name, value in model["val"].items() if value is not None)
-        console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
+        console.print(f"run        {model['folder']} ({word}; its val score is reproduced)", markup=False)
         console.print(f"val        {scores}")
         if model["trials"]:
             console.print(f"trials     one of {model['trials']['runs']} runs in sweep {model['trials']['sweep']}")

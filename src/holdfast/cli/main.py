@@ -72,52 +72,45 @@ def runs(
 @app.command()
 def freeze(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of completed runs or ensembles; the first is the one chosen.")
+        list[Path], typer.Argument(help="The folder of a completed run or ensemble; of several under vault=batch.")
     ],
     criterion: Annotated[
         str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
     ] = None,
-    intervals: Annotated[
-        str, typer.Option(help="Of proportions such as accuracy: wilson, or clopper-pearson (exact, wider).")
-    ] = "wilson",
     as_json: Json = False,
 ) -> None:
-    """Choose for the final evaluation: copies the files of one run, or of several to compare, into a selection."""
+    """Choose for the final evaluation: copies the files of a run into a selection."""
     from holdfast.cli.freeze import freeze as freeze_runs
 
     with ending(as_json=as_json):
-        freeze_runs(runs, as_json, criterion, intervals)
+        freeze_runs(runs, as_json, criterion)
 
 
 @app.command(name="open")
 def open_(
-    selections: Annotated[
-        list[str],
-        typer.Argument(help="Ids, or eight or more of their first digits.", metavar="SELECTION"),
-    ],
+    selection: Selection,
     reason: Annotated[str | None, typer.Option(help="Opens a vault again: one metric, not a clean test.")] = None,
     key: KeyFile = None,
     as_json: Json = False,
 ) -> None:
     """The final stage: evaluate a frozen selection on the sealed test rows, once.
 
-    Under the policy batch (vault=batch vault.k=K) up to K models are frozen first, in one selection or several, and
-    opened: name all selections at once to have their models compared too. Each interval is at alpha / K, and the p
-    values of all comparisons are corrected by Holm.
+    Models that were frozen together (vault=batch vault.k=K) are compared on the same rows. Each interval is at
+    alpha / K, and the p values of all comparisons are corrected by Holm.
     """
-    from holdfast.cli.open import open_selections
+    from holdfast.cli.open import open_selection
 
     with ending(as_json=as_json):
-        open_selections(selections, as_json, reason, key)
+        open_selection(selection, as_json, reason, key)
 
 
 @app.command()
 def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: Json = False) -> None:
     """Open a vault that was opened, at the level of the primary metric: not a clean test."""
-    from holdfast.cli.open import open_selections
+    from holdfast.cli.open import open_selection
 
     with ending(as_json=as_json):
-        open_selections([selection], as_json, reason, key)
+        open_selection(selection, as_json, reason, key)
 
 
 @app.command()

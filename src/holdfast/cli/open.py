@@ -1,10 +1,9 @@
-"""`holdfast open SELECTION [SELECTION ...]`: the final stage."""
+"""`holdfast open SELECTION`: the final stage."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,15 @@ from rich.table import Table
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
 from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.final import Opened, open_together
+from holdfast.evaluation.opening.final import Opened, open_vault
 from holdfast.evaluation.opening.report import write_report
 
 
-def open_selections(
-    selections: Sequence[str], as_json: bool, reason: str | None = None, key: Path | None = None
-) -> int:
-    """Evaluate frozen selections on the sealed test rows and print the answers.
+def open_selection(selection: str, as_json: bool, reason: str | None = None, key: Path | None = None) -> int:
+    """Evaluate a frozen selection on the sealed test rows and print the answer.
 
     Args:
-        selections: Eight or more digits of the id of each.
+        selection: Eight or more digits of its id.
         as_json: Answer for a script.
         reason: Opens a vault again, at the level of the primary metric: not a clean test.
         key: The private key, where the vault was sealed for one.
@@ -36,16 +33,14 @@ def open_selections(
     """
     if reason is not None and not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
-    answers = open_together(selections, reason=reason, key_file=key)
-    reports = [_report(opened) for opened, _ in answers]
+    opened, changes = open_vault(selection, reason=reason, key_file=key)
+    report = _report(opened)
     if as_json:
-        openings = [opened.as_dict() for opened, _ in answers]
-        print(json.dumps(openings[0] if len(openings) == 1 else {"openings": openings}))
+        print(json.dumps(opened.as_dict()))
         return 0
-    for (opened, changes), report in zip(answers, reports, strict=True):
-        _tell(opened, changes)
-        if report is not None:
-            print(f"report     {report}")
+    _tell(opened, changes)
+    if report is not None:
+        print(f"report     {report}")
     print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
     return 0
 
@@ -107,7 +102,9 @@ def _bound(opened: Opened) -> str:
     """The adaptive bound: what is left of the test rows after all that was told before; a worst case."""
     wear = opened.wear
     left = f"{wear['bits_before']:.1f} bits were told before: as good as {int(wear['n_eff']):,} fresh rows at worst"
-    return f"{left}; a mean in [0, 1] within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
+    if "accuracy" not in opened.metrics:
+        return f"{left}; there is a bound for accuracy alone, and none for {', '.join(opened.metrics)}"
+    return f"{left}; accuracy within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
 
 
 def _number(value: float | None) -> str:
