@@ -25,7 +25,7 @@ from holdfast.cli.data import inspect
 from holdfast.cli.diff import diff
 from holdfast.cli.export import export
 from holdfast.cli.freeze import freeze
-from holdfast.cli.open import open_selections, reopen
+from holdfast.cli.open import open_selection, reopen
 from holdfast.cli.predict import predict
 from holdfast.cli.report import report
 from holdfast.cli.schedule import preview
@@ -86,7 +86,7 @@ _add_verbs(
     app,
     {
         "freeze": freeze,
-        "open": open_selections,
+        "open": open_selection,
         "reopen": reopen,
         "diff": diff,
         "report": report,
