@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import PRIMARY
-from holdfast.config.overrides import command_line_problems, composition_problem, groups_of_key
+from holdfast.config.overrides import command_line_problems, composition_problem, groups_of_key, keys_of
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.sweep_folder import is_sweep, runs_of
 from holdfast.experiment.check import check_free, check_rows, check_settings
@@ -51,7 +51,7 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
     except (HydraException, OmegaConfBaseException) as error:
         raise_problems([composition_problem(error, is_sweep=True)])
         raise
-    if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in _keys(overrides):
+    if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in keys_of(overrides):
         # no default of the primary config, which would win over what a recipe chooses
         return compose_sweep([*overrides, "hydra/sweeper=grid"], loader)
     config.hydra.overrides.task = [word.input_line for word in parsed if not word.is_hydra_override()]
@@ -182,12 +182,7 @@ def _words(config: DictConfig) -> list[str]:
     """The overrides of a sweep, with the space of a recipe where the command line says nothing of a key."""
     typed: list[str] = [*config.hydra.overrides.hydra, *typed_overrides(config)]
     params = [f"{key}={value}" for key, value in dict(config.hydra.sweeper.params or {}).items()]
-    return [*typed, *(word for word in params if not _keys([word]) & _keys(typed))]
-
-
-def _keys(words: Sequence[str]) -> set[str]:
-    """The keys of overrides, without what adds or deletes."""
-    return {word.partition("=")[0].lstrip("+~") for word in words}
+    return [*typed, *(word for word in params if not keys_of([word]) & keys_of(typed))]
 
 
 def _space_problems(space: Space, sampler: str, settings: DictConfig) -> Iterator[Problem]:
@@ -212,7 +207,7 @@ def _repeats(config: DictConfig, space: Space, typed: Sequence[str]) -> list[lis
     if config.sweep.seeds > 1:
         seeds = [[f"seed={config.seed + number}"] for number in range(config.sweep.seeds)]
     swept = {dimension.key for dimension in space.dimensions}
-    is_chosen = "split.fold" in _keys(typed) | swept or "split.num_folds" in swept
+    is_chosen = "split.fold" in keys_of(typed) | swept or "split.num_folds" in swept
     if "fold" in config.split and not is_chosen:
         folds = [[f"split.fold={number}"] for number in range(config.split.num_folds)]
     return [[*fold, *seed] for fold in folds for seed in seeds]
