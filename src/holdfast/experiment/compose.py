@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config import search_path
 from holdfast.config.check import check_config
-from holdfast.config.groups import CONF, PRIMARY
+from holdfast.config.groups import CONF, NO_PART_OF_A_RUN, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
 
@@ -45,6 +45,7 @@ class OptionsLoader(ConfigLoaderImpl):
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
+        self.more_options: str | None = None  # the folder that was given as --config-dir
         self._composed: dict[tuple[object, ...], DictConfig] = {}
 
     def load_configuration(
@@ -109,7 +110,9 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
         if not Path(more_options).is_dir():
             raise InputError("--config-dir", f"there is no folder {more_options}")
         places.prepend("command-line", f"file://{Path(more_options).absolute()}", SearchPathQuery("schema"))
-    return OptionsLoader(places)
+    loader = OptionsLoader(places)
+    loader.more_options = more_options
+    return loader
 
 
 def set_up_hydra() -> None:
@@ -189,7 +192,7 @@ def fix_folder(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
 
 def without_hydra(config: DictConfig) -> DictConfig:
     """Take the experiment out of a composed config; what it says by `${hydra:...}` is resolved here."""
-    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_PART_OF_A_RUN])
     assert isinstance(plain, DictConfig)
     with _RESOLVING:
         OmegaConf.register_new_resolver("hydra", lambda path: OmegaConf.select(config.hydra, path), replace=True)
