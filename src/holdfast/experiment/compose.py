@@ -144,6 +144,25 @@ def compose_run(overrides: Sequence[str], loader: OptionsLoader | None = None) -
     return config
 
 
+def compose_job(overrides: Sequence[str], loader: OptionsLoader, folder: Path, number: int) -> DictConfig:
+    """Compose the config of a run that is part of a sweep.
+
+    Args:
+        overrides: Of the run alone, without any of the sweep.
+        loader: Composes.
+        folder: Where the run is written.
+        number: Of the job, for `${hydra:job.num}`.
+
+    Raises:
+        HydraException: An override cannot be read or applied.
+    """
+    config = loader.load_configuration(PRIMARY, [*overrides, "hydra.mode=MULTIRUN"], RunMode.RUN)
+    with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = number
+        config.hydra.runtime.output_dir = os.path.abspath(folder)
+    return config
+
+
 def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig:
     """Compose and check the config of something that trains nothing.
 
@@ -199,6 +218,22 @@ def write_composed(config: DictConfig, folder: Path) -> None:
     OmegaConf.save(without_hydra(config), place / "config.yaml")
     OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), place / "hydra.yaml")
     OmegaConf.save(config.hydra.overrides.task, place / "overrides.yaml")
+
+
+def enter_job(config: DictConfig) -> None:
+    """Make this process the one of a job, as Hydra does for a launcher of its own.
+
+    Args:
+        config: Hydra's part of it; plain values.
+    """
+    hydra = OmegaConf.masked_copy(config, "hydra")
+    with open_dict(hydra):
+        hydra.hydra.mode = None if config.hydra.mode is None else RunMode[config.hydra.mode]
+    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
+    os.environ.update(config.hydra.job.env_set or {})
+    if config.hydra.job.chdir:
+        Path(config.hydra.runtime.output_dir).mkdir(parents=True, exist_ok=True)
+        os.chdir(config.hydra.runtime.output_dir)
 
 
 def is_job_of_sweep() -> bool:

@@ -16,14 +16,16 @@ from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.experiment.compose import hydra_of_job
 from holdfast.experiment.experiment import Experiment
+from holdfast.training.reporter import Reporter
 
 
-def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float | None:
+def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: Reporter | None = None) -> float | None:
     """Run an experiment and print how it ended.
 
     Args:
         experiment: Checked.
         in_sweep: A sweep advises once, about its best job.
+        reporter: Is told the metrics of every epoch, and may end the run.
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.
@@ -33,7 +35,7 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float |
     """
     experiment.is_checked = in_sweep
     try:
-        run = experiment.run()
+        run = experiment.run(reporter)
     except Interrupted:
         print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
         raise
