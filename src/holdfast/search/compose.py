@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -24,6 +25,7 @@ from holdfast.experiment.check import check_free, check_rows, check_settings
 from holdfast.experiment.compose import OptionsLoader, fix_folder, typed_overrides, without_hydra
 from holdfast.experiment.experiment import Experiment
 from holdfast.search.grammar import read_space
+from holdfast.search.hydra_jobs import LAUNCHER
 from holdfast.search.record import GRID, SweepRecord, read_sweep
 from holdfast.search.space import Space
 from holdfast.training.metric_names import check_monitor, mode_of
@@ -109,6 +111,21 @@ def plan_sweep(config: DictConfig, loader: OptionsLoader) -> SweepRecord | None:
     return record if config.resume is None else _resumed(record, Path(config.resume), settings.add)
 
 
+def write_plan(config: DictConfig, loader: ConfigLoader) -> None:
+    """Write the record of a sweep into its folder, or its new budget where it goes on.
+
+    Raises:
+        InputError: The folder holds another sweep by now, or cannot be written.
+    """
+    assert isinstance(loader, OptionsLoader)
+    record, folder = plan_sweep(config, loader), Path(config.hydra.sweep.dir)
+    assert record is not None
+    if config.resume is None:
+        record.create(folder)
+    else:
+        record.rewrite(folder)
+
+
 def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     """Check a sweep before its first trial: every point of a grid, or points that together have every value.
 
@@ -121,6 +138,9 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     folder = Path(config.hydra.sweep.dir)
     if config.resume is None:
         _check_free(folder)
+    if config.hydra.sweeper._target_ == SWEEPER and config.hydra.launcher._target_ != LAUNCHER:
+        problem = f"{config.hydra.launcher._target_} starts no workers"
+        raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")
     runs = runs_to_check(config, loader)
     if runs:
         with suppress(HydraException, OmegaConfBaseException):  # told below, with those of the other runs
