@@ -82,8 +82,9 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
-    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
     from holdfast.reporting.leaderboard import leaderboard
+    from holdfast.search.compose import check_sweep, compose_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
 
     loader = options_loader()
     config = compose_sweep([with_open_key(word) for word in overrides], loader)

@@ -138,21 +138,22 @@ def _run(overrides: list[str], loader: OptionsLoader) -> None:
 
 def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     """Check every job of a sweep, run them, and print the table of all."""
-    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
+    from holdfast.search.compose import check_sweep, compose_sweep
 
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
     configs = check_sweep(config, loader)
     from holdfast.checks.run import check_jobs
     from holdfast.experiment.console import print_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
 
     folder = Path(config.hydra.sweep.dir)
     check_jobs(configs, folder)
     try:
-        jobs = run_sweep(config, loader)
+        outcome = run_sweep(config, loader)
     finally:
         print_sweep(folder)
-    raise_failures(jobs, folder)
+    raise_failures(outcome, folder)
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

@@ -14,8 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.overrides import composition_problem, quoted
 from holdfast.core import child
