@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,20 +51,19 @@ def train(context: typer.Context) -> None:
 @app.command()
 def runs(
     path: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder above them.")] = Path("outputs"),
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the trials of a sweep as they train.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the best point of a sweep as a recipe, such as recipes/best.yaml.")
+    ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Table of runs: val metrics, status, time, overrides that differ."""
-    from rich.console import Console
-
-    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
+    """Table of runs, or of the trials of a sweep: val metrics, status, time, overrides that differ."""
+    from holdfast.cli.runs import runs as show_runs
 
     with ending(as_json=as_json):
-        rows, repeats = leaderboard(path), repeats_below(path)
-        if as_json:
-            answer = {"runs": [asdict(row) for row in rows], "repeats": [asdict(entry) for entry in repeats]}
-            print(json.dumps(answer))
-        else:
-            print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
+        show_runs(path, as_json=as_json, watch=watch, save=save, overwrite=overwrite)
 
 
 @app.command()

@@ -141,6 +141,11 @@ def _repeated(overrides: Sequence[Override]) -> Iterator[Problem]:
             yield Problem(key, f"is swept and given once more ({words})", next="leave out one of them")
 
 
+def keys_of(words: Sequence[str]) -> set[str]:
+    """The keys of overrides, without what adds or deletes."""
+    return {word.partition("=")[0].lstrip("+~") for word in words}
+
+
 def quoted(text: str) -> str:
     """`text` as a value that Hydra's grammar takes literally."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")

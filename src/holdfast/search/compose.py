@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -17,13 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import PRIMARY
-from holdfast.config.overrides import command_line_problems, composition_problem, groups_of_key
+from holdfast.config.overrides import command_line_problems, composition_problem, groups_of_key, keys_of
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.sweep_folder import is_sweep, runs_of
 from holdfast.experiment.check import check_free, check_rows, check_settings
 from holdfast.experiment.compose import OptionsLoader, fix_folder, typed_overrides, without_hydra
 from holdfast.experiment.experiment import Experiment
 from holdfast.search.grammar import read_space
+from holdfast.search.hydra_jobs import LAUNCHER
 from holdfast.search.record import GRID, SweepRecord, read_sweep
 from holdfast.search.space import Space
 from holdfast.training.metric_names import check_monitor, mode_of
@@ -51,7 +53,7 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
     except (HydraException, OmegaConfBaseException) as error:
         raise_problems([composition_problem(error, is_sweep=True)])
         raise
-    if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in _keys(overrides):
+    if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in keys_of(overrides):
         # no default of the primary config, which would win over what a recipe chooses
         return compose_sweep([*overrides, "hydra/sweeper=grid"], loader)
     config.hydra.overrides.task = [word.input_line for word in parsed if not word.is_hydra_override()]
@@ -109,6 +111,21 @@ def plan_sweep(config: DictConfig, loader: OptionsLoader) -> SweepRecord | None:
     return record if config.resume is None else _resumed(record, Path(config.resume), settings.add)
 
 
+def write_plan(config: DictConfig, loader: ConfigLoader) -> None:
+    """Write the record of a sweep into its folder, or its new budget where it goes on.
+
+    Raises:
+        InputError: The folder holds another sweep by now, or cannot be written.
+    """
+    assert isinstance(loader, OptionsLoader)
+    record, folder = plan_sweep(config, loader), Path(config.hydra.sweep.dir)
+    assert record is not None
+    if config.resume is None:
+        record.create(folder)
+    else:
+        record.rewrite(folder)
+
+
 def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     """Check a sweep before its first trial: every point of a grid, or points that together have every value.
 
@@ -121,6 +138,9 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     folder = Path(config.hydra.sweep.dir)
     if config.resume is None:
         _check_free(folder)
+    if config.hydra.sweeper._target_ == SWEEPER and config.hydra.launcher._target_ != LAUNCHER:
+        problem = f"{config.hydra.launcher._target_} starts no workers"
+        raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")
     runs = runs_to_check(config, loader)
     if runs:
         with suppress(HydraException, OmegaConfBaseException):  # told below, with those of the other runs
@@ -182,12 +202,7 @@ def _words(config: DictConfig) -> list[str]:
     """The overrides of a sweep, with the space of a recipe where the command line says nothing of a key."""
     typed: list[str] = [*config.hydra.overrides.hydra, *typed_overrides(config)]
     params = [f"{key}={value}" for key, value in dict(config.hydra.sweeper.params or {}).items()]
-    return [*typed, *(word for word in params if not _keys([word]) & _keys(typed))]
-
-
-def _keys(words: Sequence[str]) -> set[str]:
-    """The keys of overrides, without what adds or deletes."""
-    return {word.partition("=")[0].lstrip("+~") for word in words}
+    return [*typed, *(word for word in params if not keys_of([word]) & keys_of(typed))]
 
 
 def _space_problems(space: Space, sampler: str, settings: DictConfig) -> Iterator[Problem]:
@@ -212,7 +227,7 @@ def _repeats(config: DictConfig, space: Space, typed: Sequence[str]) -> list[lis
     if config.sweep.seeds > 1:
         seeds = [[f"seed={config.seed + number}"] for number in range(config.sweep.seeds)]
     swept = {dimension.key for dimension in space.dimensions}
-    is_chosen = "split.fold" in _keys(typed) | swept or "split.num_folds" in swept
+    is_chosen = "split.fold" in keys_of(typed) | swept or "split.num_folds" in swept
     if "fold" in config.split and not is_chosen:
         folds = [[f"split.fold={number}"] for number in range(config.split.num_folds)]
     return [[*fold, *seed] for fold in folds for seed in seeds]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-
-if TYPE_CHECKING:
-    from holdfast.search.sweep import Outcome
 
 
 class StudySweeper(Sweeper):
@@ -31,17 +28,10 @@ class StudySweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
-    def sweep(self, arguments: list[str]) -> Outcome:
-        """Run the sweep, or what is missing of it."""
-        from holdfast.experiment.compose import OptionsLoader
-        from holdfast.search.compose import plan_sweep
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the sweep, or what is missing of it; returns how it ended."""
+        from holdfast.search.compose import write_plan
         from holdfast.search.sweep import run_study
 
-        assert isinstance(self.loader, OptionsLoader)
-        record, folder = plan_sweep(self.composed, self.loader), Path(self.composed.hydra.sweep.dir)
-        assert record is not None
-        if self.composed.resume is None:
-            record.create(folder)
-        else:
-            record.rewrite(folder)
-        return run_study(folder, self.launcher)
+        write_plan(self.composed, self.loader)
+        return run_study(Path(self.composed.hydra.sweep.dir), self.launcher)

@@ -11,23 +11,10 @@ from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
 from holdfast.experiment.compose import OptionsLoader, options_loader
-from holdfast.search.compose import check_sweep, compose_sweep, plan_sweep, runs_to_check, unlike
-from holdfast.search.record import SweepRecord, read_sweep
+from holdfast.search.compose import check_sweep, compose_sweep, runs_to_check, unlike
+from holdfast.search.record import read_sweep
 
-GRID, RANDOM, BAYES = (f"hydra/sweeper={name}" for name in ("grid", "random", "bayes"))
-RATE = "lr=tag(log,interval(1e-5,1e-1))"
-
-
-@pytest.fixture
-def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> OptionsLoader:
-    monkeypatch.chdir(tmp_path)
-    return options_loader()
-
-
-def plan(loader: OptionsLoader, *words: str) -> SweepRecord:
-    record = plan_sweep(compose_sweep(words, loader), loader)
-    assert record is not None
-    return record
+from .conftest import BAYES, GRID, RANDOM, RATE, plan
 
 
 @pytest.mark.parametrize(
