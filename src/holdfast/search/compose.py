@@ -58,6 +58,9 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
         return compose_sweep([*overrides, "hydra/sweeper=grid"], loader)
     config.hydra.overrides.task = [word.input_line for word in parsed if not word.is_hydra_override()]
     fix_folder(config, "sweep")
+    workers = config.hydra.launcher.get("workers", 1)
+    if not isinstance(workers, int) or workers < 1:
+        raise InputError("hydra.launcher.workers", f"is {workers!r}", allowed="a whole number from 1")
     if config.hydra.sweeper._target_ == SWEEPER:
         raise_problems(command_line_problems(_words(config), loader, is_sweep=True))
     elif typed := [word for word in overrides if word.startswith("sweep.")]:

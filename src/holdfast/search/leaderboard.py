@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import statistics
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from holdfast.core.errors import InputError
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.core.sweep_folder import runs_of
+from holdfast.core.sweep_folder import SWEEP_FILE, runs_of
 from holdfast.search.record import SweepRecord, read_sweep
 
 if TYPE_CHECKING:
@@ -145,6 +146,26 @@ def print_leaderboard(board: Leaderboard, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_sweep(folder: Path) -> None:
+    """Print what came of a sweep, whichever sweeper ran it, and where its learning curve lies."""
+    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
+    from holdfast.reporting.learning_curve import leave_learning_curve
+
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    with suppress(InputError):  # no job came as far as a record
+        files = leave_learning_curve(folder)
+        print()
+        if (folder / SWEEP_FILE).is_file():
+            print_leaderboard(leaderboard_of(folder, MOST_SHOWN), console)
+        else:
+            rows = leaderboard(folder)
+            print_table(rows, console, repeats_below(folder))
+            if rows[0].value is not None:
+                print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}")
+        if files:
+            print(f"curve  {', '.join(shlex.quote(str(file)) for file in files)}", flush=True)
+
+
 def render(board: Leaderboard, width: int) -> RenderableType:
     """The table with a line on the whole sweep."""
     names = _metric_names(board.rows, board.record.monitor)[: max(0, min(MOST_METRICS, width // 40 - 1))]
@@ -229,14 +250,14 @@ def _advice(board: Leaderboard) -> Iterator[str]:
     folder = shlex.quote(str(board.folder))
     for reason, numbers in board.failures.items():
         which = ", ".join([*map(str, numbers[:10]), *(["..."] if len(numbers) > 10 else [])])
-        yield f"failed  {which}: {reason.splitlines()[0]}"
+        yield f"failed {which}: {reason.splitlines()[0]}"
     for warning in border_warnings(board):
-        yield f"border  {warning}"
+        yield f"border {warning}"
     if board.best is not None:
         for checkpoint in board.best.checkpoints:
-            yield f"best    {checkpoint}"
-        yield f"save    holdfast runs {folder} --save recipes/best.yaml"
+            yield f"best   {checkpoint}"
+        yield f"save   holdfast runs {folder} --save recipes/best.yaml"
     if board.num_missing > 0:
-        yield f"go on   {program()} -m resume={folder}"
+        yield f"go on  {program()} -m resume={folder}"
     elif board.best is not None and len(board.best.runs) == 1:
-        yield f"next    holdfast freeze {shlex.quote(str(board.best.runs[0]))}"
+        yield f"next   holdfast freeze {shlex.quote(str(board.best.runs[0]))}"

@@ -36,7 +36,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     others = [word for word in arguments if not word.startswith("resume=") and word not in ("-m", "--multirun")]
     kept = [word for word in record.typed if not keys_of([word]) & keys_of(others)]
     place = quoted(str(folder.absolute()))
-    options = ["--config-dir", record.config_dir] if record.config_dir and "--config-dir" not in others else []
+    options = [f"--config-dir={record.config_dir}"] if record.config_dir else []
     return ["-m", *options, *kept, *others, f"resume={place}", f"hydra.sweep.dir={place}"]
 
 

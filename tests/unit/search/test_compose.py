@@ -162,6 +162,15 @@ def test_a_metric_of_another_task_is_told_before_the_first_trial(loader: Options
         check_sweep(config, loader)
 
 
+def test_a_launcher_that_starts_no_workers_needs_hydras_own_sweeper(loader: OptionsLoader) -> None:
+    config = compose_sweep([RANDOM, RATE, "hydra/launcher=basic"], loader)
+    with pytest.raises(
+        InputError, match=r"BasicLauncher starts no workers; allowed: processes; next: hydra/sweeper=ba"
+    ):
+        check_sweep(config, loader)
+    check_sweep(compose_sweep(["hydra/sweeper=basic", "lr=1,2", "hydra/launcher=basic"], loader), loader)
+
+
 def test_every_option_and_both_ends_are_checked(loader: OptionsLoader) -> None:
     config = compose_sweep([RANDOM, RATE, "model=mlp,linear", "optimizer=adam,momentum"], loader)
     configs = check_sweep(config, loader)
@@ -192,7 +201,7 @@ def test_a_sweep_that_goes_on(loader: OptionsLoader) -> None:
     assert read_sweep(Path("mine")) == record
     assert plan(loader, *words, "resume=mine").trials == 8
     assert plan(loader, *words, "resume=mine", "sweep.add=4").trials == 12
-    assert plan(loader, *words, "resume=mine", "hydra.launcher.n_jobs=2").overrides == ["max_epochs=2"]
+    assert plan(loader, *words, "resume=mine", "hydra.launcher.workers=2").overrides == ["max_epochs=2"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_sweep_is_typed_again(loader: OptionsLoader) -> None:
         f"resume={place}",
         f"hydra.sweep.dir={place}",
     ]
-    config = compose_sweep([word for word in words[1:] if "workers" not in word], loader)
+    config = compose_sweep(words[1:], loader)
     assert Path(config.hydra.sweep.dir) == folder.absolute()
     again = plan_sweep(config, loader)
     assert again is not None
