@@ -87,6 +87,7 @@ class Stopping:
         return Stop("not promising", is_pruned=True) if self.name == "pruned" else None
 
 
+@pytest.mark.slow
 def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: pytest.CaptureFixture[str]) -> None:
     ways = ("kill", "exit", "memory", "crash", "raise")
     reporters: dict[str, Stopping] = {}
@@ -112,7 +113,9 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     healthy = {"healthy": "completed", "long": "completed", "short": "completed", "pruned": "pruned"}
     assert statuses == {**dict.fromkeys(runs, "failed"), **healthy}
     reasons = {name: str(run.record["stop_reason"]) for name, run in runs.items()}
-    assert reasons["kill"].startswith("run: its process was ended by signal 9; next: signal 9 may mean too little memory")
+    assert reasons["kill"].startswith(
+        "run: its process was ended by signal 9; next: signal 9 may mean too little memory"
+    )
     assert reasons["crash"].startswith("run: its process was ended by signal 11")
     assert reasons["exit"].startswith("run: its process ended with exit code 7")
     assert reasons["memory"].startswith("MemoryError")
@@ -130,6 +133,7 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     assert (runs["healthy"].folder / ".hydra" / "overrides.yaml").read_text().startswith("- max_epochs=2\n")
 
 
+@pytest.mark.slow
 def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader) -> None:
     (one,) = run_many([experiment(loader, "one")])
     (again,) = run_many([experiment(loader, "again")])
@@ -140,6 +144,7 @@ def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader) -> None:
     assert plain[0] == plain[1] == plain[2]
 
 
+@pytest.mark.slow
 def test_a_warm_process_that_is_killed_is_replaced(loader: OptionsLoader) -> None:
     class Killing:
         def __init__(self, experiment: Experiment) -> None:
@@ -157,12 +162,16 @@ def test_a_warm_process_that_is_killed_is_replaced(loader: OptionsLoader) -> Non
     assert runs[0].record["stop_reason"].startswith("run: its process was killed")
 
 
+@pytest.mark.slow
 def test_whoever_looks_away_ends_the_runs(loader: OptionsLoader) -> None:
     runs = run_many([experiment(loader, "first", "max_epochs=1"), experiment(loader, "endless", "max_epochs=99999")], 2)
     assert next(runs).folder.name == "first"
     while not (Path("runs/endless/run.json")).exists():
         time.sleep(0.05)
     runs.close()
+    deadline = time.monotonic() + 10  # the system takes a moment
+    while Run("runs/endless").status == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert Run("runs/endless").status == "interrupted"
 
 
@@ -173,6 +182,7 @@ def test_a_part_of_a_notebook_is_refused(loader: OptionsLoader) -> None:
         list(run_many([own]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_interrupts_all_runs_and_they_can_go_on(
     place: Path, loader: OptionsLoader, number: signal.Signals

@@ -46,10 +46,14 @@ def test_optuna_alone_loses_the_study_by_half_a_line(tmp_path: Path) -> None:
     with (tmp_path / JOURNAL).open("ab") as file:
         file.write(b"{")
     with pytest.raises(json.JSONDecodeError):
-        for _ in range(3):
-            study.ask()
+        _ask_three_times(study)
     with pytest.raises(json.JSONDecodeError):
         theirs()
+
+
+def _ask_three_times(study: optuna.Study) -> None:
+    for _ in range(3):
+        study.ask()
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,7 @@ def test_trials_are_asked_for_and_told_of(tmp_path: Path, storage: str | None) -
         (2, "failed", None, "run: was ended by signal 9"),
         (3, "failed", None, "train/loss: is nan"),
     ]
-    assert [trial.overrides for trial in results] == [
-        trial.overrides for trial in (first, second, third, fourth)
-    ]
+    assert [trial.overrides for trial in results] == [trial.overrides for trial in (first, second, third, fourth)]
 
 
 def test_a_sampler_learns_of_trials_that_diverged_and_not_of_those_that_were_killed(tmp_path: Path) -> None:
@@ -175,9 +173,7 @@ def test_workers_together_stay_within_the_budget(tmp_path: Path) -> None:
         (["b", *["a"] * FAILURES_IN_A_ROW], True),
     ],
 )
-def test_failures_in_a_row_with_one_cause_stop_a_sweep(
-    tmp_path: Path, reasons: list[str | None], stops: bool
-) -> None:
+def test_failures_in_a_row_with_one_cause_stop_a_sweep(tmp_path: Path, reasons: list[str | None], stops: bool) -> None:
     folder = sweep(tmp_path, trials=20)
     study = Study.open(folder)
     for reason in reasons:
