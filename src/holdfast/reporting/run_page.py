@@ -60,6 +60,7 @@ def run_page(
             **shown,
             "record": record,
             "curves": _curves(record),
+            "rate_range": _rate_range(record),
             "val": val,
             "class_rows": _class_rows(record, val["confusion"]) if val and "confusion" in val else [],
             "max_classes": MAX_CLASSES,
@@ -93,6 +94,14 @@ def _curves(record: Record) -> list[tuple[str, str]]:
         chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide, size=charts.SMALL)
         drawn.append(("learning rate", chart))
     return drawn
+
+
+def _rate_range(record: Record) -> str:
+    """The chart of the check `lr_range`; empty where it was not made."""
+    evidence: Record = next((check["evidence"] for check in record["checks"] if check["name"] == "lr_range"), {})
+    rules = ("steepest", "valley", "tenth_of_minimum")
+    marks = {spoken(name): evidence[name] for name in rules if name in evidence}
+    return charts.rate_range(evidence.get("curve", ()), marks, label="loss by learning rate")
 
 
 def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
