@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
 from holdfast.reporting.pages import render
-from holdfast.reporting.pictures import as_data_uri
+from holdfast.training.first_batch import FILE_NAME as BATCH
 
 FILE_NAME = "report.html"
-AUGMENTED = "augmented.png"
 MAX_CLASSES = 40
 Record = Mapping[str, Any]
 
@@ -38,9 +38,8 @@ def write_run_page(
         val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
     """
     path = folder / FILE_NAME
-    augmented = folder / AUGMENTED
-    picture = augmented.read_bytes() if augmented.is_file() else None
-    write_atomic(path, run_page(record, data=data, strips=strips, val=val, augmented=picture))
+    batch = json.loads((folder / BATCH).read_text()) if (folder / BATCH).is_file() else None
+    write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch))
     return path
 
 
@@ -50,9 +49,9 @@ def run_page(
     data: Mapping[str, Any] | None = None,
     strips: Strips = (),
     val: Mapping[str, Any] | None = None,
-    augmented: bytes | None = None,
+    batch: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole page; arguments as of `write_run_page`."""
+    """The whole page; arguments as of `write_run_page`, and a batch as `first_batch.batch_facts` has it."""
     shown = data_sections(data, strips) if data is not None else {"facts": None}
     return render(
         "run_page.html",
@@ -64,7 +63,7 @@ def run_page(
             "val": val,
             "class_rows": _class_rows(record, val["confusion"]) if val and "confusion" in val else [],
             "max_classes": MAX_CLASSES,
-            "augmented": as_data_uri(augmented) if augmented else None,
+            "batch": batch,
             "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
             "config": _as_yaml(record["config"]),
             "environment": _environment(record, has_data=data is not None),
