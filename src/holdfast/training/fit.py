@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -21,6 +22,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Diverged, InputError
+from holdfast.core.files import write_atomic
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
@@ -30,11 +32,12 @@ from holdfast.training.combinations import cautions, check_combinations
 from holdfast.training.devices import StartedRanks, check_accelerator, check_shared, num_devices
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
+from holdfast.training.first_batch import FILE_NAME as BATCH
+from holdfast.training.first_batch import batch_facts
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.metric_names import check_monitor, mode_of, names_test_rows
 from holdfast.training.module import SupervisedModule
-from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
@@ -54,7 +57,6 @@ OURS: dict[str, Any] = {
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
-NUM_PICTURED = 8
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
 
 
@@ -145,9 +147,8 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             module.model.compile()  # in place: names in checkpoints stay as they are
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
-        picture = record.folder / AUGMENTED
-        if module.augmentation is not None and record.writes and not picture.exists():
-            write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
+        if record.writes and not (record.folder / BATCH).exists():
+            write_atomic(record.folder / BATCH, json.dumps(batch_facts(config, datamodule)) + "\n")
         if module.pretrained:
             record.fields["pretrained"] = module.pretrained
             print(describe_pretraining(module.pretrained), flush=True)
