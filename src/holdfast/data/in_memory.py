@@ -76,6 +76,8 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     Raises:
         InputError: They are no arrays of numbers or texts, or differ in length.
     """
+    if isinstance(x, str) or not hasattr(x, "__len__"):
+        raise InputError(where, f"is a {type(x).__name__}", "a DataFrame, an Arrow table, or an array of rows")
     arrays = {FEATURES: as_array(x, "x", where)} | ({} if y is None else {TARGETS: as_array(y, "y", "target")})
     if y is not None and len(arrays[FEATURES]) != len(arrays[TARGETS]):
         problem = f"has {len(arrays[TARGETS])} entries for {len(arrays[FEATURES])} rows"
