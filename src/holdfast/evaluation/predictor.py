@@ -28,14 +28,15 @@ def answer(header: Header, arrays: list[Array]) -> Answer:
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:
     """Predictions of rows by all members."""
-    from holdfast.ensembles.members import average
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
-    models = (
-        (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
-        for member in header["members"]
-    )
-    return {}, [average(models, arrays[0], batch_size=header["batch_size"])]
+    members = header["members"]
+    modules = [
+        load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")).module
+        for member in members
+    ]
+    network = Network(modules, [member["weight"] for member in members])
+    return {}, [network.predict(arrays[0], batch_size=header["batch_size"])]
 
 
 def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
