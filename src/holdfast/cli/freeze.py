@@ -1,9 +1,8 @@
-"""`holdfast freeze RUN [RUN ...]`: choose runs for the final evaluation."""
+"""`holdfast freeze RUN`: choose a run for the final evaluation; several under `vault=batch`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,20 +19,17 @@ if TYPE_CHECKING:
 
 def freeze(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of completed runs or ensembles; the first is the one chosen.")
+        list[Path], typer.Argument(help="The folder of a completed run or ensemble; of several under vault=batch.")
     ],
     criterion: Annotated[
         str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
     ] = None,
-    intervals: Annotated[
-        str, typer.Option(help="Of proportions such as accuracy: wilson, or clopper-pearson (exact, wider).")
-    ] = "wilson",
     as_json: Json = False,
 ) -> None:
-    """Choose for the final evaluation: copies the files of one run, or of several to compare, into a selection."""
-    frozen = api.freeze(runs, criterion=criterion, intervals=intervals)
+    """Choose for the final evaluation: copies the files of a run into a selection."""
+    frozen = api.freeze(runs, criterion=criterion)
     if not as_json:
-        _tell(frozen, runs)
+        _tell(frozen)
         return
     answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
     if len(frozen.models) > 1:
@@ -43,13 +39,13 @@ def freeze(
     print(json.dumps(answer))
 
 
-def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:
+def _tell(frozen: Frozen) -> None:
     console = Console(highlight=False, soft_wrap=True)
     word = "frozen" if frozen.is_new else "frozen before, with the same files"
     console.print(f"selection  [bold]{frozen.selection}[/bold]")
-    for run, model in zip(runs, frozen.models, strict=True):
+    for model in frozen.models:
         scores = ", ".join(f"{name} {figure(value)}" for name, value in model["val"].items() if value is not None)
-        console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
+        console.print(f"run        {model['folder']} ({word}; its val score is reproduced)", markup=False)
         console.print(f"val        {scores}")
         if model["trials"]:
             console.print(f"trials     one of {model['trials']['runs']} runs in sweep {model['trials']['sweep']}")

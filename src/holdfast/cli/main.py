@@ -22,9 +22,10 @@ from holdfast.cli.arguments import Json
 from holdfast.cli.batch_size import batch_size
 from holdfast.cli.check import check
 from holdfast.cli.data import inspect
+from holdfast.cli.diff import diff
 from holdfast.cli.export import export
 from holdfast.cli.freeze import freeze
-from holdfast.cli.open import open_selections, reopen
+from holdfast.cli.open import open_selection, reopen
 from holdfast.cli.predict import predict
 from holdfast.cli.report import report
 from holdfast.cli.schedule import preview
@@ -85,8 +86,9 @@ _add_verbs(
     app,
     {
         "freeze": freeze,
-        "open": open_selections,
+        "open": open_selection,
         "reopen": reopen,
+        "diff": diff,
         "report": report,
         "predict": predict,
         "export": export,

@@ -1,4 +1,4 @@
-"""`holdfast open SELECTION [SELECTION ...]`: the final stage."""
+"""`holdfast open SELECTION`: the final stage."""
 
 from __future__ import annotations
 
@@ -19,40 +19,35 @@ if TYPE_CHECKING:
     from holdfast.evaluation.opening.result import Opened
 
 
-def open_selections(
-    selections: Annotated[
-        list[str], typer.Argument(help="Ids, or eight or more of their first digits.", metavar="SELECTION")
-    ],
+def open_selection(
+    selection: Selection,
     reason: Annotated[str | None, typer.Option(help="Opens a vault again: one metric, not a clean test.")] = None,
     key: KeyFile = None,
     as_json: Json = False,
 ) -> None:
     """The final stage: evaluate a frozen selection on the sealed test rows, once.
 
-    Under the policy batch (vault=batch vault.k=K) up to K models are frozen first, in one selection or several, and
-    opened: name all selections at once to have their models compared too. Each interval is at alpha / K, and the p
-    values of all comparisons are corrected by Holm.
+    Models that were frozen together (vault=batch vault.k=K) are compared on the same rows. Each interval is at
+    alpha / K, and the p values of all comparisons are corrected by Holm.
     """
-    from holdfast.evaluation.opening.final import open_together
+    from holdfast.evaluation.opening.final import open_vault
 
     if reason is not None and not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
-    answers = open_together(selections, reason=reason, key_file=key)
-    reports = [_report(opened) for opened, _ in answers]
+    opened, changes = open_vault(selection, reason=reason, key_file=key)
+    report = _report(opened)
     if as_json:
-        openings = [opened.as_dict() for opened, _ in answers]
-        print(json.dumps(openings[0] if len(openings) == 1 else {"openings": openings}))
+        print(json.dumps(opened.as_dict()))
         return
-    for (opened, changes), report in zip(answers, reports, strict=True):
-        _tell(opened, changes)
-        if report is not None:
-            print(f"report     {report}")
+    _tell(opened, changes)
+    if report is not None:
+        print(f"report     {report}")
     print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
 
 
 def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: Json = False) -> None:
     """Open a vault that was opened, at the level of the primary metric: not a clean test."""
-    open_selections([selection], reason, key, as_json)
+    open_selection(selection, reason, key, as_json)
 
 
 def _report(opened: Opened) -> Path | None:
@@ -116,7 +111,9 @@ def _bound(opened: Opened) -> str:
     """The adaptive bound: what is left of the test rows after all that was told before; a worst case."""
     wear = opened.wear
     left = f"{wear['bits_before']:.1f} bits were told before: as good as {int(wear['n_eff']):,} fresh rows at worst"
-    return f"{left}; a mean in [0, 1] within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
+    if "accuracy" not in opened.metrics:
+        return f"{left}; there is a bound for accuracy alone, and none for {', '.join(opened.metrics)}"
+    return f"{left}; accuracy within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -143,11 +143,11 @@ def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
     configs = check_sweep(config, loader)
-    from holdfast.checks.run import check_jobs
+    from holdfast.checks.kinds import check_kinds
     from holdfast.experiment.console import print_sweep
 
     folder = Path(config.hydra.sweep.dir)
-    check_jobs(configs, folder)
+    check_kinds(configs, folder)
     try:
         jobs = run_sweep(config, loader)
     finally:

@@ -84,12 +84,13 @@ def _store_digests() -> list[tuple[str, Any]]:
 
 def _describe(record: dict[str, Any]) -> dict[str, Any]:
     from holdfast.vault import registry
-    from holdfast.vault.manifest import folder_of, read_manifest
 
     vault = record["vault"]
-    copied = ("vault", "name", "status", "num_test", "sealed", "replaced_by", "lineage", "head")
+    copied = ("vault", "name", "status", "num_test", "replaced_by", "lineage", "task")
     description: dict[str, Any] = {name: record[name] for name in copied}
     description |= {
+        "sealed": record["created"],
+        "head": registry.head_of(vault),
         "policy": record["policy"]["policy"],
         "key_mode": record["policy"]["key_mode"],
         "selections": [],
@@ -97,7 +98,6 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
         "problem": None,
     }
     try:
-        description["task"] = read_manifest(folder_of(vault))[0]["task"]
         entries = registry.read_ledger(vault)
     except HoldfastError as error:
         return {**description, "problem": str(error)}
@@ -137,12 +137,14 @@ def _tell(vaults: list[dict[str, Any]]) -> None:
 
 
 def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
-    if vault["status"] == "replaced":
+    from holdfast.vault import registry
+
+    if vault["status"] == registry.REPLACED:
         console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
         return
-    if vault["status"] in ("burnt", "destroyed"):
-        word = "superseded" if vault["status"] == "burnt" else "destroyed"
-        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {word}, its rows cannot be read again")
+    if vault["status"] != registry.SEALED:
+        words = f"{vault['status']}, its rows cannot be read again"
+        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {words}")
         return
     how = f"policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
     kind = f"{vault['num_test']:,} test rows, {how}"
@@ -163,7 +165,9 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
 
 def _advice(vaults: list[dict[str, Any]]) -> str:
     """An opening that can be finished, one that can be made, or what else there is to do."""
-    current = [vault["selections"] for vault in vaults if vault["status"] == "sealed"]
+    from holdfast.vault import registry
+
+    current = [vault["selections"] for vault in vaults if vault["status"] == registry.SEALED]
     for selections in current:
         states = [selection["state"] for selection in selections]
         wanted = "interrupted" if "interrupted" in states else "frozen"

@@ -62,11 +62,11 @@ def destroy(vault: Vault, reason: Reason, as_json: Json = False) -> None:
 
 
 def _end(vault: str, how: str, reason: str, as_json: bool) -> None:
-    from holdfast.vault import lifecycle
+    from holdfast.vault import lifecycle, registry
 
     full = find_vault(vault)
     entry = lifecycle.end(full, how, reason)
-    status = lifecycle.ENDS[how]
+    status = registry.ENDS[how]
     lines = [f"{status}  vault {full}: keys and sealed rows are gone, its ledger stays"]
     if how == "supersede":
         lines.append("next   train again: the rows are sealed anew, and the new vault names this one for ever")
@@ -101,7 +101,7 @@ def anchor(
     """Commit the heads of ledgers to git, where others can see them."""
     from holdfast.vault import project_lock, registry
 
-    chosen = [find_vault(vault)] if vault else [r["vault"] for r in registry.records() if r["status"] == "sealed"]
+    chosen = [find_vault(vault)] if vault else [record["vault"] for record in registry.in_force()]
     commits = {vault_id: project_lock.anchor(vault_id, repo.absolute()) for vault_id in chosen}
     lines = [
         f"anchored  vault {vault_id[:8]} in commit {commit[:12]} of {repo}" for vault_id, commit in commits.items()

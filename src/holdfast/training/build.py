@@ -18,8 +18,7 @@ from holdfast.config.groups import GROUPS
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column, column_from_dict
-from holdfast.data.statistics import TrainStatistics, neutral_statistics
-from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
+from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
 from holdfast.losses.build import build_loss
 from holdfast.mixing import build_mixing
 from holdfast.models.autoencoder import Autoencoder
@@ -75,9 +74,7 @@ class Shapes:
 
     def neutral_statistics(self) -> TrainStatistics:
         """Statistics that a transform can be built from before its own are loaded."""
-        if self.columns:
-            return neutral_table_statistics(self.columns, self.dtype)
-        return neutral_statistics(self.kind, self.input_shape)
+        return neutral_statistics(self.kind, self.input_shape, self.columns, self.dtype)
 
 
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:

@@ -56,7 +56,7 @@ class SupervisedModule(pl.LightningModule):
         self._reconstructs = task.is_rows
         self._is_regression = task.is_values
         self._is_flat = task.is_flat
-        self._has_indices = task.is_softmax
+        self._is_softmax = task.is_softmax
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)
@@ -179,7 +179,7 @@ class SupervisedModule(pl.LightningModule):
 
     def _loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         outputs = _full(outputs)
-        if self._has_indices:
+        if self._is_softmax:
             return self._loss(outputs, y)
         if self._is_regression:
             y = (y - self.target_mean) / self.target_std

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from holdfast.cli.freeze import freeze
-from holdfast.cli.open import open_selections
+from holdfast.cli.open import open_selection
 from holdfast.cli.vault import status, verify
 from holdfast.data.store import store
 from holdfast.vault.manifest import folder_of
@@ -26,7 +26,7 @@ def test_scripts_read_the_answers(make_run: Make, prepared: store.Prepared, caps
     frozen = _json(capsys)
     assert set(frozen) == {"selection", "vault", "val"}
     assert frozen["val"] == json.loads((run / "run.json").read_text())["best"]["metrics"]
-    open_selections([frozen["selection"]], as_json=True)
+    open_selection(frozen["selection"], as_json=True)
     opened = _json(capsys)
     assert set(opened) == {"selection", "vault", "opening", "n", "metrics", "head", "replayed"}
     assert set(opened["metrics"]["accuracy"]) == {"value", "low", "high", "method"}
@@ -58,10 +58,10 @@ def test_people_read_what_comes_next(make_run: Make, capsys: pytest.CaptureFixtu
     printed()
     status()
     assert f"next       holdfast open {selection[:8]}\n" in printed()
-    open_selections([selection])
+    open_selection(selection)
     assert "n = 114, opening 1 of 1, vault" in (text := printed())
     assert "repeated" not in text
-    open_selections([selection])
+    open_selection(selection)
     assert printed().startswith("repeated from the ledger; nothing was decrypted")
     status()
     assert "next       holdfast vault verify" in printed()

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.arrays.targets import targets_from_array
-from holdfast.data.columns import Column
+from holdfast.data.columns import Column, number_columns, unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, blocks_of
+from holdfast.data.tables.labels import targets_from_array
 from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
 
@@ -64,9 +64,8 @@ def rows_from_arrays(
     pixel_scale = 1.0
     columns: tuple[Column, ...] = ()
     if is_table:
-        kind, names = "table", _names(x.shape[1], feature_names, where)
-        stored, digests = _table(x, names, where)
-        columns = tuple(Column(name, "number") for name in names)
+        kind, columns = "table", _columns(x.shape[1], feature_names, where)
+        stored, digests = _table(x, feature_names, where)
     else:
         kind, stored, pixel_scale = _images_or_array(x, layout, where)
     parts = None if parts is None else np.asarray(parts, np.int8)
@@ -76,7 +75,6 @@ def rows_from_arrays(
         task=target.task,
         kind=kind,
         class_names=target.class_names,
-        feature_names=tuple(column.name for column in columns),
         columns=columns,
         parts=parts,
         groups=None if groups is None else _codes(groups),
@@ -168,11 +166,11 @@ def _codes(groups: Any) -> NDArray[np.int64]:
 # --- features ------------------------------------------------------------------------------------------------------
 
 
-def _names(width: int, given: Sequence[str], where: str) -> list[str]:
-    names = [str(name) for name in given] or [f"x{index}" for index in range(width)]
+def _columns(width: int, given: Sequence[str], where: str) -> tuple[Column, ...]:
+    names = [str(name) for name in given] or unnamed(width)
     if len(names) != width or len(set(names)) != width:
         raise InputError(where, f"has {width} columns and {len(set(names))} different feature names")
-    return names
+    return number_columns(names)
 
 
 def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict[str, Any]]:
@@ -182,7 +180,7 @@ def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict
         numbers = block.astype(np.float64)
         if np.isinf(numbers).any():
             row, column = np.argwhere(np.isinf(numbers))[0].tolist()
-            raise InputError(where, f"x, row {start + row}, column {names[column]!r}: is infinite")
+            raise InputError(where, f"x, row {start + row}, column {column}: is infinite")
         ranges.add(numbers)
     dtype = np.float64 if ranges.needs_double(range(x.shape[1])) else np.float32
     if x.dtype == dtype:
