@@ -38,6 +38,7 @@ from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
+from holdfast.training.row_guard import look_first
 from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
+            # What torch has compiled does not go through `forward` any more.
+            module.model._compiled_call_impl = look_first(module.model._compiled_call_impl)
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED
@@ -322,7 +325,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
         place_copy(path, folder / LAST)
     state: dict[str, Any] = content[STATE]
     resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]
-    record.fields.update(best=state["best"], resumes=resumes)
+    record.fields.update(best=state["best"], pretrained=state["pretrained"], resumes=resumes)
     record.set_history(state["history"])
     return path, state
 
