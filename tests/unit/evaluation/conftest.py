@@ -65,6 +65,7 @@ class FakePredictor:
     """Predicts in this process; the weight stands in the checkpoint."""
 
     failure: BaseException | None = None
+    not_confined: list[str] = []
     seen: list[NDArray[Any]]
 
     def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
