@@ -36,6 +36,7 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
+from holdfast.training.row_guard import look_first
 from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
@@ -136,6 +137,10 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
     if config.get("compile"):
         module.model.compile()  # in place: names in checkpoints stay as they are
+        # What torch has compiled does not go through `forward` any more.
+        compiled = module.model._compiled_call_impl
+        assert compiled is not None
+        module.model._compiled_call_impl = look_first(compiled)
     record.update(threads=_set_threads(built, record))
     if record.writes and not (record.folder / BATCH).exists():
         write_atomic(record.folder / BATCH, json.dumps(batch_facts(config, built.datamodule)) + "\n")
@@ -249,7 +254,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
         place_copy(path, folder / LAST)
     state: dict[str, Any] = content[STATE]
     resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]
-    record.fields.update(best=state["best"], resumes=resumes)
+    record.fields.update(best=state["best"], pretrained=state["pretrained"], resumes=resumes)
     record.set_history(state["history"])
     return path, state
 
