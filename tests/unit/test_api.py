@@ -22,7 +22,7 @@ SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))
     return tmp_path
 
 

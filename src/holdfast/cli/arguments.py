@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-Selection = Annotated[str, typer.Argument(help="A selection's id, or eight or more of its first digits.")]
+Selection = Annotated[
+    str, typer.Argument(help="A selection's id, or eight or more of its first digits.", metavar="SELECTION")
+]
 Vault = Annotated[str, typer.Argument(help="A vault's id, or eight or more of its first digits.")]
 Reason = Annotated[str, typer.Option(help="Why, in a sentence: it stays in the ledger.")]
 KeyFile = Annotated[Path | None, typer.Option(help="The private key, where a vault was sealed for one.")]

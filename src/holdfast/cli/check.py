@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from holdfast.config.resolve import look_here_last
 from holdfast.core.errors import RunFailed
 from holdfast.core.run_record import read_run
 
@@ -26,8 +25,7 @@ def check(overrides: Sequence[str], as_json: bool) -> None:
     """
     from holdfast.experiment.experiment import Experiment
 
-    if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
-        sys.path.insert(1, str(Path.cwd()))
+    look_here_last()
     experiment = Experiment.compose([*overrides, "stage=check"])
     experiment.check()
     with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.utils import instantiate
-from rich.console import Console
 
+from holdfast.config.resolve import look_here_last
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
+from holdfast.core.terminal import Console
 from holdfast.experiment.compose import compose
 
 
@@ -31,11 +32,11 @@ def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> Non
         InputError: An override, the data or the page's place will not do.
         VaultRefused: Rows are sealed in another vault.
     """
-    if str(Path.cwd()) not in sys.path:  # a source of the user's lies beside their configs
-        sys.path.insert(1, str(Path.cwd()))
+    look_here_last()
     config = compose(overrides, reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
+    from holdfast.data.loading.train_val import derive
     from holdfast.data.store.store import prepare
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
@@ -44,7 +45,8 @@ def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> Non
     from holdfast.reporting.pictures import example_strips
 
     prepared = prepare(config.data, config.split, config.vault, Path.cwd())
-    parts = parts_of(prepared, instantiate(config.split)(), config.data)
+    derived = derive(prepared, instantiate(config.split)(), config.data.get("subset"))
+    parts = parts_of(prepared, derived, config.data)
     facts = dataset_facts(parts)
     page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
-
+from holdfast.core.terminal import Console
 from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_file, read_predicting_run
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from holdfast import api
 from holdfast.core.figures import figure
+from holdfast.core.terminal import Console
 from holdfast.evaluation.freeze.freezing import Frozen
 
 

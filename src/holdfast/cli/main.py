@@ -44,7 +44,7 @@ app.add_typer(data_app, name="data")
 def train(context: typer.Context) -> None:
     """Train one run or a sweep: the same as `python train.py ...`; `holdfast train --help` for more."""
     # A process of its own, so that what Lightning starts for more devices has the same command line.
-    command = [sys.executable, "-m", "holdfast.cli.train", *context.args]
+    command = [sys.executable, "-P", "-m", "holdfast.cli.train", *context.args]
     if os.name == "nt":
         raise typer.Exit(subprocess.run(command, check=False).returncode)
     os.execv(sys.executable, command)
@@ -56,8 +56,7 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """Table of runs: val metrics, status, time, overrides that differ."""
-    from rich.console import Console
-
+    from holdfast.core.terminal import Console
     from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
 
     with ending(as_json=as_json):

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
+from holdfast.core.terminal import Console
 from holdfast.evaluation.opening.citation import quotable
 from holdfast.evaluation.opening.final import Opened, open_vault
 from holdfast.evaluation.opening.report import write_report

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from holdfast.core.errors import InputError
+from holdfast.core.terminal import Console
 from holdfast.evaluation.selections import run_folder
 from holdfast.inference.checks import check_new_file, read_predicting_run
 from holdfast.inference.tables import check_suffix, column_names

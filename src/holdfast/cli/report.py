@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.console import Console
+from holdfast.core.terminal import Console
 
 
 def report_run(run: Path, as_json: bool) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError
+from holdfast.core.terminal import Console
+from holdfast.evaluation.opening.report import report_problems
 from holdfast.vault import project_lock, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.verify import Finding, find_forks, locked_heads, missing_heads, verify_home, verify_path
@@ -64,11 +65,22 @@ def verify(as_json: bool, path: Path | None = None, against: Path | None = None,
 def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list[Finding]:
     place = path or places.home()
     findings = verify_home(_store_digests()) if path is None else verify_path(path)
+    if path is None:
+        findings += _report_findings()
     if path is None and (project := project_lock.find_project(Path.cwd())):
         findings += locked_heads(place, list(project_lock.read_lock(project).values()))
     if against is not None:
         findings += verify_path(against) + find_forks(place, against)
     return findings + (missing_heads(place, heads) if heads else [])
+
+
+def _report_findings() -> list[Finding]:
+    """What written reports say otherwise than their ledgers."""
+    findings = []
+    for folder in sorted(places.vaults().glob("[!.]*/selections/[!.]*")):
+        vault = folder.parents[1].name
+        findings += [Finding(vault, *problem) for problem in report_problems(vault, folder.name)]
+    return findings
 
 
 def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:

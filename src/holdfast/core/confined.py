@@ -1,11 +1,12 @@
-"""Runs a module that must tell nobody anything: `python -P -m holdfast.core.confined MODULE`. Linux; imports no threads.
+"""Runs a module that must tell nobody anything: `python -P -m holdfast.core.confined MODULE`, on Linux.
 
 The process has no network, sees no other process, and ends with all that it has started (namespaces); every file
 system is read-only, the folder of keys is empty, and `/dev/shm` is its own, where temporary files go (a mount
 namespace); it can write to no file, pipe with a name or terminal and look into no other process (Landlock), and makes
 no socket (seccomp). What it still can do is to be watched: how long it takes, how much memory, by which name.
 
-One line of JSON goes to stdout before the module is imported: a list of what this system does not allow.
+One line of JSON goes to stdout before the module is imported: a list of what this system does not allow. Nothing with
+threads may be imported earlier: a process that has some enters no namespace of users.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from holdfast.core import places
 
@@ -35,9 +37,9 @@ PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 CAPABILITY_VERSION = 0x20080522
 SOCKETS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # the architecture, and its number of `socket`
 IO_URING_SETUP, X32 = 425, 0x40000000
-PRIVATE_FOLDER = "/dev/shm"  # noqa: S108
+PRIVATE_FOLDER = "/dev/shm"
 
-libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def confine() -> list[str]:

@@ -58,8 +58,7 @@ def run_job_of_hydra(config: DictConfig) -> float | None:
 
 def print_sweep(folder: Path) -> None:
     """Print the table of a sweep's runs, where its learning curve lies, and what to do with the best run."""
-    from rich.console import Console
-
+    from holdfast.core.terminal import Console
     from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
     from holdfast.reporting.learning_curve import leave_learning_curve
 

@@ -145,7 +145,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
             # What torch has compiled does not go through `forward` any more.
-            module.model._compiled_call_impl = look_first(module.model._compiled_call_impl)
+            module.model._compiled_call_impl = look_first(module.model._compiled_call_impl)  # type: ignore[arg-type]
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
         picture = record.folder / AUGMENTED

@@ -36,9 +36,7 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
     folder, path = _find(Path(given).expanduser())
     record, content = read_run(folder), read_checkpoint(path)
     weights = {
-        name.removeprefix("model."): value
-        for name, value in content["state_dict"].items()
-        if name.startswith("model.")
+        name.removeprefix("model."): value for name, value in content["state_dict"].items() if name.startswith("model.")
     }
     own, head = model.state_dict(), head_names(model)
     anew = sorted(name for name in head if name not in weights or weights[name].shape != own[name].shape)

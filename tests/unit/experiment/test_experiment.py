@@ -21,7 +21,7 @@ SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none"]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of its own, with a home of its own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))
     return tmp_path
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import copy_hashed
-from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.run_record import FILE_NAME, best_checkpoint, read_run
 from holdfast.vault import registry
 
 
@@ -51,7 +51,8 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        VaultRefused: A file is missing, was changed since the ensemble was made, or leaves the run's folder.
+        InputError: A checkpoint is gone.
+        VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
     for number, member in enumerate(_members(run, record)):
@@ -102,7 +103,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 
 def _members(run: Path, record: Mapping[str, Any]) -> list[_Member]:
     if record["kind"] != "ensemble":
-        return [_Member(run, record, str(record["best"]["checkpoint"]), 1.0, None)]
+        return [_Member(run, record, best_checkpoint(run, record), 1.0, None)]
     members: list[_Member] = []
     for member in record["ensemble"]["members"]:
         folder = run / member["run"]
@@ -129,5 +130,5 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
         raise VaultRefused(str(path), "leaves the run's folder", next="freeze a run whose files are its own")
     if not path.is_file():
-        raise VaultRefused(str(path), "is missing", next="train the run again")
+        raise InputError(str(path), "there is no such checkpoint", next="restore it, or train the run again")
     return path

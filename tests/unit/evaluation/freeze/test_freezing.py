@@ -260,7 +260,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a home and a run of one epoch on digits, as a user has it."""
     folder = tmp_path_factory.mktemp("trained")
     root = Path(__file__).resolve().parents[4]
-    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "PYTHONPATH": str(root / "src")}
+    environment = {
+        **os.environ,
+        "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")),
+        "PYTHONPATH": str(root / "src"),
+    }
     command = [
         sys.executable,
         str(root / "train.py"),
@@ -277,7 +281,7 @@ def _changed(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cha
     """A copy of the run whose checkpoint was changed."""
     import torch
 
-    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained.with_name(f"{trained.name}-home")))
     run = tmp_path / "run"
     shutil.copytree(trained / "run", run)
     checkpoint = run / json.loads((run / "run.json").read_text())["best"]["checkpoint"]
@@ -302,7 +306,7 @@ def test_sealed_rows_in_a_checkpoint_are_found(
 
     from holdfast.data.sources.digits import load
 
-    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained.with_name(f"{trained.name}-home")))
     place_of_rows = json.loads((trained / "run" / "run.json").read_text())["data"]["rows"]
     known = {row.tobytes() for row in np.asarray(store.open_prepared(place_of_rows).x)}
     sealed = np.stack([row for row in load().x if row.tobytes() not in known])[:5]
@@ -333,9 +337,7 @@ def test_statistics_of_all_rows_are_refused(trained: Path, tmp_path: Path, monke
 
 @pytest.mark.slow
 @pytest.mark.parametrize("field", ["monitor", "pretrained"])
-def test_an_edited_record_is_told(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
-) -> None:
+def test_an_edited_record_is_told(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
     """Another monitor than the epoch was chosen by, or no word of the weights that the run began with."""
 
     def pretrain(content: dict[str, Any]) -> None:
