@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from holdfast import api
+from holdfast.cli.arguments import Json
 from holdfast.core.figures import figure
 from holdfast.core.terminal import Console
-from holdfast.evaluation.freeze.freezing import Frozen
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.freeze.freezing import Frozen
 
 
-def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None) -> int:
-    """Freeze runs together and say what was frozen.
-
-    Raises:
-        InputError: One is no completed run, or they cannot be compared.
-        VaultRefused: One cannot be frozen as it is.
-        RunFailed: Its models do not predict.
-    """
-    runs = [runs] if isinstance(runs, Path) else list(runs)
+def freeze(
+    runs: Annotated[
+        list[Path], typer.Argument(help="The folder of a completed run or ensemble; of several under vault=batch.")
+    ],
+    criterion: Annotated[
+        str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose for the final evaluation: copies the files of a run into a selection."""
     frozen = api.freeze(runs, criterion=criterion)
-    if as_json:
-        answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
-        if len(frozen.models) > 1:
-            answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
-        if frozen.criterion is not None:
-            answer["criterion"] = frozen.criterion
-        print(json.dumps(answer))
-    else:
+    if not as_json:
         _tell(frozen)
-    return 0
+        return
+    answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
+    if len(frozen.models) > 1:
+        answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
+    if frozen.criterion is not None:
+        answer["criterion"] = frozen.criterion
+    print(json.dumps(answer))
 
 
 def _tell(frozen: Frozen) -> None:

@@ -5,48 +5,55 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.table import Table
 
+from holdfast.cli.arguments import Json, KeyFile, Reason, Selection
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
 from holdfast.core.terminal import Console
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.final import Opened, open_vault
-from holdfast.evaluation.opening.report import write_report
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.opening.result import Opened
 
 
-def open_selection(selection: str, as_json: bool, reason: str | None = None, key: Path | None = None) -> int:
-    """Evaluate a frozen selection on the sealed test rows and print the answer.
+def open_selection(
+    selection: Selection,
+    reason: Annotated[str | None, typer.Option(help="Opens a vault again: one metric, not a clean test.")] = None,
+    key: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """The final stage: evaluate a frozen selection on the sealed test rows, once.
 
-    Args:
-        selection: Eight or more digits of its id.
-        as_json: Answer for a script.
-        reason: Opens a vault again, at the level of the primary metric: not a clean test.
-        key: The private key, where the vault was sealed for one.
-
-    Raises:
-        InputError: No such selection.
-        VaultRefused: The vault refuses.
-        RunFailed: The models failed on the test rows.
+    Models that were frozen together (vault=batch vault.k=K) are compared on the same rows. Each interval is at
+    alpha / K, and the p values of all comparisons are corrected by Holm.
     """
+    from holdfast.evaluation.opening.final import open_vault
+
     if reason is not None and not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
     opened, changes = open_vault(selection, reason=reason, key_file=key)
     report = _report(opened)
     if as_json:
         print(json.dumps(opened.as_dict()))
-        return 0
+        return
     _tell(opened, changes)
     if report is not None:
         print(f"report     {report}")
     print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
-    return 0
+
+
+def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: Json = False) -> None:
+    """Open a vault that was opened, at the level of the primary metric: not a clean test."""
+    open_selection(selection, reason, key, as_json)
 
 
 def _report(opened: Opened) -> Path | None:
     """Write the report; return its path, or None when it could not be written: the answer is told all the same."""
+    from holdfast.evaluation.opening.report import write_report
+
     try:
         return write_report(opened.vault, opened.selection)["html"]
     except (HoldfastError, OSError) as error:
@@ -55,6 +62,8 @@ def _report(opened: Opened) -> Path | None:
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:
+    from holdfast.evaluation.opening.citation import quotable
+
     console = Console(highlight=False, soft_wrap=True)
     if opened.replayed:
         console.print("[dim]repeated from the ledger; nothing was decrypted[/dim]")

@@ -87,17 +87,17 @@ def find_module_file(path: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
 
-def look_here_last() -> None:
-    """Let a user's modules be found beside their configs, after all that is installed."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-
-
 def search_path() -> list[str]:
     """`sys.path` and the working folder, where a user's own modules lie."""
     here = str(Path.cwd())
     folders = [entry or here for entry in sys.path]
     return folders if here in folders else [*folders, here]
+
+
+def import_from_here() -> None:
+    """Let modules of the user's be imported that lie beside their configs, after all that is installed."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def build_option(node: Any) -> Any:

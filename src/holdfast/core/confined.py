@@ -72,20 +72,23 @@ def _separate() -> None:
     """Enter namespaces of one's own, make all that is mounted read-only, and go on as their first process."""
     user, group = os.getuid(), os.getgid()
     _call(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC))
-    for name, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(content)
-    _mount(None, "/", None, MS_REC_PRIVATE)
-    attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _call(libc.syscall(MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, len(attributes)))
-    _mount("tmpfs", PRIVATE_FOLDER, "tmpfs", 0)
-    os.environ["TMPDIR"] = PRIVATE_FOLDER
-    if places.keys().is_dir():
-        _mount("tmpfs", str(places.keys()), "tmpfs", 0)
-    _call(libc.capset(struct.pack("II", CAPABILITY_VERSION, 0), bytes(24)))
-    if pid := os.fork():
-        _end_as(os.waitpid(pid, 0)[1])
-    _call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    try:
+        maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+        for name, content in maps.items():
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(content)
+        _mount(None, "/", None, MS_REC_PRIVATE)
+        attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+        _call(libc.syscall(MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, len(attributes)))
+        _mount("tmpfs", PRIVATE_FOLDER, "tmpfs", 0)
+        os.environ["TMPDIR"] = PRIVATE_FOLDER
+        if places.keys().is_dir():
+            _mount("tmpfs", str(places.keys()), "tmpfs", 0)
+        _call(libc.capset(struct.pack("II", CAPABILITY_VERSION, 0), bytes(24)))
+    finally:  # without a fork this process could make no thread any more
+        if pid := os.fork():
+            _end_as(os.waitpid(pid, 0)[1])
+        _call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _end_as(status: int) -> None:

@@ -74,12 +74,9 @@ def parts_of(prepared: Prepared, rows: Derived | RunRows, data: Mapping[str, Any
         rows: Which of them are which.
         data: The config's `data`: the name of the target.
     """
-    from holdfast.data.loading.train_val import columns_of
-
-    columns = columns_of(prepared) if prepared.kind == "table" else ()
     target = data.get("target")
     notes = prepared.notes
-    return Parts(prepared, rows.train, rows.val, columns, target if isinstance(target, str) else None, notes)
+    return Parts(prepared, rows.train, rows.val, prepared.columns, target if isinstance(target, str) else None, notes)
 
 
 def take_sample(parts: Parts) -> Sample:

@@ -16,7 +16,6 @@ from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.core.tasks import task_of
-from holdfast.data.columns import Column
 from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.statistics import (
@@ -82,7 +81,7 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
         train,
         kind=prepared.kind,
         num_classes=len(prepared.class_names),
-        columns=columns_of(prepared) if prepared.kind == "table" else (),
+        columns=prepared.columns,
     )
     return Derived(train, np.flatnonzero(val), statistics)
 
@@ -132,12 +131,6 @@ def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool
         problem = "the val rows in the store are not those of the run"
         raise InputError("val rows", problem, next="train the run again")
     return RunRows(prepared, derived.train, derived.val, derived.statistics)
-
-
-def columns_of(prepared: Prepared) -> tuple[Column, ...]:
-    """The columns of a prepared table; numbers where its source says nothing of them."""
-    names = prepared.feature_names or [f"column {index}" for index in range(prepared.x.shape[1])]
-    return prepared.columns or tuple(Column(name, "number") for name in names)
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:

@@ -13,8 +13,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
-from holdfast.data.loading.train_val import columns_of as stored_columns
-from holdfast.data.tables.inputs import input_columns
+from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.processes import Predictor
 
@@ -147,7 +146,7 @@ def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -
     if shapes.get("view") != val.prepared.view:
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
     held = shapes.get("columns")
-    if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
+    if held and held != [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]:
         problem = "columns are not what the train rows alone give"
         raise VaultRefused(where, problem, next="train again: vocabularies must come from train rows")
 

@@ -9,9 +9,9 @@ import pytest
 
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.loading.train_val import RunRows, columns_of, compute, rows_of_run
+from holdfast.data.loading.train_val import RunRows, compute, rows_of_run
+from holdfast.data.statistics import input_columns
 from holdfast.data.store import store
-from holdfast.data.tables.inputs import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
@@ -172,7 +172,7 @@ def test_statistics_of_other_rows_are_refused() -> None:
 
 
 def test_columns_of_other_rows_are_refused(val: RunRows) -> None:
-    columns = [column.as_dict() for column in input_columns(columns_of(val.prepared), val.statistics)]
+    columns = [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]
     assert len(columns) == 30
     shapes = {"view": val.prepared.view, "columns": columns}
     refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": shapes}})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from holdfast.cli.report import report_selection
+from holdfast.cli.report import report
 from holdfast.cli.vault import verify
 from holdfast.data.store import store
 from holdfast.evaluation.freeze.freezing import freeze_runs
@@ -161,12 +161,12 @@ def test_the_command_says_where_it_is(
 ) -> None:
     selection = freeze_runs([make_run()]).selection
     capsys.readouterr()
-    report_selection(selection[:8], False)
+    report(selection[:8])
     output = capsys.readouterr().out
     assert f"selections/{selection}/report.html" in output
     assert f"next       holdfast open {selection[:8]}" in output
     open_vault(selection)
-    report_selection(selection[:8], True)
+    report(selection[:8], as_json=True)
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"selection", "vault", "state", "quote", "html", "json"}
     assert answer["state"] == "opened"
@@ -219,8 +219,8 @@ def test_a_report_that_was_edited_is_found(selection: str, prepared: store.Prepa
     assert "report.json has another models than the ledger; holdfast report writes it again" in _reported(
         prepared.vault, selection
     )
-    assert verify(True) == 3
+    assert verify(as_json=True) == 3
     paths["json"].write_text("{}")
     assert _reported(prepared.vault, selection)[0].startswith("report.json cannot be compared with the ledger")
     write_report(prepared.vault, selection)
-    assert verify(True) == 0
+    assert verify(as_json=True) == 0
