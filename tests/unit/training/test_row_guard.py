@@ -149,7 +149,8 @@ def test_another_home_midway_does_not_help(
 ) -> None:
     for name in ("HOLDFAST_HOME", "HOLDFAST_KEYS", "PYTHONPATH"):
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(VaultRefused, match="are sealed in vault"):
         module(test_rows)
 
