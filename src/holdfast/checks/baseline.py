@@ -14,7 +14,6 @@ from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, inputs_of, plain_number
 from holdfast.checks.verdict import Verdict, skipped
 from holdfast.core.tasks import Task
-from holdfast.data.loading.train_val import columns_of
 from holdfast.models.layers import one_hot_layers
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.leak_checks import GIVES_AWAY
@@ -33,7 +32,7 @@ def baseline(subject: Subject) -> Verdict:
     The trees are scikit-learn's HistGradientBoosting. Of labels each has a model of its own, and a row counts as right
     with all of them. A column that alone gives the target away is told.
     """
-    if subject.task.gives_rows:
+    if subject.task.is_rows:
         return skipped("baseline", "rows are given back, and no target is predicted")
     if not len(subject.datamodule.val_rows):
         return skipped("baseline", "there are no val rows")
@@ -77,7 +76,7 @@ def leaking_columns(subject: Subject) -> dict[str, float]:
     train, val = subject.datamodule.train_rows[:MAX_TRAIN], subject.datamodule.val_rows[:MAX_VAL]
     if not len(val):
         return {}
-    columns = columns_of(prepared)
+    columns = prepared.columns
     is_category = [column.type == "category" for column in columns]
     x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
     scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)

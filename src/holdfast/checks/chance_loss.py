@@ -27,7 +27,7 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
         subject: The experiment.
         num_initialisations: Networks that are built from different seeds.
     """
-    if subject.task.gives_rows:
+    if subject.task.is_rows:
         return skipped("chance_loss", "rows are given back, and there is no chance to compare with")
     if subject.config.model.get("pretrained"):
         return skipped("chance_loss", "the model is pretrained and starts better than by chance")

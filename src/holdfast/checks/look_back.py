@@ -55,7 +55,7 @@ def look_back(
     """
     metric = metric_of(subject.task)
     own = metrics.get(metric)
-    if subject.task.gives_rows or own is None or not math.isfinite(own):
+    if subject.task.is_rows or own is None or not math.isfinite(own):
         return before
     if before is None or before.verdict == "skipped":
         datamodule = subject.datamodule

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from holdfast.experiment.experiment import Experiment
-    from holdfast.losses.protocol import Loss
+    from holdfast.losses import Loss
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]
@@ -108,7 +108,7 @@ class Subject:
         return torch.from_numpy(np.array(prepared.x[rows])), as_target(prepared.y[rows])
 
     def _new_loss(self) -> Loss:
-        if self.task.gives_rows:
+        if self.task.is_rows:
             loss: Loss = self._loss_factory()
             return loss
         return build_loss(self._loss_factory, self.task.name, self.num_outputs, self.datamodule.statistics.class_counts)
@@ -121,7 +121,7 @@ def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:
 
 def outputs_of(module: SupervisedModule, inputs: Tensor) -> Tensor:
     """Raw outputs of transformed rows: reconstructions, where the task is to give rows back."""
-    if gives_rows(module):
+    if is_rows(module):
         rows: Tensor = module.model.reconstruct(inputs)  # type: ignore[operator]
         return rows
     return module._outputs(inputs)
@@ -144,20 +144,20 @@ def multiplies(part: nn.Module) -> bool:
     return isinstance(weight, Tensor) and weight.ndim >= 2
 
 
-def gives_rows(module: SupervisedModule) -> bool:
+def is_rows(module: SupervisedModule) -> bool:
     """Tell whether the rows themselves are the targets."""
-    return task_of(module.spec.task).gives_rows
+    return task_of(module.spec.task).is_rows
 
 
 def data_loss(module: SupervisedModule, inputs: Tensor, y: Tensor) -> Tensor:
     """The loss of transformed rows, without regularisation."""
     outputs = outputs_of(module, inputs)
-    return loss_of(module, outputs, inputs if gives_rows(module) else y)
+    return loss_of(module, outputs, inputs if is_rows(module) else y)
 
 
 def loss_of(module: SupervisedModule, outputs: Tensor, y: Tensor) -> Tensor:
     """The loss of outputs; `y` are targets as stored, or the rows to be given back."""
-    return module._loss(outputs, y) if gives_rows(module) else module._loss_of(outputs, y)
+    return module._loss(outputs, y) if is_rows(module) else module._loss_of(outputs, y)
 
 
 def regularization_of(module: SupervisedModule) -> Tensor | None:

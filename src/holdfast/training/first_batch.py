@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from holdfast.config.resolve import build_option
 from holdfast.core.seeding import kept_random_state, seed_everything
-from holdfast.data.tables.inputs import input_names
-from holdfast.mixing.mixed import build_mixing
+from holdfast.data.statistics import input_names
+from holdfast.mixing import build_mixing
 from holdfast.training.augment import build_augmentation, check_images_only
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ def linearity_mistakes(subject: Subject) -> Iterator[Finding]:
     """A model of several layers whose outputs are linear in its inputs, whatever its weights."""
     module, inputs, _ = subject.start(NUM_ROWS)
     layers = [name for name, part in module.model.named_modules() if multiplies(part)]
-    if len(layers) < 2 or subject.task.gives_rows or has_categories(subject) or not inputs.is_floating_point():
+    if len(layers) < 2 or subject.task.is_rows or has_categories(subject) or not inputs.is_floating_point():
         return
     module.eval()
     for parameter in trainable(module.model).values():  # what starts at zero is linear for a while

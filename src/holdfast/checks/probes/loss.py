@@ -24,7 +24,7 @@ SOME = 0.2
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     """Everything that can be known of a loss alone; a loss of reconstructions is left out."""
-    if subject.task.gives_rows:
+    if subject.task.is_rows:
         return
     trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
     slope = trial.slope(trial.some(0.1))
@@ -63,7 +63,7 @@ def _without_slope(slope: Tensor | None) -> Finding:
 def _is_blind(trial: LossTrial) -> bool:
     """Tell whether other targets make no difference."""
     outputs = trial.some()
-    if trial.task.has_indices:
+    if trial.task.is_softmax:
         others = [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]
     elif trial.task.is_values:
         others = [trial.y + 1.0, -2.0 * trial.y]
@@ -95,9 +95,9 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         yield from _direction_of_values(trial)
         return
     right, wrong = trial.value(trial.right(CALIBRATED)), trial.value(trial.right(-CALIBRATED))
-    shifts = range(1, min(trial.num_outputs, 12)) if trial.task.has_indices else ()
+    shifts = range(1, min(trial.num_outputs, 12)) if trial.task.is_softmax else ()
     shifted = {shift: trial.value(trial.right(CALIBRATED, shift)) for shift in shifts}
-    if trial.task.has_indices and trial.num_outputs > 12:
+    if trial.task.is_softmax and trial.num_outputs > 12:
         shifted[-1] = trial.value(trial.right(CALIBRATED, -1))
     numbers = {"loss_of_right_outputs": plain_number(right), "loss_of_opposite_outputs": plain_number(wrong)}
     best = min(shifted, key=lambda shift: shifted[shift], default=0)
@@ -156,7 +156,7 @@ def _rows(trial: LossTrial) -> Iterator[Finding]:
         yield Finding("mean_taken_twice", "fail", cause, "a loss with reduction='mean' is divided already", numbers)
         return
     probe = outputs.clone().requires_grad_()
-    if trial.task.has_indices and reduces_over_rows(trial.loss(probe, trial.y)):
+    if trial.task.is_softmax and reduces_over_rows(trial.loss(probe, trial.y)):
         cause = "the loss takes its softmax over the batch (dimension 0) instead of the classes (dimension 1)"
         yield Finding("softmax_over_batch", "fail", cause, "softmax(dim=1) in the loss", {"dimension": 0})
 
@@ -174,7 +174,7 @@ def _saturation(trial: LossTrial) -> Iterator[Finding]:
         "loss_of_tenfold_wrong_logits": plain_number(wrong),
     }
     is_flat = _is_same(near, far) and _is_same(wrong, worst)
-    is_double = trial.task.has_indices and all(
+    is_double = trial.task.is_softmax and all(
         _is_same(trial.value(z), float(functional.cross_entropy(z.softmax(dim=1), trial.y)))
         for z in (trial.some(), trial.some(CALIBRATED))
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.core.tasks import Task
-from holdfast.losses.protocol import Loss
+from holdfast.losses import Loss
 
 # "unit": outputs that are best at 0 and 1, whatever they come from, as a squared error of one-hot targets
 Wants = Literal["logits", "probabilities", "log-probabilities", "unit", "values"]
@@ -56,7 +56,7 @@ class LossTrial:
         """Outputs that say the right class, or one that lies `shift` further, with a strength in logits."""
         if self.task.is_values:
             return self.y.clone()
-        if self.task.has_indices:
+        if self.task.is_softmax:
             places = (self.y + shift) % self.num_outputs
             logits = strength * functional.one_hot(places, self.num_outputs).float()
         else:
@@ -82,7 +82,7 @@ def trial_of(loss: Loss, task: Task, num_outputs: int) -> LossTrial:
     generator = torch.Generator().manual_seed(1)
     if task.is_values:
         return LossTrial(loss, task, torch.randn(NUM_ROWS, generator=generator), num_outputs, "values")
-    if task.has_indices:
+    if task.is_softmax:
         y = torch.arange(max(NUM_ROWS, 2 * num_outputs)) % num_outputs
         y = y[torch.randperm(len(y), generator=generator)]
     else:
@@ -95,10 +95,10 @@ def _wants(trial: LossTrial) -> Wants:
     outputs = trial.some(3.0)
     if not math.isfinite(trial.value(outputs)):
         return "probabilities"
-    exact = functional.one_hot(trial.y, trial.num_outputs).float() if trial.task.has_indices else trial.y
+    exact = functional.one_hot(trial.y, trial.num_outputs).float() if trial.task.is_softmax else trial.y
     at_exact = trial.value(exact)
     least = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
-    if not trial.task.has_indices:
+    if not trial.task.is_softmax:
         return "unit" if at_exact <= least + 1e-6 else "logits"
     # a loss that is blind to the outputs of other classes leaves it to the model to normalise them
     others = outputs + (1.0 - exact) * outputs.flip(0)

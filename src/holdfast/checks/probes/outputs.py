@@ -21,7 +21,7 @@ NEAR = 1e-3
 
 def output_mistakes(subject: Subject) -> Iterator[Finding]:
     """Outputs that do not fit what the loss wants."""
-    if subject.task.gives_rows:
+    if subject.task.is_rows:
         return
     outputs = _outputs_by_weights(subject)
     wants = trial_of(subject.module()._loss, subject.task, subject.num_outputs).wants
@@ -31,10 +31,10 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
     is_unit = bool((outputs >= 0).all() and (outputs <= 1 + NEAR).all())
     is_logarithm = not subject.task.is_flat and _is_near(outputs.logsumexp(dim=-1), 0.0)
     sums_to_one = not subject.task.is_flat and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
-    if subject.task.has_indices and not sums_to_one and _is_softmax_over_rows(outputs):
+    if subject.task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         cause = "a softmax over the wrong dimension: each column of the outputs sums to one over the rows of the batch"
         yield Finding("softmax_over_batch", "fail", cause, "softmax over the classes, or none: the loss wants logits")
-    elif subject.task.has_indices and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
+    elif subject.task.is_softmax and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
         cause = "the outputs of all classes are the same, whatever the weights: no class can be told from another"
         yield Finding("outputs_equal", "fail", cause, "a column of its own for each class in the last layer", numbers)
     elif (is_logarithm or (sums_to_one and wants == "probabilities")) and _is_squashed_twice(outputs, is_logarithm):
@@ -76,7 +76,7 @@ def _is_squashed_twice(outputs: Tensor, is_logarithm: bool) -> bool:
 def _squashed(outputs: Tensor, task: Task, numbers: dict[str, float], *, is_unit: bool) -> Iterator[Finding]:
     wanted = "targets are standardised values on both sides of 0" if task.is_values else "the loss wants logits"
     # logits of several classes may all have one sign, as long as they differ
-    has_one_sign = not task.has_indices or float((outputs == 0).float().mean()) > 0.02
+    has_one_sign = not task.is_softmax or float((outputs == 0).float().mean()) > 0.02
     if is_unit and float(outputs.max() - outputs.min()) > 0.3:
         cause = f"the outputs are squashed into 0..1 (a sigmoid at the end of the model), and {wanted}"
         yield Finding("sigmoid_outputs", "fail", cause, "leave the sigmoid out of the model", numbers)
