@@ -51,6 +51,7 @@ class Experiment:
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
         is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
+        title: How the console calls it among others, such as "trial 12: lr=0.01".
         started: `time.perf_counter()` when work on it began.
     """
 
@@ -71,6 +72,7 @@ class Experiment:
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
         self.is_checked = False
+        self.title = ""
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._datamodule: DataModule | None = None
@@ -121,6 +123,7 @@ class Experiment:
             "parts": self.parts,
             "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
             "is_checked": self.is_checked,
+            "title": self.title,
         }
 
     @classmethod
@@ -140,7 +143,7 @@ class Experiment:
             experiment = cls(config, fields["folder"], started=started, **named)
         experiment.parts = fields["parts"]
         experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
-        experiment.is_checked = fields["is_checked"]
+        experiment.is_checked, experiment.title = fields["is_checked"], fields["title"]
         return experiment
 
     def check(self) -> None:

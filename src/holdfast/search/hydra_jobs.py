@@ -59,7 +59,7 @@ def run_jobs(
             experiment = Experiment.of(job)
             experiment.is_checked = True
             composed[experiment.folder] = job
-            print(f"\njob {number}: {' '.join(typed_overrides(job))}", flush=True)
+            experiment.title = f"job {number}: {' '.join(typed_overrides(job))}"
             yield experiment
 
     runs = {run.folder: run for run in run_many(experiments(), workers)}
