@@ -186,3 +186,5 @@ def _refuse_what_runs_code(config_path: str, result: ConfigResult) -> None:
         or any("." in str(k) and str(k).startswith("hydra") for k in keys)
     ):
         raise InputError(where, "sets keys of Hydra itself or moves packages", allowed="hydra.sweeper, hydra.mode")
+    if "hydra" in keys and "_target_" in OmegaConf.to_yaml(content.hydra):
+        raise InputError(where, "names code that Hydra would run", next="choose by `override /hydra/sweeper: random`")
