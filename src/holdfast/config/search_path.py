@@ -139,7 +139,8 @@ def leaks(recipe: str, swapped: Set[str]) -> list[str]:
     }
     warnings = []
     for group in sorted(GROUPS.keys() & content.keys()):
-        values = ", ".join(f"{group}.{key}={value}" for key, value in dict(content[group] or {}).items())
+        node = content[group] if isinstance(content[group], dict) else {}  # `check_config` tells of other nodes
+        values = ", ".join(f"{group}.{key}={value}" for key, value in node.items())
         if group in swapped:
             warnings.append(f"recipe {recipe} sets {values}, which stays although you chose another {group}")
         elif group not in chosen:
