@@ -7,10 +7,12 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
+from holdfast.cli.arguments import Json, Overwrite
 from holdfast.core.errors import InputError
 from holdfast.core.sweep_folder import SWEEP_FILE
 
@@ -18,12 +20,17 @@ REFRESH_S = 2.0
 QUIET_S = 30.0  # after which nobody works on a sweep any more
 
 
-def runs(path: Path, *, as_json: bool, watch: bool, save: Path | None, overwrite: bool) -> None:
-    """Print the table; arguments as of the command line.
-
-    Raises:
-        InputError: There is no run or sweep, or the best point cannot be saved.
-    """
+def runs(
+    path: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder above them.")] = Path("outputs"),
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the trials of a sweep as they train.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the best point of a sweep as a recipe, such as recipes/best.yaml.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Table of runs, or of the trials of a sweep: val metrics, status, time, overrides that differ."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     if (path / SWEEP_FILE).is_file():
         _show_sweep(path, console, as_json=as_json, watch=watch, save=save, overwrite=overwrite)

@@ -130,6 +130,8 @@ def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
         yield Problem(key, f"has several values ({text}) and this is one run", next=next_step)
     elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
         yield Problem(key, f"{override.input_line} stands for no value: the sweep has no job")
+    elif key == "lr" and override.is_sweep_override() and "auto" in _swept(override):
+        yield Problem("lr", "is swept over, and auto is no rate", "numbers", "lr=auto on its own finds a rate a run")
 
 
 def _repeated(overrides: Sequence[Override]) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """The process that runs a user's code on rows: `python -m holdfast.evaluation.predictor`. It never sees a target.
 
-Rows come in, predictions of a fixed shape go out. Where the rows are sealed, no file can be written; what the code
-prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text can carry rows,
-and nothing that is said here need be true.
+Rows come in, predictions of a fixed shape go out. The process is confined (`core.confined`). Where the rows are sealed,
+what the code prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text
+can carry rows, and nothing that is said here need be true.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ Answer = tuple[Header, Sequence[Array]]
 
 
 def answer(header: Header, arrays: list[Array]) -> Answer:
-    """Answer one question, which names the models in "members"."""
-    if header["is_sealed"]:
-        child.forbid_files()
+    """Answer one question, which names the members of each model in "models"."""
     return QUESTIONS[header["ask"]](header, arrays)
 
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:
-    """Predictions of rows by all members."""
-    from holdfast.ensembles.members import average
-    from holdfast.training.restore import load_model
+    """(models, n, ...) predictions of rows by each model."""
+    from holdfast.training.restore import Network, load_model
 
-    models = (
-        (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
-        for member in header["members"]
-    )
-    return {}, [average(models, arrays[0], batch_size=header["batch_size"])]
+    predictions = []
+    for members in header["models"]:
+        modules = [
+            load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")).module
+            for member in members
+        ]
+        network = Network(modules, [member["weight"] for member in members])
+        predictions.append(network.predict(arrays[0], batch_size=header["batch_size"]))
+    return {}, [np.stack(predictions)]
 
 
 def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
@@ -45,7 +46,7 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
     from holdfast.training.restore import load_model
 
-    (member,), (x,), size = header["members"], arrays, header["batch_size"]
+    ((member,),), (x,), size = header["models"], arrays, header["batch_size"]
     restored = load_model(Path(member["folder"]), member["checkpoint"])
     parts = []
     with torch.inference_mode():
@@ -59,14 +60,14 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
 
 def _statistics(header: Header, arrays: list[Array]) -> Answer:
-    """Arrays that the modules hold of given train statistics; "names" has the member and the name of each."""
+    """Arrays that the modules of one model hold of given train statistics; "names" has the member and its name."""
     from holdfast.data.statistics import statistics_from_arrays
     from holdfast.training.restore import statistics_state
 
     statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})
     state = {
         f"{index}/{name}": value
-        for index, member in enumerate(header["members"])
+        for index, member in enumerate(header["models"][0])
         for name, value in statistics_state(Path(member["folder"]), member["checkpoint"], statistics)
     }
     return {"names": list(state)}, list(state.values())

@@ -20,7 +20,14 @@ from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
 from holdfast.experiment.check import check_free, check_settings
-from holdfast.experiment.compose import compose_run, enter_job, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.compose import (
+    compose_run,
+    enter_job,
+    finds_lr,
+    typed_overrides,
+    without_hydra,
+    write_composed,
+)
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
@@ -50,7 +57,7 @@ class Experiment:
         reporter: Is told the metrics of every epoch, and may end the run.
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
-        is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
+        finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
         started: `time.perf_counter()` when work on it began.
     """
 
@@ -70,7 +77,7 @@ class Experiment:
         self.reporter: Reporter | None = None
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
-        self.is_checked = False
+        self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._datamodule: DataModule | None = None
@@ -108,6 +115,7 @@ class Experiment:
             started=started,
         )
         experiment._composed = composed
+        experiment.finds_lr = finds_lr(composed)
         return experiment
 
     def as_plain(self) -> dict[str, Any]:
@@ -120,7 +128,6 @@ class Experiment:
             "choices": self.choices,
             "parts": self.parts,
             "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
-            "is_checked": self.is_checked,
         }
 
     @classmethod
@@ -140,7 +147,6 @@ class Experiment:
             experiment = cls(config, fields["folder"], started=started, **named)
         experiment.parts = fields["parts"]
         experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
-        experiment.is_checked = fields["is_checked"]
         return experiment
 
     def check(self) -> None:
@@ -200,9 +206,9 @@ class Experiment:
         """
         if self._built is None:
             from holdfast.training.devices import check_accelerator, num_devices
-            from holdfast.training.fit import build, build_trainer, quiet_lightning
+            from holdfast.training.fit import build
+            from holdfast.training.trainer import build_trainer
 
-            quiet_lightning()
             check_accelerator(self.config.trainer)
             if num_devices(self.config.trainer) > 1 and (own := list(notebook_parts(self.config))):
                 problem = f"{own[0][1]} is not in a file, and other processes cannot import it"
@@ -212,6 +218,19 @@ class Experiment:
             with _one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built
+
+    def set_lr(self, lr: float, record: RunRecord) -> None:
+        """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
+        assert self._composed is not None
+        self._composed.lr = lr
+        self.config = without_hydra(self._composed)
+        self.finds_lr = False
+        self._built = None
+        record.update(config=self._recorded_config())
+
+    def _recorded_config(self) -> dict[str, Any]:
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        return {**config, "lr": "auto"} if self.finds_lr else dict(config)
 
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
@@ -260,7 +279,7 @@ class Experiment:
             kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
             overrides=self.overrides,
             choices=self.choices,
-            config=OmegaConf.to_container(config, resolve=True),
+            config=self._recorded_config(),
             seed=config.seed,
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode),
@@ -282,7 +301,7 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(datamodule.row_form(), record.folder.name, sealed):
+    with guarded(built.module, datamodule.row_form(), record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
 
 

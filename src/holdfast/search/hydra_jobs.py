@@ -57,7 +57,6 @@ def run_jobs(
         for number, overrides in enumerate(jobs, first_number):
             job = _compose(overrides, number, config, hydra_context)
             experiment = Experiment.of(job)
-            experiment.is_checked = True
             composed[experiment.folder] = job
             print(f"\njob {number}: {' '.join(typed_overrides(job))}", flush=True)
             yield experiment

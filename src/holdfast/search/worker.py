@@ -165,12 +165,10 @@ def compose_run_of_trial(words: Sequence[str], loader: OptionsLoader, folder: Pa
     if (folder / FILE_NAME).exists():
         words = [*words, f"resume={quoted(str(folder.absolute()))}"]
     try:
-        experiment = Experiment.of(compose_job(words, loader, folder, number))
+        return Experiment.of(compose_job(words, loader, folder, number))
     except (HydraException, OmegaConfBaseException) as error:
         raise_problems([composition_problem(error)])
         raise
-    experiment.is_checked = True  # by the sweep
-    return experiment
 
 
 def _ended_run(folder: Path) -> Run | None:

@@ -18,7 +18,7 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze import freezing
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
-DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.embedded.breast_cancer"}}
 
 VIEW = {"form": "array", "shape": [30], "dtype": "float32"}
 
@@ -65,10 +65,14 @@ class FakePredictor:
     """Predicts in this process; the weight stands in the checkpoint."""
 
     failure: BaseException | None = None
+    not_confined: list[str] = []
     seen: list[NDArray[Any]]
 
-    def __init__(self, members: list[dict[str, Any]], folder: Path) -> None:
-        self.weights = [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
+    def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
+        self.weights = [
+            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
+            for members in models
+        ]
 
     def __enter__(self) -> FakePredictor:
         return self
@@ -83,10 +87,11 @@ class FakePredictor:
             raise FakePredictor.failure
         if is_sealed:
             FakePredictor.seen.append(x)
-        return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
+        predictions = [sum(share * predict_rows(x, weight) for weight, share in members) for members in self.weights]
+        return np.stack(predictions).astype(np.float32)
 
     def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
-        logits = self.weights[0][0] * (whole(rows)[:, 0].astype(np.float64) - 15)
+        logits = self.weights[0][0][0] * (whole(rows)[:, 0].astype(np.float64) - 15)
         return -np.logaddexp(0, np.stack([-logits, logits], axis=1))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
@@ -120,9 +125,15 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
-    content = {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}}}
-    monkeypatch.setattr(freezing, "read_content", lambda path: content)
+    monkeypatch.setattr(freezing, "read_content", _content_of)
     monkeypatch.setattr(processes, "Child", FakeChild)
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    """A checkpoint that says what the record beside it says."""
+    record = json.loads((path.parents[1] / "run.json").read_text())
+    said = {"best": record["best"], "data": record["data"], "pretrained": record.get("pretrained", [])}
+    return {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}, **said}}
 
 
 def prepare_here(settings: dict[str, Any]) -> store.Prepared:
@@ -135,8 +146,9 @@ def prepare_here(settings: dict[str, Any]) -> store.Prepared:
 
 
 @pytest.fixture
-def prepared(home: Path) -> store.Prepared:
-    return prepare_here({})
+def prepared(home: Path, request: pytest.FixtureRequest) -> store.Prepared:
+    """Sealed with the settings of the group `vault` that a test asks for."""
+    return prepare_here(getattr(request, "param", {}))
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_the_space_of_a_recipe_is_checked_as_what_is_typed(loader: OptionsLoader
         ([RATE, "sweep.trials=0"], "sweep.trials: is 0; allowed: a whole number, 1 or more"),
         ([RATE, "sweep.storage=study.db"], "sweep.storage: is 'study.db'; allowed: null, or the URL of a database"),
         ([RATE, "lr=auto"], f"lr: is swept and given once more ({RATE}, lr=auto); next: leave out one of them"),
-        (["lr=auto,0.1"], "lr: is 'auto'; allowed: a positive number"),
+        (["lr=auto,0.1"], "lr: is swept over, and auto is no rate; allowed: numbers"),
         (["lr=tag(lin,interval(1,2))"], "lr: has the tag 'lin'; allowed: log"),
         (["lr=tag(log,choice(1,2))"], "lr: has the tag 'log'; allowed: zip, or zip and more letters"),
         (["lr=tag(zip,choice(1,2))"], "lr: is alone in tag(zip,...); next: give another list the tag zip"),
