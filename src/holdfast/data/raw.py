@@ -4,13 +4,16 @@ form     what they are                     a sealed piece                       
 table    record batches of all columns     an Arrow IPC stream                  data.tables.raw_table
 image    encoded files                     an Arrow IPC stream of one column    here
 array    pixels or numbers of one shape    their bytes                          here
+
+Each form has a size, a `layout` of a sealed piece (JSON: {"form", "rows", ...}), and `pieces(order)`: the rows `order`,
+in that order, some of their numbers at a time with these rows as they are sealed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,27 +25,6 @@ from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 Order = NDArray[np.int64]
 PIECE_BYTES = 2**20
 GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
-
-
-class RawRows(Protocol):
-    """Rows in one of the forms."""
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        """The layout of a sealed piece, as JSON: {"form", "rows", ...}."""
-
-    @property
-    def nbytes(self) -> int:
-        """The size of all rows."""
-
-    def __len__(self) -> int: ...
-
-    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """The rows `order`, in that order: some of their numbers, and these rows as they are sealed.
-
-        Raises:
-            InputError: A row is not what it was when it was read.
-        """
 
 
 class ArrayRows:
@@ -73,10 +55,14 @@ class ArrayRows:
         return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self._x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """Like `RawRows.pieces`; every row is digested again."""
+        """The rows in an order, piece by piece; every row is digested again.
+
+        Raises:
+            InputError: A row is not what it was when it was read.
+        """
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
-        for rows in _windows(order, max(size, GATHER_BYTES // row_bytes)):
+        for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
             block = np.asarray(self._x[rows])
             known = None if self._digests is None else self._digests[rows]
             if known is not None and not np.array_equal(row_digests(block, kind=self._kind), known):
@@ -108,10 +94,10 @@ class EncodedImages:
         return {"form": "image", "rows": len(self)}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """Like `RawRows.pieces`."""
+        """The images in an order, piece by piece; as `ArrayRows.pieces`."""
         import pyarrow as pa
 
-        for rows in _windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
+        for rows in windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
             images = []
             for row in rows.tolist():
                 try:
@@ -120,11 +106,7 @@ class EncodedImages:
                     raise _changed() from None
             if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self._digests[rows]):
                 raise _changed()
-            batch = pa.record_batch([pa.array(images, pa.large_binary())], ["image"])
-            with pa.BufferOutputStream() as sink:
-                with pa.ipc.new_stream(sink, batch.schema) as writer:
-                    writer.write_batch(batch)
-                yield rows, sink.getvalue().to_pybytes()
+            yield rows, ipc_stream(pa.table({"image": pa.array(images, pa.large_binary())})).to_pybytes()
 
 
 def bytes_digest(content: bytes) -> NDArray[np.uint8]:
@@ -146,7 +128,18 @@ def read_piece(layout: dict[str, Any], content: bytes) -> Any:
     return table.to_batches()[0]
 
 
-def _windows(order: Order, size: int) -> Iterator[Order]:
+def ipc_stream(table: Any) -> Any:
+    """A table or record batch of pyarrow's as a buffer that holds an Arrow IPC stream."""
+    import pyarrow as pa
+
+    with pa.BufferOutputStream() as sink:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write(table)
+        return sink.getvalue()
+
+
+def windows(order: Order, size: int) -> Iterator[Order]:
+    """Some of the numbers of rows at a time."""
     return (order[start : start + size] for start in range(0, len(order), size))
 
 

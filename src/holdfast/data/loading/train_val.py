@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
-from holdfast.core.tasks import task_of
-from holdfast.data.rows import stratum_of
-from holdfast.data.splits import Split, SplitFacts
+from holdfast.data.splits import Split, facts_of
 from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
@@ -69,7 +67,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
     """Like `derive`, from the rows themselves."""
-    facts = facts_of(prepared)
+    facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
     statistics = train_statistics(
@@ -81,19 +79,6 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
         columns=prepared.columns,
     )
     return Derived(train, np.flatnonzero(val), statistics)
-
-
-def facts_of(prepared: Prepared) -> SplitFacts:
-    """The facts of the development rows that a split may know."""
-    return SplitFacts(
-        prepared.units,
-        strata=stratum_of(prepared.y, prepared.task),
-        groups=prepared.groups,
-        times=prepared.times,
-        parts=prepared.parts,
-        targets=prepared.y if task_of(prepared.task).is_values else None,
-        is_new=prepared.is_new,
-    )
 
 
 def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:

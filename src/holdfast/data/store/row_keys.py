@@ -1,4 +1,4 @@
-"""The digests that a data set's rows are known by, and the units that stay on one side of a split."""
+"""The digests that a data set's rows are known by, and which of them prove nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import ArrayRows, RawRows
+from holdfast.data.raw import ArrayRows, EncodedImages
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
+from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.arrays import RowArray
@@ -47,7 +47,7 @@ def _names(rows: Rows) -> tuple[str, ...]:
     return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
 
 
-def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
+def raw_rows(rows: Rows, forms: RowForms) -> RawTable | EncodedImages | ArrayRows:
     """The rows as they are sealed."""
     if rows.table is not None:
         return rows.table
@@ -56,15 +56,6 @@ def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
     assert rows.x is not None
     is_as_read = rows.digests is None and rows.kind != "table"
     return ArrayRows(rows.x, forms.digests if is_as_read else None, rows.kind)
-
-
-def units_of(rows: Rows, digests: RowArray, is_new: NDArray[np.bool_] | None = None) -> RowArray:
-    """(n, 16) One digest for all rows that stay on one side: equal ones, and those of one group."""
-    if rows.groups is None:
-        return digests
-    whole = digests[:]
-    units = overlaps.units_of(whole, rows.groups, is_new)
-    return digests if units is whole else units
 
 
 def common_rows(rows: Rows) -> NDArray[np.bool_]:
