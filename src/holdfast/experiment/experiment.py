@@ -20,7 +20,14 @@ from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
 from holdfast.experiment.check import check_free, check_settings
-from holdfast.experiment.compose import compose_run, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.compose import (
+    compose_run,
+    enter_job,
+    finds_lr,
+    typed_overrides,
+    without_hydra,
+    write_composed,
+)
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
@@ -50,7 +57,7 @@ class Experiment:
         reporter: Is told the metrics of every epoch, and may end the run.
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
-        is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
+        finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
         started: `time.perf_counter()` when work on it began.
     """
 
@@ -70,7 +77,7 @@ class Experiment:
         self.reporter: Reporter | None = None
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
-        self.is_checked = False
+        self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._datamodule: DataModule | None = None
@@ -108,6 +115,38 @@ class Experiment:
             started=started,
         )
         experiment._composed = composed
+        experiment.finds_lr = finds_lr(composed)
+        return experiment
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values that say all of an experiment that another process needs to run it, for JSON."""
+        source, name = (self.config, "config") if self._composed is None else (self._composed, "composed")
+        return {
+            name: OmegaConf.to_container(source, resolve=False, enum_to_str=True),
+            "folder": str(self.folder.absolute()),
+            "overrides": self.overrides,
+            "choices": self.choices,
+            "parts": self.parts,
+            "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
+        }
+
+    @classmethod
+    def from_plain(cls, fields: Mapping[str, Any]) -> Experiment:
+        """Make an experiment of what `as_plain` gave; the process becomes that of a job where it is one of Hydra's."""
+        started = time.perf_counter()
+        if "composed" in fields:
+            composed = OmegaConf.create(fields["composed"])
+            assert isinstance(composed, DictConfig)
+            enter_job(composed)
+            experiment = cls.of(composed, started=started)
+            experiment.folder = Path(fields["folder"])
+        else:
+            config = OmegaConf.create(fields["config"])
+            assert isinstance(config, DictConfig)
+            named = {"overrides": fields["overrides"], "choices": fields["choices"]}
+            experiment = cls(config, fields["folder"], started=started, **named)
+        experiment.parts = fields["parts"]
+        experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
         return experiment
 
     def check(self) -> None:
@@ -180,6 +219,19 @@ class Experiment:
                 self._built = build(self.config, datamodule, trainer)
         return self._built
 
+    def set_lr(self, lr: float, record: RunRecord) -> None:
+        """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
+        assert self._composed is not None
+        self._composed.lr = lr
+        self.config = without_hydra(self._composed)
+        self.finds_lr = False
+        self._built = None
+        record.update(config=self._recorded_config())
+
+    def _recorded_config(self) -> dict[str, Any]:
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        return {**config, "lr": "auto"} if self.finds_lr else dict(config)
+
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
 
@@ -196,7 +248,7 @@ class Experiment:
             remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
         self.reporter = reporter
         with _one_at_a_time():
-            record = self._open_record()
+            record = self.open_record()
             try:
                 with _recorded(record, self.started):
                     status = self._carry_out(record)
@@ -214,7 +266,8 @@ class Experiment:
         status: str = instantiate(self.config.stage)(experiment=self, record=record)
         return status
 
-    def _open_record(self) -> RunRecord:
+    def open_record(self) -> RunRecord:
+        """Begin the record of the run, or go on with it, in its folder."""
         if self.config.resume is not None:
             return RunRecord.reopen(self.folder)
         if self._composed is not None and not (self.folder / ".hydra").exists():
@@ -226,7 +279,7 @@ class Experiment:
             kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
             overrides=self.overrides,
             choices=self.choices,
-            config=OmegaConf.to_container(config, resolve=True),
+            config=self._recorded_config(),
             seed=config.seed,
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode),

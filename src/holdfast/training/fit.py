@@ -20,10 +20,10 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, RunFailed
+from holdfast.core.errors import Diverged, InputError
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
+from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
@@ -111,7 +111,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
 
     Raises:
         InputError: A callback or a setting is refused by Lightning.
-        RunFailed: The loss is no longer finite.
+        Diverged: The loss is no longer finite.
         Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
     """
     started = time.perf_counter()
@@ -162,7 +162,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             if epoch_callback.progress is not None:
                 epoch_callback.progress.stop()
         if epoch_callback.best is None:
-            raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
+            raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
     record.update(
         stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
@@ -191,7 +191,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     """
     check_accelerator(config.trainer)
     check_combinations(config)
-    check_monitor(config.monitor, "reconstruction" if reconstructs(config) else datamodule.task)
+    check_monitor(config.monitor, goal_of(config, datamodule.task))
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,10 @@ def predict_val(
     places: NDArray[np.int64] | None = None,
     batch_size: int = 1024,
 ) -> NDArray[np.float32]:
-    """Predictions of the val rows, or of those at some places among them."""
+    """Predictions of a single model for the val rows, or for those at some places among them."""
     rows = val.rows if places is None else val.rows[places]
-    return predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
+    (predictions,) = predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
+    return np.asarray(predictions)
 
 
 def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
@@ -97,19 +98,21 @@ def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) 
 
 
 def refuse_other_predictions(
-    predictor: Predictor, fields: Mapping[str, Any], model: Mapping[str, Any], folder: Path, val: ValRows
+    predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: ValRows
 ) -> None:
-    """Preflight: the same evaluator must predict the val rows as it did when the model was frozen.
+    """Preflight: the same evaluator must predict the val rows as it did when the models were frozen.
 
     Raises:
         VaultRefused: It does not.
     """
-    frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
-    predictions = predict_val(predictor, val, task_of(fields["task"]).row_shape(fields["num_outputs"]))
-    worst = _distance(predictions, frozen, fields["task"], val.target_std)
-    if not worst <= PREDICTION_ATOL:
-        problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
-        raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
+    columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
+    of_models = predictor.predict(_stored(val, val.rows), columns, is_sealed=False)
+    for model, predictions in zip(models, of_models, strict=True):
+        frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
+        worst = _distance(predictions, frozen, fields["task"], val.target_std)
+        if not worst <= PREDICTION_ATOL:
+            problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
+            raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
 
 
 def refuse_unstable(

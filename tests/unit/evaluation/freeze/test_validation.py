@@ -38,7 +38,7 @@ def val(prepared: store.Prepared) -> ValRows:
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
     (tmp_path / "weight").write_text(str(weight))
-    return FakePredictor(MEMBERS, tmp_path)
+    return FakePredictor([MEMBERS], tmp_path)
 
 
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: ValRows) -> None:
@@ -65,7 +65,7 @@ def test_a_model_that_looks_at_its_batch_is_refused(
     real = FakePredictor.predict
 
     def predict(self: FakePredictor, *values: Any, batch_size: int = 1024, **options: Any) -> Any:
-        return change(real(self, *values, **options), batch_size)
+        return np.stack([change(rows, batch_size) for rows in real(self, *values, **options)])
 
     monkeypatch.setattr(FakePredictor, "predict", predict)
     predictor = _predictor(tmp_path)
