@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,32 +28,33 @@ PIECE_BYTES = 2**20
 GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
 
 
+@dataclass(frozen=True, eq=False)
 class ArrayRows:
-    """Pixels or numbers of one shape."""
+    """Pixels or numbers of one shape.
 
-    def __init__(self, x: RowArray, digests: RowArray | None, kind: str) -> None:
-        """Take rows.
+    Attributes:
+        x: (n, ...) rows.
+        digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
+        kind: How they were digested.
+    """
 
-        Args:
-            x: (n, ...) rows.
-            digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
-            kind: How they were digested.
-        """
-        self._x, self._digests, self._kind = x, digests, kind
+    x: RowArray
+    digests: RowArray | None
+    kind: str
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self.x)
 
     @property
     def nbytes(self) -> int:
         """The size of all rows."""
-        return int(self._x.nbytes)
+        return int(self.x.nbytes)
 
     @property
     def layout(self) -> dict[str, Any]:
         """The type of the numbers and the shape of a row."""
-        dtype = self._x.dtype.newbyteorder("<").str
-        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self._x.shape[1:]]}
+        dtype = self.x.dtype.newbyteorder("<").str
+        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self.x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
         """The rows in an order, piece by piece; every row is digested again.
@@ -63,30 +65,31 @@ class ArrayRows:
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
-            block = np.asarray(self._x[rows])
-            known = None if self._digests is None else self._digests[rows]
-            if known is not None and not np.array_equal(row_digests(block, kind=self._kind), known):
+            block = np.asarray(self.x[rows])
+            known = None if self.digests is None else self.digests[rows]
+            if known is not None and not np.array_equal(row_digests(block, kind=self.kind), known):
                 raise _changed()
             block = np.ascontiguousarray(block.astype(block.dtype.newbyteorder("<"), copy=False))
             for start in range(0, len(rows), size):
                 yield rows[start : start + size], block[start : start + size].tobytes()
 
 
+@dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Images as the bytes of their files, read again where they are sealed."""
+    """Images as the bytes of their files, read again where they are sealed.
 
-    def __init__(self, read: Callable[[int], bytes], digests: NDArray[np.uint8], nbytes: int) -> None:
-        """Take images.
+    Attributes:
+        read: Gives the bytes of the image with a number.
+        digests: (n, 16) of these bytes (`bytes_digest`).
+        nbytes: Of all images.
+    """
 
-        Args:
-            read: Gives the bytes of the image with a number.
-            digests: (n, 16) of these bytes (`bytes_digest`).
-            nbytes: Of all images.
-        """
-        self._read, self._digests, self.nbytes = read, digests, nbytes
+    read: Callable[[int], bytes]
+    digests: NDArray[np.uint8]
+    nbytes: int
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self.digests)
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -101,10 +104,10 @@ class EncodedImages:
             images = []
             for row in rows.tolist():
                 try:
-                    images.append(self._read(row))
+                    images.append(self.read(row))
                 except OSError:
                     raise _changed() from None
-            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self._digests[rows]):
+            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self.digests[rows]):
                 raise _changed()
             yield rows, ipc_stream(pa.table({"image": pa.array(images, pa.large_binary())})).to_pybytes()
 

@@ -301,7 +301,7 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(datamodule.row_form(), record.folder.name, sealed):
+    with guarded(datamodule.statistics, record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
 
 

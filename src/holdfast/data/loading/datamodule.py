@@ -24,7 +24,6 @@ from holdfast.data.loading.batches import (
     hand_over,
     is_handed_over,
 )
-from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import derive
 from holdfast.data.splits import Split
 from holdfast.data.statistics import input_columns, input_width
@@ -122,11 +121,6 @@ class DataModule(pl.LightningDataModule):
             "subset": self.subset,
             "sampling": self.sampling,
         }
-
-    def row_form(self) -> RowForm:
-        """The form of a stored row, to know one that comes from elsewhere."""
-        x = self.prepared.x
-        return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.statistics)
 
     def train_dataloader(self) -> ResidentBatches | LoadedBatches:
         """Batches of train rows, in a new order every epoch."""

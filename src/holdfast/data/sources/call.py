@@ -123,16 +123,14 @@ def _from_mapping(mapping: Mapping[str, Any]) -> Rows:
 
 
 def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
-    target = y
-    if not isinstance(y, str) and not (isinstance(y, list | tuple) and all(isinstance(name, str) for name in y)):
-        values = np.asarray(y)
-        x, target = x.assign(target=values), "target"
-    elif isinstance(y, list | tuple) and len(y) == len(x) and not set(y) <= set(x.columns):
-        x, target = x.assign(target=list(y)), "target"
+    names = y if isinstance(y, list | tuple) and all(isinstance(name, str) for name in y) else ()
+    are_columns = bool(names) and (len(names) != len(x) or set(names) <= set(x.columns))
+    if not isinstance(y, str) and not are_columns:
+        x, y = x.assign(target=np.asarray(y)), "target"
     table = arrow_table(x, WHERE)
     opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
     file = TypedFile("frame", "frame", opened)
-    return load_table([(file, None)], table_settings({"target": target, **settings}), "frame")
+    return load_table([(file, None)], table_settings({"target": y, **settings}), "frame")
 
 
 def _from_dataset(dataset: Any) -> Rows:
