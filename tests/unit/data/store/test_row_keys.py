@@ -85,6 +85,17 @@ def test_patients_who_are_alike_are_not_tied_together(home: Path, value: Callabl
     assert len(np.unique(units_of(forms.digests, rows.groups), axis=0)) == 40
 
 
+def test_columns_without_names_count_in_their_order(home: Path, tmp_path: Path) -> None:
+    """Also where there are more than ten: x10 is not between x1 and x2."""
+    x = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    array = forms_of(as_rows((x, np.arange(40) % 2)))
+    named = pd.DataFrame(x, columns=[f"column {index}" for index in range(12)]).assign(y=np.arange(40) % 2)
+    named.to_csv(tmp_path / "named.csv", index=False)
+    table = forms_of(read(tmp_path / "named.csv", target="y"), {()})
+    assert array.columns == ()
+    assert np.array_equal(array.digests[:], table.by_columns[()][:])
+
+
 def test_rows_that_prove_nothing_are_common() -> None:
     bits = np.random.default_rng(0).integers(0, 2, (500, 3)).astype(np.float32)
     assert is_common_row(bits, "table").all()
