@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
@@ -18,9 +17,6 @@ from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, check_predicts, read_run
 from holdfast.ensembles.scores import score
 from holdfast.training.metric_names import check_monitor, mode_of
-
-if TYPE_CHECKING:
-    from holdfast.training.restore import Restored
 
 SHARED = {
     "vault": "vault",
@@ -56,7 +52,7 @@ def members(
     Raises:
         InputError: As `check_members`, or the store no longer has the val rows.
     """
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
@@ -80,8 +76,9 @@ def members(
         choices=record.fields["choices"] | chosen_groups,
     )
     x, y, target_std = val_rows(records[0])
-    models = ((load_model(Path(member["run"]), member["checkpoint"]), member["weight"]) for member in averaged)
-    scores = score(average(models, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
+    modules = [load_model(Path(member["run"]), member["checkpoint"]).module for member in averaged]
+    predictions = Network(modules, shares).predict(x)
+    scores = score(predictions, y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     mode = mode_of(config.monitor, config.mode)
     best = {
@@ -92,26 +89,6 @@ def members(
         "checkpoint": None,
     }
     record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
-
-
-def average(
-    members: Iterable[tuple[Restored, float]], x: NDArray[Any], *, batch_size: int = 1024
-) -> NDArray[np.float32]:
-    """The weighted mean of what models predict: of probabilities, or of the values of a regression.
-
-    Averaging the predictions of independently trained models (CS231n, "Model ensembles").
-
-    Args:
-        members: At least one model with its share, taken one after the other; the shares sum to 1.
-        x: (n, ...) rows as they are stored.
-        batch_size: Rows in one forward pass.
-
-    Returns:
-        (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values in original units.
-    """
-    shares = (weight * model.predict(x, batch_size=batch_size).astype(np.float64) for model, weight in members)
-    total: NDArray[np.float64] = functools.reduce(np.add, shares)
-    return total.astype(np.float32)
 
 
 def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:

@@ -55,17 +55,24 @@ def module(data: DataModule) -> SupervisedModule:
 
 
 @pytest.fixture
-def guard(data: DataModule) -> Iterator[RowGuard]:
-    with guarded(data.statistics, "run") as guard:
+def guard(data: DataModule, module: SupervisedModule) -> Iterator[RowGuard]:
+    with guarded(module, data.statistics, "run") as guard:
         yield guard
         guard.refusal = None
     assert not _guards
+    assert not any(hasattr(vars(kind).get("forward"), "__wrapped__") for kind in (nn.Linear, Flat, SupervisedModule))
 
 
 @pytest.fixture
 def test_rows(data: DataModule) -> torch.Tensor:
     x, known = load().x, {row.tobytes() for row in data.prepared.x}
     return torch.from_numpy(np.array([row for row in x if row.tobytes() not in known]))
+
+
+@pytest.fixture
+def scaled(data: DataModule, test_rows: torch.Tensor) -> torch.Tensor:
+    """The test rows as the network is shown rows; made before anybody looks."""
+    return Standardize(data.statistics)(test_rows)
 
 
 def _refusals(data: DataModule) -> list[dict[str, Any]]:
@@ -86,9 +93,8 @@ def test_own_batches_are_not_looked_at(data: DataModule, module: SupervisedModul
 
 
 def test_sealed_rows_are_refused_at_every_door(
-    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+    data: DataModule, module: SupervisedModule, test_rows: torch.Tensor, scaled: torch.Tensor, guard: RowGuard
 ) -> None:
-    statistics = Standardize(data.statistics)(test_rows)
     other = (test_rows.permute(0, 3, 1, 2) / 16.0 - 0.1307) / 0.3081
     labels = torch.zeros(len(test_rows), dtype=torch.int64)
     overwritten = next(iter(data.train_dataloader()))
@@ -100,8 +106,13 @@ def test_sealed_rows_are_refused_at_every_door(
         lambda: module.validation_step((test_rows, labels), 0),
         lambda: module.training_step(overwritten, 0),
         lambda: module.transform(test_rows),
-        lambda: module.model(statistics),
+        lambda: module.model(scaled),
         lambda: module.model(other),
+        lambda: module.model.forward(scaled),
+        lambda: module.transform.forward(test_rows),
+        lambda: module.model.layer(scaled.flatten(1)),  # type: ignore[operator, union-attr]
+        lambda: module.model.layer.forward(scaled.flatten(1)),  # type: ignore[operator, union-attr]
+        lambda: module.forward(x=test_rows),
         lambda: copy.deepcopy(module)(test_rows),
         lambda: SupervisedModule(Flat(), Standardize(data.statistics), module.spec)(test_rows),
     ):
@@ -121,9 +132,8 @@ def test_rows_of_ones_own_are_let_through(data: DataModule, module: SupervisedMo
 
 
 def test_rows_in_a_penalty_of_ones_own(
-    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+    data: DataModule, module: SupervisedModule, scaled: torch.Tensor, guard: RowGuard
 ) -> None:
-    scaled = Standardize(data.statistics)(test_rows)
     module.set_training(
         loss=nn.functional.cross_entropy,
         make_optimizer=None,  # type: ignore[arg-type]
@@ -148,7 +158,7 @@ def test_a_refusal_that_is_swallowed_comes_back(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
 ) -> None:
     def run() -> None:
-        with guarded(data.statistics, "run"):
+        with guarded(module, data.statistics, "run"):
             with contextlib.suppress(VaultRefused):
                 module(test_rows)
             with pytest.raises(VaultRefused):
