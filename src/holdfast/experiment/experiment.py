@@ -305,7 +305,7 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(built.module, datamodule.row_form(), record.folder.name, sealed):
+    with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
 
 
