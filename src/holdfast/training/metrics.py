@@ -13,16 +13,13 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import (
-    MulticlassAccuracy,
+    Accuracy,
+    ExactMatch,
+    F1Score,
     MulticlassAUROC,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
     MultilabelAUROC,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-    MultilabelPrecision,
-    MultilabelRecall,
+    Precision,
+    Recall,
 )
 from torchmetrics.regression import MeanAbsoluteError
 
@@ -47,8 +44,7 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
         return MetricCollection(values, compute_groups=False)
     if not (kind.is_classes or kind.is_labels):
         return MetricCollection([])
-    num_columns = kind.num_columns(num_outputs)
-    metrics = _multilabel(num_columns) if kind.is_labels else _classes(num_columns)
+    metrics = _decisions(kind.num_columns(num_outputs), of_labels=kind.is_labels)
     if not use_auroc:
         del metrics["auroc_macro"]
     groups = [group for group in _GROUPS if group[0] in metrics]
@@ -239,23 +235,15 @@ def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
     return values[chosen].mean() if bool(chosen.any()) else torch.full((), torch.nan, device=values.device)
 
 
-def _classes(num_classes: int) -> dict[str, Metric]:
-    macro: dict[str, Any] = {"num_classes": num_classes, "average": "macro", "validate_args": False}
+def _decisions(num_columns: int, *, of_labels: bool) -> dict[str, Metric]:
+    """The metrics of classes or labels, by name."""
+    shape: dict[str, Any] = {"task": "multilabel", "num_labels": num_columns, "validate_args": False}
+    if not of_labels:
+        shape = {"task": "multiclass", "num_classes": num_columns, "validate_args": False}
     return {
-        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-        "precision_macro": MulticlassPrecision(**macro),
-        "recall_macro": MulticlassRecall(**macro),
-        "f1_macro": MulticlassF1Score(**macro),
-        "auroc_macro": _PresentClassAUROC(num_classes),
-    }
-
-
-def _multilabel(num_labels: int) -> dict[str, Metric]:
-    macro: dict[str, Any] = {"num_labels": num_labels, "average": "macro", "validate_args": False}
-    return {
-        "accuracy": MultilabelExactMatch(num_labels, validate_args=False),
-        "precision_macro": MultilabelPrecision(**macro),
-        "recall_macro": MultilabelRecall(**macro),
-        "f1_macro": MultilabelF1Score(**macro),
-        "auroc_macro": _PresentLabelAUROC(num_labels),
+        "accuracy": ExactMatch(**shape) if of_labels else Accuracy(**shape, average="micro"),
+        "precision_macro": Precision(**shape, average="macro"),
+        "recall_macro": Recall(**shape, average="macro"),
+        "f1_macro": F1Score(**shape, average="macro"),
+        "auroc_macro": _PresentLabelAUROC(num_columns) if of_labels else _PresentClassAUROC(num_columns),
     }
