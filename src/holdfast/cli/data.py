@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from holdfast.cli.arguments import Json, Overrides
-from holdfast.config.resolve import import_from_here
+from holdfast.config.resolve import build_option, import_from_here
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
@@ -32,8 +32,6 @@ def inspect(
     config = compose(overrides or [], reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
-    from hydra.utils import instantiate
-
     from holdfast.data.store.store import prepare
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
@@ -42,7 +40,7 @@ def inspect(
     from holdfast.reporting.pictures import example_strips
 
     prepared = prepare(config.data, config.split, config.vault, Path.cwd())
-    parts = parts_of(prepared, instantiate(config.split)(), config.data)
+    parts = parts_of(prepared, build_option(config.split)(), config.data)
     facts = dataset_facts(parts)
     page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)

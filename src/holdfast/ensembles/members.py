@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, check_predicts, read_run
@@ -100,7 +100,7 @@ def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.data.store.store import open_prepared
 
-    split = instantiate(OmegaConf.create(run["config"]["split"]))()
+    split = build_option(run["config"]["split"])()
     datamodule = DataModule(
         open_prepared(run["data"]["rows"]), split, batch_size=1, seed=0, subset=run["data"].get("subset")
     )

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import OmegaConf
-
 from holdfast.config.check import check_recorded
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.run_record import read_run
 
@@ -60,7 +58,7 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
     try:
         check_recorded(config, ("split",))
         prepared = open_prepared(record["data"]["rows"])
-        parts = parts_of(prepared, instantiate(OmegaConf.create(config["split"]))(), config["data"])
+        parts = parts_of(prepared, build_option(config["split"])(), config["data"])
         if val_sha256(prepared, parts.val) != record["data"]["val_sha256"]:
             return {}, "the rows in the store are not those of the run"
         facts: dict[str, Any] = {"data": dataset_facts(parts), "strips": example_strips(parts)}

@@ -79,10 +79,7 @@ class EpochMetrics:
         self._task = task
         self._metrics = build_metrics(task, num_outputs, use_auroc=use_auroc)
         self._order = [name for name in task_of(task).metrics if name == "loss" or name in self._metrics]
-        self._losses: list[Tensor] = []
-        self._outputs: list[Tensor] = []
-        self._targets: list[Tensor] = []
-        self._counts: list[int] = []
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
         self._loss_sum: Tensor | None = None
@@ -90,12 +87,8 @@ class EpochMetrics:
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Keep one batch: its mean loss, its raw outputs and its targets as metrics take them."""
-        num_rows = len(targets)
-        self._losses.append(loss.detach())
-        self._outputs.append(outputs.detach())
-        self._targets.append(targets)
-        self._counts.append(num_rows)
-        self._num_waiting += num_rows
+        self._waiting.append((loss.detach(), outputs.detach(), targets))
+        self._num_waiting += len(targets)
         if self._num_waiting >= ROWS_PER_UPDATE:
             self._flush()
 
@@ -114,22 +107,20 @@ class EpochMetrics:
 
     def reset(self) -> None:
         """Forget all rows."""
-        self._clear()
+        self._waiting, self._num_waiting = [], 0
         self._metrics.reset()
         self._loss_sum, self._num_rows = None, 0
 
-    def _clear(self) -> None:
-        self._losses, self._outputs, self._targets, self._counts, self._num_waiting = [], [], [], [], 0
-
     def _flush(self) -> None:
-        if not self._counts:
+        if not self._waiting:
             return
-        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
-        losses = torch.stack(self._losses).double()
-        loss_sum = losses @ torch.tensor(self._counts, dtype=torch.float64, device=losses.device)
+        batches = list(zip(*self._waiting, strict=True))
+        losses, outputs, targets = torch.stack(batches[0]).double(), torch.cat(batches[1]), torch.cat(batches[2])
+        counts = [len(batch) for batch in batches[2]]
+        loss_sum = losses @ torch.tensor(counts, dtype=torch.float64, device=losses.device)
         self._loss_sum = loss_sum if self._loss_sum is None else self._loss_sum + loss_sum
         self._num_rows += self._num_waiting
-        self._clear()
+        self._waiting, self._num_waiting = [], 0
         if not len(self._metrics):
             return
         if outputs.dtype == torch.float64 and not self._is_double:
