@@ -76,8 +76,8 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"best   {'; '.join(parts)}", flush=True)
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
-            told = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
-            print(f"base   {check['evidence']['metric']}: {told}", flush=True)
+            words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
+            print(f"base   {check['evidence']['metric']}: {words}", flush=True)
     if config.get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif config["loss"]["_target_"].endswith(".reconstruction"):

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from holdfast.config.check import check_config
+from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
@@ -192,7 +192,7 @@ class Experiment:
                 prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
             self._datamodule = DataModule(
                 prepared,
-                instantiate(config.split)(),
+                build_option(config.split)(),
                 batch_size=config.batch_size,
                 seed=config.seed,
                 resident=config.data.resident,
@@ -265,9 +265,9 @@ class Experiment:
 
     def _carry_out(self, record: RunRecord) -> str:
         if self.config.ensemble:
-            instantiate(self.config.ensemble)(config=self.config, record=record)
+            build_option(self.config.ensemble)(config=self.config, record=record)
             return "completed"
-        status: str = instantiate(self.config.stage)(experiment=self, record=record)
+        status: str = build_option(self.config.stage)(experiment=self, record=record)
         return status
 
     def open_record(self) -> RunRecord:
