@@ -160,6 +160,7 @@ def resume(folder: Path) -> None:
     full = write_study(folder / "full", count + 1, None)
     empty = write_study(folder / "empty", count + 1, None)
     study = Study.open(full)
+    os.fsync = lambda _: None  # only to make it
     lr, dropout = FloatDistribution(1e-5, 1e-1, log=True), FloatDistribution(0.0, 0.6)
     for number in range(count):
         trial = optuna.trial.create_trial(
