@@ -152,23 +152,22 @@ def search(folder: Path) -> None:
 
 def resume(folder: Path) -> None:
     import optuna
-    from optuna.distributions import FloatDistribution
 
     from holdfast.search.study import Study
 
     count = 10_000
     full = write_study(folder / "full", count + 1, None)
     empty = write_study(folder / "empty", count + 1, None)
-    study = Study.open(full)
-    lr, dropout = FloatDistribution(1e-5, 1e-1, log=True), FloatDistribution(0.0, 0.6)
+    study = Study.open(full)._study
+    study.sampler = optuna.samplers.RandomSampler()
+    os.fsync = lambda _: None  # only to make it
     for number in range(count):
-        trial = optuna.trial.create_trial(
-            params={"lr": 1e-5 + number * 1e-6, "model.dropout": number / count / 2},
-            distributions={"lr": lr, "model.dropout": dropout},
-            intermediate_values={1: 0.5, 2: 0.4, 3: 0.3},
-            value=number / count,
-        )
-        study._study.add_trial(trial)
+        trial = study.ask()
+        trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+        trial.suggest_float("model.dropout", 0.0, 0.6)
+        for epoch in range(1, EPOCHS + 1):
+            trial.report(1 / epoch, epoch)
+        study.tell(trial, number / count)
     script = "import sys, pathlib; from holdfast.search.study import Study; "
     script += "print(Study.open(pathlib.Path(sys.argv[1])).ask())"
     seconds = {

@@ -70,7 +70,10 @@ def main() -> None:
         if process == 0:
             _train(request, questions, answers)
         _, status = os.waitpid(process, 0)
-        send(answers, {"ended": os.waitstatus_to_exitcode(status)})
+        try:
+            send(answers, {"ended": os.waitstatus_to_exitcode(status)})
+        except BrokenPipeError:  # nobody asks any more
+            return
 
 
 class _Asked:
