@@ -141,6 +141,10 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     folder = Path(config.hydra.sweep.dir)
     if config.resume is None:
         _check_free(folder)
+    if config.sweep.storage is not None:
+        from holdfast.search.storage import lock_of, open_storage
+
+        open_storage(folder, config.sweep.storage, lock_of(folder))
     if config.hydra.sweeper._target_ == SWEEPER and config.hydra.launcher._target_ != LAUNCHER:
         problem = f"{config.hydra.launcher._target_} starts no workers"
         raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")

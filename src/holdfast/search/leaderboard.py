@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 import statistics
 import sys
@@ -117,12 +118,9 @@ def leaderboard_of(folder: Path, most: int | None = None) -> Leaderboard:
             trial.number,
         ),
     )
-    failures: dict[str, list[int]] = {}
-    for trial in trials:
-        if trial.status == "failed":
-            failures.setdefault(trial.reason or "no reason is known", []).append(trial.number)
+    failed = [trial for trial in trials if trial.status == "failed"]
     rows = [_row(trial, record) for trial in ranked[:most]]
-    return Leaderboard(folder, record, rows, dict(Counter(trial.status for trial in trials)), failures)
+    return Leaderboard(folder, record, rows, dict(Counter(trial.status for trial in trials)), _by_cause(failed))
 
 
 def border_warnings(board: Leaderboard) -> Iterator[str]:
@@ -199,6 +197,17 @@ def duration(seconds: float) -> str:
     return f"{amount:.{1 if amount < 10 else 0}f} {unit}"
 
 
+def _by_cause(failed: Sequence[TrialResult]) -> dict[str, list[int]]:
+    """The numbers of failed trials by their reason; reasons that differ in numbers alone are one, told by the first."""
+    reasons: dict[str, str] = {}
+    numbers: dict[str, list[int]] = {}
+    for trial in failed:
+        lines = (trial.reason or "no reason is known").partition("; next:")[0].splitlines()
+        reason = reasons.setdefault(re.sub(r"\d+", "#", lines[0]), lines[0])
+        numbers.setdefault(reason, []).append(trial.number)
+    return numbers
+
+
 def _row(trial: TrialResult, record: SweepRecord) -> Row:
     records: list[tuple[Path, dict[str, Any]]] = []
     alone = trial.folder / FILE_NAME
@@ -251,7 +260,7 @@ def _advice(board: Leaderboard) -> Iterator[str]:
     folder = shlex.quote(str(board.folder))
     for reason, numbers in board.failures.items():
         which = ", ".join([*map(str, numbers[:10]), *(["..."] if len(numbers) > 10 else [])])
-        yield f"failed {which}: {reason.splitlines()[0]}"
+        yield f"failed {which}: {reason}"
     for warning in border_warnings(board):
         yield f"border {warning}"
     if board.best is not None:

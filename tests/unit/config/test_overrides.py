@@ -55,6 +55,7 @@ def lines_of(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("+lr=3", "+lr: adds nothing that is read"),
         ("foo", "foo: is no override; allowed: key=value"),
         ("lr=1,2", "lr: has several values (1,2) and this is one run; next: add -m"),
+        ("sweep.trials=3", "sweep.trials: belongs to a sweep and this is one run; next: add -m"),
         ("lr=(", "lr=(: cannot be read"),
     ],
 )

@@ -171,6 +171,13 @@ def test_a_launcher_that_starts_no_workers_needs_hydras_own_sweeper(loader: Opti
     check_sweep(compose_sweep(["hydra/sweeper=basic", "lr=1,2", "hydra/launcher=basic"], loader), loader)
 
 
+def test_storage_that_cannot_be_written_is_told_before_the_first_trial(loader: OptionsLoader) -> None:
+    config = compose_sweep([RANDOM, RATE, "sweep.storage=sqlite:////nonexistent/study.db"], loader)
+    with pytest.raises(InputError, match=r"^sweep.storage: sqlite:////nonexistent/study.db cannot be read or written"):
+        check_sweep(config, loader)
+    assert not Path(config.hydra.sweep.dir).exists()
+
+
 def test_every_option_and_both_ends_are_checked(loader: OptionsLoader) -> None:
     config = compose_sweep([RANDOM, RATE, "model=mlp,linear", "optimizer=adam,momentum"], loader)
     configs = check_sweep(config, loader)

@@ -98,6 +98,18 @@ def test_runs_of_a_trial_have_a_mean_and_a_spread(loader: OptionsLoader) -> None
     assert lines[4:6] == ["best   mine/1/0/best-0.25.ckpt", "best   mine/1/1/best-0.375.ckpt"]
 
 
+def test_a_common_cause_is_told_once(loader: OptionsLoader) -> None:
+    plan(loader, GRID, "lr=0.1,0.2,0.3").create(Path("mine"))
+    study = Study.open(Path("mine"))
+    for lr in ("1e+20", "1e+21", "1e+22"):
+        trial = study.ask()
+        assert trial is not None
+        study.tell(trial, "failed", reason=f"train/loss: is nan (lr {lr}); next: a smaller lr")
+    assert [line for line in printed(Path("mine")) if line.startswith("failed")] == [
+        "failed 0, 1, 2: train/loss: is nan (lr 1e+20)"
+    ]
+
+
 def test_a_score_is_better_where_it_is_greater(loader: OptionsLoader) -> None:
     plan(loader, GRID, "lr=0.1,0.2", "monitor=val/accuracy").create(Path("mine"))
     train(Path("mine"), [0.25, 0.5])
