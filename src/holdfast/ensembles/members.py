@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from holdfast.core.errors import InputError, Problem, raise_problems
@@ -17,9 +15,6 @@ from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.ensembles.scores import score
 from holdfast.training.metric_names import check_monitor, mode_of
-
-if TYPE_CHECKING:
-    from holdfast.training.restore import Restored
 
 SHARED = {
     "vault": "vault",
@@ -56,7 +51,7 @@ def members(
         InputError: As `check_members`, or the store no longer has the val rows.
     """
     from holdfast.data.loading.train_val import rows_of_run
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
     folders, records, shares = _checked(runs, weights)
     data = records[0]["data"]
@@ -80,10 +75,10 @@ def members(
         choices=record.fields["choices"] | chosen_groups,
     )
     rows = rows_of_run(shared["split"], data)
-    x = np.asarray(rows.prepared.x[rows.val])
-    models = ((load_model(Path(member["run"]), member["checkpoint"]), member["weight"]) for member in averaged)
+    modules = [load_model(Path(member["run"]), member["checkpoint"]).module for member in averaged]
+    predictions = Network(modules, shares).predict(np.asarray(rows.prepared.x[rows.val]))
     options = {"task": data["task"], "num_outputs": data["num_outputs"], "target_std": rows.target_std}
-    scores = score(average(models, x), rows.targets, **options)
+    scores = score(predictions, rows.targets, **options)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     mode = mode_of(config.monitor, config.mode)
     best = {
@@ -94,26 +89,6 @@ def members(
         "checkpoint": None,
     }
     record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
-
-
-def average(
-    members: Iterable[tuple[Restored, float]], x: NDArray[Any], *, batch_size: int = 1024
-) -> NDArray[np.float32]:
-    """The weighted mean of what models predict: of probabilities, or of the values of a regression.
-
-    Averaging the predictions of independently trained models (CS231n, "Model ensembles").
-
-    Args:
-        members: At least one model with its share, taken one after the other; the shares sum to 1.
-        x: (n, ...) rows as they are stored.
-        batch_size: Rows in one forward pass.
-
-    Returns:
-        (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values in original units.
-    """
-    shares = (weight * model.predict(x, batch_size=batch_size).astype(np.float64) for model, weight in members)
-    total: NDArray[np.float64] = functools.reduce(np.add, shares)
-    return total.astype(np.float32)
 
 
 def _checked(

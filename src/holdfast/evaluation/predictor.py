@@ -26,16 +26,16 @@ def answer(header: Header, arrays: list[Array]) -> Answer:
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:
     """(models, n, ...) predictions of rows by each model."""
-    from holdfast.ensembles.members import average
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
     predictions = []
     for members in header["models"]:
-        loaded = (
-            (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
+        modules = [
+            load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")).module
             for member in members
-        )
-        predictions.append(average(loaded, arrays[0], batch_size=header["batch_size"]))
+        ]
+        network = Network(modules, [member["weight"] for member in members])
+        predictions.append(network.predict(arrays[0], batch_size=header["batch_size"]))
     return {}, [np.stack(predictions)]
 
 

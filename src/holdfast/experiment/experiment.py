@@ -206,9 +206,9 @@ class Experiment:
         """
         if self._built is None:
             from holdfast.training.devices import check_accelerator, num_devices
-            from holdfast.training.fit import build, build_trainer, quiet_lightning
+            from holdfast.training.fit import build
+            from holdfast.training.trainer import build_trainer
 
-            quiet_lightning()
             check_accelerator(self.config.trainer)
             if num_devices(self.config.trainer) > 1 and (own := list(notebook_parts(self.config))):
                 problem = f"{own[0][1]} is not in a file, and other processes cannot import it"

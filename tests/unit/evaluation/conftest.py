@@ -18,7 +18,7 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze import freezing
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
-DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.embedded.breast_cancer"}}
 
 VIEW = {"form": "array", "shape": [30], "dtype": "float32"}
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast import sources
 from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.core.places import vaults
 from holdfast.data.loading.datamodule import DataModule
-from holdfast.data.sources.digits import load
+from holdfast.data.sources.embedded import digits as load
 from holdfast.data.splits import Holdout
 from holdfast.data.store import store, worker
 from holdfast.training.module import SupervisedModule, TaskSpec
@@ -25,7 +26,7 @@ from holdfast.training.row_guard import RowGuard, _guards, guarded
 from holdfast.transforms.standardize import Standardize
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
-DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.digits.load"}}
+DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits"}}
 
 
 class Flat(nn.Module):
@@ -195,6 +196,22 @@ def test_rows_of_three_numbers_are_known(home: Path, tmp_path: Path) -> None:
     guard.admit(torch.from_numpy(np.array(table.prepared.x)))
     with pytest.raises(VaultRefused, match="12 rows that were handed to the model are sealed"):
         guard.admit(torch.from_numpy(x))
+    guard.close()
+
+
+def test_rows_of_a_table_in_arrays_are_known_whatever_its_columns_are_called(home: Path) -> None:
+    request = store.make_request(
+        {"name": "breast_cancer", "source": {"_target_": "holdfast.sources.breast_cancer"}}, SPLIT, {}
+    )
+    worker.answer_request(request)
+    prepared = store.find_prepared(request)
+    assert prepared is not None
+    assert list(prepared.feature_names) != sorted(prepared.feature_names), "in another order than the raw identity has"
+    form = DataModule(prepared, Holdout(), batch_size=8, seed=0).row_form()
+    guard = RowGuard(form, "run", prepared.folder / "sealed.fingerprints")
+    guard.admit(torch.from_numpy(np.array(prepared.x)))
+    with pytest.raises(VaultRefused, match="114 rows that were handed to the model are sealed"):
+        guard.admit(torch.from_numpy(np.asarray(sources.breast_cancer().x)))
     guard.close()
 
 

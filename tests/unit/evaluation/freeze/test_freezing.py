@@ -323,7 +323,7 @@ def test_sealed_rows_in_a_checkpoint_are_found(
 ) -> None:
     import torch
 
-    from holdfast.data.sources.digits import load
+    from holdfast.data.sources.embedded import digits as load
 
     monkeypatch.setenv("HOLDFAST_HOME", str(trained.with_name(f"{trained.name}-home")))
     place_of_rows = json.loads((trained / "run" / "run.json").read_text())["data"]["rows"]
