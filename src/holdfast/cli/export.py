@@ -19,9 +19,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's model, preprocessing included, as one file; kept only if it gives the same predictions."""
-    from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_file, read_predicting_run
+    from holdfast.inference.checks import SUFFIXES, check_format, check_new_file, read_predicting_run
 
-    check_format(form, NEEDED)
+    check_format(form)
     data = read_predicting_run(run)["data"]
     path = output or run / "export" / f"model{SUFFIXES[form]}"
     check_new_file(path, overwrite=overwrite)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def status(as_json: Json = False) -> None:
-    """What is sealed, what is frozen, what was opened."""
+    """List what is sealed, frozen and opened."""
     from holdfast.vault import registry
 
     vaults = [_describe(record) for record in registry.records()]

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any
 
 from holdfast.core.errors import HoldfastError
 
@@ -54,45 +54,24 @@ def program() -> str:
 
 def survive_closed_stdout() -> None:
     """Go on without output when nobody reads it (`| head`, `>&-`): training is worth more than its progress lines."""
-    sys.stdout = _Survivor(sys.stdout)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the whole process
+        return
+    file = io.BufferedWriter(_Survivor(sys.stdout.fileno(), "w", closefd=False))
+    before = sys.stdout
+    sys.stdout = io.TextIOWrapper(file, before.encoding, before.errors, line_buffering=before.isatty())
 
 
-class _Survivor(io.TextIOBase):
-    """Hands everything to `stream` until that is closed, then to nowhere."""
+class _Survivor(io.FileIO):
+    """A file that is written to until its reader has gone, and whose content goes nowhere from then on."""
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream if stream is not None else open(os.devnull, "w")  # noqa: SIM115 - for the whole process
-
-    def write(self, text: str) -> int:
+    def write(self, content: Any) -> int:
         """Write, and survive a pipe that was closed."""
         try:
-            return self._stream.write(text)
+            return super().write(content)
         except BrokenPipeError:
-            self._go_on_without()
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush, likewise."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            self._go_on_without()
-
-    def isatty(self) -> bool:
-        """Tell whether a person reads it."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """The descriptor behind it."""
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The encoding of the stream behind it."""
-        return self._stream.encoding
-
-    def _go_on_without(self) -> None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(content)
 
 
 def tell(error: HoldfastError) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ def members(
         "checkpoint": None,
     }
     record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
+    record.update(checks=checks_of(records))
+
+
+def checks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The verdicts on the members of an ensemble, equal ones once: a check is made of a kind of run."""
+    verdicts: dict[Any, dict[str, Any]] = {}
+    for record in records:
+        for verdict in record["checks"]:
+            verdicts.setdefault((verdict["name"], verdict["verdict"], *verdict["causes"]), verdict)
+    return list(verdicts.values())
 
 
 def _checked(

@@ -44,6 +44,17 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     return value
 
 
+def run_line(title: str, record: Mapping[str, Any]) -> str:
+    """One line of a run that has ended beside others: its title, its score or why it has none, and its time."""
+    seconds = record["timings"].get("total")
+    parts = [title, str(record["status"])]
+    if record["best"] and record["status"] != "failed":
+        parts.append(f"{record['best']['monitor']} {figure(record['best']['value'])}")
+    if record["status"] in ("failed", "interrupted"):
+        parts.append(str(record["stop_reason"]).partition("; next:")[0])
+    return "  ".join([*parts, *([] if seconds is None else [f"{seconds:.1f} s"])])
+
+
 def run_job_of_hydra(config: DictConfig) -> float | None:
     """Run a job for a launcher that is not ours, which has told Hydra where the run goes.
 
@@ -65,8 +76,8 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"best   {'; '.join(parts)}", flush=True)
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
-            told = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
-            print(f"base   {check['evidence']['metric']}: {told}", flush=True)
+            words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
+            print(f"base   {check['evidence']['metric']}: {words}", flush=True)
     if config.get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif config["loss"]["_target_"].endswith(".reconstruction"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,35 +28,30 @@ def read_predicting_run(folder: Path) -> dict[str, Any]:
     return record
 
 
-def check_new_file(path: Path, *, overwrite: bool, where: str = "--output") -> None:
+def check_new_file(path: Path, *, overwrite: bool) -> None:
     """Refuse a file that would be lost, and a path that cannot be written.
 
     Raises:
-        InputError: Blaming the option `where`.
+        InputError: Blaming `--output`.
     """
     if path.is_dir():
-        raise InputError(where, f"{path} is a folder", next="name a file")
+        raise InputError("--output", f"{path} is a folder", next="name a file")
     if path.exists() and not overwrite:
-        raise InputError(where, f"{path} exists", next="name another file, or --overwrite")
+        raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
     there = next(parent for parent in path.absolute().parents if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError(where, f"{path} cannot be written", next="name a file in a folder of yours")
+        raise InputError("--output", f"{path} cannot be written", next="name a file in a folder of yours")
 
 
-def check_format(form: str, needed: Mapping[str, Sequence[str]], where: str = "--format") -> None:
+def check_format(form: str) -> None:
     """Refuse a format that is unknown, or whose packages are not installed.
-
-    Args:
-        form: What was asked for.
-        needed: The packages of every format.
-        where: The option.
 
     Raises:
         InputError: With the formats there are, or with what to install.
     """
-    if form not in needed:
-        raise InputError(where, f"is {form!r}", allowed=", ".join(needed), next=did_you_mean(form, needed))
-    missing = [name for name in needed[form] if find_spec(name) is None]
+    if form not in NEEDED:
+        raise InputError("--format", f"is {form!r}", allowed=", ".join(NEEDED), next=did_you_mean(form, NEEDED))
+    missing = [name for name in NEEDED[form] if find_spec(name) is None]
     if missing:
         hint = f"pip install {' '.join(missing)}"
-        raise InputError(where, f"{form} needs {', '.join(missing)}, not installed here", next=hint)
+        raise InputError("--format", f"{form} needs {', '.join(missing)}, not installed here", next=hint)

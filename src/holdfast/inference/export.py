@@ -70,7 +70,7 @@ def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: b
         InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.
         RunFailed: The model cannot be exported, or the exported one predicts something else: no file is left.
     """
-    check_format(form, NEEDED)
+    check_format(form)
     path = output or run / "export" / f"model{SUFFIXES[form]}"
     check_new_file(path, overwrite=overwrite)
     loaded = load_run(run)

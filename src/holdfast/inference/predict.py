@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +15,14 @@ from holdfast.inference.sealed import sealed_rows_refusal
 from holdfast.inference.tables import as_table, table_writer
 from holdfast.vault.rows.identity import row_digests
 
-
-class Block(Protocol):
-    """Some new rows.
-
-    Attributes:
-        x: (n, ...) rows as they are stored.
-        ids: (n,) what each is called.
-        digests: Of what the file holds beside that.
-    """
-
-    @property
-    def x(self) -> NDArray[Any]: ...  # noqa: D102
-
-    @property
-    def ids(self) -> Any: ...  # noqa: D102
-
-    @property
-    def digests(self) -> Sequence[NDArray[np.uint8]]: ...  # noqa: D102
+if TYPE_CHECKING:
+    from holdfast.data.new_rows import NewRows
 
 
 def predict_blocks(
     run: Path,
     data: dict[str, Any],
-    blocks: Iterable[Block],
+    blocks: Iterable[NewRows],
     output: Path,
     *,
     id_name: str,
@@ -75,8 +59,8 @@ def predict_blocks(
 
 
 def predictions_of(
-    run: Path, data: dict[str, Any], blocks: Iterable[Block], batch_size: int
-) -> Iterator[tuple[Block, dict[str, Any]]]:
+    run: Path, data: dict[str, Any], blocks: Iterable[NewRows], batch_size: int
+) -> Iterator[tuple[NewRows, dict[str, Any]]]:
     """Yield every block that has rows with its predictions as columns; see `predict_blocks`.
 
     Raises:
@@ -103,7 +87,7 @@ def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:
     return [row_digests(x, kind=data["kind"], feature_names=names)]
 
 
-def _checked(blocks: Iterable[Block], data: dict[str, Any]) -> Iterator[Block]:
+def _checked(blocks: Iterable[NewRows], data: dict[str, Any]) -> Iterator[NewRows]:
     """The blocks that have rows.
 
     Raises:

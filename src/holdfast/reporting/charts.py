@@ -8,9 +8,8 @@ from html import escape
 from typing import Any
 
 from holdfast.core.figures import digits
-from holdfast.reporting.plots import ticks
+from holdfast.reporting.svg import WIDTH, circle, drawing, line, short, text, ticks
 
-WIDTH = 720
 LARGE, SMALL = (WIDTH, 250), (350, 190)
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 28
 FEW_POINTS = 40
@@ -44,20 +43,20 @@ def lines(
     x_range = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (min(epochs) - 1, max(epochs) + 1)
     y_range, y_ticks = _log_axis(values) if is_log else _axis(values)
     place, height = _placer(x_range, y_range, size), size[1]
-    parts = [_open(label, size), *_grid(y_ticks, place, x_range)]
+    parts = _grid(y_ticks, place, x_range)
     for tick in _epoch_ticks(*x_range):
-        parts.append(_text("tick", place(tick, y_range[0])[0], height - 8, f"{tick:g}", "middle"))
+        parts.append(text("tick", place(tick, y_range[0])[0], height - 8, f"{tick:g}", "middle"))
     if mark is not None:
         x = place(mark, y_range[0])[0]
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+        parts.append(line("mark", x, TOP, x, height - BOTTOM))
     for index, (_, points) in enumerate(drawn):
         placed = [place(x, math.log10(y) if is_log else y) for x, y in points]
         if len(placed) > 1:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
             parts.append(f'<polyline class="line s{index}" points="{path}"/>')
         if len(placed) <= FEW_POINTS:
-            parts += [f'<circle class="fill s{index}" cx="{x:.1f}" cy="{y:.1f}" r="2.4"/>' for x, y in placed]
-    return "".join([*parts, "</svg>", legend([name for name, _ in drawn])])
+            parts += [circle(f"fill s{index}", x, y, 2.4) for x, y in placed]
+    return drawing(parts, label, (0, 0, *size)) + legend([name for name, _ in drawn])
 
 
 def rate_range(points: Points, marks: Mapping[str, float], *, label: str) -> str:
@@ -73,23 +72,20 @@ def rate_range(points: Points, marks: Mapping[str, float], *, label: str) -> str
     x_range, x_ticks = _log_axis([rate for rate, _ in points])
     y_range, y_ticks = _axis([loss for _, loss in points])
     place, height = _placer(x_range, y_range, LARGE), LARGE[1]
-    parts = [_open(label, LARGE), *_grid(y_ticks, place, x_range)]
-    parts += [_text("tick", place(tick, y_range[0])[0], height - 8, name, "middle") for tick, name in x_ticks]
+    parts = _grid(y_ticks, place, x_range)
+    parts += [text("tick", place(tick, y_range[0])[0], height - 8, name, "middle") for tick, name in x_ticks]
     for number, (name, rate) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
         x = place(math.log10(rate), y_range[0])[0]
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
-        parts.append(_text("tick", x - 5, height - BOTTOM - 38 + 15 * number, f"{name} {rate:.2g}", "end"))
+        parts.append(line("mark", x, TOP, x, height - BOTTOM))
+        parts.append(text("tick", x - 5, height - BOTTOM - 38 + 15 * number, f"{name} {rate:.2g}", "end"))
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(math.log10(rate), loss) for rate, loss in points))
-    return "".join([*parts, f'<polyline class="line s0" points="{path}"/>', "</svg>"])
+    return drawing([*parts, f'<polyline class="line s0" points="{path}"/>'], label, (0, 0, *LARGE))
 
 
 def legend(names: Sequence[str]) -> str:
     """Names beside the colours of their curves."""
-    return (
-        '<p class="legend">'
-        + "".join(f'<span class="s{i}">{escape(name)}</span>' for i, name in enumerate(names))
-        + "</p>"
-    )
+    spans = [f'<span class="s{index}">{escape(name)}</span>' for index, name in enumerate(names)]
+    return f'<p class="legend">{"".join(spans)}</p>'
 
 
 def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = False) -> str:
@@ -100,7 +96,7 @@ def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = F
     width, height, foot = (132, 30, 0) if is_small else (WIDTH, 170, 24)
     step, most = width / len(counts), max([1, *counts])
     css = "spark" if is_small else "hist"
-    parts = [f'<svg class="{css}" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">']
+    parts = []
     for index, count in enumerate(counts):
         tall = (height - foot - 2) * count / most
         if count:
@@ -108,9 +104,9 @@ def histogram(facts: Mapping[str, Any] | None, *, label: str, is_small: bool = F
         box = f'x="{index * step + 0.5:.1f}" y="{height - foot - tall:.1f}" width="{max(step - 1, 1):.1f}"'
         parts.append(f'<rect class="fill" {box} height="{tall:.1f}"><title>{count:,}</title></rect>')
     if not is_small:
-        parts.append(_text("tick", 2, height - 6, digits(facts["low"]), "start"))
-        parts.append(_text("tick", width - 2, height - 6, digits(facts["high"]), "end"))
-    return "".join([*parts, "</svg>"])
+        parts.append(text("tick", 2, height - 6, digits(facts["low"])))
+        parts.append(text("tick", width - 2, height - 6, digits(facts["high"]), "end"))
+    return drawing(parts, label, (0, 0, width, height), f'class="{css}"')
 
 
 def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
@@ -119,11 +115,10 @@ def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
     totals = {part: max(1, sum(entry[part] for entry in classes)) for part in ("train", "val")}
     most = max(entry[part] / totals[part] for entry in shown for part in totals) or 1.0
     left, right, row = 160, 150, 30
-    height = row * len(shown) + 6
-    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="rows of each class, train and val">']
+    parts = []
     for index, entry in enumerate(shown):
         y = 3 + row * index
-        parts.append(_text("name", left - 14, y + row / 2 + 4, _short(entry["name"]), "end"))
+        parts.append(text("name", left - 14, y + row / 2 + 4, short(entry["name"], 20), "end"))
         for place, part in enumerate(totals):
             wide = (WIDTH - left - right) * entry[part] / totals[part] / most
             top = y + 4 + place * 11
@@ -131,9 +126,10 @@ def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
                 f'<rect class="fill s{place}" x="{left}" y="{top}" width="{max(wide, 1):.1f}" height="9" rx="2"/>'
             )
         counts = f"{entry['train']:,} / {entry['val']:,}  ({100 * entry['train'] / totals['train']:.1f} %)"
-        parts.append(_text("told", WIDTH - right + 12, y + row / 2 + 4, counts, "start"))
+        parts.append(text("told", WIDTH - right + 12, y + row / 2 + 4, counts))
     more = f"<p class='note'>{len(classes) - limit:,} more classes.</p>" if len(classes) > limit else ""
-    return "".join([*parts, "</svg>", legend(["train", "val"]), more])
+    drawn = drawing(parts, "rows of each class, train and val", (0, 0, WIDTH, row * len(shown) + 6))
+    return drawn + legend(["train", "val"]) + more
 
 
 def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
@@ -142,8 +138,7 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
     space = 0.04 * (high - low) or 1.0
     limits = (low - space, high + space)
     size, foot = 420, 44
-    box = f'viewBox="-24 0 {size + foot + 24} {size + foot}" style="max-width:{size}px"'
-    parts = [f'<svg class="scatter" {box} role="img" aria-label="{escape(label)}">']
+    parts = []
 
     def place(x: float, y: float) -> tuple[float, float]:
         span = limits[1] - limits[0]
@@ -151,17 +146,16 @@ def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
 
     for tick in ticks(*limits):
         x, y = place(tick, tick)
-        parts.append(f'<line class="grid" x1="{foot}" x2="{size + foot}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<line class="grid" y1="0" y2="{size}" x1="{x:.1f}" x2="{x:.1f}"/>')
-        parts.append(_text("tick", foot - 5, y + 4, _tick(tick), "end"))
-        parts.append(_text("tick", x, size + 15, _tick(tick), "middle"))
-    (x1, y1), (x2, y2) = place(limits[0], limits[0]), place(limits[1], limits[1])
-    parts.append(f'<line class="mark" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>')
-    parts += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>' for x, y in (place(*p) for p in points)]
-    parts.append(_text("tick", foot + size / 2, size + 36, names[0], "middle"))
+        parts += [line("grid", foot, y, size + foot, y), line("grid", x, 0, x, size)]
+        parts.append(text("tick", foot - 5, y + 4, _tick(tick), "end"))
+        parts.append(text("tick", x, size + 15, _tick(tick), "middle"))
+    parts.append(line("mark", *place(limits[0], limits[0]), *place(limits[1], limits[1])))
+    parts += [circle("point", *place(*point), 2.6) for point in points]
+    parts.append(text("tick", foot + size / 2, size + 36, names[0], "middle"))
     turned = f'transform="translate(-14 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
     parts.append(f'<text class="tick" {turned}>{escape(names[1])}</text>')
-    return "".join([*parts, "</svg>"])
+    attributes = f'class="scatter" style="max-width:{size}px"'
+    return drawing(parts, label, (-24, 0, size + foot + 24, size + foot), attributes)
 
 
 def _tick(value: float) -> str:
@@ -205,22 +199,10 @@ def _grid(y_ticks: Sequence[tuple[float, str]], place: Any, x_range: tuple[float
     parts = []
     for tick, label in y_ticks:
         (left, y), (right, _) = place(x_range[0], tick), place(x_range[1], tick)
-        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text("tick", LEFT - 8, y + 4, label, "end"))
+        parts.append(line("grid", left, y, right, y))
+        parts.append(text("tick", LEFT - 8, y + 4, label, "end"))
     return parts
 
 
 def _epoch_ticks(low: float, high: float) -> list[float]:
     return sorted({round(tick) for tick in ticks(low, high) if low <= round(tick) <= high})
-
-
-def _open(label: str, size: tuple[int, int]) -> str:
-    return f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(label)}">'
-
-
-def _text(css: str, x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 20 else name[:19] + "…"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from holdfast.core.figures import digits
+from holdfast.core.tasks import task_of
 from holdfast.reporting.dataset import missing_share
 from holdfast.reporting.pages import render
 from holdfast.reporting.pictures import as_data_uri
@@ -36,6 +37,7 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
     return {
         "facts": facts,
         "overview": _overview(facts),
+        "has_labels": task_of(facts["task"]).is_labels,
         "strips": [(name, as_data_uri(png)) for name, png in strips],
         # the target first: a wide table is scrolled
         "examples": [[cells[-1], *cells[: min(len(cells) - 1, MAX_COLUMNS)]] for cells in listed],

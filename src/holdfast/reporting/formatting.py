@@ -19,6 +19,13 @@ def metric_value(metric: str, value: float | None, *, signed: bool = False) -> s
     return digits(value, sign="+" if signed else "")
 
 
+def number(value: float | None, is_share: bool = False) -> str:
+    """A number in a table or a chart: shares in per cent, others to four digits."""
+    if value is None:
+        return "undefined"
+    return f"{100 * value:.2f}" if is_share else digits(value)
+
+
 def plain(value: Any) -> str:
     """A value of the manifest in words."""
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast import __version__
 from holdfast.core.figures import digits
 from holdfast.reporting import charts, plots
-from holdfast.reporting.formatting import metric_value, moment, plain, spoken
+from holdfast.reporting.formatting import metric_value, moment, number, plain, spoken
 from holdfast.reporting.style import STYLE
 from holdfast.training.metric_names import SHARES
 
@@ -51,7 +51,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(moment=moment, number=plots.number, digits=digits, plain=plain, spoken=spoken)
+    environment.filters.update(moment=moment, number=number, digits=digits, plain=plain, spoken=spoken)
     environment.globals.update(
         style=Markup(STYLE),
         holdfast=__version__,

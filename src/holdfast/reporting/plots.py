@@ -1,15 +1,14 @@
-"""Small drawings as inline SVG; colours come from the page's style."""
+"""The charts of the final report: metrics with their intervals, and confusion matrices."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from holdfast.core.figures import digits
+from holdfast.reporting.formatting import number
+from holdfast.reporting.svg import WIDTH, circle, drawing, line, short, text, ticks
 
-WIDTH = 720
 LEFT = 170
 LETTER = 7.2
 ROW = 34
@@ -31,38 +30,34 @@ def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, 
     def place(value: float) -> float:
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - right)
 
-    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">']
+    parts = []
     for tick in ticks(low, high):
-        x = place(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 26}"/>')
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{height - 8}" text-anchor="middle">{_tick(tick, is_share)}</text>'
-        )
+        words = f"{100 * tick:.4g} %" if is_share else digits(tick)
+        parts.append(line("grid", place(tick), 4, place(tick), height - 26))
+        parts.append(text("tick", place(tick), height - 8, words, "middle"))
     for index, (name, entry) in enumerate(shown):
         y = 4 + ROW * (index + 0.5)
-        a, b, value = (place(entry[key]) for key in ("low", "high", "value"))
-        parts.append(f'<text class="name" x="{LEFT - 16}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<line class="bar" x1="{a:.1f}" x2="{max(b, a + 1):.1f}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<circle class="dot" cx="{value:.1f}" cy="{y}" r="5"/>')
-        parts.append(f'<text class="told" x="{WIDTH - right + 12:.1f}" y="{y + 4}">{figures[index]}</text>')
-    return "".join([*parts, "</svg>"])
+        a, b = place(entry["low"]), place(entry["high"])
+        parts.append(text("name", LEFT - 16, y + 4, name, "end"))
+        parts.append(line("bar", a, y, max(b, a + 1), y))
+        parts.append(circle("dot", place(entry["value"]), y, 5))
+        parts.append(text("told", WIDTH - right + 12, y + 4, figures[index]))
+    return drawing(parts, label, (0, 0, WIDTH, height))
 
 
 def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """True classes downwards, guesses to the right; shaded by the share of the true class."""
     num = len(matrix)
     cell = max(14, min(46, 520 // max(num, 1)))
-    left, top = 12 + 7 * max([4, *(len(_short(name)) for name in names)]), 46
+    shown = [short(names[i] if i < len(names) else str(i), 12) for i in range(num)]
+    left, top = 12 + 7 * max([4, *map(len, shown)]), 46
     width, height = left + cell * num + 8, top + cell * num + 8
-    parts = [f'<svg class="confusion" viewBox="0 0 {width} {height}" style="max-width:{width}px" role="img" ']
-    parts.append('aria-label="confusion matrix: true class by row, guessed class by column">')
-    parts.append(f'<text class="tick" x="{left + cell * num / 2}" y="14" text-anchor="middle">guessed</text>')
+    parts = [text("tick", left + cell * num / 2, 14, "guessed", "middle")]
     for i, row in enumerate(matrix):
         y, total = top + cell * i, max(1, sum(row))
         middle = y + cell / 2 + 4
-        parts.append(f'<text class="tick" x="{left - 8}" y="{middle}" text-anchor="end">{_name(names, i)}</text>')
-        x = left + cell * (i + 0.5)
-        parts.append(f'<text class="tick" x="{x}" y="{top - 8}" text-anchor="middle">{_name(names, i)}</text>')
+        parts.append(text("tick", left - 8, middle, shown[i], "end"))
+        parts.append(text("tick", left + cell * (i + 0.5), top - 8, shown[i], "middle"))
         for j, count in enumerate(row):
             kind = "right" if i == j else "wrong"
             share = count / total if i == j else min(1.0, 4 * count / total)
@@ -72,42 +67,13 @@ def confusion(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> str:
                 f'style="fill-opacity:{0.06 + 0.84 * share:.2f}"><title>{count} of {total}</title></rect>'
             )
             if count and cell >= 24:
-                tone = " strong" if share > 0.55 else ""
-                parts.append(
-                    f'<text class="count{tone}" x="{x + cell / 2 - 1}" y="{middle}" text-anchor="middle">{count}</text>'
-                )
-    return "".join([*parts, "</svg>"])
-
-
-def number(value: float | None, is_share: bool = False) -> str:
-    """A number as the report writes it: shares in per cent, others to four digits."""
-    if value is None:
-        return "undefined"
-    return f"{100 * value:.2f}" if is_share else digits(value)
-
-
-def _name(names: Sequence[str], index: int) -> str:
-    return escape(_short(names[index] if index < len(names) else str(index)))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 12 else name[:11] + "…"
+                tone = "count strong" if share > 0.55 else "count"
+                parts.append(text(tone, x + cell / 2 - 1, middle, str(count), "middle"))
+    label = "confusion matrix: true class by row, guessed class by column"
+    return drawing(parts, label, (0, 0, width, height), f'class="confusion" style="max-width:{width}px"')
 
 
 def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> tuple[float, float]:
     low, high = min(lows), max(highs)
     space = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers."""
-    raw = (high - low) / 4
-    size = 10.0 ** math.floor(math.log10(raw))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= raw)
-    first = math.ceil(low / step - 1e-9)
-    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
-
-
-def _tick(value: float, is_share: bool) -> str:
-    return f"{100 * value:.4g} %" if is_share else digits(value)

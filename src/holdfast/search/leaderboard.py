@@ -258,7 +258,7 @@ def _advice(board: Leaderboard) -> Iterator[str]:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
         yield f"save   holdfast runs {folder} --save recipes/best.yaml"
-    if board.num_missing > 0:
+    if board.num_missing > 0 and not board.counts.get("running"):
         yield f"go on  {program()} -m resume={folder}"
-    elif board.best is not None and len(board.best.runs) == 1:
+    elif board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
         yield f"next   holdfast freeze {shlex.quote(str(board.best.runs[0]))}"

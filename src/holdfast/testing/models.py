@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,11 +84,16 @@ def _check_learning(model: nn.Module, x: Tensor) -> None:
     assert losses[-1] < losses[0], f"{NUM_STEPS} steps of Adam must lower the loss: {course}"
 
 
-def _check_state(model: nn.Module, other: nn.Module, x: Tensor) -> None:
+def reloaded(state: Any) -> Any:
+    """A state as it comes back from a checkpoint."""
     file = io.BytesIO()
-    torch.save(model.state_dict(), file)
+    torch.save(state, file)
     file.seek(0)
-    other.load_state_dict(torch.load(file, weights_only=True))
+    return torch.load(file, weights_only=True)
+
+
+def _check_state(model: nn.Module, other: nn.Module, x: Tensor) -> None:
+    other.load_state_dict(reloaded(model.state_dict()))
     model.eval()
     other.eval()
     with torch.no_grad():

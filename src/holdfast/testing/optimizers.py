@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.optimizers.param_groups import OptimizerFactory, param_groups
+from holdfast.testing.models import reloaded
 
 NUM_STEPS = 40
 
@@ -94,10 +93,7 @@ def _check_state(factory: OptimizerFactory) -> None:
     model, optimizer = _built(factory)
     for _ in range(3):
         _step(model, optimizer)
-    file = io.BytesIO()
-    torch.save((model.state_dict(), optimizer.state_dict()), file)
-    file.seek(0)
-    weights, state = torch.load(file, weights_only=True)
+    weights, state = reloaded((model.state_dict(), optimizer.state_dict()))
     other_model, other_optimizer = _built(factory)
     other_model.load_state_dict(weights)
     other_optimizer.load_state_dict(state)

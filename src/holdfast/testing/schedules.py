@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import io
 import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.optim import SGD, Optimizer
+
+from holdfast.testing.models import reloaded
 
 NUM_EPOCHS, STEPS_PER_EPOCH = 6, 4
 Groups = list[tuple[float, float]]
@@ -76,10 +77,7 @@ def _check_state(schedule: Callable[..., dict[str, Any]]) -> None:
     whole = _moved(*_built(schedule), 0, NUM_EPOCHS)
     answer, optimizer = _built(schedule)
     _moved(answer, optimizer, 0, cut)
-    file = io.BytesIO()
-    torch.save((answer["scheduler"].state_dict(), optimizer.state_dict()), file)
-    file.seek(0)
-    of_scheduler, of_optimizer = torch.load(file, weights_only=True)
+    of_scheduler, of_optimizer = reloaded((answer["scheduler"].state_dict(), optimizer.state_dict()))
     answer, optimizer = _built(schedule)
     answer["scheduler"].load_state_dict(of_scheduler)
     optimizer.load_state_dict(of_optimizer)

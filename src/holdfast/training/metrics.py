@@ -13,16 +13,13 @@ import torch
 from torch import Tensor, distributed
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
 from torchmetrics.classification import (
-    MulticlassAccuracy,
+    Accuracy,
+    ExactMatch,
+    F1Score,
     MulticlassAUROC,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
     MultilabelAUROC,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-    MultilabelPrecision,
-    MultilabelRecall,
+    Precision,
+    Recall,
 )
 from torchmetrics.regression import MeanAbsoluteError
 
@@ -47,8 +44,7 @@ def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> Met
         return MetricCollection(values, compute_groups=False)
     if not (kind.is_classes or kind.is_labels):
         return MetricCollection([])
-    num_columns = kind.num_columns(num_outputs)
-    metrics = _multilabel(num_columns) if kind.is_labels else _classes(num_columns)
+    metrics = _decisions(kind.num_columns(num_outputs), of_labels=kind.is_labels)
     if not use_auroc:
         del metrics["auroc_macro"]
     groups = [group for group in _GROUPS if group[0] in metrics]
@@ -83,10 +79,7 @@ class EpochMetrics:
         self._task = task
         self._metrics = build_metrics(task, num_outputs, use_auroc=use_auroc)
         self._order = [name for name in task_of(task).metrics if name == "loss" or name in self._metrics]
-        self._losses: list[Tensor] = []
-        self._outputs: list[Tensor] = []
-        self._targets: list[Tensor] = []
-        self._counts: list[int] = []
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
         self._loss_sum: Tensor | None = None
@@ -94,12 +87,8 @@ class EpochMetrics:
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Keep one batch: its mean loss, its raw outputs and its targets as metrics take them."""
-        num_rows = len(targets)
-        self._losses.append(loss.detach())
-        self._outputs.append(outputs.detach())
-        self._targets.append(targets)
-        self._counts.append(num_rows)
-        self._num_waiting += num_rows
+        self._waiting.append((loss.detach(), outputs.detach(), targets))
+        self._num_waiting += len(targets)
         if self._num_waiting >= ROWS_PER_UPDATE:
             self._flush()
 
@@ -118,22 +107,20 @@ class EpochMetrics:
 
     def reset(self) -> None:
         """Forget all rows."""
-        self._clear()
+        self._waiting, self._num_waiting = [], 0
         self._metrics.reset()
         self._loss_sum, self._num_rows = None, 0
 
-    def _clear(self) -> None:
-        self._losses, self._outputs, self._targets, self._counts, self._num_waiting = [], [], [], [], 0
-
     def _flush(self) -> None:
-        if not self._counts:
+        if not self._waiting:
             return
-        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
-        losses = torch.stack(self._losses).double()
-        loss_sum = losses @ torch.tensor(self._counts, dtype=torch.float64, device=losses.device)
+        batches = list(zip(*self._waiting, strict=True))
+        losses, outputs, targets = torch.stack(batches[0]).double(), torch.cat(batches[1]), torch.cat(batches[2])
+        counts = [len(batch) for batch in batches[2]]
+        loss_sum = losses @ torch.tensor(counts, dtype=torch.float64, device=losses.device)
         self._loss_sum = loss_sum if self._loss_sum is None else self._loss_sum + loss_sum
         self._num_rows += self._num_waiting
-        self._clear()
+        self._waiting, self._num_waiting = [], 0
         if not len(self._metrics):
             return
         if outputs.dtype == torch.float64 and not self._is_double:
@@ -239,23 +226,15 @@ def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
     return values[chosen].mean() if bool(chosen.any()) else torch.full((), torch.nan, device=values.device)
 
 
-def _classes(num_classes: int) -> dict[str, Metric]:
-    macro: dict[str, Any] = {"num_classes": num_classes, "average": "macro", "validate_args": False}
+def _decisions(num_columns: int, *, of_labels: bool) -> dict[str, Metric]:
+    """The metrics of classes or labels, by name."""
+    shape: dict[str, Any] = {"task": "multilabel", "num_labels": num_columns, "validate_args": False}
+    if not of_labels:
+        shape = {"task": "multiclass", "num_classes": num_columns, "validate_args": False}
     return {
-        "accuracy": MulticlassAccuracy(num_classes, average="micro", validate_args=False),
-        "precision_macro": MulticlassPrecision(**macro),
-        "recall_macro": MulticlassRecall(**macro),
-        "f1_macro": MulticlassF1Score(**macro),
-        "auroc_macro": _PresentClassAUROC(num_classes),
-    }
-
-
-def _multilabel(num_labels: int) -> dict[str, Metric]:
-    macro: dict[str, Any] = {"num_labels": num_labels, "average": "macro", "validate_args": False}
-    return {
-        "accuracy": MultilabelExactMatch(num_labels, validate_args=False),
-        "precision_macro": MultilabelPrecision(**macro),
-        "recall_macro": MultilabelRecall(**macro),
-        "f1_macro": MultilabelF1Score(**macro),
-        "auroc_macro": _PresentLabelAUROC(num_labels),
+        "accuracy": ExactMatch(**shape) if of_labels else Accuracy(**shape, average="micro"),
+        "precision_macro": Precision(**shape, average="macro"),
+        "recall_macro": Recall(**shape, average="macro"),
+        "f1_macro": F1Score(**shape, average="macro"),
+        "auroc_macro": _PresentLabelAUROC(num_columns) if of_labels else _PresentClassAUROC(num_columns),
     }

@@ -118,7 +118,7 @@ class SupervisedModule(pl.LightningModule):
             x = self.augmentation(x)
         x = self._as_input(x)
         if self._reconstructs:
-            return self._reconstruction_loss(x, self.train_metrics)
+            return self._with_terms(self._reconstruction_loss(x, self.train_metrics), x)
         mixed = None if self._mixing is None else self._mixing(x)
         if mixed is None:
             outputs = self._outputs(x)
@@ -132,9 +132,7 @@ class SupervisedModule(pl.LightningModule):
         if place != self._place:  # L-BFGS asks for the loss of a batch several times: the first answer counts
             self._keep(self.train_metrics, loss, outputs, y)
             self._place = place
-        if (weight := weight_of_share(len(x), x.device)) is not None:
-            loss = loss * weight.to(loss.dtype)
-        return loss if self._regularization is None else loss + self._regularization(self.model)
+        return self._with_terms(loss, x)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
@@ -182,11 +180,15 @@ class SupervisedModule(pl.LightningModule):
         return self._loss(outputs, y.to(outputs.dtype))
 
     def _reconstruction_loss(self, x: Tensor, metrics: EpochMetrics) -> Tensor:
-        loss = self._loss(self.model.reconstruct(x), x)  # type: ignore[operator]
+        loss: Tensor = self._loss(self.model.reconstruct(x), x)  # type: ignore[operator]
         metrics.add(loss, x[:, :0], x[:, :0])
-        if self.training and (weight := weight_of_share(len(x), x.device)) is not None:
+        return loss
+
+    def _with_terms(self, loss: Tensor, x: Tensor) -> Tensor:
+        """The loss of these rows as it is trained on: by their share of the batch, with the regularisation."""
+        if (weight := weight_of_share(len(x), x.device)) is not None:
             loss = loss * weight.to(loss.dtype)
-        return loss if self._regularization is None or not self.training else loss + self._regularization(self.model)
+        return loss if self._regularization is None else loss + self._regularization(self.model)
 
     def _keep(self, metrics: EpochMetrics, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
         outputs = outputs.detach()

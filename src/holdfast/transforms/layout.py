@@ -1,4 +1,4 @@
-"""How every transform is called, and how stored rows become columns and channels.
+"""The protocol of transforms, and the way from stored rows to columns and channels.
 
 Convention of the group: `transform(train_statistics)` returns a module that takes (n, H, W, C) uint8 images or (n, ...)
 tables and arrays, and gives float32, images as (n, C, H, W). Nothing here learns from a batch.
@@ -22,7 +22,7 @@ Impute = Literal["mean", "median"]
 
 
 class Transform(Protocol):
-    """What an option of the group `transform` names."""
+    """A transform option."""
 
     def __call__(self, train_statistics: TrainStatistics) -> nn.Module:
         """A module that holds what it needs of the statistics as buffers."""
@@ -49,7 +49,7 @@ class TableColumns(nn.Module):
         self.places = numbers
         self.is_plain = len(numbers) == width
         # Of the code -1 and then of each code: the place in the vocabulary, or 0; column after column.
-        entries = [np.concatenate(([0], np.where(found > 0, np.cumsum(found > 0), 0))) for found in counts.values()]
+        entries = [np.concatenate(([0], np.where(count > 0, np.cumsum(count > 0), 0))) for count in counts.values()]
         sizes = np.array([len(entry) for entry in entries], np.int64)
         for name, values in (
             ("numbers", numbers),

@@ -9,12 +9,13 @@ from holdfast.inference.checks import NEEDED, check_format, check_new_file
 from holdfast.inference.trial_rows import random_rows
 
 
-def test_formats() -> None:
-    check_format("torch_export", NEEDED)
+def test_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_format("torch_export")
     with pytest.raises(InputError, match=r"is 'onyx'; allowed: onnx, torch_export, safetensors; next: did you mean"):
-        check_format("onyx", NEEDED)
+        check_format("onyx")
+    monkeypatch.setitem(NEEDED, "onnx", ("no_such_package",))
     with pytest.raises(InputError, match=r"onnx needs no_such_package, not installed here; next: pip install no_such"):
-        check_format("onnx", {"onnx": ("no_such_package",)})
+        check_format("onnx")
 
 
 def test_files(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pyarrow.csv import read_csv
 from holdfast.cli.predict import predict
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.run_record import read_run
+from holdfast.data.new_rows import NewRows
 from holdfast.data.store import store, worker
 from holdfast.inference.predict import predict_blocks
 from holdfast.inference.sealed import sealed_rows_refusal
@@ -26,15 +26,8 @@ DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.e
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 
 
-@dataclass
-class Block:
-    x: Any
-    ids: Any
-    digests: tuple[Any, ...] = ()
-
-
-def blocks_of(x: Any, size: int = 4) -> list[Block]:
-    return [Block(x[at : at + size], [f"row {i}" for i in range(at, min(at + size, len(x)))]) for at in (0, 4, 8)]
+def blocks_of(x: Any, size: int = 4) -> list[NewRows]:
+    return [NewRows(x[at : at + size], [f"row {i}" for i in range(at, min(at + size, len(x)))]) for at in (0, 4, 8)]
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
@@ -58,11 +51,11 @@ def test_rows_of_another_kind(make_run: MakeRun, tmp_path: Path) -> None:
     run, output = make_run(), tmp_path / "p.csv"
     data = read_run(run)["data"]
     with pytest.raises(InputError, match=r"has rows of the shape \(3,\), the run takes \(4,\)"):
-        predict_blocks(run, data, [Block(X[:, :3], [])], output, id_name="id")
+        predict_blocks(run, data, [NewRows(X[:, :3], [])], output, id_name="id")
     with pytest.raises(InputError, match="has rows of float64, the run takes float32"):
-        predict_blocks(run, data, [Block(X, X[:, 0]), Block(X.astype(float), [])], output, id_name="id")
+        predict_blocks(run, data, [NewRows(X, X[:, 0]), NewRows(X.astype(float), [])], output, id_name="id")
     with pytest.raises(InputError, match="--input: has no rows"):
-        predict_blocks(run, data, [Block(X[:0], [])], output, id_name="id")
+        predict_blocks(run, data, [NewRows(X[:0], [])], output, id_name="id")
     assert not output.exists()
 
 

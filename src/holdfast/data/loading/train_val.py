@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
-from holdfast.core.tasks import task_of
-from holdfast.data.rows import stratum_of
-from holdfast.data.splits import Split, SplitFacts
+from holdfast.data.splits import Split, facts_of
 from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
@@ -72,7 +70,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
     """Like `derive`, from the rows themselves."""
-    facts = facts_of(prepared)
+    facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
     statistics = train_statistics(
@@ -131,19 +129,6 @@ def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool
         problem = "the val rows in the store are not those of the run"
         raise InputError("val rows", problem, next="train the run again")
     return RunRows(prepared, derived.train, derived.val, derived.statistics)
-
-
-def facts_of(prepared: Prepared) -> SplitFacts:
-    """The facts of the development rows that a split may know."""
-    return SplitFacts(
-        prepared.units,
-        strata=stratum_of(prepared.y, prepared.task),
-        groups=prepared.groups,
-        times=prepared.times,
-        parts=prepared.parts,
-        targets=prepared.y if task_of(prepared.task).is_values else None,
-        is_new=prepared.is_new,
-    )
 
 
 def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:

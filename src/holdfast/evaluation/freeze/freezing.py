@@ -16,7 +16,6 @@ from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.sweep_folder import sweep_of
 from holdfast.core.tasks import task_of
 from holdfast.data import views
-from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import RunRows, rows_of_run
 from holdfast.evaluation import processes
 from holdfast.evaluation.criterion import parse_criterion
@@ -278,7 +277,6 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: RunRows, staging: Path) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
-    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, val.statistics)
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):
@@ -290,8 +288,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
-            scan.refuse_sealed_rows(name, content, form, sealed)
-            scan.refuse_sealed_rows(name, record, form, sealed)
+            scan.refuse_sealed_rows(name, content, val.statistics, sealed)
+            scan.refuse_sealed_rows(name, record, val.statistics, sealed)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)
