@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from holdfast import sources
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.sources import breast_cancer
 from holdfast.data.store.store import Prepared
 from holdfast.evaluation.freeze import pretraining
 from holdfast.vault.rows.identity import row_digests
@@ -28,7 +28,7 @@ def test_runs_of_the_same_vault_are_named_once(prepared: Prepared) -> None:
 
 
 def test_rows_that_are_sealed_now_are_refused(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = breast_cancer.load()
+    rows = sources.breast_cancer()
     everything = row_digests(rows.x, kind=rows.kind, feature_names=rows.feature_names)
     num_sealed = len(everything) - len(prepared.digests)
     monkeypatch.setattr(pretraining, "open_prepared", lambda vault: SimpleNamespace(digests=everything))
