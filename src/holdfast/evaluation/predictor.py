@@ -1,8 +1,8 @@
 """The process that runs a user's code on rows: `python -m holdfast.evaluation.predictor`. It never sees a target.
 
-Rows come in, predictions of a fixed shape go out. Where the rows are sealed, no file can be written; what the code
-prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text can carry rows,
-and nothing that is said here need be true.
+Rows come in, predictions of a fixed shape go out. The process is confined (`core.confined`). Where the rows are sealed,
+what the code prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text
+can carry rows, and nothing that is said here need be true.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ Answer = tuple[Header, Sequence[Array]]
 
 def answer(header: Header, arrays: list[Array]) -> Answer:
     """Answer one question, which names the members of each model in "models"."""
-    if header["is_sealed"]:
-        child.forbid_files()
     return QUESTIONS[header["ask"]](header, arrays)
 
 

@@ -16,11 +16,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from holdfast.core.errors import RunFailed
+from holdfast.core.errors import Diverged
 from holdfast.core.run_record import RunRecord
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.early_stopping import StoppingRule
-from holdfast.training.checkpoints import FOLDER, LAST, STATE, best_name, place_copy, remove_other_bests
+from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
 from holdfast.training.metric_names import is_better
@@ -148,6 +148,8 @@ class EpochCallback(pl.Callback):
             "is_pruned": self.is_pruned,
             "random": self._random,
             "shapes": self._shapes,
+            "pretrained": self.record.fields["pretrained"],
+            "data": {name: (self.record.fields["data"] or {}).get(name) for name in IDENTITY},
         }
 
     # our own steps
@@ -170,7 +172,7 @@ class EpochCallback(pl.Callback):
         for name in ("train/loss", "val/loss"):
             if not math.isfinite(entry.get(name, 0.0)):
                 self.record.set_history(self.history)
-                raise RunFailed(
+                raise Diverged(
                     name,
                     f"is {entry[name]} after epoch {entry['epoch']} (step {entry['step']}, lr {entry['lr']:g})",
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import warnings
@@ -16,7 +17,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, RunFailed
+from holdfast.core.errors import Diverged, InputError
+from holdfast.core.files import write_atomic
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
@@ -25,14 +27,16 @@ from holdfast.training.combinations import cautions, check_combinations
 from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
+from holdfast.training.first_batch import FILE_NAME as BATCH
+from holdfast.training.first_batch import batch_facts
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.metric_names import check_monitor, mode_of
 from holdfast.training.module import SupervisedModule
-from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
+from holdfast.training.row_guard import look_first
 from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
@@ -41,7 +45,6 @@ if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.training.reporter import Reporter
 
-NUM_PICTURED = 8
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
 
 
@@ -88,7 +91,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
 
     Raises:
         InputError: A callback or a setting is refused by Lightning.
-        RunFailed: The loss is no longer finite.
+        Diverged: The loss is no longer finite.
         Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
     """
     started = time.perf_counter()
@@ -119,7 +122,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
-            raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
+            raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(loggers, record)
     record.update(
         stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
@@ -134,10 +137,13 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
     if config.get("compile"):
         module.model.compile()  # in place: names in checkpoints stay as they are
+        # What torch has compiled does not go through `forward` any more.
+        compiled = module.model._compiled_call_impl
+        assert compiled is not None
+        module.model._compiled_call_impl = look_first(compiled)
     record.update(threads=_set_threads(built, record))
-    picture = record.folder / AUGMENTED
-    if module.augmentation is not None and record.writes and not picture.exists():
-        write_augmented(picture, module.augmentation, built.datamodule.first_train_rows(NUM_PICTURED))
+    if record.writes and not (record.folder / BATCH).exists():
+        write_atomic(record.folder / BATCH, json.dumps(batch_facts(config, built.datamodule)) + "\n")
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)
@@ -248,7 +254,7 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
         place_copy(path, folder / LAST)
     state: dict[str, Any] = content[STATE]
     resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]
-    record.fields.update(best=state["best"], resumes=resumes)
+    record.fields.update(best=state["best"], pretrained=state["pretrained"], resumes=resumes)
     record.set_history(state["history"])
     return path, state
 
