@@ -5,6 +5,11 @@ The Python API is `holdfast.api`; its names are here, and are imported when they
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:  # `python -m holdfast...`: a secrets.py in the working folder
+    sys.path.append(sys.path.pop(0))  # is not Python's: what is installed comes first
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -152,13 +152,10 @@ def freeze(runs: Run | Folder | Sequence[Run | Folder], *, criterion: str | None
     """
     from holdfast.evaluation.freeze.freezing import freeze_runs
     from holdfast.experiment.run import Run
-    from holdfast.vault import project_lock
 
     given = [runs] if isinstance(runs, Run | Path | str) else list(runs)
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in given]
-    frozen = freeze_runs(folders, criterion)
-    project_lock.note_here(frozen.vault, "freeze")
-    return frozen
+    return freeze_runs(folders, criterion)
 
 
 def open_selection(selection: Frozen | str, *, reason: str | None = None, key_file: Folder | None = None) -> Opened:

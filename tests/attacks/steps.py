@@ -323,6 +323,8 @@ def main(how: str, act: str, home: str, *runs: str) -> None:
         acts = {"seal": (sealing, sealing_is_mended), "prepare": (preparing, preparing_is_mended)}
         print(strike_everywhere(strike, *acts[act], Path(home)))
         return
+    # The lock of the runs' project would notice as well.
+    runs = tuple(shutil.copytree(run, os.path.join(tempfile.mkdtemp(), os.path.basename(run))) for run in runs)
     os.environ["HOLDFAST_HOME"] = home
     prepare_evaluation()
     if act == "freeze":

@@ -52,7 +52,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *words],
         cwd=folder,
-        env={**os.environ, "HOLDFAST_HOME": str(folder / "home")},
+        env={**os.environ, "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home"))},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -80,7 +80,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(work: Path, *words: str) -> None:
-    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(work.with_name(f"{work.name}-home"))}
     done = run_command("train", "max_epochs=2", *words, cwd=work, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -55,7 +55,11 @@ def test_a_foreign_sweeper_gets_values_and_failures(tmp_path: Path, launcher: st
     rates = [0.001, 0.01] if launcher == "basic" else [0.001, 0.01, 1e9]
     command = [sys.executable, "-m", "holdfast.cli.train", "-m", "max_epochs=2", "logger=none", "model.hidden=[8]"]
     command += ["hydra/sweeper=halving", f"hydra.sweeper.rates={rates}".replace(" ", ""), f"hydra/launcher={launcher}"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOLDFAST_HOME": str(tmp_path / "home")}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "HOLDFAST_HOME": str(tmp_path.with_name(f"{tmp_path.name}-home")),
+    }
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     lines = [line.removeprefix("foreign ") for line in done.stdout.splitlines() if line.startswith("foreign")]
     assert lines[:2] == ["0.001 COMPLETED", "0.01 COMPLETED"], done.stderr

@@ -41,7 +41,7 @@ class Started:
 
 
 def start(work: Path, *words: str) -> Started:
-    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(work.with_name(f"{work.name}-home"))}
     name = secrets.token_hex(4)
     files = work / f"{name}.out", work / f"{name}.err"
     with files[0].open("wb") as stdout, files[1].open("wb") as stderr:

@@ -36,7 +36,7 @@ def houses() -> pd.DataFrame:
 
 
 def typed(folder: Path, *words: str) -> str:
-    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home"))}
     verb = words if words[0] == "train" else ("holdfast", *words)
     done = run_command(*verb, cwd=folder, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -82,7 +82,7 @@ def test_predictions_are_those_of_an_independent_computation(
     typed(tmp_path, "train", *words, "max_epochs=5", "lr=0.01", "trainer=cpu", "hydra.run.dir=run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
 
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.data.splits import Holdout
     from holdfast.data.store.store import open_prepared

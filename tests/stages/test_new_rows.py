@@ -30,7 +30,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def typed(project: Path) -> Run:
     def run(*words: str, code: int = 0, home: str = "home") -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "HOLDFAST_HOME": str(project / home), "COLUMNS": "200"}
+        environment = {
+            **os.environ,
+            "HOLDFAST_HOME": str(project.with_name(f"{project.name}-{home}")),
+            "COLUMNS": "200",
+        }
         done = run_command(*words, cwd=project, environment=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -98,7 +102,7 @@ def numbers_of(run: Path) -> tuple[dict[str, float], dict[str, float]]:
 
     record = json.loads((run / "run.json").read_text())
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("HOLDFAST_HOME", str(run.parent / "home"))
+        patched.setenv("HOLDFAST_HOME", str(run.parent.with_name(f"{run.parent.name}-home")))
         prepared = open_prepared(record["data"]["rows"])
     from holdfast.data.loading.train_val import compute
 

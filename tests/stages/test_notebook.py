@@ -25,7 +25,7 @@ words = ["max_epochs=6", "logger=none", "model.dropout=0.2", "batch_size=8"]
 
 
 def run_script(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home"))}
     command = [sys.executable, "-c", text]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -39,7 +39,10 @@ def test_the_page_can_be_typed_in(tmp_path: Path) -> None:
     done = run_script("\n".join(blocks).replace('["resume=outputs/runs/none"]', '["resume=none"]'), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "resume: there is no folder none" in done.stdout
-    ledgers = [json.loads(path.read_bytes()) for path in (tmp_path / "home").glob("vaults/*/ledger/*.json")]
+    ledgers = [
+        json.loads(path.read_bytes())
+        for path in (tmp_path.with_name(f"{tmp_path.name}-home")).glob("vaults/*/ledger/*.json")
+    ]
     assert sum(entry["type"] == "open.result" for entry in ledgers) == 1
 
 
@@ -51,7 +54,7 @@ def test_a_killed_run_over_rows_in_memory_goes_on_to_the_same_bits(tmp_path: Pat
     process = subprocess.Popen(
         [sys.executable, "-c", train],
         cwd=tmp_path,
-        env={**os.environ, "HOLDFAST_HOME": str(tmp_path / "home")},
+        env={**os.environ, "HOLDFAST_HOME": str(tmp_path.with_name(f"{tmp_path.name}-home"))},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -29,7 +29,7 @@ def typed(project: Path) -> Run:
     """Type a command in an empty folder with a home of its own."""
 
     def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "HOLDFAST_HOME": str(project / "home"), "COLUMNS": "200"}
+        environment = {**os.environ, "HOLDFAST_HOME": str(project.with_name(f"{project.name}-home")), "COLUMNS": "200"}
         done = run_command(*words, cwd=project, environment=environment)
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -148,7 +148,7 @@ def test_freeze_open_replay_refuse_verify(ensemble: Path, first: Path, typed: Ru
     assert typed("holdfast", "open", other["selection"], code=3).stderr.count("\n") == 1
     assert answer(typed("holdfast", "vault", "verify", "--json")) == {"ok": True, "findings": []}
     assert "digits" in typed("holdfast", "vault", "status").stdout
-    entry = sorted((project / "home" / "vaults").glob("*/ledger/*.json"))[1]
+    entry = sorted((project.with_name(f"{project.name}-home") / "vaults").glob("*/ledger/*.json"))[1]
     entry.write_bytes(entry.read_bytes().replace(b"2", b"3", 1))
     report = answer(typed("holdfast", "vault", "verify", "--json", code=3))
     assert report["ok"] is False

@@ -27,7 +27,7 @@ def start(work: Path, *words: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words],
         cwd=work,
-        env={**os.environ, "HOLDFAST_HOME": str(work / "home"), **environment},
+        env={**os.environ, "HOLDFAST_HOME": str(work.with_name(f"{work.name}-home")), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -77,7 +77,7 @@ def test_two_processes_give_the_numbers_of_one(work: Path, words: tuple[str, ...
 def test_there_is_one_run_and_it_can_be_frozen(work: Path) -> None:
     train(work, "data=breast_cancer", TWO, "max_epochs=2", "hydra.run.dir=whole")
     assert sorted(path.name for path in work.rglob("whole/checkpoints/*.ckpt"))[-1] == "last.ckpt"
-    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(work.with_name(f"{work.name}-home"))}
     command = [sys.executable, "-m", "holdfast.cli.main", "freeze", "whole"]
     done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

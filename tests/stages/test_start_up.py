@@ -36,7 +36,7 @@ def start(folder: Path, *words: str, **environment: str) -> subprocess.Popen[str
     return subprocess.Popen(
         [sys.executable, *words],
         cwd=folder,
-        env={**os.environ, "HOLDFAST_HOME": str(folder / "home"), **environment},
+        env={**os.environ, "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

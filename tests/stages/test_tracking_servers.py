@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def train(work: Path, *words: str, **more: str) -> dict[str, Any]:
-    environment = {**os.environ, "HOLDFAST_HOME": str(work / "home"), **more}
+    environment = {**os.environ, "HOLDFAST_HOME": str(work.with_name(f"{work.name}-home")), **more}
     done = run_command("train", "hydra.run.dir=run", *words, cwd=work, environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     record: dict[str, Any] = json.loads((work / "run" / "run.json").read_bytes())

@@ -59,7 +59,11 @@ class Week:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "COLUMNS": "200"}
+        self.environment = {
+            **os.environ,
+            "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")),
+            "COLUMNS": "200",
+        }
 
     def typed(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         done = run_command(*words, cwd=self.folder, environment={**self.environment, **environment})
@@ -75,7 +79,7 @@ class Week:
 
     def doses(self, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> set[float]:
         """The doses, which name rows, of all train and val rows that a run may see."""
-        monkeypatch.setenv("HOLDFAST_HOME", str(self.folder / "home"))
+        monkeypatch.setenv("HOLDFAST_HOME", str(self.folder.with_name(f"{self.folder.name}-home")))
         prepared = open_prepared(data["rows"])
         at = [column["name"] for column in data["view"]["columns"]].index("dose")
         return set(np.asarray(prepared.x[:, at], np.float32).tolist())
@@ -154,7 +158,7 @@ def _check_opening(week: Week, opened: dict[str, Any], rows: pd.DataFrame) -> No
     """Recompute metrics from the raw file, by other libraries and in a home that knows of no vault."""
     rows.drop(columns="ill").to_csv(week.folder / "sealed-rows.csv", index=False)
     words = ("holdfast", "predict", "typed", "--input", "sealed-rows.csv", "--output", "predicted.csv")
-    week.typed(*words, HOLDFAST_HOME=str(week.folder / "another-home"))
+    week.typed(*words, HOLDFAST_HOME=str(week.folder.with_name(f"{week.folder.name}-another-home")))
     predicted = pd.read_csv(week.folder / "predicted.csv")
     accuracy = accuracy_score(rows.ill, predicted.prediction)
     auroc = roc_auc_score(rows.ill == "yes", predicted.probability_yes)

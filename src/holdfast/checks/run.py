@@ -113,9 +113,10 @@ def first_cause(verdict: Verdict) -> str:
 
 def print_table(verdicts: Sequence[Verdict]) -> None:
     """Print all verdicts with evidence, causes and what to do next."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from holdfast.core.terminal import Console
 
     colours = {"pass": "green", "doubtful": "yellow", "fail": "red", "skipped": "dim"}
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from holdfast.cli.arguments import Json, Overrides
 from holdfast.config.resolve import build_option, import_from_here
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
+from holdfast.core.terminal import Console
 
 
 def inspect(
@@ -32,6 +32,7 @@ def inspect(
     config = compose(overrides or [], reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
+    from holdfast.data.loading.train_val import derive
     from holdfast.experiment.experiment import Experiment
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
@@ -42,7 +43,8 @@ def inspect(
 
     datamodule = Experiment(config, Path()).prepare()
     prepared = datamodule.prepared
-    parts = parts_of(prepared, build_option(config.split)(), config.data)
+    derived = derive(prepared, build_option(config.split)(), config.data.get("subset"))
+    parts = parts_of(prepared, derived, config.data)
     facts, batch = dataset_facts(parts), batch_facts(config, datamodule)
     page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)

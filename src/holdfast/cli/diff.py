@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from rich.console import Console
-
 from holdfast.cli.arguments import Json, Run
+from holdfast.core.terminal import Console
 
 
 def diff(first: Run, second: Run, as_json: Json = False) -> None:

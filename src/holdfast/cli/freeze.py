@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from holdfast import api
 from holdfast.cli.arguments import Json
 from holdfast.core.figures import figure
+from holdfast.core.terminal import Console
 
 if TYPE_CHECKING:
     from holdfast.evaluation.freeze.freezing import Frozen

@@ -50,7 +50,7 @@ app = typer.Typer(
 def train(context: typer.Context) -> None:
     """Train one run or a sweep: the same as `python train.py ...`; `holdfast train --help` for more."""
     # A process of its own, so that what Lightning starts for more devices has the same command line.
-    command = [sys.executable, "-m", "holdfast.cli.train", *context.args]
+    command = [sys.executable, "-P", "-m", "holdfast.cli.train", *context.args]
     if os.name == "nt":
         raise typer.Exit(subprocess.run(command, check=False).returncode)
     os.execv(sys.executable, command)

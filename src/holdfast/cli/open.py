@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
+from holdfast.core.terminal import Console
 
 if TYPE_CHECKING:
     from holdfast.evaluation.opening.result import Opened

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from holdfast.cli.arguments import Json, Overwrite, Run
 from holdfast.core.errors import InputError
+from holdfast.core.terminal import Console
 
 
 def predict(

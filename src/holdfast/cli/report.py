@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from holdfast.cli.arguments import Json
+from holdfast.core.terminal import Console
 
 
 def report(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from holdfast.cli.arguments import Json, Overwrite
 from holdfast.core.errors import InputError
 from holdfast.core.sweep_folder import SWEEP_FILE
+from holdfast.core.terminal import Console
 
 REFRESH_S = 2.0
 QUIET_S = 30.0  # after which nobody works on a sweep any more

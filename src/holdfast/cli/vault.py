@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from holdfast.cli.arguments import Json
 from holdfast.core import places
 from holdfast.core.errors import HoldfastError, VaultRefused
+from holdfast.core.terminal import Console
 
 if TYPE_CHECKING:
     from holdfast.vault.ledger import ledger
@@ -63,11 +63,25 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
 
     place = path or places.home()
     findings = verify_home(_store_digests()) if path is None else verify_path(path)
+    if path is None:
+        findings += _report_findings()
     if path is None and (project := project_lock.find_project(Path.cwd())):
         findings += locked_heads(place, list(project_lock.read_lock(project).values()))
     if against is not None:
         findings += verify_path(against) + find_forks(place, against)
     return findings + (missing_heads(place, heads) if heads else [])
+
+
+def _report_findings() -> list[Finding]:
+    """What written reports say otherwise than their ledgers."""
+    from holdfast.evaluation.opening.report import report_problems
+    from holdfast.vault.verify import Finding
+
+    findings = []
+    for folder in sorted(places.vaults().glob("[!.]*/selections/[!.]*")):
+        vault = folder.parents[1].name
+        findings += [Finding(vault, *problem) for problem in report_problems(vault, folder.name)]
+    return findings
 
 
 def _store_digests() -> list[tuple[str, Any]]:

@@ -95,9 +95,9 @@ def search_path() -> list[str]:
 
 
 def import_from_here() -> None:
-    """Let modules of the user's be imported that lie beside their configs."""
+    """Let modules of the user's be imported that lie beside their configs, after all that is installed."""
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(1, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
 
 
 def build_option(node: Any) -> Any:

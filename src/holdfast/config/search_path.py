@@ -139,7 +139,8 @@ def leaks(recipe: str, swapped: Set[str]) -> list[str]:
     }
     warnings = []
     for group in sorted(GROUPS.keys() & content.keys()):
-        values = ", ".join(f"{group}.{key}={value}" for key, value in dict(content[group] or {}).items())
+        node = content[group] if isinstance(content[group], dict) else {}  # `check_config` tells of other nodes
+        values = ", ".join(f"{group}.{key}={value}" for key, value in node.items())
         if group in swapped:
             warnings.append(f"recipe {recipe} sets {values}, which stays although you chose another {group}")
         elif group not in chosen:
@@ -186,3 +187,5 @@ def _refuse_what_runs_code(config_path: str, result: ConfigResult) -> None:
         or any("." in str(k) and str(k).startswith("hydra") for k in keys)
     ):
         raise InputError(where, "sets keys of Hydra itself or moves packages", allowed="hydra.sweeper, hydra.mode")
+    if "hydra" in keys and "_target_" in OmegaConf.to_yaml(content.hydra):
+        raise InputError(where, "names code that Hydra would run", next="choose by `override /hydra/sweeper: random`")

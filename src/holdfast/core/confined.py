@@ -1,11 +1,12 @@
-"""Runs a module that must tell nobody anything: `python -P -m holdfast.core.confined MODULE`. Linux; imports no threads.
+"""Runs a module that must tell nobody anything: `python -P -m holdfast.core.confined MODULE`, on Linux.
 
 The process has no network, sees no other process, and ends with all that it has started (namespaces); every file
 system is read-only, the folder of keys is empty, and `/dev/shm` is its own, where temporary files go (a mount
 namespace); it can write to no file, pipe with a name or terminal and look into no other process (Landlock), and makes
 no socket (seccomp). What it still can do is to be watched: how long it takes, how much memory, by which name.
 
-One line of JSON goes to stdout before the module is imported: a list of what this system does not allow.
+One line of JSON goes to stdout before the module is imported: a list of what this system does not allow. Nothing with
+threads may be imported earlier: a process that has some enters no namespace of users.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from holdfast.core import places
 
@@ -37,7 +39,7 @@ SOCKETS = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # the arch
 IO_URING_SETUP, X32 = 425, 0x40000000
 PRIVATE_FOLDER = "/dev/shm"
 
-libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def confine() -> list[str]:
@@ -70,20 +72,23 @@ def _separate() -> None:
     """Enter namespaces of one's own, make all that is mounted read-only, and go on as their first process."""
     user, group = os.getuid(), os.getgid()
     _call(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC))
-    for name, content in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(content)
-    _mount(None, "/", None, MS_REC_PRIVATE)
-    attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
-    _call(libc.syscall(MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, len(attributes)))
-    _mount("tmpfs", PRIVATE_FOLDER, "tmpfs", 0)
-    os.environ["TMPDIR"] = PRIVATE_FOLDER
-    if places.keys().is_dir():
-        _mount("tmpfs", str(places.keys()), "tmpfs", 0)
-    _call(libc.capset(struct.pack("II", CAPABILITY_VERSION, 0), bytes(24)))
-    if pid := os.fork():
-        _end_as(os.waitpid(pid, 0)[1])
-    _call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    try:
+        maps = {"setgroups": "deny", "uid_map": f"{user} {user} 1", "gid_map": f"{group} {group} 1"}
+        for name, content in maps.items():
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(content)
+        _mount(None, "/", None, MS_REC_PRIVATE)
+        attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+        _call(libc.syscall(MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, attributes, len(attributes)))
+        _mount("tmpfs", PRIVATE_FOLDER, "tmpfs", 0)
+        os.environ["TMPDIR"] = PRIVATE_FOLDER
+        if places.keys().is_dir():
+            _mount("tmpfs", str(places.keys()), "tmpfs", 0)
+        _call(libc.capset(struct.pack("II", CAPABILITY_VERSION, 0), bytes(24)))
+    finally:  # without a fork this process could make no thread any more
+        if pid := os.fork():
+            _end_as(os.waitpid(pid, 0)[1])
+        _call(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
 
 
 def _end_as(status: int) -> None:

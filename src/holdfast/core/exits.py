@@ -76,5 +76,7 @@ class _Survivor(io.FileIO):
 
 def tell(error: HoldfastError) -> None:
     """Print every problem of `error`, a line each."""
+    from holdfast.core.terminal import printable
+
     for problem in error.problems:
-        print(f"error: {problem}", file=sys.stderr)
+        print(f"error: {printable(str(problem))}", file=sys.stderr)

@@ -167,6 +167,9 @@ def read_run(folder: Path) -> dict[str, Any]:
             str(path), f"is no whole record: {wrong[0]} is {fields.get(wrong[0])!r}", next="restore the file"
         )
     try:
+        for name in ("created", "finished"):
+            if fields.get(name) is not None and datetime.fromisoformat(fields[name]).tzinfo is None:
+                raise ValueError(f"{name} has no time zone")
         has_died = fields["status"] == "running" and not _is_alive(fields)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(str(path), f"is no whole record ({error!r})", next="restore the file") from None
@@ -174,6 +177,18 @@ def read_run(folder: Path) -> dict[str, Any]:
         fields["status"] = "interrupted"
         fields["stop_reason"] = "the process ended without a word"
     return fields
+
+
+def best_checkpoint(folder: Path, record: Mapping[str, Any]) -> str:
+    """The best checkpoint of a run, relative to its folder.
+
+    Raises:
+        InputError: The file is gone.
+    """
+    name = str(record["best"]["checkpoint"])
+    if not (folder / name).is_file():
+        raise InputError(str(folder / name), "there is no such checkpoint", next="restore it, or train the run again")
+    return name
 
 
 def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,6 +208,11 @@ class Reconstruction(Task):
 TASKS: dict[str, Task] = {
     task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression(), Reconstruction())
 }
+
+
+def class_task(num_classes: int) -> Literal["binary", "multiclass"]:
+    """The name of the task with so many classes."""
+    return "binary" if num_classes == 2 else "multiclass"
 
 
 def task_of(name: str) -> Task:

@@ -45,7 +45,7 @@ class Spool:
         self.dtype = np.dtype(dtype)
         self._row_bytes = math.prod(row_shape) * self.dtype.itemsize
         places.store().mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=places.store(), buffering=0)  # noqa: SIM115 - lives as long as the rows
+        self._file = tempfile.TemporaryFile(dir=places.store())  # noqa: SIM115 - lives as long as the rows
         weakref.finalize(self, self._file.close)
         self._key = secrets.token_bytes(32)
         self._stream = self._stream_from(0)
@@ -75,7 +75,8 @@ class Spool:
             raise ValueError(f"rows of shape {rows.shape[1:]}, expected {self.shape[1:]}")
         plain = rows.reshape(-1).view(np.uint8).data
         for start in range(0, len(plain), BLOCK_BYTES):
-            self._write(self._stream.update(plain[start : start + BLOCK_BYTES]))
+            self._file.write(self._stream.update(plain[start : start + BLOCK_BYTES]))
+        self._file.flush()
         self.shape = (len(self) + len(rows), *self.shape[1:])
 
     def __getitem__(self, place: Any) -> Array:
@@ -97,10 +98,10 @@ class Spool:
     def _gather(self, rows: NDArray[np.int64]) -> Array:
         if len(rows) and not (-len(self) <= rows.min() and rows.max() < len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
-        gathered_rows = np.empty((len(rows), *self.shape[1:]), self.dtype)
         rows = np.where(rows < 0, rows + len(self), rows)
         order = np.argsort(rows, kind="stable")
-        ordered, size, at = rows[order], self._rows_in_block(), 0
+        ordered, gathered_rows = rows[order], np.empty((len(rows), *self.shape[1:]), self.dtype)
+        size, at = max(1, BLOCK_BYTES // max(1, self._row_bytes)), 0
         while at < len(ordered):
             first = int(ordered[at])
             end = int(np.searchsorted(ordered, first + size))
@@ -117,17 +118,9 @@ class Spool:
             stream.update_into(sealed, plain[place : place + len(sealed) + CIPHER_BYTES].data)
         return plain[:size].view(self.dtype).reshape(stop - start, *self.shape[1:])
 
-    def _write(self, sealed: bytes) -> None:
-        done = 0
-        while done < len(sealed):
-            done += self._file.write(memoryview(sealed)[done:])
-
     def _stream_from(self, place: int) -> CipherContext:
         """The key stream from a byte of the file on."""
         counter, skipped = divmod(place, CIPHER_BYTES)
         stream = Cipher(AES256(self._key), CTR(counter.to_bytes(CIPHER_BYTES, "big"))).encryptor()
         stream.update(bytes(skipped))
         return stream
-
-    def _rows_in_block(self) -> int:
-        return max(1, BLOCK_BYTES // max(1, self._row_bytes))

@@ -11,7 +11,6 @@ import numpy as np
 
 from holdfast.core.errors import InputError
 from holdfast.core.files import sha256_file
-from holdfast.data.arrays import as_array
 from holdfast.data.formats.files import unique_names
 
 HANDED_OVER = "HOLDFAST_HANDED_OVER"  # the variable that names the file to the process that prepares the rows
@@ -76,6 +75,8 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     Raises:
         InputError: They are no arrays of numbers or texts, or differ in length.
     """
+    from holdfast.data.arrays import as_array
+
     if isinstance(x, str) or not hasattr(x, "__len__"):
         raise InputError(where, f"is a {type(x).__name__}", "a DataFrame, an Arrow table, or an array of rows")
     arrays = {FEATURES: as_array(x, "x", where)} | ({} if y is None else {TARGETS: as_array(y, "y", "target")})

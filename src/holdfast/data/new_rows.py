@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.arrays import features_like
-from holdfast.data.formats import format_of, images, table_suffixes
+from holdfast.data.formats import TABLE_SUFFIXES, format_of, images
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.images.read import decoded, file_problems
@@ -96,7 +96,7 @@ def _table_blocks(
     left_out = {*as_names(settings.get("target")), *as_names(id_column)}
     lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
-    for path in files_of(paths, WHERE, table_suffixes()):
+    for path in files_of(paths, WHERE, TABLE_SUFFIXES):
         file, row = _open_table(path, settings), 0
         for names, blocks in file.batches():
             if not row:
@@ -122,12 +122,9 @@ def _table_blocks(
 
 def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
     """A file of any format, read as the run's own files were where it is of their format."""
-    module = format_of(path)
-    known = inspect.signature(module.open_table).parameters
-    options = {
-        key: str(settings[key]) for key in known if settings.get(key) is not None and key not in ("path", "skips")
-    }
-    file: TableFile = module.open_table(path, **options)
+    open_table = format_of(path).open_table
+    own = inspect.signature(open_table).parameters.keys() - {"path", "skips"}
+    file: TableFile = open_table(path, **{key: str(settings[key]) for key in own if settings.get(key) is not None})
     return file
 
 

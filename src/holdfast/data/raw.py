@@ -4,13 +4,17 @@ form     what they are                     a sealed piece                       
 table    record batches of all columns     an Arrow IPC stream                  data.tables.raw_table
 image    encoded files                     an Arrow IPC stream of one column    here
 array    pixels or numbers of one shape    their bytes                          here
+
+Each form has a size, a `layout` of a sealed piece (JSON: {"form", "rows", ...}), and `pieces(order)`: the rows `order`,
+in that order, some of their numbers at a time with these rows as they are sealed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,83 +28,68 @@ PIECE_BYTES = 2**20
 GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
 
 
-class RawRows(Protocol):
-    """Rows in one of the forms."""
-
-    @property
-    def layout(self) -> dict[str, Any]:
-        """The layout of a sealed piece, as JSON: {"form", "rows", ...}."""
-
-    @property
-    def nbytes(self) -> int:
-        """The size of all rows."""
-
-    def __len__(self) -> int: ...
-
-    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """The rows `order`, in that order: some of their numbers, and these rows as they are sealed.
-
-        Raises:
-            InputError: A row is not what it was when it was read.
-        """
-
-
+@dataclass(frozen=True, eq=False)
 class ArrayRows:
-    """Pixels or numbers of one shape."""
+    """Pixels or numbers of one shape.
 
-    def __init__(self, x: RowArray, digests: RowArray | None, kind: str) -> None:
-        """Take rows.
+    Attributes:
+        x: (n, ...) rows.
+        digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
+        kind: How they were digested.
+    """
 
-        Args:
-            x: (n, ...) rows.
-            digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
-            kind: How they were digested.
-        """
-        self._x, self._digests, self._kind = x, digests, kind
+    x: RowArray
+    digests: RowArray | None
+    kind: str
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self.x)
 
     @property
     def nbytes(self) -> int:
         """The size of all rows."""
-        return int(self._x.nbytes)
+        return int(self.x.nbytes)
 
     @property
     def layout(self) -> dict[str, Any]:
         """The type of the numbers and the shape of a row."""
-        dtype = self._x.dtype.newbyteorder("<").str
-        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self._x.shape[1:]]}
+        dtype = self.x.dtype.newbyteorder("<").str
+        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self.x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """Like `RawRows.pieces`; every row is digested again."""
+        """The rows in an order, piece by piece; every row is digested again.
+
+        Raises:
+            InputError: A row is not what it was when it was read.
+        """
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
-        for rows in _windows(order, max(size, GATHER_BYTES // row_bytes)):
-            block = np.asarray(self._x[rows])
-            known = None if self._digests is None else self._digests[rows]
-            if known is not None and not np.array_equal(row_digests(block, kind=self._kind), known):
+        for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
+            block = np.asarray(self.x[rows])
+            known = None if self.digests is None else self.digests[rows]
+            if known is not None and not np.array_equal(row_digests(block, kind=self.kind), known):
                 raise _changed()
             block = np.ascontiguousarray(block.astype(block.dtype.newbyteorder("<"), copy=False))
             for start in range(0, len(rows), size):
                 yield rows[start : start + size], block[start : start + size].tobytes()
 
 
+@dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Images as the bytes of their files, read again where they are sealed."""
+    """Images as the bytes of their files, read again where they are sealed.
 
-    def __init__(self, read: Callable[[int], bytes], digests: NDArray[np.uint8], nbytes: int) -> None:
-        """Take images.
+    Attributes:
+        read: Gives the bytes of the image with a number.
+        digests: (n, 16) of these bytes (`bytes_digest`).
+        nbytes: Of all images.
+    """
 
-        Args:
-            read: Gives the bytes of the image with a number.
-            digests: (n, 16) of these bytes (`bytes_digest`).
-            nbytes: Of all images.
-        """
-        self._read, self._digests, self.nbytes = read, digests, nbytes
+    read: Callable[[int], bytes]
+    digests: NDArray[np.uint8]
+    nbytes: int
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self.digests)
 
     @property
     def layout(self) -> dict[str, Any]:
@@ -108,23 +97,19 @@ class EncodedImages:
         return {"form": "image", "rows": len(self)}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """Like `RawRows.pieces`."""
+        """The images in an order, piece by piece; as `ArrayRows.pieces`."""
         import pyarrow as pa
 
-        for rows in _windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
+        for rows in windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
             images = []
             for row in rows.tolist():
                 try:
-                    images.append(self._read(row))
+                    images.append(self.read(row))
                 except OSError:
                     raise _changed() from None
-            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self._digests[rows]):
+            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self.digests[rows]):
                 raise _changed()
-            batch = pa.record_batch([pa.array(images, pa.large_binary())], ["image"])
-            with pa.BufferOutputStream() as sink:
-                with pa.ipc.new_stream(sink, batch.schema) as writer:
-                    writer.write_batch(batch)
-                yield rows, sink.getvalue().to_pybytes()
+            yield rows, ipc_stream(pa.table({"image": pa.array(images, pa.large_binary())})).to_pybytes()
 
 
 def bytes_digest(content: bytes) -> NDArray[np.uint8]:
@@ -146,7 +131,18 @@ def read_piece(layout: dict[str, Any], content: bytes) -> Any:
     return table.to_batches()[0]
 
 
-def _windows(order: Order, size: int) -> Iterator[Order]:
+def ipc_stream(table: Any) -> Any:
+    """A table or record batch of pyarrow's as a buffer that holds an Arrow IPC stream."""
+    import pyarrow as pa
+
+    with pa.BufferOutputStream() as sink:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write(table)
+        return sink.getvalue()
+
+
+def windows(order: Order, size: int) -> Iterator[Order]:
+    """Some of the numbers of rows at a time."""
     return (order[start : start + size] for start in range(0, len(order), size))
 
 

@@ -180,16 +180,11 @@ def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float
     counts, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for block in _blocks(x, rows):
         values = block.astype(np.float64)
-        total, present = values.sum(axis=0), np.full(shape, float(len(values)))
-        missing = None
-        if np.isnan(total).any():
-            missing = np.isnan(values)
-            values[missing] = 0.0
-            total, present = values.sum(axis=0), present - missing.sum(axis=0)
-        block_mean = total / np.maximum(present, 1.0)
+        is_missing = np.isnan(values)
+        present = len(values) - is_missing.sum(axis=0)
+        block_mean = values.sum(axis=0, where=~is_missing) / np.maximum(present, 1.0)
         values -= block_mean
-        if missing is not None:
-            values[missing] = 0.0
+        values[is_missing] = 0.0
         merged = np.maximum(counts + present, 1.0)
         delta = block_mean - mean
         squares += np.einsum("i...,i...->...", values, values) + np.square(delta) * (counts * present / merged)

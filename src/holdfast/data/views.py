@@ -8,31 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.formats.images import CHANNELS, Fit, ImageForm, Mode, decode, fit_pixels
-from holdfast.data.tables.view import Viewed, table_view_from_dict
-
-
-class View(Protocol):
-    """The step from raw rows to those that a model is given."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one row."""
-
-    @property
-    def dtype(self) -> str:
-        """The type of its numbers."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The view as JSON; `view_from_dict` is the inverse."""
-
-    def rows(self, block: Any) -> Viewed:
-        """Rows of a block as `data.raw.read_piece` gives it."""
+from holdfast.data.tables.view import TableView, Viewed, table_view_from_dict
 
 
 @dataclass(frozen=True)
@@ -84,6 +66,10 @@ class ArrayView:
             return Viewed(block.astype(self.dtype, copy=False).reshape(-1, *self.shape))
         mode = next(mode for mode, channels in CHANNELS.items() if channels == self.shape[-1])
         return ImageView(mode, (self.shape[0], self.shape[1])).rows(block)  # type: ignore[arg-type]
+
+
+# The step from raw rows to those that a model is given.
+View = TableView | ImageView | ArrayView
 
 
 def view_from_dict(plain: Mapping[str, Any]) -> View:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
-from holdfast.core.run_record import RunRecord, check_predicts, read_run
+from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.ensembles.scores import score
 from holdfast.training.metric_names import check_monitor, mode_of
 
@@ -52,6 +50,7 @@ def members(
     Raises:
         InputError: As `check_members`, or the store no longer has the val rows.
     """
+    from holdfast.data.loading.train_val import rows_of_run
     from holdfast.training.restore import Network, load_model
 
     folders, records, shares = _checked(runs, weights)
@@ -75,10 +74,11 @@ def members(
         config=record.fields["config"] | shared,
         choices=record.fields["choices"] | chosen_groups,
     )
-    x, y, target_std = val_rows(records[0])
+    rows = rows_of_run(shared["split"], data)
     modules = [load_model(Path(member["run"]), member["checkpoint"]).module for member in averaged]
-    predictions = Network(modules, shares).predict(x)
-    scores = score(predictions, y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
+    predictions = Network(modules, shares).predict(np.asarray(rows.prepared.x[rows.val]))
+    options = {"task": data["task"], "num_outputs": data["num_outputs"], "target_std": rows.target_std}
+    scores = score(predictions, rows.targets, **options)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     mode = mode_of(config.monitor, config.mode)
     best = {
@@ -89,27 +89,16 @@ def members(
         "checkpoint": None,
     }
     record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
+    record.update(checks=checks_of(records))
 
 
-def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """The val rows of a run, its targets and the spread of its train targets.
-
-    Raises:
-        InputError: The rows in the store are not those of the run.
-    """
-    from holdfast.data.loading.datamodule import DataModule
-    from holdfast.data.store.store import open_prepared
-
-    split = build_option(run["config"]["split"])()
-    datamodule = DataModule(
-        open_prepared(run["data"]["rows"]), split, batch_size=1, seed=0, subset=run["data"].get("subset")
-    )
-    if datamodule.val_sha256 != run["data"]["val_sha256"]:
-        raise InputError(
-            "ensemble.runs", "the val rows in the store are not those of the runs", next="train them again"
-        )
-    prepared, rows = datamodule.prepared, datamodule.val_rows
-    return np.asarray(prepared.x[rows]), np.asarray(prepared.y[rows]), datamodule.statistics.target_std or 1.0
+def checks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The verdicts on the members of an ensemble, equal ones once: a check is made of a kind of run."""
+    verdicts: dict[Any, dict[str, Any]] = {}
+    for record in records:
+        for verdict in record["checks"]:
+            verdicts.setdefault((verdict["name"], verdict["verdict"], *verdict["causes"]), verdict)
+    return list(verdicts.values())
 
 
 def _checked(
@@ -156,7 +145,10 @@ def _completed(folders: Sequence[Path]) -> list[dict[str, Any]]:
             problems.append(Problem(str(folder), "is an ensemble itself", next="name its members"))
         elif record["status"] != "completed":
             problems.append(Problem(str(folder), f"is {record['status']}", "completed", f"resume={folder}"))
-        elif not (folder / record["best"]["checkpoint"]).is_file():
-            problems.append(Problem(str(folder), f"has lost {record['best']['checkpoint']}"))
+        else:
+            try:
+                best_checkpoint(folder, record)
+            except InputError as error:
+                problems += error.problems
     raise_problems(problems)
     return records

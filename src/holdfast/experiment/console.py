@@ -44,6 +44,17 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     return value
 
 
+def run_line(title: str, record: Mapping[str, Any]) -> str:
+    """One line of a run that has ended beside others: its title, its score or why it has none, and its time."""
+    seconds = record["timings"].get("total")
+    parts = [title, str(record["status"])]
+    if record["best"] and record["status"] != "failed":
+        parts.append(f"{record['best']['monitor']} {figure(record['best']['value'])}")
+    if record["status"] in ("failed", "interrupted"):
+        parts.append(str(record["stop_reason"]).partition("; next:")[0])
+    return "  ".join([*parts, *([] if seconds is None else [f"{seconds:.1f} s"])])
+
+
 def run_job_of_hydra(config: DictConfig) -> float | None:
     """Run a job for a launcher that is not ours, which has told Hydra where the run goes.
 

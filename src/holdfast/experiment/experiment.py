@@ -57,6 +57,7 @@ class Experiment:
         reporter: Is told the metrics of every epoch, and may end the run.
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
+        title: How the console calls it among others, such as "trial 12: lr=0.01".
         finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
         started: `time.perf_counter()` when work on it began.
     """
@@ -77,6 +78,7 @@ class Experiment:
         self.reporter: Reporter | None = None
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
+        self.title = ""
         self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
@@ -128,6 +130,7 @@ class Experiment:
             "choices": self.choices,
             "parts": self.parts,
             "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
+            "title": self.title,
         }
 
     @classmethod
@@ -147,6 +150,7 @@ class Experiment:
             experiment = cls(config, fields["folder"], started=started, **named)
         experiment.parts = fields["parts"]
         experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
+        experiment.title = fields["title"]
         return experiment
 
     def check(self) -> None:
@@ -301,7 +305,7 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(built.module, datamodule.row_form(), record.folder.name, sealed):
+    with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.config.check import check_recorded
-from holdfast.config.resolve import build_option
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.core.run_record import read_run
+from holdfast.core.run_record import best_checkpoint, read_run
 
 
 @dataclass(frozen=True)
@@ -33,13 +32,15 @@ def write_report(run: Path) -> WrittenReport:
     """Write `report.html` into a run's folder.
 
     Raises:
-        InputError: The folder holds no run, or one that still goes on.
+        InputError: The folder holds no run, one that still goes on, or one whose best checkpoint is gone.
     """
     from holdfast.reporting.run_page import write_run_page
 
     record = read_run(run)
     if record["status"] == "running":
         raise InputError(str(run), "is still running", next="wait for its end")
+    if record["best"] and record["best"]["checkpoint"]:
+        best_checkpoint(run, record)
     facts, without = _facts_of_rows(run, record)
     path = write_run_page(run, record, **facts)
     return WrittenReport(path, facts.get("data"), facts.get("val"), without)
@@ -47,7 +48,7 @@ def write_report(run: Path) -> WrittenReport:
 
 def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """Look at data and val rows in the store; the second value says why there is nothing of them, or not all."""
-    from holdfast.data.store.store import open_prepared, val_sha256
+    from holdfast.data.loading.train_val import rows_of_run
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
@@ -57,10 +58,8 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
     config = record["config"]
     try:
         check_recorded(config, ("split",))
-        prepared = open_prepared(record["data"]["rows"])
-        parts = parts_of(prepared, build_option(config["split"])(), config["data"])
-        if val_sha256(prepared, parts.val) != record["data"]["val_sha256"]:
-            return {}, "the rows in the store are not those of the run"
+        rows = rows_of_run(config["split"], record["data"])
+        parts = parts_of(rows.prepared, rows, config["data"])
         facts: dict[str, Any] = {"data": dataset_facts(parts), "strips": example_strips(parts)}
     except HoldfastError as error:
         return {}, str(error)
@@ -68,7 +67,7 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
         from holdfast.inference.val_rows import val_facts
 
         try:
-            facts["val"] = val_facts(run, prepared.x, prepared.y, parts.val)
+            facts["val"] = val_facts(run, rows.prepared.x, rows.prepared.y, rows.val)
         except HoldfastError as error:
             return facts, f"no predictions ({error})"
     return facts, None

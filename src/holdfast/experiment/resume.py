@@ -16,7 +16,7 @@ from holdfast.config.trust import trusted_here
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
 
-_MAY_CHANGE = ("trainer", "logger")
+MAY_CHANGE = ("trainer", "logger")
 
 
 def resume_overrides(arguments: Sequence[str]) -> list[str]:
@@ -38,7 +38,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
         [
             Problem(argument, "would change a run that goes on", "trainer=..., logger=...", "start a run of its own")
             for argument in others
-            if argument.partition("=")[0] not in _MAY_CHANGE
+            if argument.partition("=")[0] not in MAY_CHANGE
         ]
     )
     record = read_run(folder)
@@ -74,7 +74,7 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
                 next="undo the change of the option, or start anew",
             )
             for key in changed
-            if key.partition(".")[0] not in (*_MAY_CHANGE, "resume") and recorded.get(key) != "auto"
+            if key.partition(".")[0] not in (*MAY_CHANGE, "resume") and recorded.get(key) != "auto"
         ]
     )
 

@@ -19,6 +19,7 @@ from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, Problem, RunFailed, error_of_code
 from holdfast.core.messages import Header
 from holdfast.core.run_record import FILE_NAME, RunRecord, read_run
+from holdfast.experiment.console import run_line
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.parts import notebook_parts
 from holdfast.experiment.run import Run
@@ -37,7 +38,8 @@ def run_many(
     """Run experiments, and give each run as soon as it has ended, however it has ended.
 
     A run that fails, is killed or runs out of memory has a record that says so, and ends no other one. While all
-    workers are busy, the next experiment is fetched already.
+    workers are busy, the next experiment is fetched already. One worker shows the epochs of its runs; several show a
+    line when a run has ended.
 
     Args:
         experiments: Checked; they are fetched one after the other as they are needed. None says that there is none at
@@ -107,8 +109,6 @@ class _Slot:
         """The warm process."""
         if self._child is None:
             environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // self._workers))}
-            if self._workers > 1:
-                environment["TERM"] = "dumb"  # the bars of several runs would overwrite each other
             self._child = Child(
                 "holdfast.experiment.warm",
                 name=f"worker {self._number}",
@@ -170,7 +170,10 @@ class _Slot:
         assert self.experiment is not None
         experiment, self.experiment = self.experiment, None
         _close_record(experiment, code, self._error)
-        return Run(experiment.folder)
+        run = Run(experiment.folder)
+        if self._workers > 1:
+            print(run_line(experiment.title, run.record), flush=True)
+        return run
 
 
 def _close_record(experiment: Experiment, code: int | None, error: HoldfastError | None) -> None:

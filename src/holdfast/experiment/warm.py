@@ -115,10 +115,13 @@ def _train(request: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -
         set_up_hydra()
         sys.argv = [request["program"], *request["experiment"]["overrides"]]
         _take_one_gpu(request["worker"], request["workers"])
+        if request["workers"] > 1:  # the lines of several runs would mix; errors are shown
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         parent = _Asked(questions, answers)
         with ending():
             try:
                 experiment = Experiment.from_plain(request["experiment"])
+                print(f"\n{experiment.title}", flush=True)
                 run_on_console(experiment, in_sweep=True, reporter=parent if request["has_reporter"] else None)
             except HoldfastError as error:
                 if not isinstance(error, Interrupted):

@@ -20,12 +20,12 @@ def trial_rows(record: dict[str, Any]) -> tuple[NDArray[Any], str]:
     Args:
         record: Of the run; its `data` says how rows are stored.
     """
-    from holdfast.ensembles.members import val_rows
+    from holdfast.data.loading.train_val import rows_of_run
 
     try:
         check_recorded(record["config"], ("split",))
-        x, _, _ = val_rows(record)
-        return np.asarray(x[:NUM_ROWS]), f"val rows of {record['data']['name']}"
+        rows = rows_of_run(record["config"]["split"], record["data"])
+        return np.asarray(rows.prepared.x[rows.val[:NUM_ROWS]]), f"val rows of {record['data']['name']}"
     except HoldfastError:
         return random_rows(record["data"], 64), "random rows, as the store does not have the val rows"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from holdfast.core.figures import digits
+from holdfast.core.terminal import Console
 from holdfast.reporting.data_page import row_words, test_words
 from holdfast.reporting.dataset import missing_share
 

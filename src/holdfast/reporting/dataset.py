@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from holdfast.core.figures import digits
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import MISSING, Column
 from holdfast.data.store.store import Prepared
+
+if TYPE_CHECKING:
+    from holdfast.data.loading.train_val import Derived, RunRows
 
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 * 2**20
@@ -63,22 +66,17 @@ class Sample:
     x_val: NDArray[Any]
 
 
-def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
+def parts_of(prepared: Prepared, rows: Derived | RunRows, data: Mapping[str, Any]) -> Parts:
     """Train and val rows among prepared rows.
 
     Args:
         prepared: The development rows.
-        split: Decides the val rows among them.
-        data: The config's `data`: the name of the target, and the subset that would be trained on.
+        rows: Which of them are which.
+        data: The config's `data`: the name of the target.
     """
-    from holdfast.data.loading.train_val import derive
-
-    derived = derive(prepared, split, data.get("subset"))
     target = data.get("target")
     notes = prepared.notes
-    return Parts(
-        prepared, derived.train, derived.val, prepared.columns, target if isinstance(target, str) else None, notes
-    )
+    return Parts(prepared, rows.train, rows.val, prepared.columns, target if isinstance(target, str) else None, notes)
 
 
 def take_sample(parts: Parts) -> Sample:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from holdfast.core.figures import figure
 from holdfast.core.run_record import read_run
+from holdfast.core.terminal import Console
 
 # Groups and keys that change nothing in what is trained; the seed has a line of its own.
 _NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "trusted_modules", "watch")

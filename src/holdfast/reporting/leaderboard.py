@@ -10,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from holdfast.core.errors import InputError
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.terminal import Console
 from holdfast.reporting.repeats import Repeats, data_name, find_repeats
 
 MAX_METRICS = 4

@@ -58,7 +58,7 @@ def run_jobs(
             job = _compose(overrides, number, config, hydra_context)
             experiment = Experiment.of(job)
             composed[experiment.folder] = job
-            print(f"\njob {number}: {' '.join(typed_overrides(job))}", flush=True)
+            experiment.title = f"job {number}: {' '.join(typed_overrides(job))}"
             yield experiment
 
     runs = {run.folder: run for run in run_many(experiments(), workers)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +23,7 @@ from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.core.sweep_folder import SWEEP_FILE, runs_of
+from holdfast.core.terminal import Console
 from holdfast.search.record import SweepRecord, read_sweep
 
 if TYPE_CHECKING:
@@ -257,7 +258,7 @@ def _advice(board: Leaderboard) -> Iterator[str]:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
         yield f"save   holdfast runs {folder} --save recipes/best.yaml"
-    if board.num_missing > 0:
+    if board.num_missing > 0 and not board.counts.get("running"):
         yield f"go on  {program()} -m resume={folder}"
-    elif board.best is not None and len(board.best.runs) == 1:
+    elif board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
         yield f"next   holdfast freeze {shlex.quote(str(board.best.runs[0]))}"

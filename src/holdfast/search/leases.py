@@ -68,10 +68,6 @@ class Leases:
                     held.add(number)
         return held
 
-    def was_left_behind(self, number: int) -> bool:
-        """Tell whether a lease that is over was never given back: its holder has died, or hangs."""
-        return (self._folder / str(number)).exists()
-
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Touch the leases of this worker while the body runs."""

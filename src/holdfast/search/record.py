@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 from holdfast.core.errors import InputError, Problem
 from holdfast.core.files import write_atomic
 from holdfast.core.sweep_folder import SWEEP_FILE
+from holdfast.experiment.resume import MAY_CHANGE
 from holdfast.search.space import Space
 
 SCHEMA = 1
@@ -88,6 +90,8 @@ class SweepRecord:
         for key in dict.fromkeys([*before, *after]):
             if before.get(key) != after.get(key):
                 yield _changed(key, before.get(key, "no dimension"), after.get(key, "no dimension"))
+        if _that_stay(self.overrides) != _that_stay(now.overrides):
+            yield _changed("overrides of all trials", _that_stay(self.overrides), _that_stay(now.overrides))
         for name, where in _FIXED.items():
             if getattr(self, name) != getattr(now, name):
                 yield _changed(where, getattr(self, name), getattr(now, name))
@@ -96,9 +100,8 @@ class SweepRecord:
         return json.dumps({"schema": SCHEMA, **asdict(self), "space": self.space.as_dict()}, indent=1) + "\n"
 
 
-# The fields that a sweep keeps when it goes on, and what a user knows them by.
+# The other fields that a sweep keeps when it goes on, and what a user knows them by.
 _FIXED = {
-    "overrides": "overrides of all trials",
     "sampler": "hydra.sweeper.sampler",
     "arguments": "hydra.sweeper.arguments",
     "seed": "hydra.sweeper.seed",
@@ -127,6 +130,11 @@ def read_sweep(folder: Path) -> SweepRecord:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"cannot be read ({type(error).__name__}: {error})"
         raise InputError(str(path), problem, next="start the sweep anew in another folder") from None
+
+
+def _that_stay(overrides: Sequence[str]) -> list[str]:
+    """The overrides that a sweep keeps when it goes on, in an order of their own."""
+    return sorted(word for word in overrides if re.split(r"[=.]", word.lstrip("+~"))[0] not in MAY_CHANGE)
 
 
 def _changed(where: str, old: object, new: object) -> Problem:

@@ -35,7 +35,7 @@ def resumed(arguments: Sequence[str]) -> list[str]:
         print(f"note: the sweep was started in {record.cwd}; relative paths are looked for here", file=sys.stderr)
     others = [word for word in arguments if not word.startswith("resume=") and word not in ("-m", "--multirun")]
     kept = [word for word in record.typed if not keys_of([word]) & keys_of(others)]
-    place = quoted(str(folder.absolute()))
+    place = quoted(str(folder))
     options = [f"--config-dir={record.config_dir}"] if record.config_dir else []
     return ["-m", *options, *kept, *others, f"resume={place}", f"hydra.sweep.dir={place}"]
 

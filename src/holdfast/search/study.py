@@ -29,11 +29,10 @@ from holdfast.search.storage import lock_of, open_storage
 
 FOLDER = "study"
 LEASE_S = 60.0
-MOST_DEATHS = 10  # of the workers that have trained one trial
 FAILURES_IN_A_ROW = 5
 DIVERGED = "diverged"
 # Keys of what Optuna keeps beside a trial.
-STATUS, REASON, CAUSE, DEATHS = "status", "reason", "cause", "deaths"
+STATUS, REASON, CAUSE = "status", "reason", "cause"
 
 Status = Literal["running", "completed", "pruned", "failed", "interrupted"]
 
@@ -133,7 +132,8 @@ class Study:
                 return None
             trials, held = self._frozen(), self._leases.held()
             for trial in trials:
-                if trial.state == TrialState.RUNNING and trial.number not in held and self._take_over(trial):
+                if trial.state == TrialState.RUNNING and trial.number not in held:
+                    self._leases.take(trial.number)
                     return self._handed_out(optuna.Trial(self._study, trial._trial_id))
             if len(trials) >= self.record.trials:
                 return None
@@ -239,20 +239,6 @@ class Study:
 
     def _frozen(self) -> list[FrozenTrial]:
         return self._storage.get_all_trials(self._study._study_id, deepcopy=False)
-
-    def _take_over(self, trial: FrozenTrial) -> bool:
-        """Take the lease of a trial that nobody trains, unless too many workers have died of it."""
-        if self._leases.was_left_behind(trial.number):
-            deaths = trial.user_attrs.get(DEATHS, 0) + 1
-            self._storage.set_trial_user_attr(trial._trial_id, DEATHS, deaths)
-            if deaths >= MOST_DEATHS:
-                reason = f"the worker that trained it died {deaths} times"
-                self._leases.take(trial.number)
-                self._end(trial._trial_id, "failed", None, reason, has_diverged=False)
-                self._leases.release(trial.number)
-                return False
-        self._leases.take(trial.number)
-        return True
 
     def _handed_out(self, trial: optuna.Trial) -> Trial:
         self._asked[trial.number] = trial

@@ -153,7 +153,7 @@ def raise_failures(outcome: Outcome, folder: Path) -> None:
     if outcome.failures:
         causes: dict[str, list[str]] = {}
         for number, reason in outcome.failures.items():
-            causes.setdefault(reason, []).append(str(number))
+            causes.setdefault(reason.partition("; next:")[0], []).append(str(number))
         which = "; ".join(f"{', '.join(numbers)} ({reason})" for reason, numbers in causes.items())
         problem = f"{len(outcome.failures)} of {outcome.num_jobs} jobs failed: {which}"
         raise RunFailed("sweep", problem, next=f"`holdfast runs {folder}`")

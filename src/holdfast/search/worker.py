@@ -39,13 +39,13 @@ class _Begun:
 
     Attributes:
         trial: What was asked for.
-        waiting: The runs that were not begun: folder and overrides.
+        waiting: The numbers of those of its runs that were not begun.
         num_running: The number of runs that go on.
         ended: The runs that have ended.
     """
 
     trial: Trial
-    waiting: deque[tuple[Path, list[str]]]
+    waiting: deque[int]
     num_running: int = 0
     ended: list[Run] = field(default_factory=list)
 
@@ -104,13 +104,15 @@ class Worker:
                         return
                     yield None
                     continue
-                begun = self._begun[trial.number] = _Begun(trial, deque(self._runs_of(trial)))
-            folder, words = begun.waiting.popleft()
+                repeats = deque(range(len(self._study.record.repeats)))
+                begun = self._begun[trial.number] = _Begun(trial, repeats)
+            number = begun.waiting.popleft()
+            folder = self._folder_of(begun.trial, number)
             if (run := _ended_run(folder)) is not None:  # a worker died before it could tell
                 self._note_end(begun, run)
                 continue
             try:
-                experiment = compose_run_of_trial(words, self._loader, folder, begun.trial.number)
+                experiment = self._experiment(begun.trial, number, folder)
             except InputError as error:
                 del self._begun[begun.trial.number]
                 self._study.tell(begun.trial, "failed", reason=str(error))
@@ -118,11 +120,21 @@ class Worker:
             begun.num_running += 1
             yield experiment
 
-    def _runs_of(self, trial: Trial) -> Iterator[tuple[Path, list[str]]]:
+    def _experiment(self, trial: Trial, number: int, folder: Path) -> Experiment:
+        """Make the experiment of a run of a trial.
+
+        Raises:
+            InputError: Its overrides cannot be composed.
+        """
         record = self._study.record
-        for number, repeat in enumerate(record.repeats):
-            folder = trial.folder if len(record.repeats) == 1 else trial.folder / str(number)
-            yield folder, [*record.hydra, *record.overrides, *trial.overrides, *repeat]
+        own = [*trial.overrides, *record.repeats[number]]
+        words = [*record.hydra, *record.overrides, *own]
+        experiment = compose_run_of_trial(words, self._loader, folder, trial.number)
+        experiment.title = f"trial {trial.number}: {' '.join(own)}"
+        return experiment
+
+    def _folder_of(self, trial: Trial, number: int) -> Path:
+        return trial.folder if len(self._study.record.repeats) == 1 else trial.folder / str(number)
 
     def _number_of(self, run: Path) -> int:
         return int(run.relative_to(self._folder).parts[0])

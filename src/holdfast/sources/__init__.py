@@ -25,7 +25,7 @@ __all__ = [
 
 # Modules with several sources, each called as its option; the others have one, `load`.
 SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded"}
-SHARED |= {"memory": "memory", "memory_arrays": "memory"}
+SHARED |= {"memory": "memory", "memory_arrays": "memory", "custom": "call"}
 
 
 def __getattr__(name: str) -> Callable[..., Rows]:

@@ -51,7 +51,8 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:
     except VaultRefused:
         raise
     except FileNotFoundError:
-        raise InputError(str(path), "there is no such checkpoint") from None
+        hint = "restore it, or train the run again"
+        raise InputError(str(path), "there is no such checkpoint", next=hint) from None
     except Exception as error:  # torch raises whatever its readers do
         problem = f"is damaged, or holds more than tensors and plain values ({type(error).__name__})"
         raise InputError(str(path), problem, next="take another checkpoint, or train the run again") from None

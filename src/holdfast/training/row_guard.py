@@ -24,7 +24,8 @@ from torch import nn
 from holdfast.core.child import Child
 from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.data.loading.batches import is_handed_over
-from holdfast.data.loading.row_search import FEWEST_NUMBERS, RowForm, candidates, numbers_in
+from holdfast.data.loading.row_search import FEWEST_NUMBERS, candidates, numbers_in
+from holdfast.data.statistics import TrainStatistics
 
 STEPS = ("forward", "training_step", "validation_step")
 
@@ -38,11 +39,11 @@ class RowGuard:
         num_looks: How often rows were shown to the process that knows.
     """
 
-    def __init__(self, form: RowForm, run: str, sealed: Path | None = None) -> None:
+    def __init__(self, train: TrainStatistics, run: str, sealed: Path | None = None) -> None:
         self.is_in_step = False
         self.refusal: VaultRefused | None = None
         self.num_looks = 0
-        self._form = form
+        self._train = train
         self._run = run
         self._sealed = sealed
         self._environment = dict(os.environ)  # as it is now: user's code may change it
@@ -65,9 +66,9 @@ class RowGuard:
         if is_handed_over(content):
             return
         # Tables of three columns are looked at, too: these are rows, and not some of a million weights.
-        fewest = FEWEST_NUMBERS - 1 if self._form.shape == (FEWEST_NUMBERS - 1,) else FEWEST_NUMBERS
-        for _, numbers in numbers_in(content, int(np.prod(self._form.shape))):
-            for digests in candidates(numbers, self._form, fewest):
+        fewest = FEWEST_NUMBERS - 1 if self._train.mean.shape == (FEWEST_NUMBERS - 1,) else FEWEST_NUMBERS
+        for _, numbers in numbers_in(content, int(np.prod(self._train.mean.shape))):
+            for digests in candidates(numbers, self._train, fewest):
                 answer = self._ask(digests)
                 if answer["rows"]:
                     problem = (
@@ -105,19 +106,19 @@ _guards: list[RowGuard] = []  # of the run that trains in this process
 
 
 @contextlib.contextmanager
-def guarded(module: nn.Module, form: RowForm, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
+def guarded(module: nn.Module, train: TrainStatistics, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
     """Guard a module of ours and all layers of its kinds in this process.
 
     Args:
         module: What is trained; has a `model` and a `transform`.
-        form: What a stored row of the run is like.
+        train: Statistics of the run's train rows, which say what a stored row is like.
         run: Its name.
         sealed: Fingerprints of the sealed rows as the run's view shows them.
 
     Raises:
         VaultRefused: At the end, where a refusal was swallowed.
     """
-    guard = RowGuard(form, run, sealed)
+    guard = RowGuard(train, run, sealed)
     _guards.append(guard)
     try:
         with _looked_at(module):

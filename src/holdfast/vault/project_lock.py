@@ -136,9 +136,30 @@ def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
         write_atomic(project / FILE_NAME, content + "\n")
 
 
-def note_here(vault: str, act: str) -> None:
-    """Note the newest head in the lock of the project that one stands in, where there is one."""
-    if folder := find_project(Path.cwd()):
+def projects_of(vault: str, *starts: Path) -> list[Path]:
+    """The projects whose lock names a vault: those that something was frozen from, and those that `starts` lie in."""
+    frozen = [entry.body.get("projects") for entry in registry.read_ledger(vault) if entry.type == "freeze"]
+    folders = [Path(str(folder)) for noted in frozen if isinstance(noted, list) for folder in noted]
+    folders += [folder for start in starts if (folder := find_project(start.resolve()))]
+    return [folder for folder in dict.fromkeys(folders) if vault in read_lock(folder)]
+
+
+def refuse_other_ledger(vault: str, *starts: Path) -> None:
+    """Ask the locks of a vault's projects, and of those that `starts` lie in, whatever the working folder.
+
+    Raises:
+        VaultRefused: The ledger lacks a head, or another vault is named for these rows that is not here.
+    """
+    record = registry.record_of(vault)
+    for folder in [project for start in starts if (project := find_project(start.resolve()))]:
+        refuse_beside(list(read_lock(folder).values()), record)
+    for folder in projects_of(vault, *starts):
+        check_heads(folder, vault)
+
+
+def note_heads(projects: Sequence[Path], vault: str, act: str) -> None:
+    """Note the newest head in the locks of a vault's projects."""
+    for folder in projects:
         note_head(folder, vault, act, registry.read_ledger(vault)[-1])
 
 

@@ -3,9 +3,9 @@
 X is a sequence of pieces of a few rows each: the number of rows and the size of their content as two little-endian
 words of 8 bytes, the digest of each row, and the content as `data.raw` has it. y is the bytes of the targets.
 
-The ledger's first entry states a salted Merkle root over the rows, hashed as RFC 6962, 2.1 has it: 0x00 before leaves,
-0x01 before nodes. A leaf is salt || row bytes || target bytes; the salts come from the key of the targets, so that the
-root tells nothing to who guesses rows, and any one row can be shown without the others.
+The ledger's first entry states a salted Merkle root over the rows. A leaf is salt || row bytes || target bytes; the
+salts come from the key of the targets, so that the root tells nothing to who guesses rows, and any one row can be shown
+without the others.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.merkle import MerkleTree
 from holdfast.vault import stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.rows.arrays import RowArray
@@ -103,11 +104,11 @@ def _framed(
 
 
 class RowCommitment:
-    """The root of a growing list of rows; holds log2(n) hashes."""
+    """The root of a growing list of rows."""
 
     def __init__(self, salt_key: bytes) -> None:
         self._salt_key = salt_key
-        self._peaks: list[tuple[int, bytes]] = []
+        self._tree = MerkleTree()
         self._count = 0
 
     def add(self, rows: bytes, targets: bytes, count: int) -> None:
@@ -117,24 +118,9 @@ class RowCommitment:
             number = self._count.to_bytes(8, "big")
             salt = hashlib.blake2b(number, digest_size=SALT_BYTES, key=self._salt_key).digest()
             row = rows[index * width : (index + 1) * width]
-            leaf = salt + row + targets[index * target_width : (index + 1) * target_width]
-            size, peak = 1, hashlib.sha256(b"\x00" + leaf).digest()
-            while self._peaks and self._peaks[-1][0] == size:
-                peak = _node(self._peaks.pop()[1], peak)
-                size *= 2
-            self._peaks.append((size, peak))
+            self._tree.add(salt + row + targets[index * target_width : (index + 1) * target_width])
             self._count += 1
 
     def root(self) -> str:
-        """The Merkle tree hash, as 64 hex digits; of no row, the hash of the empty string."""
-        if not self._peaks:
-            return hashlib.sha256(b"").hexdigest()
-        peaks = [peak for _, peak in self._peaks]
-        total = peaks.pop()
-        while peaks:
-            total = _node(peaks.pop(), total)
-        return total.hex()
-
-
-def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"\x01" + left + right).digest()
+        """The Merkle tree hash, as 64 hex digits."""
+        return self._tree.root()

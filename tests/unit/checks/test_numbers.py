@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import holdfast
-from holdfast.checks import baseline, chance_loss, overfit_tiny, regularization_loss, timing
+from holdfast.checks import baseline, chance_loss, mistakes, overfit_tiny, regularization_loss, timing
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
 from holdfast.experiment.experiment import Experiment
@@ -146,3 +146,62 @@ def test_a_network_that_does_not_beat_the_majority_is_told(capsys: pytest.Captur
     verdict = next(verdict for verdict in run.record["checks"] if verdict["name"] == "baseline")
     assert verdict["verdict"] == "doubtful"
     assert "the network is not better than the majority class" in capsys.readouterr().err
+
+
+def labels(*, leak: bool) -> pd.DataFrame:
+    """Three labels that noise, or three columns, tell."""
+    draw = np.random.default_rng(0)
+    x, noise = draw.normal(size=(400, 3)), draw.normal(size=(400, 3))
+    y = (x > np.array([0.0, 0.5, 1.5])).astype(int)
+    frame = pd.DataFrame(x if leak else noise, columns=list("abc"))
+    return frame.assign(**{f"y{number}": y[:, number] for number in range(3)})
+
+
+def test_labels_have_baselines() -> None:
+    labels(leak=True).to_csv("labels.csv", index=False)
+    target = ["data=csv", "data.path=labels.csv", "data.target=[y0,y1,y2]"]
+    verdict = only(baseline(subject(*target)))
+    scores = verdict.evidence["scores"]
+    assert verdict.evidence["metric"] == "val/accuracy"
+    assert 0.2 < scores["majority"] < 0.5
+    assert min(scores["linear"], scores["trees"]) > 0.85
+    assert verdict.causes[0].startswith("the column 'a' alone predicts the target (1.000")
+
+
+@pytest.mark.parametrize(
+    ("target", "lr", "words"),
+    [
+        (["y0", "y1", "y2"], 1e-6, "not better than the majority class: val/accuracy"),
+        ("value", 1e-6, "not better than the mean: val/r2"),
+        ("twice", 0.05, "the column 'a' alone predicts the target (1.000"),
+    ],
+)
+def test_labels_and_values_are_told_as_well(
+    target: Any, lr: float, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = labels(leak=False)
+    frame = frame.assign(value=np.random.default_rng(3).normal(size=400), twice=2.0 * frame.a)
+    names = [target] if isinstance(target, str) else target
+    overrides = ["max_epochs=20", f"lr={lr}", "logger=none"]
+    run = holdfast.train(overrides, data=frame[["a", "b", "c", *names]], target=target)
+    verdict = next(verdict for verdict in run.record["checks"] if verdict["name"] == "baseline")
+    assert words in verdict["causes"][0]
+    assert f"check baseline: doubtful: {verdict['causes'][0]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("is_copied", "word"), [(True, "fail"), (False, "doubtful")])
+def test_val_rows_among_train_rows(is_copied: bool, word: str) -> None:
+    draw = np.random.default_rng(0)
+    if is_copied:  # the same rows in both parts
+        rows = draw.normal(size=(200, 3)).round(4)
+        frame = pd.DataFrame(rows, columns=list("abc")).assign(part="train")
+        frame = pd.concat([frame, frame[:60].assign(part="val")])
+    else:  # few values, which repeat by nature
+        frame = pd.DataFrame(draw.integers(0, 4, size=(300, 3)), columns=list("abc"))
+        frame["part"] = ["train", "val", "train"] * 100
+    frame["y"] = (frame.a > frame.a.median()).astype(int)
+    frame.to_csv("rows.csv", index=False)
+    parts = ["data=csv", "data.path=rows.csv", "data.target=y", "data.split_column=part"]
+    verdict = only(mistakes(subject(*parts)))
+    assert verdict.verdict == word
+    assert verdict.causes[0].startswith("val rows are among the train rows")

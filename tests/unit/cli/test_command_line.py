@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +41,24 @@ def test_a_script_reads_it_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert ended.value.code == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert (error["code"], error["where"]) == ("input", "holdfast freeze")
+
+
+COMMANDS = (
+    *(["-m", "holdfast.cli.main", *words] for words in (["vault", "status"], ["train", "--help"])),
+    ["train.py", "--help"],
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_working_folder_comes_last(home: Path, tmp_path: Path, command: list[str]) -> None:
+    """A stranger's folder with modules named as Python's and Hydra's: none of them is run."""
+    folder = tmp_path / "strangers"
+    folder.mkdir()
+    for name in ("secrets", "hydra", "typing", "json", "filelock"):
+        (folder / f"{name}.py").write_text("open('run', 'w')")
+    root = Path(__file__).resolve().parents[3]
+    (folder / "train.py").write_bytes((root / "train.py").read_bytes())
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (folder / "run").exists()

@@ -51,6 +51,7 @@ def test_a_users_primary_config_is_not_looked_at(folder: Path) -> None:
     [
         ("trusted_modules: [os]\n", "a recipe cannot trust modules"),
         ("hydra:\n  callbacks: {x: {_target_: os.system}}\n", "sets keys of Hydra itself"),
+        ("hydra:\n  sweeper: {arguments: {x: {_target_: os.system}}}\n", "names code that Hydra would run"),
         ("# @package hydra.callbacks\nx: 1\n", "has package 'hydra.callbacks'"),
         ("defaults:\n  - /model@hydra.callbacks.x: mlp\n", "moves packages"),
         ("a: b: c\n", "cannot be read"),

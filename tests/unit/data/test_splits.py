@@ -144,7 +144,7 @@ def grouped(sizes: list[int], **facts: object) -> SplitFacts:
     """Rows of groups of these sizes, in a mixed order."""
     groups = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
     digests = digests_of(np.arange(len(groups)))
-    return SplitFacts(units_of(digests, groups), groups=groups, **facts)  # type: ignore[arg-type]
+    return SplitFacts(np.asarray(units_of(digests, groups)), groups=groups, **facts)  # type: ignore[arg-type]
 
 
 def parts_of(split: object, facts: SplitFacts) -> NDArray[np.int64]:

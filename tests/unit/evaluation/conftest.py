@@ -4,7 +4,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ class FakePredictor:
     """Predicts in this process; the weight stands in the checkpoint."""
 
     failure: BaseException | None = None
-    not_confined: list[str] = []
+    not_confined: ClassVar[list[str]] = []
     seen: list[NDArray[Any]]
 
     def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:

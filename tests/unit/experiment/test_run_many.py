@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def loader(place: Path, monkeypatch: pytest.MonkeyPatch) -> OptionsLoader:
 
 def experiment(loader: OptionsLoader, name: str, *words: str) -> Experiment:
     made = Experiment.of(compose_job([*SMALL, *words], loader, Path("runs") / name, 0))
-    made.is_checked = True
+    made.title = name
     return made
 
 
@@ -128,15 +129,18 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     assert reporters["healthy"].epochs == [1, 2, 3]
     assert reporters["pruned"].epochs == [1]
     out, err = capfd.readouterr()
-    assert "epoch 3/3" in out, "what a run prints is on our console"
+    assert "epoch" not in out, "the lines of several runs would mix"
+    assert re.search(r"^healthy  completed  val/loss [\d.]+  [\d.]+ s$", out, re.MULTILINE)
+    assert "kill  failed  run: its process was ended by signal 9\n" in out
     assert "error: train/loss: is nan" in err
     assert (runs["healthy"].folder / ".hydra" / "overrides.yaml").read_text().startswith("- max_epochs=2\n")
 
 
 @pytest.mark.slow
-def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader) -> None:
+def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader, capfd: pytest.CaptureFixture[str]) -> None:
     (one,) = run_many([experiment(loader, "one")])
     (again,) = run_many([experiment(loader, "again")])
+    assert "\nagain\nepoch 1/2" in capfd.readouterr().out, "what one worker prints is on our console"
     alone = experiment(loader, "alone")
     alone.run()
     histories = [run.record["history"] for run in (one, again, Run(alone.folder))]

@@ -201,7 +201,8 @@ def test_a_sweep_that_goes_on(loader: OptionsLoader) -> None:
     assert read_sweep(Path("mine")) == record
     assert plan(loader, *words, "resume=mine").trials == 8
     assert plan(loader, *words, "resume=mine", "sweep.add=4").trials == 12
-    assert plan(loader, *words, "resume=mine", "hydra.launcher.workers=2").overrides == ["max_epochs=2"]
+    assert plan(loader, *words, "resume=mine", "hydra.launcher.workers=2").workers == 2
+    assert plan(loader, *words, "resume=mine", "trainer.precision=bf16-mixed", "logger=none").trials == 8
 
 
 @pytest.mark.parametrize(

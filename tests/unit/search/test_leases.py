@@ -22,7 +22,6 @@ def test_a_lease_is_over_when_nobody_touches_it(tmp_path: Path) -> None:
     grow_old(tmp_path, 12, 50.0)
     assert theirs.held() == {12}
     assert mine.is_mine(3)
-    assert theirs.was_left_behind(3)
     theirs.take(3)
     assert not mine.is_mine(3)
     assert theirs.held() == {3, 12}
@@ -30,7 +29,6 @@ def test_a_lease_is_over_when_nobody_touches_it(tmp_path: Path) -> None:
     assert theirs.is_mine(3), "only who has a lease gives it back"
     theirs.release(3)
     assert theirs.held() == {12}
-    assert not theirs.was_left_behind(3)
 
 
 def test_the_leases_of_a_dead_worker_end_at_once(tmp_path: Path) -> None:
@@ -40,7 +38,6 @@ def test_the_leases_of_a_dead_worker_end_at_once(tmp_path: Path) -> None:
     other.take(2)
     other.end("dead")
     assert other.held() == {2}
-    assert other.was_left_behind(0)
 
 
 def test_leases_are_kept_while_a_worker_works(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.search.record import SweepRecord
 from holdfast.search.space import Dimension, Space
-from holdfast.search.study import FAILURES_IN_A_ROW, MOST_DEATHS, LeaseLost, Study, Trial
+from holdfast.search.study import FAILURES_IN_A_ROW, LeaseLost, Study, Trial
 
 RATE = Dimension("lr", low=1e-4, high=1e-1, is_log=True)
 BATCH = Dimension("batch_size", values=("32", "64", "128"))
@@ -144,16 +144,12 @@ def test_a_worker_that_died_before_it_had_values_leaves_a_trial_with_values(tmp_
     assert len(trial.overrides) == 2
 
 
-def test_a_trial_that_kills_its_workers_fails(tmp_path: Path) -> None:
+def test_a_trial_whose_workers_are_killed_goes_on_as_often_as_that_happens(tmp_path: Path) -> None:
     folder = sweep(tmp_path, trials=1)
-    for death in range(MOST_DEATHS):
-        assert ask(Study.open(folder, worker=f"worker {death}")).number == 0
+    first = ask(Study.open(folder, worker="worker 0"))
+    for death in range(20):
         Study.open(folder).end_leases(f"worker {death}")
-    study = Study.open(folder)
-    assert study.ask() is None
-    (result,) = study.trials()
-    assert (result.status, result.reason) == ("failed", f"the worker that trained it died {MOST_DEATHS} times")
-    assert study.is_over()
+        assert ask(Study.open(folder, worker=f"worker {death + 1}")) == first
 
 
 def test_workers_together_stay_within_the_budget(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from holdfast.core.errors import InputError, Interrupted
-from holdfast.training.checkpoints import read_checkpoint
+from holdfast.training.checkpoints import newest_readable, read_checkpoint
 from holdfast.training.module import SupervisedModule
 from small_runs import make_config, make_data
 
@@ -205,3 +205,20 @@ def test_the_second_signal_kills_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=5) == -signal.SIGINT
     process.stdout.close()
+
+
+class Payload:
+    """What a stranger puts into a checkpoint: a call that is made when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (self.path,))
+
+
+def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "holdfast": Payload(tmp_path / "run")}, tmp_path / "last.ckpt")
+    with pytest.raises(InputError, match="is damaged, or holds more than tensors and plain values"):
+        newest_readable(tmp_path)
+    assert not (tmp_path / "run").exists()

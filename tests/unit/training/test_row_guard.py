@@ -56,7 +56,7 @@ def module(data: DataModule) -> SupervisedModule:
 
 @pytest.fixture
 def guard(data: DataModule, module: SupervisedModule) -> Iterator[RowGuard]:
-    with guarded(module, data.row_form(), "run") as guard:
+    with guarded(module, data.statistics, "run") as guard:
         yield guard
         guard.refusal = None
     assert not _guards
@@ -149,7 +149,8 @@ def test_another_home_midway_does_not_help(
 ) -> None:
     for name in ("HOLDFAST_HOME", "HOLDFAST_KEYS", "PYTHONPATH"):
         monkeypatch.setenv(name, str(tmp_path / "elsewhere"))
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(VaultRefused, match="are sealed in vault"):
         module(test_rows)
 
@@ -158,7 +159,7 @@ def test_a_refusal_that_is_swallowed_comes_back(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
 ) -> None:
     def run() -> None:
-        with guarded(module, data.row_form(), "run"):
+        with guarded(module, data.statistics, "run"):
             with contextlib.suppress(VaultRefused):
                 module(test_rows)
             with pytest.raises(VaultRefused):
@@ -191,7 +192,7 @@ def test_rows_of_three_numbers_are_known(home: Path, tmp_path: Path) -> None:
     numbers = np.random.default_rng(0).normal(size=(60, 4)).round(3)
     table = table_of(tmp_path / "t.csv", numbers)
     x = numbers[:, :3].astype(np.float32)
-    guard = RowGuard(table.row_form(), "run")
+    guard = RowGuard(table.statistics, "run")
     guard.admit(torch.from_numpy(np.array(table.prepared.x)))
     with pytest.raises(VaultRefused, match="12 rows that were handed to the model are sealed"):
         guard.admit(torch.from_numpy(x))
@@ -206,8 +207,8 @@ def test_rows_of_a_table_in_arrays_are_known_whatever_its_columns_are_called(hom
     prepared = store.find_prepared(request)
     assert prepared is not None
     assert list(prepared.feature_names) != sorted(prepared.feature_names), "in another order than the raw identity has"
-    form = DataModule(prepared, Holdout(), batch_size=8, seed=0).row_form()
-    guard = RowGuard(form, "run", prepared.folder / "sealed.fingerprints")
+    data = DataModule(prepared, Holdout(), batch_size=8, seed=0)
+    guard = RowGuard(data.statistics, "run", prepared.folder / "sealed.fingerprints")
     guard.admit(torch.from_numpy(np.array(prepared.x)))
     with pytest.raises(VaultRefused, match="114 rows that were handed to the model are sealed"):
         guard.admit(torch.from_numpy(np.asarray(sources.breast_cancer().x)))
@@ -219,10 +220,10 @@ def test_rows_are_known_as_the_view_of_the_run_shows_them(home: Path, tmp_path: 
     numbers = np.random.default_rng(0).normal(size=(60, 6)).round(3)
     table = table_of(tmp_path / "t.csv", numbers, drop=["b"])
     seen = torch.from_numpy(numbers[:, [0, 2, 3, 4]].astype(np.float32))
-    blind = RowGuard(table.row_form(), "run")
+    blind = RowGuard(table.statistics, "run")
     blind.admit(seen)
     blind.close()
-    guard = RowGuard(table.row_form(), "run", table.prepared.folder / "sealed.fingerprints")
+    guard = RowGuard(table.statistics, "run", table.prepared.folder / "sealed.fingerprints")
     guard.admit(torch.from_numpy(np.array(table.prepared.x)))
     for rows in (seen, Standardize(table.statistics)(seen)):
         guard.refusal = None

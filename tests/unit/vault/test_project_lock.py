@@ -128,3 +128,27 @@ def test_the_lock_is_found_from_below(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / project_lock.FILE_NAME).write_text(json.dumps({"version": 2, "vaults": {}}))
     assert project_lock.find_project(tmp_path / "a" / "b") == tmp_path
+
+
+def test_the_lock_of_the_project_is_found_from_any_folder(
+    home: Path, tmp_path: Path, rows: Any, make_request: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the folder of a run, and later by the ledger; the lock of a project with another vault stays as it is."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "outputs" / "run").mkdir(parents=True)
+    elsewhere.mkdir()
+    vault = _seal(project, make_request, rows)
+    _seal(elsewhere, make_request, (rows[0] + 9, rows[1]))
+    before = (elsewhere / "holdfast.lock").read_bytes()
+    assert project_lock.projects_of(vault, elsewhere) == []
+    assert project_lock.projects_of(vault, elsewhere, project / "outputs" / "run") == [project]
+    entry = registry.append(vault, "freeze", {"projects": [str(project)]}, selection="a" * 64)
+    project_lock.note_heads(project_lock.projects_of(vault, elsewhere), vault, "freeze")
+    assert project_lock.read_lock(project)[vault]["heads"]["freeze"]["sha256"] == entry.sha256
+    assert (elsewhere / "holdfast.lock").read_bytes() == before
+    project_lock.refuse_other_ledger(vault, elsewhere)
+    (folder_of(vault) / "ledger" / "00000001.json").unlink()
+    sealed = project_lock.read_lock(project)[vault]["heads"]["seal"]
+    registry.write_head(vault, ledger.Entry(sealed["sha256"], {"index": 0}))
+    with pytest.raises(VaultRefused, match=r"was the head that holdfast.lock has \(freeze\)"):
+        project_lock.refuse_other_ledger(vault, project)

@@ -1,51 +1,54 @@
-"""Formats of files. A module with `SUFFIXES` and `open_table(path, *, skips, ...)` is a format of tables.
-
-`open_table` gives a `data.tables.settings.TableFile`. An option of the group `data` names the module
-(`format: feather`), and predicting knows its files by their suffix: a new format is one module and one option.
-"""
+"""Formats of files. `FORMATS` has those of tables; an option of the group `data` names one (`format: feather`)."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.core.errors import InputError
+from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import COMPRESSED
+from holdfast.data.formats.jsonl import JsonlFile
+from holdfast.data.formats.typed import feather_file, parquet_file
 
 
-def table_format(name: str) -> Any:
-    """The module of a format of tables.
+class Format(NamedTuple):
+    """A format of tables.
+
+    Attributes:
+        open_table: Gives a `data.tables.settings.TableFile` of a path; `skips` leaves malformed rows out.
+        suffixes: Files of the format are known by.
+    """
+
+    open_table: Callable[..., Any]
+    suffixes: tuple[str, ...]
+
+
+FORMATS = {
+    "csv": Format(CsvFile, (".csv", ".tsv", ".tab", ".txt")),
+    "jsonl": Format(JsonlFile, (".jsonl", ".ndjson", ".json")),
+    "feather": Format(feather_file, (".feather", ".arrow", ".ipc")),
+    "parquet": Format(parquet_file, (".parquet", ".pq")),
+}
+TABLE_SUFFIXES = tuple(suffix for known in FORMATS.values() for suffix in known.suffixes)
+
+
+def table_format(name: str) -> Format:
+    """A format of tables by its name.
 
     Raises:
         InputError: There is no such format.
     """
-    names = sorted(table_formats())
-    if name not in names:
-        raise InputError("data.source.format", f"is {name!r}", allowed=", ".join(names))
-    return table_formats()[name]
+    if name not in FORMATS:
+        raise InputError("data.source.format", f"is {name!r}", allowed=", ".join(FORMATS))
+    return FORMATS[name]
 
 
-@lru_cache
-def table_formats() -> dict[str, Any]:
-    """All formats of tables by name."""
-    modules = {
-        entry.name: importlib.import_module(f"{__name__}.{entry.name}") for entry in pkgutil.iter_modules(__path__)
-    }
-    return {name: module for name, module in modules.items() if hasattr(module, "open_table")}
-
-
-def table_suffixes() -> tuple[str, ...]:
-    """The suffixes of all formats of tables."""
-    return tuple(suffix for module in table_formats().values() for suffix in module.SUFFIXES)
-
-
-def format_of(path: Path) -> Any:
-    """The module of the format of a file by its suffix, compressed or not; delimited text where none is known."""
+def format_of(path: Path) -> Format:
+    """The format of a file by its suffix, compressed or not; delimited text where none is known."""
     name = path.name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
-    matches = (module for module in table_formats().values() if name.endswith(tuple(module.SUFFIXES)))
-    return next(matches, table_formats()["csv"])
+    matches = (known for known in FORMATS.values() if name.endswith(known.suffixes))
+    return next(matches, FORMATS["csv"])

@@ -12,7 +12,6 @@ from holdfast.data.formats import text
 from holdfast.data.formats.files import WHERE, opened, unique_names
 from holdfast.vault.rows.canonical_cells import IS_NUMBER
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 OTHERS = (".xlsx", ".xls", ".zip", ".parquet", ".npy", ".npz", ".feather", ".arrow")
 BLOCK_BYTES = 4 * 2**20
 MAX_RAGGED = 1000
@@ -166,9 +165,6 @@ class CsvFile:
         if line is not None:
             problem = f"{self.path}, line {line}: a quote opens and never closes"
             raise InputError(WHERE, problem, next="mend the file")
-
-
-open_table = CsvFile
 
 
 def _names_in(path: Path, header: Sequence[str]) -> list[str]:

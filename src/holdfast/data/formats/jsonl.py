@@ -12,7 +12,6 @@ from typing import Any
 from holdfast.core.errors import InputError
 from holdfast.data.formats.files import WHERE, opened, refuse_other_formats, unique_names
 
-SUFFIXES = (".jsonl", ".ndjson", ".json")
 BLOCK_BYTES = 4 * 2**20
 ADVICE = "write one object a line, or data.on_error=skip leaves such lines out"
 _WORDS = {int: "number", float: "number", bool: "truth value", str: "text", list: "list or object"}
@@ -112,6 +111,3 @@ class JsonlFile:
             for number, line in enumerate(stream, start=1):
                 if line.strip() and number not in self.bad:
                     yield number, line.rstrip(b"\n")
-
-
-open_table = JsonlFile

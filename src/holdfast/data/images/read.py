@@ -108,10 +108,10 @@ def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, .
 
 def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]]) -> Decoded:
     start, images, form, shape = task
-    pixels = np.empty((len(images), *shape), np.uint8)
-    resized: dict[int, NDArray[np.uint8]] = {}  # digests of images whose size or mode was changed
-    of_bytes: list[NDArray[np.uint8]] = []
     good: list[int] = []
+    pixels: list[Pixels] = []
+    digests: list[NDArray[np.uint8]] = []
+    bytes_digests: list[NDArray[np.uint8]] = []
     problems: list[tuple[int, str]] = []
     nbytes = 0
     for place, image in enumerate(images, start=start):
@@ -124,21 +124,20 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
             size, other = (f"{height}x{width}" for height, width, _ in (fitted.shape, shape))
             problems.append((place, f"is {size} and not {other} pixels large: data.size brings all to one size"))
             continue
-        pixels[len(good)] = fitted
-        if own is not fitted:
-            resized[len(good)] = row_digests(own[None], kind="image")[0]
-        of_bytes.append(bytes_digest(content))
-        nbytes += len(content)
         good.append(place)
-    pixels = pixels[: len(good)]
-    digests = np.zeros((len(good), DIGEST_BYTES), np.uint8)
-    as_they_are = [index for index in range(len(good)) if index not in resized]
-    if as_they_are:
-        digests[as_they_are] = row_digests(pixels[as_they_are] if resized else pixels, kind="image")
-    if resized:
-        digests[list(resized)] = list(resized.values())
-    bytes_digests = np.array(of_bytes, np.uint8).reshape(-1, DIGEST_BYTES)
-    return Decoded(pixels, digests, bytes_digests, nbytes, np.array(good, np.int64), problems)
+        pixels.append(fitted)
+        digests.append(row_digests(own[None], kind="image"))
+        bytes_digests.append(bytes_digest(content)[None])
+        nbytes += len(content)
+    none = np.zeros((0, DIGEST_BYTES), np.uint8)
+    return Decoded(
+        pixels=np.array(pixels, np.uint8).reshape(-1, *shape),
+        digests=np.concatenate([none, *digests]),
+        bytes_digests=np.concatenate([none, *bytes_digests]),
+        nbytes=nbytes,
+        good=np.array(good, np.int64),
+        problems=problems,
+    )
 
 
 @contextmanager

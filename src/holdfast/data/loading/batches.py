@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ Batch = tuple[Tensor, Tensor]
 MARK = "holdfast"
 
 
+@dataclass(eq=False)
 class RowOrder:
     """The rows of each batch of an epoch.
 
@@ -38,23 +40,13 @@ class RowOrder:
         epoch: Set by Lightning through `set_epoch`.
     """
 
-    def __init__(
-        self,
-        rows: Tensor,
-        *,
-        batch_size: int,
-        seed: int | None,
-        rank: int = 0,
-        num_ranks: int = 1,
-        classes: Tensor | None = None,
-    ) -> None:
-        self.rows = rows
-        self.classes = classes
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.num_ranks = num_ranks
-        self.epoch = 0
+    rows: Tensor
+    batch_size: int = field(kw_only=True)
+    seed: int | None = field(kw_only=True)
+    rank: int = 0
+    num_ranks: int = 1
+    classes: Tensor | None = None
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation; Lightning calls it before each epoch, also after a resume."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -16,7 +15,6 @@ from torch import Tensor
 from holdfast.core.cores import num_cores
 from holdfast.core.errors import InputError, VaultLocked
 from holdfast.core.tasks import task_of
-from holdfast.data.columns import Column
 from holdfast.data.loading.batches import (
     Batch,
     LoadedBatches,
@@ -26,7 +24,6 @@ from holdfast.data.loading.batches import (
     hand_over,
     is_handed_over,
 )
-from holdfast.data.loading.row_search import RowForm
 from holdfast.data.loading.train_val import derive
 from holdfast.data.splits import Split
 from holdfast.data.statistics import input_columns, input_width
@@ -91,7 +88,10 @@ class DataModule(pl.LightningDataModule):
         self.val_rows: NDArray[np.int64] = derived.val
         self.val_sha256 = val_sha256(prepared, derived.val)
         self.columns = input_columns(prepared.columns, self.statistics)
-        self.input_shape = _input_shape(prepared, self.columns)
+        shape = prepared.x.shape[1:]
+        self.input_shape: tuple[int, ...] = (shape[-1], *shape[:-1]) if prepared.kind == "image" else shape
+        if self.columns:
+            self.input_shape = (input_width(self.columns),)
         self.num_outputs = task_of(self.task).num_outputs(len(prepared.class_names))
         self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
 
@@ -122,11 +122,6 @@ class DataModule(pl.LightningDataModule):
             "sampling": self.sampling,
         }
 
-    def row_form(self) -> RowForm:
-        """The form of a stored row, to know one that comes from elsewhere."""
-        x = self.prepared.x
-        return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.statistics)
-
     def train_dataloader(self) -> ResidentBatches | LoadedBatches:
         """Batches of train rows, in a new order every epoch."""
         classes = torch.from_numpy(self.prepared.y[self.train_rows]) if self.sampling == "balanced" else None
@@ -147,13 +142,7 @@ class DataModule(pl.LightningDataModule):
         """
         raise VaultLocked
 
-    def predict_dataloader(self) -> NoReturn:
-        """Like `test_dataloader`.
-
-        Raises:
-            VaultLocked: Always.
-        """
-        raise VaultLocked
+    predict_dataloader = test_dataloader
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Leave resident batches alone; Lightning's own walk over the batch costs more than a small model's step."""
@@ -185,14 +174,6 @@ class DataModule(pl.LightningDataModule):
             x, y = torch.from_numpy(self.prepared.x), as_target(self.prepared.y)
             self._on_device = (device, x.to(device), y.to(device))
         return ResidentBatches(*self._on_device[1:], order)
-
-
-def _input_shape(prepared: Prepared, columns: Sequence[Column]) -> tuple[int, ...]:
-    """The shape of one row as a model sees it."""
-    shape = prepared.x.shape[1:]
-    if prepared.kind == "image":
-        return (shape[-1], *shape[:-1])
-    return (input_width(columns),) if columns else shape
 
 
 def free_bytes(device: torch.device) -> int:

@@ -9,7 +9,6 @@ of fewer than four different numbers, which would be found everywhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,23 +28,6 @@ LOOK_NUMBERS = 4096
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
-class RowForm:
-    """The form of a stored row.
-
-    Attributes:
-        shape: Of one row as stored.
-        dtype: Of its numbers.
-        kind: "image", "table" or "array".
-        statistics: Of the train rows.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    kind: str
-    statistics: TrainStatistics
-
-
 def numbers_in(content: Any, fewest: int, name: str = "") -> Iterator[tuple[str, Array]]:
     """Every tensor, array, list of numbers and byte string with at least `fewest` numbers, by its place."""
     if isinstance(content, Mapping):
@@ -62,21 +44,21 @@ def numbers_in(content: Any, fewest: int, name: str = "") -> Iterator[tuple[str,
         yield from numbers_in(value, fewest, place)
 
 
-def candidates(numbers: Array, form: RowForm, fewest: int = FEWEST_NUMBERS) -> Iterator[NDArray[np.uint8]]:
+def candidates(numbers: Array, train: TrainStatistics, fewest: int = FEWEST_NUMBERS) -> Iterator[NDArray[np.uint8]]:
     """Digests of everything in `numbers` that may be rows, block by block.
 
     Args:
         numbers: Of any shape.
-        form: What a stored row is like.
+        train: Statistics of the train rows, which have the shape, type and kind of a stored row.
         fewest: How many different numbers a row must have: fewer are found by chance among many weights.
     """
-    width = int(np.prod(form.shape))
+    width = int(np.prod(train.mean.shape))
     for rows in _row_views(numbers, width):
         size = max(1, BLOCK_NUMBERS // width)
         for start in range(0, len(rows), size):
             block = np.ascontiguousarray(rows[start : start + size])
             if len(block := block[~np.isinf(block).any(axis=1) & _is_varied(block, fewest)]):
-                yield from _digests(block, form)
+                yield from _digests(block, train)
 
 
 def _arrays_of(value: Any) -> Iterator[Array]:
@@ -125,29 +107,29 @@ def _is_varied(block: Array, fewest: int) -> NDArray[np.bool_]:
     return np.asarray(is_new.sum(axis=1) + 1 >= fewest)
 
 
-def _digests(block: Array, form: RowForm) -> Iterator[NDArray[np.uint8]]:
-    if len(form.shape) in (2, 3):
-        if form.dtype != np.uint8:
-            yield row_digests(block.astype(form.dtype).reshape(-1, *form.shape), kind=form.kind)
-        for pixels in _images(block, form):
-            yield row_digests(pixels, kind=form.kind)
+def _digests(block: Array, train: TrainStatistics) -> Iterator[NDArray[np.uint8]]:
+    if train.mean.ndim in (2, 3):
+        if train.dtype != "uint8":
+            yield row_digests(block.astype(train.dtype).reshape(-1, *train.mean.shape), kind=train.kind)
+        for pixels in _images(block, train):
+            yield row_digests(pixels, kind=train.kind)
         return
-    for rows in _tables(block, form):
-        yield row_digests(rows, kind=form.kind)
+    for rows in _tables(block, train):
+        yield row_digests(rows, kind=train.kind)
 
 
-def _tables(block: Array, form: RowForm) -> Iterator[Array]:
-    yield block.astype(form.dtype)
+def _tables(block: Array, train: TrainStatistics) -> Iterator[Array]:
+    yield block.astype(train.dtype)
     if block.dtype.kind == "f":
-        mean, std = form.statistics.mean.ravel(), form.statistics.std.ravel()
+        mean, std = train.mean.ravel(), train.std.ravel()
         raw = block.astype(np.float64) * np.where(std > 0, std, 1.0) + mean
         for digits in DIGITS:
-            yield _rounded(raw, digits).astype(form.dtype)
+            yield _rounded(raw, digits).astype(train.dtype)
 
 
-def _images(block: Array, form: RowForm) -> Iterator[Array]:
+def _images(block: Array, train: TrainStatistics) -> Iterator[Array]:
     """(n, H, W, C) pixels, from rows that are pixels, pixels / 255, or standardised pixels, channels last or first."""
-    height, width, channels = (*form.shape, 1)[:3]
+    height, width, channels = (*train.mean.shape, 1)[:3]
     for is_first in (False, True) if channels > 1 else (False,):
         shape = (-1, channels, height, width) if is_first else (-1, height, width, channels)
         images = block.reshape(shape)
@@ -156,7 +138,7 @@ def _images(block: Array, form: RowForm) -> Iterator[Array]:
             yield np.ascontiguousarray(images)
             continue
         values = images.astype(np.float64)
-        for raw in (values, values * 255.0, *_unstandardised(values, form.statistics), *_counted_up(values)):
+        for raw in (values, values * 255.0, *_unstandardised(values, train), *_counted_up(values)):
             pixels = np.rint(raw)
             near = (np.abs(raw - pixels) <= PIXEL_ATOL) & (pixels >= 0) & (pixels <= 255)
             is_image = near.reshape(len(raw), -1).all(axis=1)

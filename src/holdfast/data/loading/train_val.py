@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.config.resolve import call_target
+from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
-from holdfast.core.tasks import task_of
-from holdfast.data.rows import stratum_of
-from holdfast.data.splits import Split, SplitFacts
+from holdfast.data.splits import Split, facts_of
 from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
     statistics_from_arrays,
     train_statistics,
 )
-from holdfast.data.store.store import UNREADABLE, Prepared
+from holdfast.data.store.store import UNREADABLE, Prepared, open_prepared, val_sha256
 from holdfast.data.subset import subset_of
 
 VERSION = 4  # of what is remembered
@@ -69,7 +70,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
     """Like `derive`, from the rows themselves."""
-    facts = facts_of(prepared)
+    facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
     statistics = train_statistics(
@@ -83,17 +84,51 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
     return Derived(train, np.flatnonzero(val), statistics)
 
 
-def facts_of(prepared: Prepared) -> SplitFacts:
-    """The facts of the development rows that a split may know."""
-    return SplitFacts(
-        prepared.units,
-        strata=stratum_of(prepared.y, prepared.task),
-        groups=prepared.groups,
-        times=prepared.times,
-        parts=prepared.parts,
-        targets=prepared.y if task_of(prepared.task).is_values else None,
-        is_new=prepared.is_new,
-    )
+@dataclass(frozen=True, eq=False)
+class RunRows:
+    """The rows that a run was trained on and chosen by, as the store has them.
+
+    Attributes:
+        prepared: The development rows, through the run's view.
+        train: Indices of the train rows, ascending.
+        val: Indices of the val rows, ascending.
+        statistics: Of the train rows.
+    """
+
+    prepared: Prepared
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    statistics: TrainStatistics
+
+    @property
+    def target_std(self) -> float:
+        """Spread of the train targets of a regression; else 1."""
+        return self.statistics.target_std or 1.0
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Targets of the val rows."""
+        return np.asarray(self.prepared.y[self.val])
+
+
+def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool = False) -> RunRows:
+    """The rows of a run.
+
+    Args:
+        split: The `split` of its config.
+        data: "rows", "subset" and "val_sha256", as its record has them.
+        anew: From the rows themselves, not from what is remembered.
+
+    Raises:
+        InputError: The store no longer has the rows, or its val rows are not those of the run.
+    """
+    prepared = open_prepared(data["rows"])
+    take = compute if anew else derive
+    derived = take(prepared, call_target(split, "split"), data.get("subset"))
+    if val_sha256(prepared, derived.val) != data["val_sha256"]:
+        problem = "the val rows in the store are not those of the run"
+        raise InputError("val rows", problem, next="train the run again")
+    return RunRows(prepared, derived.train, derived.val, derived.statistics)
 
 
 def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:

@@ -1,4 +1,16 @@
-"""Data sets as a user's function may return them, brought into `Rows`."""
+"""Data sets by a function of the user's own: what it returns becomes `Rows`.
+
+    # my_rows.py, beside your configs
+    import numpy as np
+
+    def load(n: int = 1000):
+        x = np.random.default_rng(0).normal(size=(n, 4))
+        return x, (x.sum(axis=1) > 0).astype(int)
+
+    python train.py data=custom data.source._target_=my_rows.load trusted_modules=[my_rows] +data.source.n=500
+
+`as_rows` says what it may return.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +19,14 @@ import traceback
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from holdfast.config.resolve import arguments, call_target, find_module_file
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.arrays import rows_from_arrays
-from holdfast.data.formats.types import TypedFile
+from holdfast.data.formats.typed import TypedFile
 from holdfast.data.in_memory import arrow_table, is_table
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_table
@@ -27,6 +39,16 @@ KEYS = ("x", "y", "task", "layout", "parts", "groups", "times", "class_names", "
 TABLE_KEYS = tuple(key for key in SETTINGS if key != "target")
 BLOCK_ROWS = 65_536
 SAY_EVERY = 10_000
+
+
+def custom() -> NoReturn:
+    """Stands for the user's function.
+
+    Raises:
+        InputError: Always.
+    """
+    hint = "data.source._target_=my_rows.load trusted_modules=[my_rows] names your function"
+    raise InputError("data.source._target_", "is not given", next=hint)
 
 
 def rows_of(source: Mapping[str, Any]) -> Rows:
@@ -101,16 +123,14 @@ def _from_mapping(mapping: Mapping[str, Any]) -> Rows:
 
 
 def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
-    target = y
-    if not isinstance(y, str) and not (isinstance(y, list | tuple) and all(isinstance(name, str) for name in y)):
-        values = np.asarray(y)
-        x, target = x.assign(target=values), "target"
-    elif isinstance(y, list | tuple) and len(y) == len(x) and not set(y) <= set(x.columns):
-        x, target = x.assign(target=list(y)), "target"
+    names = y if isinstance(y, list | tuple) and all(isinstance(name, str) for name in y) else ()
+    are_columns = bool(names) and (len(names) != len(x) or set(names) <= set(x.columns))
+    if not isinstance(y, str) and not are_columns:
+        x, y = x.assign(target=np.asarray(y)), "target"
     table = arrow_table(x, WHERE)
     opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
     file = TypedFile("frame", "frame", opened)
-    return load_table([(file, None)], table_settings({"target": target, **settings}), "frame")
+    return load_table([(file, None)], table_settings({"target": y, **settings}), "frame")
 
 
 def _from_dataset(dataset: Any) -> Rows:

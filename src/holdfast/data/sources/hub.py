@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError
 from holdfast.data.formats.images import Fit, image_form
-from holdfast.data.formats.types import TypedFile
+from holdfast.data.formats.typed import TypedFile
 from holdfast.data.images.rows import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.tables.problems import check_names
 from holdfast.data.tables.read import load_table
-from holdfast.data.tables.settings import TableFile, as_names, table_settings
+from holdfast.data.tables.settings import TableFile, table_settings
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
@@ -49,30 +50,22 @@ def load(
     Raises:
         InputError: The data set cannot be had, or cannot be used.
     """
-    settings = settings or {}
-    known = table_settings(settings)
+    known = table_settings(settings or {})
     splits = _splits(path, name, revision)
     first = next(iter(splits.values()))
+    if not known.target:
+        known = replace(known, target=tuple([key for key in TARGETS if key in first.column_names][:1]))
+    check_names(known, first.column_names)
     images = [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]
-    chosen: Any = settings.get("target") or next((key for key in TARGETS if key in first.column_names), None)
-    lacking = [column for column in as_names(chosen) if column not in first.column_names]
-    if chosen is None or lacking:
-        problem = f"there is no column {lacking[0]!r}" if lacking else "is not given"
-        hint = did_you_mean(lacking[0], first.column_names) if lacking else ""
-        raise InputError("data.target", problem, f"the columns are {', '.join(first.column_names)}", hint)
     if images:
-        if not isinstance(chosen, str):
-            raise InputError("data.target", f"is {chosen}", allowed="one column, for images")
+        if len(known.target) > 1:
+            raise InputError("data.target", f"is {list(known.target)}", allowed="one column, for images")
         form = image_form(size, "rgb", fit)
-        return image_rows(_listing(splits, images[0], chosen), form, known.task, skips=known.skips)
-    known = replace(known, target=tuple(as_names(chosen)))
-    files: list[tuple[TableFile, int | None]] = [
-        (
-            TypedFile(split, "table's", partial(_opened, dataset)),
-            SPLITS[split] if _has_parts(splits) else None,
-        )
-        for split, dataset in splits.items()
-    ]
+        return image_rows(_listing(splits, images[0], known.target[0]), form, known.task, skips=known.skips)
+    files: list[tuple[TableFile, int | None]] = []
+    for split, dataset in splits.items():
+        file = TypedFile(split, "table's", partial(_opened, dataset))
+        files.append((file, SPLITS[split] if _has_parts(splits) else None))
     return load_table(files, known, str(path))
 
 

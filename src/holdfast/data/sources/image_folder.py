@@ -15,18 +15,29 @@ from typing import Literal
 
 import numpy as np
 
-from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.first_look import reading_begins
+from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, image_form
-from holdfast.data.images.index import read_index
 from holdfast.data.images.read import file_problems, gray_or_rgb
 from holdfast.data.images.rows import Listing, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
-from holdfast.data.tables.settings import PART_WORDS, OnError, Task
+from holdfast.data.tables.cells import texts_of
+from holdfast.data.tables.read import load_table
+from holdfast.data.tables.settings import PART_WORDS, OnError, Task, table_settings
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
 WHERE = "data.path"
+INDEX = "data.index"
 INDEX_SUFFIXES = (".csv", ".tsv")
+# What a column may be called, in any letter case; the first that is there is taken.
+INDEX_COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
+    "label": ("label", "class", "target"),
+    "split": ("split",),
+    "group": ("group",),
+}
 IGNORED = ("thumbs.db", "desktop.ini")
 
 
@@ -59,7 +70,7 @@ def load(
         raise InputError(WHERE, "is not given", next="data.path=FOLDER, or data.index=labels.csv")
     root = _folder(path) if path is not None else None
     if index is not None:
-        files_of(index, "data.index", INDEX_SUFFIXES)
+        files_of(index, INDEX, INDEX_SUFFIXES)
     reading_begins()
     listing = _from_folders(root or Path()) if index is None else _from_index(index, root, task, on_error)
     if not listing.images:
@@ -145,8 +156,8 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) -> Listing[Path]:
-    (file,) = files_of(index, "data.index", INDEX_SUFFIXES)
-    rows, paths = read_index(file, task, on_error)
+    (file,) = files_of(index, INDEX, INDEX_SUFFIXES)
+    rows, paths = _read_index(file, task, on_error)
     files = [(root or file.parent) / path for path in paths]
     problems, there, seen = [], [], set()
     for place, (path, full) in enumerate(zip(paths, files, strict=True)):
@@ -175,6 +186,45 @@ def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) ->
         problems=problems,
         notes=notes,
     )
+
+
+def _read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[str]]:
+    """The rows of an index as those of a table, and the path in each; empty where there is none.
+
+    Raises:
+        InputError: The file cannot be read, a column is missing, or a row cannot be used.
+    """
+    try:
+        table = CsvFile(file)
+        columns = _columns_of(file, table.column_names())
+        settings = {"target": columns["label"], "split_column": columns.get("split"), "group": columns.get("group")}
+        # A path may be missing in one row, and the label in another.
+        rows = load_table([(table, None)], table_settings({**settings, "task": task, "on_error": on_error}), file.name)
+    except InputError as error:
+        raise_problems([replace(problem, where=INDEX) for problem in error.problems])
+    paths = []
+    assert rows.table is not None
+    for _, batch in rows.table.blocks([columns["path"]]):
+        codes, texts = texts_of(batch.column(0), MISSING_TEXTS)
+        paths += [texts[code] if code >= 0 else "" for code in codes.tolist()]
+    return rows, paths
+
+
+def _columns_of(file: Path, columns: Sequence[str]) -> dict[str, str]:
+    """The columns that are used, by the names that they have here."""
+    spelled = {name.lower(): name for name in reversed(columns)}
+    column_of = {
+        name: next((spelled[word] for word in words if word in spelled), None) for name, words in INDEX_COLUMNS.items()
+    }
+    allowed = f"its columns: {', '.join(columns)}"
+    raise_problems(
+        [
+            Problem(INDEX, f"{file} has no column {name!r}", allowed, did_you_mean(name, columns))
+            for name in ("path", "label")
+            if column_of[name] is None
+        ]
+    )
+    return {name: column for name, column in column_of.items() if column is not None}
 
 
 def _folder(path: str) -> Path:

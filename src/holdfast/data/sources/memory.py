@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from holdfast.data.arrays import Layout
-from holdfast.data.formats import feather
+from holdfast.data.formats.typed import feather_file
 from holdfast.data.in_memory import handed_over
 from holdfast.data.rows import Rows
 from holdfast.data.sources import arrays
@@ -25,7 +25,7 @@ def memory(*, content: str | None = None, settings: dict[str, Any]) -> Rows:
         InputError: The rows are not in memory any more, or a column cannot be used.
     """
     known = table_settings(settings)
-    open_file = partial(feather.open_table, skips=known.skips)
+    open_file = partial(feather_file, skips=known.skips)
     return load_files(open_file, known, path=str(handed_over(content)), suffixes=(".arrow",))
 
 

@@ -99,20 +99,12 @@ def _read(file: Path, magic: int) -> NDArray[np.uint8]:
     axes, actual = magic & 0xFF, int.from_bytes(content[:4], "big")
     header = np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4")
     size, expected = len(content) - 4 - 4 * axes, int(np.prod(header, dtype=object))
-    problem = ""
-    if size < 0:
-        problem = "is truncated"
-    elif actual in CONTENT and actual != magic:
-        problem = f"holds {CONTENT[actual]}, expected {CONTENT[magic]}: are two files swapped?"
-    elif actual != magic:
-        problem = f"is no IDX file of {CONTENT[magic]}: it starts with {actual:#010x}, expected {magic:#010x}"
-    elif not expected:
-        problem = f"holds no {CONTENT[magic]} (shape {tuple(header.tolist())})"
-    elif size != expected:
-        how = "is truncated" if size < expected else f"goes on after its {header[0]} {CONTENT[magic]}"
-        problem = f"{how}: {size} bytes after the header, expected {expected}"
-    if problem:
-        raise InputError(WHERE, f"{file} {problem}")
+    if actual != magic:
+        problem = f"{file} is no IDX file of {CONTENT[magic]}: it starts with {actual:#010x}, expected {magic:#010x}"
+        raise InputError(WHERE, problem, next="are two files swapped?" if actual in CONTENT else "")
+    if not expected or size != expected:
+        problem = f"{file} is empty, truncated or goes on: {size} bytes after the header, expected {expected}"
+        raise InputError(WHERE, problem)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(header)
 
 

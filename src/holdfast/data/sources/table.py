@@ -1,4 +1,4 @@
-"""Tables in files of any of the formats in `holdfast.data.formats`, each of which is one module there."""
+"""Tables in files of any of the formats in `holdfast.data.formats`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(
 
     Args:
         path: A file, a list of files, a glob, or a folder of them.
-        format: The name of a module of `holdfast.data.formats`.
+        format: One of `holdfast.data.formats.FORMATS`.
         settings: What the user says of the columns (`data.tables.settings.TableSettings`).
         options: How files of the format are read: arguments of its `open_table`.
         val_path: Files of val rows, where `path` does not hold them.
@@ -33,7 +33,7 @@ def load(
     Raises:
         InputError: With the line and the column at fault.
     """
-    module, known = table_format(format), table_settings(settings)
+    chosen, known = table_format(format), table_settings(settings)
     given: dict[str, Any] = {key: value for key, value in (options or {}).items() if value is not None}
-    open_file = partial(module.open_table, skips=known.skips, **given)
-    return load_files(open_file, known, path=path, suffixes=module.SUFFIXES, val_path=val_path, test_path=test_path)
+    open_file = partial(chosen.open_table, skips=known.skips, **given)
+    return load_files(open_file, known, path=path, suffixes=chosen.suffixes, val_path=val_path, test_path=test_path)

@@ -7,7 +7,7 @@ features stay on one side, as do rows of one declared group. A split decides in 
 never the rows.
 """
 
-from holdfast.data.splits.facts import Mask, Split, SplitFacts
+from holdfast.data.splits.facts import Mask, Split, SplitFacts, facts_of
 from holdfast.data.splits.folds import KFold
 from holdfast.data.splits.grouped import Group
 from holdfast.data.splits.shares import Auto, Holdout, Predefined
@@ -23,4 +23,5 @@ __all__ = [
     "Split",
     "SplitFacts",
     "Time",
+    "facts_of",
 ]

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.rows import TEST
+from holdfast.core.tasks import task_of
+from holdfast.data.rows import TEST, stratum_of
 
 Mask = NDArray[np.bool_]
 Digests = NDArray[np.uint8]
@@ -49,6 +50,19 @@ class SplitFacts:
         """The facts of some of the rows."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: value[rows] for name, value in known.items() if value is not None})
+
+
+def facts_of(rows: Any, units: Digests, is_new: Mask | None = None) -> SplitFacts:
+    """The facts of rows that a split may know, from `Rows` or from `store.Prepared` rows."""
+    return SplitFacts(
+        units,
+        strata=stratum_of(rows.y, rows.task),
+        groups=rows.groups,
+        times=rows.times,
+        parts=rows.parts,
+        targets=rows.y if task_of(rows.task).is_values else None,
+        is_new=is_new,
+    )
 
 
 class Split(Protocol):

@@ -14,25 +14,25 @@ HASH_SIZE = 16
 MAX_DISTANCE = 12
 
 
-def units_of(digests: NDArray[np.uint8], groups: NDArray[np.int64], is_new: Mask | None = None) -> NDArray[np.uint8]:
+def units_of(digests: RowArray, groups: NDArray[np.int64] | None, is_new: Mask | None = None) -> RowArray:
     """(n, 16) One digest for all rows that must stay on one side: equal rows, and rows of one group.
 
     It is the least digest among them, so that it depends on no order.
 
     Args:
         digests: (n, 16) of the rows.
-        groups: (n,) numbers.
+        groups: (n,) numbers; None: none are declared.
         is_new: (n,) Rows that were appended: the digest is that of a row that was there before, where there is one.
     """
-    numbers = np.unique(groups, return_inverse=True)[1]
+    numbers = np.zeros(0, np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
     is_linked = np.bincount(numbers)[numbers] > 1
     if not is_linked.any():
         return digests
     # Rows with the digest of a linked one come along, whatever their own group.
     rows = np.flatnonzero(is_linked | equal_to_marked(digests, is_linked))
-    units = digests.copy()
+    units = np.array(digests[:])
     new = np.zeros(len(rows), bool) if is_new is None else is_new[rows]
-    units[rows] = _joined_units(digests[rows], numbers[rows], new)
+    units[rows] = _joined_units(units[rows], numbers[rows], new)
     return units
 
 

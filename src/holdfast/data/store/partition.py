@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.tasks import task_of
-from holdfast.data.rows import TEST, Rows, stratum_of
-from holdfast.data.splits import SplitFacts
+from holdfast.core.tasks import class_task, task_of
+from holdfast.data.rows import TEST, Rows
+from holdfast.data.splits import facts_of
 from holdfast.data.splits.ordering import test_cuts
 from holdfast.data.store import overlaps, store
-from holdfast.data.store.row_keys import units_of
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen
@@ -206,7 +205,7 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
     forms = replace(forms, digests=forms.over(columns), columns=columns)
-    test = np.logical_or.reduce([vault.rows for vault in own])
+    test = _any(rows, [vault.rows for vault in own])
     declared = _declared_test(rows)
     keeps_to_parts = record["test_rule"]["split"] in DECLARED
     if keeps_to_parts and (test & declared).any():
@@ -214,9 +213,8 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     is_new = known_rows.new_rows(record["vault"], forms.digests, test)
     if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
         declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
-    units = units_of(rows, forms.digests, is_new)
-    strangers = [stranger.certain for stranger in asked.seen if stranger not in own]
-    elsewhere = np.logical_or.reduce([np.zeros(len(rows), bool), *strangers]) & ~test
+    units = overlaps.units_of(forms.digests, rows.groups, is_new)
+    elsewhere = _any(rows, [stranger.certain for stranger in asked.seen if stranger not in own]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
     development = free & ~equal_to_marked(forms.digests, test)
@@ -257,7 +255,7 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
         return rows
     names = (*sealed, *(name for name in rows.class_names if name not in sealed))
     table = np.array([names.index(name) for name in rows.class_names], np.int64)
-    return replace(rows, y=table[rows.y], class_names=names, task="binary" if len(names) == 2 else "multiclass")
+    return replace(rows, y=table[rows.y], class_names=names, task=class_task(len(names)))
 
 
 # --- a new vault, and none --------------------------------------------------------------------------------------------
@@ -266,12 +264,12 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
 def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
     """A split of the rows that none of some vaults knows; rows that were trained on stay train and val rows."""
     request, rows, forms = asked.request, asked.rows, asked.forms
-    units = units_of(rows, forms.digests)
-    sealed = np.logical_or.reduce([np.zeros(len(rows), bool), *(vault.certain for vault in seen)])
+    units = overlaps.units_of(forms.digests, rows.groups)
+    sealed = _any(rows, [vault.certain for vault in seen])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
     sealed |= equal_to_marked(units, sealed)
     # A row that runs of another vault were trained on is no test row any more.
-    is_used = np.logical_or.reduce([np.zeros(len(rows), bool), *(vault.development for vault in seen)]) & ~sealed
+    is_used = _any(rows, [vault.development for vault in seen]) & ~sealed
     is_used |= equal_to_marked(units, is_used) & ~sealed
     free = ~sealed & ~is_used
     if not free.any():
@@ -279,7 +277,7 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
         problem = f"all of its rows are in {names}"
         raise VaultRefused(f"data {request['name']}", problem, next="train on the data as that vault has it")
     split = call_target(request["split"], "split")
-    facts = _facts_of(rows, units)
+    facts = facts_of(rows, cast(NDArray[np.uint8], units))  # a spool becomes an array where a split needs it whole
     facts = facts if free.all() else facts.of(free)
     chosen = split.test_rows(facts)
     cuts = test_cuts(request["test_rule"], facts, chosen)
@@ -304,30 +302,23 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
 def _open_division(asked: Asked) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
     rows, forms = asked.rows, asked.forms
-    sealed = [vault.rows if vault.holds_most else vault.certain for vault in asked.seen]
-    out = np.logical_or.reduce([_declared_test(rows), *sealed])
-    units = units_of(rows, forms.digests)
+    sealed = _any(rows, [vault.rows if vault.holds_most else vault.certain for vault in asked.seen])
+    out = sealed | _declared_test(rows)
+    units = overlaps.units_of(forms.digests, rows.groups)
     development = ~out & ~equal_to_marked(units, out)
     counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
-    if sealed and (count := int(np.logical_or.reduce(sealed).sum())):
-        counts["sealed_elsewhere"] = count
-    none = np.zeros(len(rows), bool)
-    return Division(rows, forms, units, none, development, counts)
+    if sealed.any():
+        counts["sealed_elsewhere"] = int(sealed.sum())
+    return Division(rows, forms, units, np.zeros(len(rows), bool), development, counts)
+
+
+def _any(rows: Rows, masks: Sequence[Mask]) -> Mask:
+    """(n,) Rows that are in one of some masks."""
+    return np.asarray(np.logical_or.reduce([np.zeros(len(rows), bool), *masks]))
 
 
 def _declared_test(rows: Rows) -> Mask:
     return rows.parts == TEST if rows.parts is not None else np.zeros(len(rows), bool)
-
-
-def _facts_of(rows: Rows, units: RowArray) -> SplitFacts:
-    return SplitFacts(
-        cast(NDArray[np.uint8], units),  # a spool becomes an array where a split needs it whole
-        strata=stratum_of(rows.y, rows.task),
-        groups=rows.groups,
-        times=rows.times,
-        parts=rows.parts,
-        targets=rows.y if task_of(rows.task).is_values else None,
-    )
 
 
 def _counts(

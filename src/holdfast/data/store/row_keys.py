@@ -1,4 +1,4 @@
-"""The digests that a data set's rows are known by, and the units that stay on one side of a split."""
+"""The digests that a data set's rows are known by, and which of them prove nothing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import ArrayRows, RawRows
+from holdfast.data.raw import ArrayRows, EncodedImages
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.store import overlaps
 from holdfast.data.tables.cells import numbers_of
-from holdfast.data.tables.row_identity import id_digests, identity_columns, table_cells
+from holdfast.data.tables.raw_table import RawTable
+from holdfast.data.tables.row_identity import id_digests, identity_columns, in_order, table_cells
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.identity import DIGEST_BYTES, columns_of, row_digests, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
@@ -47,7 +47,7 @@ def _names(rows: Rows) -> tuple[str, ...]:
     return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
 
 
-def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
+def raw_rows(rows: Rows, forms: RowForms) -> RawTable | EncodedImages | ArrayRows:
     """The rows as they are sealed."""
     if rows.table is not None:
         return rows.table
@@ -56,15 +56,6 @@ def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
     assert rows.x is not None
     is_as_read = rows.digests is None and rows.kind != "table"
     return ArrayRows(rows.x, forms.digests if is_as_read else None, rows.kind)
-
-
-def units_of(rows: Rows, digests: RowArray, is_new: NDArray[np.bool_] | None = None) -> RowArray:
-    """(n, 16) One digest for all rows that stay on one side: equal ones, and those of one group."""
-    if rows.groups is None:
-        return digests
-    whole = digests[:]
-    units = overlaps.units_of(whole, rows.groups, is_new)
-    return digests if units is whole else units
 
 
 def common_rows(rows: Rows) -> NDArray[np.bool_]:
@@ -119,30 +110,32 @@ def _sampled(array: Any) -> NDArray[np.float64]:
 def _array_digests(rows: Rows) -> RowArray:
     """Digests of arrays; in a spool where they are many."""
     assert rows.x is not None
-    digests = Spool((DIGEST_BYTES,), np.uint8)
+    digests, names = Spool((DIGEST_BYTES,), np.uint8), _names(rows)
     for _, block in blocks_of(rows.x):
-        is_table = rows.kind == "table"
-        digests.append(table_digests(_cells(rows, block)) if is_table else row_digests(block, kind=rows.kind))
+        if rows.kind == "table":
+            cells = _cells(rows, block)
+            digests.append(table_digests(cells if names else in_order(cells)))
+        else:
+            digests.append(row_digests(block, kind=rows.kind))
     return digests.settled()
 
 
 def _array_cells(rows: Rows) -> TableCells:
     """The cells of a table in arrays, to be known one by one: a file that was stored as an array lost its names."""
+    x = rows.x
+    assert x is not None
 
     def blocks(columns: Sequence[str], chosen: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
-        assert rows.x is not None
-        for start, block in blocks_of(rows.x):
+        for start, block in blocks_of(x):
             cells = _cells(rows, block if chosen is None else block[chosen[start : start + len(block)]])
             yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
 
-    assert rows.x is not None
-    return TableCells(tuple(_cells(rows, np.asarray(rows.x[:0]))), blocks)
+    return TableCells(rows.feature_names, blocks)
 
 
 def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:
-    """The cells of a table in arrays; columns without names keep their order."""
-    cells = columns_of(block, rows.feature_names if _names(rows) else ())
-    for name, column, values in zip(cells, rows.columns, block.T, strict=True):
-        if column.type == "category":
-            cells[name] = (values.astype(np.int64), column.categories)
-    return cells
+    """The cells of a table in arrays."""
+    return {
+        column.name: values if column.type == "number" else (values.astype(np.int64), column.categories)
+        for column, values in zip(rows.columns, block.T, strict=True)
+    }

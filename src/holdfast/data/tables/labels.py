@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
+from holdfast.core.tasks import class_task
 from holdfast.data.rows import Array, Task
 from holdfast.data.tables.cells import is_dressed_number
 
@@ -92,11 +93,10 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
     if lonely:
         problem = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {', '.join(lonely[:5])}"
         raise InputError(WHERE, problem, next="join or remove them" + _if_values(class_names[0], why))
-    task: Task = "binary" if len(class_names) == 2 else "multiclass"
     shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])
     more = f", ... ({len(class_names)} in all)" if len(class_names) > 10 else ""
     words = f"target {name!r}: {len(class_names)} classes ({why}): {shown}{more}"
-    return Target(y.astype(np.int64), task, class_names, words)
+    return Target(y.astype(np.int64), class_task(len(class_names)), class_names, words)
 
 
 def _if_values(class_name: str, why: str) -> str:

@@ -28,17 +28,13 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
     if not settings.target:
         advice = "data.target=COLUMN names what is predicted"
         raise InputError("data.target", "is not given", f"the columns are {listed(names)}", advice)
-    asked = [("data.target", name) for name in settings.target] + [("data.id", name) for name in settings.id]
-    asked += [("data.types", name) for name in settings.types] + [("data.drop", name) for name in settings.drop]
-    asked += [
-        (f"data.{key}", name)
-        for key in ("group", "time", "split_column")
-        if (name := getattr(settings, key)) is not None
-    ]
+    asked = [(key, name) for key in ("target", "id", "types", "drop") for name in getattr(settings, key)]
+    asked += [(key, getattr(settings, key)) for key in ("group", "time", "split_column")]
+    allowed = f"the columns are {listed(names)}"
     problems = [
-        Problem(where, f"there is no column {name!r}", f"the columns are {listed(names)}", _near(name, names))
-        for where, name in asked
-        if name not in names
+        Problem(f"data.{key}", f"there is no column {name!r}", allowed, _near(name, names))
+        for key, name in asked
+        if name is not None and name not in names
     ]
     if len(names) == 1 and problems:
         advice = "is data.delimiter right? does the file have a first line of names?"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.encrypted_spool import Spool
+from holdfast.data.raw import ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile
 
@@ -74,10 +75,7 @@ class RawTable:
         for name, array in plain.items():
             self._types[name] = _wider(self._types.get(name, array.type), array.type)
         batch = pa.record_batch(list(plain.values()), list(plain))
-        with pa.BufferOutputStream() as sink:
-            with pa.ipc.new_stream(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            content = np.frombuffer(sink.getvalue(), np.uint8)
+        content = np.frombuffer(ipc_stream(batch), np.uint8)
         self._read_sha256.update(content.data)
         self._spool.append(content)
         self._ends.append(len(self._spool))
@@ -106,7 +104,7 @@ class RawTable:
             begin = end
             names = [name for name in (columns or self.names) if name in batch.schema.names]
             # All blocks in one type: sealed rows are gathered from several, and must read as they do here.
-            arrays = [as_type(batch.column(name), self._types[name]) for name in names]
+            arrays = [_as_type(batch.column(name), self._types[name]) for name in names]
             batch = pa.record_batch(arrays, names)
             if self._kept is not None:
                 batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
@@ -126,32 +124,17 @@ class RawTable:
         """The rows `order`, in that order: some of their numbers, and these rows as an Arrow IPC stream."""
         import pyarrow as pa
 
-        schema = pa.schema([(name, self._types[name]) for name in self.names])
         row_bytes = max(1, self.nbytes // max(1, self._num_read))
-        at_once, size = max(1, GATHER_BYTES // row_bytes), max(1, PIECE_BYTES // row_bytes)
-        for place in range(0, len(order), at_once):
-            rows = order[place : place + at_once]
-            table = self._gathered(rows, schema)
+        size = max(1, PIECE_BYTES // row_bytes)
+        for rows in windows(order, max(1, GATHER_BYTES // row_bytes)):
+            by_place = np.argsort(rows, kind="stable")
+            ordered, batches = rows[by_place], []
+            for start, batch in self.blocks():
+                first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
+                batches.append(batch.take(pa.array(ordered[first:last] - start)))
+            table = pa.Table.from_batches(batches).take(pa.array(np.argsort(by_place))).combine_chunks()
             for start in range(0, len(rows), size):
-                with pa.BufferOutputStream() as sink:
-                    with pa.ipc.new_stream(sink, schema) as writer:
-                        writer.write_table(table.slice(start, size))
-                    yield rows[start : start + size], sink.getvalue().to_pybytes()
-
-    def _gathered(self, rows: NDArray[np.int64], schema: Any) -> Any:
-        import pyarrow as pa
-
-        by_place = np.argsort(rows, kind="stable")
-        ordered, batches = rows[by_place], []
-        for start, batch in self.blocks():
-            first, last = np.searchsorted(ordered, [start, start + batch.num_rows])
-            if first < last:
-                chosen = batch.take(pa.array(ordered[first:last] - start))
-                arrays = [as_type(chosen.column(name), schema.field(name).type) for name in self.names]
-                batches.append(pa.record_batch(arrays, schema=schema))
-        back = np.empty(len(rows), np.int64)
-        back[by_place] = np.arange(len(rows))
-        return pa.Table.from_batches(batches, schema).take(pa.array(back)).combine_chunks()
+                yield rows[start : start + size], ipc_stream(table.slice(start, size)).to_pybytes()
 
 
 def _plain(array: Any) -> Any:
@@ -164,7 +147,7 @@ def _plain(array: Any) -> Any:
     return array.cast(pa.string()) if is_string else array
 
 
-def as_type(array: Any, type: Any) -> Any:
+def _as_type(array: Any, type: Any) -> Any:
     """An array of pyarrow's in a type that holds its values, as texts where nothing else does."""
     return array if array.type == type else array.cast(type, safe=False)
 

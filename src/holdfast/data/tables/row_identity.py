@@ -7,7 +7,7 @@ table is digested over the columns of each vault that it has, whatever else is i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings, is_part
 from holdfast.vault.known_rows import Columns
 from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.canonical_cells import words_of
+from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.digest_sets import digest_blocks, first_words
 from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
@@ -49,9 +49,13 @@ def _in_order(table: RawTable, names: Sequence[str]) -> RowArray:
     """(n, 16) digests over columns in the order of the table: what rows are known by where columns have no names."""
     spool = Spool((DIGEST_BYTES,), np.uint8)
     for _, batch in table.blocks(names):
-        cells = [raw_cells(batch.column(name)) for name in names if name in batch.schema.names]
-        spool.append(table_digests({f"{place:08d}": cell for place, cell in enumerate(cells)}))
+        spool.append(table_digests(in_order({name: raw_cells(batch.column(name)) for name in batch.schema.names})))
     return spool.settled()
+
+
+def in_order(cells: Mapping[str, Cells]) -> dict[str, Cells]:
+    """The cells of columns without names: under the place of each."""
+    return {f"{place:08d}": column for place, column in enumerate(cells.values())}
 
 
 def table_cells(table: RawTable, settings: TableSettings) -> TableCells:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ ATTEMPTS = 20
 STALE_S = 86_400
 
 
-def enter(staging: Path, fields: dict[str, Any]) -> tuple[str, bool]:
+def enter(staging: Path, fields: dict[str, Any], projects: Sequence[Path] = ()) -> tuple[str, bool]:
     """The selection's id, and whether it is new.
 
     Args:
         staging: The folder with its files; renamed to the selection's own.
         fields: What the selection says, but for the head of the ledger.
+        projects: Whose lock names the vault.
 
     Raises:
         VaultRefused: The vault was replaced meanwhile, or its ledger cannot be written.
@@ -49,7 +51,7 @@ def enter(staging: Path, fields: dict[str, Any]) -> tuple[str, bool]:
             os.rename(staging, folder)
             sync_folder(folder.parent)
             try:
-                registry.append(vault, "freeze", _body(fields), selection=selection, expected_head=head)
+                registry.append(vault, "freeze", _body(fields, projects), selection=selection, expected_head=head)
             except ledger.LedgerMoved:
                 os.rename(folder, staging)
                 continue
@@ -57,7 +59,7 @@ def enter(staging: Path, fields: dict[str, Any]) -> tuple[str, bool]:
     raise VaultRefused(f"vault {vault[:8]}", "its ledger moved on every attempt", next="try again")
 
 
-def _body(fields: dict[str, Any]) -> dict[str, Any]:
+def _body(fields: dict[str, Any], projects: Sequence[Path]) -> dict[str, Any]:
     """The body of a freeze in the ledger."""
     first = fields["models"][0]
     return {
@@ -68,6 +70,7 @@ def _body(fields: dict[str, Any]) -> dict[str, Any]:
         "models": [model["name"] for model in fields["models"]],
         "criterion": fields["criterion"],
         "trials": first["trials"],
+        "projects": [str(folder) for folder in projects],
     }
 
 

@@ -16,7 +16,7 @@ from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.sweep_folder import sweep_of
 from holdfast.core.tasks import task_of
 from holdfast.data import views
-from holdfast.data.loading.row_search import RowForm
+from holdfast.data.loading.train_val import RunRows, rows_of_run
 from holdfast.evaluation import processes
 from holdfast.evaluation.criterion import parse_criterion
 from holdfast.evaluation.freeze import scan
@@ -25,10 +25,8 @@ from holdfast.evaluation.freeze.pretraining import pretraining_of
 from holdfast.evaluation.freeze.run_files import Copied, copy_run, refuse_former, save_array
 from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
-    ValRows,
     exact_loss,
     has_standard_loss,
-    load_val,
     predict_val,
     refuse_other_columns,
     refuse_other_record,
@@ -41,7 +39,7 @@ from holdfast.evaluation.freeze.validation import (
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
-from holdfast.vault import known_rows, refusals
+from holdfast.vault import known_rows, project_lock, refusals
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.fingerprints import Fingerprints
@@ -97,6 +95,8 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
     task = str(records[0]["data"]["task"])
     goal = None if criterion is None else str(parse_criterion(criterion, task))
     _refuse_by_policy(vault, len(runs), goal)
+    project_lock.refuse_other_ledger(vault, Path.cwd(), *runs)
+    projects = project_lock.projects_of(vault, Path.cwd(), *runs)
     selections = folder_of(vault) / "selections"
     staging = selections / f"{STAGING}{secrets.token_hex(8)}"
     try:
@@ -107,18 +107,19 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
         fields["models"], stds = [], []
         for name, copied in zip(names, copies, strict=True):
-            val = load_val(fields, copied.record["data"])
+            val = rows_of_run(fields["split"], copied.record["data"], anew=True)
             stds.append(val.target_std)
             fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
         fields |= {"target_std": stds[0], "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
-        selection, is_new = enter(staging, fields)
+        selection, is_new = enter(staging, fields, projects)
     except OSError as error:
         where, problem = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
         raise VaultRefused(where, problem, next="free some space or mend the disk, then try again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    project_lock.note_heads(projects, vault, "freeze")
     models = tuple(
         {"folder": str(run), **{key: model[key] for key in ("name", "val", "trials")}}
         for run, model in zip(runs, fields["models"], strict=True)
@@ -218,7 +219,7 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
     }
 
 
-def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
+def _freeze_model(copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]:
     """Refuse a model that is not what its record says; what a selection says of it."""
     record = copied.record
     _refuse_other_form(val)
@@ -238,7 +239,7 @@ def _freeze_model(copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]
     return {**model, **_validate(model, copied, val, staging)}
 
 
-def _refuse_other_form(val: ValRows) -> None:
+def _refuse_other_form(val: RunRows) -> None:
     """Refuse a view that the sealed rows cannot be seen through."""
     vault = val.prepared.vault
     if words := views.mismatch(val.prepared.view, read_manifest(folder_of(vault))[0]["parts"]["x"]):
@@ -246,7 +247,7 @@ def _refuse_other_form(val: ValRows) -> None:
         raise VaultRefused(f"vault {vault[:8]}", f"the run {words}", next=hint)
 
 
-def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: Path) -> dict[str, Any]:
+def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]:
     """Reproduce the val score from the copies; keep the predictions, to compare with when the vault is opened."""
     record = copied.record
     task, num_outputs = str(record["data"]["task"]), int(record["data"]["num_outputs"])
@@ -273,10 +274,9 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
     return {"metrics": list(scores), "has_loss": has_loss}
 
 
-def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
+def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: RunRows, staging: Path) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
-    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, val.statistics)
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):
@@ -288,8 +288,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
-            scan.refuse_sealed_rows(name, content, form, sealed)
-            scan.refuse_sealed_rows(name, record, form, sealed)
+            scan.refuse_sealed_rows(name, content, val.statistics, sealed)
+            scan.refuse_sealed_rows(name, record, val.statistics, sealed)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

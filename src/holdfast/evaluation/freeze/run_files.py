@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import copy_hashed
-from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.run_record import FILE_NAME, best_checkpoint, read_run
 from holdfast.vault import registry
 
 
@@ -36,37 +36,29 @@ class Copied:
     records: list[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class _Member:
-    """One member of a run or an ensemble: folder, record, file of weights, share, and hash where one was noted."""
-
-    folder: Path
-    record: Mapping[str, Any]
-    checkpoint: str
-    weight: float
-    sha256: str | None
-
-
 def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) -> Copied:
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        VaultRefused: A file is missing, was changed since the ensemble was made, or leaves the run's folder.
+        InputError: A checkpoint is gone.
+        VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
-    for number, member in enumerate(_members(run, record)):
+    for number, named in enumerate(_members(run, record)):
+        folder, checkpoint = run / named["run"], named["checkpoint"]
         place = f"models/{index}/members/{number}"
-        _copy(staging / place, member)
-        members.append(
-            {
-                "folder": place,
-                "checkpoint": member.checkpoint,
-                "weight": member.weight,
-                "run": member.record["id"],
-                "seed": member.record["seed"],
-            }
-        )
-        records.append(read_run(staging / place))
+        for name in (FILE_NAME, checkpoint):  # the checkpoint comes last: its hash is compared
+            sha256 = copy_hashed(_inside(folder, name), staging / place / name)
+        if named["sha256"] not in (None, sha256):
+            problem = "was changed since the ensemble was made"
+            raise VaultRefused(str(folder / checkpoint), problem, next="make the ensemble again")
+        own = read_run(staging / place)
+        for name in ("vault", "val_sha256"):
+            if own["data"][name] != record["data"][name]:
+                raise VaultRefused(str(folder), f"has another {name} than the ensemble")
+        chosen = {"folder": place, "checkpoint": checkpoint, "weight": float(named["weight"])}
+        members.append({**chosen, "run": own["id"], "seed": own["seed"]})
+        records.append(own)
     return Copied(index, run, record, members, records)
 
 
@@ -100,27 +92,11 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _members(run: Path, record: Mapping[str, Any]) -> list[_Member]:
-    if record["kind"] != "ensemble":
-        return [_Member(run, record, str(record["best"]["checkpoint"]), 1.0, None)]
-    members: list[_Member] = []
-    for member in record["ensemble"]["members"]:
-        folder = run / member["run"]
-        own = read_run(folder)
-        for name in ("vault", "val_sha256"):
-            if own["data"][name] != record["data"][name]:
-                raise VaultRefused(str(folder), f"has another {name} than the ensemble")
-        members.append(_Member(folder, own, str(member["checkpoint"]), float(member["weight"]), str(member["sha256"])))
-    return members
-
-
-def _copy(target: Path, member: _Member) -> None:
-    for name in (FILE_NAME, member.checkpoint):  # the checkpoint comes last: its hash is compared
-        source = _inside(member.folder, name)
-        sha256 = copy_hashed(source, target / name)
-    if member.sha256 is not None and sha256 != member.sha256:
-        where = str(member.folder / member.checkpoint)
-        raise VaultRefused(where, "was changed since the ensemble was made", next="make the ensemble again")
+def _members(run: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The members of an ensemble as its record names them; a single run is its own."""
+    if record["kind"] == "ensemble":
+        return list(record["ensemble"]["members"])
+    return [{"run": ".", "checkpoint": best_checkpoint(run, record), "weight": 1.0, "sha256": None}]
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -129,5 +105,5 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
         raise VaultRefused(str(path), "leaves the run's folder", next="freeze a run whose files are its own")
     if not path.is_file():
-        raise VaultRefused(str(path), "is missing", next="train the run again")
+        raise InputError(str(path), "there is no such checkpoint", next="restore it, or train the run again")
     return path

@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import VaultRefused
-from holdfast.data.loading.row_search import RowForm, candidates, numbers_in
+from holdfast.data.loading.row_search import candidates, numbers_in
+from holdfast.data.statistics import TrainStatistics
 from holdfast.vault.rows.fingerprints import Fingerprints
 
 
-def refuse_sealed_rows(where: str, content: Any, form: RowForm, sealed: Sequence[Fingerprints]) -> None:
+def refuse_sealed_rows(where: str, content: Any, train: TrainStatistics, sealed: Sequence[Fingerprints]) -> None:
     """Refuse content that holds sealed rows.
 
     Args:
         where: Named in the refusal.
         content: Nested mappings and sequences of tensors, arrays, numbers and bytes.
-        form: Of the rows.
+        train: Statistics of the train rows.
         sealed: The fingerprints of the sealed rows, as they are and as the run's view shows them.
 
     Raises:
         VaultRefused: Sealed rows were found.
     """
-    for name, numbers in numbers_in(content, int(np.prod(form.shape))):
+    for name, numbers in numbers_in(content, int(np.prod(train.mean.shape))):
         num_sealed = 0
-        for digests in candidates(numbers, form):
+        for digests in candidates(numbers, train):
             num_sealed += int(np.logical_or.reduce([rows.are_sealed(digests) for rows in sealed]).sum())
         if num_sealed:
             problem = f"holds sealed test rows in {name} ({num_sealed} found)"

@@ -6,13 +6,13 @@ numbers, as they were at the freeze: whoever keeps the sweep can show later that
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
+from holdfast.core.merkle import MerkleTree
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.core.sweep_folder import runs_of, sweep_of
 
@@ -66,16 +66,11 @@ def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> str:
-    """The Merkle tree hash of a list, as 64 hex digits: 0x00 before leaves, 0x01 before nodes."""
-    return _tree([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]).hex()
-
-
-def _tree(hashes: Sequence[bytes]) -> bytes:
-    if len(hashes) < 2:
-        return hashes[0] if hashes else hashlib.sha256(b"").digest()
-    # RFC 6962: the left side has the largest power of two below the number of leaves.
-    left = 1 << (len(hashes) - 1).bit_length() - 1
-    return hashlib.sha256(b"\x01" + _tree(hashes[:left]) + _tree(hashes[left:])).digest()
+    """The Merkle tree hash of a list, as 64 hex digits."""
+    tree = MerkleTree()
+    for leaf in leaves:
+        tree.add(leaf)
+    return tree.root()
 
 
 def _repeated(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
-from holdfast.data.loading.train_val import compute
-from holdfast.data.statistics import TrainStatistics, input_columns
-from holdfast.data.store.store import Prepared, open_prepared, val_sha256
+from holdfast.data.loading.train_val import RunRows
+from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.processes import Predictor
 
@@ -31,74 +28,31 @@ SINGLE_ROWS = 16
 STANDARD_LOSSES = tuple(f"holdfast.losses.{name}" for name in ("auto", "cross_entropy", "binary_cross_entropy", "mse"))
 
 
-@dataclass(frozen=True, eq=False)
-class ValRows:
-    """Val rows and what is known of the train rows; taken from the rows, not from a cache.
-
-    Attributes:
-        prepared: The development rows.
-        rows: (v,) indices of the val rows.
-        statistics: Of the train rows.
-    """
-
-    prepared: Prepared
-    rows: NDArray[np.int64]
-    statistics: TrainStatistics
-
-    @property
-    def target_std(self) -> float:
-        """Spread of the train targets of a regression; else 1."""
-        return self.statistics.target_std or 1.0
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        """Targets of the val rows."""
-        return np.asarray(self.prepared.y[self.rows])
-
-
-def load_val(fields: Mapping[str, Any], model: Mapping[str, Any]) -> ValRows:
-    """The val rows that a model of a selection was chosen by, through its view.
-
-    Args:
-        fields: "split", "subset" and "val_sha256", as a selection has them.
-        model: "rows", their place in the store (`Prepared.id`).
-
-    Raises:
-        InputError: The store no longer has the rows.
-        VaultRefused: The rows are others than those of the run.
-    """
-    prepared = open_prepared(model["rows"])
-    computed = compute(prepared, call_target(fields["split"], "split"), fields["subset"])
-    if val_sha256(prepared, computed.val) != fields["val_sha256"]:
-        raise VaultRefused("val rows", "the val rows in the store are not those of the run", next="train the run again")
-    return ValRows(prepared, computed.val, computed.statistics)
-
-
 def predict_val(
     predictor: Predictor,
-    val: ValRows,
+    val: RunRows,
     columns: tuple[int, ...],
     *,
     places: NDArray[np.int64] | None = None,
     batch_size: int = 1024,
 ) -> NDArray[np.float32]:
     """Predictions of a single model for the val rows, or for those at some places among them."""
-    rows = val.rows if places is None else val.rows[places]
+    rows = val.val if places is None else val.val[places]
     (predictions,) = predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
     return np.asarray(predictions)
 
 
-def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
+def exact_loss(predictor: Predictor, val: RunRows, task: str, num_outputs: int) -> tuple[float, float]:
     """The val loss from float64 log-probabilities, and how far rounding in float32 can have moved a recorded one."""
     kind = task_of(task)
     columns = (num_outputs, 2) if kind.is_labels else (kind.num_columns(num_outputs),)
-    logs = predictor.log_probabilities(_stored(val, val.rows), columns)
+    logs = predictor.log_probabilities(_stored(val, val.val), columns)
     chosen = np.take_along_axis(logs, val.targets.astype(np.int64)[..., None], axis=-1)
     return float(-chosen.mean()), float(8 * FLOAT32_STEP * np.abs(logs).max(axis=-1).mean())
 
 
 def refuse_other_predictions(
-    predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: ValRows
+    predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: RunRows
 ) -> None:
     """Preflight: the same evaluator must predict the val rows as it did when the models were frozen.
 
@@ -106,7 +60,7 @@ def refuse_other_predictions(
         VaultRefused: It does not.
     """
     columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
-    of_models = predictor.predict(_stored(val, val.rows), columns, is_sealed=False)
+    of_models = predictor.predict(_stored(val, val.val), columns, is_sealed=False)
     for model, predictions in zip(models, of_models, strict=True):
         frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
         worst = _distance(predictions, frozen, fields["task"], val.target_std)
@@ -116,7 +70,7 @@ def refuse_other_predictions(
 
 
 def refuse_unstable(
-    predictor: Predictor, val: ValRows, predictions: NDArray[np.float32], task: str, tolerance: float
+    predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], task: str, tolerance: float
 ) -> None:
     """Predict the val rows in reverse order and in batches of another size, and some of them alone.
 
@@ -182,7 +136,7 @@ def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) 
     return np.where(is_equal, 0.0, far)
 
 
-def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -> None:
+def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -> None:
     """Compare the view in a checkpoint with that of the val rows, and vocabularies with what train rows alone give.
 
     Raises:
@@ -212,7 +166,7 @@ def tolerance_of(record: Mapping[str, Any]) -> float:
 
 
 def val_scores(
-    predictions: NDArray[np.float32], val: ValRows, task: str, num_outputs: int, tolerance: float
+    predictions: NDArray[np.float32], val: RunRows, task: str, num_outputs: int, tolerance: float
 ) -> dict[str, tuple[float, float]]:
     """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
 
@@ -279,7 +233,7 @@ def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, targ
     return float(np.abs(predictions - expected).max(initial=0.0)) / (target_std if task_of(task).is_values else 1.0)
 
 
-def _stored(val: ValRows, rows: NDArray[np.int64]) -> ArrayBlocks:
+def _stored(val: RunRows, rows: NDArray[np.int64]) -> ArrayBlocks:
     x = val.prepared.x
     blocks = (x[rows[start : start + BLOCK_ROWS]] for start in range(0, len(rows), BLOCK_ROWS))
     return ArrayBlocks(x.dtype, (len(rows), *x.shape[1:]), blocks)

@@ -20,10 +20,11 @@ from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
+from holdfast.data.loading.train_val import rows_of_run
 from holdfast.data.raw import read_piece
 from holdfast.data.views import View, view_from_dict
 from holdfast.evaluation import processes
-from holdfast.evaluation.freeze.validation import load_val, refuse_other_predictions
+from holdfast.evaluation.freeze.validation import refuse_other_predictions
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
 from holdfast.evaluation.selections import find_selection, frozen_copy, hashed_members
@@ -61,7 +62,7 @@ def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None 
     with registry.on_disk(folder_of(vault), RECORDED), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
         preflight.refuse_disorder(vault, entries)
-        preflight.refuse_other_lock(vault, Path.cwd())
+        project_lock.refuse_other_ledger(vault, Path.cwd())
         if result := find_entry(entries, "open.result", selection):
             return answer_of(result, is_replayed=True), []
         allowed = preflight.allowed_opening(vault, selection, entries, reason)
@@ -70,7 +71,7 @@ def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None 
         preflight.refuse_little_space(vault)
         result = _open(vault, selection, allowed, entries, opening.check_sealed(vault, key_file))
         with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
-            project_lock.note_here(vault, "open")
+            project_lock.note_heads(project_lock.projects_of(vault, Path.cwd()), vault, "open")
         return answer_of(result, is_replayed=False), result.body["changes"]
 
 
@@ -88,7 +89,8 @@ def _open(
             predictor = stack.enter_context(processes.Predictor(models, folder))
             predictors.append((numbers, predictor))
             chosen = [fields["models"][number] for number in numbers]
-            refuse_other_predictions(predictor, fields, chosen, folder, load_val(fields, chosen[0]))
+            val = rows_of_run(fields["split"], {**fields, "rows": chosen[0]["rows"]}, anew=True)
+            refuse_other_predictions(predictor, fields, chosen, folder, val)
         intent = _intend(vault, selection, allowed, entries)
         predicted, predictions = _predict(fields, predictors, intent, ring)
     return _conclude(fields, allowed, predicted, predictions, ring)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import holdfast
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.vault import ledger_check, policies, project_lock, refusals, registry
+from holdfast.vault import ledger_check, policies, refusals, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -50,21 +49,6 @@ def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
     for kind, where, problem in ledger_check.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
-
-
-def refuse_other_lock(vault: str, project: Path) -> None:
-    """A ledger must hold every head that the project's `holdfast.lock` names, and the vault must be the one it names.
-
-    Raises:
-        VaultRefused: It is an old copy, or another vault over the same rows.
-    """
-    folder = project_lock.find_project(project)
-    if folder is None:
-        return
-    record = registry.record_of(vault)
-    locked = list(project_lock.read_lock(folder).values())
-    project_lock.refuse_beside(locked, record)
-    project_lock.check_heads(folder, vault)
 
 
 def refuse_multirun() -> None:

@@ -13,7 +13,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from holdfast import __version__
-from holdfast.core.files import write_atomic
+from holdfast.core.errors import HoldfastError
+from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.run_record import now
 from holdfast.evaluation.freeze.trials import without_seed
 from holdfast.evaluation.opening.citation import quotable
@@ -22,12 +23,15 @@ from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
+from holdfast.vault.ledger_check import Found
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 1
+PAGE = "final_report.html"
+MAX_BYTES = 2**26
 KEY_MODES = {
-    "local": "The framework could decrypt as this user: accidents are prevented and a copied folder is of no use "
-    "elsewhere; a user with a shell is not stopped, only recorded.",
+    "local": "The framework could decrypt as this user: accidents are prevented. Who has a shell as this user, or a "
+    "copy of the home with its keys, can decrypt the rows by code of their own, and no ledger tells of it.",
     "passphrase": "Only who knows the passphrase could open the vault.",
     "keyfile": "Only the holder of the private key could open the vault; training had the public key alone.",
 }
@@ -39,19 +43,45 @@ def write_report(vault: str, selection: str) -> dict[str, Path]:
     Raises:
         VaultRefused: The selection, the manifest or the ledger is not what it was.
     """
-    facts = gather(vault, selection)
+    facts = json.loads(json.dumps(gather(vault, selection)))
     folder = selection_folder(vault, selection)
     paths = {"html": folder / "report.html", "json": folder / "report.json"}
     write_atomic(paths["json"], json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    write_atomic(paths["html"], render("final_report.html", facts))
+    write_atomic(paths["html"], render(PAGE, facts))
     return paths
 
 
-def gather(vault: str, selection: str) -> dict[str, Any]:
-    """Everything the report says, as JSON."""
+def report_problems(vault: str, selection: str) -> Iterator[Found]:
+    """What a written report says otherwise than the ledger did when it was written."""
+    folder = selection_folder(vault, selection)
+    html, path = folder / "report.html", folder / "report.json"
+    if not path.exists() and not html.exists():
+        return
+    try:
+        facts = json.loads(read_plain(path, MAX_BYTES))
+        known = json.loads(json.dumps(gather(vault, selection, facts["head"]["index"] + 1)))
+        known |= {name: facts[name] for name in ("written", "holdfast")}
+        known["vault"]["source"] = facts["vault"]["source"]  # whether the source is still there changes
+        known["limits"] = _limits(known)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, HoldfastError) as error:
+        yield "report", str(path), f"cannot be compared with the ledger ({type(error).__name__}: {error})"
+        return
+    for name in sorted(known.keys() | facts.keys()):
+        if facts.get(name) != known.get(name):
+            yield "report", str(path), f"has another {name} than the ledger; holdfast report writes it again"
+    if facts == known and (not html.is_file() or read_plain(html, MAX_BYTES).decode() != render(PAGE, facts)):
+        yield "report", str(html), "is not the page of report.json; holdfast report writes it again"
+
+
+def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[str, Any]:
+    """Everything the report says, as JSON.
+
+    Args:
+        num_entries: Of the ledger that are known of; None: all.
+    """
     manifest, _ = read_manifest(folder_of(vault))
     fields = read_selection(vault, selection)
-    entries = registry.read_ledger(vault)
+    entries = registry.read_ledger(vault)[:num_entries]
     result = find_entry(entries, "open.result", selection)
     opened = answer_of(result, is_replayed=True) if result else None
     body = result.body if result else {}

@@ -27,6 +27,8 @@ from holdfast.core.files import canonical_json, open_plain, write_atomic
 PARTS = ("x", "y")
 CELLS = "cells"
 KEY_BYTES = 32
+MARKS = (".git", "holdfast.lock")  # of a project
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 FINGERPRINT = ("*", "fingerprint")
 
 
@@ -105,14 +107,19 @@ def read_key(path: Path, vault: str, part: str) -> bytes:
         VaultRefused: The file is missing, readable by others, inside the project, tracked, empty, or another one's.
     """
     try:
-        status = path.stat()
+        if path.is_symlink():
+            raise VaultRefused(str(path), "the key is a link: it would travel with what it points at", next="move it")
         with open_plain(path) as file:
-            raw = file.read()
+            status, raw = os.fstat(file.fileno()), file.read()
     except OSError as error:
         hint = "put the key back where it was, or set HOLDFAST_KEYS to its folder"
         raise VaultRefused(str(path), f"the key cannot be read ({error.strerror})", next=hint) from None
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_mode & OTHERS:
         raise VaultRefused(str(path), "the key is open to other users", next=f"chmod 600 {path}")
+    if path.parent == places.keys() and path.parent.stat().st_mode & OTHERS:
+        raise VaultRefused(
+            str(path.parent), "the folder of keys is open to other users", next=f"chmod 700 {path.parent}"
+        )
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise VaultRefused(str(path), "the key belongs to another user")
     _refuse_project(path)
@@ -141,13 +148,20 @@ def parse_key(path: Path, raw: bytes, vault: str, part: str) -> bytes:
 
 
 def _refuse_project(path: Path) -> None:
-    """A key in the project travels with it: into a commit, a copy, an upload."""
-    place = path.resolve()
-    project = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / ".git").exists()), None)
-    if project is not None and project.resolve() != Path.home().resolve() and place.is_relative_to(project.resolve()):
+    """Refuse a key in the project: it travels with it, into a commit, a copy, an upload."""
+    place, project = path.resolve(), _project()
+    if project is not None and place.is_relative_to(project):
         hint = "set HOLDFAST_HOME or HOLDFAST_KEYS to a folder outside it"
         raise VaultRefused(str(path), f"a key must not lie inside the project {project}", next=hint)
     if place.exists() and any((folder / ".git").exists() for folder in place.parents):
         command = ["git", "ls-files", "--error-unmatch", place.name]
         if subprocess.run(command, cwd=place.parent, capture_output=True, check=False).returncode == 0:
             raise VaultRefused(str(path), "the key is tracked by git", next="git rm --cached it, and seal again")
+
+
+def _project() -> Path | None:
+    """The nearest folder with .git or holdfast.lock, else the working folder; a user's own home is no project."""
+    here = Path.cwd().resolve()
+    marked = (folder for folder in (here, *here.parents) if any((folder / name).exists() for name in MARKS))
+    project = next(marked, here)
+    return None if Path.home().resolve().is_relative_to(project) else project

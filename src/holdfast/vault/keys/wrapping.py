@@ -1,8 +1,8 @@
 """Wrapping of the two keys of a vault, in the key modes that leave no key on this machine.
 
     passphrase   a key from Scrypt (RFC 7914, n = 2**17, r = 8, p = 1) wraps both by AES-256-GCM
-    keyfile      a fresh X25519 exchange for each with the holder's public key, HKDF-SHA256, AES-256-GCM, the base mode
-                 of HPKE (RFC 9180) in outline; who seals has the public key only
+    keyfile      HPKE in base mode (RFC 9180) for the holder's public key: X25519, HKDF-SHA256, AES-256-GCM; who seals
+                 has the public key only
 
 `wrapped.json` in the vault's folder holds what unwraps: {"version", "mode", "x", "y", "check"} and the salt or the
 public key. Beside both keys "check" is wrapped, a constant: a wrong passphrase or key is found by it, so that neither
@@ -18,8 +18,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 VERSION = 1
@@ -28,7 +27,7 @@ SCRYPT = {"n": 2**17, "r": 8, "p": 1}
 KEY_BYTES = 32
 NONCE_BYTES = 12
 CHECK = b"holdfast check"
-NO_NONCE = bytes(NONCE_BYTES)  # each wrapping key is used once
+HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 Unwrap = Callable[[str], bytes]
 Cipher = Callable[[bytes, bytes], bytes]  # of content, and of what it is about
@@ -58,26 +57,14 @@ def by_passphrase(fields: Mapping[str, Any], vault: str, passphrase: str) -> Unw
 
 def wrap_for(public: bytes, secret: Mapping[str, bytes], vault: str) -> dict[str, Any]:
     """The content of `wrapped.json`, for the holder of the private key of `public`."""
-
-    def wrap(content: bytes, about: bytes) -> bytes:
-        ephemeral = X25519PrivateKey.generate()
-        shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(public))
-        enc = ephemeral.public_key().public_bytes_raw()
-        return enc + _agreed(shared, enc, public, about).encrypt(NO_NONCE, content, about)
-
-    return {"mode": "keyfile", "public": public.hex(), **_wrapped(secret, vault, wrap)}
+    key = X25519PublicKey.from_public_bytes(public)
+    wrapped = _wrapped(secret, vault, lambda content, about: HPKE.encrypt(content, key, about))
+    return {"mode": "keyfile", "public": public.hex(), **wrapped}
 
 
 def with_private_key(fields: Mapping[str, Any], vault: str, private: X25519PrivateKey) -> Unwrap | None:
     """A function that unwraps the key of a part; None when it was wrapped for another key."""
-    public = private.public_key().public_bytes_raw()
-
-    def decrypt(content: bytes, about: bytes) -> bytes:
-        enc = content[:KEY_BYTES]
-        shared = private.exchange(X25519PublicKey.from_public_bytes(enc))
-        return _agreed(shared, enc, public, about).decrypt(NO_NONCE, content[KEY_BYTES:], about)
-
-    return _unwrapper(fields, vault, decrypt)
+    return _unwrapper(fields, vault, lambda content, about: HPKE.decrypt(content, private, about))
 
 
 def _wrapped(secret: Mapping[str, bytes], vault: str, wrap: Cipher) -> dict[str, Any]:
@@ -97,11 +84,6 @@ def _unwrapper(fields: Mapping[str, Any], vault: str, decrypt: Cipher) -> Unwrap
 
 def _stretch(passphrase: str, salt: bytes) -> bytes:
     return Scrypt(salt=salt, length=KEY_BYTES, **SCRYPT).derive(passphrase.encode())
-
-
-def _agreed(shared: bytes, enc: bytes, public: bytes, about: bytes) -> AESGCM:
-    info = b"holdfast 1 wrap " + enc + public + about
-    return AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(shared))
 
 
 def _about(vault: str, name: str) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from pyarrow import feather, parquet
 
 from holdfast.core.errors import InputError
-from holdfast.data.formats import format_of, table_suffixes
-from holdfast.data.formats.feather import open_table
+from holdfast.data.formats import FORMATS, TABLE_SUFFIXES, format_of
+from holdfast.data.formats.typed import feather_file as open_table
 
 TABLE = pa.table({"a ": pa.array(range(10), pa.int8()), "word": pa.array(["u", None] * 5).dictionary_encode()})
 
@@ -51,6 +51,6 @@ def test_what_is_no_feather_file(tmp_path: Path) -> None:
 
 
 def test_its_suffixes_are_known() -> None:
-    assert {".feather", ".arrow", ".ipc"} <= set(table_suffixes())
+    assert {".feather", ".arrow", ".ipc"} <= set(TABLE_SUFFIXES)
     for name in ("t.feather", "T.ARROW", "t.ipc"):
-        assert format_of(Path(name)).__name__.endswith(".feather")
+        assert format_of(Path(name)) is FORMATS["feather"]

@@ -10,8 +10,7 @@ import pytest
 
 from holdfast.core.errors import InputError
 from holdfast.data.rows import Rows, check_rows
-from holdfast.data.sources import custom
-from holdfast.data.sources.call import as_rows
+from holdfast.data.sources.call import as_rows, custom
 from holdfast.data.sources.embedded import digits
 from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.tables.view import TableView
@@ -97,4 +96,4 @@ def test_what_it_may_not_return(home: Path, result: Any, words: str) -> None:
 
 def test_the_option_asks_for_a_function() -> None:
     with pytest.raises(InputError, match=r"data\.source\._target_=my_rows\.load"):
-        custom.load()
+        custom()

@@ -83,8 +83,9 @@ def test_swapped_files_are_both_named(folder: Path) -> None:
     (folder / TRAIN_LABELS).rename(folder / TRAIN_IMAGES)
     (folder / "kept").rename(folder / TRAIN_LABELS)
     first, second = failure(folder).splitlines()
-    assert f"{TRAIN_IMAGES} holds labels, expected images: are two files swapped?" in first
-    assert f"{TRAIN_LABELS} holds images, expected labels: are two files swapped?" in second
+    assert f"{TRAIN_IMAGES} is no IDX file of images: it starts with 0x00000801" in first
+    assert first.endswith("next: are two files swapped?")
+    assert f"{TRAIN_LABELS} is no IDX file of labels: it starts with 0x00000803" in second
 
 
 def test_counts_that_differ(folder: Path) -> None:
@@ -100,13 +101,13 @@ def test_pixels_that_differ(folder: Path) -> None:
 def test_damaged_files(folder: Path) -> None:
     whole = (folder / TRAIN_IMAGES).read_bytes()
     for content, words in (
-        (whole[:-1], "is truncated: 359 bytes after the header, expected 360"),
-        (whole[:10], "is truncated"),
-        (b"", "is truncated"),
-        (whole + b"x", "goes on after its 30 images"),
+        (whole[:-1], "is empty, truncated or goes on: 359 bytes after the header, expected 360"),
+        (whole[:10], "is empty, truncated or goes on: -6 bytes"),
+        (b"", "is no IDX file of images: it starts with 0x00000000"),
+        (whole + b"x", "is empty, truncated or goes on: 361 bytes after the header, expected 360"),
         (b"PNG!" + whole[4:], "is no IDX file of images: it starts with 0x504e4721, expected 0x00000803"),
-        (whole[:4] + b"\xff" * 12 + whole[16:], "is truncated: 360 bytes after the header, expected"),
-        (idx(np.zeros((0, 4, 3))), "holds no images"),
+        (whole[:4] + b"\xff" * 12 + whole[16:], "is empty, truncated or goes on: 360 bytes after the header, expected"),
+        (idx(np.zeros((0, 4, 3))), "is empty, truncated or goes on: 0 bytes after the header, expected 0"),
     ):
         (folder / TRAIN_IMAGES).write_bytes(content)
         assert re.search(re.escape(f"{TRAIN_IMAGES} {words}"), failure(folder))

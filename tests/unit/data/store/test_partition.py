@@ -16,7 +16,8 @@ from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
 from holdfast.data.store import store, worker, write
-from holdfast.data.store.row_keys import forms_of, units_of
+from holdfast.data.store.overlaps import units_of
+from holdfast.data.store.row_keys import forms_of
 from holdfast.data.store.store import Prepared
 from holdfast.data.store.worker import answer_request
 
@@ -140,7 +141,7 @@ def test_rows_of_a_spool_are_known_as_those_of_an_array(home: Path) -> None:
     first, second = (Rows(array, y, "binary", "table", ("no", "yes"), groups=groups) for array in (spool, x))
     forms = [forms_of(rows) for rows in (first, second)]
     assert np.array_equal(forms[0].digests[:], forms[1].digests[:])
-    units = [units_of(rows, known.digests) for rows, known in zip((first, second), forms, strict=True)]
+    units = [units_of(known.digests, rows.groups) for rows, known in zip((first, second), forms, strict=True)]
     assert np.array_equal(units[0], units[1])
     assert len(np.unique(units[0], axis=0)) == 25
 

@@ -14,7 +14,8 @@ from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
 from holdfast.data.sources.embedded import breast_cancer
 from holdfast.data.sources.table import load
-from holdfast.data.store.row_keys import forms_of, is_common_row, units_of
+from holdfast.data.store.overlaps import units_of
+from holdfast.data.store.row_keys import forms_of, is_common_row
 
 
 def read(path: Path, format: str = "csv", **settings: Any) -> Rows:
@@ -81,7 +82,18 @@ def test_patients_who_are_alike_are_not_tied_together(home: Path, value: Callabl
     rows = as_rows({"x": pd.DataFrame(lines, columns=["patient", "sex", "value", "y"]), "y": "y", "group": "patient"})
     forms = forms_of(rows)
     assert forms.columns == ("patient", "sex", "value")
-    assert len(np.unique(units_of(rows, forms.digests), axis=0)) == 40
+    assert len(np.unique(units_of(forms.digests, rows.groups), axis=0)) == 40
+
+
+def test_columns_without_names_count_in_their_order(home: Path, tmp_path: Path) -> None:
+    """Also where there are more than ten: x10 is not between x1 and x2."""
+    x = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
+    array = forms_of(as_rows((x, np.arange(40) % 2)))
+    named = pd.DataFrame(x, columns=[f"column {index}" for index in range(12)]).assign(y=np.arange(40) % 2)
+    named.to_csv(tmp_path / "named.csv", index=False)
+    table = forms_of(read(tmp_path / "named.csv", target="y"), {()})
+    assert array.columns == ()
+    assert np.array_equal(array.digests[:], table.by_columns[()][:])
 
 
 def test_rows_that_prove_nothing_are_common() -> None:

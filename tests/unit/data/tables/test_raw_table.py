@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from holdfast.data.formats import feather
 from holdfast.data.formats.csv import CsvFile
+from holdfast.data.formats.typed import feather_file
 from holdfast.data.raw import read_piece
 from holdfast.data.tables import raw_table
 from holdfast.data.tables.raw_table import RawTable
@@ -19,7 +19,7 @@ from holdfast.data.tables.raw_table import RawTable
 def table(home: Path, tmp_path: Path) -> RawTable:
     """Seven rows of two files; the second has its columns in another order, and another type for one."""
     (tmp_path / "t.csv").write_text("a,b\n0,x\n1,\n\n2,z\n3,w\n")
-    table = RawTable([CsvFile(tmp_path / "t.csv"), feather.open_table(tmp_path / "t.feather")])
+    table = RawTable([CsvFile(tmp_path / "t.csv"), feather_file(tmp_path / "t.feather")])
     table.append(["a", "b"], [pa.array([], pa.int64()), pa.array([], pa.string())], file=0, row=0)
     table.append(["a", "b"], [pa.array([0, 1]), pa.array(["x", None])], file=0, row=0)
     table.append(["a", "b"], [pa.array([2, 3]), pa.array(["z", "w"])], file=0, row=2)

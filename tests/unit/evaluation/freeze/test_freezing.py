@@ -19,6 +19,8 @@ from holdfast.ensembles.members import check_members
 from holdfast.evaluation.freeze import freezing
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
+from holdfast.experiment.report import write_report as write_run_report
+from holdfast.training.restore import load_model
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
@@ -142,8 +144,10 @@ def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp
     run = make_run()
     checkpoint = run / "checkpoints" / "best.ckpt"
     checkpoint.rename(tmp_path / "elsewhere.ckpt")
-    with pytest.raises(VaultRefused, match=r"best.ckpt: is missing"):
-        freeze_runs([run])
+    for reader in (lambda: freeze_runs([run]), lambda: load_model(run), lambda: write_run_report(run)):
+        with pytest.raises(InputError, match=r"best.ckpt: there is no such checkpoint; next: restore it") as raised:
+            reader()
+        assert raised.value.exit_code == 2
     os.symlink(tmp_path / "elsewhere.ckpt", checkpoint)
     with pytest.raises(VaultRefused, match="leaves the run's folder"):
         freeze_runs([run])
@@ -152,7 +156,7 @@ def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp
 def test_nothing_is_left_of_a_freeze_that_failed(make_run: Make, prepared: store.Prepared) -> None:
     run = make_run()
     (run / "checkpoints" / "best.ckpt").unlink()
-    with pytest.raises(VaultRefused):
+    with pytest.raises(InputError):
         freeze_runs([run])
     assert list(selection_folder(prepared.vault, "x").parent.iterdir()) == []
     assert len(registry.read_ledger(prepared.vault)) == 1
@@ -192,6 +196,21 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
     checkpoint.write_text("0.80")
     with pytest.raises(VaultRefused, match="was changed since the ensemble was made"):
+        freeze_runs([run])
+
+
+def test_a_member_that_was_trained_on_test_rows_is_refused(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained with vault=none; the attacker wrote the vault into its run.json."""
+    run, real = _ensemble(make_run), freezing.read_content
+
+    def read(path: Path) -> dict[str, Any]:
+        content = real(path)
+        if "members/1/" in str(path):
+            content["holdfast"]["data"] |= {"vault": "none-" + "0" * 27}
+        return content
+
+    monkeypatch.setattr(freezing, "read_content", read)
+    with pytest.raises(VaultRefused, match=r"two/checkpoints/best.ckpt: data.vault is .* in run.json, and 'none-0"):
         freeze_runs([run])
 
 
@@ -260,7 +279,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a home and a run of one epoch on digits, as a user has it."""
     folder = tmp_path_factory.mktemp("trained")
     root = Path(__file__).resolve().parents[4]
-    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "PYTHONPATH": str(root / "src")}
+    environment = {
+        **os.environ,
+        "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")),
+        "PYTHONPATH": str(root / "src"),
+    }
     command = [
         sys.executable,
         str(root / "train.py"),
@@ -277,7 +300,7 @@ def _changed(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cha
     """A copy of the run whose checkpoint was changed."""
     import torch
 
-    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained.with_name(f"{trained.name}-home")))
     run = tmp_path / "run"
     shutil.copytree(trained / "run", run)
     checkpoint = run / json.loads((run / "run.json").read_text())["best"]["checkpoint"]
@@ -302,7 +325,7 @@ def test_sealed_rows_in_a_checkpoint_are_found(
 
     from holdfast.data.sources.embedded import digits as load
 
-    monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
+    monkeypatch.setenv("HOLDFAST_HOME", str(trained.with_name(f"{trained.name}-home")))
     place_of_rows = json.loads((trained / "run" / "run.json").read_text())["data"]["rows"]
     known = {row.tobytes() for row in np.asarray(store.open_prepared(place_of_rows).x)}
     sealed = np.stack([row for row in load().x if row.tobytes() not in known])[:5]

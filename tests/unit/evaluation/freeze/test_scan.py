@@ -9,19 +9,18 @@ import torch
 
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
-from holdfast.data.loading.row_search import RowForm
-from holdfast.data.statistics import channel_statistics, train_statistics
+from holdfast.data.statistics import TrainStatistics, channel_statistics, train_statistics
 from holdfast.evaluation.freeze.scan import refuse_sealed_rows
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.identity import row_digests
 
 Array = np.ndarray[Any, Any]
-Known = tuple[RowForm, fingerprints.Fingerprints, Array]
+Known = tuple[TrainStatistics, fingerprints.Fingerprints, Array]
 KEY = b"of a vault from another home; 32"  # not the one in this HOLDFAST_HOME
 
 
-def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> Known:
-    """The form of rows, their statistics from the first half, and the fingerprints of the second."""
+def _form(x: Array, kind: str) -> Known:
+    """The statistics of the first half of some rows, and the fingerprints of the second."""
     half = len(x) // 2
     statistics = train_statistics(x, np.zeros(len(x), np.int64), np.arange(half), kind=kind, num_classes=2)
     digests = row_digests(x[half:], kind=kind)
@@ -29,13 +28,13 @@ def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> Known:
     path.parent.mkdir(exist_ok=True)
     fingerprints.write_records(path, [fingerprints.fingerprints_of(digests, KEY)], np.zeros(half, bool))
     sealed = fingerprints.Fingerprints(path, KEY)
-    return RowForm(x.shape[1:], x.dtype, kind, statistics), sealed, x[half:]
+    return statistics, sealed, x[half:]
 
 
 @pytest.fixture
 def table(home: Path) -> Known:
     x = np.round(np.random.default_rng(0).normal(12.0, 5.0, (80, 6)), 2).astype(np.float32)
-    return _form(x, "table", tuple("fedcba"))
+    return _form(x, "table")
 
 
 @pytest.fixture
@@ -43,8 +42,8 @@ def images(home: Path) -> Known:
     return _form(np.random.default_rng(0).integers(0, 256, (40, 4, 5, 3)).astype(np.uint8), "image")
 
 
-def _standardised(form: RowForm, x: Array, dtype: type = np.float32) -> Array:
-    return ((x - form.statistics.mean.astype(dtype)) / form.statistics.std.astype(dtype)).astype(dtype)
+def _standardised(form: TrainStatistics, x: Array, dtype: type = np.float32) -> Array:
+    return ((x - form.mean.astype(dtype)) / form.std.astype(dtype)).astype(dtype)
 
 
 def _refuses(case: Known, content: Any, num: int = 1) -> None:
@@ -82,7 +81,7 @@ def test_rows_of_a_table_are_found_in_many_places(table: Known) -> None:
 def test_images_are_found_as_they_are_usually_held(images: Known) -> None:
     form, _, sealed = images
     scaled = sealed.astype(np.float32) / 255
-    mean, std = channel_statistics(form.statistics)
+    mean, std = channel_statistics(form)
     standardised = ((sealed - mean.astype(np.float32)) / std.astype(np.float32)).astype(np.float32)
     for rows in (sealed, scaled, standardised, _standardised(form, sealed), sealed.astype(np.float32), sealed / 255.0):
         for content in (rows, np.moveaxis(rows, 3, 1), rows.reshape(len(rows), -1), rows[:1]):
@@ -98,7 +97,7 @@ def test_weights_and_train_rows_are_let_through(table: Known, images: Known) -> 
             "weights": torch.randn(500, sealed[0].size),
             "zeros": torch.zeros(10, sealed[0].size),
             "steps": torch.arange(7 * sealed[0].size),
-            "mean": torch.from_numpy(form.statistics.mean),
+            "mean": torch.from_numpy(form.mean),
             "other rows": torch.from_numpy(sealed + sealed.dtype.type(1)),
             "history": [{"epoch": 1, "loss": 0.5}] * 20,
             "none": None,

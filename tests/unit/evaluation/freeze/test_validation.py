@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 
 from holdfast.config.resolve import call_target
-from holdfast.core.errors import VaultRefused
-from holdfast.data.loading.train_val import compute
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.data.loading.train_val import RunRows, compute, rows_of_run
 from holdfast.data.statistics import input_columns
 from holdfast.data.store import store
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.freeze.validation import (
-    ValRows,
     exact_loss,
-    load_val,
     predict_val,
     refuse_other_columns,
     refuse_other_scores,
@@ -31,9 +29,9 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
 
 @pytest.fixture
-def val(prepared: store.Prepared) -> ValRows:
+def val(prepared: store.Prepared) -> RunRows:
     derived = compute(prepared, call_target(SPLIT, "split"))
-    return ValRows(prepared, derived.val, derived.statistics)
+    return RunRows(prepared, derived.train, derived.val, derived.statistics)
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
@@ -41,7 +39,7 @@ def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
     return FakePredictor([MEMBERS], tmp_path)
 
 
-def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: ValRows) -> None:
+def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: RunRows) -> None:
     predictor = _predictor(tmp_path)
     refuse_unstable(predictor, val, predict_val(predictor, val, ()), "binary", 1e-6)
 
@@ -60,7 +58,7 @@ def _of_batch(rows: Any, batch_size: int) -> Any:
     ],
 )
 def test_a_model_that_looks_at_its_batch_is_refused(
-    tmp_path: Path, val: ValRows, monkeypatch: pytest.MonkeyPatch, change: Any, words: str
+    tmp_path: Path, val: RunRows, monkeypatch: pytest.MonkeyPatch, change: Any, words: str
 ) -> None:
     real = FakePredictor.predict
 
@@ -74,7 +72,7 @@ def test_a_model_that_looks_at_its_batch_is_refused(
         refuse_unstable(predictor, val, predictions, "binary", 1e-6)
 
 
-def test_half_precision_may_move_a_little_more(tmp_path: Path, val: ValRows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_may_move_a_little_more(tmp_path: Path, val: RunRows, monkeypatch: pytest.MonkeyPatch) -> None:
     real = FakePredictor.predict
     monkeypatch.setattr(
         FakePredictor,
@@ -88,12 +86,12 @@ def test_half_precision_may_move_a_little_more(tmp_path: Path, val: ValRows, mon
         refuse_unstable(predictor, val, predictions, "binary", 1e-6)
 
 
-def test_the_loss_of_a_saturated_model_is_not_hidden(tmp_path: Path, val: ValRows) -> None:
+def test_the_loss_of_a_saturated_model_is_not_hidden(tmp_path: Path, val: RunRows) -> None:
     """float32 probabilities are 0 and 1 here; the logits still say what the loss is."""
     predictor = _predictor(tmp_path, 40.0)
     probabilities = predict_val(predictor, val, ())
     assert (probabilities == 1).any()
-    logits = 40.0 * (val.prepared.x[val.rows][:, 0].astype(np.float64) - 15)
+    logits = 40.0 * (val.prepared.x[val.val][:, 0].astype(np.float64) - 15)
     expected = np.logaddexp(0, np.where(val.targets > 0, 1, -1) * logits).mean()
     value, rounding = exact_loss(predictor, val, "binary", 1)
     assert value == pytest.approx(expected)
@@ -173,7 +171,7 @@ def test_statistics_of_other_rows_are_refused() -> None:
         refuse_other_statistics("a.ckpt", same, {"transform.fill": np.array([np.nan, 0.0])})
 
 
-def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
+def test_columns_of_other_rows_are_refused(val: RunRows) -> None:
     columns = [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]
     assert len(columns) == 30
     shapes = {"view": val.prepared.view, "columns": columns}
@@ -186,16 +184,16 @@ def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
             refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": {**shapes, "view": view}}})
 
 
-def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared, val: ValRows) -> None:
-    fields = {"split": SPLIT, "subset": 0.5, "val_sha256": store.val_sha256(prepared, val.rows)}
-    part = load_val(fields, {"rows": prepared.id})
+def test_statistics_are_those_of_the_part_that_trained(prepared: store.Prepared, val: RunRows) -> None:
+    fields = {"rows": prepared.id, "subset": 0.5, "val_sha256": store.val_sha256(prepared, val.val)}
+    part = rows_of_run(SPLIT, fields, anew=True)
     assert part.statistics.num_rows == round(val.statistics.num_rows / 2)
-    assert np.array_equal(part.rows, val.rows)
+    assert np.array_equal(part.val, val.val)
 
 
-def test_val_rows_of_another_run_are_refused(prepared: store.Prepared, val: ValRows) -> None:
-    shuffled = np.random.default_rng(0).permutation(val.rows)
-    assert store.val_sha256(prepared, shuffled) == store.val_sha256(prepared, val.rows), "a set of rows"
-    fields = {"split": SPLIT, "subset": None, "val_sha256": store.val_sha256(prepared, val.rows[1:])}
-    with pytest.raises(VaultRefused, match="the val rows in the store are not those of the run"):
-        load_val(fields, {"rows": prepared.id})
+def test_val_rows_of_another_run_are_refused(prepared: store.Prepared, val: RunRows) -> None:
+    shuffled = np.random.default_rng(0).permutation(val.val)
+    assert store.val_sha256(prepared, shuffled) == store.val_sha256(prepared, val.val), "a set of rows"
+    fields = {"rows": prepared.id, "subset": None, "val_sha256": store.val_sha256(prepared, val.val[1:])}
+    with pytest.raises(InputError, match="the val rows in the store are not those of the run"):
+        rows_of_run(SPLIT, fields, anew=True)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from holdfast.cli.report import report
+from holdfast.cli.vault import verify
 from holdfast.data.store import store
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.opening.final import open_vault
-from holdfast.evaluation.opening.report import gather, write_report
+from holdfast.evaluation.opening.report import gather, report_problems, write_report
 from holdfast.evaluation.scorer import score_models
 from holdfast.reporting import plots, svg
 from holdfast.reporting.pages import render
@@ -191,3 +192,35 @@ def test_what_is_written_beside_an_interval_has_room() -> None:
     assert match
     assert match[2] == "12345678 [11000000, 14000000]"
     assert float(match[1]) + 7 * len(match[2]) <= svg.WIDTH
+
+
+def _reported(vault: str, selection: str) -> list[str]:
+    return [f"{Path(where).name} {what}" for _, where, what in report_problems(vault, selection)]
+
+
+def test_a_report_that_was_edited_is_found(selection: str, prepared: store.Prepared, home: Path) -> None:
+    """A better number on the page, or in the file beside it; what a later opening adds is no edit."""
+    write_report(prepared.vault, selection)
+    open_vault(selection)
+    assert _reported(prepared.vault, selection) == [], "it was written before"
+    paths = write_report(prepared.vault, selection)
+    registry.append(prepared.vault, "verify", {})
+    assert _reported(prepared.vault, selection) == []
+    page, facts = paths["html"].read_text(), paths["json"].read_text()
+    value = json.loads(facts)["models"][0]["test"]["accuracy"]["value"]
+    paths["html"].write_text(page.replace(f"{100 * value:.2f}", "99.99"))
+    assert _reported(prepared.vault, selection) == [
+        "report.html is not the page of report.json; holdfast report writes it again"
+    ]
+    edited = facts.replace(str(value), "0.9999")
+    assert edited != facts
+    paths["json"].write_text(edited)
+    paths["html"].write_text(render("final_report.html", json.loads(edited)))
+    assert "report.json has another models than the ledger; holdfast report writes it again" in _reported(
+        prepared.vault, selection
+    )
+    assert verify(as_json=True) == 3
+    paths["json"].write_text("{}")
+    assert _reported(prepared.vault, selection)[0].startswith("report.json cannot be compared with the ledger")
+    write_report(prepared.vault, selection)
+    assert verify(as_json=True) == 0

@@ -64,6 +64,37 @@ def test_a_key_in_the_project_is_refused(tmp_path: Path, check: str, monkeypatch
     monkeypatch.chdir(tmp_path)
 
 
+def test_a_key_in_a_folder_that_no_git_knows_is_refused(
+    tmp_path: Path, check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    (project / "below").mkdir(parents=True)
+    monkeypatch.setenv("HOLDFAST_KEYS", str(project / "keys"))
+    for here, mark in ((project, None), (project / "below", "holdfast.lock")):
+        if mark:
+            (project / mark).touch()
+        monkeypatch.chdir(here)
+        with pytest.raises(VaultRefused, match=f"a key must not lie inside the project {project}"):
+            key_files.create_keys(OTHER)
+    monkeypatch.setenv("HOME", str(project / "below"))
+    monkeypatch.chdir(tmp_path)
+    key_files.create_keys(OTHER)  # whose own home lies in the working folder is in no project
+
+
+def test_a_link_to_a_key_and_an_open_folder_are_refused(home: Path, check: str) -> None:
+    path = key_files.key_path(VAULT, "x")
+    path.rename(home / "moved.key")
+    path.symlink_to(home / "moved.key")
+    _refused("the key is a link")
+    path.unlink()
+    (home / "moved.key").rename(path)
+    for mode in (0o777, 0o750):
+        path.parent.chmod(mode)
+        _refused("the folder of keys is open to other users; next: chmod 700")
+    path.parent.chmod(0o700)
+    key_files.read_key(path, VAULT, "x")
+
+
 def test_a_key_in_git_is_refused(home: Path, check: str) -> None:
     folder = home / "keys"
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)

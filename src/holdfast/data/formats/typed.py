@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.data.formats.files import WHERE, unique_names
+
+BATCH_ROWS = 65_536
+Opened = AbstractContextManager[tuple[Any, Iterator[Any]]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class TypedFile:
 
     path: Any
     format: str
-    opened: Callable[[], AbstractContextManager[tuple[Any, Iterator[Any]]]]
+    opened: Callable[[], Opened]
     skipped: list[str] = field(default_factory=list)
 
     def column_names(self) -> list[str]:
@@ -56,3 +60,29 @@ class TypedFile:
     def place_of(self, row: int) -> str:
         """The name of a row, counted from 0."""
         return f"row {row}"
+
+
+def feather_file(path: Path, *, skips: bool = False) -> TypedFile:
+    """A file in Arrow's IPC file format, which is Feather 2; it has no malformed rows to skip."""
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Any, Iterator[Any]]]:
+        import pyarrow as pa
+
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+            yield file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
+
+    return TypedFile(path, "Feather", opened)
+
+
+def parquet_file(path: Path, *, skips: bool = False) -> TypedFile:
+    """A Parquet file, which has no malformed rows to skip."""
+
+    @contextmanager
+    def opened() -> Iterator[tuple[Any, Iterator[Any]]]:
+        from pyarrow import parquet
+
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield file.schema_arrow, file.iter_batches(BATCH_ROWS, use_threads=False)
+
+    return TypedFile(path, "Parquet", opened)
