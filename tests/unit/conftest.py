@@ -15,10 +15,11 @@ from small_runs import Data
 
 @pytest.fixture
 def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder of its own, with a home of its own beside it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path.with_name(f"{tmp_path.name}-home")))
-    return tmp_path
+    """A working folder of its own, with a home of its own beside it: no key may lie inside of a project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
