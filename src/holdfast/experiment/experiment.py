@@ -5,10 +5,9 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from holdfast.config.check import check_config
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
+from holdfast.core.seeding import one_at_a_time
 from holdfast.experiment.check import check_free, check_settings
 from holdfast.experiment.compose import compose_run, typed_overrides, without_hydra, write_composed
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.training.fit import Built
     from holdfast.training.reporter import Reporter
-
-# Seeds, threads and the guard over rows belong to the process: one run trains at a time.
-_TRAINING = threading.RLock()
 
 
 class Experiment:
@@ -50,6 +47,7 @@ class Experiment:
         reporter: Is told the metrics of every epoch, and may end the run.
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
+        fields: More fields of the record.
         is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
         started: `time.perf_counter()` when work on it began.
     """
@@ -70,6 +68,7 @@ class Experiment:
         self.reporter: Reporter | None = None
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
+        self.fields: dict[str, Any] = {}
         self.is_checked = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
@@ -176,7 +175,7 @@ class Experiment:
                 raise InputError(own[0][0], problem, next="move it into a module, or take trainer.devices=1")
             trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
             datamodule = self.prepare()
-            with _one_at_a_time():
+            with one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built
 
@@ -195,28 +194,30 @@ class Experiment:
         if self.config.resume is None:
             remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
         self.reporter = reporter
-        with _one_at_a_time():
-            record = self._open_record()
+        with one_at_a_time():
+            record = self.start()
             try:
-                with _recorded(record, self.started):
-                    status = self._carry_out(record)
-                record.finish(status, record.fields["stop_reason"])
+                outcome = self._carry_out(record)
+            except BaseException as error:
+                self.end(record, error)
+                raise
+            else:
+                self.end(record, outcome)
             finally:
-                self._built = self._datamodule = None
                 with suppress(OSError):  # the run is whole without its page
                     write_run_page(record.folder, record.fields)
+        return self.result()
+
+    def result(self) -> Run:
+        """The run in the folder."""
         return Run(self.folder)
 
-    def _carry_out(self, record: RunRecord) -> str:
-        if self.config.ensemble:
-            instantiate(self.config.ensemble)(config=self.config, record=record)
-            return "completed"
-        status: str = instantiate(self.config.stage)(experiment=self, record=record)
-        return status
-
-    def _open_record(self) -> RunRecord:
+    def start(self) -> RunRecord:
+        """Open the record of the run; that of a run that goes on is opened again."""
         if self.config.resume is not None:
-            return RunRecord.reopen(self.folder)
+            record = RunRecord.reopen(self.folder)
+            record.update(**self.fields)
+            return record
         if self._composed is not None and not (self.folder / ".hydra").exists():
             write_composed(self._composed, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -231,8 +232,37 @@ class Experiment:
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode),
             **({"parts": self.parts} if self.parts else {}),
+            **self.fields,
             **environment(),
         )
+
+    def end(self, record: RunRecord, outcome: str | BaseException) -> None:
+        """Write the last word into the record, and let go of what was built.
+
+        Args:
+            record: Of the run.
+            outcome: Its status, or what has ended it.
+        """
+        self._built = self._datamodule = None
+        timings = {**record.fields["timings"], "total": time.perf_counter() - self.started}
+        if isinstance(outcome, str):
+            record.finish(outcome, record.fields["stop_reason"], timings=timings)
+        elif isinstance(outcome, Interrupted | KeyboardInterrupt):
+            reason = str(outcome) if isinstance(outcome, Interrupted) else "interrupted by the keyboard"
+            record.finish("interrupted", reason, error=None, timings=timings)
+        elif isinstance(outcome, HoldfastError):
+            record.finish("failed", str(outcome), error=outcome.as_dict(), timings=timings)
+        else:
+            message = f"{type(outcome).__name__}: {outcome}"
+            error = {"code": "failed", "where": "run", "what": message, "allowed": "", "next": ""}
+            record.finish("failed", message, error=error, timings=timings)
+
+    def _carry_out(self, record: RunRecord) -> str:
+        if self.config.ensemble:
+            instantiate(self.config.ensemble)(config=self.config, record=record)
+            return "completed"
+        status: str = instantiate(self.config.stage)(experiment=self, record=record)
+        return status
 
 
 def train_on(experiment: Experiment, record: RunRecord) -> str:
@@ -250,38 +280,3 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
     with guarded(datamodule.row_form(), record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Wait for other experiments of this process, and leave its random state as it was."""
-    from holdfast.core.seeding import kept_random_state
-
-    with _TRAINING, kept_random_state():
-        yield
-
-
-@contextmanager
-def _recorded(record: RunRecord, started: float) -> Iterator[None]:
-    """Write whatever ends the body into the record."""
-
-    def finish(status: str, reason: str, error: dict[str, object] | None) -> None:
-        total = time.perf_counter() - started
-        record.finish(status, reason, error=error, timings={**record.fields["timings"], "total": total})
-
-    try:
-        yield
-    except Interrupted as error:
-        finish("interrupted", str(error), None)
-        raise
-    except KeyboardInterrupt:
-        finish("interrupted", "interrupted by the keyboard", None)
-        raise
-    except HoldfastError as error:
-        finish("failed", str(error), error.as_dict())
-        raise
-    except BaseException as error:
-        message = f"{type(error).__name__}: {error}"
-        finish("failed", message, {"code": "failed", "where": "run", "what": message, "allowed": "", "next": ""})
-        raise
-    record.update(timings={**record.fields["timings"], "total": time.perf_counter() - started})

@@ -120,58 +120,79 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
     restore_random_states(built.random)
     for caution in cautions(config, datamodule.statistics.num_rows) if record.writes else ():
         print(f"holdfast: {caution}", file=sys.stderr, flush=True)
-    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, _settings_kept(config):
+    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, settings_kept(config):
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
-        first_epoch = len(resumed["history"]) + 1 if resumed else 1
-        nodes = config.get("logger") if record.writes else None
-        loggers = build_loggers(nodes, record, first_epoch=first_epoch)
-        mode = mode_of(config.monitor, config.mode)
-        record.update(monitor=config.monitor, mode=mode)
-        stopping = build_option(config.early_stopping) if config.get("early_stopping") else None
-        epoch_callback = EpochCallback(
-            record,
-            mode=mode,
-            shapes=built.shapes.as_dict(),
-            stopping=stopping,
-            reporter=reporter,
-            signals=signals,
-            loggers=loggers,
-            resumed=resumed,
-        )
+        epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        if precision_of(config.trainer) == "64-true":
-            module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
         if config.get("compile"):
             module.model.compile()  # in place: names in checkpoints stay as they are
         record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
         epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
-        picture = record.folder / AUGMENTED
-        if module.augmentation is not None and record.writes and not picture.exists():
-            write_augmented(picture, module.augmentation, datamodule.first_train_rows(NUM_PICTURED))
-        if module.pretrained:
-            record.fields["pretrained"] = module.pretrained
-            print(describe_pretraining(module.pretrained), flush=True)
-        record.update(**_description(module, trainer), timings=_with_start_up(record, started))
+        record.update(timings=_with_start_up(record, started))
         try:
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, datamodule, path, signals)
         except BaseException:
-            close_failed(loggers)
+            close_failed(epoch_callback.loggers)
             raise
         finally:
             if epoch_callback.progress is not None:
                 epoch_callback.progress.stop()
         if epoch_callback.best is None:
             raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
-        log_outcome(loggers, record)
+        log_outcome(epoch_callback.loggers, record)
     record.update(
         stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
     )
     return "pruned" if epoch_callback.is_pruned else "completed"
 
 
+def begin(
+    built: Built,
+    record: RunRecord,
+    reporter: Reporter | None = None,
+    *,
+    signals: SignalFlag,
+    resumed: dict[str, Any] | None = None,
+) -> EpochCallback:
+    """Say in the record what is about to be trained, and make what keeps it at the end of every epoch.
+
+    Args:
+        built: What is trained.
+        record: Of its run.
+        reporter: Follows it.
+        signals: Ends it.
+        resumed: The state of the checkpoint that it goes on from.
+    """
+    config, module = built.config, built.module
+    nodes = config.get("logger") if record.writes else None
+    loggers = build_loggers(nodes, record, first_epoch=len(resumed["history"]) + 1 if resumed else 1)
+    mode = mode_of(config.monitor, config.mode)
+    record.update(monitor=config.monitor, mode=mode)
+    epoch_callback = EpochCallback(
+        record,
+        mode=mode,
+        shapes=built.shapes.as_dict(),
+        stopping=build_option(config.early_stopping) if config.get("early_stopping") else None,
+        reporter=reporter,
+        signals=signals,
+        loggers=loggers,
+        resumed=resumed,
+    )
+    if precision_of(config.trainer) == "64-true":
+        module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
+    picture = record.folder / AUGMENTED
+    if module.augmentation is not None and record.writes and not picture.exists():
+        write_augmented(picture, module.augmentation, built.datamodule.first_train_rows(NUM_PICTURED))
+    if module.pretrained:
+        record.fields["pretrained"] = module.pretrained
+        print(describe_pretraining(module.pretrained), flush=True)
+    record.update(**_description(module, built.trainer))
+    return epoch_callback
+
+
 @contextmanager
-def _settings_kept(config: DictConfig) -> Iterator[None]:
+def settings_kept(config: DictConfig) -> Iterator[None]:
     """Set what torch keeps for the whole process as this run wants it, and set it back at the end."""
     threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     wanted = config.trainer.get("deterministic") or "default"
