@@ -78,7 +78,7 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.checks.run import check_jobs
+    from holdfast.checks.kinds import check_kinds
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
@@ -88,7 +88,7 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     loader = options_loader()
     config = compose_sweep([with_open_key(word) for word in overrides], loader)
     folder = Path(config.hydra.sweep.dir)
-    check_jobs(check_sweep(config, loader), folder)
+    check_kinds(check_sweep(config, loader), folder)
     raise_failures(run_sweep(config, loader), folder)
     return [Run(folder / row.folder) for row in leaderboard(folder)]
 
@@ -126,15 +126,12 @@ def runs(folder: Folder = "outputs") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def freeze(
-    runs: Run | Folder | Sequence[Run | Folder], *, criterion: str | None = None, intervals: str = "wilson"
-) -> Frozen:
-    """Choose runs for the final evaluation, the first before the others: `holdfast freeze`.
+def freeze(runs: Run | Folder | Sequence[Run | Folder], *, criterion: str | None = None) -> Frozen:
+    """Choose for the final evaluation: `holdfast freeze`.
 
     Args:
-        runs: Completed runs or ensembles, or their folders.
+        runs: A completed run or ensemble, or its folder; several under the policy batch.
         criterion: What must hold on the test rows, such as "accuracy > 0.94".
-        intervals: Of proportions: "wilson" or "clopper-pearson".
 
     Returns:
         What was frozen; `.selection` is its id.
@@ -150,7 +147,7 @@ def freeze(
 
     given = [runs] if isinstance(runs, Run | Path | str) else list(runs)
     folders = [run.folder if isinstance(run, Run) else Path(run) for run in given]
-    frozen = freeze_runs(folders, criterion, intervals)
+    frozen = freeze_runs(folders, criterion)
     project_lock.note_here(frozen.vault, "freeze")
     return frozen
 

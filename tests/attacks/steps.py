@@ -159,7 +159,7 @@ def sealing_is_mended() -> None:
     from holdfast.vault.verify import verify_home
 
     sealing()
-    (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
+    (current,) = (record["vault"] for record in registry.in_force())
     assert verify_home() == []
     left = {path.name for path in places.keys().iterdir()}
     assert left == {"fingerprint.key", *(key_files.key_path(current, part).name for part in key_files.PARTS)}
@@ -203,7 +203,7 @@ def preparing_is_mended() -> None:
         prepared = store.read_view(view)
         assert (len(prepared.x), prepared.num_test) == (160, 40)
     preparing()
-    (current,) = (record["vault"] for record in registry.records() if record["status"] == "sealed")
+    (current,) = (record["vault"] for record in registry.in_force())
     left = {path.relative_to(rows).parts[0] for path in rows.rglob("*") if path.is_file()}
     assert {store.vault_of(rows / name) for name in left} == {current}
     (view,) = rows.glob("*/views/*")
@@ -262,9 +262,9 @@ def prepare_evaluation() -> None:
 
 
 def freeze(run: str) -> str:
-    from holdfast.evaluation.freeze.freezing import freeze_run
+    from holdfast.evaluation.freeze.freezing import freeze_runs
 
-    return freeze_run(Path(run)).selection
+    return freeze_runs([Path(run)]).selection
 
 
 def freezing(run: str) -> None:

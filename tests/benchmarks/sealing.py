@@ -61,11 +61,12 @@ def from_arrays(path: str) -> Any:
 
 def from_table(path: str) -> Any:
     """Rows of 20 numbers, mapped from a file."""
+    from holdfast.data.columns import Column
     from holdfast.data.rows import Rows
 
     x, y = (np.load(f"{path}/{name}.npy", mmap_mode="r") for name in "xy")
-    names = tuple(f"column {index:02d}" for index in range(x.shape[1]))
-    return Rows(x=x, y=y, task="binary", kind="table", class_names=("no", "yes"), feature_names=names)
+    columns = tuple(Column(f"column {index:02d}", "number") for index in range(x.shape[1]))
+    return Rows(x=x, y=y, task="binary", kind="table", class_names=("no", "yes"), columns=columns)
 
 
 def from_jpegs(path: str) -> Any:

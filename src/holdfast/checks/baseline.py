@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, inputs_of, plain_number
 from holdfast.checks.verdict import Verdict, skipped
-from holdfast.data.loading.train_val import columns_of
+from holdfast.core.tasks import Task
 from holdfast.models.layers import one_hot_layers
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.leak_checks import GIVES_AWAY
 
 MAX_TRAIN, MAX_VAL = 10_000, 5_000
 MAX_NUMBERS = 20_000_000
+MAX_LABELS = 20
 
 Array = NDArray[Any]
 
@@ -28,22 +29,22 @@ Array = NDArray[Any]
 def baseline(subject: Subject) -> Verdict:
     """Fit the majority class or the mean, a linear model and boosted trees, and score them on the val rows.
 
-    The trees are scikit-learn's HistGradientBoosting. A column that alone gives the target away is told.
+    The trees are scikit-learn's HistGradientBoosting. Of labels each has a model of its own, and a row counts as right
+    with all of them. A column that alone gives the target away is told.
     """
-    if subject.task not in ("multiclass", "binary", "regression"):
-        return skipped("baseline", f"a {subject.task} task has no baseline yet")
+    if subject.task.is_rows:
+        return skipped("baseline", "rows are given back, and no target is predicted")
+    if not len(subject.datamodule.val_rows):
+        return skipped("baseline", "there are no val rows")
     train, val = (
         _rows(subject, subject.datamodule.train_rows, MAX_TRAIN),
         _rows(subject, subject.datamodule.val_rows, MAX_VAL),
     )
-    if not len(val[1]):
-        return skipped("baseline", "there are no val rows")
-    is_regression = subject.task == "regression"
-    scores = {"mean" if is_regression else "majority": score_of_constant(train[1], val[1], is_regression)}
-    for name, model in _models(is_regression).items():
-        places = [_one_hot(subject, x) if name == "linear" else x for x in (train[0], val[0])]
-        scores[name] = plain_number(model.fit(places[0], train[1]).score(places[1], val[1]))
-    evidence: dict[str, Any] = {"metric": "val/r2" if is_regression else "val/accuracy", "scores": scores}
+    scores = score_of_constant(subject.task, train[1], val[1])
+    for name, model in _models(subject).items():
+        x_train, x_val = (_one_hot(subject, x) if name == "linear" else x for x in (train[0], val[0]))
+        scores[name] = plain_number(model.fit(x_train, train[1]).score(x_val, val[1]))
+    evidence: dict[str, Any] = {"metric": metric_of(subject.task), "scores": scores}
     evidence |= {"train_rows": len(train[1]), "val_rows": len(val[1])}
     leaks = leaking_columns(subject)
     if leaks:
@@ -51,15 +52,31 @@ def baseline(subject: Subject) -> Verdict:
     return Verdict("baseline", "pass", evidence)
 
 
+def metric_of(task: Task) -> str:
+    """The metric by which a network is compared with the baselines."""
+    return "val/r2" if task.is_values else "val/accuracy"
+
+
+def score_of_constant(task: Task, train: Array, val: Array) -> dict[str, float]:
+    """R2 of the mean of the train rows; or the accuracy of their majority class, or of the majority of each label."""
+    if task.is_values:
+        spread = float(np.square(val - val.mean()).sum())
+        error = float(np.square(val - train.mean()).sum())
+        return {"mean": plain_number(1.0 - error / spread) if spread > 0 else 0.0}
+    if task.is_labels:
+        return {"majority": plain_number((val == (train.mean(axis=0) > 0.5)).all(axis=1).mean())}
+    return {"majority": plain_number((val == np.bincount(train.astype(np.int64)).argmax()).mean())}
+
+
 def leaking_columns(subject: Subject) -> dict[str, float]:
     """Columns of a table that alone predict the target of val rows, with their scores (1: always right)."""
     prepared = subject.datamodule.prepared
-    if prepared.kind != "table" or prepared.x.shape[1] > MAX_COLUMNS or subject.task == "multilabel":
+    if prepared.kind != "table" or prepared.x.shape[1] > MAX_COLUMNS:
         return {}
     train, val = subject.datamodule.train_rows[:MAX_TRAIN], subject.datamodule.val_rows[:MAX_VAL]
     if not len(val):
         return {}
-    columns = columns_of(prepared)
+    columns = prepared.columns
     is_category = [column.type == "category" for column in columns]
     x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
     scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)
@@ -94,23 +111,19 @@ def _one_hot(subject: Subject, x: Array) -> Array:
         return np.asarray(torch.nn.Sequential(*layers)(torch.from_numpy(x)))
 
 
-def _models(is_regression: bool) -> dict[str, Any]:
+def _models(subject: Subject) -> dict[str, Any]:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.multiclass import OneVsRestClassifier
     from sklearn.pipeline import make_pipeline
 
-    linear: Any = RidgeCV() if is_regression else LogisticRegression(max_iter=300)
-    trees = HistGradientBoostingRegressor if is_regression else HistGradientBoostingClassifier
-    return {
-        "linear": make_pipeline(SimpleImputer(), linear),
-        "trees": trees(max_iter=50, early_stopping=False, random_state=0),
-    }
-
-
-def score_of_constant(train: Array, val: Array, is_regression: bool) -> float:
-    """Accuracy of the majority class of the train rows, or R2 of their mean."""
-    if is_regression:
-        spread = float(np.square(val - val.mean()).sum())
-        return plain_number(1.0 - float(np.square(val - train.mean()).sum()) / spread) if spread > 0 else 0.0
-    return plain_number(float((val == np.bincount(train.astype(np.int64)).argmax()).mean()))
+    is_values = subject.task.is_values
+    linear: Any = RidgeCV() if is_values else LogisticRegression(max_iter=300)
+    trees: Any = HistGradientBoostingRegressor if is_values else HistGradientBoostingClassifier
+    trees = trees(max_iter=50, early_stopping=False, random_state=0)
+    if not subject.task.is_labels:
+        return {"linear": make_pipeline(SimpleImputer(), linear), "trees": trees}
+    models = {"linear": make_pipeline(SimpleImputer(), OneVsRestClassifier(linear))}
+    # a hundred labels would take a minute
+    return models | ({"trees": OneVsRestClassifier(trees)} if subject.num_outputs <= MAX_LABELS else {})

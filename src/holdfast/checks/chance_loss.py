@@ -27,7 +27,7 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
         subject: The experiment.
         num_initialisations: Networks that are built from different seeds.
     """
-    if subject.task == "reconstruction":
+    if subject.task.is_rows:
         return skipped("chance_loss", "rows are given back, and there is no chance to compare with")
     if subject.config.model.get("pretrained"):
         return skipped("chance_loss", "the model is pretrained and starts better than by chance")
@@ -39,7 +39,7 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
             outputs = outputs_of(module, inputs_of(module, x))
             chance = float(loss_of(module, torch.zeros_like(outputs), y))
             losses.append(float(loss_of(module, outputs, y)))
-            if not number and subject.task in ("multiclass", "binary"):
+            if not number and subject.task.is_classes:
                 by_class = {
                     str(label): plain_number(loss_of(module, outputs[y == label], y[y == label]))
                     for label in sorted(set(y.tolist()))[:100]

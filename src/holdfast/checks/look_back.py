@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.checks.baseline import leak, leaking_columns, score_of_constant
+from holdfast.checks.baseline import leak, leaking_columns, metric_of, score_of_constant
 from holdfast.checks.run import untouched
 from holdfast.checks.subject import Subject, plain_number
 from holdfast.checks.verdict import Verdict
@@ -16,50 +16,55 @@ from holdfast.experiment.experiment import Experiment
 
 NEAR_PERFECT = 0.98
 WORDS = {"majority": "the majority class", "mean": "the mean", "linear": "a linear model", "trees": "boosted trees"}
-METRICS = {"multiclass": "val/accuracy", "binary": "val/accuracy", "regression": "val/r2"}
 
 
 def compare_with_baseline(
-    experiment: Experiment, verdicts: Sequence[Verdict], metrics: Mapping[str, float]
+    experiment: Experiment, verdicts: Sequence[Verdict], metrics: Mapping[str, float], *, seeks_leaks: bool = True
 ) -> list[Verdict]:
-    """Give the verdicts of before the training, that of the baseline compared with what the run has reached."""
+    """Give the verdicts of before the training, that of the baseline compared with what the run has reached.
+
+    Args:
+        experiment: That was trained.
+        verdicts: Of before.
+        metrics: Val metrics of the best epoch.
+        seeks_leaks: Whether a nearly perfect score is followed up, which takes a moment a column.
+    """
     before = next((verdict for verdict in verdicts if verdict.name == "baseline"), None)
     others = [verdict for verdict in verdicts if verdict is not before]
     try:
         with untouched(experiment.config.seed):
-            later = look_back(Subject(experiment), metrics, before)
+            later = look_back(Subject(experiment), metrics, before, seeks_leaks=seeks_leaks)
     except Exception:  # the run is done: nothing that is said of it may break it
         later = before
     return others if later is None else [*others, later]
 
 
-def look_back(subject: Subject, metrics: Mapping[str, float], before: Verdict | None) -> Verdict | None:
+def look_back(
+    subject: Subject, metrics: Mapping[str, float], before: Verdict | None, *, seeks_leaks: bool = True
+) -> Verdict | None:
     """Compare what a run has reached with the baselines, or with the majority class where they were not fitted.
 
     Args:
         subject: The experiment.
         metrics: Val metrics of the best epoch.
         before: The verdict of the baseline, where that was made.
+        seeks_leaks: As of `compare_with_baseline`.
 
     Returns:
         What the record is to hold; None where there is nothing to say.
     """
-    metric = METRICS.get(subject.task)
-    own = metrics.get(metric or "")
-    if metric is None or own is None or not math.isfinite(own):
+    metric = metric_of(subject.task)
+    own = metrics.get(metric)
+    if subject.task.is_rows or own is None or not math.isfinite(own):
         return before
     if before is None or before.verdict == "skipped":
-        targets = [
-            np.asarray(subject.datamodule.prepared.y[r])
-            for r in (subject.datamodule.train_rows, subject.datamodule.val_rows)
-        ]
-        is_regression = subject.task == "regression"
-        score = score_of_constant(targets[0], targets[1], is_regression)
-        evidence: dict[str, Any] = {"metric": metric, "scores": {"mean" if is_regression else "majority": score}}
+        datamodule = subject.datamodule
+        train, val = (np.asarray(datamodule.prepared.y[rows]) for rows in (datamodule.train_rows, datamodule.val_rows))
+        evidence: dict[str, Any] = {"metric": metric, "scores": score_of_constant(subject.task, train, val)}
     else:
         evidence = dict(before.evidence)
     evidence["run"] = plain_number(own)
-    if own >= NEAR_PERFECT and (leaks := leaking_columns(subject)):
+    if seeks_leaks and own >= NEAR_PERFECT and (leaks := leaking_columns(subject)):
         return leak(evidence, leaks)
     better = {name: score for name, score in evidence["scores"].items() if score >= own}
     if not better:

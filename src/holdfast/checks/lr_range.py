@@ -4,21 +4,57 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.checks.run import check
+from holdfast.checks.run import check, subject_of, untouched
 from holdfast.checks.subject import Batch, Subject, plain_number
 from holdfast.checks.verdict import Verdict, skipped
+from holdfast.core.errors import RunFailed
+
+if TYPE_CHECKING:
+    from holdfast.core.run_record import RunRecord
+    from holdfast.experiment.experiment import Experiment
 
 SMOOTHING = 0.9
 DIVERGED = 4.0
 MARKED_DROP = 0.05
 SKIPPED_STEPS = 5
 MUCH_LARGER, MUCH_SMALLER = 3.0, 1e-3
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """The losses of a training whose rate rises.
+
+    Attributes:
+        rates: Of the steps, ascending.
+        losses: Smoothed, after each step.
+        suggested: Rates by the three rules; empty where the loss explodes at once.
+        problem: The reason why no rate can be advised; empty where one can.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    suggested: dict[str, float]
+    problem: str
+
+    @property
+    def advised(self) -> float:
+        """The least of the suggested rates, to two digits."""
+        return float(f"{min(self.suggested.values()):.1e}")
+
+    def evidence(self, lr: float) -> dict[str, Any]:
+        """Numbers for a verdict, the curve last."""
+        suggested = {name: plain_number(rate) for name, rate in self.suggested.items()}
+        advised = {"advised": self.advised} if suggested else {}
+        curve = [[plain_number(r), plain_number(v)] for r, v in zip(self.rates, self.losses, strict=True)]
+        return {"lr": lr, **suggested, **advised, "curve": curve}
 
 
 @check
@@ -36,34 +72,48 @@ def lr_range(subject: Subject, *, least: float = 1e-6, most: float = 10.0, num_s
     """
     if str(subject.config.optimizer._target_).endswith("LBFGS"):
         return skipped("lr_range", "lbfgs finds its steps by itself")
-    rates, losses = _curve(subject, least, most, num_steps)
-    evidence: dict[str, Any] = {
-        "curve": [[plain_number(r), plain_number(v)] for r, v in zip(rates, losses, strict=True)]
-    }
-    if len(losses) < 2 * SKIPPED_STEPS:
-        cause = f"the loss is not a number or explodes after {len(losses)} steps, at rates near {least:g}"
-        return Verdict("lr_range", "doubtful", evidence, (cause,), "check=mistakes names the place")
-    suggested = suggestions(np.array(rates), np.array(losses))
-    own = float(subject.config.lr)
-    advised = min(suggested.values())
-    evidence = {
-        "lr": own,
-        **{name: plain_number(rate) for name, rate in suggested.items()},
-        "advised": plain_number(advised),
-    } | evidence
-    drop = 1.0 - min(losses) / losses[0] if losses[0] > 0 else math.nan
-    if drop < MARKED_DROP:
-        cause = f"no rate from {least:g} to {most:g} makes the loss fall markedly within {num_steps} steps"
-        return Verdict(
-            "lr_range", "doubtful", evidence, (cause,), "check=mistakes and check=overfit_tiny look for bugs"
-        )
-    if own > MUCH_LARGER * suggested["tenth_of_minimum"] * 10:
-        cause = f"lr is {own:g}, and the loss rises again above {10 * suggested['tenth_of_minimum']:.2g}"
-        return Verdict("lr_range", "doubtful", evidence, (cause,), f"lr={advised:.1e}")
-    if own < MUCH_SMALLER * advised:
-        cause = f"lr is {own:g}, and the loss falls best at {advised:.2g}"
-        return Verdict("lr_range", "doubtful", evidence, (cause,), f"lr={advised:.1e}")
+    result, own = rate_range(subject, least, most, num_steps), float(subject.config.lr)
+    evidence = result.evidence(own)
+    if result.problem:
+        advice = "check=mistakes and check=overfit_tiny look for bugs"
+        return Verdict("lr_range", "doubtful", evidence, (result.problem,), advice)
+    least_loss = 10 * result.suggested["tenth_of_minimum"]
+    advice = f"lr={result.advised:g}"
+    if own > MUCH_LARGER * least_loss:
+        cause = f"lr is {own:g}, and the loss rises again above {least_loss:.2g}"
+        return Verdict("lr_range", "doubtful", evidence, (cause,), advice)
+    if own < MUCH_SMALLER * result.advised:
+        cause = f"lr is {own:g}, and the loss falls best at {result.advised:g}"
+        return Verdict("lr_range", "doubtful", evidence, (cause,), advice)
     return Verdict("lr_range", "pass", evidence)
+
+
+def find_lr(experiment: Experiment, record: RunRecord) -> Verdict:
+    """Have an experiment train with the rate that the range advises, and say which one that is (`lr=auto`).
+
+    Raises:
+        RunFailed: The loss falls at no rate.
+    """
+    with subject_of(experiment) as subject, untouched(experiment.config.seed):
+        result = rate_range(subject)
+    if result.problem:
+        raise RunFailed("lr", f"is auto, and {result.problem}", next="lr=NUMBER, or check=mistakes to look for bugs")
+    experiment.set_lr(result.advised, record)
+    rules = ", ".join(f"{name.replace('_', ' ')} {rate:.2g}" for name, rate in result.suggested.items())
+    print(f"holdfast: lr=auto takes {result.advised:g} ({rules})", file=sys.stderr, flush=True)
+    return Verdict("lr_range", "pass", result.evidence(result.advised))
+
+
+def rate_range(subject: Subject, least: float = 1e-6, most: float = 10.0, num_steps: int = 100) -> RateRange:
+    """Train a copy while the rate rises from the least to the most; arguments as of `lr_range`."""
+    rates, losses = _curve(subject, least, most, num_steps)
+    if len(losses) < 2 * SKIPPED_STEPS:
+        problem = f"the loss is not a number or explodes after {len(losses)} steps, at rates near {least:g}"
+        return RateRange(rates, losses, {}, problem)
+    drop = 1.0 - min(losses) / losses[0] if losses[0] > 0 else math.nan
+    problem = f"no rate from {least:g} to {most:g} makes the loss fall markedly within {num_steps} steps"
+    suggested = suggestions(np.array(rates), np.array(losses))
+    return RateRange(rates, losses, suggested, problem if drop < MARKED_DROP else "")
 
 
 def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, float]:

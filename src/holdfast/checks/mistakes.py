@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from holdfast.checks.probes.attention import attention_mistakes
 from holdfast.checks.probes.data import data_mistakes
 from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.linear import linearity_mistakes
 from holdfast.checks.probes.loss import loss_mistakes
 from holdfast.checks.probes.modes import mode_mistakes
 from holdfast.checks.probes.outputs import output_mistakes
@@ -35,12 +37,16 @@ PROBES: tuple[Probe, ...] = (
     input_mistakes,
     optimizer_mistakes,
     scale_mistakes,
+    attention_mistakes,
+    linearity_mistakes,
     data_mistakes,
 )
 # A mistake that explains others comes in front of them.
 LIKELIEST_FIRST = (
     "inputs_not_finite",
     "step_fails",
+    "loss_not_finite",
+    "slope_not_finite",
     "loss_cut_off",
     "targets_ignored",
     "wrong_sign",
@@ -59,6 +65,7 @@ LIKELIEST_FIRST = (
     "not_log_probabilities",
     "not_probabilities",
     "symmetric_weights",
+    "softmax_not_normalised",
     "inputs_not_normalised",
     "dead_units",
     "inputs_ignored",

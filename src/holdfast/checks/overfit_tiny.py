@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from holdfast.checks.run import check
-from holdfast.checks.subject import Batch, Subject, inputs_of, loss_of, outputs_of, plain_number, trainable
+from holdfast.checks.subject import Batch, Subject, inputs_of, is_rows, loss_of, outputs_of, plain_number, trainable
 from holdfast.checks.verdict import Verdict, skipped
+from holdfast.core.tasks import Task, task_of
 from holdfast.training.build import leave_out_dropout
 
 RATES = (1e-2, 1e-3, 1e-1)
@@ -102,7 +103,7 @@ def _learn(make: Any, batch: Batch, rates: list[float], num_steps: int, ends: fl
 
 def _learn_by_rate(module: Any, batch: Batch, rate: float, num_steps: int, ends: float) -> dict[str, Any]:
     inputs, y = inputs_of(module, batch[0]), batch[1]
-    targets = inputs if module.spec.task == "reconstruction" else y
+    targets = inputs if is_rows(module) else y
     chance, floor = _chance_and_floor(module, inputs, targets)
     enough = floor + NEAR_FLOOR * max(chance - floor, 1e-3)
     optimizer = torch.optim.Adam(trainable(module.model).values(), lr=rate)
@@ -138,17 +139,18 @@ def _state(module: Any, inputs: Tensor, targets: Tensor) -> tuple[float, float]:
     for is_training in (True, False):
         module.train(is_training)
         outputs = outputs_of(module, inputs)
-        states.append((float(loss_of(module, outputs, targets)), _share_right(module.spec.task, outputs, targets)))
+        states.append(
+            (float(loss_of(module, outputs, targets)), _share_right(task_of(module.spec.task), outputs, targets))
+        )
     module.train()
     return min(states)
 
 
-def _share_right(task: str, outputs: Tensor, targets: Tensor) -> float:
-    if task == "multiclass":
-        return float((outputs.argmax(dim=1) == targets).double().mean())
-    if task in ("binary", "multilabel"):
-        return float(((outputs > 0) == (targets > 0.5)).double().mean())
-    return 1.0
+def _share_right(task: Task, outputs: Tensor, targets: Tensor) -> float:
+    if task.is_values or task.is_rows:
+        return 1.0
+    right = outputs.argmax(dim=1) == targets if task.is_softmax else (outputs > 0) == (targets > 0.5)
+    return float(right.double().mean())
 
 
 def _chance_and_floor(module: Any, inputs: Tensor, targets: Tensor) -> tuple[float, float]:

@@ -8,11 +8,9 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict, skipped
@@ -25,7 +23,6 @@ from holdfast.training.threads import set_threads
 
 NUM_ROWS = 32
 MAX_WORDS = 160
-SAME_KIND = ("data", "split", "transform", "model", "init", "loss", "regularization", "check")
 
 
 class Check(Protocol):
@@ -72,35 +69,20 @@ def run_checks(experiment: Experiment) -> list[Verdict]:
     if not node:
         return []
     run: Check = build_option({key: value for key, value in node.items() if key not in GROUPS["check"].own})
+    with subject_of(experiment) as subject:
+        return run(subject)
+
+
+@contextmanager
+def subject_of(experiment: Experiment) -> Iterator[Subject]:
+    """Build an experiment to be looked at, and compute with the threads of its run meanwhile."""
     threads = torch.get_num_threads()
     subject = Subject(experiment)
     try:
         set_threads(experiment.config, subject.multiply_adds, NUM_ROWS)
-        return run(subject)
+        yield subject
     finally:
         torch.set_num_threads(threads)
-
-
-def check_jobs(configs: Sequence[DictConfig], folder: Path) -> None:
-    """Check the jobs of a sweep, once for all that have the same data, model and loss, and say what was found.
-
-    Args:
-        configs: Of the jobs.
-        folder: Of the sweep.
-
-    Raises:
-        RunFailed: A check fails, and `check.on_fail` is "stop".
-    """
-    kinds: dict[str, DictConfig] = {}
-    for config in configs:
-        values = {key: config.get(key) for key in SAME_KIND}
-        kinds.setdefault(OmegaConf.to_yaml(OmegaConf.create(values), resolve=True), config)
-    for config in kinds.values():
-        if not config.ensemble and str(config.stage._target_).endswith(".fit"):
-            verdicts = run_checks(Experiment(config, folder))
-            tell(verdicts)
-            if config.check and config.check.on_fail == "stop":
-                raise_failed(verdicts)
 
 
 def tell(verdicts: Sequence[Verdict]) -> None:

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 
 from holdfast.config.resolve import build_option
 from holdfast.core.seeding import seed_everything
+from holdfast.core.tasks import Task, task_of
 from holdfast.data.loading.batches import as_target
 from holdfast.losses.build import build_loss
-from holdfast.training.build import build_trainable, leave_out_dropout, reconstructs
+from holdfast.training.build import build_trainable, leave_out_dropout
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from holdfast.experiment.experiment import Experiment
-    from holdfast.losses.protocol import Loss
+    from holdfast.losses import Loss
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]
@@ -33,7 +34,7 @@ class Subject:
     Attributes:
         config: Of the experiment.
         datamodule: Its rows; checks take train rows, and val rows where they compare.
-        task: "multiclass", "binary", "multilabel", "regression" or "reconstruction".
+        task: Of the run; that of its data, or to give rows back.
         num_outputs: Outputs of the model for one row.
         multiply_adds: Of a forward pass of one row.
         category_sizes: Indices of each category column, which come last in a row.
@@ -48,7 +49,7 @@ class Subject:
         self._built = experiment.build()
         self.config: DictConfig = experiment.config
         self.datamodule = self._built.datamodule
-        self.task = "reconstruction" if reconstructs(self.config) else self.datamodule.task
+        self.task: Task = task_of(self._built.module.spec.task)
         self.num_outputs = self.datamodule.num_outputs
         self.multiply_adds = self._built.module.multiply_adds
         self.category_sizes = self._built.shapes.category_sizes
@@ -76,6 +77,12 @@ class Subject:
         module._loss = self._new_loss()
         return module.train()
 
+    def start(self, num_rows: int) -> tuple[SupervisedModule, Tensor, Tensor]:
+        """A copy of the module, with up to so many train rows as its network sees them and their targets."""
+        module = self.module()
+        x, y = self.rows(num_rows)
+        return module, inputs_of(module, x), y
+
     def rebuilt(self, seed: int, **model: Any) -> SupervisedModule:
         """The module built anew, with the initial weights of another seed and other arguments of the model."""
         seed_everything(seed)
@@ -101,10 +108,10 @@ class Subject:
 
     def _new_loss(self) -> Loss:
         option = build_option(self.config.loss)
-        if self.task == "reconstruction":
+        if self.task.is_rows:
             loss: Loss = option()
             return loss
-        return build_loss(option, self.task, self.num_outputs, self.datamodule.statistics.class_counts)
+        return build_loss(option, self.task.name, self.num_outputs, self.datamodule.statistics.class_counts)
 
 
 def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:
@@ -114,21 +121,43 @@ def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:
 
 def outputs_of(module: SupervisedModule, inputs: Tensor) -> Tensor:
     """Raw outputs of transformed rows: reconstructions, where the task is to give rows back."""
-    if module.spec.task == "reconstruction":
+    if is_rows(module):
         rows: Tensor = module.model.reconstruct(inputs)  # type: ignore[operator]
         return rows
     return module._outputs(inputs)
 
 
+def seeded_outputs(module: SupervisedModule, inputs: Tensor, seed: int = 0) -> Tensor:
+    """Raw outputs (rows, numbers); whatever is drawn on the way is drawn from the seed."""
+    torch.manual_seed(seed)
+    return outputs_of(module, inputs).reshape(len(inputs), -1)
+
+
+def has_categories(subject: Subject) -> bool:
+    """Tell whether inputs are in part indices of categories, which may not take any value."""
+    return bool(subject.category_sizes)
+
+
+def multiplies(part: nn.Module) -> bool:
+    """Tell whether a layer has a matrix of weights."""
+    weight = getattr(part, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim >= 2
+
+
+def is_rows(module: SupervisedModule) -> bool:
+    """Tell whether the rows themselves are the targets."""
+    return task_of(module.spec.task).is_rows
+
+
 def data_loss(module: SupervisedModule, inputs: Tensor, y: Tensor) -> Tensor:
     """The loss of transformed rows, without regularisation."""
     outputs = outputs_of(module, inputs)
-    return loss_of(module, outputs, inputs if module.spec.task == "reconstruction" else y)
+    return loss_of(module, outputs, inputs if is_rows(module) else y)
 
 
 def loss_of(module: SupervisedModule, outputs: Tensor, y: Tensor) -> Tensor:
     """The loss of outputs; `y` are targets as stored, or the rows to be given back."""
-    return module._loss(outputs, y) if module.spec.task == "reconstruction" else module._loss_of(outputs, y)
+    return module._loss(outputs, y) if is_rows(module) else module._loss_of(outputs, y)
 
 
 def regularization_of(module: SupervisedModule) -> Tensor | None:

@@ -29,6 +29,11 @@ class Verdict:
     causes: tuple[str, ...] = ()
     next: str = ""
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict that a record holds."""
+        return cls(**{**plain, "causes": tuple(plain["causes"])})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the record."""
         return {**asdict(self), "causes": list(self.causes)}

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from holdfast.cli.arguments import Json, Overrides
 from holdfast.core.errors import RunFailed
-from holdfast.experiment.compose import compose
 
 
-def find(overrides: Sequence[str], as_json: bool) -> None:
-    """Try batch sizes with the overrides' model and data; nothing is kept.
+def batch_size(overrides: Overrides = None, as_json: Json = False) -> None:
+    """Try batches of 2, 4, 8, ... rows: which fit into memory, and how fast each trains."""
+    from holdfast.experiment.compose import compose
 
-    Args:
-        overrides: As for `train.py`: `model=cnn data=mnist data.path=DIR`.
-        as_json: Whether a script reads the answer.
-
-    Raises:
-        InputError: An override is wrong, or the parts do not fit.
-        RunFailed: Not even the smallest batch fits.
-    """
-    config = compose([*overrides, "batch_size=full"], reads_rows=True)
+    config = compose([*(overrides or []), "batch_size=full"], reads_rows=True)
     from holdfast.experiment.experiment import Experiment
     from holdfast.training.batch_sizes import advised, find_batch_sizes
     from holdfast.training.fit import quiet_lightning

@@ -5,30 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
+from holdfast.cli.arguments import Json, Overrides
+from holdfast.config.resolve import import_from_here
 from holdfast.core.errors import RunFailed
 from holdfast.core.run_record import read_run
 
 
-def check(overrides: Sequence[str], as_json: bool) -> None:
-    """Run `stage=check` with these overrides.
+def check(overrides: Overrides = None, as_json: Json = False) -> None:
+    """Check an experiment before it is trained: gradients, common mistakes, and more; trains nothing.
 
-    Args:
-        overrides: As for `train.py`.
-        as_json: Whether a script reads the answer: the verdicts, whatever they are.
-
-    Raises:
-        InputError: An override is wrong, or the parts do not fit.
-        RunFailed: A check fails.
+    check=gradient chooses one check. With --json the verdicts are the answer, whatever they are.
     """
     from holdfast.experiment.experiment import Experiment
 
-    if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
-        sys.path.insert(1, str(Path.cwd()))
-    experiment = Experiment.compose([*overrides, "stage=check"])
+    import_from_here()
+    experiment = Experiment.compose([*(overrides or []), "stage=check"])
     experiment.check()
     with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():
         try:

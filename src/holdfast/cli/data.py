@@ -7,35 +7,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from hydra.utils import instantiate
+import typer
 from rich.console import Console
 
+from holdfast.cli.arguments import Json, Overrides
+from holdfast.config.resolve import import_from_here
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import now
-from holdfast.experiment.compose import compose
 
 
-def inspect(overrides: Sequence[str], output: Path | None, as_json: bool) -> None:
-    """Prepare a data set, look at its train and val rows, and write the page.
+def inspect(
+    overrides: Overrides = None,
+    output: Annotated[Path | None, typer.Option(help="The page; by default below outputs/inspect.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare a data set as training would, and show classes, columns, missing values, examples and leak checks."""
+    from holdfast.experiment.compose import compose
 
-    Args:
-        overrides: As for `train.py`: `data=csv data.path=houses.csv data.target=price`.
-        output: The page; None: `inspect/<name>.html` below `paths.output`.
-        as_json: Whether a script reads the answer.
-
-    Raises:
-        InputError: An override, the data or the page's place will not do.
-        VaultRefused: Rows are sealed in another vault.
-    """
-    if str(Path.cwd()) not in sys.path:  # a source of the user's lies beside their configs
-        sys.path.insert(1, str(Path.cwd()))
-    config = compose(overrides, reads_rows=True)
+    import_from_here()
+    config = compose(overrides or [], reads_rows=True)
     if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
+    from hydra.utils import instantiate
+
     from holdfast.data.store.store import prepare
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page

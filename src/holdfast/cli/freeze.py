@@ -1,48 +1,51 @@
-"""`holdfast freeze RUN [RUN ...]`: choose runs for the final evaluation."""
+"""`holdfast freeze RUN`: choose a run for the final evaluation; several under `vault=batch`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 
 from holdfast import api
+from holdfast.cli.arguments import Json
 from holdfast.core.figures import figure
-from holdfast.evaluation.freeze.freezing import Frozen
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.freeze.freezing import Frozen
 
 
-def freeze(runs: Path | Sequence[Path], as_json: bool, criterion: str | None = None, intervals: str = "wilson") -> int:
-    """Freeze runs together and say what was frozen; the first is the one chosen.
+def freeze(
+    runs: Annotated[
+        list[Path], typer.Argument(help="The folder of a completed run or ensemble; of several under vault=batch.")
+    ],
+    criterion: Annotated[
+        str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Choose for the final evaluation: copies the files of a run into a selection."""
+    frozen = api.freeze(runs, criterion=criterion)
+    if not as_json:
+        _tell(frozen)
+        return
+    answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
+    if len(frozen.models) > 1:
+        answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
+    if frozen.criterion is not None:
+        answer["criterion"] = frozen.criterion
+    print(json.dumps(answer))
 
-    Raises:
-        InputError: One is no completed run, or they cannot be compared.
-        VaultRefused: One cannot be frozen as it is.
-        RunFailed: Its models do not predict.
-    """
-    runs = [runs] if isinstance(runs, Path) else list(runs)
-    frozen = api.freeze(runs, criterion=criterion, intervals=intervals)
-    if as_json:
-        answer: dict[str, Any] = {"selection": frozen.selection, "vault": frozen.vault, "val": frozen.val}
-        if len(frozen.models) > 1:
-            answer["models"] = [{"name": model["name"], "val": model["val"]} for model in frozen.models]
-        if frozen.criterion is not None:
-            answer["criterion"] = frozen.criterion
-        print(json.dumps(answer))
-    else:
-        _tell(frozen, runs)
-    return 0
 
-
-def _tell(frozen: Frozen, runs: Sequence[Path]) -> None:
+def _tell(frozen: Frozen) -> None:
     console = Console(highlight=False, soft_wrap=True)
     word = "frozen" if frozen.is_new else "frozen before, with the same files"
     console.print(f"selection  [bold]{frozen.selection}[/bold]")
-    for run, model in zip(runs, frozen.models, strict=True):
+    for model in frozen.models:
         scores = ", ".join(f"{name} {figure(value)}" for name, value in model["val"].items() if value is not None)
-        console.print(f"run        {run} ({word}; its val score is reproduced)", markup=False)
+        console.print(f"run        {model['folder']} ({word}; its val score is reproduced)", markup=False)
         console.print(f"val        {scores}")
         if model["trials"]:
             console.print(f"trials     one of {model['trials']['runs']} runs in sweep {model['trials']['sweep']}")

@@ -1,4 +1,7 @@
-"""The console script `holdfast`: one small function a verb. Exit codes and errors as in `holdfast.core.errors`."""
+"""The console script `holdfast`: its verbs, each a module. Exit codes and errors as in `holdfast.core.errors`.
+
+A verb imports what it works with when it is called, so that `--help` and every other verb start at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,12 +17,23 @@ from typing import Annotated, Any
 import typer
 
 from holdfast import __version__
-from holdfast.cli.arguments import Json, KeyFile, Overwrite, Reason, Run, Selection
-from holdfast.cli.vault_app import vault_app
+from holdfast.cli import vault, vault_acts
+from holdfast.cli.arguments import Json
+from holdfast.cli.batch_size import batch_size
+from holdfast.cli.check import check
+from holdfast.cli.data import inspect
+from holdfast.cli.diff import diff
+from holdfast.cli.export import export
+from holdfast.cli.freeze import freeze
+from holdfast.cli.open import open_selection, reopen
+from holdfast.cli.predict import predict
+from holdfast.cli.report import report
+from holdfast.cli.schedule import preview
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError
 from holdfast.core.exits import ending
 
+Verbs = dict[str, Callable[..., Any]]
 # What Typer raises for a command line that it cannot read; newer releases carry a copy of click of their own.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -29,12 +44,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(vault_app, name="vault")
-schedule_app = typer.Typer(help="Learning-rate schedules.", no_args_is_help=True)
-app.add_typer(schedule_app, name="schedule")
-
-data_app = typer.Typer(help="Data sets: what is in them, by train and val rows.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
 
 
 @app.command(
@@ -60,167 +69,52 @@ def runs(
 
     from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
 
-    with ending(as_json=as_json):
-        rows, repeats = leaderboard(path), repeats_below(path)
-        if as_json:
-            answer = {"runs": [asdict(row) for row in rows], "repeats": [asdict(entry) for entry in repeats]}
-            print(json.dumps(answer))
-        else:
-            print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
+    rows, repeats = leaderboard(path), repeats_below(path)
+    if as_json:
+        print(json.dumps({"runs": [asdict(row) for row in rows], "repeats": [asdict(entry) for entry in repeats]}))
+    else:
+        print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
 
 
-@app.command()
-def freeze(
-    runs: Annotated[
-        list[Path], typer.Argument(help="Folders of completed runs or ensembles; the first is the one chosen.")
-    ],
-    criterion: Annotated[
-        str | None, typer.Option(help='What must hold on the test rows, such as "accuracy > 0.94".')
-    ] = None,
-    intervals: Annotated[
-        str, typer.Option(help="Of proportions such as accuracy: wilson, or clopper-pearson (exact, wider).")
-    ] = "wilson",
-    as_json: Json = False,
-) -> None:
-    """Choose for the final evaluation: copies the files of one run, or of several to compare, into a selection."""
-    from holdfast.cli.freeze import freeze as freeze_runs
-
-    with ending(as_json=as_json):
-        freeze_runs(runs, as_json, criterion, intervals)
+def _add_verbs(group: typer.Typer, verbs: Verbs) -> typer.Typer:
+    for name, verb in verbs.items():
+        group.command(name)(verb)
+    return group
 
 
-@app.command(name="open")
-def open_(
-    selections: Annotated[
-        list[str],
-        typer.Argument(help="Ids, or eight or more of their first digits.", metavar="SELECTION"),
-    ],
-    reason: Annotated[str | None, typer.Option(help="Opens a vault again: one metric, not a clean test.")] = None,
-    key: KeyFile = None,
-    as_json: Json = False,
-) -> None:
-    """The final stage: evaluate a frozen selection on the sealed test rows, once.
-
-    Under the policy batch (vault=batch vault.k=K) up to K models are frozen first, in one selection or several, and
-    opened: name all selections at once to have their models compared too. Each interval is at alpha / K, and the p
-    values of all comparisons are corrected by Holm.
-    """
-    from holdfast.cli.open import open_selections
-
-    with ending(as_json=as_json):
-        open_selections(selections, as_json, reason, key)
-
-
-@app.command()
-def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: Json = False) -> None:
-    """Open a vault that was opened, at the level of the primary metric: not a clean test."""
-    from holdfast.cli.open import open_selections
-
-    with ending(as_json=as_json):
-        open_selections([selection], as_json, reason, key)
-
-
-@app.command()
-def report(
-    selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
-) -> None:
-    """Write the report of a run into its folder, or that of a selection beside it; nothing is decrypted."""
-    from holdfast.cli.report import report_run, report_selection
-
-    with ending(as_json=as_json):
-        if Path(selection).is_dir():
-            report_run(Path(selection), as_json)
-        else:
-            report_selection(selection, as_json)
-
-
-@app.command()
-def predict(
-    run: Run,
-    *,
-    input: Annotated[list[Path], typer.Option(help="A table, a folder of images, images, or an array.")],
-    output: Annotated[Path, typer.Option(help="A new table: csv, tsv, parquet or jsonl.")],
-    id: Annotated[str | None, typer.Option(help="The column that names the rows; by default they are counted.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows in one forward pass.")] = 1024,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Apply a run, or a selection by its id, to new rows: predictions and probabilities, with the rows' ids."""
-    from holdfast.cli.predict import predict as predict_rows
-
-    with ending(as_json=as_json):
-        predict_rows(run, input, output, id_column=id, batch_size=batch_size, overwrite=overwrite, as_json=as_json)
-
-
-@app.command(name="export")
-def export_model(
-    run: Run,
-    form: Annotated[str, typer.Option("--format", help="onnx, torch_export or safetensors.")] = "onnx",
-    output: Annotated[Path | None, typer.Option(help="The file; by default below RUN/export.")] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Write a run's model, preprocessing included, as one file; kept only if it gives the same predictions."""
-    from holdfast.cli.export import export as export_run
-
-    with ending(as_json=as_json):
-        export_run(run, form, output, overwrite, as_json)
-
-
-@data_app.command()
-def inspect(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: data=csv data.path=FILE data.target=COLUMN ...")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="The page; by default below outputs/inspect.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Prepare a data set as training would, and show classes, columns, missing values, examples and leak checks."""
-    from holdfast.cli.data import inspect as inspect_data
-
-    with ending(as_json=as_json):
-        inspect_data(overrides or [], output, as_json)
-
-
-@app.command(name="batch-size")
-def batch_size(
-    overrides: Annotated[list[str] | None, typer.Argument(help="As for train.py: model=cnn data=mnist ...")] = None,
-    as_json: Json = False,
-) -> None:
-    """Try batches of 2, 4, 8, ... rows: which fit into memory, and how fast each trains."""
-    from holdfast.cli.batch_size import find
-
-    with ending(as_json=as_json):
-        find(overrides or [], as_json)
-
-
-@app.command()
-def check(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: model=cnn ...; check=gradient chooses one.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Check an experiment before it is trained: gradients, common mistakes, and more; trains nothing."""
-    from holdfast.cli.check import check as check_experiment
-
-    with ending(as_json=as_json):
-        check_experiment(overrides or [], as_json)
-
-
-@schedule_app.command()
-def preview(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="As for train.py: schedule=cosine lr=0.1 max_epochs=20 ...")
-    ] = None,
-    steps_per_epoch: Annotated[int, typer.Option(help="Optimizer steps of an epoch: train rows / batch_size.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """Draw a schedule as a table and a plot, without training."""
-    from holdfast.cli.schedule import preview as preview_schedule
-
-    with ending(as_json=as_json):
-        preview_schedule(overrides or [], steps_per_epoch, as_json)
+_add_verbs(
+    app,
+    {
+        "freeze": freeze,
+        "open": open_selection,
+        "reopen": reopen,
+        "diff": diff,
+        "report": report,
+        "predict": predict,
+        "export": export,
+        "batch-size": batch_size,
+        "check": check,
+    },
+)
+VAULT_VERBS: Verbs = {
+    "status": vault.status,
+    "verify": vault.verify,
+    "keygen": vault_acts.keygen,
+    "withdraw": vault_acts.withdraw,
+    "supersede": vault_acts.supersede,
+    "destroy": vault_acts.destroy,
+    "disclose": vault_acts.disclose,
+    "anchor": vault_acts.anchor,
+    "export": vault_acts.export,
+    "import": vault_acts.import_,
+}
+GROUPS: tuple[tuple[str, str, Verbs], ...] = (
+    ("vault", "What is sealed, what was opened, and whether the ledger is whole.", VAULT_VERBS),
+    ("schedule", "Learning-rate schedules.", {"preview": preview}),
+    ("data", "Data sets: what is in them, by train and val rows.", {"inspect": inspect}),
+)
+for group, words, verbs in GROUPS:
+    app.add_typer(_add_verbs(typer.Typer(help=words, no_args_is_help=True), verbs), name=group)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,57 +1,59 @@
-"""`holdfast open SELECTION [SELECTION ...]`: the final stage."""
+"""`holdfast open SELECTION`: the final stage."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from holdfast.cli.arguments import Json, KeyFile, Reason, Selection
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.final import Opened, open_together
-from holdfast.evaluation.opening.report import write_report
+
+if TYPE_CHECKING:
+    from holdfast.evaluation.opening.result import Opened
 
 
-def open_selections(
-    selections: Sequence[str], as_json: bool, reason: str | None = None, key: Path | None = None
-) -> int:
-    """Evaluate frozen selections on the sealed test rows and print the answers.
+def open_selection(
+    selection: Selection,
+    reason: Annotated[str | None, typer.Option(help="Opens a vault again: one metric, not a clean test.")] = None,
+    key: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """The final stage: evaluate a frozen selection on the sealed test rows, once.
 
-    Args:
-        selections: Eight or more digits of the id of each.
-        as_json: Answer for a script.
-        reason: Opens a vault again, at the level of the primary metric: not a clean test.
-        key: The private key, where the vault was sealed for one.
-
-    Raises:
-        InputError: No such selection.
-        VaultRefused: The vault refuses.
-        RunFailed: The models failed on the test rows.
+    Models that were frozen together (vault=batch vault.k=K) are compared on the same rows. Each interval is at
+    alpha / K, and the p values of all comparisons are corrected by Holm.
     """
+    from holdfast.evaluation.opening.final import open_vault
+
     if reason is not None and not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
-    answers = open_together(selections, reason=reason, key_file=key)
-    reports = [_report(opened) for opened, _ in answers]
+    opened, changes = open_vault(selection, reason=reason, key_file=key)
+    report = _report(opened)
     if as_json:
-        openings = [opened.as_dict() for opened, _ in answers]
-        print(json.dumps(openings[0] if len(openings) == 1 else {"openings": openings}))
-        return 0
-    for (opened, changes), report in zip(answers, reports, strict=True):
-        _tell(opened, changes)
-        if report is not None:
-            print(f"report     {report}")
+        print(json.dumps(opened.as_dict()))
+        return
+    _tell(opened, changes)
+    if report is not None:
+        print(f"report     {report}")
     print("next       holdfast vault verify   (checks the ledger; the same selection repeats this answer)")
-    return 0
+
+
+def reopen(selection: Selection, reason: Reason, key: KeyFile = None, as_json: Json = False) -> None:
+    """Open a vault that was opened, at the level of the primary metric: not a clean test."""
+    open_selection(selection, reason, key, as_json)
 
 
 def _report(opened: Opened) -> Path | None:
     """Write the report; return its path, or None when it could not be written: the answer is told all the same."""
+    from holdfast.evaluation.opening.report import write_report
+
     try:
         return write_report(opened.vault, opened.selection)["html"]
     except (HoldfastError, OSError) as error:
@@ -60,6 +62,8 @@ def _report(opened: Opened) -> Path | None:
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:
+    from holdfast.evaluation.opening.citation import quotable
+
     console = Console(highlight=False, soft_wrap=True)
     if opened.replayed:
         console.print("[dim]repeated from the ledger; nothing was decrypted[/dim]")
@@ -107,7 +111,9 @@ def _bound(opened: Opened) -> str:
     """The adaptive bound: what is left of the test rows after all that was told before; a worst case."""
     wear = opened.wear
     left = f"{wear['bits_before']:.1f} bits were told before: as good as {int(wear['n_eff']):,} fresh rows at worst"
-    return f"{left}; a mean in [0, 1] within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
+    if "accuracy" not in opened.metrics:
+        return f"{left}; there is a bound for accuracy alone, and none for {', '.join(opened.metrics)}"
+    return f"{left}; accuracy within {wear['half_width']:.4f}, with probability {1 - wear['delta']:.2f}"
 
 
 def _number(value: float | None) -> str:

@@ -6,59 +6,59 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from holdfast.cli.arguments import Json, Overwrite, Run
 from holdfast.core.errors import InputError
-from holdfast.evaluation.selections import run_folder
-from holdfast.inference.checks import check_new_file, read_predicting_run
-from holdfast.inference.tables import check_suffix, column_names
 
 
 def predict(
-    run: Path,
-    inputs: Sequence[Path],
-    output: Path,
+    run: Run,
     *,
-    id_column: str | None,
-    batch_size: int,
-    overwrite: bool,
-    as_json: bool,
+    input: Annotated[list[Path], typer.Option(help="A table, a folder of images, images, or an array.")],
+    output: Annotated[Path, typer.Option(help="A new table: csv, tsv, parquet or jsonl.")],
+    id: Annotated[str | None, typer.Option(help="The column that names the rows; by default they are counted.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows in one forward pass.")] = 1024,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
-    """Predict the rows of a file, or of a folder of images, by a run or a selection, and say what was written.
+    """Apply a run, or a selection by its id, to new rows: predictions and probabilities, with the rows' ids."""
+    from holdfast.evaluation.selections import run_folder
+    from holdfast.inference.checks import read_predicting_run
+    from holdfast.inference.tables import column_names
 
-    Raises:
-        InputError: The folder is no run, or the input or the output will not do.
-        VaultRefused: Rows are sealed in a vault.
-    """
     run = run_folder(run)
     record = read_predicting_run(run)
     data = record["data"]
-    _check(inputs, output, batch_size, overwrite=overwrite)
+    _check(input, output, batch_size, overwrite=overwrite)
     names = column_names(data["task"], data["class_names"])
-    id_name = id_column or ("path" if data["kind"] == "image" and not _is_array(inputs) else "row")
+    id_name = id or ("path" if data["kind"] == "image" and not _is_array(input) else "row")
     if id_name in names:
         raise InputError("--id", f"is {id_name!r}, a name that the output has for something else")
     from holdfast.data.new_rows import read_like
     from holdfast.inference.predict import predict_blocks
 
-    blocks = read_like(data, inputs, id_column=id_column, settings=record["config"].get("data"))
+    blocks = read_like(data, input, id_column=id, settings=record["config"].get("data"))
     with _progress() as on_rows:
         rows = predict_blocks(
             *(run, data, blocks, output), id_name=id_name, batch_size=batch_size, overwrite=overwrite, on_rows=on_rows
         )
+    columns = [id_name, *names]
     if as_json:
-        print(json.dumps({"output": str(output), "rows": rows, "columns": [id_name, *names]}))
+        print(json.dumps({"output": str(output), "rows": rows, "columns": columns}))
         return
-    columns = ", ".join(
-        [id_name, *names] if len(names) <= 8 else [id_name, *names[:6], f"... ({len(names) + 1} in all)"]
-    )
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"output     {output} ({rows:,} rows)", markup=False)
-    console.print(f"columns    {columns}", markup=False)
+    shown = columns if len(names) <= 8 else [*columns[:7], f"... ({len(columns)} in all)"]
+    print(f"output     {output} ({rows:,} rows)")
+    print(f"columns    {', '.join(shown)}")
 
 
 def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: bool) -> None:
+    from holdfast.inference.checks import check_new_file
+    from holdfast.inference.tables import check_suffix
+
     check_suffix(output)
     if batch_size < 1:
         raise InputError("--batch-size", f"is {batch_size}", allowed="1 or more")

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from holdfast.cli.arguments import Json
 
-def report_run(run: Path, as_json: bool) -> None:
-    """Write `report.html` into a run's folder.
 
-    Raises:
-        InputError: The folder holds no run, or one that still goes on.
-    """
+def report(
+    selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
+) -> None:
+    """Write the report of a run into its folder, or that of a selection beside it; nothing is decrypted."""
+    if Path(selection).is_dir():
+        _report_run(Path(selection), as_json)
+    else:
+        _report_selection(selection, as_json)
+
+
+def _report_run(run: Path, as_json: bool) -> None:
     from holdfast.experiment.report import write_report
 
     report = write_report(run)
@@ -21,19 +30,12 @@ def report_run(run: Path, as_json: bool) -> None:
         facts = {"data": report.data, "val": report.val, "without": report.without}
         print(json.dumps({"html": str(report.path), **facts}))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"html      {report.path}", markup=False)
+    print(f"html      {report.path}")
     if report.without:
-        console.print(f"without   data and val rows: {report.without}", markup=False)
+        print(f"without   data and val rows: {report.without}")
 
 
-def report_selection(prefix: str, as_json: bool) -> None:
-    """Write the report of a selection, HTML and JSON; nothing is decrypted.
-
-    Raises:
-        InputError: No such selection.
-        VaultRefused: The selection or its ledger is not what it was.
-    """
+def _report_selection(prefix: str, as_json: bool) -> None:
     from holdfast.evaluation.opening.report import gather, write_report
     from holdfast.evaluation.selections import find_selection
 

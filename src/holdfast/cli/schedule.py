@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Annotated
 
+import typer
+
+from holdfast.cli.arguments import Json, Overrides
 from holdfast.core.errors import InputError
-from holdfast.experiment.compose import compose
 
 
-def preview(overrides: Sequence[str], steps_per_epoch: int, as_json: bool) -> None:
-    """Print the rates that the overrides' schedule gives.
-
-    Args:
-        overrides: As for `train.py`: `schedule=cosine lr=0.1 max_epochs=20`.
-        steps_per_epoch: The data is not looked at, so this is not known.
-        as_json: Whether a script reads the answer.
-
-    Raises:
-        InputError: An override is wrong, or the schedule cannot be drawn.
-    """
+def preview(
+    overrides: Overrides = None,
+    steps_per_epoch: Annotated[int, typer.Option(help="Optimizer steps of an epoch: train rows / batch_size.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Draw a schedule as a table and a plot, without training."""
     if steps_per_epoch < 1:
         raise InputError("--steps-per-epoch", f"is {steps_per_epoch}", allowed="whole numbers from 1")
-    config = compose(overrides)
-    from hydra.utils import instantiate
+    from holdfast.experiment.compose import compose
 
+    config = compose(overrides or [])
+    from holdfast.config.resolve import build_option
     from holdfast.schedules.preview import plot
     from holdfast.schedules.preview import preview as move
 
     drawn = move(
-        instantiate(config.schedule, _convert_="all"),
+        build_option(config.schedule),
         lr=config.optimizer.get("lr", config.lr),
         momentum=config.optimizer.get("momentum") or 0.0,
         max_epochs=config.max_epochs,

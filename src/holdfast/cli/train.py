@@ -22,6 +22,7 @@ from holdfast import __version__
 from holdfast.config import search_path
 from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
+from holdfast.config.resolve import import_from_here
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
@@ -58,8 +59,7 @@ def main() -> None:
     set_spin_count()
     with ending():
         survive_closed_stdout()
-        if str(Path.cwd()) not in sys.path:  # a module of the user's lies beside their configs
-            sys.path.insert(1, str(Path.cwd()))
+        import_from_here()
         if "--version" in sys.argv[1:]:
             print(f"holdfast {__version__}")
             return
@@ -143,11 +143,11 @@ def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
     configs = check_sweep(config, loader)
-    from holdfast.checks.run import check_jobs
+    from holdfast.checks.kinds import check_kinds
     from holdfast.experiment.console import print_sweep
 
     folder = Path(config.hydra.sweep.dir)
-    check_jobs(configs, folder)
+    check_kinds(configs, folder)
     try:
         jobs = run_sweep(config, loader)
     finally:

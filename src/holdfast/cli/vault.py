@@ -6,48 +6,43 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import typer
 from rich.console import Console
 
+from holdfast.cli.arguments import Json
 from holdfast.core import places
-from holdfast.core.errors import HoldfastError
-from holdfast.vault import project_lock, registry
-from holdfast.vault.ledger import ledger
-from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.verify import Finding, find_forks, locked_heads, missing_heads, verify_home, verify_path
+from holdfast.core.errors import HoldfastError, VaultRefused
 
-EXIT_FINDINGS = 3
+if TYPE_CHECKING:
+    from holdfast.vault.ledger import ledger
+    from holdfast.vault.verify import Finding
 
 
-def status(as_json: bool) -> int:
-    """Print every vault with its selections and openings."""
+def status(as_json: Json = False) -> None:
+    """What is sealed, what is frozen, what was opened."""
+    from holdfast.vault import registry
+
     vaults = [_describe(record) for record in registry.records()]
     if as_json:
         print(json.dumps({"home": str(places.home()), "vaults": vaults}))
     else:
         _tell(vaults)
-    return 0
 
 
-def verify(as_json: bool, path: Path | None = None, against: Path | None = None, heads: Sequence[str] = ()) -> int:
-    """Check vaults; the exit code is 3 when something is found.
-
-    Args:
-        as_json: Answer for a script.
-        path: A copy of a home or a vault; None: this HOLDFAST_HOME, and what the project's `holdfast.lock` says of it.
-        against: Another copy, to find where they part.
-        heads: Heads that must stand in a ledger, or their first eight digits or more.
-
-    Raises:
-        InputError: There is no vault at the path.
-    """
-    findings = _find(path, against, heads)
+def verify(
+    path: Annotated[Path | None, typer.Argument(help="A copy of a HOLDFAST_HOME or of a vault.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Another copy: where do the two part?")] = None,
+    head: Annotated[list[str] | None, typer.Option(help="A head that must stand in a ledger.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Check every ledger, file and head, without a key; exit code 3 when something is found."""
+    findings = _find(path, against, head or ())
+    exit_code = VaultRefused.exit_code if findings else 0
     if as_json:
         print(json.dumps({"ok": not findings, "findings": [asdict(finding) for finding in findings]}))
-        return EXIT_FINDINGS if findings else 0
+        return exit_code
     console = Console(highlight=False, soft_wrap=True)
     place = path or places.home()
     vaults = list(place.glob("registry/*.json")) or [place]
@@ -56,13 +51,16 @@ def verify(as_json: bool, path: Path | None = None, against: Path | None = None,
     if findings:
         console.print(f"[bold red]{_count(findings, 'finding')}[/bold red] in {_count(vaults, 'vault')}, {place}")
         console.print("next       restore what was changed from a copy, then `holdfast vault verify` again")
-        return EXIT_FINDINGS
-    checked = "every sealed file, selection, entry and head as it was left"
-    console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {checked}")
-    return 0
+    else:
+        checked = "every sealed file, selection, entry and head as it was left"
+        console.print(f"[green]whole[/green]: {_count(vaults, 'vault')} of {place}, {checked}")
+    return exit_code
 
 
 def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list[Finding]:
+    from holdfast.vault import project_lock
+    from holdfast.vault.verify import find_forks, locked_heads, missing_heads, verify_home, verify_path
+
     place = path or places.home()
     findings = verify_home(_store_digests()) if path is None else verify_path(path)
     if path is None and (project := project_lock.find_project(Path.cwd())):
@@ -72,7 +70,9 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
     return findings + (missing_heads(place, heads) if heads else [])
 
 
-def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
+def _store_digests() -> list[tuple[str, Any]]:
+    import numpy as np
+
     digests = []
     for path in sorted((places.store() / "rows").glob("*/raw/digests.npy")):
         try:
@@ -83,10 +83,14 @@ def _store_digests() -> list[tuple[str, NDArray[np.uint8]]]:
 
 
 def _describe(record: dict[str, Any]) -> dict[str, Any]:
+    from holdfast.vault import registry
+
     vault = record["vault"]
-    copied = ("vault", "name", "status", "num_test", "sealed", "replaced_by", "lineage", "head")
+    copied = ("vault", "name", "status", "num_test", "replaced_by", "lineage", "task")
     description: dict[str, Any] = {name: record[name] for name in copied}
     description |= {
+        "sealed": record["created"],
+        "head": registry.head_of(vault),
         "policy": record["policy"]["policy"],
         "key_mode": record["policy"]["key_mode"],
         "selections": [],
@@ -94,7 +98,6 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
         "problem": None,
     }
     try:
-        description["task"] = read_manifest(folder_of(vault))[0]["task"]
         entries = registry.read_ledger(vault)
     except HoldfastError as error:
         return {**description, "problem": str(error)}
@@ -134,12 +137,14 @@ def _tell(vaults: list[dict[str, Any]]) -> None:
 
 
 def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
-    if vault["status"] == "replaced":
+    from holdfast.vault import registry
+
+    if vault["status"] == registry.REPLACED:
         console.print(f"[dim]{vault['vault'][:8]}  {vault['name']}: sealed anew as {vault['replaced_by'][:8]}[/dim]")
         return
-    if vault["status"] in ("burnt", "destroyed"):
-        word = "superseded" if vault["status"] == "burnt" else "destroyed"
-        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {word}, its rows cannot be read again")
+    if vault["status"] != registry.SEALED:
+        words = f"{vault['status']}, its rows cannot be read again"
+        console.print(f"[bold]{vault['vault'][:8]}  {vault['name']}[/bold]: {words}")
         return
     how = f"policy {vault['policy']}, key {vault['key_mode']}, sealed {vault['sealed'][:10]}"
     kind = f"{vault['num_test']:,} test rows, {how}"
@@ -160,7 +165,9 @@ def _tell_vault(console: Console, vault: dict[str, Any]) -> None:
 
 def _advice(vaults: list[dict[str, Any]]) -> str:
     """An opening that can be finished, one that can be made, or what else there is to do."""
-    current = [vault["selections"] for vault in vaults if vault["status"] == "sealed"]
+    from holdfast.vault import registry
+
+    current = [vault["selections"] for vault in vaults if vault["status"] == registry.SEALED]
     for selections in current:
         states = [selection["state"] for selection in selections]
         wanted = "interrupted" if "interrupted" in states else "frozen"

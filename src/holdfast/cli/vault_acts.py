@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from filelock import FileLock
+import typer
 
+from holdfast.cli.arguments import Json, KeyFile, Reason, Selection, Vault
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
-from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
-from holdfast.evaluation.selections import find_selection
-from holdfast.vault import archive as transfers
-from holdfast.vault import lifecycle, policies, project_lock, registry
-from holdfast.vault.keys import keyring
-from holdfast.vault.manifest import folder_of
 
 
-def keygen(path: Path, as_json: bool) -> int:
-    """Make a pair of keys for `vault.key_mode=keyfile`."""
-    with registry.on_disk(path.parent, "the keys could not be written"):
-        public = keyring.generate(path.absolute())
+def keygen(
+    file: Annotated[Path, typer.Argument(help="Where the private key goes; FILE.pub is the public one.")],
+    as_json: Json = False,
+) -> None:
+    """Make a pair of keys: who trains needs the public one, who opens the private one."""
+    from holdfast.vault import registry
+    from holdfast.vault.keys import keyring
+
+    with registry.on_disk(file.parent, "the keys could not be written"):
+        public = keyring.generate(file.absolute())
     lines = [
-        f"private key  {path}   (who opens needs it: move it off this machine, and keep a copy)",
+        f"private key  {file}   (who opens needs it: move it off this machine, and keep a copy)",
         f"public key   {public}",
         f"next         python train.py vault.key_mode=keyfile vault.public_key={public}",
     ]
-    return _tell(as_json, {"private": str(path.absolute()), "public": str(public)}, *lines)
+    _tell(as_json, {"private": str(file.absolute()), "public": str(public)}, *lines)
 
 
-def withdraw(selection: str, reason: str, as_json: bool) -> int:
-    """Take back a selection that was frozen and not opened.
+def withdraw(selection: Selection, reason: Reason, as_json: Json = False) -> None:
+    """Take back a selection that was not opened."""
+    from filelock import FileLock
 
-    Raises:
-        InputError: No such selection, or no reason.
-        VaultRefused: It was opened, or withdrawn before.
-    """
+    from holdfast.evaluation.selections import find_selection
+    from holdfast.vault import policies, registry
+    from holdfast.vault.manifest import folder_of
+
     if not reason.strip():
         raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
     vault, full = find_selection(selection)
@@ -46,65 +48,88 @@ def withdraw(selection: str, reason: str, as_json: bool) -> int:
             state = "opened" if full in history.opened else "withdrawn"
             raise VaultRefused(f"selection {full[:8]}", f"was {state} already")
         entry = registry.append(vault, "withdraw", {"reason": reason}, selection=full)
-    return _tell(as_json, {"selection": full, "vault": vault, "head": entry.sha256}, f"withdrawn  {full}")
+    _tell(as_json, {"selection": full, "vault": vault, "head": entry.sha256}, f"withdrawn  {full}")
 
 
-def end(vault: str, how: str, reason: str, as_json: bool) -> int:
-    """Supersede or destroy a vault: its rows can never be read again, its ledger stays.
+def supersede(vault: Vault, reason: Reason, as_json: Json = False) -> None:
+    """Put a vault out of force, so that its rows can be sealed anew; the new vault names it for ever."""
+    _end(vault, "supersede", reason, as_json)
 
-    Args:
-        vault: Eight or more digits of its id.
-        how: "supersede" or "destroy".
-        reason: Kept in the ledger.
-        as_json: Answer for a script.
-    """
+
+def destroy(vault: Vault, reason: Reason, as_json: Json = False) -> None:
+    """Shred a vault's keys and sealed rows; its ledger stays."""
+    _end(vault, "destroy", reason, as_json)
+
+
+def _end(vault: str, how: str, reason: str, as_json: bool) -> None:
+    from holdfast.vault import lifecycle, registry
+
     full = find_vault(vault)
     entry = lifecycle.end(full, how, reason)
-    status = lifecycle.ENDS[how]
+    status = registry.ENDS[how]
     lines = [f"{status}  vault {full}: keys and sealed rows are gone, its ledger stays"]
     if how == "supersede":
         lines.append("next   train again: the rows are sealed anew, and the new vault names this one for ever")
-    return _tell(as_json, {"vault": full, "status": status, "head": entry.sha256}, *lines)
+    _tell(as_json, {"vault": full, "status": status, "head": entry.sha256}, *lines)
 
 
-def disclose(selection: str, reason: str, path: Path, key: Path | None, as_json: bool) -> int:
-    """Write per-class results and outcomes of single rows into a file; the ledger counts the bits.
+def disclose(
+    selection: Selection,
+    reason: Reason,
+    out: Annotated[Path, typer.Option(help="A new file, JSON.")],
+    key: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Write per-class results and outcomes of single rows of an opened selection; the ledger counts the bits."""
+    from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
+    from holdfast.vault import registry
 
-    Raises:
-        InputError: The file exists, or there is no such selection.
-        VaultRefused: The selection was not opened in full.
-    """
-    if path.exists():
-        raise InputError(str(path), "exists already", next="choose another file")
+    if out.exists():
+        raise InputError(str(out), "exists already", next="choose another file")
     disclosure = disclose_selection(selection, reason=reason, key_file=key)
-    with registry.on_disk(path, "it is in the ledger, and could not be written; disclose it again"):
-        write_atomic(path, json.dumps(disclosure, indent=1))
-    answer = {"selection": disclosure["selection"], "head": disclosure["head"], "file": str(path)}
-    return _tell(as_json, answer, f"disclosed  {path}   (the test rows are no longer fresh for what is built on it)")
+    with registry.on_disk(out, "it is in the ledger, and could not be written; disclose it again"):
+        write_atomic(out, json.dumps(disclosure, indent=1))
+    answer = {"selection": disclosure["selection"], "head": disclosure["head"], "file": str(out)}
+    _tell(as_json, answer, f"disclosed  {out}   (the test rows are no longer fresh for what is built on it)")
 
 
-def anchor(vault: str | None, repo: Path, as_json: bool) -> int:
-    """Commit the head of one ledger, or of all that are in force, to git."""
-    chosen = [find_vault(vault)] if vault else [r["vault"] for r in registry.records() if r["status"] == "sealed"]
+def anchor(
+    vault: Annotated[str | None, typer.Argument(help="Without one: every vault that is in force.")] = None,
+    repo: Annotated[Path, typer.Option(help="A folder in a git repository.")] = Path("."),
+    as_json: Json = False,
+) -> None:
+    """Commit the heads of ledgers to git, where others can see them."""
+    from holdfast.vault import project_lock, registry
+
+    chosen = [find_vault(vault)] if vault else [record["vault"] for record in registry.in_force()]
     commits = {vault_id: project_lock.anchor(vault_id, repo.absolute()) for vault_id in chosen}
     lines = [
         f"anchored  vault {vault_id[:8]} in commit {commit[:12]} of {repo}" for vault_id, commit in commits.items()
     ]
-    return _tell(as_json, {"commits": commits}, *lines, "next      git push   (where others can see it)")
+    _tell(as_json, {"commits": commits}, *lines, "next      git push   (where others can see it)")
 
 
-def export(vault: str, path: Path, with_keys: bool, as_json: bool) -> int:
-    """Write a vault into a tar file."""
+def export(
+    vault: Vault,
+    file: Annotated[Path, typer.Argument(help="A new tar file.")],
+    with_keys: Annotated[bool, typer.Option("--with-keys", help="The keys of mode local go along.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a vault into a file, to move it to another HOLDFAST_HOME."""
+    from holdfast.vault.archive import export_vault
+
     full = find_vault(vault)
-    transfers.export_vault(full, path, with_keys=with_keys)
+    export_vault(full, file, with_keys=with_keys)
     keys = "its keys are in the file: guard it" if with_keys else "without its keys of mode local"
-    return _tell(as_json, {"vault": full, "file": str(path)}, f"exported  {path}   ({keys})")
+    _tell(as_json, {"vault": full, "file": str(file)}, f"exported  {file}   ({keys})")
 
 
-def import_(path: Path, as_json: bool) -> int:
-    """Read a vault from a tar file."""
-    full = transfers.import_vault(path)
-    return _tell(as_json, {"vault": full}, f"imported  vault {full}", "next      holdfast vault verify")
+def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")], as_json: Json = False) -> None:
+    """Read a vault from a file."""
+    from holdfast.vault.archive import import_vault
+
+    full = import_vault(file)
+    _tell(as_json, {"vault": full}, f"imported  vault {full}", "next      holdfast vault verify")
 
 
 def find_vault(prefix: str) -> str:
@@ -113,6 +138,8 @@ def find_vault(prefix: str) -> str:
     Raises:
         InputError: There is none, or several, or the prefix is too short.
     """
+    from holdfast.vault import registry
+
     matches = [record["vault"] for record in registry.records() if record["vault"].startswith(prefix)]
     if len(prefix) < 8 or not matches:
         raise InputError(
@@ -123,6 +150,5 @@ def find_vault(prefix: str) -> str:
     return str(matches[0])
 
 
-def _tell(as_json: bool, answer: dict[str, Any], *lines: str) -> int:
+def _tell(as_json: bool, answer: dict[str, Any], *lines: str) -> None:
     print(json.dumps(answer) if as_json else "\n".join(lines))
-    return 0

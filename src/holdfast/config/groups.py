@@ -107,7 +107,7 @@ def _is_count(value: Any, least: int) -> bool:
 
 
 SCALARS: dict[str, Scalar] = {
-    "lr": Scalar("a positive number", lambda value: _is_number(value) and value > 0),
+    "lr": Scalar("a positive number, or auto", lambda value: value == "auto" or (_is_number(value) and value > 0)),
     "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
     "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
     "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),

@@ -80,6 +80,8 @@ def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
         yield Problem(override.key_or_group, f"has several values ({text}) and this is one run", next=next_step)
     elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
         yield Problem(override.key_or_group, f"{override.input_line} stands for no value: the sweep has no job")
+    elif override.key_or_group == "lr" and override.is_sweep_override() and "auto" in _swept(override):
+        yield Problem("lr", "is swept over, and auto is no rate", "numbers", "lr=auto on its own finds a rate a run")
 
 
 def quoted(text: str) -> str:

@@ -94,6 +94,12 @@ def search_path() -> list[str]:
     return folders if here in folders else [*folders, here]
 
 
+def import_from_here() -> None:
+    """Let modules of the user's be imported that lie beside their configs."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(1, str(Path.cwd()))
+
+
 def build_option(node: Any) -> Any:
     """Build the object that an option of the config names, with plain lists and dictionaries as arguments."""
     from hydra.utils import instantiate

@@ -25,21 +25,23 @@ class Task:
     Attributes:
         name: As records and manifests have it.
         metrics: Bare names, in the order in which they are shown.
-        usual_loss: The option of the group `loss` that `loss=auto` stands for.
         prediction: What the model predicts for a row, in words.
         is_classes: Each row has one of some classes.
         is_labels: Each row has each of some labels or not.
         is_values: Each row has a number.
+        is_rows: Each row is given back; there is no target.
+        is_softmax: Outputs are logits of classes of which one is true, and targets are their indices.
         is_flat: The network has one output for a row, and predictions have no second axis.
     """
 
     name: str
     metrics: tuple[str, ...] = CLASS_METRICS
-    usual_loss: str
     prediction: str
     is_classes = False
     is_labels = False
     is_values = False
+    is_rows = False
+    is_softmax = False
     is_flat = False
 
     def __repr__(self) -> str:
@@ -66,8 +68,8 @@ class Task:
         return np.asarray(np.equal.outer(np.asarray(y), np.arange(num_columns)))
 
     def guesses(self, predictions: Array) -> Mask:
-        """(n, columns) what is decided: the likeliest class, or every label above one half; as torchmetrics decides."""
-        raise NotImplementedError(self.name)
+        """(n, columns) what is decided, as torchmetrics decides; where there are no classes or labels, no columns."""
+        return np.zeros((len(predictions), 0), bool)
 
     def scores(self, predictions: Array) -> Array:
         """(n, columns) what areas under curves rank the rows by."""
@@ -100,9 +102,9 @@ class Multiclass(Task):
     """One of several classes; outputs and predictions are (n, classes)."""
 
     name = "multiclass"
-    usual_loss = "cross_entropy"
     prediction = "probability of each class"
     is_classes = True
+    is_softmax = True
 
     def probabilities(self, outputs: Any) -> Any:
         """Softmax over the classes."""
@@ -126,7 +128,6 @@ class Binary(Task):
     """One of two classes; the one output of a row is the logit of the second, predictions are its probability (n,)."""
 
     name = "binary"
-    usual_loss = "binary_cross_entropy"
     prediction = "probability of the second class"
     is_classes = True
     is_flat = True
@@ -148,7 +149,6 @@ class Multilabel(Task):
     """Any of several labels; outputs and predictions are (n, labels), targets 0 and 1."""
 
     name = "multilabel"
-    usual_loss = "binary_cross_entropy"
     prediction = "probability of each label"
     is_labels = True
 
@@ -171,7 +171,6 @@ class Regression(Task):
 
     name = "regression"
     metrics = ("loss", "mae", "rmse", "r2")
-    usual_loss = "mse"
     prediction = "value in original units"
     is_values = True
     is_flat = True
@@ -198,8 +197,8 @@ class Reconstruction(Task):
 
     name = "reconstruction"
     metrics = ("loss",)
-    usual_loss = "reconstruction"
     prediction = "the row"
+    is_rows = True
 
     def chance_loss(self, shares: Sequence[float]) -> float:
         """The variance of a standardised number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,6 +45,16 @@ class Column:
         """(categories,) Mask of those that train rows have."""
         unseen = set(self.unseen or ())
         return np.array([text not in unseen for text in self.categories], bool)
+
+
+def number_columns(names: Iterable[str]) -> tuple[Column, ...]:
+    """Columns of numbers with these names."""
+    return tuple(Column(str(name), "number") for name in names)
+
+
+def unnamed(width: int) -> list[str]:
+    """What the columns of a table are called that have no names of their own."""
+    return [f"x{index}" for index in range(width)]
 
 
 def column_from_dict(plain: Mapping[str, Any]) -> Column:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.arrays.rows import features_like
+from holdfast.data.arrays import features_like
 from holdfast.data.formats import format_of, images, table_suffixes
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm

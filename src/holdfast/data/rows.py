@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.tasks import task_of
-from holdfast.data.columns import UNSEEN, Column
+from holdfast.data.columns import UNSEEN, Column, number_columns, unnamed
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES
 
@@ -43,11 +43,11 @@ class Rows:
         task: What is predicted.
         kind: How `x` is laid out.
         class_names: One per class or label, in the order of the indices; empty for regression.
-        feature_names: One per column of a table in `x`; empty otherwise.
         target_name: What `y` is called: a table's column.
         groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
         times: (n,) When each row was taken, as a number; None where that is not known.
-        columns: What the columns of a table in `x` are; empty: numbers, none missing. A missing number is NaN.
+        columns: The columns of a table in `x`, where a missing number is NaN; numbers without names where they are not
+            given.
         parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it, or as they were published; None:
             they do not.
         table: Raw cells, all columns of the source.
@@ -66,7 +66,6 @@ class Rows:
     task: Task
     kind: Kind
     class_names: tuple[str, ...] = ()
-    feature_names: tuple[str, ...] = ()
     target_name: str = "target"
     groups: NDArray[np.int64] | None = None
     times: NDArray[Any] | None = None
@@ -82,8 +81,17 @@ class Rows:
     pixel_scale: float = 1.0
     files: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.kind == "table" and self.x is not None and self.x.ndim == 2 and not self.columns:
+            object.__setattr__(self, "columns", number_columns(unnamed(self.x.shape[1])))
+
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns of a table in `x`."""
+        return tuple(column.name for column in self.columns)
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:
@@ -148,10 +156,8 @@ def _layout_problems(rows: Rows, x: RowArray) -> list[str]:
         )
     if rows.kind == "table" and (x.ndim != 2 or x.dtype not in (np.float32, np.float64)):
         problems.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 or float64 of shape (n, columns)")
-    if rows.kind == "table" and x.ndim == 2 and rows.feature_names and len(rows.feature_names) != x.shape[1]:
-        problems.append(f"has {x.shape[1]} columns and {len(rows.feature_names)} feature names")
-    if rows.columns and tuple(column.name for column in rows.columns) != rows.feature_names:
-        problems.append("the names of its columns are not its feature names")
+    if rows.kind == "table" and x.ndim == 2 and len(rows.columns) != x.shape[1]:
+        problems.append(f"x has {x.shape[1]} columns and `columns` {len(rows.columns)}")
     if 0 in x.shape[1:]:
         problems.append(f"rows have no features (shape {x.shape})")
     return problems
@@ -190,7 +196,7 @@ def _value_problems(rows: Rows) -> list[str]:
         is_wrong = _wrong_values(block, rows.columns)
         if is_wrong.any():
             row, *rest = np.argwhere(is_wrong)[0].tolist()
-            name = f", column {rows.feature_names[rest[0]]!r}" if rest and rows.feature_names else ""
+            name = f", column {rows.feature_names[rest[0]]!r}" if rows.columns else ""
             first = first or f"{start + row}{name} ({block[(row, *rest)]:g})"
             count += int(is_wrong.sum())
     return [f"x has {count} values that are not finite or stand for no category; the first in row {first}"] * (

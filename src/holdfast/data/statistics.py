@@ -1,9 +1,9 @@
-"""Statistics of the train rows: mean, spread, counts. Val rows have no part in them."""
+"""Statistics of the train rows: mean, spread, counts, and what they say of columns. Val rows have no part in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def train_statistics(
         train: Indices of the train rows.
         kind: "image", "table" or "array".
         num_classes: Classes or labels; 0 for a regression.
-        columns: Of a table; empty: numbers.
+        columns: Of a table.
     """
     codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
     counts, mean, squares = _moments(x, train)
@@ -84,16 +84,51 @@ def train_statistics(
     return TrainStatistics(kind, len(train), mean, std, target_mean, target_std, None, **rest)
 
 
-def neutral_statistics(kind: str, input_shape: tuple[int, ...]) -> TrainStatistics:
+def neutral_statistics(
+    kind: str, input_shape: tuple[int, ...], columns: Sequence[Column] = (), dtype: str = "float32"
+) -> TrainStatistics:
     """Mean 0 and std 1 in the right shapes, to build a module whose weights and statistics are then loaded.
 
     Args:
         kind: "image", "table" or "array".
-        input_shape: As a model sees one row: (C, H, W) for an image. A table of other columns than complete numbers
-            has `table_inputs.neutral_table_statistics`.
+        input_shape: As a model sees one row: (C, H, W) for an image.
+        columns: Of a table, with what train rows say of them.
+        dtype: Type of the rows as stored.
     """
-    shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape
-    return TrainStatistics(kind, 0, np.zeros(shape), np.ones(shape), 0.0, 1.0, None)
+    if not columns:
+        shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape
+        return TrainStatistics(kind, 0, np.zeros(shape), np.ones(shape), 0.0, 1.0, None)
+    zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
+    seen = {i: column.is_seen.astype(np.int64) for i, column in enumerate(columns) if column.type == "category"}
+    has_missing = np.array([bool(column.has_missing) for column in columns])
+    return TrainStatistics(kind, 0, zeros, ones, 0.0, 1.0, None, zeros, has_missing, seen, dtype)
+
+
+def input_columns(columns: Sequence[Column], statistics: TrainStatistics) -> tuple[Column, ...]:
+    """The columns of a table, as stored, with what the train rows say of them: what a model is given.
+
+    These are its numbers, a 0/1 for each that may be missing, and its categories as indices: those that train rows
+    have, from 1 in the order of their codes; 0 stands for every other text.
+    """
+    inputs = []
+    for index, column in enumerate(columns):
+        if column.type == "number":
+            assert statistics.has_missing is not None
+            inputs.append(replace(column, has_missing=bool(statistics.has_missing[index])))
+        else:
+            counts = zip(column.categories, statistics.category_counts[index], strict=True)
+            inputs.append(replace(column, unseen=tuple(text for text, count in counts if not count)))
+    return tuple(inputs)
+
+
+def input_width(columns: Sequence[Column]) -> int:
+    """The number of values that a model is given for one row."""
+    return len(columns) + sum(bool(column.has_missing) for column in columns)
+
+
+def category_sizes(columns: Sequence[Column]) -> tuple[int, ...]:
+    """The size of each category column's vocabulary, and one more for the unknown."""
+    return tuple(int(column.is_seen.sum()) + 1 for column in columns if column.type == "category")
 
 
 def channel_statistics(statistics: TrainStatistics) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

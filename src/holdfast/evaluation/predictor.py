@@ -20,22 +20,25 @@ Answer = tuple[Header, Sequence[Array]]
 
 
 def answer(header: Header, arrays: list[Array]) -> Answer:
-    """Answer one question, which names the models in "members"."""
+    """Answer one question, which names the members of each model in "models"."""
     if header["is_sealed"]:
         child.forbid_files()
     return QUESTIONS[header["ask"]](header, arrays)
 
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:
-    """Predictions of rows by all members."""
+    """(models, n, ...) predictions of rows by each model."""
     from holdfast.ensembles.members import average
     from holdfast.training.restore import load_model
 
-    models = (
-        (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
-        for member in header["members"]
-    )
-    return {}, [average(models, arrays[0], batch_size=header["batch_size"])]
+    predictions = []
+    for members in header["models"]:
+        loaded = (
+            (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
+            for member in members
+        )
+        predictions.append(average(loaded, arrays[0], batch_size=header["batch_size"]))
+    return {}, [np.stack(predictions)]
 
 
 def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
@@ -45,7 +48,7 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
     from holdfast.training.restore import load_model
 
-    (member,), (x,), size = header["members"], arrays, header["batch_size"]
+    ((member,),), (x,), size = header["models"], arrays, header["batch_size"]
     restored = load_model(Path(member["folder"]), member["checkpoint"])
     parts = []
     with torch.inference_mode():
@@ -59,14 +62,14 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
 
 def _statistics(header: Header, arrays: list[Array]) -> Answer:
-    """Arrays that the modules hold of given train statistics; "names" has the member and the name of each."""
+    """Arrays that the modules of one model hold of given train statistics; "names" has the member and its name."""
     from holdfast.data.statistics import statistics_from_arrays
     from holdfast.training.restore import statistics_state
 
     statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})
     state = {
         f"{index}/{name}": value
-        for index, member in enumerate(header["members"])
+        for index, member in enumerate(header["models"][0])
         for name, value in statistics_state(Path(member["folder"]), member["checkpoint"], statistics)
     }
     return {"names": list(state)}, list(state.values())

@@ -30,15 +30,18 @@ BATCH_ROWS = 1024
 class Predictor:
     """A process with the models of a selection; a context manager."""
 
-    def __init__(self, members: Sequence[dict[str, Any]], folder: Path) -> None:
+    def __init__(self, models: Sequence[Sequence[dict[str, Any]]], folder: Path) -> None:
         """Start it.
 
         Args:
-            members: {"folder", "checkpoint", "weight"} of every model; "sha256" of its files where they are known.
+            models: Of each its members, {"folder", "checkpoint", "weight"}; "sha256" of its files where they are known.
             folder: What their folders are relative to.
         """
-        self._members = [{**member, "folder": str(folder / member["folder"])} for member in members]
-        self._child = _start("predictor", _threads(self._members), path=search_path(), is_confined=True)
+        self._models = [
+            [{**member, "folder": str(folder / member["folder"])} for member in members] for members in models
+        ]
+        threads = _threads([member for members in self._models for member in members])
+        self._child = _start("predictor", threads, path=search_path(), is_confined=True)
 
     def __enter__(self) -> Predictor:
         return self
@@ -49,7 +52,7 @@ class Predictor:
     def predict(
         self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = BATCH_ROWS
     ) -> NDArray[np.float32]:
-        """Predict rows.
+        """(models, n, ...) predictions of rows by each model.
 
         Args:
             rows: As they are stored.
@@ -61,7 +64,8 @@ class Predictor:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
         """
         header = {"ask": "predict", "batch_size": batch_size}
-        return _checked(self._ask(header, rows, is_sealed=is_sealed)[1], np.float32, (rows.shape[0], *columns))
+        answers = self._ask(header, rows, is_sealed=is_sealed)[1]
+        return _checked(answers, np.float32, (len(self._models), rows.shape[0], *columns))
 
     def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
         """Log-probabilities of open rows in float64, of a single model.
@@ -89,7 +93,7 @@ class Predictor:
         if is_sealed:
             self._child.withhold()
         try:
-            return self._child.ask({**header, "members": self._members, "is_sealed": is_sealed}, *arrays)
+            return self._child.ask({**header, "models": self._models, "is_sealed": is_sealed}, *arrays)
         except VaultRefused:
             problem = "a frozen file was changed while the vault was being opened"
             raise VaultRefused("predictor", problem, next="open the same selection again") from None
@@ -134,7 +138,7 @@ def score(
     """
     header = {
         **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
-        **{key: fields["intervals"][key] for key in ("proportion", "seed")},
+        "seed": fields["intervals"]["seed"],
         "models": [{"name": model["name"], "has_loss": model["has_loss"]} for model in fields["models"]],
         "confidence": confidence,
         "has_groups": groups is not None,

@@ -17,15 +17,15 @@ from holdfast.core.messages import Array, Header
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.statistics.comparison import compare
-from holdfast.evaluation.statistics.intervals import DEFAULT, metric_intervals
-from holdfast.evaluation.statistics.resampling import Sampling
+from holdfast.evaluation.statistics.intervals import metric_intervals
+from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
     """Score models; the header has the options of `score_models` and, but for the groups, of `Sampling`."""
     y, *predictions = arrays
     groups = predictions.pop(0) if header.pop("has_groups") else None
-    sampling = Sampling(header.pop("confidence"), header.pop("proportion"), groups, header.pop("seed"))
+    sampling = Sampling(header.pop("confidence"), groups, header.pop("seed"))
     outcomes = [task_of(header["task"]).outcomes(p, y) for p in predictions]
     return score_models(predictions, y, sampling=sampling, **header), [np.stack(outcomes, axis=1)]
 

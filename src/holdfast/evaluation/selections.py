@@ -6,7 +6,7 @@ vaults/<vault>/selections/<id>/models/0/members/0/...     run.json and checkpoin
 version, vault, ledger_head        3; what it is frozen against; the head before the freeze
 name, task, num_outputs, class_names    of the data set
 split, val_sha256, target_std      which rows are val, and the unit of a regression's loss
-models                             the one chosen, then those it is compared with (below)
+models                             one; under the policy batch several, the best by val first (below)
 files                              {path: sha256} of every file beside selection.json
 versions, git, framework           installed versions; commit; code of Holdfast
 primary_metric, definitions, confidence, intervals, thresholds     how the answer is read
@@ -24,7 +24,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +57,6 @@ def find_selection(prefix: str) -> tuple[str, str]:
         raise InputError("selection", f"{prefix} fits {len(matches)} selections", allowed=", ".join(sorted(matches)))
     ((selection, vault),) = matches.items()
     return vault, selection
-
-
-def find_selections(prefixes: Sequence[str]) -> tuple[str, list[str]]:
-    """The vault and the ids of several selections of one vault.
-
-    Raises:
-        InputError: One is not known or named twice, or they are of several vaults.
-    """
-    matches = [find_selection(prefix) for prefix in prefixes]
-    vaults, selections = sorted({vault for vault, _ in matches}), [selection for _, selection in matches]
-    if len(vaults) > 1:
-        problem = f"those named are of the vaults {', '.join(vault[:8] for vault in vaults)}"
-        raise InputError("selection", problem, allowed="one vault at a time")
-    if len(set(selections)) < len(selections):
-        raise InputError("selection", "one is named twice", next="name each selection once")
-    return vaults[0], selections
 
 
 def selection_folder(vault: str, selection: str) -> Path:
@@ -119,9 +103,8 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
     Raises:
         VaultRefused: A file is missing or was changed.
     """
-    folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES / selection
+    folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES
     shutil.rmtree(copies, ignore_errors=True)
-    copies.parent.mkdir(exist_ok=True, mode=0o700)
     copies.mkdir(mode=0o700)
     try:
         _copy_checked(folder / SELECTION_FILE, copies / SELECTION_FILE, selection)
@@ -131,13 +114,6 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
         yield fields, copies
     finally:
         shutil.rmtree(copies, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            copies.parent.rmdir()
-
-
-def sweep_copies(vault: str) -> None:
-    """Remove what a killed opening left; the caller holds the vault's opening lock."""
-    shutil.rmtree(folder_of(vault) / COPIES, ignore_errors=True)
 
 
 def hashed_members(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:

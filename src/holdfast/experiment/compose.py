@@ -33,6 +33,7 @@ from holdfast.config.overrides import command_line_problems, composition_problem
 from holdfast.core.errors import InputError, raise_problems
 
 VERSION_BASE = "1.3"
+START_LR = 1e-3  # of `lr=auto`, until a run has found its own
 _RESOLVING = threading.RLock()
 
 
@@ -169,9 +170,18 @@ def fix_folder(config: DictConfig, kind: Literal["run", "sweep"]) -> None:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Take the experiment out of a composed config; what it says by `${hydra:...}` is resolved here."""
+    """Take the experiment out of a composed config; what it says by `${hydra:...}` is resolved here.
+
+    In place of `lr=auto` stands a rate to start from.
+
+    Raises:
+        InputError: No rate can be found for the run.
+    """
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     assert isinstance(plain, DictConfig)
+    if finds_lr(plain):
+        _check_finds_lr(plain)
+        plain.lr = START_LR
     with _RESOLVING:
         OmegaConf.register_new_resolver("hydra", lambda path: OmegaConf.select(config.hydra, path), replace=True)
         try:
@@ -181,6 +191,23 @@ def without_hydra(config: DictConfig) -> DictConfig:
         finally:
             setup_globals()
     return plain
+
+
+def finds_lr(config: DictConfig) -> bool:
+    """Tell whether a run is to find its learning rate by itself."""
+    return bool(config.get("lr") == "auto")
+
+
+def _check_finds_lr(config: DictConfig) -> None:
+    allowed = "a number here"
+    if config.get("ensemble"):
+        raise InputError("lr", "is auto, and an ensemble of runs trains nothing", next="leave lr out")
+    optimizer = config.optimizer
+    if str(optimizer.get("_target_")).endswith(".LBFGS"):
+        raise InputError("lr", "is auto, and lbfgs searches its steps by itself", allowed, "lr=1")
+    if not (optimizer.get("_target_") and "lr" in optimizer and OmegaConf.is_interpolation(optimizer, "lr")):
+        problem = "is auto, and the optimizer does not take its rate from lr"
+        raise InputError("lr", problem, allowed, "optimizer.lr=${lr} in the option, or no lr=auto")
 
 
 def typed_overrides(config: DictConfig) -> list[str]:

@@ -31,7 +31,6 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float |
     Raises:
         HoldfastError: As `Experiment.run`.
     """
-    experiment.is_checked = in_sweep
     try:
         run = experiment.run()
     except Interrupted:

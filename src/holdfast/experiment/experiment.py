@@ -20,7 +20,7 @@ from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
 from holdfast.experiment.check import check_free, check_settings
-from holdfast.experiment.compose import compose_run, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.compose import compose_run, finds_lr, typed_overrides, without_hydra, write_composed
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
@@ -48,7 +48,7 @@ class Experiment:
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
         fields: More fields of the record.
-        is_checked: Whether the pre-flight checks were made for it, as a sweep makes them for its jobs.
+        finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
         started: `time.perf_counter()` when work on it began.
     """
 
@@ -69,7 +69,7 @@ class Experiment:
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
         self.fields: dict[str, Any] = {}
-        self.is_checked = False
+        self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._datamodule: DataModule | None = None
@@ -107,6 +107,7 @@ class Experiment:
             started=started,
         )
         experiment._composed = composed
+        experiment.finds_lr = finds_lr(composed)
         return experiment
 
     def check(self) -> None:
@@ -179,6 +180,19 @@ class Experiment:
                 self._built = build(self.config, datamodule, trainer)
         return self._built
 
+    def set_lr(self, lr: float, record: RunRecord) -> None:
+        """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
+        assert self._composed is not None
+        self._composed.lr = lr
+        self.config = without_hydra(self._composed)
+        self.finds_lr = False
+        self._built = None
+        record.update(config=self._recorded_config())
+
+    def _recorded_config(self) -> dict[str, Any]:
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        return {**config, "lr": "auto"} if self.finds_lr else dict(config)
+
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
 
@@ -227,7 +241,7 @@ class Experiment:
             kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
             overrides=self.overrides,
             choices=self.choices,
-            config=OmegaConf.to_container(config, resolve=True),
+            config=self._recorded_config(),
             seed=config.seed,
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode),

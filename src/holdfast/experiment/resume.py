@@ -52,7 +52,9 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     replaced = {argument.partition("=")[0] for argument in others}
     kept = [word for word in _recorded_overrides(folder) if word.partition("=")[0].lstrip("+~") not in replaced]
     place = quoted(str(folder.absolute()))
-    return [*kept, *others, f"resume={place}", f"hydra.run.dir={place}", "hydra.output_subdir=null"]
+    kept = [word for word in kept if word.partition("=")[0] != "lr"]
+    rate = f"lr={record['config']['lr']}"  # what `lr=auto` has found, or auto
+    return [*kept, *others, rate, f"resume={place}", f"hydra.run.dir={place}", "hydra.output_subdir=null"]
 
 
 def check_same_config(config: DictConfig, folder: Path) -> None:
@@ -72,7 +74,7 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
                 next="undo the change of the option, or start anew",
             )
             for key in changed
-            if key.partition(".")[0] not in (*_MAY_CHANGE, "resume")
+            if key.partition(".")[0] not in (*_MAY_CHANGE, "resume") and recorded.get(key) != "auto"
         ]
     )
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import task_of
-from holdfast.losses.protocol import Loss
+from holdfast.losses import Loss
 
 
 def build_loss(
@@ -72,8 +72,7 @@ def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
     """
     kind = task_of(task)
     outputs = torch.zeros(2, *kind.row_shape(num_outputs))
-    is_index = kind.is_classes and not kind.is_flat
-    targets = torch.zeros(2, dtype=torch.int64) if is_index else torch.zeros_like(outputs)
+    targets = torch.zeros(2, dtype=torch.int64) if kind.is_softmax else torch.zeros_like(outputs)
     try:
         value = loss(outputs, targets)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:

@@ -30,14 +30,14 @@ def head_names(model: nn.Module) -> frozenset[str]:
     return frozenset(f"{place}.{name}" if place else name for name in head.state_dict())
 
 
-def body_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """All parameters but those of the head.
+def body_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """All parameters but those of the head, by name.
 
     Raises:
         InputError: The head is all there is.
     """
     head = head_names(model)
-    parameters = [parameter for name, parameter in model.named_parameters() if name not in head]
+    parameters = {name: parameter for name, parameter in model.named_parameters() if name not in head}
     if not parameters:
         raise InputError("model", "has no body: its only layer gives the logits")
     return parameters

@@ -71,13 +71,14 @@ def parts_of(prepared: Prepared, split: Any, data: Mapping[str, Any]) -> Parts:
         split: Decides the val rows among them.
         data: The config's `data`: the name of the target, and the subset that would be trained on.
     """
-    from holdfast.data.loading.train_val import columns_of, derive
+    from holdfast.data.loading.train_val import derive
 
     derived = derive(prepared, split, data.get("subset"))
-    columns = columns_of(prepared) if prepared.kind == "table" else ()
     target = data.get("target")
     notes = prepared.notes
-    return Parts(prepared, derived.train, derived.val, columns, target if isinstance(target, str) else None, notes)
+    return Parts(
+        prepared, derived.train, derived.val, prepared.columns, target if isinstance(target, str) else None, notes
+    )
 
 
 def take_sample(parts: Parts) -> Sample:

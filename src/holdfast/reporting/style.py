@@ -38,7 +38,7 @@ dd{margin:0;overflow-wrap:anywhere}
 ul{margin:0;padding-left:20px}
 li{margin:6px 0}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.92em}
-figure{margin:0 0 14px}
+figure{margin:0 0 14px;overflow-x:auto}
 figcaption{margin-top:10px;text-align:center}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--ink);font-size:13px;font-variant-numeric:tabular-nums}
@@ -55,18 +55,19 @@ svg .line.s0{stroke:var(--accent)}svg .line.s1{stroke:var(--second)}
 svg .line.s2{stroke:var(--good)}svg .line.s3{stroke:var(--bad)}
 svg.spark{width:132px;height:30px}
 .legend{margin:6px 0 0;text-align:center;font-size:13px;color:var(--soft)}
-.legend span{margin:0 10px}
+.legend span{margin:0 10px;display:inline-block}
 .legend span::before{content:"";display:inline-block;width:12px;height:3px;margin-right:6px;vertical-align:middle;
 background:var(--accent)}
 .legend .s1::before{background:var(--second)}.legend .s2::before{background:var(--good)}
 .legend .s3::before{background:var(--bad)}
 .strip{display:block;max-width:100%}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:0 22px}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:0 22px}
 .charts h3{margin-bottom:2px}
 .score{margin:14px 0 4px;font-size:17px}.score b{font-size:30px;margin-right:6px;font-variant-numeric:tabular-nums}
 .part{margin:34px 0 14px}.part h2{font-size:24px;margin:0}
 header code{padding:2px 7px;margin-right:4px;background:var(--tint);border-radius:5px}
 summary{cursor:pointer;color:var(--accent);margin-top:14px;font-size:14px}
+td summary{margin-top:0;white-space:nowrap}
 pre{overflow-x:auto;font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .dense table{font-size:13px}.dense th,.dense td{padding:5px 12px 5px 0}
 .dense td{max-width:240px;overflow-wrap:break-word}
@@ -82,6 +83,7 @@ svg .strong{fill:var(--paper)}
 .pair b{display:block;font-size:24px;font-variant-numeric:tabular-nums}
 .pair span{color:var(--soft);font-size:13px}
 footer{color:var(--soft);font-size:13px}
-@media (max-width:560px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}.pair{grid-template-columns:1fr}}
+@media (max-width:560px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}.pair{grid-template-columns:1fr}
+svg[viewBox^="0 0 720"]{min-width:560px}}
 @media print{body{background:none}section{break-inside:avoid;border-color:#bbb}}
 """

@@ -11,6 +11,8 @@ Either way the curve has its full value for the first time in step t = w.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -43,21 +45,70 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """The arguments that schedules share.
+    """The steps that a curve spreads over.
 
     Attributes:
-        optimizer: Its rates are multiplied.
         total_steps: Optimizer steps of the whole training.
         steps_per_epoch: Optimizer steps of one epoch.
-        warmup: How long the rate rises at first.
-        momentum: That of the first and of the last epoch; None leaves it alone.
+        num_warmup_steps: Those of the warm-up, which come first.
     """
 
-    optimizer: Optimizer
     total_steps: int
     steps_per_epoch: int
-    warmup: Warmup
-    momentum: Sequence[float] | None
+    num_warmup_steps: int
+
+    @property
+    def num_steps(self) -> int:
+        """The steps that the warm-up leaves."""
+        return self.total_steps - self.num_warmup_steps
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A factor of the rate.
+
+    Attributes:
+        unit: What it is a function of: the epoch, 1, 2, ..., or the step behind the warm-up, 0, 1, ...
+        factor: The function.
+    """
+
+    unit: Literal["epoch", "step"]
+    factor: Callable[[int], float]
+
+
+def scheduled(curve_of: Callable[..., Curve]) -> Callable[..., dict[str, Any]]:
+    """Make a schedule option of a function `(training, *, ...) -> Curve`, with a warm-up and with momentum.
+
+    The option has the arguments of all schedules, those of the function, `warmup` and `momentum`.
+    """
+
+    def schedule(
+        optimizer: Optimizer,
+        *,
+        total_steps: int,
+        steps_per_epoch: int,
+        warmup: Warmup = None,
+        momentum: Sequence[float] | None = None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        training = Training(total_steps, steps_per_epoch, warmup_steps(warmup, total_steps, steps_per_epoch))
+        curve = curve_of(training, **arguments)
+        factor, interval = _with_warmup(curve, training)
+        if momentum is None:
+            scheduler = LambdaLR(optimizer, factor)
+        else:
+            _check_momentum(momentum, optimizer)
+            scheduler = RateAndMomentum(optimizer, factor, _course(momentum, training, interval))
+        return {"scheduler": scheduler, "interval": interval, "frequency": 1, "name": "lr"}
+
+    *shared, _ = inspect.signature(schedule, eval_str=True).parameters.values()
+    _, *own = inspect.signature(curve_of, eval_str=True).parameters.values()
+    parameters = [*shared[:3], *own, *shared[3:]]
+    functools.update_wrapper(schedule, curve_of)
+    del schedule.__wrapped__  # type: ignore[attr-defined]
+    schedule.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    schedule.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return schedule
 
 
 class RateAndMomentum(LambdaLR):
@@ -79,52 +130,25 @@ class RateAndMomentum(LambdaLR):
         return {key: value for key, value in super().state_dict().items() if key != "_momentum"}
 
 
-def by_epoch(training: Training, curve: Callable[[int], float]) -> dict[str, Any]:
-    """The scheduler of a factor that depends on the epoch, 1, 2, ..."""
-    num_warmup_steps = warmup_steps(training)
-    if not num_warmup_steps:
-        return _scheduler(training, lambda index: curve(index + 1), "epoch")
-
-    def factor(step: int) -> float:
-        return min(1.0, (step + 1) / (num_warmup_steps + 1)) * curve(step // training.steps_per_epoch + 1)
-
-    return _scheduler(training, factor, "step")
-
-
-def by_step(training: Training, curve: Callable[[int, int], float]) -> dict[str, Any]:
-    """The scheduler of a factor that depends on step t of T, both without the warm-up."""
-    num_warmup_steps = warmup_steps(training)
-
-    def factor(step: int) -> float:
-        if step < num_warmup_steps:
-            return (step + 1) / (num_warmup_steps + 1)
-        return curve(step - num_warmup_steps, training.total_steps - num_warmup_steps)
-
-    return _scheduler(training, factor, "step")
-
-
-def warmup_steps(training: Training) -> int:
-    """Whole steps of the warm-up.
+def warmup_steps(warmup: Warmup, total_steps: int, steps_per_epoch: int) -> int:
+    """Whole steps of a warm-up.
 
     Raises:
         InputError: It has no unit, or is not shorter than the training.
     """
-    warmup = training.warmup
     match = _WITH_UNIT.fullmatch(str(warmup))
     if match is not None:
-        length = float(match["number"]) * (training.steps_per_epoch if match["unit"] == "epoch" else 1)
+        length = float(match["number"]) * (steps_per_epoch if match["unit"] == "epoch" else 1)
     elif warmup is None or (not isinstance(warmup, str) and 0.0 <= warmup < 1.0):
-        length = (warmup or 0.0) * training.total_steps
+        length = (warmup or 0.0) * total_steps
     else:
         allowed = "epochs as in 5epochs, steps as in 500steps, a share of the training as in 0.1, or null"
         is_count = not isinstance(warmup, str) and warmup >= 1.0
         hint = f"did you mean '{warmup}epochs' or '{warmup}steps'?" if is_count else ""
         raise InputError("schedule.warmup", f"is {warmup}", allowed, hint)
-    if round(length) >= training.total_steps:
+    if round(length) >= total_steps:
         problem = f"is {warmup}, that is {round(length)} steps"
-        raise InputError(
-            "schedule.warmup", problem, allowed=f"fewer than the {training.total_steps} steps of the training"
-        )
+        raise InputError("schedule.warmup", problem, allowed=f"fewer than the {total_steps} steps of the training")
     return round(length)
 
 
@@ -133,24 +157,32 @@ def half_cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
-def _scheduler(
-    training: Training, factor: Callable[[int], float], interval: Literal["step", "epoch"]
-) -> dict[str, Any]:
-    scheduler = LambdaLR(training.optimizer, factor)
-    if training.momentum is not None:
-        scheduler = RateAndMomentum(training.optimizer, factor, _momentum_of_move(training, interval))
-    return {"scheduler": scheduler, "interval": interval, "frequency": 1, "name": "lr"}
+def _with_warmup(curve: Curve, training: Training) -> tuple[Callable[[int], float], Literal["epoch", "step"]]:
+    """A curve with its warm-up as a function of the moves of a scheduler, and when it moves."""
+    num_warmup_steps = training.num_warmup_steps
+    if curve.unit == "epoch" and not num_warmup_steps:
+        return lambda move: curve.factor(move + 1), "epoch"
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / (num_warmup_steps + 1))
+        if curve.unit == "epoch":
+            return rise * curve.factor(step // training.steps_per_epoch + 1)
+        return rise if step < num_warmup_steps else curve.factor(step - num_warmup_steps)
+
+    return factor, "step"
 
 
-def _momentum_of_move(training: Training, interval: Literal["step", "epoch"]) -> Callable[[int], float]:
-    """Linear from the first value in epoch 1 to the second in the last epoch (CS231n: 0.5 to 0.99)."""
-    ends = list(training.momentum or ())
+def _check_momentum(ends: Sequence[float], optimizer: Optimizer) -> None:
     is_right = len(ends) == 2 and all(0.0 < end < 1.0 for end in ends)
-    require(is_right, "schedule.momentum", ends, "two numbers, 0 < momentum < 1")
-    if not any(group.get("momentum") for group in training.optimizer.param_groups):
-        problem = f"is {ends}, but the optimizer ({type(training.optimizer).__name__}) has no momentum"
+    require(is_right, "schedule.momentum", list(ends), "two numbers, 0 < momentum < 1")
+    if not any(group.get("momentum") for group in optimizer.param_groups):
+        problem = f"is {list(ends)}, but the optimizer ({type(optimizer).__name__}) has no momentum"
         next_step = "optimizer=momentum or nesterov; the betas of Adam and its kin are none: they correct a bias"
         raise InputError("schedule.momentum", problem, allowed="null", next=next_step)
+
+
+def _course(ends: Sequence[float], training: Training, interval: str) -> Callable[[int], float]:
+    """Momentum, linear from the first value in epoch 1 to the second in the last epoch (CS231n: 0.5 to 0.99)."""
     num_epochs = -(-training.total_steps // training.steps_per_epoch)
     moves_per_epoch = 1 if interval == "epoch" else training.steps_per_epoch
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from holdfast.checks.kinds import sweep_of, verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
-from holdfast.checks.run import raise_failed, run_checks, tell
+from holdfast.checks.lr_range import find_lr
+from holdfast.checks.run import tell
 from holdfast.checks.verdict import Verdict
 from holdfast.core.run_record import RunRecord
 from holdfast.experiment.experiment import Experiment, train_on
@@ -11,22 +13,31 @@ from holdfast.experiment.ranks import other_ranks
 
 
 def fit(*, experiment: Experiment, record: RunRecord) -> str:
-    """Check, where that was not done; train and validate, on as many devices as the config says.
+    """Check, where that was not done, and find the rate of `lr=auto`; train and validate, on the devices of the config.
 
     Raises:
-        RunFailed: A check fails, and `check.on_fail` is "stop".
+        RunFailed: A check fails, and `check.on_fail` is "stop"; or no rate is found.
     """
-    verdicts: list[Verdict] = []
-    if experiment.config.resume is None and not experiment.is_checked:
-        verdicts = run_checks(experiment)
-        record.update(checks=[verdict.as_dict() for verdict in verdicts])
-        tell(verdicts)
-        if experiment.config.check.get("on_fail") == "stop":
-            raise_failed(verdicts)
+    if experiment.config.resume is None:
+        _keep(record, verdicts_on(experiment))
+    if experiment.finds_lr:
+        others = [verdict for verdict in _kept(record) if verdict.name != "lr_range"]
+        _keep(record, [*others, find_lr(experiment, record)])
     with other_ranks(experiment.config, record.folder):
         status = train_on(experiment, record)
-    if experiment.config.check and not experiment.is_checked:
-        later = compare_with_baseline(experiment, verdicts, record.fields["best"]["metrics"])
-        record.update(checks=[verdict.as_dict() for verdict in later])
-        tell([verdict for verdict in later if verdict not in verdicts])
+    if experiment.config.check:
+        before = _kept(record)
+        is_alone = sweep_of(record.folder) is None
+        later = compare_with_baseline(experiment, before, record.fields["best"]["metrics"], seeks_leaks=is_alone)
+        _keep(record, later)
+        if is_alone:
+            tell([verdict for verdict in later if verdict not in before])
     return status
+
+
+def _kept(record: RunRecord) -> list[Verdict]:
+    return [Verdict.of(plain) for plain in record.fields["checks"]]
+
+
+def _keep(record: RunRecord, verdicts: list[Verdict]) -> None:
+    record.update(checks=[verdict.as_dict() for verdict in verdicts])

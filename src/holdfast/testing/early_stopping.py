@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from holdfast.early_stopping.protocol import StoppingRule
+from holdfast.early_stopping import StoppingRule
 
 NUM_EPOCHS = 200
 

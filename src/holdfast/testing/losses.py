@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from holdfast.core.tasks import task_of
+from holdfast.losses import Loss
 from holdfast.losses.build import build_loss
-from holdfast.losses.protocol import Loss
 
-NUM_ROWS, NUM_OUTPUTS = 12, 3
+NUM_ROWS, NUM_CLASSES = 12, 3
 
 
 def check_loss(factory: Callable[..., Loss], *, task: str) -> None:
@@ -23,30 +24,36 @@ def check_loss(factory: Callable[..., Loss], *, task: str) -> None:
     Raises:
         InputError: The loss refuses the task.
     """
-    loss = build_loss(factory, task, NUM_OUTPUTS if task in ("multiclass", "multilabel") else 1)
+    loss = build_loss(factory, task, task_of(task).num_outputs(NUM_CLASSES))
     right, targets = _right_outputs(task)
     outputs = 0.2 * right + torch.randn(right.shape, generator=torch.Generator().manual_seed(1), dtype=right.dtype)
     value = loss(outputs, targets)
     assert value.numel() == 1, f"a loss must be one number a batch, and has the shape {tuple(value.shape)}"
     assert value.isfinite(), f"the loss of finite outputs must be finite, and is {float(value)}"
     _check_mean(loss, outputs, targets)
-    wrong = -right if task != "regression" else right + 3.0
+    wrong = right + 3.0 if task_of(task).is_values else -right
     assert loss(right, targets) < loss(wrong, targets), "right outputs must cost less than wrong ones"
     _check_slope(loss, outputs, targets)
 
 
 def _right_outputs(task: str) -> tuple[Tensor, Tensor]:
     """Outputs in double precision that are right by far, and their targets."""
-    generator = torch.Generator().manual_seed(0)
-    if task == "multiclass":
-        targets = torch.arange(NUM_ROWS) % NUM_OUTPUTS
+    targets = made_up_targets(task, NUM_ROWS, NUM_CLASSES)
+    if task_of(task).is_softmax:
         return 6.0 * torch.nn.functional.one_hot(targets).double() - 3.0, targets
-    if task == "regression":
-        targets = torch.randn(NUM_ROWS, generator=generator, dtype=torch.float64)
-        return targets.clone(), targets
-    shape = (NUM_ROWS, NUM_OUTPUTS) if task == "multilabel" else (NUM_ROWS,)
-    targets = torch.randint(2, shape, generator=generator).double()
-    return 6.0 * targets - 3.0, targets
+    targets = targets.double()
+    return targets.clone() if task_of(task).is_values else 6.0 * targets - 3.0, targets
+
+
+def made_up_targets(task: str, num_rows: int, num_classes: int) -> Tensor:
+    """Values, or targets of as many classes or labels, of which each occurs; int64 where they are no values."""
+    generator = torch.Generator().manual_seed(0)
+    kind = task_of(task)
+    if kind.is_values:
+        return torch.randn(num_rows, generator=generator)
+    if kind.is_labels:
+        return torch.randint(2, (num_rows, num_classes), generator=generator)
+    return torch.arange(num_rows) % (2 if kind.is_flat else num_classes)
 
 
 def _check_mean(loss: Loss, outputs: Tensor, targets: Tensor) -> None:

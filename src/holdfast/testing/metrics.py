@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from holdfast.core.tasks import task_of
+from holdfast.testing.losses import made_up_targets
+
 NUM_ROWS, NUM_CLASSES = 60, 3
 
 
@@ -20,8 +23,7 @@ def check_metric(metric: Metric, *, task: str, mode: Literal["min", "max"]) -> N
         mode: Whether less or more of it is better.
     """
     right, targets = _right_predictions(task)
-    noise = 3.0 * torch.randn(right.shape, generator=torch.Generator().manual_seed(1))
-    predictions = right + noise if task == "regression" else _probabilities(right.log().clamp(min=-3.0) + noise, task)
+    predictions = _noisy(right, task)
     value = _value(metric, [(predictions, targets)])
     again = _value(metric, [(predictions, targets)])
     assert torch.equal(again, value), "after reset a metric must have forgotten all rows"
@@ -46,16 +48,14 @@ def _value(metric: Metric, batches: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 def _right_predictions(task: str) -> tuple[Tensor, Tensor]:
     """Probabilities or values that are right, and the targets."""
-    if task in ("multiclass", "binary"):
-        targets = torch.arange(NUM_ROWS) % (2 if task == "binary" else NUM_CLASSES)
-        return torch.nn.functional.one_hot(targets).float(), targets
-    generator = torch.Generator().manual_seed(0)
-    if task == "regression":
-        targets = torch.randn(NUM_ROWS, generator=generator)
-        return targets.clone(), targets
-    targets = torch.randint(2, (NUM_ROWS, NUM_CLASSES), generator=generator)
-    return targets.float(), targets
+    targets = made_up_targets(task, NUM_ROWS, NUM_CLASSES)
+    right = torch.nn.functional.one_hot(targets) if task_of(task).is_classes else targets
+    return right.float().clone(), targets
 
 
-def _probabilities(logits: Tensor, task: str) -> Tensor:
-    return logits.sigmoid() if task == "multilabel" else logits.softmax(dim=1)
+def _noisy(right: Tensor, task: str) -> Tensor:
+    noise = 3.0 * torch.randn(right.shape, generator=torch.Generator().manual_seed(1))
+    if task_of(task).is_values:
+        return right + noise
+    logits = right.log().clamp(min=-3.0) + noise
+    return logits.softmax(dim=1) if task_of(task).is_classes else logits.sigmoid()

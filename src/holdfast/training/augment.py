@@ -18,7 +18,7 @@ from torch import Tensor
 
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.core.seeding import random_states, restore_random_states
+from holdfast.core.seeding import kept_random_state
 
 MAX_PIXEL = 255.0
 
@@ -67,10 +67,8 @@ def build_augmentation(nodes: Mapping[str, Any] | None, input_shape: Sequence[in
     """
     if not nodes:
         return None
-    states = random_states()
-    steps = [_tried_step(f"augment.{name}", node, input_shape) for name, node in nodes.items()]
-    restore_random_states(states)
-    return Augmentation(steps)
+    with kept_random_state():
+        return Augmentation([_tried_step(f"augment.{name}", node, input_shape) for name, node in nodes.items()])
 
 
 def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:

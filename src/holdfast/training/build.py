@@ -18,18 +18,17 @@ from holdfast.config.groups import GROUPS
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column, column_from_dict
-from holdfast.data.statistics import TrainStatistics, neutral_statistics
-from holdfast.data.tables.inputs import category_sizes, neutral_table_statistics
+from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
 from holdfast.losses.build import build_loss
-from holdfast.mixing.mixed import build_mixing
+from holdfast.mixing import build_mixing
 from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
-from holdfast.rates.protocol import Rates
+from holdfast.rates import Rates
 from holdfast.training.augment import build_augmentation, check_images_only
 from holdfast.training.metric_names import mode_of
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.pretrained import load_pretrained
-from holdfast.tta.views import build_views
+from holdfast.tta import build_views
 
 NUM_TRIED = 2
 
@@ -75,9 +74,7 @@ class Shapes:
 
     def neutral_statistics(self) -> TrainStatistics:
         """Statistics that a transform can be built from before its own are loaded."""
-        if self.columns:
-            return neutral_table_statistics(self.columns, self.dtype)
-        return neutral_statistics(self.kind, self.input_shape)
+        return neutral_statistics(self.kind, self.input_shape, self.columns, self.dtype)
 
 
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
@@ -96,8 +93,9 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
         raise
     except Exception as error:  # a user's own code may raise anything
         raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
-    goal = "reconstruction" if reconstructs(config) else shapes.task
-    spec = TaskSpec(goal, shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0)
+    spec = TaskSpec(
+        goal_of(config, shapes.task), shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0
+    )
     views = build_views(config.get("tta"), shapes.input_shape)
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
@@ -154,6 +152,11 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
 def reconstructs(config: Mapping[str, Any]) -> bool:
     """Tell whether a run is trained to give its rows back, and looks at no target."""
     return (config.get("loss") or {}).get("_target_") == "holdfast.losses.reconstruction"
+
+
+def goal_of(config: Mapping[str, Any], task: str) -> str:
+    """The task that a run is trained for: that of its data, or to give its rows back."""
+    return "reconstruction" if reconstructs(config) else task
 
 
 def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:

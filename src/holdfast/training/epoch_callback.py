@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger
 from holdfast.core.errors import RunFailed
 from holdfast.core.run_record import RunRecord
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
-from holdfast.early_stopping.protocol import StoppingRule
+from holdfast.early_stopping import StoppingRule
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch

@@ -23,7 +23,7 @@ from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, reconstructs
+from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
@@ -212,7 +212,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     """
     check_accelerator(config.trainer)
     check_combinations(config)
-    check_monitor(config.monitor, "reconstruction" if reconstructs(config) else datamodule.task)
+    check_monitor(config.monitor, goal_of(config, datamodule.task))
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,

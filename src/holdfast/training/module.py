@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.tasks import task_of
-from holdfast.mixing.mixed import Mixing
+from holdfast.mixing import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
 from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart, guards_rows, watch
-from holdfast.tta.views import Views
+from holdfast.tta import Views
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class SupervisedModule(pl.LightningModule):
         self.spec = spec
         self._views = views
         task = task_of(spec.task)
-        self._reconstructs = task is task_of("reconstruction")
+        self._reconstructs = task.is_rows
         self._is_regression = task.is_values
         self._is_flat = task.is_flat
-        self._has_classes = task.is_classes and not task.is_flat  # targets are indices
+        self._is_softmax = task.is_softmax
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
         watch(model, transform)
@@ -179,7 +179,7 @@ class SupervisedModule(pl.LightningModule):
 
     def _loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         outputs = _full(outputs)
-        if self._has_classes:
+        if self._is_softmax:
             return self._loss(outputs, y)
         if self._is_regression:
             y = (y - self.target_mean) / self.target_std

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from holdfast.core.seeding import random_states, restore_random_states
+from holdfast.core.seeding import kept_random_state
 
 AUGMENTED = "augmented.png"
 NUM_VERSIONS = 7
@@ -28,9 +28,8 @@ def write_augmented(path: Path, augmentation: Callable[[Tensor], Tensor], images
     """
     from PIL import Image
 
-    states = random_states()
-    columns = [images.float(), *(augmentation(images).float() for _ in range(NUM_VERSIONS))]
-    restore_random_states(states)
+    with kept_random_state():
+        columns = [images.float(), *(augmentation(images).float() for _ in range(NUM_VERSIONS))]
     # digits of 16 grey levels would be black: the brightest pixel of the originals is white
     tiles = torch.stack(columns, dim=1) * (255.0 / columns[0].max().clamp(min=1.0))
     tiles = torch.nn.functional.pad(tiles, (0, 0, GAP, GAP, GAP, GAP), value=255.0)

@@ -1,7 +1,7 @@
 """Moving a vault: `export` writes one tar file, `import` reads it into another HOLDFAST_HOME.
 
     vault/...           the vault's folder: sealed parts, manifest, ledger, selections, openings
-    record.json         what the registry knows
+    head.json           {"vault", "head"}: the head of its ledger, as the registry knows it
     keys/...            the fingerprint key, by which its rows are known; with `with_keys` the keys of mode `local` too
 
 The file is for this user alone (0600). A vault that was opened in two places has forked: `verify --against` finds it.
@@ -41,7 +41,7 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
         raise InputError(str(path), "exists already", next="choose another file")
     registry.read_ledger(vault)
     contents = {
-        "record.json": canonical_json(registry.record_of(vault)),
+        "head.json": canonical_json({"vault": vault, "head": registry.head_of(vault)}),
         "keys/fingerprint.key": key_files.as_content(known_rows.fingerprint_key(vault), vault, "fingerprint"),
     }
     for key_path in (key_files.key_path(vault, part) for part in key_files.PARTS if with_keys):
@@ -76,15 +76,15 @@ def import_vault(path: Path) -> str:
         lifecycle.recover()
         try:
             _unpack(path, unpacked)
-            record = json.loads((unpacked / "record.json").read_bytes())
-            vault = str(record["vault"])
+            fields = json.loads((unpacked / "head.json").read_bytes())
+            vault = str(fields["vault"])
             if not lifecycle.VAULT_NAME.fullmatch(vault):
                 raise ValueError("names no vault")
             if (places.registry() / f"{vault}.json").exists() or folder_of(vault).exists():
                 hint = "`holdfast vault verify --against COPY` compares two copies"
                 raise VaultRefused(f"vault {vault[:8]}", "is here already", next=hint)
             (unpacked / "vault").rename(unpacked / vault)
-            if findings := verify_vault(unpacked / vault, record):
+            if findings := verify_vault(unpacked / vault, fields["head"]):
                 problem = f"is not whole: {findings[0].kind} {findings[0].where} {findings[0].what}"
                 raise VaultRefused(str(path), problem, next="export it again")
             for part in ("fingerprint", *key_files.PARTS):

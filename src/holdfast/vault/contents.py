@@ -9,9 +9,9 @@ from pathlib import Path
 from holdfast.core.files import sha256_file
 from holdfast.vault.ledger import ledger
 from holdfast.vault.ledger_check import Found
-from holdfast.vault.lifecycle import ENDS, SECRET_FILES
+from holdfast.vault.lifecycle import SECRET_FILES
 from holdfast.vault.manifest import FILE_NAME, read_manifest
-from holdfast.vault.registry import COPIED
+from holdfast.vault.registry import COPIED, SEALED, status_of
 
 SELECTION_FILE = "selection.json"
 
@@ -29,7 +29,7 @@ def manifest_problems(folder: Path, vault: str, entries: Sequence[ledger.Entry])
 def sealed_problems(folder: Path, entries: Sequence[ledger.Entry]) -> Iterator[Found]:
     """Sealed files and files of openings that are missing, changed, or there although the vault was ended."""
     committed = dict(entries[0].body["files"]) if entries and entries[0].index == 0 else {}
-    is_ended = any(entry.type in ENDS for entry in entries)
+    is_ended = status_of(entries)[0] != SEALED
     for name, sha256 in sorted((committed | _kept_files(entries)).items()):
         path = folder / name
         if not (is_ended and name in SECRET_FILES):
@@ -46,8 +46,9 @@ def other_problems(folder: Path, entries: Sequence[ledger.Entry], copies: Path |
         if f"openings/{path.name}" not in _kept_files(entries) and path.name.partition(".")[0] not in begun:
             yield "file", str(path), "belongs to no opening"
     if copies is not None and entries and entries[0].index == 0:
-        for name in COPIED:
-            yield from _changes("registry", copies.with_suffix(f".{name}"), entries[0].body["files"][f"{name}.bin"])
+        sealed = {FILE_NAME: entries[0].body["manifest"], **entries[0].body["files"]}
+        for name, file_name in COPIED.items():
+            yield from _changes("registry", copies.with_suffix(f".{name}"), sealed[file_name])
 
 
 def _changes(kind: str, path: Path, sha256: str, since: str = "") -> Iterator[Found]:

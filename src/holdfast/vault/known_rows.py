@@ -101,7 +101,7 @@ def fingerprint_key(vault: str) -> bytes:
     Raises:
         VaultRefused: It is missing, or another one.
     """
-    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprint_check"]
+    key, check = key_files.fingerprint_key(vault=vault), registry.record_of(vault)["fingerprints"]["check"]
     if not hmac.compare_digest(key_files.check_value(key, vault, "fingerprint"), check):
         problem = f"fingerprint.key is another one than the rows of vault {vault[:8]} are known by"
         raise VaultRefused(str(places.keys()), problem, next="put the key back, or set HOLDFAST_KEYS to its folder")
@@ -149,12 +149,12 @@ def _seen(record: dict[str, Any], forms: RowForms) -> Seen:
     share = share_among(record["sketch"], digests) if record["sketch"] else float(is_whole)
     has_same_target = is_whole or _has_same_target(record, forms, digests, by_content)
     development = ~rows & np.isin(keys_of(digests), _development_keys(record["vault"]))
-    if not is_whole and num_distinct(digests[np.flatnonzero(by_content)]) < record["num_contents"]:
+    if not is_whole and num_distinct(digests[np.flatnonzero(by_content)]) < record["fingerprints"]["contents"]:
         near, agrees = _changed_rows(record, forms, ~by_content & ~development)
         rows |= near
         certain |= near
         if near.any():
-            share = max(share, num_distinct(digests[np.flatnonzero(rows)]) / record["num_contents"])
+            share = max(share, num_distinct(digests[np.flatnonzero(rows)]) / record["fingerprints"]["contents"])
         if near.any() and not by_content.any():
             has_same_target = bool(agrees.sum() > SAME_TARGET_SHARE * near.sum())
     return Seen(record, rows, certain, development, share, has_same_target)
@@ -230,7 +230,7 @@ def ended_vaults(forms: RowForms, rows: Mask) -> list[str]:
     """Vaults that were superseded or destroyed and had some of these `rows`, and what those descend from."""
     lineage: dict[str, None] = {}
     for record in registry.records():
-        if record["status"] in ("burnt", "destroyed"):
+        if record["status"] in (registry.SUPERSEDED, registry.DESTROYED):
             chosen = [form[np.flatnonzero(rows)] for form in (forms.over(record["columns"]), *forms.others)]
             if count_sealed(chosen, [record["vault"]]):
                 lineage |= dict.fromkeys([*record["lineage"], record["vault"]])

@@ -1,8 +1,8 @@
 """The life of a vault after it was sealed: entered, replaced, superseded or destroyed.
 
-A vault that is no longer in force keeps its manifest and its ledger; its rows can never be read again. `status` in the
-registry says which: "replaced" before the first freeze, "burnt" by `supersede`, "destroyed" by `destroy`. A vault that
-holds rows of one that was burnt or destroyed names it in its `lineage`, for ever.
+The end of a vault is an entry of its own ledger (`registry.status_of`). A vault that is no longer in force keeps its
+manifest and its ledger; its rows can never be read again. A vault that holds rows of one that was superseded after a
+freeze, or destroyed, names it in its `lineage`, for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from holdfast.vault.ledger import ledger
 STAGING = ".sealing-"
 VAULT_NAME = re.compile("[0-9a-f]{32}")
 SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
-ENDS = {"supersede": "burnt", "destroy": "destroyed"}
 
 
 def recover() -> None:
@@ -34,14 +33,11 @@ def recover() -> None:
     for staging in places.vaults().glob(f"{STAGING}*"):
         key_files.remove_keys(staging.name.removeprefix(STAGING))
         shutil.rmtree(staging)
-    known = {record["vault"]: record for record in registry.records()}
     for folder in unregistered():
-        known[folder.name] = adopt(folder)
-    for record in known.values():
-        _finish_end(record)
-        for old in record["replaces"]:
-            if old in known and known[old]["status"] == "sealed":
-                _retire(known[old], record["vault"])
+        adopt(folder)
+    for record in registry.records():
+        if record["status"] != registry.SEALED:
+            shred(record["vault"])
 
 
 def unregistered() -> list[Path]:
@@ -51,19 +47,12 @@ def unregistered() -> list[Path]:
     return [folder for folder in folders if VAULT_NAME.fullmatch(folder.name) and folder.name not in known]
 
 
-def adopt(folder: Path) -> dict[str, Any]:
+def adopt(folder: Path) -> None:
     """Enter a vault in the registry: one just sealed or imported, or one whose record was lost."""
-    fields, _ = manifest.read_manifest(folder)
     last = ledger.read(folder / "ledger")[-1]
-    for name in registry.COPIED:
-        shutil.copyfile(folder / f"{name}.bin", registry.copy_of(fields["vault"], name))
-    record = {name: fields[name] for name in manifest.REMEMBERED}
-    record |= {"status": "sealed", "sealed": fields["created"], "replaced_by": None}
-    record["num_contents"] = fields["fingerprints"]["contents"]
-    record["fingerprint_check"] = fields["fingerprints"]["check"]
-    record["head"] = {"index": last.index, "sha256": last.sha256}
-    registry.write_record(record)
-    return record
+    for name, file_name in registry.COPIED.items():
+        shutil.copyfile(folder / file_name, registry.copy_of(folder.name, name))
+    registry.write_head(folder.name, last)
 
 
 def end(vault: str, how: str, reason: str) -> ledger.Entry:
@@ -82,11 +71,11 @@ def end(vault: str, how: str, reason: str) -> ledger.Entry:
     with registry.on_disk(manifest.folder_of(vault), f"{how} could not be recorded"), registry.locked():
         recover()
         record = registry.record_of(vault)
-        if record["status"] != "sealed":
+        if record["status"] != registry.SEALED:
             raise VaultRefused(f"vault {vault[:8]}", f"is {record['status']} already")
         registry.read_ledger(vault)
         entry = registry.append(vault, how, {"reason": reason})
-        _finish_end(registry.record_of(vault))
+        shred(vault)
         return entry
 
 
@@ -108,36 +97,11 @@ def family_of(vault: str) -> list[str]:
     return [record["vault"] for record in registry.records() if record["vault"] in mine or vault in record["shares"]]
 
 
-def _shred(vault: str) -> None:
-    """Remove keys and sealed parts. Safe to repeat."""
+def shred(vault: str) -> None:
+    """Remove keys and sealed parts of a vault whose ledger says that it has ended. Safe to repeat."""
     key_files.remove_keys(vault)
     folder = manifest.folder_of(vault)
     key_files.overwrite(folder / wrapping.FILE_NAME)
     for name in SECRET_FILES:
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
-
-
-def _finish_end(record: dict[str, Any]) -> None:
-    """Carry out what the ledger says of the vault's end, unless that is done. Safe to repeat."""
-    vault = record["vault"]
-    if record["status"] != "sealed" or not manifest.folder_of(vault).is_dir():
-        return
-    try:
-        entries = ledger.read(manifest.folder_of(vault) / "ledger")
-    except VaultRefused:  # `verify` tells; other vaults go on
-        return
-    if end := next((entry for entry in entries if entry.type in ENDS), None):
-        _shred(vault)
-        successor = end.body.get("by")  # of a vault that was sealed anew
-        status = "replaced" if successor else ENDS[end.type]
-        registry.write_record(registry.record_of(vault) | {"status": status, "replaced_by": successor})
-
-
-def _retire(record: dict[str, Any], successor: str) -> None:
-    """Mark a vault as replaced before its first freeze. Safe to repeat."""
-    vault = record["vault"]
-    if registry.read_ledger(vault)[-1].type != "supersede":
-        body = {"by": successor, "reason": "sealed anew before the first freeze"}
-        registry.append(vault, "supersede", body)
-    _finish_end(registry.record_of(vault))

@@ -37,11 +37,25 @@ FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
 DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.digest_sets`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
-REMEMBERED = (  # in the registry, too
-    *("vault", "name", "kind", "task", "class_names", "target", "content", "columns", "cell_columns", "sketch"),
-    *("test_rule", "policy", "public_key", "first_time", "num_test", "replaces", "shares", "lineage"),
+FIELDS = frozenset(
+    {
+        *(
+            "version",
+            "vault",
+            "created",
+            "name",
+            "source",
+            "kind",
+            "task",
+            "class_names",
+            "target",
+            "content",
+            "columns",
+        ),
+        *("cell_columns", "sketch", "test_rule", "strata", "first_time", "policy", "public_key", "keys", "num_test"),
+        *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
+    }
 )
-OTHERS = ("created", "source", "strata", "keys", "num_development", "parts", "fingerprints", "counts", "framework")
 
 
 def folder_of(vault: str) -> Path:
@@ -50,16 +64,20 @@ def folder_of(vault: str) -> Path:
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
-    """The manifest in a vault's folder, and its SHA-256.
+    """The manifest in a vault's folder, and its SHA-256; errors as of `parse_manifest`."""
+    return parse_manifest(folder / FILE_NAME)
+
+
+def parse_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """The manifest in a file, and its SHA-256.
 
     Raises:
         VaultRefused: It is missing or not of a form known here.
     """
-    path = folder / FILE_NAME
     try:
         content = read_plain(path, MAX_BYTES)
         fields = json.loads(content)
-        if fields["version"] != VERSION or fields.keys() != {"version", *REMEMBERED, *OTHERS}:
+        if fields["version"] != VERSION or fields.keys() != FIELDS:
             raise ValueError(f"known here is version {VERSION}")
         if not isinstance(fields["columns"], list) or not all(isinstance(name, str) for name in fields["columns"]):
             raise ValueError("columns is no list of names")

@@ -1,8 +1,8 @@
 """A vault's policy, as plain functions over the entries of its ledger. A policy is fixed when sealing.
 
-once         one selection, in full; any other only with a reason, its primary metric alone
+once         one selection of one model, in full; any other only with a reason, its primary metric alone
 batch        K models that were frozen before the first opening, in full, at alpha / K
-criterion    every selection, pass or fail against the criterion it was frozen with: one bit
+criterion    up to K selections (10 by default), pass or fail against the criterion each was frozen with: one bit
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from holdfast.vault.ledger.ledger import Entry
 
 NONE = "none"
 MAX_K = 1000
+MAX_CRITERIA = 10
 OFFERED: dict[str, tuple[Any, ...]] = {
     "policy": ("once", "batch", "criterion", NONE),
     "key_mode": ("local", "passphrase", "keyfile"),
@@ -102,6 +103,10 @@ def allowed(
         raise VaultRefused(name, "was withdrawn", next="freeze the run again")
     number = len(history.opened) + 1
     if policy["policy"] == "criterion":
+        limit = policy["k"] or MAX_CRITERIA
+        if number > limit:
+            problem = f"has answered {len(history.opened)} times, and answers {limit} times"
+            raise VaultRefused(f"vault {where}".strip(), problem, next="vault.k is chosen when a vault is sealed")
         return Allowed(number, CRITERION)
     against = _against(policy, history, selection)
     if against is None:
@@ -128,15 +133,26 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             words = [str(value).lower() for value in offered]
             hint = did_you_mean(str(chosen[name]), words)
             raise InputError(f"vault.{name}", f"{chosen[name]!r} is not offered", ", ".join(words), next=hint)
-    k, is_batch = chosen["k"], chosen["policy"] == "batch"
-    if is_batch and (not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MAX_K):
-        raise InputError("vault.k", f"is {k!r}", allowed=f"how many models will be opened together, 2 to {MAX_K}")
-    if not is_batch and k is not None:
-        raise InputError("vault.k", f"is {k!r} under the policy {chosen['policy']}", "null", next="vault=batch")
+    _check_k(chosen["policy"], chosen["k"])
     if (chosen["key_mode"] == "keyfile") != (chosen["public_key"] is not None) and chosen["policy"] != NONE:
         problem = "is missing" if chosen["key_mode"] == "keyfile" else "belongs to vault.key_mode=keyfile"
         raise InputError("vault.public_key", problem, next="holdfast vault keygen FILE makes FILE and FILE.pub")
     return chosen
+
+
+def _check_k(policy: str, k: Any) -> None:
+    least = {"batch": 2, "criterion": 1}.get(policy)
+    if least is None:
+        if k is not None:
+            raise InputError("vault.k", f"is {k!r} under the policy {policy}", "null", next="vault=batch")
+    elif not (k is None and policy == "criterion") and (type(k) is not int or not least <= k <= MAX_K):
+        allowed = f"how many {'models will be opened' if least > 1 else 'answers it gives'}, {least} to {MAX_K}"
+        raise InputError("vault.k", f"is {k!r}", allowed=allowed)
+
+
+def confidence(policy: Mapping[str, Any], alone: float) -> float:
+    """The confidence of each interval: that of a single one, or 1 - alpha / K under the policy batch."""
+    return 1 - (1 - alone) / policy["k"] if policy["policy"] == "batch" else alone
 
 
 def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +163,8 @@ def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
     """The reason why a selection would be no clean opening, and what there is instead; None where it would be."""
     if policy["policy"] == "once":
+        if history.frozen[selection] > 1:
+            return f"is for one model, and selection {selection[:8]} has {history.frozen[selection]}", ""
         if not history.opened:
             return None
         first = next(iter(history.opened))[:8]

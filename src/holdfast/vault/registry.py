@@ -1,22 +1,19 @@
-"""The registry: which rows are in which vault, and the ledger heads last seen, kept apart from the vaults themselves.
+"""The registry: which vaults there are, apart from the vaults themselves, so that rows are known when one is gone.
 
-    registry/<vault>.json           {"version", "vault", "name", "status", "kind", "task", "class_names", "content",
-                                     "columns", "sketch", "test_rule", "policy", "public_key", "first_time",
-                                     "num_test", "sealed", "replaces", "replaced_by", "shares", "lineage",
-                                     "fingerprint_check", "head": {"index", "sha256"}}
-    registry/<vault>.fingerprints   the vault's fingerprints, so that its rows are known even when its folder is gone
-    registry/<vault>.targets        those of the rows with their targets
-    registry/<vault>.cells          hashes of the cells of a table (`vault.rows.cell_hashes`)
+    registry/<vault>.json           {"version", "vault", "head": {"index", "sha256"}}: the ledger head last seen
+    registry/<vault>.manifest       a copy of the manifest, which the ledger commits to
+    registry/<vault>.fingerprints   copies of what its rows are known by: as they are, with their targets, by cells
+    registry/<vault>.targets
+    registry/<vault>.cells
 
-`status` is "sealed", "replaced" (sealed anew before its first freeze), "burnt" (superseded after one) or "destroyed".
-Who changes the registry holds its lock.
+Nothing here says which vaults are in force: that follows from the ledgers. Who changes the registry holds its lock.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +24,19 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
 from holdfast.vault import ledger_check
 from holdfast.vault.ledger import ledger
-from holdfast.vault.manifest import folder_of
+from holdfast.vault.manifest import folder_of, parse_manifest
 
 LOCK_TIMEOUT_S = 600
-MAX_RECORD_BYTES = 2**24
-VERSION = 3
-COPIED = ("fingerprints", "targets", "cells")
+MAX_RECORD_BYTES = 2**16
+VERSION = 4
+COPIED = {
+    "manifest": "manifest.json",
+    "fingerprints": "fingerprints.bin",
+    "targets": "targets.bin",
+    "cells": "cells.bin",
+}
+SEALED, REPLACED, SUPERSEDED, DESTROYED = "sealed", "replaced", "superseded", "destroyed"
+ENDS = {"supersede": SUPERSEDED, "destroy": DESTROYED}
 
 
 @contextlib.contextmanager
@@ -62,45 +66,73 @@ def on_disk(where: Path, failure: str) -> Iterator[None]:
 
 
 def records() -> list[dict[str, Any]]:
-    """Every vault that was ever sealed here, oldest first."""
-    entries = [read_record(path) for path in places.registry().glob("*.json")]
-    return sorted(entries, key=lambda record: (str(record["sealed"]), str(record["vault"])))
+    """Every vault that was ever sealed here, oldest first, as `record_of` has it."""
+    entries = [record_of(path.stem) for path in places.registry().glob("*.json")]
+    return sorted(entries, key=lambda record: (str(record["created"]), str(record["vault"])))
 
 
 def record_of(vault: str) -> dict[str, Any]:
-    """The record of one vault.
+    """The manifest of a vault with its "status" and "replaced_by", which follow from its ledger.
+
+    "status" is "sealed" while the vault is in force; "replaced" where its rows were sealed anew before the first
+    freeze, in the vault "replaced_by"; else "superseded" or "destroyed". A vault whose ledger cannot be read, or whose
+    folder is gone, stays in force: its rows are known, and nobody can open it.
 
     Raises:
         InputError: No such vault was sealed here.
+        VaultRefused: The registry cannot be read, or its copy of the manifest is another one than the ledger has.
     """
     if vault.startswith("none-"):
         problem = "no test rows were set aside: the run was trained with vault=none"
         raise VaultRefused("vault", problem, next="train it with vault=once to have a test score")
-    path = places.registry() / f"{vault}.json"
-    if not path.exists():
+    if not _head_file(vault).exists():
         raise InputError(vault, f"is no vault of {places.home()}", next="holdfast vault status")
-    return read_record(path)
+    fields, sha256 = parse_manifest(copy_of(vault, "manifest"))
+    entries = _entries_or_none(vault)
+    if entries and entries[0].body.get("manifest") != sha256:
+        problem = "is not the manifest that the ledger of its vault commits to"
+        raise VaultRefused(str(copy_of(vault, "manifest")), problem, next="holdfast vault verify")
+    status, successor = status_of(entries)
+    return fields | {"status": status, "replaced_by": successor}
+
+
+def status_of(entries: Sequence[ledger.Entry]) -> tuple[str, str | None]:
+    """The status of a vault by its ledger, and the vault that has taken its place."""
+    was_frozen = False
+    for entry in entries:
+        was_frozen |= entry.type == "freeze"
+        if entry.type in ENDS:
+            successor = None if was_frozen else entry.body.get("by")
+            return (REPLACED, str(successor)) if successor else (ENDS[entry.type], None)
+    return SEALED, None
 
 
 def in_force() -> list[dict[str, Any]]:
-    """The records of all vaults in force: known here and not replaced."""
-    return [record for record in records() if record["status"] == "sealed"]
+    """The records of all vaults in force, oldest first."""
+    return [record for record in records() if record["status"] == SEALED]
 
 
 def is_current(vault: str) -> bool:
-    """Tell whether a vault is the one in force for its rows."""
-    return any(record["vault"] == vault for record in in_force())
-
-
-def write_record(record: dict[str, Any]) -> None:
-    """Store a vault's record, atomically."""
-    content = canonical_json(record | {"version": VERSION})
-    write_atomic(places.registry() / f"{record['vault']}.json", content)
+    """Tell whether a vault is known here and in force."""
+    return _head_file(vault).exists() and record_of(vault)["status"] == SEALED
 
 
 def copy_of(vault: str, name: str) -> Path:
     """The registry's copy of one of a vault's `COPIED` files."""
     return places.registry() / f"{vault}.{name}"
+
+
+def head_of(vault: str) -> dict[str, Any]:
+    """The ledger head last seen, {"index", "sha256"}."""
+    if not _head_file(vault).exists():
+        raise InputError(vault, f"is no vault of {places.home()}", next="holdfast vault status")
+    return read_head(_head_file(vault))
+
+
+def write_head(vault: str, entry: ledger.Entry) -> None:
+    """Store the head of a vault's ledger, atomically."""
+    head = {"index": entry.index, "sha256": entry.sha256}
+    write_atomic(_head_file(vault), canonical_json({"version": VERSION, "vault": vault, "head": head}))
 
 
 def remember_head(vault: str, entry: ledger.Entry) -> None:
@@ -109,9 +141,8 @@ def remember_head(vault: str, entry: ledger.Entry) -> None:
         on_disk(places.registry(), f"entry {entry.index} is in the ledger, its head could not be noted"),
         FileLock(places.registry() / ".heads.lock", timeout=LOCK_TIMEOUT_S),
     ):
-        record = record_of(vault)
-        if record["head"]["index"] < entry.index:
-            write_record(record | {"head": {"index": entry.index, "sha256": entry.sha256}})
+        if head_of(vault)["index"] < entry.index:
+            write_head(vault, entry)
 
 
 def read_ledger(vault: str) -> list[ledger.Entry]:
@@ -121,8 +152,7 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
         VaultRefused: It is broken, or is not the one last seen: an old copy, a fork, or cut.
     """
     entries = ledger.read(folder_of(vault) / "ledger")
-    head = record_of(vault)["head"]
-    for _, where, problem in ledger_check.head_problems(entries, head, "seen last"):
+    for _, where, problem in ledger_check.head_problems(entries, head_of(vault), "seen last"):
         raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
     return entries
 
@@ -134,17 +164,30 @@ def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledge
     return entry
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record in a file, of this HOLDFAST_HOME or of a copy.
+def read_head(path: Path) -> dict[str, Any]:
+    """The head in a file of the registry, of this HOLDFAST_HOME or of a copy.
 
     Raises:
-        VaultRefused: It is none.
+        VaultRefused: There is none in it.
     """
     try:
-        fields: dict[str, Any] = json.loads(read_plain(path, MAX_RECORD_BYTES))
-        if fields["version"] != VERSION or fields["head"]["index"] < 0:
+        fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
+        head: dict[str, Any] = fields["head"]
+        if fields["version"] != VERSION or head["index"] < 0 or not isinstance(head["sha256"], str):
             raise ValueError(f"has version {fields['version']!r}")
-        return fields
+        return head
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "is it the home of another version of Holdfast? set HOLDFAST_HOME to a folder of its own"
         raise VaultRefused(str(path), f"the registry cannot be read ({error})", next=hint) from None
+
+
+def _head_file(vault: str) -> Path:
+    return places.registry() / f"{vault}.json"
+
+
+def _entries_or_none(vault: str) -> list[ledger.Entry]:
+    """The entries of a vault's ledger; none where it cannot be read, which `verify` tells: other vaults go on."""
+    try:
+        return ledger.read(folder_of(vault) / "ledger")
+    except VaultRefused:
+        return []

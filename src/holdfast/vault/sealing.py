@@ -1,8 +1,8 @@
 """Sealing: the test rows go into a vault, and are known there from then on.
 
 A vault exists from the moment its folder has its name: it is built as `vaults/.sealing-<vault>`, synced and renamed.
-What a crash leaves before that is swept at the next sealing; what it leaves undone after (the registry's record, the
-removal of a vault that was replaced) is done then. No plain test row is ever written.
+What a crash leaves before that is swept at the next sealing; what it leaves undone after (the registry's copies, the
+keys of a vault that was replaced) is done then. No plain test row is ever written.
 """
 
 from __future__ import annotations
@@ -176,6 +176,9 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str 
         body = {"manifest": sha256_hex(content), "rows": root, "files": files | sealed}
         ledger.append(staging / "ledger", "seal", body, vault=vault, expected_head="")
         sync_folder(staging)
+        # The ends of others come first: a crash in between leaves rows that are to be sealed, never rows sealed twice.
+        for former in request.replaces:
+            registry.append(former, "supersede", {"by": vault, "reason": "sealed anew before the first freeze"})
         os.rename(staging, manifest.folder_of(vault))
         sync_folder(places.vaults())
     except BaseException:

@@ -34,9 +34,11 @@ class Finding:
 
 def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
     """Check every vault of this HOLDFAST_HOME, and all that development can read: its names and row digests."""
-    findings, known = _verify_registered(places.vaults(), places.registry())
-    for vault in (vault for vault, record in known.items() if record["status"] == "sealed" and store_digests):
-        findings += _findings(vault, _guarded("store", places.store(), _rows_in_the_open(vault, store_digests)))
+    findings = _verify_registered(places.vaults(), places.registry())
+    for vault, folder in _folders(places.home()).items() if store_digests else ():
+        entries = ledger_check.scan(folder / "ledger", vault)[0]
+        if registry.status_of(entries)[0] == registry.SEALED:
+            findings += _findings(vault, _guarded("store", places.store(), _rows_in_the_open(vault, store_digests)))
     return findings
 
 
@@ -47,7 +49,7 @@ def verify_path(path: Path) -> list[Finding]:
         InputError: There is no vault.
     """
     if (path / "registry").is_dir():
-        return _verify_registered(path / "vaults", path / "registry")[0]
+        return _verify_registered(path / "vaults", path / "registry")
     return [finding for folder in vault_folders(path).values() for finding in verify_vault(folder, None)]
 
 
@@ -69,16 +71,17 @@ def _folders(path: Path) -> dict[str, Path]:
     return {folder.name: folder for folder in sorted(inside.glob("*")) if VAULT_NAME.fullmatch(folder.name)}
 
 
-def verify_vault(folder: Path, record: dict[str, Any] | None, copies: Path | None = None) -> list[Finding]:
+def verify_vault(folder: Path, head: dict[str, Any] | None, copies: Path | None = None) -> list[Finding]:
     """Check one vault's folder, or a copy of it.
 
     Args:
+        head: The head of its ledger that was seen last; None: nobody remembers one.
         copies: Where the registry has its copies of the vault's files, without their suffix.
     """
-    vault = str(record["vault"]) if record else _id_of(folder)
+    vault = _id_of(folder)
     entries, problems = ledger_check.scan(folder / "ledger", vault)
-    if record is not None:
-        problems += ledger_check.head_problems(entries, record["head"], "seen last")
+    if head is not None:
+        problems += ledger_check.head_problems(entries, head, "seen last")
     problems += _guarded("manifest", folder / FILE_NAME, contents.manifest_problems(folder, vault, entries))
     problems += _guarded("file", folder, contents.sealed_problems(folder, entries))
     problems += _guarded("file", folder, contents.other_problems(folder, entries, copies))
@@ -141,13 +144,13 @@ def _id_of(folder: Path) -> str:
         return folder.name
 
 
-def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict[str, dict[str, Any]]]:
-    """Every vault that is there or is remembered; and the records."""
+def _verify_registered(vaults: Path, heads: Path) -> list[Finding]:
+    """Findings of every vault that is there or is remembered."""
     findings: list[Finding] = []
     known: dict[str, dict[str, Any]] = {}
-    for path in sorted(records.glob("*.json")):
+    for path in sorted(heads.glob("*.json")):
         try:
-            known[path.stem] = registry.read_record(path)
+            known[path.stem] = registry.read_head(path)
         except HoldfastError as error:
             findings.append(Finding(path.stem, "registry", str(path), error.problems[0].what))
     folders = {path.name: path for path in vaults.glob("*") if VAULT_NAME.fullmatch(path.name)}
@@ -157,8 +160,8 @@ def _verify_registered(vaults: Path, records: Path) -> tuple[list[Finding], dict
             continue
         if vault not in known:
             findings.append(Finding(vault, "registry", str(folders[vault]), "no record of this vault in the registry"))
-        findings += verify_vault(folders[vault], known.get(vault), records / vault)
-    return findings, known
+        findings += verify_vault(folders[vault], known.get(vault), heads / vault)
+    return findings
 
 
 def _guarded(kind: str, where: Path, check: Iterator[Found]) -> list[Found]:

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import holdfast
+from holdfast.checks import kinds
 from holdfast.checks import run as running
-from holdfast.checks.run import check, check_jobs, print_table, untouched
+from holdfast.checks.run import check, print_table, untouched
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict, gravest
 from holdfast.cli.check import check as check_verb
@@ -181,13 +182,22 @@ def test_the_verb_answers_for_a_script(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_sweep_checks_once_for_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(running, "run_checks", lambda experiment: seen.append(experiment.config.model.hidden) or [])
+
+    def record(experiment: Experiment) -> list[Verdict]:
+        seen.append(list(experiment.config.model.hidden))
+        return [Verdict("mistakes", "doubtful", {"n": 1}, ("a cause",), "mend it")]
+
+    monkeypatch.setattr(kinds, "run_checks", record)
     jobs = [["lr=0.1"], ["lr=0.01", "seed=3"], ["model.hidden=[4]"], ["model.hidden=[4]", "optimizer=sgd"]]
-    check_jobs([Experiment.compose([*SMALL, *job]).config for job in jobs], tmp_path)
+    kinds.check_kinds([Experiment.compose([*SMALL, *job]).config for job in jobs], tmp_path)
     assert seen == [[8], [4]]
-    experiment = Experiment.compose(SMALL)
-    experiment.is_checked = True
-    assert experiment.run().record["checks"] == []
+    run = Experiment.compose([*SMALL, f"hydra.run.dir={tmp_path}/0"]).run()
+    other = Experiment.compose([*SMALL, "model.hidden=[3]", f"hydra.run.dir={tmp_path}/1/0"]).run()
+    assert seen == [[8], [4], [3]], "what nobody knew of before the sweep is checked as it starts"
+    expected = Verdict("mistakes", "doubtful", {"n": 1}, ("a cause",), "mend it").as_dict()
+    assert run.record["checks"] == other.record["checks"] == [expected]
+    Experiment.compose([*SMALL, f"hydra.run.dir={tmp_path.parent}/alone"]).run()
+    assert seen == [[8], [4], [3], [8]], "a run on its own is checked"
 
 
 def test_gravest_and_table(capsys: pytest.CaptureFixture[str]) -> None:

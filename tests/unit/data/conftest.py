@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from holdfast.data.columns import number_columns, unnamed
 from holdfast.data.store.store import FORMAT, Prepared, prepare, read_view
 from holdfast.vault.rows.identity import row_digests
 
 MODULE = """
 from pathlib import Path
 import numpy as np
+from holdfast.data.columns import number_columns
 from holdfast.data.rows import Rows
 
 def load(path=None, num_rows=100, official=False, seed=0):
@@ -28,7 +30,7 @@ def load(path=None, num_rows=100, official=False, seed=0):
     parts = np.where(np.arange(num_rows) >= num_rows - 20, 2, 0).astype(np.int8) if official else None
     if official:
         x[0] = x[-1]
-    return Rows(x, y, "binary", "table", ("no", "yes"), ("a", "b", "c"), parts=parts)
+    return Rows(x, y, "binary", "table", ("no", "yes"), columns=number_columns("abc"), parts=parts)
 
 def interrupt():
     raise KeyboardInterrupt
@@ -79,7 +81,8 @@ def make_prepared(tmp_path: Path) -> MakePrepared:
         }
         (raw / "meta.json").write_text(json.dumps(meta))
         seen = {"form": "array", "shape": list(x.shape[1:]), "dtype": x.dtype.name}
-        view_meta = {"view": seen, "columns": [], "feature_names": [], "notes": []}
+        columns = number_columns(unnamed(x.shape[1])) if kind == "table" else ()
+        view_meta = {"view": seen, "columns": [column.as_dict() for column in columns], "notes": []}
         (view / "meta.json").write_text(json.dumps(view_meta))
         return read_view(view)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data.splits.ordering import first_rows, largest_remainder, num_units
+from holdfast.data.splits.ordering import first_rows, largest_remainder, units_in_order
 from holdfast.vault.rows.digest_sets import order_keys
 
 
@@ -38,5 +38,6 @@ def test_shares_add_up() -> None:
 
 def test_different_units_are_counted() -> None:
     rows = digests(500, 90, 0)
-    assert num_units(rows) == len(np.unique(rows, axis=0))
-    assert num_units(rows[:0]) == 0
+    unit_of, sizes = units_in_order(rows, 0)
+    assert len(sizes) == len(np.unique(rows, axis=0))
+    assert sizes.sum() == len(rows) == len(unit_of)

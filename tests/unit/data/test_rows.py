@@ -17,7 +17,7 @@ TABLE = Rows(
     task="multiclass",
     kind="table",
     class_names=("a", "b", "c"),
-    feature_names=("size", "age"),
+    columns=(Column("size", "number"), Column("age", "number")),
 )
 COLUMNS = (Column("size", "number"), Column("age", "category", ("", "old", "young")))
 
@@ -34,12 +34,12 @@ def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         ({"x": TABLE.x[:0], "y": TABLE.y[:0]}, "has no rows"),
         ({"x": TABLE.x[:3]}, "has 3 rows and 4 targets"),
         (
-            {"x": with_hole(TABLE.x)},
-            "x has 1 values that are not finite or stand for no category; the first in row 2, column 'age' (nan)",
+            {"x": with_hole(TABLE.x) * np.float32(np.inf)},
+            "x has 7 values that are not finite or stand for no category; the first in row 0, column 'size' (inf)",
         ),
         ({"x": TABLE.x.astype(np.int64)}, "a table is int64 of shape (4, 2), expected float32 or float64"),
         ({"kind": "image"}, "images are float32 of shape (4, 2), expected uint8"),
-        ({"feature_names": ("size",)}, "has 2 columns and 1 feature names"),
+        ({"columns": COLUMNS[:1]}, "x has 2 columns and `columns` 1"),
         ({"y": np.array([0, 1, 3, 0])}, "row 2 has class 3, expected 0 to 2"),
         ({"task": "binary"}, "a binary task has 3 class names"),
         ({"task": "ranking"}, "task 'ranking' is none of multiclass, binary"),
@@ -48,7 +48,6 @@ def with_hole(x: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
         ({"parts": np.zeros(3, np.int8)}, "parts has shape (3,), expected (4,)"),
         ({"digests": np.zeros((4, 8), np.uint8)}, "digests are uint8 of shape (4, 8), expected uint8 of shape (n, 16)"),
         ({"other_digests": (np.zeros((3, 16), np.uint8),)}, "digests are uint8 of shape (3, 16), expected uint8 of"),
-        ({"columns": COLUMNS[::-1]}, "the names of its columns are not its feature names"),
         ({"columns": COLUMNS, "x": with_hole(TABLE.x * 9)}, "x has 4 values that are not finite or stand for no categ"),
         ({"columns": COLUMNS, "x": TABLE.x * np.float32(np.inf)}, "x has 8 values that are not finite"),
     ],

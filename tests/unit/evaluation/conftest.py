@@ -67,8 +67,11 @@ class FakePredictor:
     failure: BaseException | None = None
     seen: list[NDArray[Any]]
 
-    def __init__(self, members: list[dict[str, Any]], folder: Path) -> None:
-        self.weights = [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
+    def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
+        self.weights = [
+            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
+            for members in models
+        ]
 
     def __enter__(self) -> FakePredictor:
         return self
@@ -83,10 +86,11 @@ class FakePredictor:
             raise FakePredictor.failure
         if is_sealed:
             FakePredictor.seen.append(x)
-        return sum(share * predict_rows(x, weight) for weight, share in self.weights).astype(np.float32)  # type: ignore[union-attr]
+        predictions = [sum(share * predict_rows(x, weight) for weight, share in members) for members in self.weights]
+        return np.stack(predictions).astype(np.float32)
 
     def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
-        logits = self.weights[0][0] * (whole(rows)[:, 0].astype(np.float64) - 15)
+        logits = self.weights[0][0][0] * (whole(rows)[:, 0].astype(np.float64) - 15)
         return -np.logaddexp(0, np.stack([-logits, logits], axis=1))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
@@ -135,8 +139,9 @@ def prepare_here(settings: dict[str, Any]) -> store.Prepared:
 
 
 @pytest.fixture
-def prepared(home: Path) -> store.Prepared:
-    return prepare_here({})
+def prepared(home: Path, request: pytest.FixtureRequest) -> store.Prepared:
+    """Sealed with the settings of the group `vault` that a test asks for."""
+    return prepare_here(getattr(request, "param", {}))
 
 
 @pytest.fixture

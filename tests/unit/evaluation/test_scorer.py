@@ -95,7 +95,7 @@ def test_the_scorer_is_a_process_and_answers_the_same() -> None:
     p, y, groups = random.random(120, np.float32), random.integers(0, 2, 120), np.arange(120) // 4
     options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
     models = [{"name": "a", "has_loss": True}, {"name": "b", "has_loss": True}]
-    fields = {**options, "models": models, "intervals": {"proportion": "clopper-pearson", "seed": 3}}
+    fields = {**options, "models": models, "intervals": {"seed": 3}}
     answer = processes.score(fields, [p, 1 - p], y, confidence=0.99, groups=groups)
     sampling = Sampling(0.99, "clopper-pearson", groups, 3)
     expected = score_models([p, 1 - p], y, models=models, sampling=sampling, **options)

@@ -97,8 +97,8 @@ def test_a_file_of_any_format_and_order(
     table: dict[str, Any] = {"z": values["z"], "name": [f"ü{i}" for i in range(11)], "more": ["?"] * 11}
     with table_writer(source, overwrite=False) as write:
         write(table | values)
-    options: dict[str, Any] = {"id_column": "name", "batch_size": 4, "overwrite": False, "as_json": True}
-    predict(run, [source], tmp_path / "p.csv", **options)
+    options: dict[str, Any] = {"id": "name", "batch_size": 4, "as_json": True}
+    predict(run, input=[source], output=tmp_path / "p.csv", **options)
     answer = json.loads(capsys.readouterr().out)
     assert answer == {
         **{"output": str(tmp_path / "p.csv"), "rows": 11},
@@ -115,9 +115,7 @@ def test_arrays_are_numbered(make_run: MakeRun, tmp_path: Path, capsys: pytest.C
     run = make_run(kind="image", model="cnn")
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype(np.uint8)
     np.save(tmp_path / "new.npy", images)
-    predict(
-        run, [tmp_path / "new.npy"], tmp_path / "p.jsonl", id_column=None, batch_size=2, overwrite=False, as_json=False
-    )
+    predict(run, input=[tmp_path / "new.npy"], output=tmp_path / "p.jsonl", batch_size=2)
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rows] == [0, 1, 2, 3, 4]
     expected = load_model(run).predict(images)
@@ -128,12 +126,7 @@ def test_arrays_are_numbered(make_run: MakeRun, tmp_path: Path, capsys: pytest.C
 def test_a_missing_column_is_named(make_run: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("w,x,zz\n1,2,3\n")
     with pytest.raises(InputError, match=r"new\.csv has no column 'y', 'z', which the run needs"):
-        predict(
-            make_run(),
-            [tmp_path / "new.csv"],
-            tmp_path / "p.csv",
-            **{"id_column": None, "batch_size": 4, "overwrite": False, "as_json": False},
-        )
+        predict(make_run(), input=[tmp_path / "new.csv"], output=tmp_path / "p.csv", batch_size=4)
     assert not (tmp_path / "p.csv").exists()
 
 
@@ -148,6 +141,5 @@ def test_wrong_requests(make_run: MakeRun, tmp_path: Path) -> None:
         (r"--batch-size: is 0", "in.csv", "p.csv", 0),
         (r"checkpoints/best\.ckpt\S* exists|has no known format", "in.csv", "run/checkpoints/best.ckpt", 1),
     ):
-        options = {"id_column": None, "batch_size": size, "overwrite": False, "as_json": False}
         with pytest.raises(InputError, match=words):
-            predict(run, [tmp_path / source], tmp_path / target, **options)
+            predict(run, input=[tmp_path / source], output=tmp_path / target, batch_size=size)

@@ -24,19 +24,18 @@ def make_parts() -> MakeParts:
 
     def make(x: NDArray[Any], y: NDArray[Any], columns: Sequence[Column] = (), **changes: Any) -> Parts:
         kind = "image" if x.ndim == 4 else "table"
+        columns = tuple(columns or (Column(f"c{index}", "number") for index in range(x.shape[1])))
         task = "regression" if y.dtype.kind == "f" else "multilabel" if y.ndim == 2 else "multiclass"
         num = 0 if task == "regression" else y.shape[1] if y.ndim == 2 else int(y.max()) + 1
         digests = row_digests(x, kind=kind)
         fields: dict[str, Any] = {
             **{"folder": Path("rows"), "vault": "a" * 32, "view": {"form": "array"}, "name": "made <b>", "task": task},
             **{"kind": kind, "class_names": tuple(f"class {index}" for index in range(num)), "num_test": 7},
-            **{"feature_names": tuple(column.name for column in columns), "num_left_out": 0},
+            **{"columns": columns, "num_left_out": 0},
             **{"x": x, "y": y, "digests": digests, "units": digests},
         }
-        known = {name: value for name, value in fields.items() if name in Prepared.__dataclass_fields__}
         is_val = np.arange(len(x)) % 4 == 3
-        columns = tuple(columns or (Column(f"c{index}", "number") for index in range(x.shape[1])))
         options = {"target": "price", **changes}
-        return Parts(Prepared(**known), np.flatnonzero(~is_val), np.flatnonzero(is_val), columns, **options)
+        return Parts(Prepared(**fields), np.flatnonzero(~is_val), np.flatnonzero(is_val), columns, **options)
 
     return make

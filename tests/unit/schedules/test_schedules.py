@@ -11,7 +11,7 @@ from holdfast import schedules
 from holdfast.config.groups import CONF
 from holdfast.core.errors import InputError
 from holdfast.schedules import plateau
-from holdfast.schedules.curves import Training, warmup_steps
+from holdfast.schedules.curves import warmup_steps
 
 TOTAL, PER_EPOCH = 12, 3
 
@@ -234,7 +234,7 @@ def test_wrong_arguments(schedule: Any, arguments: dict[str, Any], message: str)
     ],
 )
 def test_a_warm_up_carries_its_unit(warmup: Any, expected: int) -> None:
-    assert warmup_steps(Training(with_momentum(), 200, 10, warmup, None)) == expected
+    assert warmup_steps(warmup, 200, 10) == expected
 
 
 ALLOWED = "allowed: epochs as in 5epochs, steps as in 500steps, a share of the training as in 0.1, or null"
@@ -258,6 +258,6 @@ ALLOWED = "allowed: epochs as in 5epochs, steps as in 500steps, a share of the t
 )
 def test_wrong_warm_ups(warmup: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        warmup_steps(Training(with_momentum(), 200, 10, warmup, None))
+        warmup_steps(warmup, 200, 10)
     assert str(caught.value).startswith("schedule.warmup: ")
     assert message in str(caught.value)

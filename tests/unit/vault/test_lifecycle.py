@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.files import canonical_json
 from holdfast.vault import archive, known_rows, lifecycle, project_lock, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -26,7 +28,7 @@ def vault(home: Path, rows: Any, make_request: Make) -> str:
     return vault
 
 
-@pytest.mark.parametrize(("how", "status"), [("supersede", "burnt"), ("destroy", "destroyed")])
+@pytest.mark.parametrize(("how", "status"), [("supersede", "superseded"), ("destroy", "destroyed")])
 def test_a_vault_out_of_force_stays_in_the_lineage(
     vault: str, rows: Any, make_request: Make, how: str, status: str
 ) -> None:
@@ -55,7 +57,7 @@ def test_a_reason_is_asked_for(vault: str) -> None:
 
 def test_a_crash_after_the_entry_is_mended(vault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(lifecycle, "_finish_end", lambda record: None)
+        patch.setattr(lifecycle, "shred", lambda vault: None)
         lifecycle.end(vault, "destroy", "because")
     assert (folder_of(vault) / "x.sealed").exists()
     with registry.locked():
@@ -79,6 +81,24 @@ def test_an_end_stays_one_whatever_comes_after(
     assert registry.record_of(vault)["status"] == "replaced"
     assert registry.record_of(vault)["replaced_by"] == new
     assert registry.record_of(new)["status"] == "destroyed"
+
+
+def test_no_stored_word_puts_a_vault_out_of_force(vault: str, home: Path, rows: Any, make_request: Make) -> None:
+    """The attacker's edit gave a second clean opening; and a forged entry after a freeze stays in the lineage."""
+    path = home / "registry" / f"{vault}.json"
+    path.write_bytes(canonical_json(json.loads(path.read_bytes()) | {"status": "replaced", "replaced_by": "f" * 32}))
+    assert registry.is_current(vault)
+    assert [seen.record["vault"] for seen in known_rows.look(make_request(*rows).forms)] == [vault]
+    manifest = registry.copy_of(vault, "manifest")
+    content = manifest.read_bytes()
+    manifest.write_bytes(canonical_json(json.loads(content) | {"policy": {"policy": "batch", "k": 9}}))
+    with pytest.raises(VaultRefused, match="is not the manifest that the ledger of its vault commits to"):
+        registry.records()
+    manifest.write_bytes(content)
+    registry.append(vault, "freeze", {}, selection=SELECTION)
+    registry.append(vault, "supersede", {"by": "f" * 32, "reason": "sealed anew before the first freeze"})
+    assert registry.record_of(vault)["status"] == "superseded"
+    assert read_manifest(folder_of(seal(make_request(*rows, slice(10)))))[0]["lineage"] == [vault]
 
 
 def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Make) -> None:

@@ -57,6 +57,12 @@ def test_a_batch_ends_after_k_models() -> None:
 def test_criterion_answers_every_selection_by_one_bit() -> None:
     entries = [*_frozen(A, B), _entry("open.intent", A, 1, level="criterion")]
     assert allowed(CRITERION, History.of(entries), B) == Allowed(2, "criterion")
+    with pytest.raises(VaultRefused, match="has answered 1 times, and answers 1 times"):
+        allowed({"policy": "criterion", "k": 1}, History.of(entries), B)
+    asked = [f"{number:064x}" for number in range(11)]
+    entries = [*_frozen(*asked), *(_entry("open.intent", selection, 1) for selection in asked[:10])]
+    with pytest.raises(VaultRefused, match="has answered 10 times"):
+        allowed(CRITERION, History.of(entries), asked[10])
 
 
 def test_what_was_not_frozen_or_was_withdrawn_is_not_opened() -> None:
@@ -69,9 +75,10 @@ def test_what_was_not_frozen_or_was_withdrawn_is_not_opened() -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"policy": "batch"}, r"vault.k: is None; allowed: how many models will be opened together"),
+        ({"policy": "batch"}, r"vault.k: is None; allowed: how many models will be opened, 2 to 1000"),
         ({"policy": "batch", "k": 1}, "vault.k: is 1"),
         ({"policy": "batch", "k": True}, "vault.k: is True"),
+        ({"policy": "criterion", "k": 0}, "vault.k: is 0; allowed: how many answers it gives, 1 to 1000"),
         ({"k": 4}, "vault.k: is 4 under the policy once"),
         ({"key_mode": "keyfile"}, "vault.public_key: is missing; next: holdfast vault keygen"),
         ({"public_key": "here.pub"}, "vault.public_key: belongs to vault.key_mode=keyfile"),

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import project_lock, registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
 from holdfast.vault.verify import locked_heads
 
@@ -106,7 +107,7 @@ def test_a_cut_ledger_is_missed(home: Path, tmp_path: Path, rows: Any, make_requ
     project_lock.check_heads(tmp_path, vault)
     assert locked_heads(home, list(project_lock.read_lock(tmp_path).values())) == []
     (folder_of(vault) / "ledger" / "00000001.json").unlink()
-    registry.write_record(registry.record_of(vault) | {"head": {"index": 0, "sha256": "0" * 64}})
+    registry.write_head(vault, ledger.Entry("0" * 64, {"index": 0}))
     (finding,) = locked_heads(home, list(project_lock.read_lock(tmp_path).values()))
     assert finding.what.startswith("was the head that holdfast.lock has (open)")
     shutil.rmtree(home / "vaults")

@@ -270,7 +270,7 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(vault: str, name: str) -> N
         assert verify_home()
 
 
-@pytest.mark.parametrize("suffix", ["fingerprints", "targets", "cells"])
+@pytest.mark.parametrize("suffix", ["manifest", "fingerprints", "targets", "cells"])
 def test_a_copy_in_the_registry_that_is_gone_or_another_is_found(home: Path, vault: str, suffix: str) -> None:
     """Without it rows of a vault whose folder is gone would be strangers."""
     path = home / "registry" / f"{vault}.{suffix}"

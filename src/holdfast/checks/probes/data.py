@@ -8,26 +8,49 @@ import numpy as np
 
 from holdfast.checks.probes.finding import Finding
 from holdfast.checks.subject import Subject
-from holdfast.vault.rows.digest_sets import DigestSet
+from holdfast.vault.rows.digest_sets import DigestSet, num_distinct
 
 MAX_ROWS = 200_000
 SHARE = 0.01
+FEW = 10
+BEYOND_NATURAL = 10.0
 
 
 def data_mistakes(subject: Subject) -> Iterator[Finding]:
     """Rows that are in two parts, and targets that say nothing."""
     datamodule = subject.datamodule
-    prepared, train, val = datamodule.prepared, datamodule.train_rows, datamodule.val_rows
-    if len(val) and len(train) <= MAX_ROWS:
-        val_digests, train_digests = (np.asarray(prepared.digests[rows]) for rows in (val[:MAX_ROWS], train))
-        count = int(DigestSet(train_digests).has(val_digests).sum())
-        if count > SHARE * len(val):
-            cause = f"val rows are among the train rows: {count:,} of {len(val):,} are equal to a train row"
-            numbers = {"val_rows_in_train": count, "val_rows": len(val)}
-            yield Finding("val_rows_in_train", "doubtful", cause, "split=group, or leave repeated rows out", numbers)
-    targets = np.asarray(prepared.y[train[:MAX_ROWS]])
+    targets = np.asarray(datamodule.prepared.y[datamodule.train_rows[:MAX_ROWS]])
+    if len(datamodule.val_rows) and len(datamodule.train_rows) <= MAX_ROWS:
+        yield from _shared_rows(subject)
     if targets.ndim == 1 and len(targets) and (targets == targets[0]).all():
         cause = "all train rows have the same target: there is nothing to learn"
         yield Finding(
             "one_target", "doubtful", cause, "look at the data: `holdfast data inspect`", {"rows": len(targets)}
         )
+
+
+def _shared_rows(subject: Subject) -> Iterator[Finding]:
+    """Val rows that equal a train row.
+
+    Rows of a few categories repeat by nature, and a split by chance then puts equal ones on both sides: as many train
+    rows equal each other. Where train rows hardly repeat, the same rows were handed to both parts, which is certain.
+    """
+    datamodule = subject.datamodule
+    train, val = datamodule.train_rows, datamodule.val_rows[:MAX_ROWS]
+    train_digests, val_digests = (np.asarray(datamodule.prepared.digests[rows]) for rows in (train, val))
+    count = int(DigestSet(train_digests).has(val_digests).sum())
+    if count <= SHARE * len(val):
+        return
+    repeated = len(train) - num_distinct(train_digests)
+    is_natural = count < FEW or count / len(val) < BEYOND_NATURAL * repeated / len(train)
+    cause = f"val rows are among the train rows: {count:,} of {len(val):,} are equal to a train row"
+    if is_natural:
+        cause += f"; {repeated:,} of {len(train):,} train rows repeat another one as well"
+    numbers = {"val_rows_in_train": count, "val_rows": len(val), "train_rows_repeated": repeated}
+    yield Finding(
+        "val_rows_in_train",
+        "doubtful" if is_natural else "fail",
+        cause,
+        "leave repeated rows out, or keep them on one side (data.group)",
+        numbers,
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from holdfast.checks.probes.autograd import reduces_over_rows
@@ -17,20 +18,18 @@ SAME = 1e-5
 CALIBRATED = 3.0
 TENFOLD = 30.0
 HUNDREDFOLD = 300.0
+HARDLY = 0.02
+SOME = 0.2
 
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     """Everything that can be known of a loss alone; a loss of reconstructions is left out."""
-    if subject.task == "reconstruction":
+    if subject.task.is_rows:
         return
     trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
-    outputs = trial.some(0.1).requires_grad_()
-    value = trial.loss(outputs, trial.y)
-    if not value.requires_grad or not _reaches(value, outputs):
-        cause = (
-            "the loss is cut off from its graph (detach, item, numpy, argmax or no_grad in the loss): nothing learns"
-        )
-        yield Finding("loss_cut_off", "fail", cause, "compute the loss of the outputs with torch alone")
+    slope = trial.slope(trial.some(0.1))
+    if slope is None or not bool(slope.isfinite().all()) or not bool(slope.any()):
+        yield _without_slope(slope)
         return
     if _is_blind(trial):
         cause = "the loss ignores the targets: it is the same whatever they are"
@@ -40,20 +39,33 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     yield from _direction(trial)
     yield from _rows(trial)
     yield from _saturation(trial)
-    yield from _silent_classes(trial, has_weights=bool(subject.config.loss.get("class_weights")))
+    yield from _silent_outputs(trial, slope)
+    if subject.task.is_classes and not subject.config.loss.get("class_weights"):
+        yield from _silent_classes(trial, slope)
 
 
-def _reaches(value: torch.Tensor, outputs: torch.Tensor) -> bool:
-    (gradient,) = torch.autograd.grad(value, outputs, allow_unused=True)
-    return gradient is not None and bool((gradient != 0).any())
+def _without_slope(slope: Tensor | None) -> Finding:
+    if slope is None:
+        cause = (
+            "the loss is cut off from its graph (detach, item, numpy, argmax or no_grad in the loss): nothing learns"
+        )
+        return Finding("loss_cut_off", "fail", cause, "compute the loss of the outputs with torch alone")
+    if slope.any():
+        cause = (
+            "the gradient of the loss is not finite: a logarithm of 0, a root of 0 or a division by 0, as of outputs "
+            "and targets in the wrong order"
+        )
+        return Finding("slope_not_finite", "fail", cause, "loss(outputs, targets), and logarithms of what is above 0")
+    cause = "the loss has no slope for outputs near 0, which is where networks start: a clamp or a step is in the way"
+    return Finding("slope_missing", "fail", cause, "leave the clamp out, or let it end where no row starts")
 
 
 def _is_blind(trial: LossTrial) -> bool:
     """Tell whether other targets make no difference."""
     outputs = trial.some()
-    if trial.task == "multiclass":
+    if trial.task.is_softmax:
         others = [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]
-    elif trial.task == "regression":
+    elif trial.task.is_values:
         others = [trial.y + 1.0, -2.0 * trial.y]
     else:
         others = [1.0 - trial.y, torch.zeros_like(trial.y)]
@@ -79,13 +91,13 @@ def _pairs(trial: LossTrial) -> Iterator[Finding]:
 
 def _direction(trial: LossTrial) -> Iterator[Finding]:
     """The loss must be least for right outputs."""
-    if trial.task == "regression":
+    if trial.task.is_values:
         yield from _direction_of_values(trial)
         return
     right, wrong = trial.value(trial.right(CALIBRATED)), trial.value(trial.right(-CALIBRATED))
-    shifts = range(1, min(trial.num_outputs, 12)) if trial.task == "multiclass" else ()
+    shifts = range(1, min(trial.num_outputs, 12)) if trial.task.is_softmax else ()
     shifted = {shift: trial.value(trial.right(CALIBRATED, shift)) for shift in shifts}
-    if trial.task == "multiclass" and trial.num_outputs > 12:
+    if trial.task.is_softmax and trial.num_outputs > 12:
         shifted[-1] = trial.value(trial.right(CALIBRATED, -1))
     numbers = {"loss_of_right_outputs": plain_number(right), "loss_of_opposite_outputs": plain_number(wrong)}
     best = min(shifted, key=lambda shift: shifted[shift], default=0)
@@ -139,14 +151,14 @@ def _rows(trial: LossTrial) -> Iterator[Finding]:
         yield Finding("sum_over_batch", "fail", cause, "take the mean over rows (reduction='mean')", numbers)
         return
     probe = outputs.clone().requires_grad_()
-    if trial.task == "multiclass" and reduces_over_rows(trial.loss(probe, trial.y)):
+    if trial.task.is_softmax and reduces_over_rows(trial.loss(probe, trial.y)):
         cause = "the loss takes its softmax over the batch (dimension 0) instead of the classes (dimension 1)"
         yield Finding("softmax_over_batch", "fail", cause, "softmax(dim=1) in the loss", {"dimension": 0})
 
 
 def _saturation(trial: LossTrial) -> Iterator[Finding]:
     """Tenfold logits must bring the loss to its floor; a loss that squashes them a second time stays above."""
-    if trial.task == "regression" or trial.wants != "logits":
+    if trial.task.is_values or trial.wants != "logits":
         return
     chance = trial.value(torch.zeros_like(trial.some()))
     near, far = trial.value(trial.right(TENFOLD)), trial.value(trial.right(HUNDREDFOLD))
@@ -157,7 +169,7 @@ def _saturation(trial: LossTrial) -> Iterator[Finding]:
         "loss_of_tenfold_wrong_logits": plain_number(wrong),
     }
     is_flat = _is_same(near, far) and _is_same(wrong, worst)
-    is_double = trial.task == "multiclass" and all(
+    is_double = trial.task.is_softmax and all(
         _is_same(trial.value(z), float(functional.cross_entropy(z.softmax(dim=1), trial.y)))
         for z in (trial.some(), trial.some(CALIBRATED))
     )
@@ -167,15 +179,35 @@ def _saturation(trial: LossTrial) -> Iterator[Finding]:
             f"wants logits, so that it saturates at {near:.3g} however sure and right the outputs are"
         )
         yield Finding("second_softmax", "fail", cause, "hand the logits to the loss as they are", numbers)
+    elif max(abs(near - chance), abs(wrong - chance)) < HARDLY * abs(chance):
+        cause = (
+            f"the loss hardly moves: it is {near:.3g} for sure and right outputs, {wrong:.3g} for sure and wrong ones, "
+            f"and {chance:.3g} for equal ones"
+        )
+        yield Finding("loss_hardly_moves", "doubtful", cause, "a temperature near 1, less label smoothing", numbers)
 
 
-def _silent_classes(trial: LossTrial, *, has_weights: bool) -> Iterator[Finding]:
-    """Rows of every class must move their outputs."""
-    if trial.task not in ("multiclass", "binary") or has_weights:
+def _silent_outputs(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
+    """Every output must be moved, and each one of a label towards its target."""
+    if trial.task.is_flat:
         return
-    outputs = trial.some(0.1).requires_grad_()
-    (gradient,) = torch.autograd.grad(trial.loss(outputs, trial.y), outputs)
-    moved = gradient.reshape(len(trial.y), -1).abs().amax(dim=1)
+    silent = [column for column in range(trial.num_outputs) if not bool(slope[:, column].any())]
+    if silent:
+        cause = f"the loss ignores some outputs (the columns {', '.join(map(str, silent[:5]))}): nothing moves them"
+        yield Finding("outputs_ignored", "fail", cause, "hand all columns to the loss", {"columns": silent})
+    elif trial.task.is_labels:
+        share = float((slope * (2.0 * trial.y - 1.0) > 0).float().mean())
+        if SOME < share < 1.0 - SOME:
+            cause = (
+                f"the loss moves {100 * share:.0f} % of the labels away from their targets: several labels of a row "
+                "are right, and it takes them for one of several classes"
+            )
+            yield Finding("labels_as_classes", "fail", cause, "loss=binary_cross_entropy", {"share": share})
+
+
+def _silent_classes(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
+    """Rows of every class must move their outputs."""
+    moved = slope.reshape(len(trial.y), -1).abs().amax(dim=1)
     silent = [int(label) for label in sorted(set(trial.y.tolist())) if not bool((moved[trial.y == label] > 0).any())]
     if silent:
         cause = f"the loss ignores the rows of some classes ({', '.join(map(str, silent[:5]))}): they move no output"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.losses.protocol import Loss
+from holdfast.core.tasks import Task
+from holdfast.losses import Loss
 
 # "unit": outputs that are best at 0 and 1, whatever they come from, as a squared error of one-hot targets
 Wants = Literal["logits", "probabilities", "log-probabilities", "unit", "values"]
+NUM_ROWS = 32
 STRENGTHS = (2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
 
@@ -23,14 +25,14 @@ class LossTrial:
 
     Attributes:
         loss: Of outputs and targets as the module hands them over.
-        task: "multiclass", "binary", "multilabel" or "regression".
+        task: Of the run.
         y: Made-up targets: int64 (n,) for classes, else float.
         num_outputs: Outputs for one row.
         wants: What the loss takes outputs for.
     """
 
     loss: Loss
-    task: str
+    task: Task
     y: Tensor
     num_outputs: int
     wants: Wants = "logits"
@@ -42,11 +44,19 @@ class LossTrial:
         except (RuntimeError, ValueError):
             return math.nan
 
+    def slope(self, outputs: Tensor) -> Tensor | None:
+        """The gradient of the loss by the outputs; None where there is no way from one to the other."""
+        outputs = outputs.requires_grad_()
+        value = self.loss(outputs, self.y)
+        if not value.requires_grad:
+            return None
+        return torch.autograd.grad(value, outputs, allow_unused=True)[0]
+
     def right(self, strength: float, shift: int = 0) -> Tensor:
         """Outputs that say the right class, or one that lies `shift` further, with a strength in logits."""
-        if self.task == "regression":
+        if self.task.is_values:
             return self.y.clone()
-        if self.task == "multiclass":
+        if self.task.is_softmax:
             places = (self.y + shift) % self.num_outputs
             logits = strength * functional.one_hot(places, self.num_outputs).float()
         else:
@@ -56,41 +66,39 @@ class LossTrial:
     def as_wanted(self, logits: Tensor) -> Tensor:
         """Logits as what the loss wants."""
         if self.wants == "probabilities":
-            probabilities = logits.softmax(dim=1) if self.task == "multiclass" else logits.sigmoid()
+            probabilities: Tensor = self.task.probabilities(logits)
             return probabilities.clamp(1e-6, 1 - 1e-6)
         return logits.log_softmax(dim=1) if self.wants == "log-probabilities" else logits
 
     def some(self, scale: float = 1.0) -> Tensor:
         """Random outputs, always the same."""
         generator = torch.Generator().manual_seed(0)
-        shape = (len(self.y), self.num_outputs) if self.task == "multiclass" else self.y.shape
+        shape = (len(self.y), *self.task.row_shape(self.num_outputs))
         return self.as_wanted(scale * torch.randn(shape, generator=generator))
 
 
-def trial_of(loss: Loss, task: str, num_outputs: int) -> LossTrial:
+def trial_of(loss: Loss, task: Task, num_outputs: int) -> LossTrial:
     """Make targets up, and find out what the loss wants of outputs."""
     generator = torch.Generator().manual_seed(1)
-    if task == "multiclass":
-        y = torch.arange(max(32, 2 * num_outputs)) % num_outputs
+    if task.is_values:
+        return LossTrial(loss, task, torch.randn(NUM_ROWS, generator=generator), num_outputs, "values")
+    if task.is_softmax:
+        y = torch.arange(max(NUM_ROWS, 2 * num_outputs)) % num_outputs
         y = y[torch.randperm(len(y), generator=generator)]
-    elif task == "binary":
-        y = (torch.randperm(32, generator=generator) % 2).float()
-    elif task == "multilabel":
-        y = torch.randint(2, (32, num_outputs), generator=generator).float()
     else:
-        y = torch.randn(32, generator=generator)
-    trial = LossTrial(loss, task, y, num_outputs, "values" if task == "regression" else "logits")
-    return trial if task == "regression" else LossTrial(loss, task, y, num_outputs, _wants(trial))
+        y = torch.randint(2, (NUM_ROWS, *task.row_shape(num_outputs)), generator=generator).float()
+    trial = LossTrial(loss, task, y, num_outputs)
+    return replace(trial, wants=_wants(trial))
 
 
 def _wants(trial: LossTrial) -> Wants:
     outputs = trial.some(3.0)
     if not math.isfinite(trial.value(outputs)):
         return "probabilities"
-    exact = functional.one_hot(trial.y, trial.num_outputs).float() if trial.task == "multiclass" else trial.y
+    exact = functional.one_hot(trial.y, trial.num_outputs).float() if trial.task.is_softmax else trial.y
     at_exact = trial.value(exact)
     least = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
-    if trial.task != "multiclass":
+    if not trial.task.is_softmax:
         return "unit" if at_exact <= least + 1e-6 else "logits"
     # a loss that is blind to the outputs of other classes leaves it to the model to normalise them
     others = outputs + (1.0 - exact) * outputs.flip(0)

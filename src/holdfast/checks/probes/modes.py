@@ -8,62 +8,92 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.checks.probes.finding import Finding
-from holdfast.checks.subject import Subject, inputs_of, outputs_of
+from holdfast.checks.subject import Subject, outputs_of, seeded_outputs
 
 NUM_ROWS = 16
-MODES = nn.modules.dropout._DropoutNd | nn.modules.batchnorm._BatchNorm
+MOSTLY = 0.9
+LARGE_MOMENTUM = 0.5
+Dropout = nn.modules.dropout._DropoutNd
+BatchNorm = nn.modules.batchnorm._NormBase
 
 
 @torch.no_grad()
 def mode_mistakes(subject: Subject) -> Iterator[Finding]:
-    """Models that are stuck in a mode, change it by themselves, or are random in eval mode."""
-    module = subject.module()
-    model = module.model
-    x, _ = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
-    model.eval()
-    stuck = [name or "the model" for name, part in model.named_modules() if part.training]
+    """Models that are stuck in a mode or change it by themselves, are random in eval mode, or keep no statistics."""
+    module, inputs, _ = subject.start(NUM_ROWS)
+    model = module.model.eval()
+    stuck = _in_train_mode(model)
     if stuck:
         cause = f"the model is stuck in train mode: after eval() {stuck[0]} still trains (train or eval is overridden)"
         yield Finding("stuck_in_train_mode", "fail", cause, "let train(mode) hand the mode on", {"parts": len(stuck)})
     outputs_of(module, inputs)
-    if not stuck and (changed := [name or "the model" for name, part in model.named_modules() if part.training]):
+    if not stuck and (changed := _in_train_mode(model)):
         cause = f"the forward pass switches {changed[0]} to train mode: validation and prediction run in it"
         yield Finding("forward_changes_mode", "fail", cause, "leave train() and eval() out of forward")
     model.train()
-    held = [name for name, part in model.named_modules() if not part.training and _shows_in_training(part)]
-    if not model.training or held:
-        part = held[0] if model.training else "the model"
-        cause = f"the model is stuck in eval mode: after train() {part} is still in it (train is overridden)"
+    if held := _in_eval_mode(model):
+        cause = f"the model is stuck in eval mode: after train() {held[0]} is still in it (train is overridden)"
         yield Finding("stuck_in_eval_mode", "fail", cause, "let train(mode) hand the mode on", {"parts": len(held)})
     else:
+        before = _statistics(model)
         outputs_of(module, inputs)
-        changed = [name or "the model" for name, part in model.named_modules() if not part.training]
-        changed = [name for name in changed if name == "the model" or _shows_in_training(model.get_submodule(name))]
-        if changed:
+        if changed := _in_eval_mode(model):
             cause = f"the forward pass switches {changed[0]} to eval mode: dropout and batch norm do not train"
             yield Finding("forward_changes_mode", "fail", cause, "leave train() and eval() out of forward")
+        else:
+            yield from _settings(model, before)
     if not stuck:
         yield from _drawing(subject)
 
 
+def _in_train_mode(model: nn.Module) -> list[str]:
+    return [name or "the model" for name, part in model.named_modules() if part.training]
+
+
+def _in_eval_mode(model: nn.Module) -> list[str]:
+    """The model itself, or parts to which the mode matters and which are not kept still on purpose."""
+    if not model.training:
+        return ["the model"]
+    return [name for name, part in model.named_modules() if not part.training and _shows_in_training(part)]
+
+
 def _shows_in_training(part: nn.Module) -> bool:
-    """Tell whether the mode matters to a part that is not kept still on purpose."""
-    if isinstance(part, nn.modules.dropout._DropoutNd):
+    if isinstance(part, Dropout):
         return part.p > 0
-    if isinstance(part, nn.modules.batchnorm._BatchNorm):
-        return any(parameter.requires_grad for parameter in part.parameters())
-    return False
+    return isinstance(part, BatchNorm) and any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    """The means that the norms in train mode keep for eval mode."""
+    norms = {name: part for name, part in model.named_modules() if isinstance(part, BatchNorm) and part.training}
+    return {name: part.running_mean.clone() for name, part in norms.items() if part.running_mean is not None}
+
+
+def _settings(model: nn.Module, before: dict[str, Tensor]) -> Iterator[Finding]:
+    """Numbers of dropout and batch norm that are the opposite of what is meant, as other libraries have them."""
+    after = _statistics(model)
+    still = [name for name, mean in before.items() if torch.equal(after[name], mean) and mean.eq(0).all()]
+    if still:
+        cause = f"the statistics of {still[0]} never move: in eval mode it normalises with those of its start"
+        yield Finding("statistics_never_move", "doubtful", cause, "momentum=0.1, the share of the new batch")
+    large = {name: getattr(model.get_submodule(name), "momentum", None) or 0.0 for name in before}
+    if fast := [name for name, momentum in large.items() if momentum > LARGE_MOMENTUM]:
+        cause = f"the statistics of {fast[0]} are those of the last batches: momentum is the share of the new batch"
+        yield Finding("statistics_move_fast", "doubtful", cause, "momentum=0.1", {"momentum": large[fast[0]]})
+    for name, part in model.named_modules():
+        if isinstance(part, Dropout) and part.p >= MOSTLY:
+            cause = f"{name} drops {100 * part.p:.0f} % of its inputs: p is the share that is dropped, not kept"
+            yield Finding("dropout_of_nearly_all", "doubtful", cause, "p=0.1 to 0.5", {"p": part.p})
+            return
 
 
 def _drawing(subject: Subject) -> Iterator[Finding]:
-    module = subject.module().eval()
-    x, _ = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
-    first, other = _seeded(module, inputs, 1), _seeded(module, inputs, 2)
+    module, inputs, _ = subject.start(NUM_ROWS)
+    module.eval()
+    first, other = seeded_outputs(module, inputs, 1), seeded_outputs(module, inputs, 2)
     difference = float((first - other).abs().max())
     if difference > 1e-6 * max(1.0, float(first.abs().max())):
-        has_dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.model.modules())
+        has_dropout = any(isinstance(part, Dropout) for part in module.model.modules())
         where = "a functional dropout without training=self.training" if not has_dropout else "a dropout"
         cause = f"the outputs are random in eval mode: {where} stays on, or noise is drawn"
         numbers = {"largest_difference_of_two_passes": float(f"{difference:.4g}")}
@@ -74,8 +104,3 @@ def _drawing(subject: Subject) -> Iterator[Finding]:
     if moved:
         cause = f"a forward pass in eval mode changes the buffer {moved[0]}: val rows leak into the model's statistics"
         yield Finding("buffers_change_in_eval_mode", "fail", cause, "update statistics only while self.training", {})
-
-
-def _seeded(module: nn.Module, inputs: Tensor, seed: int) -> Tensor:
-    torch.manual_seed(seed)
-    return outputs_of(module, inputs)  # type: ignore[arg-type]

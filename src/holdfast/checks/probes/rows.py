@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from holdfast.checks.probes.finding import Finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, inputs_of, outputs_of
+from holdfast.checks.subject import Subject, has_categories, seeded_outputs
+from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
 SEEN = 1e-4
@@ -19,13 +20,13 @@ MOSTLY = 0.5
 
 def row_mistakes(subject: Subject) -> Iterator[Finding]:
     """Rows that see each other in eval mode, and inputs that no output depends on."""
-    x, y = subject.rows(NUM_ROWS)
-    module = subject.module()
-    inputs = inputs_of(module, x)
+    module, inputs, y = subject.start(NUM_ROWS)
     module.eval()
     before = inputs.clone()
     with torch.no_grad():
-        outputs = _seeded(module, inputs)
+        outputs = seeded_outputs(module, inputs)
+    if not bool(outputs.isfinite().all()):
+        return  # another probe tells it
     if not torch.equal(before, inputs):
         cause = "the model writes into its inputs (an operation in place): the rows of the data change"
         yield Finding(
@@ -36,7 +37,7 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
     if _is_constant(outputs):
         take_steps(module.train(), inputs, y, 5)
         with torch.no_grad():
-            later = _seeded(module.eval(), inputs)
+            later = seeded_outputs(module.eval(), inputs)
         if _is_constant(later):
             cause = "the outputs ignore the input: all rows have the same, also after five steps"
             numbers = {"spread_of_outputs_over_rows": float(later.std(dim=0).max())}
@@ -45,7 +46,7 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
     yield from _unseen(subject, module, inputs)
 
 
-def _others(subject: Subject, module: nn.Module, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
+def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
     """Exchange all rows but one: its outputs must stay."""
     if len(inputs) < 4:
         return
@@ -53,11 +54,11 @@ def _others(subject: Subject, module: nn.Module, inputs: Tensor, outputs: Tensor
     largest = 0.0
     for kept in (0, len(inputs) // 2, len(inputs) - 1):
         exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (
-            0.1 if inputs.is_floating_point() and _is_free(subject) else 0
+            0.1 if inputs.is_floating_point() and not has_categories(subject) else 0
         )
         exchanged[kept] = inputs[kept]
         with torch.no_grad():
-            other = _seeded(module, exchanged)
+            other = seeded_outputs(module, exchanged)
         largest = max(largest, float((other[kept] - outputs[kept]).abs().max()))
     if largest <= SEEN * scale:
         return
@@ -77,11 +78,6 @@ def _others(subject: Subject, module: nn.Module, inputs: Tensor, outputs: Tensor
     yield Finding("rows_see_each_other", "fail", words, next_step, numbers)
 
 
-def _is_free(subject: Subject) -> bool:
-    """Tell whether inputs may take any value: categories may not."""
-    return not any(getattr(column, "categories", ()) for column in subject.datamodule.columns)
-
-
 def _is_sequence_first(part: nn.Module) -> bool:
     return isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first
 
@@ -91,13 +87,13 @@ def _is_constant(outputs: Tensor) -> bool:
     return spread <= 1e-6 * max(1e-6, float(outputs.abs().max()))
 
 
-def _unseen(subject: Subject, module: nn.Module, inputs: Tensor) -> Iterator[Finding]:
+def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     """Inputs without any gradient."""
-    if not _is_free(subject):
+    if has_categories(subject):
         return
     probe = inputs.detach().clone().requires_grad_()
     try:
-        outputs = _seeded(module, probe)
+        outputs = seeded_outputs(module, probe)
         (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe, allow_unused=True)
     except RuntimeError:
         return
@@ -113,9 +109,3 @@ def _unseen(subject: Subject, module: nn.Module, inputs: Tensor) -> Iterator[Fin
         yield Finding(
             "inputs_ignored_in_part", "doubtful", cause, "look for a slice of x, or units that are dead", numbers
         )
-
-
-def _seeded(module: nn.Module, inputs: Tensor) -> Tensor:
-    torch.manual_seed(0)
-    outputs = outputs_of(module, inputs)  # type: ignore[arg-type]
-    return outputs.reshape(len(outputs), -1)

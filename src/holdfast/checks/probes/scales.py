@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from holdfast.checks.probes.finding import Finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, data_loss, inputs_of, outputs_of, plain_number, trainable
+from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, trainable
 
 NUM_ROWS = 64
 LARGE_INPUT = 5.0
@@ -26,9 +26,7 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 def input_mistakes(subject: Subject) -> Iterator[Finding]:
     """Inputs of the first layer with weights: their scale, and whether they are numbers."""
-    module = subject.module()
-    x, _ = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
+    module, inputs, _ = subject.start(NUM_ROWS)
     if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
         cause = "the inputs hold missing or infinite values: every output of such a row is not a number"
         yield Finding("inputs_not_finite", "fail", cause, "transform.impute=median, or data.missing", {})
@@ -66,9 +64,7 @@ def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
 
 def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     """Gradients and activations that vanish or explode, after three steps: layers may start at zero on purpose."""
-    module = subject.module()
-    x, y = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
+    module, inputs, y = subject.start(NUM_ROWS)
     losses = take_steps(module, inputs, y, 3)
     layers: dict[str, float] = {}
 
@@ -79,7 +75,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
 
         return keep
 
-    hooks = [part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if _multiplies(part)]
+    hooks = [part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if multiplies(part)]
     with Observer() as observer:
         loss = data_loss(module, inputs, y)
     for hook in hooks:
@@ -88,11 +84,6 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     yield from _units(observer.activations, len(inputs))
     if loss.requires_grad:
         yield from _gradients(module, loss)
-
-
-def _multiplies(part: nn.Module) -> bool:
-    weight = getattr(part, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim >= 2
 
 
 def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Finding]:

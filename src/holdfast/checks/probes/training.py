@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from holdfast.checks.probes.autograd import leaves_behind
 from holdfast.checks.probes.finding import Finding
-from holdfast.checks.subject import Subject, data_loss, inputs_of, outputs_of, regularization_of, trainable
+from holdfast.checks.subject import Subject, data_loss, outputs_of, trainable
 
 NUM_ROWS = 32
 NOISE = 1e-7
+NUM_PASSES = 4
 
 
 def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, length: float = 0.1) -> list[float]:
@@ -41,62 +42,94 @@ def step_mistakes(subject: Subject) -> Iterator[Finding]:
     batch = subject.rows(NUM_ROWS)
     try:
         loss = module.training_step(batch, 0)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # a user's own code may raise anything
-        cause = f"a training step ends in {type(error).__name__}: {error}"
+        problem = str(error).partition(". Hint:")[0]
+        cause = f"a training step ends in {type(error).__name__}: {problem}"
         yield Finding("step_fails", "fail", cause, "the run would end in the same way: mend it first")
         return
     if not math.isfinite(float(loss.detach())):
         cause = "the loss of the first training step is not a number, or infinite"
         yield Finding("loss_not_finite", "fail", cause, "look for logarithms of 0, divisions by 0 and missing values")
+        return
+    gradients = {name: p.grad for name, p in trainable(module.model).items() if p.grad is not None}
+    if wrong := [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]:
+        cause = f"the loss of the first training step is finite, and the gradient of {wrong[0]} is not"
+        next_step = "look for roots of 0, norms of 0, logarithms of 0 and where() with a branch that is not finite"
+        yield Finding("gradient_not_finite", "fail", cause, next_step, {"parameters": wrong[:5]})
 
 
 def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
-    """Parameters that nothing trains, and tensors that are trained by nobody."""
-    module = subject.module()
-    model = module.model
-    x, y = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
-    called: set[nn.Module] = set()
-    hooks = [part.register_forward_pre_hook(lambda part, _: called.add(part)) for part in model.modules()]
-    outputs = outputs_of(module, inputs)
-    for hook in hooks:
-        hook.remove()
-    parameters = trainable(model)
+    """Parameters that nothing trains, tensors that are trained by nobody, and layers that stand in a list twice."""
+    module, inputs, y = subject.start(NUM_ROWS)
+    parameters = trainable(module.model)
     loss = data_loss(module, inputs, y)
     leaves = leaves_behind(loss) if loss.requires_grad else []
     reached = {id(leaf) for leaf in leaves}
     if parameters and not any(id(parameter) in reached for parameter in parameters.values()):
-        place = (
-            "loss" if any(id(leaf) in reached for leaf in leaves_behind(outputs)) or outputs.requires_grad else "model"
-        )
+        place = "loss" if outputs_of(module, inputs).requires_grad else "model"
         cause = (
             f"the graph is cut off in the {place}: no parameter of the model gets a gradient from the loss "
             "(detach, .data, item, numpy, argmax or no_grad on the way)"
         )
         yield Finding("graph_cut_off", "fail", cause, f"compute the {place} of its inputs with torch alone")
         return
-    other_loss = data_loss(module, inputs.flip(0), y.flip(0))
-    later = leaves_behind(other_loss)
+    later = leaves_behind(data_loss(module, inputs.flip(0), y.flip(0)))
     yield from _hidden(module, leaves, later)
+    yield from _repeated(module.model)
     reached |= {id(leaf) for leaf in later}
-    term = regularization_of(module)
-    missed = [name for name, parameter in parameters.items() if id(parameter) not in reached]
-    if missed:
-        owners = {name: model.get_submodule(name.rpartition(".")[0]) for name in missed}
-        unused = [name for name in missed if owners[name] not in called]
-        numbers = {"parameters": missed[:5], "count": len(missed), "has_regularization": term is not None}
-        if unused:
-            layer = unused[0].rpartition(".")[0] or unused[0]
-            cause = f"layers are never used: {layer} is part of the model and of no forward pass"
-            yield Finding("layer_unused", "doubtful", cause, "use it in forward, or leave it out", numbers)
-        if cut := [name for name in missed if name not in unused]:
-            cause = (
-                f"trainable parameters get no gradient: {cut[0]} is used, and cut off from the loss "
-                "(detach, .data, no_grad or argmax behind it)"
-            )
-            yield Finding(
-                "parameter_cut_off", "fail", cause, "remove the cut, or freeze them by requires_grad_(False)", numbers
-            )
+    if missed := [name for name, parameter in parameters.items() if id(parameter) not in reached]:
+        yield from _missed(subject, missed)
+
+
+def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
+    """Parameters without a gradient: of layers that are never used, or cut off from the loss.
+
+    A layer may be left out by chance, or be one of several that a row is sent to: it is looked for in eval mode and
+    with other weights as well.
+    """
+    called, reached = set[str](), set[str]()
+    for is_training, noise in ((True, 0.0), (False, 0.0), *((True, 1.0),) * NUM_PASSES):
+        module, inputs, y = subject.start(NUM_ROWS)
+        with torch.no_grad():
+            for parameter in trainable(module.model).values():
+                parameter.add_(noise * torch.randn_like(parameter))
+        parts = dict(module.model.named_modules())
+        hooks = [p.register_forward_pre_hook(lambda _, __, name=n: called.add(name)) for n, p in parts.items()]
+        loss = data_loss(module.train(is_training), inputs, y)
+        for hook in hooks:
+            hook.remove()
+        behind = {id(leaf) for leaf in leaves_behind(loss)} if loss.requires_grad else set()
+        reached |= {name for name, parameter in trainable(module.model).items() if id(parameter) in behind}
+    missed = [name for name in missed if name not in reached]
+    numbers = {"parameters": missed[:5], "count": len(missed)}
+    if unused := [name for name in missed if name.rpartition(".")[0] not in called]:
+        layer = unused[0].rpartition(".")[0] or unused[0]
+        cause = f"layers are never used: {layer} is part of the model and of no forward pass"
+        yield Finding("layer_unused", "doubtful", cause, "use it in forward, or leave it out", numbers)
+    if cut := [name for name in missed if name not in unused]:
+        cause = (
+            f"trainable parameters get no gradient: {cut[0]} is used, and cut off from the loss "
+            "(detach, .data, no_grad or argmax behind it)"
+        )
+        yield Finding(
+            "parameter_cut_off", "fail", cause, "remove the cut, or freeze them by requires_grad_(False)", numbers
+        )
+
+
+def _repeated(model: nn.Module) -> Iterator[Finding]:
+    """A layer that stands in one list several times has one set of weights."""
+    for name, part in model.named_modules():
+        if not isinstance(part, nn.Sequential | nn.ModuleList):
+            continue
+        layers = [layer for layer in part if next(layer.parameters(), None) is not None]
+        if len(set(layers)) < len(layers):
+            cause = f"{name or 'the model'} holds one layer several times: its places share their weights"
+            next_step = "make each one: nn.Sequential(*[make() for _ in range(n)]), not [make()] * n"
+            numbers = {"places": len(layers), "layers": len(set(layers))}
+            yield Finding("layer_repeated", "doubtful", cause, next_step, numbers)
+            return
 
 
 def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[Finding]:
@@ -126,9 +159,7 @@ def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[
 
 def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
     """An optimizer must have all that is trained, set gradients back, and move what it has."""
-    module = subject.module()
-    x, y = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
+    module, inputs, y = subject.start(NUM_ROWS)
     assert module.make_optimizer is not None
     optimizer = module.make_optimizer(module.model)
     parameters = trainable(module.model)
@@ -152,9 +183,7 @@ def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
 
 def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     """Units that start as copies of each other and have the same gradient stay copies for ever."""
-    module = subject.module()
-    x, y = subject.rows(NUM_ROWS)
-    inputs = inputs_of(module, x)
+    module, inputs, y = subject.start(NUM_ROWS)
     constant = [
         name
         for name, parameter in trainable(module.model).items()

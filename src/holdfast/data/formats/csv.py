@@ -9,9 +9,9 @@ from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.formats import text
-from holdfast.data.formats.files import opened
+from holdfast.data.formats.files import WHERE, opened, unique_names
+from holdfast.vault.rows.canonical_cells import IS_NUMBER
 
-WHERE = text.WHERE
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 OTHERS = (".xlsx", ".xls", ".zip", ".parquet", ".npy", ".npz", ".feather", ".arrow")
 BLOCK_BYTES = 4 * 2**20
@@ -97,8 +97,8 @@ class CsvFile:
 
     def place_of(self, row: int) -> str:
         """The line on which a row starts, of the rows that `batches` gives."""
-        known, _ = self._sampled()
-        return f"line {text.line_of_row(self.path, self.encoding, known.delimiter, row)}"
+        known, names = self._sampled()
+        return f"line {text.line_of(self.path, self.encoding, known.delimiter, row + 2, width=len(names))}"
 
     def _sampled(self) -> tuple[CsvFile, list[str]]:
         """The same file with its delimiter and decimal point known, and the names in its header."""
@@ -108,9 +108,7 @@ class CsvFile:
         if not rows:
             raise InputError(WHERE, f"{self.path} is empty: it has neither a header nor rows")
         decimal = self.decimal if self.decimal != "auto" else text.guess_decimal(rows[1:], delimiter)
-        names = _clean(rows[0])
-        _check_names(self.path, names)
-        return replace(self, delimiter=delimiter, decimal=decimal), names
+        return replace(self, delimiter=delimiter, decimal=decimal), _names_in(self.path, rows[0])
 
     def _with_points(self, column: Any) -> Any:
         """The cells with a decimal point where the file has a comma."""
@@ -157,12 +155,10 @@ class CsvFile:
             self.skipped.extend("another number of cells" for _ in ragged)
             return
         number, actual = ragged[0]
-        line = text.line_of_record(self.path, self.encoding, self.delimiter, number)
+        line = text.line_of(self.path, self.encoding, self.delimiter, number)
         others = f" ({len(ragged)} lines are like that)" if len(ragged) > 1 else ""
-        advice = (
-            f"mend it, or give data.delimiter (now {self.delimiter!r}), or data.on_error=skip leaves such lines out"
-        )
         problem = f"{self.path}, line {line}: has {actual} cells, the header has {width}{others}"
+        advice = f"mend it, or give data.delimiter (now {self.delimiter!r}), or data.on_error=skip leaves them out"
         raise InputError(WHERE, problem, next=advice)
 
     def _refuse_unclosed(self) -> None:
@@ -175,19 +171,16 @@ class CsvFile:
 open_table = CsvFile
 
 
-def _clean(names: Sequence[str]) -> list[str]:
-    """Names without white space around them; a column without a name is called as pandas calls it."""
-    stripped = [name.strip().removeprefix("\ufeff") for name in names]
-    return [name or f"Unnamed: {index}" for index, name in enumerate(stripped)]
+def _names_in(path: Path, header: Sequence[str]) -> list[str]:
+    """The names of the columns; one without a name is called as pandas calls it.
 
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    numbers = [name for name in names if text.NUMBER.match(name)]
+    Raises:
+        InputError: These are numbers, as of a first row, or a name stands for several columns.
+    """
+    names = [name.strip().removeprefix("\ufeff") or f"Unnamed: {index}" for index, name in enumerate(header)]
+    numbers = [name for name in names if IS_NUMBER.fullmatch(name)]
     is_range = all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted({*map(int, numbers)})
     if 2 * len(numbers) >= len(names) and not is_range:
         problem = f"{path}, line 1: holds numbers ({', '.join(numbers[:3])}), not the names of columns"
         raise InputError(WHERE, problem, next="write a first line with one name a column")
-    if twice:
-        problem = f"{path}, line 1: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
-        raise InputError(WHERE, problem, next="give every column a name of its own")
+    return unique_names(f"{path}, line 1", names)

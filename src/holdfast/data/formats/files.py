@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from holdfast.core.errors import InputError, did_you_mean
 
+WHERE = "data.path"
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".xz")
 MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst", b"\xfd7zXZ\x00": ".xz"}
 ARCHIVES = {b"PK\x03\x04": "a zip archive (or a spreadsheet)", b"PAR1": "a Parquet file", b"\x89PNG": "an image"}
@@ -75,7 +76,7 @@ def open_stream(path: Path) -> Any:
     import pyarrow as pa
 
     if path.suffix in COMPRESSED:
-        return pa.input_stream(str(path), compression="detect")
+        return io.BufferedReader(pa.input_stream(str(path), compression="detect"))
     return path.open("rb")
 
 
@@ -100,6 +101,20 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
     for magic, suffix in MAGIC.items():
         if start.startswith(magic):
             raise InputError(where, f"{path} is compressed", next=f"name it {path.name}{suffix}")
+
+
+def unique_names(place: str, names: Sequence[str]) -> list[str]:
+    """The names of columns without white space around them.
+
+    Raises:
+        InputError: A name stands for several columns.
+    """
+    stripped = [name.strip() for name in names]
+    twice = sorted({name for name in stripped if stripped.count(name) > 1}) if len(set(stripped)) < len(names) else []
+    if twice:
+        problem = f"{place}: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
+        raise InputError(WHERE, problem, next="give every column a name of its own")
+    return stripped
 
 
 def _files_in(folder: Path, where: str, suffixes: Sequence[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from holdfast.core.errors import InputError
-from holdfast.data.formats.files import opened, refuse_other_formats
+from holdfast.data.formats.files import WHERE, opened, refuse_other_formats
 
-WHERE = "data.path"
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 256 * 1024
 MAX_FIELD_BYTES = 64 * 2**20
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+$")
 _DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+$")
 
@@ -80,29 +79,24 @@ def guess_decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:
     return "."
 
 
-def line_of_record(path: Path, encoding: str, delimiter: str, number: int) -> int:
-    """The line on which a record starts; the header is record 1, empty lines are none."""
-    for count, (line, _) in enumerate(_records(path, encoding, delimiter), start=1):
-        if count == number:
-            return line
-    return number
+def line_of(path: Path, encoding: str, delimiter: str, number: int, width: int | None = None) -> int:
+    """The line on which a record starts; the header is record 1, empty lines are none.
 
-
-def line_of_row(path: Path, encoding: str, delimiter: str, row: int) -> int:
-    """The line of the row with the index `row` among those that have as many cells as the header."""
-    width, good = 0, -1
-    for line, cells in _records(path, encoding, delimiter):
-        width = width or cells
-        good += cells == width
-        if good == row + 1:
-            return line
-    return row + 2
+    Args:
+        path: The file.
+        encoding: As Python names it.
+        delimiter: Between cells.
+        number: Of the record, among those with `width` cells; None: among all.
+        width: A number of cells.
+    """
+    records = (line for line, cells in _records(path, encoding, delimiter) if width in (None, cells))
+    return next(itertools.islice(records, number - 1, None), number)
 
 
 def unclosed_quote(path: Path, encoding: str, delimiter: str) -> int | None:
     """The line on which a quote opens that never closes; None where all do."""
     start = 1
-    with _lines(path, encoding) as lines, _large_fields():
+    with _lines(path, encoding) as lines:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
             try:
@@ -135,7 +129,7 @@ def not_decodable(path: Path, encoding: str) -> InputError:
 def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, int]]:
     """The first line and the number of cells of each record that is not empty."""
     start = 1
-    with _lines(path, encoding) as lines, _large_fields():
+    with _lines(path, encoding) as lines:
         reader = csv.reader(lines, delimiter=delimiter)
         for cells in reader:
             if cells:
@@ -145,17 +139,12 @@ def _records(path: Path, encoding: str, delimiter: str) -> Iterator[tuple[int, i
 
 @contextmanager
 def _lines(path: Path, encoding: str) -> Iterator[Iterator[str]]:
-    """The lines of a file, whatever bytes there are."""
-    with opened(path, WHERE) as stream:
-        text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
-        yield (line.replace("\x00", " ") for line in text)
-        text.detach()
-
-
-@contextmanager
-def _large_fields() -> Iterator[None]:
+    """The lines of a file, whatever bytes there are, for the module csv: cells may be large."""
     former = csv.field_size_limit(MAX_FIELD_BYTES)
     try:
-        yield
+        with opened(path, WHERE) as stream:
+            text = io.TextIOWrapper(stream, encoding, errors="replace", newline="")
+            yield (line.replace("\x00", " ") for line in text)
+            text.detach()
     finally:
         csv.field_size_limit(former)

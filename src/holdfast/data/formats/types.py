@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.core.errors import InputError
-
-WHERE = "data.path"
+from holdfast.data.formats.files import WHERE, unique_names
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class TypedFile:
 
         try:
             with self.opened() as (schema, batches):
-                names = _clean_names(self.path, schema.names)
+                names = unique_names(str(self.path), schema.names)
                 yield names, [pa.array([], column.type) for column in schema]
                 for batch in batches:
                     yield names, batch.columns
@@ -57,16 +56,3 @@ class TypedFile:
     def place_of(self, row: int) -> str:
         """The name of a row, counted from 0."""
         return f"row {row}"
-
-
-def _clean_names(path: Any, names: Sequence[str]) -> list[str]:
-    """The names of columns without white space around them.
-
-    Raises:
-        InputError: A name stands for several columns.
-    """
-    stripped = [name.strip() for name in names]
-    twice = sorted({name for name in stripped if stripped.count(name) > 1})
-    if twice:
-        raise InputError(WHERE, f"{path} has columns more than once: {', '.join(twice)}")
-    return stripped

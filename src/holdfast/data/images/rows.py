@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import raise_problems
-from holdfast.data.arrays.targets import targets_from_array
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.formats.images import ImageForm
 from holdfast.data.images.read import decoded, file_problems, skipped_notes
 from holdfast.data.raw import EncodedImages
 from holdfast.data.rows import Rows
+from holdfast.data.tables.labels import targets_from_array
 from holdfast.data.views import ImageView
 
 WHERE = "data.path"

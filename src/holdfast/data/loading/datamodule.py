@@ -27,10 +27,10 @@ from holdfast.data.loading.batches import (
     is_handed_over,
 )
 from holdfast.data.loading.row_search import RowForm
-from holdfast.data.loading.train_val import columns_of, derive
+from holdfast.data.loading.train_val import derive
 from holdfast.data.splits import Split
+from holdfast.data.statistics import input_columns, input_width
 from holdfast.data.store.store import Prepared, val_sha256
-from holdfast.data.tables.inputs import input_columns, input_width
 
 Resident = Literal["auto"] | bool
 Sampling = Literal["balanced"] | None
@@ -90,8 +90,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size = num_train if batch_size == "full" else min(batch_size, num_train)
         self.val_rows: NDArray[np.int64] = derived.val
         self.val_sha256 = val_sha256(prepared, derived.val)
-        is_table = prepared.kind == "table"
-        self.columns = input_columns(columns_of(prepared), self.statistics) if is_table else ()
+        self.columns = input_columns(prepared.columns, self.statistics)
         self.input_shape = _input_shape(prepared, self.columns)
         self.num_outputs = task_of(self.task).num_outputs(len(prepared.class_names))
         self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
@@ -126,7 +125,7 @@ class DataModule(pl.LightningDataModule):
     def row_form(self) -> RowForm:
         """The form of a stored row, to know one that comes from elsewhere."""
         x = self.prepared.x
-        return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.prepared.feature_names, self.statistics)
+        return RowForm(x.shape[1:], x.dtype, self.prepared.kind, self.statistics)
 
     def train_dataloader(self) -> ResidentBatches | LoadedBatches:
         """Batches of train rows, in a new order every epoch."""

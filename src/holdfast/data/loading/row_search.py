@@ -37,14 +37,12 @@ class RowForm:
         shape: Of one row as stored.
         dtype: Of its numbers.
         kind: "image", "table" or "array".
-        feature_names: Of a table.
         statistics: Of the train rows.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     kind: str
-    feature_names: tuple[str, ...]
     statistics: TrainStatistics
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.core.tasks import task_of
-from holdfast.data.columns import Column
 from holdfast.data.rows import stratum_of
 from holdfast.data.splits import Split, SplitFacts
 from holdfast.data.statistics import (
@@ -79,15 +78,9 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
         train,
         kind=prepared.kind,
         num_classes=len(prepared.class_names),
-        columns=columns_of(prepared) if prepared.kind == "table" else (),
+        columns=prepared.columns,
     )
     return Derived(train, np.flatnonzero(val), statistics)
-
-
-def columns_of(prepared: Prepared) -> tuple[Column, ...]:
-    """The columns of a prepared table; numbers where its source says nothing of them."""
-    names = prepared.feature_names or [f"column {index}" for index in range(prepared.x.shape[1])]
-    return prepared.columns or tuple(Column(name, "number") for name in names)
 
 
 def facts_of(prepared: Prepared) -> SplitFacts:

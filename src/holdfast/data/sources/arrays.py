@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.data.arrays.rows import Layout, describe, rows_from_arrays
+from holdfast.data.arrays import Layout, describe, rows_from_arrays
 from holdfast.data.first_look import has_first_look, reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import Rows

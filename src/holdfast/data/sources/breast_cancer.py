@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from holdfast.data.columns import number_columns
 from holdfast.data.rows import Rows
 
 
@@ -18,5 +19,5 @@ def load() -> Rows:
         task="binary",
         kind="table",
         class_names=tuple(str(name) for name in cancer.target_names),
-        feature_names=tuple(str(name) for name in cancer.feature_names),
+        columns=number_columns(cancer.feature_names),
     )

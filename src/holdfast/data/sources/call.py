@@ -13,7 +13,7 @@ import numpy as np
 
 from holdfast.config.resolve import arguments, call_target, find_module_file
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.data.arrays.rows import rows_from_arrays
+from holdfast.data.arrays import rows_from_arrays
 from holdfast.data.formats.types import TypedFile
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_table

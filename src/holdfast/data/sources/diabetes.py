@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from holdfast.data.columns import number_columns
 from holdfast.data.rows import Rows
 
 
@@ -20,5 +21,5 @@ def load() -> Rows:
         y=diabetes.target.astype(np.float32),
         task="regression",
         kind="table",
-        feature_names=tuple(str(name) for name in diabetes.feature_names),
+        columns=number_columns(diabetes.feature_names),
     )

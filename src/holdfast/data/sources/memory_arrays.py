@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from holdfast.data.arrays.rows import Layout
+from holdfast.data.arrays import Layout
 from holdfast.data.in_memory import handed_over
 from holdfast.data.rows import Rows
 from holdfast.data.sources import arrays

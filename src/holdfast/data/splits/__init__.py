@@ -7,12 +7,10 @@ features stay on one side, as do rows of one declared group. A split decides in 
 never the rows.
 """
 
-from holdfast.data.splits.auto import Auto
-from holdfast.data.splits.declared import Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.folds import KFold
 from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.shares import Holdout
+from holdfast.data.splits.shares import Auto, Holdout, Predefined
 from holdfast.data.splits.timed import Time
 
 __all__ = [

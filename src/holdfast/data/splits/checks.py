@@ -8,7 +8,7 @@ import numpy as np
 
 from holdfast.core.errors import InputError
 from holdfast.data.splits.facts import Mask, SplitFacts, Strata
-from holdfast.data.splits.ordering import largest_unit, num_units
+from holdfast.data.splits.ordering import units_in_order
 
 PARTS = ("train", "val", "test")
 
@@ -19,7 +19,7 @@ def check_enough(facts: SplitFacts, strata: Strata) -> None:
     Raises:
         InputError: Fewer than three different ones, or a class of fewer than three rows.
     """
-    distinct = num_units(facts.units)
+    distinct = len(units_in_order(facts.units, 0)[1])
     if distinct < len(PARTS):
         rows = f"{len(facts)} rows hold {distinct} different one{'s' if distinct > 1 else ''}"
         if facts.groups is not None:
@@ -46,10 +46,10 @@ def check_parts(parts: dict[str, Mask], facts: SplitFacts, where: str) -> None:
     for name, mask in parts.items():
         if mask.any():
             continue
-        distinct, largest = num_units(facts.units), largest_unit(facts.units)
-        reason = f"{len(facts)} rows, {distinct} different"
-        if largest > 1:
-            reason += f", of which {largest} stay together: they are equal or of one group"
+        sizes = units_in_order(facts.units, 0)[1]
+        reason = f"{len(facts)} rows, {len(sizes)} different"
+        if sizes.max() > 1:
+            reason += f", of which {sizes.max()} stay together: they are equal or of one group"
         raise InputError(where, f"leaves no row for {name} ({reason})")
 
 
@@ -65,6 +65,12 @@ def valid_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
         problem = f"is {list(values)} with sum {sum(values):g}"
         raise InputError("split.fractions", problem, "three positive numbers with sum 1, as in [0.6,0.2,0.2]")
     return values
+
+
+def val_fraction_of(fractions: Sequence[float]) -> float:
+    """The share of the val rows among those that are not test."""
+    train, val, _ = fractions
+    return val / (train + val)
 
 
 def check_fraction(where: str, value: float) -> None:

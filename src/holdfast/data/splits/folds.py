@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.auto import Auto
 from holdfast.data.splits.checks import check_fraction
-from holdfast.data.splits.declared import Predefined
 from holdfast.data.splits.facts import Mask, Split, SplitFacts
 from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.ordering import num_units, sorted_units, strata_of_units, with_new_rows
-from holdfast.data.splits.shares import Holdout
+from holdfast.data.splits.ordering import strata_of_units, units_in_order, with_new_rows
+from holdfast.data.splits.shares import Auto, Holdout, Predefined
 from holdfast.data.splits.timed import Time
 
 TestPart = Literal["auto", "holdout", "stratified", "predefined", "group", "time"]
@@ -64,15 +62,15 @@ class KFold:
         Raises:
             InputError: There are fewer different rows, or groups, than folds.
         """
-        distinct = num_units(facts.units)
+        distinct = len(units_in_order(facts.units, 0)[1])
         if distinct < self.num_folds:
             problem = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"
             allowed = f"2 to {distinct}" if distinct > 1 else ""
-            raise InputError(
-                "split.num_folds", problem, allowed, "equal rows stay together, and so do rows of one group"
-            )
+            advice = "equal rows stay together, and so do rows of one group"
+            raise InputError("split.num_folds", problem, allowed, advice)
+        seed = self.seed if self.fold_seed is None else self.fold_seed
         folds = with_new_rows(
-            *(facts, self._seed(), lambda known: folds_of(known, self.num_folds, self._seed(), stratify=self.stratify)),
+            *(facts, seed, lambda known: folds_of(known, self.num_folds, seed, stratify=self.stratify)),
             lambda keys: (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64),
         )
         return np.asarray(folds == self.fold)
@@ -80,9 +78,6 @@ class KFold:
     def test_rule(self) -> dict[str, Any]:
         """Everything that fixes the test part, and nothing else: that of the split named by `test`."""
         return self._test_split().test_rule()
-
-    def _seed(self) -> int:
-        return self.seed if self.fold_seed is None else self.fold_seed
 
     def _test_split(self) -> Split:
         rest = (1.0 - self.test_fraction) / 2
@@ -104,41 +99,23 @@ def folds_of(facts: SplitFacts, num_folds: int, seed: int, *, stratify: bool) ->
     Units of several rows come first, the largest before the others, each to the fold that has fewest rows of its
     stratum (as scikit-learn's GroupKFold does without strata); single rows then fill the folds up to equal numbers.
     """
-    order, unit_of_sorted = sorted_units(facts.units, seed)
-    sizes = np.bincount(unit_of_sorted)
-    stratum = np.unique(strata_of_units(facts.strata if stratify else None, order, sizes), return_inverse=True)[1]
-    counts = np.zeros((int(stratum.max()) + 1, num_folds), np.int64)
+    unit_of, sizes = units_in_order(facts.units, seed)
+    strata = facts.strata if stratify else None
+    stratum_of = np.unique(strata_of_units(strata, unit_of, len(sizes)), return_inverse=True)[1]
+    counts = np.zeros((int(stratum_of.max()) + 1, num_folds), np.int64)
     fold_of_unit = np.zeros(len(sizes), np.int64)
     several = np.flatnonzero(sizes > 1)
     for unit in several[np.argsort(-sizes[several], kind="stable")].tolist():
-        mine = counts[stratum[unit]]
+        mine = counts[stratum_of[unit]]
         fold = int(np.lexsort((counts.sum(axis=0), mine))[0])
         fold_of_unit[unit] = fold
         mine[fold] += sizes[unit]
-    for index in range(len(counts)):
-        single = np.flatnonzero((stratum == index) & (sizes == 1))
-        added = _filled(counts[index], counts.sum(axis=0), len(single))
-        fold_of_unit[single] = np.repeat(np.arange(num_folds), added)
-        counts[index] += added
-    folds = np.empty(len(facts), np.int64)
-    folds[order] = fold_of_unit[unit_of_sorted]
-    return folds
-
-
-def _filled(counts: NDArray[np.int64], totals: NDArray[np.int64], num_rows: int) -> NDArray[np.int64]:
-    """The part of `num_rows` that goes to each fold, so that the folds of a stratum become as equal as they can.
-
-    Where one has to have a row more, it is one that has fewer rows of all strata.
-    """
-    order = np.lexsort((totals, counts))
-    sorted_counts = counts[order]
-    ranks = np.arange(1, len(counts) + 1)
-    # Raising the first k folds to the level of the next one takes this many rows.
-    needed = sorted_counts * (ranks - 1) - (np.cumsum(sorted_counts) - sorted_counts)
-    num_raised = int(np.searchsorted(needed, num_rows, side="right"))
-    level, rest = divmod(num_rows + int(sorted_counts[:num_raised].sum()), num_raised)
-    added = np.zeros(len(counts), np.int64)
-    raised = order[:num_raised]
-    added[raised] = level - counts[raised]
-    added[raised[np.argsort(totals[raised], kind="stable")[:rest]]] += 1
-    return added
+    for stratum in range(len(counts)):
+        single = np.flatnonzero((stratum_of == stratum) & (sizes == 1))
+        # A place in a fold is known by how many rows the fold has before it: the lowest places are filled.
+        highest = -(-(int(counts[stratum].sum()) + len(single)) // num_folds)
+        fold_of_place, level = np.nonzero(np.arange(highest) >= counts[stratum, :, None])
+        lowest = np.lexsort((counts.sum(axis=0)[fold_of_place], level))[: len(single)]
+        fold_of_unit[single] = np.sort(fold_of_place[lowest])
+        counts[stratum] += np.bincount(fold_of_place[lowest], minlength=num_folds)
+    return fold_of_unit[unit_of]

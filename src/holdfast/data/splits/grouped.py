@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import check_enough, valid_fractions
+from holdfast.data.splits.checks import check_enough, val_fraction_of, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
-from holdfast.data.splits.ordering import is_first_share, sorted_units, with_new_rows
+from holdfast.data.splits.ordering import is_first_share, units_in_order, with_new_rows
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,7 @@ class Group:
 
     def val_rows(self, facts: SplitFacts) -> Mask:
         """Val groups among those that are not test."""
-        train, val, _ = self.fractions
-        share, seed = val / (train + val), self.seed if self.val_seed is None else self.val_seed
+        share, seed = val_fraction_of(self.fractions), self.seed if self.val_seed is None else self.val_seed
         return with_new_rows(
             *(facts, seed, lambda known: _fitting_units(known, share, seed, "val")),
             lambda keys: is_first_share(keys, share),
@@ -59,30 +57,18 @@ class Group:
 
 
 def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:
-    order, unit_of_sorted = sorted_units(facts.units, seed)
-    sizes = np.bincount(unit_of_sorted)
-    target = round(fraction * len(facts))
-    chosen = _fitting(sizes, target)
-    if not chosen.any() or chosen.all():
-        small, large = int(sizes.min()), int(sizes.max())
-        problem = (
-            f"{len(sizes)} groups of {small:,} to {large:,} rows are too large for a {part} part of {target:,} rows"
-        )
-        raise InputError("split.fractions", problem, next=f"give {part} a larger share, or take finer groups")
-    mask = np.zeros(len(facts), bool)
-    mask[order] = chosen[unit_of_sorted]
-    return mask
-
-
-def _fitting(sizes: NDArray[np.int64], target: int) -> Mask:
-    """Units that together come close to `target` rows: each that still fits, and one more where that is nearer."""
-    chosen, total = np.zeros(len(sizes), bool), 0
+    """Units that together come close to a share of rows: each that still fits, and one more where that is nearer."""
+    unit_of, sizes = units_in_order(facts.units, seed)
+    target, total = round(fraction * len(facts)), 0
+    is_chosen = np.zeros(len(sizes), bool)
     for unit, size in enumerate(sizes.tolist()):
         if total + size <= target:
-            chosen[unit], total = True, total + size
-    rest = np.flatnonzero(~chosen)
-    if len(rest):
-        nearest = rest[np.argmin(np.abs(total + sizes[rest] - target))]
-        if abs(total + sizes[nearest] - target) < abs(total - target):
-            chosen[nearest] = True
-    return chosen
+            is_chosen[unit], total = True, total + size
+    distance = np.where(is_chosen, np.inf, np.abs(total + sizes - target))
+    if distance.min() < target - total:
+        is_chosen[np.argmin(distance)] = True
+    if not is_chosen.any() or is_chosen.all():
+        groups = f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} rows"
+        problem = f"{groups} are too large for a {part} part of {target:,} rows"
+        raise InputError("split.fractions", problem, next=f"give {part} a larger share, or take finer groups")
+    return is_chosen[unit_of]

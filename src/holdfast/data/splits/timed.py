@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import PARTS, check_parts, valid_fractions
+from holdfast.data.splits.checks import PARTS, check_parts, val_fraction_of, valid_fractions
 from holdfast.data.splits.facts import Mask, SplitFacts
-from holdfast.data.splits.ordering import sorted_units
+from holdfast.vault.rows.digest_sets import equal_to_marked
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,10 @@ class Time:
 
     def val_rows(self, facts: SplitFacts) -> Mask:
         """The latest of the rows that are not test, with all that are equal to one of them or of its group."""
-        train, val, _ = self.fractions
         times = _times(facts)
         known = times if facts.is_new is None or facts.is_new.all() else times[~facts.is_new]
-        late = times >= known[_latest(known, val / (train + val), least_before=1)].min()
-        order, unit_of_sorted = sorted_units(facts.units, 0)
-        is_late = np.bincount(unit_of_sorted, weights=late[order]) > 0
-        mask = np.zeros(len(facts), bool)
-        mask[order] = is_late[unit_of_sorted]
+        late = times >= known[_latest(known, val_fraction_of(self.fractions), least_before=1)].min()
+        mask = np.asarray(late | equal_to_marked(facts.units, late))
         check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
         return mask
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import ArrayRows, RawRows
 from holdfast.data.rows import Rows, blocks_of
@@ -44,8 +45,7 @@ def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
 
 def _names(rows: Rows) -> tuple[str, ...]:
     """The names of the columns of a table in an array, in order; none where it has none of its own."""
-    names = rows.feature_names if rows.kind == "table" else ()
-    return () if names == tuple(f"x{index}" for index in range(len(names))) else tuple(sorted(names))
+    return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
 
 
 def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
@@ -55,7 +55,7 @@ def raw_rows(rows: Rows, forms: RowForms) -> RawRows:
     if rows.images is not None:
         return rows.images
     assert rows.x is not None
-    is_as_read = rows.digests is None and not (rows.kind == "table" and (rows.columns or rows.feature_names))
+    is_as_read = rows.digests is None and rows.kind != "table"
     return ArrayRows(rows.x, forms.digests if is_as_read else None, rows.kind)
 
 
@@ -149,8 +149,8 @@ def _array_cells(rows: Rows) -> TableCells:
 
 def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:
     """The cells of a table in arrays; columns without names keep their order."""
-    cells = columns_of(block, rows.feature_names)
-    for index, column in enumerate(rows.columns):
+    cells = columns_of(block, rows.feature_names if _names(rows) else ())
+    for name, column, values in zip(cells, rows.columns, block.T, strict=True):
         if column.type == "category":
-            cells[column.name] = (block[:, index].astype(np.int64), column.categories)
+            cells[name] = (values.astype(np.int64), column.categories)
     return cells

@@ -60,14 +60,13 @@ class Prepared:
         task: "multiclass", "binary", "multilabel" or "regression".
         kind: "image", "table" or "array".
         class_names: One per class or label; empty for regression.
-        feature_names: One per column of a table.
         num_test: How many rows are sealed.
         num_left_out: Rows left out because a test row is equal to them, or near.
         x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map.
         y: (n,) int64 or float32, (n, k) uint8; a memory map.
         digests: (n, 16) content digests of what the source holds; a memory map.
         units: (n, 16) the same digest for all rows that stay on one side; `digests` where nothing links rows.
-        columns: What the columns of a table are; empty: numbers, none missing.
+        columns: The columns of a table; empty otherwise.
         notes: Warnings of the source.
         groups: (n,) numbers of the groups; None where none were declared.
         times: (n,) When each row was taken; None where that is not known.
@@ -83,7 +82,6 @@ class Prepared:
     task: str
     kind: str
     class_names: tuple[str, ...]
-    feature_names: tuple[str, ...]
     num_test: int
     num_left_out: int
     x: Array
@@ -97,6 +95,11 @@ class Prepared:
     parts: NDArray[np.int8] | None = None
     is_new: NDArray[np.bool_] | None = None
     pixel_scale: float = 1.0
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the columns of a table."""
+        return tuple(column.name for column in self.columns)
 
     @property
     def id(self) -> str:
@@ -207,7 +210,7 @@ def read_view(folder: Path) -> Prepared:
         raise ValueError("rows are missing")
     arrays.setdefault("units", arrays["digests"])
     meta |= json.loads((folder / "meta.json").read_bytes())
-    for name in ("class_names", "feature_names", "notes"):
+    for name in ("class_names", "notes"):
         meta[name] = tuple(meta[name])
     meta["columns"] = tuple(column_from_dict(column) for column in meta["columns"])
     return Prepared(folder=folder, **meta, **arrays)

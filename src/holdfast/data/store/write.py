@@ -177,7 +177,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
                 prints.append(fingerprints.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
             yield x[kept[place]]
 
-    has_other_looks = division.test.any() and (rows.table is not None or rows.images is not None)
+    has_other_looks = division.test.any() and (rows.kind == "table" or rows.images is not None)
     columns = made.plain.get("columns") or [column.as_dict() for column in rows.columns]
     shape, dtype = ((len(columns),), made.plain["dtype"]) if rows.x is None else (rows.x.shape[1:], rows.x.dtype)
     _save_blocks(folder / "x.npy", blocks(), (int(kept.sum()), *shape), np.dtype(dtype))
@@ -186,8 +186,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
     fingerprints.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
     if not kept[division.development].all():
         np.save(folder / "kept.npy", kept[division.development])
-    names = [column["name"] for column in columns] or list(rows.feature_names)
-    meta = {"view": made.plain, "columns": columns, "feature_names": names, "notes": list(notes)}
+    meta = {"view": made.plain, "columns": columns, "notes": list(notes)}
     write_atomic(folder / "meta.json", json.dumps(meta, indent=1, ensure_ascii=False))
 
 

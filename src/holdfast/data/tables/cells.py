@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.columns import MISSING
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS, Cells, Mixed
 
 Kind = Literal["number", "text", "date", "nested"]
@@ -38,11 +37,11 @@ _CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr)"
 _DRESSED = re.compile(
     rf"[+-]?\s?(?:{_CURRENCY}\s?)?[+-]?(\d{{1,3}}([,.' \u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)?\s?(?:%|{_CURRENCY})?$"
 )
-MIN_CODE_DIGITS = 3
+# Digits that would lose leading zeros as a number: a zip code, an account.
+_CODE = r"^0(0+[1-9]|[1-9]\d)\d*$"
 DAY_US = 86_400_000_000
 LONGEST_EXACT = 2.0**53
 TRIED_ROWS = 32
-LOOK_ROWS, FEW_TEXTS = 1024, 512  # a column that repeats so few texts in its first rows is read by its texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,35 +143,24 @@ def as_number(text: str) -> float:
 
 def is_code(text: str) -> bool:
     """Tell whether a text of digits would lose its leading zeros as a number: a zip code, an account."""
-    return len(text) >= MIN_CODE_DIGITS and text[0] == "0" and text.isdecimal() and text.strip("0") != ""
-
-
-def are_codes(texts: Collection[str]) -> bool:
-    """Tell whether texts are all digits, and some have leading zeros."""
-    return any(map(is_code, texts)) and all(map(str.isdecimal, texts))
+    return re.match(_CODE, text, re.ASCII) is not None
 
 
 def has_codes(array: Any) -> bool:
-    """Tell whether an array of pyarrow's holds texts of digits with leading zeros."""
-    import pyarrow as pa
+    """Tell whether an array of texts of pyarrow's holds digits with leading zeros."""
     from pyarrow import compute as pc
 
-    if not pa.types.is_string(array.type):
-        return False
-    starts = array.filter(pc.starts_with(array, "0"))
-    return bool(len(starts)) and any(map(is_code, starts.unique().to_pylist()))
+    return bool(pc.any(pc.match_substring_regex(_as_strings(array), _CODE)).as_py())
 
 
 def are_digits(array: Any, missing: Collection[str]) -> bool:
-    """Tell whether all cells of an array of pyarrow's that are not missing are texts of digits alone."""
+    """Tell whether all texts of an array of pyarrow's that are not missing are digits alone."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
-    if not pa.types.is_string(array.type):
-        return False
-    if pc.all(pc.utf8_is_decimal(array)).as_py() is not False:
-        return True
-    return all(text is None or text.isdecimal() or text in missing for text in array.unique().to_pylist())
+    array = _as_strings(array)
+    is_missing = pc.is_in(array, value_set=pa.array(sorted(missing), pa.string()))
+    return pc.all(pc.or_(is_missing, pc.utf8_is_decimal(array))).as_py() is not False
 
 
 def is_dressed_number(text: str) -> bool:
@@ -196,41 +184,6 @@ def canonical_text(text: str) -> str:
     return stripped.lower() if stripped.lower() in ("true", "false") else stripped
 
 
-class Vocabulary:
-    """The texts of a column over all rows, in the order in which they turn up.
-
-    Attributes:
-        texts: By code; the missing cell is "".
-    """
-
-    def __init__(self, texts: Sequence[str] = ()) -> None:
-        self.texts: list[str] = list(texts)
-        self._code_of: dict[str, int] = {text: code for code, text in enumerate(self.texts)}
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def codes(self, local: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.int64]:
-        """(n,) The codes of some cells as `texts_of` gives them; new texts are added."""
-        local = np.where(local < 0, len(texts), local)
-        table = np.zeros(len(texts) + 1, np.int64)
-        for code in np.unique(local).tolist():
-            text = texts[code] if code < len(texts) else MISSING
-            known = self._code_of.get(text)
-            if known is None:
-                known = self._code_of[text] = len(self.texts)
-                self.texts.append(text)
-            table[code] = known
-        return table[local]
-
-    def ranks(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """The texts in order, and the place of every code among them."""
-        order = sorted(range(len(self.texts)), key=self.texts.__getitem__)
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
-        return tuple(self.texts[code] for code in order), ranks
-
-
 def _as_strings(array: Any) -> Any:
     import pyarrow as pa
 
@@ -240,43 +193,35 @@ def _as_strings(array: Any) -> Any:
 
 
 def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
-    """Numbers in texts; of a column that repeats a few texts, each of these is looked at once."""
-    if len(set(array[:LOOK_ROWS].to_pylist())) <= FEW_TEXTS < len(array):
-        encoded = array.dictionary_encode()
-        if len(encoded.dictionary) <= len(array) // 4:
-            numbers, places = _distinct_numbers(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
-            is_text, is_date = (
-                None if mask is None else np.append(mask, False)[places] for mask in (numbers.is_text, numbers.is_date)
-            )
-            return Numbers(np.append(numbers.values, np.nan)[places], is_text, is_date)
-    return _distinct_numbers(array, missing)
-
-
-def _distinct_numbers(array: Any, missing: Collection[str]) -> Numbers:
     """Each cell as a number, a date, or a text, whatever the others are."""
     import pyarrow as pa
     from pyarrow import compute as pc
 
     # A try that fails takes longer than one that succeeds: the first cells say which is worth it.
     start = [text.strip() for text in array[:TRIED_ROWS].to_pylist() if text is not None]
-    is_number = all(np.isfinite(as_number(text)) for text in start)
     with suppress(pa.ArrowInvalid):
-        if is_number:
+        if all(np.isfinite(as_number(text)) for text in start):
             return Numbers(_floats(array))
+    with suppress(pa.ArrowInvalid):
+        if all(np.isfinite(as_number(text)) or text in missing for text in start):
+            return Numbers(_floats(_present(array, missing)))
+    encoded = array.dictionary_encode()  # of a column that repeats its texts, each of these is looked at once
+    texts, places = _present(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
+    is_number = pc.match_substring_regex(texts, _IS_NUMBER)
+    values = np.append(_floats(pc.if_else(is_number, texts, None)), np.nan)
+    rest = np.append(_as_mask(pc.and_(pc.invert(is_number), texts.is_valid())), False)
+    values[rest] = _days_in_texts(texts.filter(pa.array(rest[:-1])))
+    is_text, is_date = (rest & np.isnan(values))[places], (rest & ~np.isnan(values))[places]
+    return Numbers(values[places], is_text if is_text.any() else None, is_date if is_date.any() else None)
+
+
+def _present(array: Any, missing: Collection[str]) -> Any:
+    """Texts without white space around them, null where they mean a missing cell."""
+    import pyarrow as pa
+    from pyarrow import compute as pc
+
     array = pc.utf8_trim_whitespace(array)
-    array = pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
-    with suppress(pa.ArrowInvalid):
-        if is_number or all(np.isfinite(as_number(text)) or text in missing for text in start):
-            return Numbers(_floats(array))
-    is_number = pc.match_substring_regex(array, _IS_NUMBER)
-    values = _floats(pc.if_else(is_number, array, None)).copy()
-    rest = _as_mask(pc.and_(pc.invert(is_number), array.is_valid()))
-    days = _days_in_texts(array.filter(pa.array(rest)))
-    values[rest] = days
-    is_date = np.zeros(len(values), bool)
-    is_date[rest] = ~np.isnan(days)
-    is_text = rest & ~is_date
-    return Numbers(values, is_text if is_text.any() else None, is_date if is_date.any() else None)
+    return pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
 
 
 def _days_in_texts(array: Any) -> NDArray[np.float64]:

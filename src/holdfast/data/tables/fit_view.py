@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.columns import MISSING, Column
-from holdfast.data.tables.cells import (
-    Vocabulary,
-    are_codes,
-    is_code,
-    is_dressed_number,
-    is_like_number,
-    numbers_of,
-    texts_of,
-)
+from holdfast.data.tables.cells import is_code, is_dressed_number, is_like_number, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, type_of
 from holdfast.data.tables.problems import INFINITE, STRAY, cell_problem, listed
 from holdfast.data.tables.raw_table import RawTable
@@ -52,13 +44,13 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
         places = {name: row for name, row in infinite.items() if types[name] == "number"}
         problems += [cell_problem(settings, table, name, row, INFINITE) for name, row in places.items()]
     raise_problems(problems)
-    vocabularies = _vocabularies(table, settings, [name for name in features if types[name] == "category"], rows)
-    numbers = [at for at, name in enumerate(features) if name not in vocabularies]
-    suspects = _suspects(table, features, vocabularies, ranges, rows)
+    categories = _categories(table, settings, [name for name in features if types[name] == "category"], rows)
+    numbers = [at for at, name in enumerate(features) if name not in categories]
+    suspects = _suspects(table, features, categories, ranges, rows)
     kept = [name for name in features if not (settings.drops_auto and name in suspects)]
     if not kept:
         raise InputError("data.drop", "auto leaves no column: " + ", ".join(suspects), next="data.drop=[NAMES]")
-    columns = tuple(_column(name, vocabularies.get(name)) for name in kept)
+    columns = tuple(_column(name, categories.get(name)) for name in kept)
     dtype = "float64" if ranges.needs_double(numbers) else "float32"
     view = TableView(columns, dtype, settings.missing)
     rows, notes = _readable(table, view, rows) if settings.skips else (rows, [])
@@ -118,17 +110,21 @@ def _look(
     return facts, ranges, infinite
 
 
-def _vocabularies(table: RawTable, settings: TableSettings, names: Sequence[str], rows: Mask) -> dict[str, Vocabulary]:
-    vocabularies = {name: Vocabulary() for name in names}
+def _categories(table: RawTable, settings: TableSettings, names: Sequence[str], rows: Mask) -> dict[str, set[str]]:
+    """The texts of each column; "" where a cell is missing."""
+    categories: dict[str, set[str]] = {name: set() for name in names}
     for _, _, batch in rows_of(table, rows, names) if names else ():
-        for name, vocabulary in vocabularies.items():
-            vocabulary.codes(*texts_of(batch.column(name), settings.missing))
-            if len(vocabulary) > MAX_CATEGORIES:
+        for name, texts in categories.items():
+            codes, local = texts_of(batch.column(name), settings.missing)
+            texts |= {MISSING if text in settings.missing else text for text in local}
+            if (codes < 0).any():
+                texts.add(MISSING)
+            if len(texts) > MAX_CATEGORIES:
                 problem = (
                     f"column {name!r} has more than {MAX_CATEGORIES:,} different texts: no category, an identifier"
                 )
                 raise InputError("data.drop", problem, next=f"data.drop=[{name}]")
-    return vocabularies
+    return categories
 
 
 def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[str]]:
@@ -153,19 +149,19 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
 
 
 def _suspects(
-    table: RawTable, features: Sequence[str], vocabularies: dict[str, Vocabulary], ranges: Ranges, rows: Mask
+    table: RawTable, features: Sequence[str], categories: dict[str, set[str]], ranges: Ranges, rows: Mask
 ) -> dict[str, str]:
     """Columns that say nothing, or who a row is."""
     num_rows, suspects = int(rows.sum()), {}
     for index, name in enumerate(features):
-        vocabulary = vocabularies.get(name)
-        if len(vocabulary) == 1 if vocabulary is not None else ranges.is_constant(index):
+        texts = categories.get(name)
+        if len(texts) == 1 if texts is not None else ranges.is_constant(index):
             suspects[name] = "is the same in every row"
         elif num_rows < MIN_ROWS_OF_IDS:
             continue
-        elif vocabulary is not None and len(vocabulary) == num_rows:
+        elif texts is not None and len(texts) == num_rows:
             suspects[name] = "has a text of its own in every row"
-        elif vocabulary is None and _is_named_id(name) and ranges.is_whole(index) and _is_distinct(table, name, rows):
+        elif texts is None and _is_named_id(name) and ranges.is_whole(index) and _is_distinct(table, name, rows):
             suspects[name] = "looks like an identifier"
     return suspects
 
@@ -176,8 +172,8 @@ def _is_distinct(table: RawTable, name: str, rows: Mask) -> bool:
     return len(np.unique(values)) == len(values)
 
 
-def _column(name: str, vocabulary: Vocabulary | None) -> Column:
-    return Column(name, "number") if vocabulary is None else Column(name, "category", tuple(sorted(vocabulary.texts)))
+def _column(name: str, texts: set[str] | None) -> Column:
+    return Column(name, "number") if texts is None else Column(name, "category", tuple(sorted(texts)))
 
 
 def _text_note(column: Column, settings: TableSettings) -> str:
@@ -186,7 +182,7 @@ def _text_note(column: Column, settings: TableSettings) -> str:
     if name in settings.types or not texts:
         return ""
     dressed = next(filter(is_dressed_number, texts), None)
-    if are_codes(texts):
+    if any(map(is_code, texts)) and all(map(str.isdecimal, texts)):
         advice = f"data.types={{{name}: number}} if not"
         return f"column {name!r} has leading zeros ({next(filter(is_code, texts))}): categories; {advice}"
     if dressed and sum(map(is_like_number, texts)) >= STRAY_SHARE * len(texts):

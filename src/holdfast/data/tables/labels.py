@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.data.rows import Array, Task
-from holdfast.data.tables.cells import Vocabulary, is_dressed_number
+from holdfast.data.tables.cells import is_dressed_number
 
 WHERE = "data.target"
 MAX_INTEGER_CLASSES = 20
@@ -29,28 +29,27 @@ class Target:
 
 
 def target_of(
-    names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: Sequence[Vocabulary], task: str
+    names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str
 ) -> Target:
     """Decide the task and encode the targets.
 
     Args:
         names: The target column, or several columns of 0 and 1.
-        values: (n,) each: codes where the column's vocabulary has texts, numbers otherwise.
-        vocabularies: The texts of each column, none for numbers.
+        values: (n,) each: codes where the column has texts, numbers otherwise.
+        texts: What the codes of each column stand for, in order; none for numbers.
         task: "auto", "classes" or "regression".
 
     Raises:
         InputError: Nothing can be learned: the target is constant, all distinct, or has a class with one row.
     """
     if len(names) > 1:
-        return _labels(names, values, vocabularies)
-    name, column, vocabulary = names[0], values[0], vocabularies[0]
-    if len(vocabulary):
+        return _labels(names, values, texts)
+    name, column = names[0], values[0]
+    if texts[0]:
         if task == "regression":
-            problem = f"{name!r} holds texts ({vocabulary.texts[0]!r})"
+            problem = f"{name!r} holds texts ({texts[0][0]!r})"
             raise InputError(WHERE, problem, allowed="numbers", next="data.task=classes")
-        class_names, ranks = vocabulary.ranks()
-        return _classes(name, class_names, ranks[column], "text")
+        return _classes(name, tuple(texts[0]), column, "text")
     distinct = np.unique(column)
     if len(distinct) == 1:
         raise InputError(WHERE, f"{name!r} is {distinct[0]:g} in every row: there is nothing to learn")
@@ -107,14 +106,13 @@ def _if_values(class_name: str, why: str) -> str:
     return f", or write plain numbers instead of {class_name!r}" if is_dressed_number(class_name) else ""
 
 
-def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: Sequence[Vocabulary]) -> Target:
+def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]]) -> Target:
     """(n, k) labels from k columns of 0 and 1, or of false and true."""
     columns = []
-    for name, column, vocabulary in zip(names, values, vocabularies, strict=True):
-        if len(vocabulary):
-            truth = {"false": 0, "true": 1}
-            wrong = [text for text in vocabulary.texts if text not in truth]
-            numbers = np.array([truth.get(text, 0) for text in vocabulary.texts])[column]
+    for name, column, words in zip(names, values, texts, strict=True):
+        if words:
+            wrong = [text for text in words if text not in ("false", "true")]
+            numbers = np.array([text == "true" for text in words])[column]
         else:
             numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
         if wrong:
@@ -129,3 +127,58 @@ def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], vocabularies: 
         f"{name} ({count:,})" for name, count in zip(names, y.sum(axis=0, dtype=int).tolist(), strict=True)
     )
     return Target(y, "multilabel", tuple(names), f"{len(names)} labels: {shown}")
+
+
+def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], name: str = "y") -> Target:
+    """Targets from an array.
+
+    Args:
+        y: (n,) or (n, 1) classes, texts or values; (n, k) labels of 0 and 1, or one-hot classes.
+        task: "auto", "classes" or "regression".
+        class_names: One for each class 0, 1, ..., or for each label.
+        name: How they are called.
+
+    Raises:
+        InputError: They are none of these, or some are missing.
+    """
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all():
+        if not (y.sum(axis=1) == 1).all():
+            names = [str(name) for name in class_names] or [f"label {index}" for index in range(y.shape[1])]
+            return target_of(names, [*y.astype(np.float64).T], [()] * len(names), task)
+        y = y.argmax(axis=1)
+    if y.ndim != 1:
+        raise InputError(
+            "data.path",
+            f"y is {y.dtype} of shape {y.shape}",
+            allowed="(n,) classes or values, or (n, k) labels of 0 and 1",
+        )
+    if y.dtype.kind == "U" and (y == "").any():
+        raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
+    if y.dtype.kind == "U" or class_names:
+        names, codes = _named(y, class_names)
+        return target_of([name], [codes], [names], task)
+    numbers = y.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
+        raise InputError("data.path", f"y, row {row}: is {numbers[row]}, not a target")
+    if task == "auto" and y.dtype.kind in "biu" and _counts_up(numbers):
+        task = "classes"
+    return target_of([name], [numbers], [()], task)
+
+
+def _counts_up(numbers: NDArray[np.float64]) -> bool:
+    """Tell whether integers are the indices of classes: 0, 1, ... with several rows each."""
+    distinct, counts = np.unique(numbers, return_counts=True)
+    return bool(distinct[0] == 0 and distinct[-1] == len(distinct) - 1 and counts.mean() >= 5)
+
+
+def _named(y: NDArray[Any], class_names: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """The names of classes in order, and the place of every row's among them."""
+    names = list(map(str, np.unique(y) if y.dtype.kind == "U" else class_names))
+    if y.dtype.kind != "U" and (y.dtype.kind == "f" or y.min() < 0 or y.max() >= len(names)):
+        problem = f"y is {y.dtype} from {y.min()} to {y.max()} and there are {len(names)} class names"
+        raise InputError("data.path", problem)
+    written = y if y.dtype.kind == "U" else np.array(names)[y.astype(np.int64)]
+    return sorted(names), np.searchsorted(sorted(names), written)

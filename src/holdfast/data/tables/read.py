@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, raise_problems
-from holdfast.data.columns import MISSING
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
-from holdfast.data.tables.cells import Vocabulary, numbers_of, texts_of
+from holdfast.data.tables.cells import numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
 from holdfast.data.tables.labels import target_of
 from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
@@ -35,13 +34,13 @@ class UsedColumn:
     """A column that is no feature: a target, the group, the time or the part.
 
     Attributes:
-        values: (n,) codes where the vocabulary has texts, numbers otherwise.
-        vocabulary: Its texts, none for numbers.
+        values: (n,) codes where there are texts, numbers otherwise.
+        texts: What the codes stand for, in order; none for numbers.
         wrong: Reasons, and the rows that cannot be used for them.
     """
 
     values: NDArray[Any]
-    vocabulary: Vocabulary
+    texts: Sequence[str] = ()
     wrong: dict[str, Mask] = field(default_factory=dict)
 
 
@@ -106,7 +105,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         used = {column: _kept(cells, good) for column, cells in used.items()}
     columns = [used[name] for name in settings.target]
     target = target_of(
-        settings.target, [column.values for column in columns], [column.vocabulary for column in columns], settings.task
+        settings.target, [column.values for column in columns], [column.texts for column in columns], settings.task
     )
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
     declared = _parts(files, settings, used, parts)
@@ -181,15 +180,15 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
         wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}
         if name == settings.split_column:
             wrong = {NO_PART: np.ones(len(values), bool)}
-        return UsedColumn(values, Vocabulary(), {reason: rows for reason, rows in wrong.items() if rows.any()})
-    vocabulary = Vocabulary()
-    codes = np.concatenate(
-        [vocabulary.codes(*texts_of(batch.column(0), settings.missing)) for _, batch in table.blocks([name])]
-    )
-    reasons = {ABSENT: np.array([text == MISSING for text in vocabulary.texts])[codes]}
+        return UsedColumn(values, (), {reason: rows for reason, rows in wrong.items() if rows.any()})
+    blocks = [texts_of(batch.column(0), settings.missing) for _, batch in table.blocks([name])]
+    texts = sorted({text for _, local in blocks for text in local}.difference(settings.missing))
+    code_of = {text: code for code, text in enumerate(texts)}
+    codes = np.concatenate([np.array([*(code_of.get(text, -1) for text in local), -1])[at] for at, local in blocks])
+    wrong = {ABSENT: codes < 0}
     if name == settings.split_column:
-        reasons[NO_PART] = np.array([text != MISSING and not is_part(text) for text in vocabulary.texts])[codes]
-    return UsedColumn(codes, vocabulary, {reason: rows for reason, rows in reasons.items() if rows.any()})
+        wrong[NO_PART] = np.array([*(not is_part(text) for text in texts), False])[codes]
+    return UsedColumn(codes, texts, {reason: rows for reason, rows in wrong.items() if rows.any()})
 
 
 def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
@@ -223,16 +222,15 @@ def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn
 
 def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
     """Some rows of a column, with the texts that these have."""
-    values = column.values[good]
-    if not len(column.vocabulary):
-        return UsedColumn(values, column.vocabulary)
-    codes, local = np.unique(values, return_inverse=True)
-    return UsedColumn(local.astype(np.int64), Vocabulary([column.vocabulary.texts[code] for code in codes.tolist()]))
+    if not column.texts:
+        return UsedColumn(column.values[good])
+    codes, values = np.unique(column.values[good], return_inverse=True)
+    return UsedColumn(values, [column.texts[code] for code in codes.tolist()])
 
 
 def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
-    if len(column.vocabulary):
-        problem = f"{name!r} holds texts ({column.vocabulary.texts[0]!r})"
+    if column.texts:
+        problem = f"{name!r} holds texts ({column.texts[0]!r})"
         raise InputError("data.time", problem, allowed="numbers, or dates written as 2024-12-31 or 2024-12-31 23:59:59")
     return column.values
 
@@ -245,6 +243,6 @@ def _parts(
 ) -> NDArray[np.int8] | None:
     if settings.split_column is not None:
         column = used[settings.split_column]
-        part_of: NDArray[np.int8] = np.array([PART_WORDS[t.lower()] for t in column.vocabulary.texts], np.int8)
+        part_of: NDArray[np.int8] = np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)
         return np.asarray(part_of[column.values])
     return parts if any(part is not None for _, part in files) else None

@@ -7,7 +7,8 @@ that is no category of the view as `UNSEEN`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -86,8 +87,15 @@ class TableView:
         return Viewed(x, is_unreadable if is_unreadable.any() else None, unknown)
 
     @cached_property
-    def _vocabulary_of(self) -> dict[str, _Categories]:
-        return {column.name: _Categories(column) for column in self.columns if column.type == "category"}
+    def _code_of(self) -> dict[str, dict[str | float, int]]:
+        """The codes of texts by column; those of numbers that are spelled in one way, too: 1.0 is 1, but 01 is not."""
+        code_of: dict[str, dict[str | float, int]] = {}
+        for column in self.columns:
+            numbers = [_plain_number(text) for text in column.categories]
+            spellings = Counter(numbers)
+            code_of[column.name] = {n: code for code, n in enumerate(numbers) if spellings[n] == 1}
+            code_of[column.name] |= {text: code for code, text in enumerate(column.categories)}
+        return code_of
 
     def _numbers(self, array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         numbers = numbers_of(array, self.missing)
@@ -101,8 +109,9 @@ class TableView:
 
     def _codes(self, column: Column, array: Any, num_rows: int) -> NDArray[np.float64]:
         codes, texts = (np.full(num_rows, -1), ()) if array is None else texts_of(array, self.missing)
-        table = np.array(self._vocabulary_of[column.name].codes([*texts, MISSING]), float)
-        view_codes: NDArray[np.float64] = table[codes]
+        code_of = self._code_of[column.name]
+        known = [code_of.get(text, code_of.get(_plain_number(text), UNSEEN)) for text in (*texts, MISSING)]
+        view_codes: NDArray[np.float64] = np.array(known, float)[codes]
         return view_codes
 
 
@@ -118,32 +127,6 @@ def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
     return TableView(columns, str(plain["dtype"]), (*MISSING_TEXTS, *map(str, plain.get("missing") or ())))
 
 
-class _Categories:
-    """The categories of a column, to be looked up often."""
-
-    def __init__(self, column: Column) -> None:
-        self._code_of = {text: code for code, text in enumerate(column.categories)}
-
-    def codes(self, texts: Sequence[str]) -> list[int]:
-        """The codes of texts; one that is unknown is the only category that is the same number: 1.0 is 1, 01 is not."""
-        codes = [self._code_of.get(text, UNSEEN) for text in texts]
-        if UNSEEN in codes:
-            known = self._code_of_number
-            codes = [
-                code if code != UNSEEN or not _is_plain(text) else known.get(as_number(text), UNSEEN)
-                for text, code in zip(texts, codes, strict=True)
-            ]
-        return codes
-
-    @cached_property
-    def _code_of_number(self) -> dict[float, int]:
-        codes: dict[float, list[int]] = {}
-        for text, code in self._code_of.items():
-            if _is_plain(text):
-                codes.setdefault(as_number(text), []).append(code)
-        return {number: matches[0] for number, matches in codes.items() if len(matches) == 1}
-
-
-def _is_plain(text: str) -> bool:
-    """Tell whether a text is a number that may be spelled in another way: 1 and 1.0, but not 01, which is a code."""
-    return not np.isnan(as_number(text)) and not (text[0] == "0" and text.isdecimal() and len(text) > 1)
+def _plain_number(text: str) -> float:
+    """The number that a text spells, NaN where it spells none, or is a code such as 01."""
+    return float("nan") if text[:1] == "0" and text.isdecimal() and len(text) > 1 else as_number(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
-from holdfast.core.errors import InputError, VaultRefused, did_you_mean
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.tasks import task_of
@@ -37,7 +37,8 @@ from holdfast.evaluation.freeze.validation import (
     val_scores,
 )
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFINITIONS, INTERVALS, PROPORTIONS
+from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
+from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.vault import known_rows, refusals
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -62,7 +63,7 @@ class Frozen:
         vault: Whose test rows it may be opened on.
         val: Val metrics of the first model, the one chosen.
         is_new: False where the same files were frozen before.
-        models: {"name", "val", "trials"} of every model.
+        models: {"folder", "name", "val", "trials"} of every model, the best by val first.
         criterion: What must hold, if anything.
     """
 
@@ -74,18 +75,12 @@ class Frozen:
     criterion: str | None = None
 
 
-def freeze_run(run: Path) -> Frozen:
-    """Freeze one completed run or ensemble."""
-    return freeze_runs([run])
-
-
-def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: str = "wilson") -> Frozen:
+def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
     """Freeze completed runs or ensembles together against the vault of their data.
 
     Args:
-        runs: The first is the one chosen; the others are compared with it.
+        runs: One; under the policy batch several, of which the best by val is named first and compared with the others.
         criterion: Such as "accuracy > 0.94".
-        proportion: Intervals of proportions: "wilson" or "clopper-pearson".
 
     Raises:
         InputError: One is no completed run, or they are of different data.
@@ -93,11 +88,10 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
             is not that of the files; predictions depend on the batch; statistics are not those of the train rows; a
             checkpoint holds sealed rows.
     """
-    if proportion not in PROPORTIONS:
-        hint = did_you_mean(proportion, PROPORTIONS)
-        raise InputError("--intervals", f"is {proportion!r}", ", ".join(PROPORTIONS), hint)
     records = [_completed(run) for run in runs]
     vault = _shared(runs, records)
+    if len(runs) > 1:
+        runs, records = _best_first(runs, records)
     task = str(records[0]["data"]["task"])
     goal = None if criterion is None else str(parse_criterion(criterion, task))
     _refuse_by_policy(vault, len(runs), goal)
@@ -114,7 +108,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
             val = load_val(fields, copied.record["data"])
             stds.append(val.target_std)
             fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
-        fields |= {"target_std": stds[0], "intervals": {**INTERVALS, "proportion": proportion}}
+        fields |= {"target_std": stds[0], "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
         selection, is_new = enter(staging, fields)
@@ -123,7 +117,10 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None, proportion: 
         raise VaultRefused(where, problem, next="free some space or mend the disk, then try again") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    models = tuple({key: model[key] for key in ("name", "val", "trials")} for model in fields["models"])
+    models = tuple(
+        {"folder": str(run), **{key: model[key] for key in ("name", "val", "trials")}}
+        for run, model in zip(runs, fields["models"], strict=True)
+    )
     return Frozen(selection, vault, fields["models"][0]["val"], is_new, models, goal)
 
 
@@ -154,14 +151,32 @@ def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
     return vault
 
 
+def _best_first(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> tuple[list[Path], list[dict[str, Any]]]:
+    """Put the run with the best val score by the monitor of the first one before the others.
+
+    Raises:
+        InputError: A run has no value of that monitor.
+    """
+    best = records[0]["best"]
+    monitor, sign = best["monitor"], -1 if best["mode"] == "max" else 1
+    values = [record["best"]["metrics"].get(monitor) for record in records]
+    for run, value in zip(runs, values, strict=True):
+        if value is None:
+            raise InputError(str(run), f"has no {monitor}, by which {runs[0]} was chosen", next="freeze it on its own")
+    order = sorted(range(len(runs)), key=lambda number: sign * values[number])
+    return [runs[number] for number in order], [records[number] for number in order]
+
+
 def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> None:
     policy = read_manifest(folder_of(vault))[0]["policy"]
     where = f"vault {vault[:8]}"
     if policy["policy"] == "criterion" and criterion is None:
         hint = '--criterion "accuracy > 0.94"'
         raise InputError(where, "answers pass or fail, and there is no criterion", next=hint)
-    if policy["policy"] == "criterion" and num_models > 1:
-        raise InputError(where, f"{num_models} models would be {num_models} answers", allowed="one", next="choose one")
+    if policy["policy"] != "batch" and num_models > 1:
+        hint = f"choose one by its val score, or seal for several: vault=batch vault.k={num_models}"
+        problem = f"{num_models} models, and its policy is {policy['policy']}"
+        raise InputError(where, problem, allowed="one; an ensemble is one", next=hint)
     if policy["policy"] == "batch" and num_models > policy["k"]:
         raise InputError(where, f"{num_models} models", allowed=f"up to {policy['k']}, as it was sealed for")
 
@@ -237,7 +252,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
     # An ensemble states its loss in the same way whatever its members minimised.
     is_ensemble = record["kind"] == "ensemble"
     has_loss = is_ensemble or has_standard_loss(record["config"])
-    with processes.Predictor(copied.members, staging) as predictor:
+    with processes.Predictor([copied.members], staging) as predictor:
         predictions = predict_val(predictor, val, task_of(task).row_shape(num_outputs))
         refuse_unstable(predictor, val, predictions, task, tolerance)
         expected = predictor.statistics_state(val.statistics)
@@ -259,7 +274,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: ValRows, staging: P
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: ValRows, staging: Path) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
     prepared = val.prepared
-    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, prepared.feature_names, val.statistics)
+    form = RowForm(prepared.x.shape[1:], prepared.x.dtype, prepared.kind, val.statistics)
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):

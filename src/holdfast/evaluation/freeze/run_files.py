@@ -83,9 +83,9 @@ def refuse_former(where: str, vault: str) -> None:
         raise VaultRefused(
             where, problem, next="set HOLDFAST_HOME to where it was trained, or train it again"
         ) from None
-    if record["status"] != "sealed":
+    if record["status"] != registry.SEALED:
         problem = f"belongs to the former vault {vault[:8]}"
-        if record.get("replaced_by"):
+        if record["replaced_by"]:
             problem += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
         raise VaultRefused(
             where, problem, next="train it again with the split and the vault settings that are in force"

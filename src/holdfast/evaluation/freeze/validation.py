@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,9 @@ from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
-from holdfast.data.loading.train_val import columns_of as stored_columns
 from holdfast.data.loading.train_val import compute
-from holdfast.data.statistics import TrainStatistics
+from holdfast.data.statistics import TrainStatistics, input_columns
 from holdfast.data.store.store import Prepared, open_prepared, val_sha256
-from holdfast.data.tables.inputs import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.processes import Predictor
 
@@ -84,9 +82,10 @@ def predict_val(
     places: NDArray[np.int64] | None = None,
     batch_size: int = 1024,
 ) -> NDArray[np.float32]:
-    """Predictions of the val rows, or of those at some places among them."""
+    """Predictions of a single model for the val rows, or for those at some places among them."""
     rows = val.rows if places is None else val.rows[places]
-    return predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
+    (predictions,) = predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
+    return np.asarray(predictions)
 
 
 def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) -> tuple[float, float]:
@@ -99,19 +98,21 @@ def exact_loss(predictor: Predictor, val: ValRows, task: str, num_outputs: int) 
 
 
 def refuse_other_predictions(
-    predictor: Predictor, fields: Mapping[str, Any], model: Mapping[str, Any], folder: Path, val: ValRows
+    predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: ValRows
 ) -> None:
-    """Preflight: the same evaluator must predict the val rows as it did when the model was frozen.
+    """Preflight: the same evaluator must predict the val rows as it did when the models were frozen.
 
     Raises:
         VaultRefused: It does not.
     """
-    frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
-    predictions = predict_val(predictor, val, task_of(fields["task"]).row_shape(fields["num_outputs"]))
-    worst = _distance(predictions, frozen, fields["task"], val.target_std)
-    if not worst <= PREDICTION_ATOL:
-        problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
-        raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
+    columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
+    of_models = predictor.predict(_stored(val, val.rows), columns, is_sealed=False)
+    for model, predictions in zip(models, of_models, strict=True):
+        frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
+        worst = _distance(predictions, frozen, fields["task"], val.target_std)
+        if not worst <= PREDICTION_ATOL:
+            problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
+            raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
 
 
 def refuse_unstable(
@@ -174,7 +175,7 @@ def refuse_other_columns(where: str, val: ValRows, content: Mapping[str, Any]) -
     if shapes.get("view") != val.prepared.view:
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
     held = shapes.get("columns")
-    if held and held != [column.as_dict() for column in input_columns(stored_columns(val.prepared), val.statistics)]:
+    if held and held != [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]:
         problem = "columns are not what the train rows alone give"
         raise VaultRefused(where, problem, next="train again: vocabularies must come from train rows")
 

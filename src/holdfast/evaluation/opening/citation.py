@@ -17,11 +17,15 @@ def quotable(opened: Opened) -> str:
     number = f"opening {opened.opening} of {opened.opening}"
     if not opened.is_clean:
         number = f"opening {opened.opening}; not a clean test"
+    if len(opened.models) > 1:
+        number += f", the best by val of {len(opened.models)}"
     number += "".join(f", {_former(former)}" for former in opened.former)
     place = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
     where = f"n = {opened.n:,}, {number}, {place}"
     criterion, metrics = opened.criterion, opened.metrics
     if not metrics and criterion:
+        told = f"{opened.wear['bits_before']:.0f} bits told before"
+        where = f"n = {opened.n:,}, answer {opened.opening} of its vault, {told}, {place}"
         return f"test of {criterion['criterion']}: {'passed' if criterion['passed'] else 'failed'}, {where}"
     name = next((name for name in FIRST if name in metrics), next(iter(metrics)))
     return f"test {name} {_value(name, metrics[name], opened.confidence)}, {where}"

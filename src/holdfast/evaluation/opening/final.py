@@ -7,9 +7,7 @@ preflight (costs nothing) -> `open.intent` -> X to the predictors -> `open.predi
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from holdfast.core.child import forbid_core_dumps
-from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
-from holdfast.core.files import sha256_hex
+from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
+from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
 from holdfast.data.raw import read_piece
@@ -28,7 +26,7 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.validation import load_val, refuse_other_predictions
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
-from holdfast.evaluation.selections import find_selections, frozen_copy, hashed_members, read_selection, sweep_copies
+from holdfast.evaluation.selections import find_selection, frozen_copy, hashed_members
 from holdfast.vault import lifecycle, opening, policies, project_lock, refusals, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger
@@ -36,135 +34,82 @@ from holdfast.vault.manifest import folder_of, read_manifest
 
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
-__all__ = ["Opened", "open_together", "open_vault"]
+Predictors = list[tuple[list[int], processes.Predictor]]  # the numbers of the models that share a view, and theirs
 
-
-@dataclass(frozen=True)
-class _Act:
-    """One selection on its way: what was frozen, how it may be opened, and the processes that predict with it."""
-
-    selection: str
-    allowed: policies.Allowed
-    fields: dict[str, Any]
-    predictors: list[processes.Predictor]
-
-
-@dataclass(frozen=True, eq=False)
-class _Predicted:
-    """The predictions of a selection, (models, n, ...), with the entry that states their hash."""
-
-    entry: ledger.Entry
-    predictions: NDArray[np.float32]
+__all__ = ["Opened", "open_vault"]
 
 
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
-    """Evaluate one frozen selection on the sealed rows, or repeat the answer it has; as `open_together`."""
-    return open_together([prefix], reason=reason, key_file=key_file)[0]
-
-
-def open_together(
-    prefixes: Sequence[str], *, reason: str | None = None, key_file: Path | None = None
-) -> list[tuple[Opened, list[str]]]:
-    """Evaluate frozen selections on the sealed rows at once, or repeat the answers they have.
-
-    Opened in full together, all their models are compared with the first model of the first selection.
+    """Evaluate a frozen selection on the sealed rows, or repeat the answer it has.
 
     Args:
-        prefixes: Eight or more digits of each selection's id.
+        prefix: Eight or more digits of the selection's id.
         reason: Why a vault that was opened is opened again: at the level of the primary metric, not a clean test.
         key_file: The private key, where the vault was sealed for one.
 
     Returns:
-        The answers, and what has changed in the environment since each freeze.
+        The answer, and what has changed in the environment since the freeze.
 
     Raises:
-        InputError: No such selection, one is named twice, or they are of several vaults.
+        InputError: No such selection.
         VaultRefused: The policy, the ledger, a file, a key or the val score is against it; nothing was spent.
-        RunFailed: The models failed on the test rows; the same selections can be opened again.
+        RunFailed: The models failed on the test rows; the same selection can be opened again.
     """
     forbid_core_dumps()
-    vault, selections = find_selections(prefixes)
+    vault, selection = find_selection(prefix)
     # The ledger decides; the lock only makes a second process on this machine wait for the answer.
     with registry.on_disk(folder_of(vault), RECORDED), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
         preflight.refuse_disorder(vault, entries)
         preflight.refuse_other_lock(vault, Path.cwd())
-        results = {selection: find_entry(entries, "open.result", selection) for selection in selections}
-        waiting = [selection for selection, result in results.items() if result is None]
-        if waiting:
-            allowed = preflight.allowed_openings(vault, waiting, entries, reason)
-            preflight.refuse_multirun()
-            preflight.refuse_training()
-            preflight.refuse_little_space(vault)
-            results |= _open(vault, allowed, entries, opening.check_sealed(vault, key_file))
-            with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
-                project_lock.note_here(vault, "open")
-        answers = []
-        for selection, result in results.items():
-            assert result is not None
-            is_replayed = selection not in waiting
-            answers.append((answer_of(result, is_replayed=is_replayed), [] if is_replayed else result.body["changes"]))
-        return answers
+        if result := find_entry(entries, "open.result", selection):
+            return answer_of(result, is_replayed=True), []
+        allowed = preflight.allowed_opening(vault, selection, entries, reason)
+        preflight.refuse_multirun()
+        preflight.refuse_training()
+        preflight.refuse_little_space(vault)
+        result = _open(vault, selection, allowed, entries, opening.check_sealed(vault, key_file))
+        with contextlib.suppress(VaultRefused):  # the result is recorded, and is told whatever becomes of the lock
+            project_lock.note_here(vault, "open")
+        return answer_of(result, is_replayed=False), result.body["changes"]
 
 
 # --- the opening ------------------------------------------------------------------------------------------------------
 
 
 def _open(
-    vault: str, allowed: Mapping[str, policies.Allowed], entries: Sequence[ledger.Entry], ring: Ring
-) -> dict[str, ledger.Entry]:
-    """All intents before any row, all predictions before any target; the results by selection."""
-    sweep_copies(vault)
-    if len(allowed) > 1:
-        _refuse_other_classes(vault, list(allowed))
-    with contextlib.ExitStack() as stack:
-        acts = [_prepare(stack, vault, *chosen) for chosen in allowed.items()]
-        intents: list[ledger.Entry] = []
-        for act in acts:
-            intents.append(_intend(vault, act, [*entries, *intents]))
-        predicted = [_predict(act, intent, ring) for act, intent in zip(acts, intents, strict=True)]
-    return {act.selection: _conclude(index, acts, predicted, ring) for index, act in enumerate(acts)}
+    vault: str, selection: str, allowed: policies.Allowed, entries: Sequence[ledger.Entry], ring: Ring
+) -> ledger.Entry:
+    """The intent before any row, all predictions before any target; the result."""
+    with frozen_copy(vault, selection) as (fields, folder), contextlib.ExitStack() as stack:
+        predictors: Predictors = []
+        for numbers in _by_view(fields["models"]):
+            models = [hashed_members(fields, fields["models"][number]) for number in numbers]
+            predictor = stack.enter_context(processes.Predictor(models, folder))
+            predictors.append((numbers, predictor))
+            chosen = [fields["models"][number] for number in numbers]
+            refuse_other_predictions(predictor, fields, chosen, folder, load_val(fields, chosen[0]))
+        intent = _intend(vault, selection, allowed, entries)
+        predicted, predictions = _predict(fields, predictors, intent, ring)
+    return _conclude(fields, allowed, predicted, predictions, ring)
 
 
-def _refuse_other_classes(vault: str, selections: Sequence[str]) -> None:
-    """Models of other classes or another task cannot be compared row by row.
-
-    Raises:
-        InputError: Some of the selections cannot be opened together; nothing was spent.
-    """
-    kinds = {}
-    for selection in selections:
-        fields = read_selection(vault, selection)
-        kinds[selection] = (fields["task"], fields["num_outputs"])
-    first = selections[0]
-    for selection, kind in kinds.items():
-        if kind != kinds[first]:
-            problem = f"{selection[:8]} has another task or other classes than {first[:8]}"
-            raise InputError("open", problem, next="open them one after the other")
+def _by_view(models: Sequence[Mapping[str, Any]]) -> list[list[int]]:
+    """The numbers of the models, those together that see the rows in one way: the rows are decrypted once for these."""
+    numbers: dict[bytes, list[int]] = {}
+    for number, model in enumerate(models):
+        numbers.setdefault(canonical_json([model["view"], model["rows"]]), []).append(number)
+    return list(numbers.values())
 
 
-def _prepare(stack: contextlib.ExitStack, vault: str, selection: str, allowed: policies.Allowed) -> _Act:
-    """Load the models of a selection and have them predict the val rows as they did at the freeze."""
-    fields, folder = stack.enter_context(frozen_copy(vault, selection))
-    predictors = [
-        stack.enter_context(processes.Predictor(hashed_members(fields, model), folder)) for model in fields["models"]
-    ]
-    for predictor, model in zip(predictors, fields["models"], strict=True):
-        refuse_other_predictions(predictor, fields, model, folder, load_val(fields, model))
-    return _Act(selection, allowed, fields, predictors)
-
-
-def _intend(vault: str, act: _Act, entries: Sequence[ledger.Entry]) -> ledger.Entry:
+def _intend(vault: str, selection: str, allowed: policies.Allowed, entries: Sequence[ledger.Entry]) -> ledger.Entry:
     """The durable intent of a selection: a new one at the head that was checked, or the one a crash left."""
-    selection, allowed = act.selection, act.allowed
     if intent := find_entry(entries, "open.intent", selection):
         return intent
     body = {"level": allowed.level, "reason": allowed.reason}
-    head = max(entries, key=lambda entry: entry.index).sha256
+    options = {"selection": selection, "opening": allowed.number, "expected_head": entries[-1].sha256}
     try:
-        return registry.append(
-            vault, "open.intent", body, selection=selection, opening=allowed.number, expected_head=head
-        )
+        return registry.append(vault, "open.intent", body, **options)
     except ledger.LedgerMoved:
         hint = "look at `holdfast vault status`, then try again"
         problem = "another process wrote to its ledger; nothing was decrypted"
@@ -194,29 +139,34 @@ def _failures_noted(intent: ledger.Entry) -> Iterator[None]:
         raise
 
 
-def _predict(act: _Act, intent: ledger.Entry, ring: Ring) -> _Predicted:
-    """Predictions that are made now, or were kept by an opening that was interrupted."""
-    fields, vault = act.fields, act.fields["vault"]
+def _predict(
+    fields: Mapping[str, Any], predictors: Predictors, intent: ledger.Entry, ring: Ring
+) -> tuple[ledger.Entry, NDArray[np.float32]]:
+    """(models, n, ...) predictions that are made now, or were kept by an opening that was interrupted.
+
+    The entry beside them states their hash.
+    """
+    vault = fields["vault"]
     with _mismatches_noted(intent), _failures_noted(intent):
-        if entry := find_entry(registry.read_ledger(vault), "open.predicted", act.selection):
+        if entry := find_entry(registry.read_ledger(vault), "open.predicted", str(intent.selection)):
             predictions = opening.kept(vault, entry, "predictions", ring)
             sha256, stated = sha256_hex(predictions.tobytes()), entry.body["predictions"]
             if sha256 != stated:
                 raise opening.Mismatch("predictions", stated=stated, found=sha256)
-            return _Predicted(entry, predictions)
+            return entry, predictions
         sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
         columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
-        of_models: list[NDArray[np.float32]] = []
-        cells: list[dict[str, int]] = []
-        for predictor, model in zip(act.predictors, fields["models"], strict=True):
-            rows = SealedRows(view_from_dict(model["view"]), sealed)
+        predictions = np.empty((len(fields["models"]), sealed["rows"], *columns), np.float32)
+        cells: list[dict[str, int]] = [{}] * len(fields["models"])
+        for numbers, predictor in predictors:
+            rows = SealedRows(view_from_dict(fields["models"][numbers[0]]["view"]), sealed)
             blocks = rows.blocks(opening.open_x(vault, intent, ring))
-            of_models.append(predictor.predict(blocks, columns, is_sealed=True))
-            cells.append({"unreadable": rows.unreadable, "unknown": rows.unknown})
-        predictions = np.stack(of_models)
+            predictions[numbers] = predictor.predict(blocks, columns, is_sealed=True)
+            for number in numbers:
+                cells[number] = {"unreadable": rows.unreadable, "unknown": rows.unknown}
         body = opening.keep(vault, intent, "predictions", predictions, ring)
         body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells}
-        return _Predicted(_append(intent, "open.predicted", body), predictions)
+        return _append(intent, "open.predicted", body), predictions
 
 
 class SealedRows:
@@ -244,19 +194,20 @@ class SealedRows:
             yield viewed.x
 
 
-def _conclude(index: int, acts: Sequence[_Act], predicted: Sequence[_Predicted], ring: Ring) -> ledger.Entry:
-    """Score, and record what the level of the opening lets out; the first act compares the models of all."""
-    fields, allowed, entry = acts[index].fields, acts[index].allowed, predicted[index].entry
+def _conclude(
+    fields: Mapping[str, Any],
+    allowed: policies.Allowed,
+    entry: ledger.Entry,
+    predictions: NDArray[np.float32],
+    ring: Ring,
+) -> ledger.Entry:
+    """Score, and record what the level of the opening lets out."""
     vault = fields["vault"]
     with _mismatches_noted(entry):
         y = opening.open_y(vault, entry, ring)
-    policy = read_manifest(folder_of(vault))[0]["policy"]
-    confidence = 1 - (1 - float(fields["confidence"])) / (policy["k"] or 1)  # alpha / K under the policy batch
-    score = functools.partial(processes.score, y=y, confidence=confidence, groups=opening.group_numbers(vault))
-    scored = score(fields, [*predicted[index].predictions])
-    if len(acts) > 1 and allowed.level == policies.FULL:
-        everything = [predictions for made in predicted for predictions in made.predictions]
-        scored = replace(scored, comparisons=[] if index else score(_joined(acts), everything).comparisons)
+    confidence = policies.confidence(read_manifest(folder_of(vault))[0]["policy"], float(fields["confidence"]))
+    groups = opening.group_numbers(vault)
+    scored = processes.score(fields, [*predictions], y, confidence=confidence, groups=groups)
     before = sum(_total_bits(relative) for relative in lifecycle.family_of(vault))
     body, bits = select_result(fields, allowed.level, scored, len(y))
     body |= {
@@ -285,17 +236,6 @@ def _total_bits(vault: str) -> float:
         return float(registry.read_ledger(vault)[-1].fields["total_bits"])
     except HoldfastError:
         return 0.0
-
-
-def _joined(acts: Sequence[_Act]) -> dict[str, Any]:
-    """The first selection with the models of all; equal names are told apart by their selection."""
-    pairs = [(act.selection, model) for act in acts for model in act.fields["models"]]
-    names = [model["name"] for _, model in pairs]
-    models = [
-        {**model, "name": name if names.count(name) == 1 else f"{name} ({selection[:8]})"}
-        for (selection, model), name in zip(pairs, names, strict=True)
-    ]
-    return {**acts[0].fields, "models": models}
 
 
 def _append(before: ledger.Entry, type: str, body: dict[str, Any], *, bits: float = 0.0) -> ledger.Entry:

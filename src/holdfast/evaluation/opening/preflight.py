@@ -11,7 +11,6 @@ from typing import Any
 import holdfast
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
-from holdfast.evaluation.opening.result import find_entry
 from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.vault import ledger_check, policies, project_lock, refusals, registry
 from holdfast.vault.ledger import ledger
@@ -20,32 +19,25 @@ from holdfast.vault.manifest import folder_of, read_manifest
 MIN_FREE_BYTES = 16 * 2**20
 
 
-def allowed_openings(
-    vault: str, selections: Sequence[str], entries: Sequence[ledger.Entry], reason: str | None
-) -> dict[str, policies.Allowed]:
-    """Ask the policy how selections may be opened, one after the other; a refusal is noted, not too often.
+def allowed_opening(
+    vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
+) -> policies.Allowed:
+    """Ask the policy how a selection may be opened; a refusal is noted, not too often.
 
     Raises:
-        VaultRefused: One of them it does not.
+        VaultRefused: It may not.
     """
     record = registry.record_of(vault)
-    if record["status"] != "sealed":
-        endings = {"replaced": "was replaced: its rows were sealed anew", "burnt": "was superseded"}
-        words = endings.get(record["status"], "was destroyed")
-        raise VaultRefused(f"vault {vault[:8]}", words, next="holdfast vault status")
-    policy = read_manifest(folder_of(vault))[0]["policy"]
+    if record["status"] != registry.SEALED:
+        raise VaultRefused(f"vault {vault[:8]}", f"was {record['status']}", next="holdfast vault status")
     history = policies.History.of(entries)
-    openings: dict[str, policies.Allowed] = {}
-    for selection in selections:
-        try:
-            openings[selection] = policies.allowed(policy, history, selection, reason=reason, where=vault[:8])
-        except VaultRefused as error:
-            if find_entry(entries, "freeze", selection) is not None:
-                body = {"reason": error.problems[0].what, "policy": policy["policy"]}
-                refusals.note_refusal(vault, body, selection=selection)
-            raise
-        history.opened[selection] = openings[selection]
-    return openings
+    try:
+        return policies.allowed(record["policy"], history, selection, reason=reason, where=vault[:8])
+    except VaultRefused as error:
+        if selection in history.frozen:
+            body = {"reason": error.problems[0].what, "policy": record["policy"]["policy"]}
+            refusals.note_refusal(vault, body, selection=selection)
+        raise
 
 
 def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:

@@ -1,7 +1,7 @@
 """Two models on the same rows: the difference between them, its interval, and how surprising it would be by chance.
 
-Proportions by McNemar's exact and mid-p test (Fagerland, Lydersen and Laake 2013) and the interval of Bonett and Price
-(2012); areas by DeLong; means of errors by the paired t test. Rows of declared groups are no independent pairs: their
+Proportions by McNemar's exact test (Fagerland, Lydersen and Laake 2013) and the interval of Bonett and Price (2012);
+areas by DeLong; means of errors by the paired t test. Rows of declared groups are no independent pairs: their
 differences are summed by group. Several comparisons with one model are corrected by Holm (1979).
 """
 
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
 from holdfast.evaluation.statistics import delong, resampling
-from holdfast.evaluation.statistics.intervals import CONFIDENCE, DEFAULT
-from holdfast.evaluation.statistics.resampling import Sampling
+from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling, wilson
 
 Array = NDArray[Any]
-Groups = NDArray[np.int64] | None
 
 
 def compare(
@@ -49,26 +47,21 @@ def compare(
     return results
 
 
-def mcnemar(num_first: int, num_second: int) -> tuple[float, float]:
-    """Exact and mid-p value, two-sided, of rows that only the first or only the second model has right."""
-    from scipy.stats import binom, binomtest
+def mcnemar(num_first: int, num_second: int) -> float:
+    """Exact p value, two-sided, of rows that only the first or only the second model has right."""
+    from scipy.stats import binomtest
 
     total = num_first + num_second
-    if not total:
-        return 1.0, 1.0
-    exact = float(binomtest(num_first, total, 0.5).pvalue)
-    return exact, min(1.0, exact - float(binom.pmf(num_first, total, 0.5)))
+    return float(binomtest(num_first, total, 0.5).pvalue) if total else 1.0
 
 
-def bonett_price(num_first: int, num_second: int, num_rows: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def bonett_price(num_first: int, num_second: int, num_rows: int, sampling: Sampling = DEFAULT) -> tuple[float, float]:
     """Interval of the difference of two paired proportions (Bonett and Price 2012).
 
     P = (b+1)/(n+2), Q = (c+1)/(n+2), (P-Q) +- z sqrt((P + Q - (P-Q)^2) / (n+2)).
     """
-    from scipy.stats import norm
-
     p, q = (num_first + 1) / (num_rows + 2), (num_second + 1) / (num_rows + 2)
-    half = float(norm.ppf((1 + confidence) / 2)) * math.sqrt((p + q - (p - q) ** 2) / (num_rows + 2))
+    half = sampling.z() * math.sqrt((p + q - (p - q) ** 2) / (num_rows + 2))
     return max(-1.0, p - q - half), min(1.0, p - q + half)
 
 
@@ -95,23 +88,12 @@ def _compare_classes(first: Array, other: Array, y: Array, task: str, sampling: 
 def _compare_proportions(first: NDArray[np.bool_], other: NDArray[np.bool_], sampling: Sampling) -> dict[str, Any]:
     only_first, only_other = int((first & ~other).sum()), int((other & ~first).sum())
     difference = (only_first - only_other) / len(first)
-    groups, confidence = sampling.groups, sampling.confidence
-    counts = {"only_first": only_first, "only_other": only_other}
-    if groups is not None:
-        centred = first.astype(np.float64) - other - difference
-        error = math.sqrt(delong.variance_of(centred, groups))
-        return {"difference": difference, **_normal(difference, error, confidence), **counts}
-    exact, mid_p = mcnemar(only_first, only_other)
-    low, high = bonett_price(only_first, only_other, len(first), confidence)
-    return {
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "p": exact,
-        "mid_p": mid_p,
-        "method": "McNemar exact, Bonett-Price",
-        **counts,
-    }
+    counts = {"difference": difference, "only_first": only_first, "only_other": only_other}
+    if sampling.groups is not None:
+        return counts | _by_influence(difference, first.astype(np.float64) - other - difference, sampling)
+    low, high = bonett_price(only_first, only_other, len(first), sampling)
+    p, method = mcnemar(only_first, only_other), "McNemar exact, Bonett-Price"
+    return counts | {"low": low, "high": high, "p": p, "method": method}
 
 
 def _compare_areas(
@@ -122,51 +104,59 @@ def _compare_areas(
     (area, influence), (other_area, other_influence) = (delong.macro_auroc(s, truth) for s in scores)
     if math.isnan(area):
         return []
-    groups, confidence = sampling.groups, sampling.confidence
-    smallest, difference = delong.smallest_side(truth), area - other_area
-    if delong.is_one_task(scores[0], truth) and groups is None and smallest > 1:
-        covariance = delong.delong(np.column_stack([s[:, 1] for s in scores]), truth[:, 1])[1]
-        variance, method = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]), "DeLong"
-    else:
-        variance, method = delong.variance_of(influence - other_influence, groups), "DeLong influence"
-    if variance < 1e-20 and not np.array_equal(scores[0], scores[1]):
+    difference, influence = area - other_area, influence - other_influence
+    is_certain = delong.standard_error(influence, sampling) < delong.NO_SPREAD
+    if is_certain and sampling.num_units(np.ones(len(truth), bool)) > 1 and not np.array_equal(scores[0], scores[1]):
         # Two perfect rankings do not vary: as uncertain as one of them.
-        half = 1.0 - delong.extreme_interval(1.0, smallest, confidence)[0]
-        low, high = max(-1.0, difference - half), min(1.0, difference + half)
-        interval = {"low": low, "high": high, "p": 1.0, "method": "wilson of the smallest class (DeLong does not vary)"}
-        return [{"metric": "auroc_macro", "difference": difference, **interval}]
-    interval = _normal(difference, math.sqrt(max(variance, 0.0)), confidence)
-    method = method if groups is None else f"{method}, by group"
-    return [{"metric": "auroc_macro", "difference": difference, **interval, "method": method}]
+        half = 1.0 - wilson(1.0, delong.smallest_side(truth, sampling), sampling)[0]
+        method = "wilson of the smallest class (DeLong does not vary)"
+        interval = {"low": max(-1.0, difference - half), "high": min(1.0, difference + half), "p": 1.0}
+        return [{"metric": "auroc_macro", "difference": difference, **interval, "method": method}]
+    interval = _by_influence(difference, influence, sampling, method="DeLong")
+    return [{"metric": "auroc_macro", "difference": difference, **interval}]
 
 
 def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
     """Mean absolute and squared errors: difference with a bootstrap interval, and a paired t test."""
     del task
-    groups, confidence = sampling.groups, sampling.confidence
     errors = [np.abs(p.astype(np.float64) - np.asarray(y, np.float64)) for p in (first, other)]
     results = []
     for metric, power in (("mae", 1), ("mse", 2)):
         differences = errors[0] ** power - errors[1] ** power
         interval = resampling.mean_interval(differences, sampling)
-        error = math.sqrt(delong.variance_of(differences - differences.mean(), groups))
-        degrees = _num_units(groups, len(y)) - 1
-        p = _normal(float(differences.mean()), error, confidence, degrees)["p"] if degrees else 1.0
-        method = f"paired t, {interval['method']}"
-        results.append({"metric": metric, "difference": interval.pop("value"), **interval, "p": p, "method": method})
+        difference = interval.pop("value")
+        num_units = sampling.num_units(np.ones(len(y), bool))
+        if num_units < 2:
+            interval |= {"low": None, "high": None, "p": 1.0}
+        else:
+            error = delong.standard_error(differences - difference, sampling)
+            if sampling.groups is None:
+                error *= math.sqrt(num_units / (num_units - 1))
+            interval["p"] = _p_value(difference, error, num_units - 1)
+            interval["method"] = f"paired t, {interval['method']}"
+        results.append({"metric": metric, "difference": difference, **interval})
     return results
 
 
-def _normal(difference: float, error: float, confidence: float, degrees: int | None = None) -> dict[str, Any]:
-    """difference +- z error and the two-sided p value; with `degrees` of freedom by Student's t."""
+def _by_influence(
+    difference: float, influence: NDArray[np.float64], sampling: Sampling, *, method: str = "sums of rows"
+) -> dict[str, Any]:
+    """difference +- z error and the two-sided p value; by Student's t where rows are of groups."""
+    from scipy.stats import t
+
+    error, quantile, degrees = delong.standard_error(influence, sampling), sampling.z(), None
+    if sampling.groups is not None:
+        degrees = sampling.num_units(np.ones(len(influence), bool)) - 1
+        if not degrees:
+            return {"low": -1.0, "high": 1.0, "p": 1.0, "method": "none (one group)"}
+        quantile = float(t.ppf((1 + sampling.confidence) / 2, degrees))
+    low, high = max(-1.0, difference - quantile * error), min(1.0, difference + quantile * error)
+    method = delong.by_group(method, sampling)
+    return {"low": low, "high": high, "p": _p_value(difference, error, degrees), "method": method}
+
+
+def _p_value(difference: float, error: float, degrees: int | None) -> float:
     from scipy.stats import norm, t
 
-    law = norm if degrees is None else t(degrees)
-    half = float(law.ppf((1 + confidence) / 2)) * error
     distance = abs(difference) / error if error else (math.inf if difference else 0.0)
-    p = float(2 * law.sf(distance))
-    return {"low": difference - half, "high": difference + half, "p": p, "method": "sums by group, normal"}
-
-
-def _num_units(groups: Groups, num_rows: int) -> int:
-    return num_rows if groups is None else len(np.unique(groups))
+    return float(2 * (norm.sf(distance) if degrees is None else t.sf(distance, degrees)))

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
 from holdfast.evaluation.statistics import delong, resampling
-from holdfast.evaluation.statistics.resampling import Sampling
+from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling, wilson
 
-CONFIDENCE = 0.95
-INTERVALS = {"proportion": "wilson", "draws": resampling.DRAWS, "seed": 0}
+INTERVALS = {"draws": resampling.DRAWS, "seed": DEFAULT.seed}
 DEFINITIONS = {
     "loss": "mean -log p of the true class, p float32 and not below 1e-12; of values, squared error / train variance",
     "accuracy": "share of rows that are right; of labels, rows with all of them right",
@@ -32,8 +31,6 @@ DEFINITIONS = {
     "rmse": "root of the mean squared error",
     "r2": "1 - squared error / squared deviation from the mean",
 }
-PROPORTIONS = {"wilson": "wilson", "clopper-pearson": "exact"}
-DEFAULT = Sampling()
 COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 Array = NDArray[Any]
@@ -68,36 +65,8 @@ def metric_intervals(
     truth = kind.truth(y, guess.shape[1])
     intervals |= _counted(truth, guess, sampling, is_multilabel=kind.is_labels)
     if "auroc_macro" in values:
-        intervals["auroc_macro"] = delong.auroc_interval(
-            kind.scores(predictions), truth, sampling.confidence, sampling.groups
-        )
+        intervals["auroc_macro"] = delong.auroc_interval(kind.scores(predictions), truth, sampling)
     return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
-
-
-def proportion_interval(
-    num_right: int, num_rows: int, confidence: float = CONFIDENCE, kind: str = "wilson"
-) -> tuple[float, float]:
-    """The interval of a proportion: score (Wilson 1927) or exact (Clopper and Pearson 1934), by scipy."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(num_right, num_rows).proportion_ci(confidence, method=PROPORTIONS[kind])
-    return float(interval.low), float(interval.high)
-
-
-def wilson(num_right: int, num_rows: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The score interval of a proportion (Wilson 1927)."""
-    return proportion_interval(num_right, num_rows, confidence)
-
-
-def required_rows(share: float, half_width: float, confidence: float = CONFIDENCE) -> int:
-    """Rows that a test set needs for a Wilson interval of `share` +- `half_width`.
-
-    The width of Wilson's interval solved for n: n = z^2/(2w^2) (q - 2w^2 + sqrt(q^2 - 4w^2 q + w^2)), q = p(1-p).
-    """
-    from scipy.stats import norm
-
-    z2, w2, q = float(norm.ppf((1 + confidence) / 2)) ** 2, half_width**2, share * (1 - share)
-    return max(1, math.ceil(z2 / (2 * w2) * (q - 2 * w2 + math.sqrt(q**2 - 4 * w2 * q + w2))))
 
 
 def _counted(
@@ -112,22 +81,19 @@ def _counted(
     counts = (truth & guess).sum(axis=0), guess.sum(axis=0), truth.sum(axis=0)
     macro = resampling.macro_metrics(*counts, is_multilabel=is_multilabel).tolist()
     drawn = resampling.count_intervals(truth, guess, sampling, is_multilabel=is_multilabel)
-    confidence, proportion = sampling.confidence, sampling.proportion
-    num_units = len(truth) if sampling.groups is None else len(np.unique(sampling.groups))
+    num_units = sampling.num_units(np.ones(len(truth), bool))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
     draws += resampling.draws_note(len(truth))
     intervals: dict[str, Interval] = {}
     for name, value in zip(COUNTED, [float(is_right.mean()), *macro], strict=True):
         (low, high), method = drawn[name], draws
         if name == "accuracy" and sampling.groups is None:
-            (low, high), method = (
-                proportion_interval(int(is_right.sum()), num_units, confidence, proportion),
-                proportion,
-            )
+            (low, high), method = wilson(value, num_units, sampling), "wilson"
+        elif sampling.is_small(num_units):
+            (low, high), method = wilson(value, num_units, sampling), f"wilson of {num_units} groups"
         elif not low < high:
             # All draws agree, as where every row is right: they would claim to be certain.
-            low, high = proportion_interval(round(value * num_units), num_units, confidence, proportion)
-            low, high, method = min(low, value), max(high, value), f"{proportion} ({draws} do not vary)"
+            (low, high), method = wilson(value, num_units, sampling), f"wilson ({draws} do not vary)"
         intervals[name] = {"value": value, "low": low, "high": high, "method": method}
     return intervals
 
@@ -141,5 +107,6 @@ def _complete(value: float, interval: Interval | None) -> Interval:
     if interval is None:
         return {"value": value, "low": None, "high": None, "method": "none"}
     if not (math.isfinite(interval["low"]) and math.isfinite(interval["high"])):
-        return {"value": value, "low": None, "high": None, "method": "none (no interval is defined on these rows)"}
+        method = interval["method"] if interval["method"].startswith("none") else "none (not defined on these rows)"
+        return {"value": value, "low": None, "high": None, "method": method}
     return {"value": float(interval.get("value", value)), **{key: interval[key] for key in ("low", "high", "method")}}

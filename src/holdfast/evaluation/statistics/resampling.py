@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from holdfast.evaluation.statistics.sampling import Sampling
 
 DRAWS = 9_999
 FEWEST_DRAWS = 999
@@ -23,23 +24,6 @@ BLOCK = 2**21
 
 Array = NDArray[Any]
 Interval = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Sampling:
-    """The settings of all intervals.
-
-    Attributes:
-        confidence: Of each interval by itself.
-        proportion: "wilson" or "clopper-pearson".
-        groups: (n,) group of every row, where groups were declared: they are resampled, not the rows.
-        seed: Of all draws.
-    """
-
-    confidence: float = 0.95
-    proportion: str = "wilson"
-    groups: NDArray[np.int64] | None = None
-    seed: int = 0
 
 
 # --- metrics of counts ------------------------------------------------------------------------------------------------
@@ -171,9 +155,11 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
     rows = np.ones((len(columns), 1))
     units = np.hstack([columns, rows]) if groups is None else sums_of_groups(np.hstack([columns, rows]), groups)
     value = float(statistic(units[:, :-1].sum(axis=0), units[:, -1].sum()))
-    if len(units) < 2 or bool((np.ptp(units, axis=0) <= EQUAL_RTOL * np.abs(units).max(axis=0)).all()):
-        method = "none (one unit)" if len(units) < 2 else "bootstrap (all rows are equal)"
-        return {"value": value, "low": value, "high": value, "method": method}
+    if len(units) < 2:
+        method = "none (one row)" if groups is None else "none (one group)"
+        return {"value": value, "low": math.nan, "high": math.nan, "method": method}
+    if bool((np.ptp(units, axis=0) <= EQUAL_RTOL * np.abs(units).max(axis=0)).all()):
+        return {"value": value, "low": value, "high": value, "method": "bootstrap (all rows are equal)"}
 
     # Rows count 1 each: only their columns are gathered.
     data = tuple(units.T) if groups is not None else tuple(units[:, :-1].T)

@@ -44,7 +44,6 @@ def seen(rows: Rows) -> Rows:
     names = ("y", "groups", "times", "parts")
     chosen = {name: array[kept] for name in names if (array := getattr(rows, name)) is not None}
     chosen |= {"digests": forms_of(rows).digests[:][kept], "notes": (*rows.notes, *notes)}
-    feature_names = tuple(column.name for column in view.columns)
-    fitted = replace(rows, table=None, x=x, columns=view.columns, feature_names=feature_names, **chosen)
+    fitted = replace(rows, table=None, x=x, columns=view.columns, **chosen)
     check_rows(fitted)
     return fitted

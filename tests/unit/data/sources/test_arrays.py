@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.arrays.rows import rows_from_arrays
+from holdfast.data.arrays import rows_from_arrays
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import arrays
 

@@ -42,6 +42,8 @@ def test_keys_and_numbers_that_come_late(load: Load, tmp_path: Path, monkeypatch
 def test_compressed_and_overridden(load: Load, tmp_path: Path) -> None:
     rows = load(tmp_path / "t.jsonl.gz", gzip.compress(BODY.encode()), types={"a": "category"})
     assert rows.columns[0].categories[:3] == ("0", "1", "10")
+    with pytest.raises(InputError, match="line 21: is no JSON"):
+        load(tmp_path / "t.jsonl.gz", gzip.compress(f"{BODY}no\n".encode()))
 
 
 @pytest.mark.parametrize(

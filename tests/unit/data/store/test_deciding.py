@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
+from holdfast.data.columns import number_columns
 from holdfast.data.rows import TEST, Rows
 from holdfast.data.store import store, worker
 from holdfast.data.store.store import Prepared
@@ -35,7 +36,7 @@ SPLITS: dict[str, Split] = {
 def numbers(num_rows: int = NUM_ROWS, seed: int = 0) -> Rows:
     """Rows that are all different; the class is that of the first number."""
     x = np.random.default_rng(seed).normal(size=(num_rows, 3)).astype(np.float32)
-    return Rows(x, (x[:, 0] > 0).astype(np.int64), "binary", "table", ("no", "yes"), ("a", "b", "c"))
+    return Rows(x, (x[:, 0] > 0).astype(np.int64), "binary", "table", ("no", "yes"), columns=number_columns("abc"))
 
 
 EACH = ("x", "y", "groups", "times", "parts")
@@ -491,7 +492,7 @@ def test_rows_that_were_open_and_are_sealed_later_are_removed(prepare: Prepare) 
 def bits(num_rows: int, seed: int = 0) -> Rows:
     """Yes-or-no answers: strangers give the same ones."""
     x = np.random.default_rng(seed).integers(0, 2, (num_rows, 8)).astype(np.float32)
-    return Rows(x, np.arange(num_rows) % 2, "binary", "table", ("no", "yes"), tuple("abcdefgh"))
+    return Rows(x, np.arange(num_rows) % 2, "binary", "table", ("no", "yes"), columns=number_columns("abcdefgh"))
 
 
 def test_a_table_of_few_values_is_known_by_its_whole_content_alone(prepare: Prepare) -> None:

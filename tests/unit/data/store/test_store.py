@@ -159,7 +159,7 @@ def test_errors_come_back_as_they_were(prepare_mine: Prepare, capfd: pytest.Capt
     with pytest.raises(InputError) as caught:
         prepare_mine("fail", what="disk")
     assert str(caught.value) == (
-        "data.source: my_rows.fail failed in my_rows.py, line 21 (RuntimeError: the disk is on fire); "
+        "data.source: my_rows.fail failed in my_rows.py, line 22 (RuntimeError: the disk is on fire); "
         "next: python -c \"import my_rows; my_rows.fail(what='disk')\" shows the whole traceback"
     )
     assert "Traceback" not in capfd.readouterr().err

@@ -8,15 +8,13 @@ import torch
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.statistics import (
     TrainStatistics,
-    statistics_as_arrays,
-    statistics_from_arrays,
-    train_statistics,
-)
-from holdfast.data.tables.inputs import (
     category_sizes,
     input_columns,
     input_width,
-    neutral_table_statistics,
+    neutral_statistics,
+    statistics_as_arrays,
+    statistics_from_arrays,
+    train_statistics,
 )
 from holdfast.transforms import AsFloat, Standardize
 
@@ -153,7 +151,7 @@ def test_columns_and_weights_are_enough_to_build_it_again() -> None:
     assert plain[1]["unseen"] == ["Bonn"]
     again = tuple(column_from_dict(column) for column in plain)
     for kind in (Standardize, AsFloat):
-        trained, fresh = kind(statistics), kind(neutral_table_statistics(again, "float32"))
+        trained, fresh = kind(statistics), kind(neutral_statistics("table", (5,), again))
         fresh.load_state_dict(trained.state_dict())
         assert torch.equal(fresh(torch.from_numpy(X)), trained(torch.from_numpy(X)))
 

@@ -17,7 +17,7 @@ from holdfast.core.files import sha256_file
 from holdfast.data.store import store, worker
 from holdfast.ensembles.members import check_members
 from holdfast.evaluation.freeze import freezing
-from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
+from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
@@ -26,7 +26,7 @@ from ..conftest import DATA, SPLIT, Make
 
 
 def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store.Prepared) -> None:
-    frozen = freeze_run(make_run())
+    frozen = freeze_runs([make_run()])
     folder = selection_folder(prepared.vault, frozen.selection)
     assert sha256_file(folder / "selection.json") == frozen.selection
     fields = read_selection(prepared.vault, frozen.selection)
@@ -41,15 +41,15 @@ def test_a_selection_is_the_hash_of_what_it_says(make_run: Make, prepared: store
 
 def test_freezing_again_finds_the_selection(make_run: Make) -> None:
     run = make_run()
-    first, second = freeze_run(run), freeze_run(run)
+    first, second = freeze_runs([run]), freeze_runs([run])
     assert first.is_new
     assert not second.is_new
     assert first.selection == second.selection
-    assert freeze_run(make_run("other", 0.5)).selection != first.selection
+    assert freeze_runs([make_run("other", 0.5)]).selection != first.selection
 
 
 def test_selections_are_found_by_eight_digits(make_run: Make, prepared: store.Prepared) -> None:
-    selection = freeze_run(make_run()).selection
+    selection = freeze_runs([make_run()]).selection
     assert find_selection(selection[:8]) == (prepared.vault, selection)
     for prefix, word in ((selection[:7], "is no selection; allowed: 8 to 64 hex digits"), ("0" * 8, "is not known")):
         with pytest.raises(InputError, match=word):
@@ -58,7 +58,7 @@ def test_selections_are_found_by_eight_digits(make_run: Make, prepared: store.Pr
 
 def test_a_selection_stands_for_the_run_that_it_has_chosen(make_run: Make) -> None:
     run = make_run()
-    selection = freeze_run(run).selection
+    selection = freeze_runs([run]).selection
     frozen = run_folder(Path(selection[:8]))
     assert frozen != run
     assert (frozen / "run.json").read_bytes() == (run / "run.json").read_bytes()
@@ -72,7 +72,7 @@ def test_a_selection_stands_for_the_run_that_it_has_chosen(make_run: Make) -> No
 @pytest.mark.parametrize("status", ["failed", "interrupted"])
 def test_only_completed_runs_are_frozen(make_run: Make, status: str) -> None:
     with pytest.raises(InputError, match=f"is {status}; allowed: completed"):
-        freeze_run(make_run(status=status))
+        freeze_runs([make_run(status=status)])
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,14 @@ def test_runs_that_predict_nothing_are_neither_frozen_nor_averaged(
 ) -> None:
     runs = [make_run("one"), make_run("other", config=config)]
     with pytest.raises(InputError, match=words):
-        freeze_run(runs[1])
+        freeze_runs([runs[1]])
     with pytest.raises(InputError, match=words):
         check_members(OmegaConf.create({"ensemble": {"runs": [str(run) for run in runs], "weights": None}}))
 
 
 def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run"):
-        freeze_run(tmp_path)
+        freeze_runs([tmp_path])
 
 
 def test_a_run_of_a_former_vault_is_refused(make_run: Make, prepared: store.Prepared) -> None:
@@ -102,7 +102,7 @@ def test_a_run_of_a_former_vault_is_refused(make_run: Make, prepared: store.Prep
     new = worker.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
     message = f"belongs to the former vault {prepared.vault[:8]}: its rows were sealed anew as {new[:8]}"
     with pytest.raises(VaultRefused, match=message):
-        freeze_run(run)
+        freeze_runs([run])
 
 
 def test_a_run_of_another_home_is_refused(make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,11 +110,11 @@ def test_a_run_of_another_home_is_refused(make_run: Make, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setenv("HOLDFAST_HOME", str(tmp_path / "elsewhere"))
         with pytest.raises(VaultRefused, match="which is not in this HOLDFAST_HOME"):
-            freeze_run(run)
+            freeze_runs([run])
 
 
 def test_after_a_freeze_another_split_is_refused(make_run: Make) -> None:
-    freeze_run(make_run())
+    freeze_runs([make_run()])
     with pytest.raises(VaultRefused, match="was frozen with another test part"):
         worker.answer_request(store.make_request(DATA, {**SPLIT, "fractions": [0.8, 0.1, 0.1]}, {}))
 
@@ -128,14 +128,14 @@ def test_a_score_that_the_files_do_not_give_is_refused(make_run: Make, metric: s
     with pytest.raises(
         VaultRefused, match=rf"{metric}: was 0\.\d+ when the run was recorded, and is 0\.\d+ from its files"
     ):
-        freeze_run(run)
+        freeze_runs([run])
 
 
 def test_a_changed_checkpoint_is_refused(make_run: Make) -> None:
     run = make_run()
     (run / "checkpoints" / "best.ckpt").write_text("0.5")
     with pytest.raises(VaultRefused, match="when the run was recorded"):
-        freeze_run(run)
+        freeze_runs([run])
 
 
 def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp_path: Path) -> None:
@@ -143,17 +143,17 @@ def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp
     checkpoint = run / "checkpoints" / "best.ckpt"
     checkpoint.rename(tmp_path / "elsewhere.ckpt")
     with pytest.raises(VaultRefused, match=r"best.ckpt: is missing"):
-        freeze_run(run)
+        freeze_runs([run])
     os.symlink(tmp_path / "elsewhere.ckpt", checkpoint)
     with pytest.raises(VaultRefused, match="leaves the run's folder"):
-        freeze_run(run)
+        freeze_runs([run])
 
 
 def test_nothing_is_left_of_a_freeze_that_failed(make_run: Make, prepared: store.Prepared) -> None:
     run = make_run()
     (run / "checkpoints" / "best.ckpt").unlink()
     with pytest.raises(VaultRefused):
-        freeze_run(run)
+        freeze_runs([run])
     assert list(selection_folder(prepared.vault, "x").parent.iterdir()) == []
     assert len(registry.read_ledger(prepared.vault)) == 1
 
@@ -180,11 +180,11 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     run = _ensemble(make_run)
     record = json.loads((run / "run.json").read_text())
     with pytest.raises(VaultRefused, match="val/loss: was undefined when the run was recorded"):
-        freeze_run(run)
+        freeze_runs([run])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("holdfast.evaluation.freeze.freezing.refuse_other_scores", lambda *values: None)
-        frozen = freeze_run(run)
+        frozen = freeze_runs([run])
     fields = read_selection(prepared.vault, frozen.selection)
     assert [member["weight"] for member in fields["models"][0]["members"]] == [0.5, 0.5]
     assert fields["split"] == SPLIT
@@ -192,22 +192,23 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
     checkpoint.write_text("0.80")
     with pytest.raises(VaultRefused, match="was changed since the ensemble was made"):
-        freeze_run(run)
+        freeze_runs([run])
 
 
+@pytest.mark.parametrize("prepared", [{"policy": "batch", "k": 2}], indirect=True)
 def test_several_models_are_frozen_together(make_run: Make, prepared: store.Prepared) -> None:
     runs = [make_run("one"), make_run("two", 0.8)]
     frozen = freeze_runs(runs, "accuracy>0.9")
     fields = read_selection(prepared.vault, frozen.selection)
-    assert [model["name"] for model in fields["models"]] == ["one", "two"]
+    assert [model["name"] for model in fields["models"]] == ["two", "one"], "the best by val is named first"
     assert [model["members"][0]["folder"] for model in fields["models"]] == ["models/0/members/0", "models/1/members/0"]
     assert fields["models"][1]["val_predictions"] == "models/1/val_predictions.npy"
     assert set(fields["files"]) >= {"models/1/members/0/checkpoints/best.ckpt", "models/1/val_predictions.npy"}
     assert fields["criterion"] == frozen.criterion == "accuracy > 0.9"
     assert frozen.val == fields["models"][0]["val"]
-    assert registry.read_ledger(prepared.vault)[-1].body["models"] == ["one", "two"]
+    assert registry.read_ledger(prepared.vault)[-1].body["models"] == ["two", "one"]
     assert freeze_runs(runs, "accuracy > 0.9").selection == frozen.selection
-    assert freeze_runs(runs[::-1], "accuracy > 0.9").selection != frozen.selection
+    assert freeze_runs(runs[::-1], "accuracy > 0.9").selection == frozen.selection
     assert verify_home() == []
 
 
@@ -227,7 +228,7 @@ def test_models_that_cannot_be_compared_are_not_frozen_together(make_run: Make) 
     ("policy", "num_models", "criterion", "words"),
     [
         ({"policy": "criterion"}, 1, None, "answers pass or fail, and there is no criterion"),
-        ({"policy": "criterion"}, 2, "accuracy > 0.9", "2 models would be 2 answers; allowed: one"),
+        ({"policy": "criterion"}, 2, "accuracy > 0.9", "2 models, and its policy is criterion; allowed: one"),
         ({"policy": "batch", "k": 2}, 3, None, "3 models; allowed: up to 2, as it was sealed for"),
     ],
 )
@@ -250,7 +251,7 @@ def test_a_saturated_run_cannot_claim_another_loss(make_run: Make) -> None:
     record = json.loads((run / "run.json").read_text())
     x = record["best"]["metrics"]["val/loss"]
     with pytest.raises(VaultRefused, match="val/loss: was"):
-        freeze_run(run)  # its record has the loss of clipped probabilities, not of its logits
+        freeze_runs([run])  # its record has the loss of clipped probabilities, not of its logits
     assert x > 0
 
 
@@ -289,7 +290,7 @@ def _changed(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cha
 @pytest.mark.slow
 def test_a_run_that_was_not_touched_is_frozen(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _changed(trained, tmp_path, monkeypatch, lambda content: None)
-    assert freeze_run(run).is_new
+    assert freeze_runs([run]).is_new
 
 
 @pytest.mark.slow
@@ -317,7 +318,7 @@ def test_sealed_rows_in_a_checkpoint_are_found(
 
     run = _changed(trained, tmp_path, monkeypatch, smuggle)
     with pytest.raises(VaultRefused, match=r"holds sealed test rows in (callbacks\.Mine|state_dict\.model\.1\.weight)"):
-        freeze_run(run)
+        freeze_runs([run])
 
 
 @pytest.mark.slow
@@ -327,4 +328,4 @@ def test_statistics_of_all_rows_are_refused(trained: Path, tmp_path: Path, monke
 
     run = _changed(trained, tmp_path, monkeypatch, shift)
     with pytest.raises(VaultRefused, match=r"transform\.mean is not what the train rows alone give"):
-        freeze_run(run)
+        freeze_runs([run])

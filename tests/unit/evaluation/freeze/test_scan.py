@@ -29,7 +29,7 @@ def _form(x: Array, kind: str, names: tuple[str, ...] = ()) -> Known:
     path.parent.mkdir(exist_ok=True)
     fingerprints.write_records(path, [fingerprints.fingerprints_of(digests, KEY)], np.zeros(half, bool))
     sealed = fingerprints.Fingerprints(path, KEY)
-    return RowForm(x.shape[1:], x.dtype, kind, names, statistics), sealed, x[half:]
+    return RowForm(x.shape[1:], x.dtype, kind, statistics), sealed, x[half:]
 
 
 @pytest.fixture

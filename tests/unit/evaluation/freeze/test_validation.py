@@ -9,9 +9,9 @@ import pytest
 
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import VaultRefused
-from holdfast.data.loading.train_val import columns_of, compute
+from holdfast.data.loading.train_val import compute
+from holdfast.data.statistics import input_columns
 from holdfast.data.store import store
-from holdfast.data.tables.inputs import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.freeze.validation import (
     ValRows,
@@ -38,7 +38,7 @@ def val(prepared: store.Prepared) -> ValRows:
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
     (tmp_path / "weight").write_text(str(weight))
-    return FakePredictor(MEMBERS, tmp_path)
+    return FakePredictor([MEMBERS], tmp_path)
 
 
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: ValRows) -> None:
@@ -65,7 +65,7 @@ def test_a_model_that_looks_at_its_batch_is_refused(
     real = FakePredictor.predict
 
     def predict(self: FakePredictor, *values: Any, batch_size: int = 1024, **options: Any) -> Any:
-        return change(real(self, *values, **options), batch_size)
+        return np.stack([change(rows, batch_size) for rows in real(self, *values, **options)])
 
     monkeypatch.setattr(FakePredictor, "predict", predict)
     predictor = _predictor(tmp_path)
@@ -174,7 +174,7 @@ def test_statistics_of_other_rows_are_refused() -> None:
 
 
 def test_columns_of_other_rows_are_refused(val: ValRows) -> None:
-    columns = [column.as_dict() for column in input_columns(columns_of(val.prepared), val.statistics)]
+    columns = [column.as_dict() for column in input_columns(val.prepared.columns, val.statistics)]
     assert len(columns) == 30
     shapes = {"view": val.prepared.view, "columns": columns}
     refuse_other_columns("a.ckpt", val, {"holdfast": {"shapes": shapes}})

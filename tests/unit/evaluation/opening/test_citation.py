@@ -40,8 +40,8 @@ RMSE = {"value": 1.2345678, "low": 1.1, "high": 1.4, "method": "BCa bootstrap"}
         ({"accuracy": {**ACCURACY, "value": None}}, {}, "accuracy undefined, n = 10,000, opening 1 of 1"),
         (
             {},
-            {"criterion": {"criterion": "accuracy > 0.94", "passed": True}},
-            "of accuracy > 0.94: passed, n = 10,000, opening 1 of 1",
+            {"criterion": {"criterion": "accuracy > 0.94", "passed": True}, "opening": 3, "wear": {"bits_before": 2.0}},
+            "of accuracy > 0.94: passed, n = 10,000, answer 3 of its vault, 2 bits told before",
         ),
         (
             {"accuracy": {**ACCURACY, "value": None}},

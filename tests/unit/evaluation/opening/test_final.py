@@ -11,7 +11,7 @@ import pytest
 from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.data.store import store
 from holdfast.evaluation import processes
-from holdfast.evaluation.freeze.freezing import freeze_run
+from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.final import open_vault
 from holdfast.evaluation.selections import selection_folder
@@ -32,7 +32,7 @@ def _types(vault: str) -> list[str]:
 
 @pytest.fixture
 def selection(make_run: Make) -> str:
-    return freeze_run(make_run()).selection
+    return freeze_runs([make_run()]).selection
 
 
 def test_an_opening_is_scored_once_and_then_repeated(selection: str, prepared: store.Prepared) -> None:
@@ -67,7 +67,7 @@ def test_the_score_is_that_of_the_sealed_rows(selection: str, prepared: store.Pr
 
 
 def test_a_second_selection_is_refused(make_run: Make, selection: str, prepared: store.Prepared) -> None:
-    other = freeze_run(make_run("other", 0.5)).selection
+    other = freeze_runs([make_run("other", 0.5)]).selection
     open_vault(selection)
     for _ in range(3):
         with pytest.raises(
@@ -91,7 +91,7 @@ class Killed(BaseException):
 def test_after_a_crash_only_the_same_selection_goes_on(  # noqa: PLR0917
     make_run: Make, selection: str, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    other = freeze_run(make_run("other", 0.5)).selection
+    other = freeze_runs([make_run("other", 0.5)]).selection
     place, name = {
         "predict": (FakePredictor, "predict"),
         "keep_predictions": (opening, "keep"),

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from holdfast.core.errors import InputError, RunFailed, VaultRefused
+from holdfast.cli.open import _bound
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store import store
-from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.opening.citation import quotable
 from holdfast.evaluation.opening.disclosing import disclose
-from holdfast.evaluation.opening.final import open_together, open_vault
+from holdfast.evaluation.opening.final import open_vault
 from holdfast.evaluation.opening.report import gather
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.ledger import leaked_bits
 from holdfast.vault.verify import verify_home
 
-from ..conftest import Make, prepare_here
+from ..conftest import FakePredictor, Make, prepare_here
 
 
 @pytest.fixture
@@ -46,6 +46,7 @@ def test_a_reopening_tells_one_metric_and_is_no_clean_test(make_run: Make, prepa
     opened, _ = open_vault(second, reason="the first had a bug")
     assert opened.heading == "opening 2; not a clean test"
     assert list(opened.metrics) == ["loss"]
+    assert "there is a bound for accuracy alone, and none for loss" in _bound(opened)
     assert opened.wear["bits_before"] == before
     assert opened.wear["n_eff"] == pytest.approx(leaked_bits.effective_rows(before, prepared.num_test))
     assert open_vault(second)[0].as_dict() == opened.as_dict() | {"replayed": True}
@@ -83,77 +84,42 @@ def test_a_batch_is_clean_at_a_share_of_alpha(make_run: Make, prepared: store.Pr
 
 
 @sealed_with(policy="batch", k=4)
-def test_a_batch_that_is_opened_together_is_compared_as_a_whole(make_run: Make, prepared: store.Prepared) -> None:
-    runs = [make_run(f"run{index}", 1 - index / 5) for index in range(4)]
-    selections = [freeze_runs(runs[:1]).selection, freeze_runs(runs[1:3]).selection, freeze_runs(runs[3:]).selection]
-    answers = [opened for opened, _ in open_together(selections)]
-    assert [(opened.opening, opened.confidence, opened.replayed) for opened in answers] == [
-        (number, 1 - 0.05 / 4, False) for number in (1, 2, 3)
-    ]
-    types = [entry.type for entry in registry.read_ledger(prepared.vault)][4:]
-    assert types == [*["open.intent"] * 3, *["open.predicted"] * 3, *["open.result"] * 3]
-    compared = answers[0].comparisons
-    assert [comparison["models"] for comparison in compared if comparison["metric"] == "accuracy"] == [
-        ["run0", name] for name in ("run1", "run2", "run3")
-    ]
-    for metric in ("accuracy", "auroc_macro"):
-        p = [comparison["p"] for comparison in compared if comparison["metric"] == metric]
-        expected = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
-        assert sorted(
-            comparison["p_holm"] for comparison in compared if comparison["metric"] == metric
-        ) == pytest.approx(list(expected))
-    assert answers[1].comparisons == answers[2].comparisons == []
-    again = [opened.as_dict() for opened, _ in open_together(selections)]
-    assert again == [opened.as_dict() | {"replayed": True} for opened in answers]
-    low, high = (answers[0].metrics["accuracy"][key] for key in ("low", "high"))
-    right = round(answers[0].metrics["accuracy"]["value"] * prepared.num_test)
-    assert (low, high) == pytest.approx(proportion_confint(right, prepared.num_test, 0.05 / 4, "wilson"))
-    assert verify_home() == []
-
-
-@sealed_with(policy="batch", k=3)
-def test_a_batch_that_is_too_large_or_interrupted(
-    make_run: Make, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
+def test_models_that_are_frozen_together_are_compared_with_the_best_by_val(
+    make_run: Make, prepared: store.Prepared
 ) -> None:
-    selections = [freeze_runs([make_run(f"run{index}", 1 - index / 5)]).selection for index in range(4)]
-    with pytest.raises(VaultRefused, match="3 of the 3 models of its batch were opened, and selection"):
-        open_together(selections)
-    with pytest.raises(InputError, match="one is named twice"):
-        open_together([selections[0], selections[0][:8]])
-    assert "open.intent" not in [entry.type for entry in registry.read_ledger(prepared.vault)]
-    real, calls = processes.score, []
-
-    def fails_once(*values: Any, **options: Any) -> Any:
-        calls.append(values)
-        if len(calls) == 3:
-            raise RunFailed("scorer", "died")
-        return real(*values, **options)
-
-    monkeypatch.setattr(processes, "score", fails_once)
-    with pytest.raises(RunFailed):
-        open_together(selections[:3])
-    answers = [opened for opened, _ in open_together(selections[:3])]
-    assert [(opened.opening, opened.replayed) for opened in answers] == [(1, True), (2, False), (3, False)]
-    assert len(answers[0].comparisons) == 4
+    """In whatever order they are named; the rows are decrypted once, and each model is scored once."""
+    weights = (0.05, 1.0, 0.4, 0.6)
+    runs = [make_run(f"run{index}", weight) for index, weight in enumerate(weights)]
+    values = [json.loads((run / "run.json").read_text())["best"]["value"] for run in runs]
+    best = f"run{int(np.argmin(values))}"
+    assert best != "run0"
+    frozen = freeze_runs(runs)
+    assert [model["name"] for model in frozen.models] == [f"run{index}" for index in np.argsort(values)]
+    opened, _ = open_vault(frozen.selection)
+    assert len(FakePredictor.seen) == 1
+    assert "the best by val of 4" in quotable(opened)
+    assert (opened.models[0]["name"], opened.models[0]["metrics"]) == (best, opened.metrics)
+    others = [model["name"] for model in opened.models[1:]]
+    compared = [comparison for comparison in opened.comparisons if comparison["metric"] == "accuracy"]
+    assert [comparison["models"] for comparison in compared] == [[best, name] for name in others]
+    p = [comparison["p"] for comparison in compared]
+    expected = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
+    assert sorted(comparison["p_holm"] for comparison in compared) == pytest.approx(list(expected))
+    low, high = (opened.metrics["accuracy"][key] for key in ("low", "high"))
+    right = round(opened.metrics["accuracy"]["value"] * prepared.num_test)
+    assert (low, high) == pytest.approx(proportion_confint(right, prepared.num_test, 0.05 / 4, "wilson"))
+    assert gather(prepared.vault, frozen.selection)["models"][0]["name"] == best
     assert verify_home() == []
 
 
-def test_two_selections_of_a_vault_for_one(make_run: Make, prepared: store.Prepared) -> None:
-    selections = [freeze_runs([make_run(f"run{index}", 1 - index / 5)]).selection for index in range(2)]
-    with pytest.raises(VaultRefused, match="its policy is once"):
-        open_together(selections)
-    assert "open.intent" not in [entry.type for entry in registry.read_ledger(prepared.vault)]
-
-
-def test_exact_intervals_when_asked_for(make_run: Make, prepared: store.Prepared) -> None:
-    with pytest.raises(InputError, match="--intervals: is 'clopper'; allowed: wilson, clopper-pearson"):
-        freeze_runs([make_run("none")], proportion="clopper")
-    opened, _ = open_vault(freeze_runs([make_run()], proportion="clopper-pearson").selection)
-    accuracy = opened.metrics["accuracy"]
-    right = round(accuracy["value"] * prepared.num_test)
-    expected = proportion_confint(right, prepared.num_test, 0.05, "beta")
-    assert (accuracy["low"], accuracy["high"]) == pytest.approx(expected)
-    assert accuracy["method"] == "clopper-pearson"
+def test_under_once_a_selection_is_one_model(make_run: Make, prepared: store.Prepared) -> None:
+    """Three models printed with unadjusted intervals under "opening 1 of 1" were the attacker's three tests."""
+    runs = [make_run(f"run{index}", 1 - index / 5) for index in range(3)]
+    with pytest.raises(InputError, match=r"3 models, and its policy is once; .* vault=batch vault.k=3"):
+        freeze_runs(runs)
+    registry.append(prepared.vault, "freeze", {"models": ["a", "b", "c"]}, selection="5" * 64)
+    registry.append(prepared.vault, "open.intent", {"level": "full"}, selection="5" * 64, opening=1)
+    assert [finding.kind for finding in verify_home()] == ["selection", "policy"]
 
 
 @sealed_with(policy="criterion")
@@ -163,8 +129,21 @@ def test_a_criterion_is_one_bit(make_run: Make, prepared: store.Prepared) -> Non
         opened, _ = open_vault(freeze_runs([run], f"accuracy > {bound}").selection)
         assert opened.metrics == {}
         assert opened.as_dict()["passed"] is passed
+        assert f"answer {number + 1} of its vault, {number} bits told before" in quotable(opened)
     assert registry.read_ledger(prepared.vault)[-1].fields["total_bits"] == 2
+    facts = gather(prepared.vault, opened.selection)
+    assert (len(facts["openings"]), facts["wear"]["bits_after"]) == (2, 2)
     assert verify_home() == []
+
+
+@sealed_with(policy="criterion", k=1)
+def test_a_criterion_is_asked_so_often_and_no_more(make_run: Make, prepared: store.Prepared) -> None:
+    """Bisecting an accuracy by criteria ends after as many answers as the vault was sealed for."""
+    run = make_run()
+    selections = [freeze_runs([run], f"accuracy > {bound}").selection for bound in (0.5, 0.75)]
+    open_vault(selections[0])
+    with pytest.raises(VaultRefused, match="has answered 1 times, and answers 1 times"):
+        open_vault(selections[1])
 
 
 @sealed_with(key_mode="keyfile")

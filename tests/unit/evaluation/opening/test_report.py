@@ -3,14 +3,15 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from holdfast.cli.report import report_selection
+from holdfast.cli.report import report
 from holdfast.data.store import store
-from holdfast.evaluation.freeze.freezing import freeze_run, freeze_runs
+from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.opening.final import open_vault
 from holdfast.evaluation.opening.report import gather, write_report
 from holdfast.evaluation.scorer import score_models
@@ -19,7 +20,7 @@ from holdfast.reporting.pages import render
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
 
-from ..conftest import Make
+from ..conftest import Make, prepare_here
 
 VOID = {"meta", "line", "circle", "rect"}
 
@@ -53,6 +54,11 @@ def _check(html: str) -> None:
 
 
 @pytest.fixture
+def prepared(home: Path) -> store.Prepared:
+    return prepare_here({"policy": "batch", "k": 2})
+
+
+@pytest.fixture
 def selection(make_run: Make) -> str:
     return freeze_runs([make_run("one"), make_run("two", 0.8)], "accuracy > 0.5").selection
 
@@ -74,8 +80,9 @@ def test_an_opened_selection_says_all_there_is_to_say(selection: str, prepared: 
     _check(html)
     accuracy = opened.metrics["accuracy"]
     value, low, high = (f"{100 * accuracy[key]:.2f}" for key in ("value", "low", "high"))
-    where = f"vault {prepared.vault[:8]}, selection {selection[:8]}, head {opened.head[:8]}"
-    assert facts["quote"] == f"test accuracy {value} % [{low}, {high}] Wilson 95 %, n = 114, opening 1 of 1, {where}"
+    place = f"vault {prepared.vault[:8]}, selection {selection[:8]}, head {opened.head[:8]}"
+    where = f"opening 1 of 1, the best by val of 2, {place}"
+    assert facts["quote"] == f"test accuracy {value} % [{low}, {high}] Wilson 97.5 %, n = 114, {where}"
     assert facts["quote"] in html
     assert facts["head"]["sha256"] == registry.read_ledger(prepared.vault)[-1].sha256
     assert facts["vault"]["policy"]["key_mode"] == "local"
@@ -117,7 +124,7 @@ def test_comparisons_and_classes_are_drawn(selection: str, prepared: store.Prepa
     assert "&lt;b&gt;bad" in html
     for words in (
         "McNemar exact, Bonett-Price",
-        "95 % interval",
+        "97.5 % interval",
         "p (Holm)",
         "DeLong",
         "Classes (disclosed)",
@@ -136,7 +143,7 @@ def test_one_bit_is_all_that_a_criterion_tells(selection: str, prepared: store.P
         model["test"] = {}
     html = render("final_report.html", facts)
     _check(html)
-    assert "one bit, nothing else was told" in html
+    assert "one bit. The vault has given 1 answer," in html
 
 
 def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Prepared) -> None:
@@ -151,14 +158,14 @@ def test_a_second_look_is_never_called_clean(selection: str, prepared: store.Pre
 def test_the_command_says_where_it_is(
     make_run: Make, prepared: store.Prepared, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    selection = freeze_run(make_run()).selection
+    selection = freeze_runs([make_run()]).selection
     capsys.readouterr()
-    report_selection(selection[:8], False)
+    report(selection[:8])
     output = capsys.readouterr().out
     assert f"selections/{selection}/report.html" in output
     assert f"next       holdfast open {selection[:8]}" in output
     open_vault(selection)
-    report_selection(selection[:8], True)
+    report(selection[:8], as_json=True)
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"selection", "vault", "state", "quote", "html", "json"}
     assert answer["state"] == "opened"

@@ -8,12 +8,13 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from holdfast.evaluation.statistics.delong import auroc_interval, delong, macro_auroc, variance_of
+from holdfast.evaluation.statistics.delong import auroc_interval, macro_auroc, standard_error
+from holdfast.evaluation.statistics.sampling import Sampling
 
 Array = np.ndarray[Any, Any]
 
 
-def _by_pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
+def by_pairs(scores: Array, truth: Array) -> tuple[Array, Array]:
     """DeLong et al. 1988, equations 2 to 5, as they stand: every case with every control."""
     kernel = np.stack([np.sign(s[truth][:, None] - s[~truth][None]) / 2 + 0.5 for s in scores.T])
     v10, v01 = kernel.mean(axis=2), kernel.mean(axis=1)
@@ -31,33 +32,28 @@ def _binary(n: int = 120) -> tuple[Array, Array]:
     return scores, truth
 
 
-def test_delong_is_that_of_all_pairs() -> None:
+def test_the_influence_is_that_of_all_pairs() -> None:
+    """Areas, their variances and their covariance, of one binary task also when it is said by two columns."""
     scores, truth = _binary()
-    areas, covariance = delong(scores, truth)
-    expected, expected_covariance = _by_pairs(scores, truth)
-    assert areas == pytest.approx(expected)
-    assert covariance == pytest.approx(expected_covariance)
-    assert areas == pytest.approx([roc_auc_score(truth, s) for s in scores.T])
+    areas, covariance = by_pairs(scores, truth)
+    (area, first), (_, second) = (macro_auroc(column[:, None], truth[:, None]) for column in scores.T)
+    assert area == pytest.approx(areas[0]) == roc_auc_score(truth, scores[:, 0])
+    assert first @ second / len(truth) ** 2 == pytest.approx(covariance[0, 1])
+    assert standard_error(first, Sampling()) ** 2 == pytest.approx(covariance[0, 0])
+    twice = macro_auroc(np.stack([-scores[:, 0], scores[:, 0]], axis=1), np.stack([~truth, truth], axis=1))
+    assert twice[1] == pytest.approx(first)
 
 
 def test_the_interval_is_on_the_logit_scale() -> None:
     scores, truth = _binary()
     p = 1 / (1 + np.exp(-scores[:, 0]))
-    area, variance = roc_auc_score(truth, p), _by_pairs(p[:, None], truth)[1][0, 0]
+    area, variance = roc_auc_score(truth, p), by_pairs(p[:, None], truth)[1][0, 0]
     centre, half = math.log(area / (1 - area)), norm.ppf(0.975) * math.sqrt(variance) / (area * (1 - area))
     expected = [1 / (1 + math.exp(-(centre + sign * half))) for sign in (-1, 1)]
     columns = np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1)
-    interval = auroc_interval(*columns, 0.95)
+    interval = auroc_interval(*columns, Sampling())
     assert (interval["low"], interval["high"]) == pytest.approx(expected)
     assert interval["method"] == "DeLong, logit"
-
-
-def test_influence_gives_delongs_variance_for_two_classes() -> None:
-    scores, truth = _binary(4000)
-    value, influence = macro_auroc(scores[:, :1], truth[:, None])
-    areas, covariance = delong(scores[:, :1], truth)
-    assert value == pytest.approx(areas[0])
-    assert variance_of(influence) == pytest.approx(covariance[0, 0], rel=2e-3)
 
 
 def test_the_macro_variance_is_that_of_rows_drawn_anew() -> None:
@@ -71,13 +67,13 @@ def test_the_macro_variance_is_that_of_rows_drawn_anew() -> None:
     for _ in range(600):
         rows = random.integers(0, 300, 300)
         drawn.append(macro_auroc(scores[rows], truth[rows])[0])
-    assert math.sqrt(variance_of(influence)) == pytest.approx(np.std(drawn), rel=0.1)
+    assert standard_error(influence, Sampling()) == pytest.approx(np.std(drawn), rel=0.1)
 
 
 @pytest.mark.parametrize("scores", [[0.1, 0.2, 0.8, 0.9], [0.9, 0.8, 0.2, 0.1], [0.5, 0.5, 0.5, 0.5]])
 def test_rankings_that_do_not_vary_have_finite_intervals(scores: list[float]) -> None:
     p, truth = np.array(scores), np.array([False, False, True, True])
-    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1), 0.95)
+    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.stack([~truth, truth], axis=1), Sampling())
     value = roc_auc_score(truth, p)
     assert 0 <= interval["low"] <= value <= interval["high"] <= 1
     assert interval["high"] - interval["low"] > 0.5
@@ -86,5 +82,5 @@ def test_rankings_that_do_not_vary_have_finite_intervals(scores: list[float]) ->
 
 def test_rows_of_one_class_leave_the_area_open() -> None:
     p = np.array([0.1, 0.2])
-    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.array([[True, False]] * 2), 0.95)
+    interval = auroc_interval(np.stack([1 - p, p], axis=1), np.array([[True, False]] * 2), Sampling())
     assert (interval["low"], interval["high"], interval["method"]) == (0.0, 1.0, "none (one class)")

@@ -8,7 +8,6 @@ from sklearn.metrics import f1_score, precision_score, r2_score, recall_score
 
 from holdfast.evaluation.statistics.resampling import (
     BCA_ROWS,
-    Sampling,
     count_intervals,
     draws_note,
     error_intervals,
@@ -16,6 +15,7 @@ from holdfast.evaluation.statistics.resampling import (
     mean_interval,
     num_draws,
 )
+from holdfast.evaluation.statistics.sampling import Sampling
 
 Array = np.ndarray[Any, Any]
 
@@ -103,7 +103,7 @@ def test_equal_rows_and_one_row_are_told() -> None:
     equal = mean_interval(np.full(10, 0.3), Sampling())
     assert equal.pop("method") == "bootstrap (all rows are equal)"
     assert equal == pytest.approx({"value": 0.3, "low": 0.3, "high": 0.3})
-    assert mean_interval(np.array([0.3]), Sampling())["method"] == "none (one unit)"
+    assert mean_interval(np.array([0.3]), Sampling())["method"] == "none (one row)"
 
 
 def test_two_rows_fall_back_and_say_so() -> None:

@@ -1,0 +1,69 @@
+"""Checks that are made once for all runs of a sweep that have the same data, model and loss: one kind of run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from holdfast.checks.run import raise_failed, run_checks, tell
+from holdfast.checks.verdict import Verdict
+from holdfast.core.files import sha256_hex, write_atomic
+from holdfast.experiment.experiment import Experiment
+
+FILE_NAME = "checks.json"
+SAME_KIND = ("data", "split", "transform", "model", "init", "loss", "regularization", "check")
+LEVELS = 3  # from the folder of a run up to that of its sweep
+
+
+def check_kinds(configs: Sequence[DictConfig], sweep: Path) -> None:
+    """Check one run of each kind, say what was found, and leave the verdicts for the runs of the sweep.
+
+    Args:
+        configs: Of the runs that are known before the first one starts; a run of another kind is checked as it starts.
+        sweep: The folder of the sweep.
+
+    Raises:
+        RunFailed: A check fails, and `check.on_fail` is "stop".
+    """
+    sweep.mkdir(parents=True, exist_ok=True)
+    if not (sweep / FILE_NAME).exists():
+        write_atomic(sweep / FILE_NAME, "{}")
+    for config in configs:
+        if not config.ensemble and str(config.stage._target_).endswith(".fit"):
+            verdicts_on(Experiment(config, sweep))
+
+
+def verdicts_on(experiment: Experiment) -> list[Verdict]:
+    """The verdicts on runs of this kind: those that the sweep has, or new ones, which are told.
+
+    Raises:
+        RunFailed: A check fails, and `check.on_fail` is "stop".
+    """
+    sweep, kind = sweep_of(experiment.folder), _kind_of(experiment.config)
+    known = {} if sweep is None else json.loads((sweep / FILE_NAME).read_text())
+    if kind in known:
+        verdicts = [Verdict.of(plain) for plain in known[kind]]
+    else:
+        verdicts = run_checks(experiment)
+        tell(verdicts)
+    if sweep is not None and kind not in known:
+        known[kind] = [verdict.as_dict() for verdict in verdicts]
+        write_atomic(sweep / FILE_NAME, json.dumps(known, indent=1) + "\n")
+    if experiment.config.check and experiment.config.check.on_fail == "stop":
+        raise_failed(verdicts)
+    return verdicts
+
+
+def sweep_of(run: Path) -> Path | None:
+    """The folder of the sweep that a run belongs to; None where it is on its own."""
+    folders = [run, *run.absolute().parents[:LEVELS]]
+    return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)
+
+
+def _kind_of(config: DictConfig) -> str:
+    values: dict[str, Any] = {key: config.get(key) for key in SAME_KIND}
+    return sha256_hex(OmegaConf.to_yaml(OmegaConf.create(values), resolve=True).encode())[:16]

@@ -1,0 +1,185 @@
+"""`holdfast diff A B`: what is different between two runs, by their records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from holdfast.core.figures import figure
+from holdfast.core.run_record import read_run
+
+# Groups and keys that change nothing in what is trained; the seed has a line of its own.
+_NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "trusted_modules", "watch")
+_MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs.
+
+    Attributes:
+        kind: "config", "seed", "code", "data", "environment" or "result".
+        name: A key, or what a record calls it.
+        first: Its value in the first run; "-" where it has none.
+        second: Its value in the second run.
+    """
+
+    kind: str
+    name: str
+    first: Any
+    second: Any
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
+    """Compare two records: config, seed, code, data, environment and result.
+
+    A group of which another option was chosen is one difference, whatever the keys of its options. A key that only
+    follows another one, as `optimizer.lr` follows `lr`, is left out.
+    """
+    pairs: list[tuple[str, Iterator[tuple[str, Any, Any]]]] = [
+        ("config", _config(first, second)),
+        ("seed", _unlike({"seed": first.get("seed")}, {"seed": second.get("seed")})),
+        ("code", _unlike(_code(first), _code(second))),
+        ("data", _unlike(_data(first), _data(second))),
+        ("environment", _unlike(_environment(first), _environment(second))),
+        ("result", _unlike(_result(first), _result(second))),
+    ]
+    return [Difference(kind, *values) for kind, items in pairs for values in items]
+
+
+def conclusion(rows: Sequence[Difference]) -> str:
+    """Say in a sentence whether the difference in result can have one cause only."""
+    choices = [item.name for item in rows if item.kind in ("config", "seed")]
+    others = sorted({item.kind for item in rows} - {"config", "seed", "result"})
+    changed = [*choices, *others]
+    if "val rows" in [item.name for item in rows if item.kind == "data"]:
+        return "The val rows differ: the two scores cannot be compared."
+    if not changed:
+        is_same = not any(item.kind == "result" for item in rows)
+        return "Nothing differs." if is_same else "Only the result differs: the training does not repeat exactly."
+    if len(changed) > 1:
+        return f"{len(changed)} things differ ({', '.join(changed)}): the result cannot be put down to one of them."
+    if changed == ["seed"]:
+        return "Only the seed differs: the difference in result is the noise of training."
+    return (
+        f"Only {changed[0]} differs; another seed alone would change the result too (-m seed=0,1,2 shows by how much)."
+    )
+
+
+def compare_runs(first: Path, second: Path) -> dict[str, Any]:
+    """Compare two runs by their folders, for a script.
+
+    Raises:
+        InputError: A folder holds no run.
+    """
+    rows = differences(read_run(first), read_run(second))
+    return {"differences": [asdict(row) for row in rows], "conclusion": conclusion(rows)}
+
+
+def print_differences(first: Path, second: Path, console: Console) -> None:
+    """Print what differs as a table, a line each, and the conclusion.
+
+    Raises:
+        InputError: A folder holds no run.
+    """
+    rows = differences(read_run(first), read_run(second))
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    table.add_column("", overflow="fold")
+    table.add_column(escape(first.name), overflow="fold")
+    table.add_column(escape(second.name), overflow="fold")
+    last = ""
+    for row in rows:
+        kind = "" if row.kind == last else row.kind
+        table.add_row(kind, escape(row.name), *(escape(_shown(value, row.kind)) for value in (row.first, row.second)))
+        last = row.kind
+    if rows:
+        console.print(table)
+    console.print(conclusion(rows), highlight=False, markup=False)
+
+
+def _config(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Groups with another option, then keys with another value outside of those groups."""
+    groups = list(_unlike(_choosing(first["choices"]), _choosing(second["choices"])))
+    yield from groups
+    changed = [name for name, _, _ in groups]
+    leaves = list(_unlike(*(_leaves(_choosing(record["config"], changed)) for record in (first, second))))
+    leading = {(name, repr(a), repr(b)) for name, a, b in leaves if "." not in name}
+    for name, a, b in leaves:
+        follows = "." in name and (name.rpartition(".")[2], repr(a), repr(b)) in leading
+        if not follows:
+            yield name, a, b
+
+
+def _choosing(entries: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    return {name: value for name, value in entries.items() if name not in (*_NO_CHOICE, *without)}
+
+
+def _code(record: Mapping[str, Any]) -> dict[str, Any]:
+    git = record.get("git") or {}
+    return {
+        "holdfast": (record.get("versions") or {}).get("holdfast"),
+        "git commit": git.get("commit"),
+        "uncommitted changes": git.get("dirty_sha256"),
+    }
+
+
+def _data(record: Mapping[str, Any]) -> dict[str, Any]:
+    data = record.get("data") or {}
+    return {
+        "vault": data.get("vault"),
+        "val rows": data.get("val_sha256"),
+        "train rows": data.get("train_rows"),
+        "columns": [column["name"] for column in data.get("columns") or []],
+        "view": data.get("view"),
+    }
+
+
+def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
+    versions = {name: version for name, version in (record.get("versions") or {}).items() if name != "holdfast"}
+    return {**versions, **{name: record.get(name) for name in ("device", "precision", "threads")}}
+
+
+def _result(record: Mapping[str, Any]) -> dict[str, Any]:
+    best = record.get("best") or {}
+    return {
+        "status": record.get("status"),
+        "stop_reason": record.get("stop_reason"),
+        "parameters": record.get("parameters"),
+        "epoch": best.get("epoch"),
+        **(best.get("metrics") or {}),
+    }
+
+
+def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in dict.fromkeys([*first, *second]):
+        values = first.get(name, _MISSING), second.get(name, _MISSING)
+        if values[0] != values[1]:
+            yield name, *values
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested config by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _shown(value: Any, kind: str) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return figure(value) if kind == "result" else f"{value:g}"
+    if isinstance(value, str) and len(value) == 64:  # a digest
+        return value[:12]
+    return str(value)
