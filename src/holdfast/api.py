@@ -68,10 +68,10 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     """Run a sweep, each job in a process of its own: `python train.py -m` with these overrides.
 
     Args:
-        overrides: As typed, such as `["lr=1e-2,1e-3", "seed=0,1"]`.
+        overrides: As typed, such as `["lr=1e-2,1e-3", "seed=0,1"]`; `["resume=SWEEP"]` goes on with a sweep.
 
     Returns:
-        The runs, best val score first, failed ones last.
+        The runs, best val score first, failed ones last; none of a dry run.
 
     Raises:
         InputError: An override of any job is wrong. Nothing was written.
@@ -82,13 +82,22 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
-    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
     from holdfast.reporting.leaderboard import leaderboard
+    from holdfast.search.compose import check_sweep, compose_sweep
+    from holdfast.search.dry_run import print_plan
+    from holdfast.search.resume import resumed
+    from holdfast.search.sweep import raise_failures, run_sweep
 
-    loader = options_loader()
-    config = compose_sweep([with_open_key(word) for word in overrides], loader)
+    words = resumed(overrides)
+    options = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
+    loader = options_loader(options[0] if options else None)
+    config = compose_sweep([with_open_key(word) for word in words if not word.startswith("-")], loader)
+    configs = check_sweep(config, loader)
+    if config.sweep.dry_run:
+        print_plan(config, loader, configs[0])
+        return []
     folder = Path(config.hydra.sweep.dir)
-    check_kinds(check_sweep(config, loader), folder)
+    check_kinds(configs, folder)
     raise_failures(run_sweep(config, loader), folder)
     return [Run(folder / row.folder) for row in leaderboard(folder)]
 

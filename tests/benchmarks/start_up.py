@@ -81,7 +81,7 @@ def sweep(folder: Path) -> None:
         seconds = []
         for _ in range(3):
             began = time.perf_counter()
-            start(folder, TRAIN, *words, f"hydra.launcher.n_jobs={parallel}").communicate()
+            start(folder, TRAIN, *words, f"hydra.launcher.workers={parallel}").communicate()
             seconds.append(time.perf_counter() - began)
         spread = f"{min(seconds):.1f} to {max(seconds):.1f}"
         print(f"20 jobs, {parallel} at a time: {statistics.median(seconds):.1f} s ({spread})")

@@ -65,6 +65,6 @@ def test_a_foreign_sweeper_gets_values_and_failures(tmp_path: Path, launcher: st
     if launcher == "processes":
         assert lines[2] == "1000000000.0 FAILED"
         assert done.returncode == 1
-        assert "sweep: 1 of 4 jobs failed: 2 (exit code 1)" in done.stderr
+        assert "sweep: 1 of 4 jobs failed: 2 (train/loss: is nan in step" in done.stderr
     else:
         assert done.returncode == 0

@@ -11,11 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from holdfast.checks.run import raise_failed, run_checks, tell
 from holdfast.checks.verdict import Verdict
-from holdfast.core.files import sha256_hex, write_atomic
+from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.experiment.experiment import Experiment
 
 FILE_NAME = "checks.json"
-SAME_KIND = ("data", "split", "transform", "model", "init", "loss", "regularization", "check")
+SAME_ROWS = ("data", "split", "transform", "check")
+SAME_PARTS = ("model", "init", "loss", "regularization")
 LEVELS = 3  # from the folder of a run up to that of its sweep
 
 
@@ -65,5 +66,16 @@ def sweep_of(run: Path) -> Path | None:
 
 
 def _kind_of(config: DictConfig) -> str:
-    values: dict[str, Any] = {key: config.get(key) for key in SAME_KIND}
-    return sha256_hex(OmegaConf.to_yaml(OmegaConf.create(values), resolve=True).encode())[:16]
+    values = {key: OmegaConf.to_container(config[key], resolve=True) for key in SAME_ROWS}
+    parts = {key: _without_numbers(OmegaConf.to_container(config[key], resolve=True)) for key in SAME_PARTS}
+    return sha256_hex(canonical_json({**values, **parts}))[:16]
+
+
+def _without_numbers(node: Any) -> Any:
+    """A part of the config without its numbers: a sweep over rates, widths and strengths has one kind of run."""
+    if isinstance(node, dict):
+        return {key: _without_numbers(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_without_numbers(value) for value in node if not isinstance(value, int | float)]
+    is_number = isinstance(node, int | float) and not isinstance(node, bool)
+    return None if is_number else node

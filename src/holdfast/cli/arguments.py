@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 Overrides = Annotated[list[str] | None, typer.Argument(help="As for train.py: model=cnn data=mnist data.path=DIR ...")]
-Selection = Annotated[str, typer.Argument(help="A selection's id, or eight or more of its first digits.")]
+Selection = Annotated[
+    str, typer.Argument(metavar="SELECTION", help="A selection's id, or eight or more of its first digits.")
+]
 Vault = Annotated[str, typer.Argument(help="A vault's id, or eight or more of its first digits.")]
 Reason = Annotated[str, typer.Option(help="Why, in a sentence: it stays in the ledger.")]
 KeyFile = Annotated[Path | None, typer.Option(help="The private key, where a vault was sealed for one.")]

@@ -5,20 +5,16 @@ A verb imports what it works with when it is called, so that `--help` and every 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from holdfast import __version__
 from holdfast.cli import vault, vault_acts
-from holdfast.cli.arguments import Json
 from holdfast.cli.batch_size import batch_size
 from holdfast.cli.check import check
 from holdfast.cli.data import inspect
@@ -28,6 +24,7 @@ from holdfast.cli.freeze import freeze
 from holdfast.cli.open import open_selection, reopen
 from holdfast.cli.predict import predict
 from holdfast.cli.report import report
+from holdfast.cli.runs import runs
 from holdfast.cli.schedule import preview
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError
@@ -59,23 +56,6 @@ def train(context: typer.Context) -> None:
     os.execv(sys.executable, command)
 
 
-@app.command()
-def runs(
-    path: Annotated[Path, typer.Argument(help="A run, a sweep, or any folder above them.")] = Path("outputs"),
-    as_json: Json = False,
-) -> None:
-    """Table of runs: val metrics, status, time, overrides that differ."""
-    from rich.console import Console
-
-    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
-
-    rows, repeats = leaderboard(path), repeats_below(path)
-    if as_json:
-        print(json.dumps({"runs": [asdict(row) for row in rows], "repeats": [asdict(entry) for entry in repeats]}))
-    else:
-        print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats)
-
-
 def _add_verbs(group: typer.Typer, verbs: Verbs) -> typer.Typer:
     for name, verb in verbs.items():
         group.command(name)(verb)
@@ -85,6 +65,7 @@ def _add_verbs(group: typer.Typer, verbs: Verbs) -> typer.Typer:
 _add_verbs(
     app,
     {
+        "runs": runs,
         "freeze": freeze,
         "open": open_selection,
         "reopen": reopen,

@@ -27,7 +27,7 @@ from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
 from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader, typed_overrides
-from holdfast.experiment.resume import resume_overrides
+from holdfast.search.resume import resumed
 
 STARTED = time.perf_counter()
 
@@ -42,6 +42,8 @@ Train and validate one experiment. The test rows stay sealed until `holdfast ope
   {program} -m lr=1e-2,1e-3 seed=0,1           a sweep: every combination is a job
   {program} recipes=NAME                       an experiment from recipes/
   {program} resume=RUN                         go on with an interrupted run
+  {program} -m hydra/sweeper=random 'lr=tag(log,interval(1e-5,1e-1))' sweep.trials=40     a search
+  {program} -m resume=SWEEP                    go on with a sweep; sweep.add=20 for more
 
   run scalars   {scalars}
   groups        {groups}
@@ -67,7 +69,7 @@ def main() -> None:
             print(_help_page(), end="")
             return
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
-        sys.argv[1:] = sorted(map(with_open_key, resume_overrides(sys.argv[1:])), key=_is_override)
+        sys.argv[1:] = sorted(map(with_open_key, resumed(sys.argv[1:])), key=_is_override)
         typed = _read_flags(sys.argv[1:])
         loader = options_loader(typed.config_dir)
         for name in search_path.shadowed(Path.cwd()):
@@ -138,21 +140,27 @@ def _run(overrides: list[str], loader: OptionsLoader) -> None:
 
 def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     """Check every job of a sweep, run them, and print the table of all."""
-    from holdfast.experiment.sweep import check_sweep, compose_sweep, raise_failures, run_sweep
+    from holdfast.search.compose import check_sweep, compose_sweep
 
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
     configs = check_sweep(config, loader)
+    if config.sweep.dry_run:
+        from holdfast.search.dry_run import print_plan
+
+        print_plan(config, loader, configs[0])
+        return
     from holdfast.checks.kinds import check_kinds
-    from holdfast.experiment.console import print_sweep
+    from holdfast.search.leaderboard import print_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
 
     folder = Path(config.hydra.sweep.dir)
     check_kinds(configs, folder)
     try:
-        jobs = run_sweep(config, loader)
+        outcome = run_sweep(config, loader)
     finally:
         print_sweep(folder)
-    raise_failures(jobs, folder)
+    raise_failures(outcome, folder)
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.config.groups import GROUPS, SCALARS, VALUES
+from holdfast.config.groups import GROUPS, NO_PART_OF_A_RUN, SCALARS, VALUES
 from holdfast.config.targets import is_target, target_problems, targets_below
 from holdfast.config.trust import trusted_here
 from holdfast.core.errors import Problem, did_you_mean, raise_problems
@@ -31,7 +31,7 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
         raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), message)])
         raise
     assert isinstance(values, dict)
-    problems = [*_root_problems({str(key): value for key, value in values.items() if key != "hydra"})]
+    problems = [*_root_problems({str(key): value for key, value in values.items() if key not in NO_PART_OF_A_RUN})]
     for name in groups:
         problems += _group_problems(name, values.get(name) or {}, values["trusted_modules"])
     raise_problems(problems)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PRIMARY = "holdfast"
+NO_PART_OF_A_RUN = ("hydra", "sweep")  # nodes of the primary config
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ROOT = _PACKAGE if (_PACKAGE / "conf").is_dir() else _PACKAGE.parents[1]
 CONF = _ROOT / "conf"
@@ -118,9 +119,24 @@ SCALARS: dict[str, Scalar] = {
         "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
     ),
     "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
-    "resume": Scalar("a run's folder", lambda value: value is None or (isinstance(value, str) and value != "")),
+    "resume": Scalar(
+        "the folder of a run or a sweep", lambda value: value is None or (isinstance(value, str) and value != "")
+    ),
     "trusted_modules": Scalar(
         "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+    ),
+}
+
+# The node of the primary config that a sweep reads and no job sees.
+SWEEP: dict[str, Scalar] = {
+    "sweep.trials": Scalar("a whole number, 1 or more", lambda value: value is None or _is_count(value, 1)),
+    "sweep.add": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
+    "sweep.seeds": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "sweep.on_failure": Scalar("continue, stop", lambda value: value in ("continue", "stop")),
+    "sweep.dry_run": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "sweep.storage": Scalar(
+        "null, or the URL of a database, such as sqlite:////DIR/study.db",
+        lambda value: value is None or (isinstance(value, str) and "://" in value),
     ),
 }
 

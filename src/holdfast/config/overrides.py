@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import IntervalSweep, Override, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, Group
+from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, Group
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
 # Words that are allowed beside the type of the default.
 WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
 
+# What a sweep compares its trials by, and what it reads itself.
+NEVER_SWEPT = ("monitor", "mode", "resume", "sweep")
 
 # Mappings whose keys are the user's: columns of a table.
 OPEN_MAPPINGS = ("data.types.", "data.types=")
@@ -41,47 +43,109 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         is_sweep: Whether `-m` was given: only then may an override have several values.
     """
     problems: list[Problem] = []
-    choices: list[str] = []
+    choices: dict[str, list[str]] = {}
     of_hydra: list[str] = []  # composed with as well: the run that follows has the same options then
     unsure: set[str] = set()  # groups whose option is wrong: nothing is known of the keys below them
     values: list[Override] = []
+    parsed: list[Override] = []
     for argument in arguments:
         try:
             override = OverridesParser.create(config_loader=loader).parse_overrides([argument])[0]
         except HydraException as error:
             problems.append(_grammar_problem(argument, error))
             continue
+        parsed.append(override)
         key = override.key_or_group
-        options = loader.get_group_options(key, ObjectType.CONFIG)
         mistakes = list(_sweep_problems(override, is_sweep))
-        is_option = (options or key in loader.list_groups("")) and not isinstance(override.value(), dict)
-        if is_option:
-            mistakes += _option_problems(override, options, loader)
-            choices += [] if mistakes else [_first_choice(override)]
+        if is_choice(override, loader):
+            mistakes += _option_problems(override, loader.get_group_options(key, ObjectType.CONFIG), loader)
+            choices |= {} if mistakes else {key: choice_words(override)}
             unsure |= {key} if mistakes else set()
         elif not mistakes and override.is_hydra_override():
             of_hydra.append(argument)
         elif not mistakes:
             values.append(override)
         problems += mistakes
-    base = _compose(loader, [*of_hydra, *choices], problems) if values or not problems else None
+    problems += _repeated(parsed)
+    first = [*of_hydra, *(words[0] for words in choices.values())]
+    base = _compose(loader, first, problems) if values or not problems else None
     if base is not None and "recipes" not in unsure:
         known = [str(key) for key in base if key != "hydra"] + [g for g in loader.list_groups("") if g != "hydra"]
         for override in values:
-            if override.key_or_group.partition(".")[0] not in unsure:
-                problems += _value_problems(override, base, known, loader)
-    return problems
+            root = override.key_or_group.partition(".")[0]
+            if root not in unsure:
+                configs = [base, *_alternatives(root, first, choices, loader)]
+                with_key = [config for config in configs if has_key(config, override.key_or_group)]
+                for config in with_key or [base]:  # some of the swept options need not have it
+                    problems += _value_problems(override, config, known, loader)
+    return list(dict.fromkeys(problems))
+
+
+def is_choice(override: Override, loader: ConfigLoader) -> bool:
+    """Tell whether an override chooses options of a group."""
+    key = override.key_or_group
+    is_group = bool(loader.get_group_options(key, ObjectType.CONFIG)) or key in loader.list_groups("")
+    return is_group and not isinstance(override.value(), dict)
+
+
+def choice_words(override: Override) -> list[str]:
+    """The overrides that an override of a group stands for: itself, or one an option that it is swept over."""
+    if override.is_delete() or not override.is_sweep_override():
+        return [str(override.input_line)]
+    return [f"{override.get_key_element()}={value}" for value in _swept(override)]
+
+
+def groups_of_key(key: str) -> tuple[str, str]:
+    """The groups whose options decide whether there is a key: the one that it lies in, and the recipes."""
+    return key.partition(".")[0], "recipes"
+
+
+def has_key(config: DictConfig, key: str) -> bool:
+    """Tell whether a composed config has a key, which may be null."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and name in node
+
+
+def _alternatives(
+    root: str, first: Sequence[str], choices: Mapping[str, Sequence[str]], loader: ConfigLoader
+) -> Iterator[DictConfig]:
+    """The configs with the other options of the groups that decide about a key."""
+    for group in groups_of_key(root):
+        for word in choices.get(group, ())[1:]:
+            words = [word if each == choices[group][0] else each for each in first]
+            if (config := _compose(loader, words, [])) is not None:
+                yield config
 
 
 def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
-    if override.is_sweep_override() and not is_sweep:
+    key = override.key_or_group
+    if key.partition(".")[0] == "sweep" and not is_sweep:
+        yield Problem(key, "belongs to a sweep and this is one run", next="add -m")
+    elif override.is_sweep_override() and key.partition(".")[0] in NEVER_SWEPT:
+        yield Problem(key, "is the same in all trials of a sweep", next=f"give {key} one value")
+    elif override.is_sweep_override() and not is_sweep:
         text = str(override.input_line).partition("=")[2]
-        next_step = f"add -m to sweep over them, or write {override.key_or_group}=[{text}] for a list"
-        yield Problem(override.key_or_group, f"has several values ({text}) and this is one run", next=next_step)
+        next_step = f"add -m to sweep over them, or write {key}=[{text}] for a list"
+        yield Problem(key, f"has several values ({text}) and this is one run", next=next_step)
     elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
-        yield Problem(override.key_or_group, f"{override.input_line} stands for no value: the sweep has no job")
-    elif override.key_or_group == "lr" and override.is_sweep_override() and "auto" in _swept(override):
+        yield Problem(key, f"{override.input_line} stands for no value: the sweep has no job")
+    elif key == "lr" and override.is_sweep_override() and "auto" in _swept(override):
         yield Problem("lr", "is swept over, and auto is no rate", "numbers", "lr=auto on its own finds a rate a run")
+
+
+def _repeated(overrides: Sequence[Override]) -> Iterator[Problem]:
+    """Say which keys are swept and given once more."""
+    for key in dict.fromkeys(override.key_or_group for override in overrides):
+        same = [override for override in overrides if override.key_or_group == key]
+        if len(same) > 1 and any(override.is_sweep_override() for override in same):
+            words = ", ".join(str(override.input_line) for override in same)
+            yield Problem(key, f"is swept and given once more ({words})", next="leave out one of them")
+
+
+def keys_of(words: Sequence[str]) -> set[str]:
+    """The keys of overrides, without what adds or deletes."""
+    return {word.partition("=")[0].lstrip("+~") for word in words}
 
 
 def quoted(text: str) -> str:
@@ -125,18 +189,13 @@ def _is_option(group: str, name: str, options: list[str], loader: ConfigLoader) 
     )
 
 
-def _first_choice(override: Override) -> str:
-    if override.is_delete() or not override.is_sweep_override():
-        return str(override.input_line)
-    return f"{override.get_key_element()}={_swept(override)[0]}"
-
-
 def _swept(override: Override) -> list[Any]:
-    """The values that an override stands for: one, or all of a discrete sweep."""
+    """The values that an override stands for: one, all of a list, or both ends of an interval."""
     if not override.is_sweep_override():
         return [override.value()]
-    if not override.is_discrete_sweep():
-        return []
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
     return [override.value() if override.value_type == ValueType.ELEMENT else v for v in _sweep_values(override)]
 
 
@@ -196,7 +255,11 @@ def _value_problems(
     for value in _swept(override):
         allowed = _type_mismatch(key, default, value)
         if allowed:
-            yield Problem(key, f"is {value!r}", allowed)
+            needs_whole = override.is_interval_sweep() and isinstance(default, int)
+            hint = f"write {key}=int(interval(...)) for whole numbers" if needs_whole else ""
+            yield Problem(key, f"is {value!r}", allowed, hint)
+            if hint:  # it is the same for the other end
+                return
 
 
 def _options_with(name: str, group: str, loader: ConfigLoader) -> str:
@@ -216,8 +279,8 @@ def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:
     """The types that are allowed instead of `value`, or an empty string when it has the default's type or may have."""
-    if key in SCALARS:
-        return "" if _is_interpolation(value) or SCALARS[key].accepts(value) else SCALARS[key].allowed
+    if rule := SCALARS.get(key) or SWEEP.get(key):
+        return "" if _is_interpolation(value) or rule.accepts(value) else rule.allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):
         return ""
     if isinstance(default, bool):

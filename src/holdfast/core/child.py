@@ -23,6 +23,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -37,6 +38,7 @@ from holdfast.core.errors import (
 from holdfast.core.messages import UNREADABLE, Array, ArrayBlocks, Header, Message, receive, send
 
 END_S = 10.0
+CONSOLE = "HOLDFAST_CONSOLE"  # descriptor of the stdout of the process that has started this one
 OURS = str(Path(__file__).parents[2])  # all that Holdfast itself needs: no folder of the user's is searched
 
 Answer = Callable[[Header, list[Array]], tuple[Header, Sequence[Array]]]
@@ -54,6 +56,7 @@ class Child:
         environment: Mapping[str, str] = os.environ,
         is_confined: bool = False,
         is_quiet: bool = False,
+        has_console: bool = False,
     ) -> None:
         """Start it.
 
@@ -65,24 +68,33 @@ class Child:
             is_confined: It runs code that is not ours: it has no terminal, is ended with all that it has started, and
                 what it says can be withheld.
             is_quiet: What it prints is shown nowhere; its errors are.
+            has_console: What it prints on stdout goes to our stdout; Ctrl-C on the terminal reaches us alone, who pass
+                it on, and what it has started is ended with it.
         """
         self._name, self._is_confined, self._is_withheld = name, is_confined, threading.Event()
+        self._is_apart = is_confined or has_console
         # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
         command = [sys.executable, "-P", "-m", module]
         reader, writer = os.pipe() if is_confined else (None, None)
+        console = _copy_of_stdout() if has_console else None
+        handed = {} if console is None else {CONSOLE: str(console)}
         try:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL if is_quiet else writer,
-                env={**environment, "PYTHONPATH": os.pathsep.join(path)},
-                start_new_session=is_confined,
+                env={**environment, "PYTHONPATH": os.pathsep.join(path), **handed},
+                start_new_session=self._is_apart,
+                pass_fds=() if console is None else (console,),
             )
         finally:
-            if writer is not None:
-                os.close(writer)
-        self._stdin, self._stdout = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
+            for descriptor in (writer, console):
+                if descriptor is not None:
+                    os.close(descriptor)
+        self._stdin = cast("BinaryIO", self._process.stdin)
+        # Without a buffer, so that `select` sees every answer that has come.
+        self._stdout = cast("BinaryIO", cast("BufferedReader", self._process.stdout).raw)
         self._voice: threading.Thread | None = None
         if reader is not None:
             self._voice = threading.Thread(target=_pass_on, args=(reader, self._is_withheld), daemon=True)
@@ -107,7 +119,7 @@ class Child:
     def send(self, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> None:
         """Ask a question."""
         with contextlib.suppress(BrokenPipeError):  # it has ended: there will be no answer
-            send(cast("BinaryIO", self._process.stdin), header, *arrays)
+            send(self._stdin, header, *arrays)
 
     def answer(self, timeout_s: float | None = None) -> Message:
         """Wait for the answer to the question that was asked.
@@ -121,11 +133,10 @@ class Child:
             Interrupted: It was ended by SIGINT or SIGTERM.
             TimeoutError: There is no answer yet.
         """
-        stdout = cast("BinaryIO", self._process.stdout)
-        if timeout_s is not None and not select.select([stdout], [], [], timeout_s)[0]:
+        if timeout_s is not None and not select.select([self], [], [], timeout_s)[0]:
             raise TimeoutError(f"{self._name} gave no answer in {timeout_s:g} s")
         try:
-            answer, blocks = receive(stdout)
+            answer, blocks = receive(self._stdout)
             if error := answer.get("error"):
                 self._raise_error(error)
         except EOFError:
@@ -135,9 +146,17 @@ class Child:
             raise RunFailed(self._name, problem) from None
         return answer, blocks
 
+    def fileno(self) -> int:
+        """The descriptor that answers come through, for `select`."""
+        return self._stdout.fileno()
+
+    def interrupt(self) -> None:
+        """Ask the process by SIGTERM to end itself."""
+        self._process.terminate()
+
     def close(self) -> None:
-        """End it, and what it has started if it is confined."""
-        if self._is_confined:
+        """End it, with what it has started where that is in a group of its own."""
+        if self._is_apart:
             with contextlib.suppress(OSError, AttributeError):  # there is no such call on Windows
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
@@ -175,7 +194,9 @@ class Child:
         raise RunFailed(self._name, f"failed with {error['type']}: {error['text']}")
 
 
-def answer_questions(answer: Answer, *, only_one: bool = False) -> int:
+def answer_questions(
+    answer: Answer, *, only_one: bool = False, when_alone: Callable[[], None] = lambda: os._exit(1)
+) -> int:
     """Answer questions from stdin until it ends; end at once where the process that asks has ended.
 
     No other code of this process gets at stdin and stdout: what it prints goes to stderr.
@@ -183,28 +204,39 @@ def answer_questions(answer: Answer, *, only_one: bool = False) -> int:
     Args:
         answer: From header and arrays of a question to those of its answer.
         only_one: End after the first answer, so that whoever else speaks with this process notices.
+        when_alone: Called, in a thread, where the process that asks has ended while it waited for an answer.
 
     Returns:
         The exit code of the process.
     """
     forbid_core_dumps()
-    questions = os.fdopen(os.dup(0), "rb", buffering=0)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
+    questions, answers = take_pipes()
     messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     is_busy = threading.Event()
-    threading.Thread(target=_receive_all, args=(questions, messages, is_busy), daemon=True).start()
+    threading.Thread(target=_receive_all, args=(questions, messages, is_busy, when_alone), daemon=True).start()
     try:
         while (message := messages.get()) is not None:
             header, arrays = _answer_of(answer, message)
             is_busy.clear()
-            send(answers, header, *arrays)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                send(answers, header, *arrays)
             if only_one:
                 break
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Give the streams of questions and answers; no other code gets at them by stdin or stdout from now on."""
+    questions = os.fdopen(os.dup(0), "rb", buffering=0)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    console = int(os.environ.pop(CONSOLE, "2"))
+    os.dup2(console, 1)
+    if console > 2:
+        os.close(console)
+    return questions, answers
 
 
 def forbid_core_dumps() -> None:
@@ -217,7 +249,12 @@ def forbid_files() -> None:
     _forbid("RLIMIT_FSIZE")
 
 
-def _receive_all(file: BinaryIO, messages: queue.SimpleQueue[Message | None], is_busy: threading.Event) -> None:
+def _receive_all(
+    file: BinaryIO,
+    messages: queue.SimpleQueue[Message | None],
+    is_busy: threading.Event,
+    when_alone: Callable[[], None],
+) -> None:
     """Hand on messages until the stream ends: nobody waits for an answer then."""
     try:
         while True:
@@ -228,7 +265,7 @@ def _receive_all(file: BinaryIO, messages: queue.SimpleQueue[Message | None], is
         pass
     finally:
         if is_busy.is_set():
-            os._exit(1)
+            when_alone()
         messages.put(None)
 
 
@@ -245,6 +282,13 @@ def _answer_of(answer: Answer, message: Message) -> tuple[Header, Sequence[Array
         with contextlib.suppress(OSError):  # stderr may be a file, where none can be written any more
             traceback.print_exc()
         return {"error": {"code": "", "type": type(error).__name__, "problems": [], "text": str(error)}}, ()
+
+
+def _copy_of_stdout() -> int | None:
+    """A descriptor for the stdout of this process, where it has one and can hand it on."""
+    with contextlib.suppress(OSError):
+        return os.dup(1) if os.name == "posix" else None
+    return None
 
 
 def _pass_on(reader: int, is_withheld: threading.Event) -> None:

@@ -67,6 +67,12 @@ class RunFailed(HoldfastError):
     """A run, a check or a job of a sweep failed."""
 
 
+class Diverged(RunFailed):
+    """The loss of a run is no longer finite: its values are to blame, and nothing around it."""
+
+    code = "diverged"
+
+
 class VaultRefused(HoldfastError):
     """The vault refused: policy, a key, a changed file, a broken ledger."""
 
@@ -107,7 +113,7 @@ def raise_problems(problems: Sequence[Problem], kind: type[HoldfastError] = Inpu
 
 def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:
     """Make an error again that another process has told by its code and its problems."""
-    kinds: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, VaultRefused)}
+    kinds: dict[str, type[HoldfastError]] = {kind.code: kind for kind in (InputError, Diverged, VaultRefused)}
     return _rebuild(kinds.get(code, RunFailed), tuple(problems))
 
 

@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config import search_path
 from holdfast.config.check import check_config
-from holdfast.config.groups import CONF, PRIMARY
+from holdfast.config.groups import CONF, NO_PART_OF_A_RUN, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
 
@@ -46,6 +46,7 @@ class OptionsLoader(ConfigLoaderImpl):
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
+        self.more_options: str | None = None  # the folder that was given as --config-dir
         self._composed: dict[tuple[object, ...], DictConfig] = {}
 
     def load_configuration(
@@ -110,7 +111,9 @@ def options_loader(more_options: str | None = None) -> OptionsLoader:
         if not Path(more_options).is_dir():
             raise InputError("--config-dir", f"there is no folder {more_options}")
         places.prepend("command-line", f"file://{Path(more_options).absolute()}", SearchPathQuery("schema"))
-    return OptionsLoader(places)
+    loader = OptionsLoader(places)
+    loader.more_options = more_options
+    return loader
 
 
 def set_up_hydra() -> None:
@@ -139,6 +142,25 @@ def compose_run(overrides: Sequence[str], loader: OptionsLoader | None = None) -
         raise_problems([composition_problem(error)])
         raise
     fix_folder(config, "run")
+    return config
+
+
+def compose_job(overrides: Sequence[str], loader: OptionsLoader, folder: Path, number: int) -> DictConfig:
+    """Compose the config of a run that is part of a sweep.
+
+    Args:
+        overrides: Of the run alone, without any of the sweep.
+        loader: Composes.
+        folder: Where the run is written.
+        number: Of the job, for `${hydra:job.num}`.
+
+    Raises:
+        HydraException: An override cannot be read or applied.
+    """
+    config = loader.load_configuration(PRIMARY, [*overrides, "hydra.mode=MULTIRUN"], RunMode.RUN)
+    with open_dict(config):
+        config.hydra.job.id = config.hydra.job.num = number
+        config.hydra.runtime.output_dir = os.path.abspath(folder)
     return config
 
 
@@ -177,7 +199,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
     Raises:
         InputError: No rate can be found for the run.
     """
-    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_PART_OF_A_RUN])
     assert isinstance(plain, DictConfig)
     if finds_lr(plain):
         _check_finds_lr(plain)
@@ -223,6 +245,22 @@ def write_composed(config: DictConfig, folder: Path) -> None:
     OmegaConf.save(without_hydra(config), place / "config.yaml")
     OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), place / "hydra.yaml")
     OmegaConf.save(config.hydra.overrides.task, place / "overrides.yaml")
+
+
+def enter_job(config: DictConfig) -> None:
+    """Make this process the one of a job, as Hydra does for a launcher of its own.
+
+    Args:
+        config: Hydra's part of it; plain values.
+    """
+    hydra = OmegaConf.masked_copy(config, "hydra")
+    with open_dict(hydra):
+        hydra.hydra.mode = None if config.hydra.mode is None else RunMode[config.hydra.mode]
+    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
+    os.environ.update(config.hydra.job.env_set or {})
+    if config.hydra.job.chdir:
+        Path(config.hydra.runtime.output_dir).mkdir(parents=True, exist_ok=True)
+        os.chdir(config.hydra.runtime.output_dir)
 
 
 def is_job_of_sweep() -> bool:

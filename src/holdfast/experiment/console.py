@@ -1,29 +1,29 @@
-"""The lines that a terminal shows at the end of a run and of a sweep, with what to type next."""
+"""The lines that a terminal shows at the end of a run, with what to type next."""
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from holdfast.core.errors import InputError, Interrupted
+from holdfast.core.errors import Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.experiment.compose import hydra_of_job
 from holdfast.experiment.experiment import Experiment
+from holdfast.training.reporter import Reporter
 
 
-def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float | None:
+def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: Reporter | None = None) -> float | None:
     """Run an experiment and print how it ended.
 
     Args:
         experiment: Checked.
         in_sweep: A sweep advises once, about its best job.
+        reporter: Is told the metrics of every epoch, and may end the run.
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.
@@ -32,7 +32,7 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False) -> float |
         HoldfastError: As `Experiment.run`.
     """
     try:
-        run = experiment.run()
+        run = experiment.run(reporter)
     except Interrupted:
         print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
         raise
@@ -53,23 +53,6 @@ def run_job_of_hydra(config: DictConfig) -> float | None:
     with open_dict(config):
         config.hydra = hydra_of_job()
     return run_on_console(Experiment.of(config), in_sweep=True)
-
-
-def print_sweep(folder: Path) -> None:
-    """Print the table of a sweep's runs, where its learning curve lies, and what to do with the best run."""
-    from rich.console import Console
-
-    from holdfast.reporting.leaderboard import leaderboard, print_table, repeats_below
-    from holdfast.reporting.learning_curve import leave_learning_curve
-
-    with contextlib.suppress(InputError):  # no job came as far as a record
-        rows = leaderboard(folder)
-        print()
-        print_table(rows, Console(width=None if sys.stdout.isatty() else 200), repeats_below(folder))
-        if files := leave_learning_curve(folder):
-            print(f"curve  {', '.join(shlex.quote(str(file)) for file in files)}")
-        if rows[0].value is not None:
-            print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}", flush=True)
 
 
 def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> None:

@@ -20,7 +20,14 @@ from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
 from holdfast.experiment.check import check_free, check_settings
-from holdfast.experiment.compose import compose_run, finds_lr, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.compose import (
+    compose_run,
+    enter_job,
+    finds_lr,
+    typed_overrides,
+    without_hydra,
+    write_composed,
+)
 from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
@@ -108,6 +115,37 @@ class Experiment:
         )
         experiment._composed = composed
         experiment.finds_lr = finds_lr(composed)
+        return experiment
+
+    def as_plain(self) -> dict[str, Any]:
+        """Plain values that say all of an experiment that another process needs to run it, for JSON."""
+        source, name = (self.config, "config") if self._composed is None else (self._composed, "composed")
+        return {
+            name: OmegaConf.to_container(source, resolve=False, enum_to_str=True),
+            "folder": str(self.folder.absolute()),
+            "overrides": self.overrides,
+            "choices": self.choices,
+            "parts": self.parts,
+            "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
+        }
+
+    @classmethod
+    def from_plain(cls, fields: Mapping[str, Any]) -> Experiment:
+        """Make an experiment of what `as_plain` gave; the process becomes that of a job where it is one of Hydra's."""
+        started = time.perf_counter()
+        if "composed" in fields:
+            composed = OmegaConf.create(fields["composed"])
+            assert isinstance(composed, DictConfig)
+            enter_job(composed)
+            experiment = cls.of(composed, started=started)
+            experiment.folder = Path(fields["folder"])
+        else:
+            config = OmegaConf.create(fields["config"])
+            assert isinstance(config, DictConfig)
+            named = {"overrides": fields["overrides"], "choices": fields["choices"]}
+            experiment = cls(config, fields["folder"], started=started, **named)
+        experiment.parts = fields["parts"]
+        experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
         return experiment
 
     def check(self) -> None:
@@ -209,7 +247,7 @@ class Experiment:
             remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
         self.reporter = reporter
         with one_at_a_time():
-            record = self.start()
+            record = self.open_record()
             try:
                 outcome = self._carry_out(record)
             except BaseException as error:
@@ -226,8 +264,8 @@ class Experiment:
         """The run in the folder."""
         return Run(self.folder)
 
-    def start(self) -> RunRecord:
-        """Open the record of the run; that of a run that goes on is opened again."""
+    def open_record(self) -> RunRecord:
+        """Begin the record of the run, or go on with it, in its folder."""
         if self.config.resume is not None:
             record = RunRecord.reopen(self.folder)
             record.update(**self.fields)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SWEEP_FILE = "multirun.yaml"  # what Hydra leaves in a sweep's folder
+from holdfast.core.sweep_folder import sweep_of
+
 REPEATED = ("split.fold", "seed")
 
 
@@ -50,10 +51,13 @@ def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) 
     records = list(records)
     shared = set.intersection(*(set(record.get("overrides") or []) for _, record in records)) if records else set()
     for folder, record in records:
-        if record["status"] == "completed" and record.get("best") and (folder.parent / SWEEP_FILE).is_file():
-            key = (folder.parent, data_name(record), record["best"]["monitor"], *others(record["overrides"], REPEATED))
+        sweep = sweep_of(folder)
+        if record["status"] == "completed" and record.get("best") and sweep is not None:
+            key = (sweep, data_name(record), record["best"]["monitor"], *others(record["overrides"], REPEATED))
             groups.setdefault(key, []).append(record)
-    summaries = [_summary(path, key[0], members, shared) for key, members in groups.items() if len(members) > 1]
+    summaries = [
+        _summary(path.resolve(), key[0], members, shared) for key, members in groups.items() if len(members) > 1
+    ]
     return sorted((repeats for repeats in summaries if repeats.over), key=_rank)
 
 

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 
-from holdfast.core.errors import RunFailed
+from holdfast.core.errors import Diverged
 from holdfast.core.run_record import RunRecord
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.early_stopping import StoppingRule
@@ -174,7 +174,7 @@ class EpochCallback(pl.Callback):
         for name in ("train/loss", "val/loss"):
             if not math.isfinite(entry.get(name, 0.0)):
                 self.record.set_history(self.history)
-                raise RunFailed(
+                raise Diverged(
                     name,
                     f"is {entry[name]} after epoch {entry['epoch']} (step {entry['step']}, lr {entry['lr']:g})",
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from holdfast.core.errors import RunFailed
+from holdfast.core.errors import Diverged
 from holdfast.training.checkpoints import FOLDER, LAST
 
 # steps between two looks on a device that has to be waited for
@@ -36,7 +36,7 @@ class FiniteLoss(pl.Callback):
         """Keep the loss; look at it, or at many.
 
         Raises:
-            RunFailed: One is not finite.
+            Diverged: One is not finite.
         """
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
@@ -53,7 +53,7 @@ class FiniteLoss(pl.Callback):
         values = [float(losses[0])] if len(losses) == 1 else torch.stack(losses).tolist() if losses else []
         for value, (step, batch, rate) in zip(values, places, strict=False):
             if not math.isfinite(value):
-                raise RunFailed(
+                raise Diverged(
                     "train/loss",
                     f"is {value} in step {step} (epoch {trainer.current_epoch + 1}, batch {batch}, lr {rate:g})",
                     next="a smaller lr, a warm-up or trainer.gradient_clip_val; the last finite weights, those before "

@@ -20,7 +20,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, RunFailed
+from holdfast.core.errors import Diverged, InputError
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
@@ -111,7 +111,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
 
     Raises:
         InputError: A callback or a setting is refused by Lightning.
-        RunFailed: The loss is no longer finite.
+        Diverged: The loss is no longer finite.
         Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
     """
     started = time.perf_counter()
@@ -139,7 +139,7 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
             if epoch_callback.progress is not None:
                 epoch_callback.progress.stop()
         if epoch_callback.best is None:
-            raise RunFailed("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
+            raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)
     record.update(
         stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}

@@ -1,13 +1,18 @@
-"""Hydra's door to `holdfast.experiment.jobs`. Every Hydra app in the environment loads this file: keep it light."""
+"""Hydra's door to `holdfast.search`. Every Hydra app in the environment loads this file: keep it light."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from holdfast.core.child import Child
 
 
 class ProcessLauncher(Launcher):
@@ -17,8 +22,9 @@ class ProcessLauncher(Launcher):
         finished: The jobs of all batches so far.
     """
 
-    def __init__(self, n_jobs: int = 1) -> None:
-        self.n_jobs = n_jobs
+    def __init__(self, workers: int = 1, lease_s: float = 60.0) -> None:
+        self.workers = workers
+        self.lease_s = lease_s
         self.finished: list[JobReturn] = []
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -28,8 +34,14 @@ class ProcessLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and wait for them."""
-        from holdfast.experiment.jobs import run_jobs
+        from holdfast.search.hydra_jobs import run_jobs
 
-        batch = run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.n_jobs)
+        batch = run_jobs(job_overrides, initial_job_idx, self.config, self.hydra_context, self.workers)
         self.finished += batch
         return batch
+
+    def start_workers(self, folder: Path, name: str) -> Child:
+        """Start the process that trains the trials of a sweep, `workers` at a time, until there are no more."""
+        from holdfast.search.sweep import start_workers
+
+        return start_workers(folder, name, self.workers, self.lease_s)

@@ -184,20 +184,20 @@ def test_a_sweep_checks_once_for_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_p
     seen: list[Any] = []
 
     def record(experiment: Experiment) -> list[Verdict]:
-        seen.append(list(experiment.config.model.hidden))
+        seen.append(experiment.config.model.activation)
         return [Verdict("mistakes", "doubtful", {"n": 1}, ("a cause",), "mend it")]
 
     monkeypatch.setattr(kinds, "run_checks", record)
-    jobs = [["lr=0.1"], ["lr=0.01", "seed=3"], ["model.hidden=[4]"], ["model.hidden=[4]", "optimizer=sgd"]]
+    jobs = [["lr=0.1"], ["model.hidden=[4]", "seed=3"], ["model.activation=tanh"], ["model.dropout=0.5"]]
     kinds.check_kinds([Experiment.compose([*SMALL, *job]).config for job in jobs], tmp_path)
-    assert seen == [[8], [4]]
+    assert seen == ["relu", "tanh"], "numbers make no other kind of run"
     run = Experiment.compose([*SMALL, f"hydra.run.dir={tmp_path}/0"]).run()
-    other = Experiment.compose([*SMALL, "model.hidden=[3]", f"hydra.run.dir={tmp_path}/1/0"]).run()
-    assert seen == [[8], [4], [3]], "what nobody knew of before the sweep is checked as it starts"
+    other = Experiment.compose([*SMALL, "model.activation=gelu", f"hydra.run.dir={tmp_path}/1/0"]).run()
+    assert seen == ["relu", "tanh", "gelu"], "what nobody knew of before the sweep is checked as it starts"
     expected = Verdict("mistakes", "doubtful", {"n": 1}, ("a cause",), "mend it").as_dict()
     assert run.record["checks"] == other.record["checks"] == [expected]
     Experiment.compose([*SMALL, f"hydra.run.dir={tmp_path.parent}/alone"]).run()
-    assert seen == [[8], [4], [3], [8]], "a run on its own is checked"
+    assert seen == ["relu", "tanh", "gelu", "relu"], "a run on its own is checked"
 
 
 def test_gravest_and_table(capsys: pytest.CaptureFixture[str]) -> None:

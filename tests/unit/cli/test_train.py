@@ -32,3 +32,20 @@ def test_the_help_page_fits_a_terminal() -> None:
     page = train._help_page()
     groups = page[page.index("run scalars") : page.index("options ")]
     assert max(map(len, groups.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-r", "-m", "seed=0,1"], "-r -m: do not go together; next: leave out -m"),
+        (["-m", "--cfg", "job"], "-m --cfg: do not go together; next: leave out --cfg"),
+        (["--resolve"], "--resolve: belongs to --cfg"),
+        (["-cn", "mine"], "--config-name: would leave out Holdfast's own options"),
+        (["--experimental-rerun", "x"], "--experimental-rerun: repeats no run of Holdfast"),
+    ],
+)
+def test_flags_that_do_not_go_together(words: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["holdfast"])
+    with pytest.raises(InputError) as caught:
+        train._read_flags(words)
+    assert str(caught.value).startswith(message)

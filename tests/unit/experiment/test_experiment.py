@@ -133,4 +133,4 @@ def test_an_error_stands_in_the_record() -> None:
         experiment.run()
     record = holdfast.load_run(experiment.folder).record
     assert record["status"] == "failed"
-    assert record["error"]["code"] == "failed"
+    assert record["error"]["code"] == "diverged"

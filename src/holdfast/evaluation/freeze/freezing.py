@@ -13,6 +13,7 @@ import holdfast
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
+from holdfast.core.sweep_folder import sweep_of
 from holdfast.core.tasks import task_of
 from holdfast.data import views
 from holdfast.data.loading.row_search import RowForm
@@ -22,7 +23,7 @@ from holdfast.evaluation.freeze import scan
 from holdfast.evaluation.freeze.commit import STAGING, enter
 from holdfast.evaluation.freeze.pretraining import pretraining_of
 from holdfast.evaluation.freeze.run_files import Copied, copy_run, refuse_former, save_array
-from holdfast.evaluation.freeze.trials import describe_trials, sweep_of
+from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
     ValRows,
     exact_loss,
@@ -182,11 +183,11 @@ def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> Non
 
 
 def _names(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the models: the run's id, with its sweep; numbered where that is not enough."""
+    """The names of the models: the run's id, or its place in its sweep; numbered where that is not enough."""
     names = []
     for run, record in zip(runs, records, strict=True):
         sweep = sweep_of(run)
-        names.append(f"{sweep.name}/{record['id']}" if sweep else str(record["id"]))
+        names.append(f"{sweep.name}/{run.resolve().relative_to(sweep)}" if sweep else str(record["id"]))
     return [name if names.count(name) == 1 else f"{name} ({index + 1})" for index, name in enumerate(names)]
 
 

@@ -1,7 +1,7 @@
 """The runs that were tried before one was chosen: the more there were, the more the best val score flatters.
 
 The root is the Merkle tree hash (RFC 6962, 2.1) over the `run.json` of every run of the sweep, in the order of their
-names, as they were at the freeze: whoever keeps the sweep can show later that no run was left out.
+numbers, as they were at the freeze: whoever keeps the sweep can show later that no run was left out.
 """
 
 from __future__ import annotations
@@ -14,15 +14,9 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.sweep_folder import runs_of, sweep_of
 
-SWEEP_FILE = "multirun.yaml"
 NOT_COMPARED = ("seed", "paths", "resume")
-
-
-def sweep_of(run: Path) -> Path | None:
-    """The folder of the sweep that a run is a job of."""
-    folder = run.resolve().parent
-    return folder if (folder / SWEEP_FILE).is_file() else None
 
 
 def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -34,13 +28,13 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
     folder = sweep_of(run)
     if folder is None:
         return None
-    paths = sorted(folder.glob(f"*/{FILE_NAME}"), key=_by_number)
-    records = [sound for path in paths if (sound := _read(path.parent)) is not None]
+    runs = runs_of(folder)
+    records = [sound for other in runs if (sound := _read(other)) is not None]
     return {
         "sweep": folder.name,
-        "runs": len(paths),
+        "runs": len(runs),
         "completed": sum(other["status"] == "completed" for other in records),
-        "root": merkle_root([path.read_bytes() for path in paths]),
+        "root": merkle_root([(other / FILE_NAME).read_bytes() for other in runs]),
         "seed_spread": seed_spread(record, records),
     }
 
@@ -93,8 +87,3 @@ def _read(folder: Path) -> dict[str, Any] | None:
         return read_run(folder)
     except InputError:
         return None
-
-
-def _by_number(path: Path) -> tuple[int, str]:
-    name = path.parent.name
-    return (int(name) if name.isdigit() else -1, name)

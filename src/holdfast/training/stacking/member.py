@@ -11,7 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from holdfast.core.errors import RunFailed
+from holdfast.core.errors import Diverged
 from holdfast.core.run_record import RunRecord
 from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, remove_other_bests
@@ -42,7 +42,7 @@ class Trainable(Protocol[Result_co]):
         """Build what trains."""
         ...
 
-    def start(self) -> RunRecord:
+    def open_record(self) -> RunRecord:
         """Open the record of the run, or that of a run that goes on."""
         ...
 
@@ -94,11 +94,11 @@ class Member:
         """
         built = stack.members[place]
         self.experiment, self.built, self.stack = experiment, built, stack
-        self.record = experiment.start()
+        self.record = experiment.open_record()
         self.callback_metrics: dict[str, Tensor] = {}
         self.should_stop, self.global_step = False, resumed["global_step"] if resumed else 0
         self.held: tuple[str, dict[str, Any]] | None = resumed["held"] if resumed else None
-        self.error: RunFailed | None = None
+        self.error: Diverged | None = None
         self.record.fields.update(data=built.datamodule.describe(), threads=torch.get_num_threads())
         if experiment.config.get("resume"):
             self.record.fields["best"] = resumed["best"] if resumed else None
@@ -141,11 +141,11 @@ class Member:
                 batch = int(losses.isfinite().logical_not().nonzero()[0])
                 step, epoch = first_step + batch + 1, self.num_epochs + 1
                 problem = f"is {float(losses[batch])} in step {step} (epoch {epoch}, batch {batch + 1})"
-                raise RunFailed("train/loss", problem)
+                raise Diverged("train/loss", problem)
             self.callback.on_train_epoch_end(self, self.built.module)  # type: ignore[arg-type]
-        except RunFailed as error:
+        except Diverged as error:
             where, what = error.problems[0].where, error.problems[0].what
-            self.error = RunFailed(where, what, next="a smaller lr, a warm-up or clipping")
+            self.error = Diverged(where, what, next="a smaller lr, a warm-up or clipping")
 
     def value(self) -> float:
         """The monitored value of the last epoch, NaN where there is none."""
@@ -190,7 +190,7 @@ class Member:
         self.record.set_history(self.callback.history)
         if self.error is None and best is None:
             problem = f"{self.callback.monitor} was not a number in any epoch"
-            self.error = RunFailed("monitor", problem, next="monitor another metric")
+            self.error = Diverged("monitor", problem, next="monitor another metric")
 
     def end(self) -> None:
         """Write the last word into the record."""

@@ -104,7 +104,7 @@ def test_files(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (np.array([1.0, 2.0]), CLASSES[:2], {}, "x is float64 of shape (2,); allowed: rows along the first axis"),
         (np.array([["a"], ["b"]]), CLASSES[:2], {}, "x is <U1 of shape (2, 1); allowed: numbers"),
         ([[1], [2, 3]], CLASSES[:2], {}, "x is ragged"),
-        (np.array([[1.0], [np.inf]] * 10), CLASSES, {}, "x, row 1, column 'x0': is infinite"),
+        (np.array([[1.0], [np.inf]] * 10), CLASSES, {}, "x, row 1, column 0: is infinite"),
         (np.full((20, 2, 2), np.nan), CLASSES, {}, "x, row 0: holds a value that is not finite"),
         (PIXELS, np.where(CLASSES, np.nan, 1.0), {}, "y, row 1: is nan, not a target"),
         (PIXELS, np.where(CLASSES, "", "a"), {}, "y, row 1: is empty, not a target"),

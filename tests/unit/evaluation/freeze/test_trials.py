@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from holdfast.evaluation.freeze.trials import describe_trials, merkle_root, sweep_of
+from holdfast.core.sweep_folder import sweep_of
+from holdfast.evaluation.freeze.trials import describe_trials, merkle_root
 
 from ..conftest import WHOLE
 
@@ -64,3 +65,18 @@ def test_the_runs_of_a_sweep_are_counted_and_committed_to(tmp_path: Path) -> Non
     left_out = describe_trials(sweep / "0", record)
     assert left_out is not None
     assert left_out["root"] != trials["root"]
+
+
+def test_the_repeats_of_a_trial_are_runs_of_its_sweep(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    names = [f"{trial}/{repeat}" for trial in (2, 10) for repeat in (0, 1)]
+    records = [
+        _run(sweep / name, int(name[-1]), 0.9, config={"seed": int(name[-1]), "lr": len(name)}) for name in names
+    ]
+    (sweep / "sweep.json").touch()
+    assert sweep_of(sweep / "2" / "1") == sweep
+    trials = describe_trials(sweep / "2" / "1", records[1])
+    assert trials is not None
+    assert (trials["sweep"], trials["runs"], trials["completed"]) == ("sweep", 4, 4)
+    assert trials["root"] == merkle_root([(sweep / name / "run.json").read_bytes() for name in names])
+    assert trials["seed_spread"]["seeds"] == [0, 1]

@@ -1,0 +1,178 @@
+"""A sweep as it runs: workers are started and waited for, signals are passed on, failures are told once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from holdfast.config.groups import PRIMARY
+from holdfast.config.resolve import search_path
+from holdfast.core.child import Child
+from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed
+from holdfast.experiment.compose import OptionsLoader, typed_overrides
+from holdfast.experiment.console import run_job_of_hydra
+from holdfast.search.hydra_jobs import FinishedJob
+from holdfast.search.study import Study
+from holdfast.training.interrupts import SignalFlag, caught_signals
+
+DEATHS_IN_A_ROW = 5
+WAIT_S = 0.2
+
+
+class Launcher(Protocol):
+    """A launcher whose workers ask for trials themselves."""
+
+    def start_workers(self, folder: Path, name: str) -> Child:
+        """Start what trains the trials of the sweep in a folder, and hold their leases by a name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep has ended.
+
+    Attributes:
+        num_jobs: Jobs or trials that have ended.
+        failures: Number of a job that failed -> the reason.
+        stop_reason: Why it has not come to its end; None where it has.
+    """
+
+    num_jobs: int
+    failures: Mapping[int, str] = field(default_factory=dict)
+    stop_reason: str | None = None
+
+
+def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
+    """Run the jobs of a sweep by the sweeper of its config, whatever some of them fail of.
+
+    Raises:
+        Interrupted: A signal came.
+    """
+    callbacks = Callbacks(config)
+    callbacks.on_multirun_start(config=config, config_name=PRIMARY)
+    sweeper = Plugins.instance().instantiate_sweeper(
+        config=config,
+        hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
+        task_function=run_job_of_hydra,
+    )
+    outcome = None
+    finished: list[FinishedJob] = getattr(getattr(sweeper, "launcher", None), "finished", [])
+    try:
+        outcome = sweeper.sweep(arguments=typed_overrides(config))
+    except Exception as error:  # Hydra's own sweeper raises what the first failed job of a batch has failed of
+        if not any(job.error is error for job in finished):
+            raise
+    callbacks.on_multirun_end(config=config, config_name=PRIMARY)
+    return outcome if isinstance(outcome, Outcome) else _outcome_of_jobs(finished)
+
+
+def run_study(folder: Path, launcher: Any) -> Outcome:
+    """Train the trials of a sweep that have not ended, by workers that ask for them.
+
+    A worker that dies is replaced; its trials go on.
+
+    Args:
+        folder: Of the sweep; it holds the sweep's record.
+        launcher: Starts the workers.
+
+    Raises:
+        InputError: The launcher starts no workers, or the storage cannot be written.
+        RunFailed: Workers die one after the other.
+        Interrupted: A signal came; the trials that were trained can go on.
+    """
+    check_launcher(launcher)
+    study = Study.open(folder)
+    deaths = 0
+    with caught_signals() as signals:
+        while not study.is_over():
+            left, name = study.num_left(), secrets.token_hex(8)
+            try:
+                with launcher.start_workers(folder, name) as worker:
+                    _wait(worker, signals)
+            except HoldfastError as error:
+                signals.check()
+                deaths = 1 if study.num_left() < left else deaths + 1
+                if not isinstance(error, RunFailed) or deaths == DEATHS_IN_A_ROW:
+                    raise
+            finally:
+                study.end_leases(name)
+    return outcome_of_study(study)
+
+
+def start_workers(folder: Path, name: str, workers: int, lease_s: float) -> Child:
+    """Start the process that trains the trials of a sweep on this machine.
+
+    Args:
+        folder: Of the sweep.
+        name: Of the process, in its leases.
+        workers: Trials at a time.
+        lease_s: Seconds after which its trials are taken over where it says nothing.
+    """
+    process = Child("holdfast.search.worker", name="worker", path=search_path(), has_console=True)
+    process.send({"folder": str(folder), "worker": name, "workers": workers, "lease_s": lease_s})
+    return process
+
+
+def check_launcher(launcher: Any) -> None:
+    """Refuse a launcher that runs jobs in batches: the workers of a study ask for one trial after the other.
+
+    Raises:
+        InputError: It is no launcher of ours.
+    """
+    if not hasattr(launcher, "start_workers"):
+        problem = f"{type(launcher).__module__}.{type(launcher).__qualname__} starts no workers"
+        raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")
+
+
+def outcome_of_study(study: Study) -> Outcome:
+    """Sum up a study whose workers have ended."""
+    trials = study.trials()
+    failures = {trial.number: trial.reason or "" for trial in trials if trial.status == "failed"}
+    ended = sum(trial.status in ("completed", "pruned", "failed") for trial in trials)
+    return Outcome(ended, failures, study.stop_reason() if study.num_left() else None)
+
+
+def raise_failures(outcome: Outcome, folder: Path) -> None:
+    """Raise one error for all jobs that failed, with each cause once.
+
+    Raises:
+        RunFailed: Some did.
+    """
+    if outcome.stop_reason is not None:
+        problem = f"was stopped: {outcome.stop_reason}"
+        raise RunFailed("sweep", problem, next=f"mend the cause, then -m resume={folder}")
+    if outcome.failures:
+        causes: dict[str, list[str]] = {}
+        for number, reason in outcome.failures.items():
+            causes.setdefault(reason, []).append(str(number))
+        which = "; ".join(f"{', '.join(numbers)} ({reason})" for reason, numbers in causes.items())
+        problem = f"{len(outcome.failures)} of {outcome.num_jobs} jobs failed: {which}"
+        raise RunFailed("sweep", problem, next=f"`holdfast runs {folder}`")
+
+
+def _wait(worker: Child, signals: SignalFlag) -> None:
+    """Wait until a worker has ended, and pass a signal on to it."""
+    is_told = False
+    while True:
+        if signals.number and not is_told:
+            worker.interrupt()
+            is_told = True
+        with suppress(TimeoutError):
+            answer, _ = worker.answer(WAIT_S)
+            if answer["interrupted"] is not None:
+                raise Interrupted(answer["interrupted"])
+            return
+
+
+def _outcome_of_jobs(jobs: list[FinishedJob]) -> Outcome:
+    """Sum up the jobs that a sweeper has had launched."""
+    return Outcome(len(jobs), {number: str(job.error) for number, job in enumerate(jobs) if job.error is not None})

@@ -1,0 +1,200 @@
+"""A worker of a sweep (`python -m holdfast.search.worker`): it asks for trials, trains them and tells how they ended.
+
+One worker trains several trials at a time, each run in a process of its own. It needs nothing but the sweep's folder,
+so that any number of workers, on any machines that see the folder, can work on one sweep.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from holdfast.config.overrides import composition_problem, quoted
+from holdfast.core import child
+from holdfast.core.cores import set_spin_count
+from holdfast.core.errors import Diverged, InputError, Interrupted, raise_problems
+from holdfast.core.messages import Array, Header
+from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.experiment.compose import OptionsLoader, compose_job, options_loader
+from holdfast.experiment.experiment import Experiment
+from holdfast.experiment.run import Run
+from holdfast.experiment.run_many import run_many
+from holdfast.search.study import Study, Trial
+from holdfast.training.reporter import Stop
+
+ENDED = ("completed", "pruned", "failed")
+
+
+@dataclass
+class _Begun:
+    """A trial that this worker trains.
+
+    Attributes:
+        trial: What was asked for.
+        waiting: The runs that were not begun: folder and overrides.
+        num_running: The number of runs that go on.
+        ended: The runs that have ended.
+    """
+
+    trial: Trial
+    waiting: deque[tuple[Path, list[str]]]
+    num_running: int = 0
+    ended: list[Run] = field(default_factory=list)
+
+
+class _Reporter:
+    """Reports the epochs of a run, and makes sure that the trial is still this worker's."""
+
+    def __init__(self, study: Study, trial: Trial) -> None:
+        self._study, self._trial = study, trial
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> Stop | None:
+        """Report an epoch; a trial of several runs has no value before all have ended."""
+        value = metrics.get(self._study.record.monitor)
+        if value is None or len(self._study.record.repeats) > 1:
+            self._study.check_lease(self._trial)
+        else:
+            self._study.report(self._trial, number, value)
+        return None
+
+
+class Worker:
+    """Trains the trials of a study until there are no more."""
+
+    def __init__(self, study: Study, loader: OptionsLoader, folder: Path) -> None:
+        self._study = study
+        self._loader = loader
+        self._folder = Path(os.path.abspath(folder))
+        self._begun: dict[int, _Begun] = {}
+
+    def work(self, workers: int) -> None:
+        """Train, so many runs at a time.
+
+        Raises:
+            Interrupted: A signal came; the trials were given back and can go on.
+            LeaseLost: This worker was silent for so long that another one has a trial of it.
+        """
+        runs = run_many(self._experiments(), workers, self._reporter)
+        try:
+            with self._study.kept_leases(), closing(runs):
+                for run in runs:
+                    begun = self._begun[self._number_of(run.folder)]
+                    begun.num_running -= 1
+                    self._note_end(begun, run)
+        finally:
+            for begun in self._begun.values():
+                self._study.give_back(begun.trial)
+
+    def _experiments(self) -> Iterator[Experiment | None]:
+        """The runs to train, as they are needed; None where there are none at the moment."""
+        while True:
+            begun = next((begun for begun in self._begun.values() if begun.waiting), None)
+            if begun is None:
+                trial = self._study.ask()
+                if trial is None:
+                    if self._study.is_over():
+                        return
+                    yield None
+                    continue
+                begun = self._begun[trial.number] = _Begun(trial, deque(self._runs_of(trial)))
+            folder, words = begun.waiting.popleft()
+            if (run := _ended_run(folder)) is not None:  # a worker died before it could tell
+                self._note_end(begun, run)
+                continue
+            try:
+                experiment = compose_run_of_trial(words, self._loader, folder, begun.trial.number)
+            except InputError as error:
+                del self._begun[begun.trial.number]
+                self._study.tell(begun.trial, "failed", reason=str(error))
+                continue
+            begun.num_running += 1
+            yield experiment
+
+    def _runs_of(self, trial: Trial) -> Iterator[tuple[Path, list[str]]]:
+        record = self._study.record
+        for number, repeat in enumerate(record.repeats):
+            folder = trial.folder if len(record.repeats) == 1 else trial.folder / str(number)
+            yield folder, [*record.hydra, *record.overrides, *trial.overrides, *repeat]
+
+    def _number_of(self, run: Path) -> int:
+        return int(run.relative_to(self._folder).parts[0])
+
+    def _reporter(self, experiment: Experiment) -> _Reporter:
+        return _Reporter(self._study, self._begun[self._number_of(experiment.folder)].trial)
+
+    def _note_end(self, begun: _Begun, run: Run) -> None:
+        """Note that a run has ended, and tell of the trial where it was the last one."""
+        begun.ended.append(run)
+        if run.status != "completed":
+            begun.waiting.clear()  # the trial has no mean any more
+        if begun.waiting or begun.num_running:
+            return
+        del self._begun[begun.trial.number]
+        tell_of_runs(self._study, begun.trial, begun.ended)
+
+
+def tell_of_runs(study: Study, trial: Trial, runs: Sequence[Run]) -> None:
+    """Tell how a trial has ended, by its runs: its value is their mean, and it has failed where one has."""
+    records = [run.record for run in runs]
+    for status in ("failed", "interrupted", "pruned"):
+        for record in records:
+            if record["status"] == status:
+                has_diverged = (record["error"] or {}).get("code") == Diverged.code
+                value = (record["best"] or {}).get("value") if status == "pruned" else None
+                study.tell(trial, status, value, record["stop_reason"], has_diverged=has_diverged)
+                return
+    values = [run.value for run in runs]
+    numbers = [value for value in values if value is not None]
+    study.tell(trial, "completed", sum(numbers) / len(numbers) if len(numbers) == len(values) else None)
+
+
+def compose_run_of_trial(words: Sequence[str], loader: OptionsLoader, folder: Path, number: int) -> Experiment:
+    """Make the experiment of one run of a trial; it goes on where its folder holds a run.
+
+    Raises:
+        InputError: The overrides cannot be composed.
+    """
+    if (folder / FILE_NAME).exists():
+        words = [*words, f"resume={quoted(str(folder.absolute()))}"]
+    try:
+        return Experiment.of(compose_job(words, loader, folder, number))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise_problems([composition_problem(error)])
+        raise
+
+
+def _ended_run(folder: Path) -> Run | None:
+    """The run in a folder, if there is one that has ended."""
+    if not (folder / FILE_NAME).exists():
+        return None
+    return Run(folder) if read_run(folder)["status"] in ENDED else None
+
+
+def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
+    """Work on a sweep until no trial of it is left."""
+    del arrays
+    folder = Path(header["folder"])
+    study = Study.open(folder, worker=header["worker"], lease_s=header["lease_s"])
+    try:
+        Worker(study, options_loader(study.record.config_dir), folder).work(header["workers"])
+    except Interrupted as error:
+        return {"interrupted": error.signal_number}, ()
+    return {"interrupted": None}, ()
+
+
+def _stop() -> None:
+    """Stop as if the sweep had passed a signal on, so that the trials can go on without waiting for their leases."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    set_spin_count()
+    raise SystemExit(child.answer_questions(answer, when_alone=_stop))
