@@ -5,6 +5,7 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
-from holdfast.core.run_record import RunRecord, environment, read_run
+from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
-from holdfast.experiment.check import check_free, check_settings
+from holdfast.experiment.check import averages_runs, check_free, check_settings
 from holdfast.experiment.compose import (
     compose_run,
     enter_job,
@@ -36,6 +37,7 @@ from holdfast.training.metric_names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
+    from holdfast.data.store.store import Prepared
     from holdfast.training.fit import Built
     from holdfast.training.reporter import Reporter
 
@@ -79,6 +81,7 @@ class Experiment:
         self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
+        self._prepared: Prepared | None = None
         self._datamodule: DataModule | None = None
         self._built: Built | None = None
 
@@ -167,12 +170,16 @@ class Experiment:
         Raises:
             InputError: Something does not fit.
         """
-        if self.config.ensemble:
+        if averages_runs(self.config):
             from holdfast.ensembles.members import check_members
 
             check_members(self.config)
-        else:
-            self.build()
+            return
+        if self.config.ensemble:
+            from holdfast.ensembles.seeds import check_seeds
+
+            check_seeds(self.config)
+        self.build()
 
     def prepare(self) -> DataModule:
         """Prepare the train and val rows; the test rows are sealed first where they are new."""
@@ -181,12 +188,14 @@ class Experiment:
             from holdfast.data.store.store import is_from_memory, open_prepared, prepare
 
             config = self.config
-            if config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
-                prepared = open_prepared(read_run(self.folder)["data"]["rows"])
+            if self._prepared is not None:
+                pass
+            elif config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
+                self._prepared = open_prepared(read_run(self.folder)["data"]["rows"])
             else:
-                prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
+                self._prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
             self._datamodule = DataModule(
-                prepared,
+                self._prepared,
                 instantiate(config.split)(),
                 batch_size=config.batch_size,
                 seed=config.seed,
@@ -217,6 +226,31 @@ class Experiment:
             with one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built
+
+    def member(self, folder: Path, seed: int) -> Experiment:
+        """The same experiment with another seed, as a member of this ensemble; it goes on where its run has begun.
+
+        Rows are prepared and checks are made by the ensemble.
+        """
+        left_out = ("ensemble", "seed", "check", "lr")
+        words = [word for word in self.overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in left_out]
+        words += [f"lr={self.config.lr}", f"seed={seed}", "ensemble=none", "check=none"]
+        config = copy.deepcopy(self.config if self._composed is None else self._composed)
+        with open_dict(config):
+            config.update(seed=seed, lr=self.config.lr, ensemble={}, check={})
+            config.resume = str(folder) if (folder / FILE_NAME).exists() else None
+            if self._composed is not None:
+                OmegaConf.set_readonly(config.hydra, False)  # Hydra does not let its part be changed once a job runs
+                OmegaConf.set_readonly(config.hydra.runtime, False)
+                config.hydra.runtime.output_dir = config.hydra.run.dir = str(folder)
+                config.hydra.overrides.task = words
+        plain = config if self._composed is None else without_hydra(config)
+        choices = {**self.choices, "ensemble": "none", "check": "none"}
+        member = Experiment(plain, folder, overrides=words, choices=choices)
+        member.parts, member.rows_in_memory = self.parts, self.rows_in_memory
+        member._composed = config if self._composed is not None else None
+        member._prepared = self.prepare().prepared
+        return member
 
     def set_lr(self, lr: float, record: RunRecord) -> None:
         """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
@@ -273,10 +307,10 @@ class Experiment:
         if self._composed is not None and not (self.folder / ".hydra").exists():
             write_composed(self._composed, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.config
+        config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
             self.folder,
-            kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
+            kind="ensemble" if config.ensemble and (stage == "fit" or averages_runs(config)) else stage,
             overrides=self.overrides,
             choices=self.choices,
             config=self._recorded_config(),
@@ -310,15 +344,15 @@ class Experiment:
             record.finish("failed", message, error=error, timings=timings)
 
     def _carry_out(self, record: RunRecord) -> str:
-        if self.config.ensemble:
-            instantiate(self.config.ensemble)(config=self.config, record=record)
+        if averages_runs(self.config):
+            instantiate(self.config.ensemble)(experiment=self, record=record)
             return "completed"
         status: str = instantiate(self.config.stage)(experiment=self, record=record)
         return status
 
 
 def train_on(experiment: Experiment, record: RunRecord) -> str:
-    """Train as one of the processes of a run, which is most often the only one.
+    """Train as one of the processes of a run, which is most often the only one; or train an ensemble.
 
     Returns:
         The status of the run: "completed" or "pruned".
@@ -326,6 +360,9 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     from holdfast.training.fit import fit
     from holdfast.training.row_guard import guarded
 
+    if experiment.config.ensemble:
+        instantiate(experiment.config.ensemble)(experiment=experiment, record=record)
+        return "completed"
     built = experiment.build()
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})

@@ -36,7 +36,7 @@ def warm_up() -> None:
     import torch.utils.tensorboard.writer  # noqa: F401
 
     import holdfast.data.loading.datamodule
-    import holdfast.ensembles.members
+    import holdfast.ensembles
     import holdfast.experiment.console
     import holdfast.training.fit  # noqa: F401
 
