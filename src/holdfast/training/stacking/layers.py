@@ -338,7 +338,7 @@ class _Mapped(_Layer):
         own = {key.removeprefix(self.prefix): t for key, t in self.tensors.items() if key.startswith(self.prefix)}
 
         def call(weights: dict[str, Tensor], rows: Tensor) -> Any:
-            return functional_call(self.module, weights, (rows,))
+            return functional_call(self.module, weights, (rows,), tie_weights=False)  # every name is there
 
         out = vmap(call, randomness="error")(own, self.layout.split(x))
         if not isinstance(out, Tensor):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def _train_stack(experiments: Sequence[Trainable[Any]], reporters: Reporters) ->
     """
     built = [experiment.build() for experiment in experiments]
     config, datamodule = built[0].config, built[0].datamodule
-    with kept_random_state(), settings_kept(config), caught_signals() as signals:
+    with kept_random_state(), settings_kept(config), caught_signals() as signals, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")  # the faster way was taken
         if precision_of(config.trainer) == "64-true":
             for each in built:
                 each.module.double()
