@@ -218,6 +218,8 @@ def preparing_is_mended() -> None:
 class ChildInside:
     """The work of a child without its process, so that a fork dies as a whole."""
 
+    not_confined: tuple[str, ...] = ()
+
     def __init__(self, module: str, **_: Any) -> None:
         self.answer = importlib.import_module(module).answer
 
@@ -251,13 +253,11 @@ def prepare_evaluation() -> None:
     """Import what is heavy once, before the forks."""
     import torch
 
-    from holdfast.core import child
     from holdfast.evaluation import predictor, processes, scorer
     from holdfast.training import restore
 
     del predictor, scorer, restore
     torch.set_num_threads(1)
-    child.forbid_files = lambda: None
     processes.Child = ChildInside  # type: ignore[assignment, misc]
 
 

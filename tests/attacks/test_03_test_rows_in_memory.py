@@ -69,7 +69,7 @@ def test_no_test_row_is_in_memory_after_a_run(
     project: Path, environment: dict[str, str], shared_data: Path, tmp_path: Path, name: str
 ) -> None:
     if name == "digits":
-        from holdfast.data.sources.digits import load
+        from holdfast.data.sources.embedded import digits as load
 
         overrides, rows = [], load()
     else:

@@ -58,6 +58,11 @@ DOORS = {
     "fit": ("on_train_start", "second().fit(module, train_dataloaders=loader(X, Y), val_dataloaders=loader(X, Y))"),
     "one's own loop": ("on_validation_end", "score(module, X, Y)"),
     "the network alone": ("on_train_epoch_end", "module.model((X.permute(0, 3, 1, 2) / 255 - 0.1307) / 0.3081)"),
+    "forward by hand": ("on_train_epoch_end", "module.model.forward(module.transform.forward(X))"),
+    "layers by hand": (
+        "on_train_epoch_end",
+        "[m(((X / 255 - 0.1307) / 0.3081).flatten(1)) for m in module.model.modules() if hasattr(m, 'in_features')]",
+    ),
     "a loaded checkpoint": (
         "on_train_end",
         "load_model(Path(trainer.default_root_dir)).predict(X.numpy())",

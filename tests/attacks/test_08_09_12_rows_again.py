@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.rows import Rows
-from holdfast.data.sources.digits import load as load_digits
+from holdfast.data.sources.embedded import digits as load_digits
 from holdfast.data.store import store, worker
 from holdfast.data.store.store import Prepared
 from holdfast.vault.rows.identity import row_digests

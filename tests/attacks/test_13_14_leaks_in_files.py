@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from holdfast.data.sources.digits import load
+from holdfast.data.sources.embedded import digits as load
 from holdfast.data.splits import Holdout
 from holdfast.data.store.store import read_view
 

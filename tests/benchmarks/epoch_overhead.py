@@ -103,7 +103,8 @@ def trainer_epochs(num_epochs: int, pause: Any) -> list[float]:
     """Seconds of the training part of each epoch through Holdfast; `pause` is called in front of each."""
     from holdfast.core.run_record import RunRecord
     from holdfast.training import epoch_callback
-    from holdfast.training.fit import build, build_trainer, fit
+    from holdfast.training.fit import build, fit
+    from holdfast.training.trainer import build_trainer
 
     seconds: list[float] = []
     plain_start, plain_end = epoch_callback.StepClock.start_epoch, epoch_callback.StepClock.end_training

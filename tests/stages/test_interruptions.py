@@ -174,7 +174,10 @@ def test_a_sweep_into_a_used_folder_is_refused(work: Path) -> None:
     before = {path: path.read_bytes() for path in (work / "used").rglob("*.yaml")}
     started = start(work, *words)
     assert started.ends_with() == 2
-    assert "hydra.sweep.dir: used/0 holds a run already" in started.stderr.read_text()
+    assert (
+        "hydra.sweep.dir: used holds a sweep already; next: -m resume=used goes on with it"
+        in started.stderr.read_text()
+    )
     assert {path: path.read_bytes() for path in (work / "used").rglob("*.yaml")} == before
 
 

@@ -14,9 +14,17 @@ from small_runs import Data
 
 
 @pytest.fixture
+def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own, with a home of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
     """run(config, data, name) trains in a folder of that name and gives the record; with `resume` it goes on there."""
-    from holdfast.training.fit import build, build_trainer, fit
+    from holdfast.training.fit import build, fit
+    from holdfast.training.trainer import build_trainer
 
     records: list[RunRecord] = []
 

@@ -16,14 +16,8 @@ from torch import Tensor, nn
 import holdfast
 from holdfast.core.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("project")
 SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    return tmp_path
 
 
 def make_frame(rows: int = 200) -> pd.DataFrame:
@@ -48,7 +42,7 @@ class Net(nn.Module):
         return self.layers(x)
 
 
-def test_a_frame_is_trained_on_frozen_and_opened(folder: Path) -> None:
+def test_a_frame_is_trained_on_frozen_and_opened(project: Path) -> None:
     frame = make_frame()
     run = holdfast.train([*SMALL, "lr=0.01"], data=frame, target="price")
     assert run.status == "completed"
@@ -60,7 +54,7 @@ def test_a_frame_is_trained_on_frozen_and_opened(folder: Path) -> None:
     assert opened.n == 40
     assert holdfast.open_selection(frozen.selection[:8]).replayed
     assert "svg" in run._repr_html_() or "html" in run._repr_html_()
-    assert list(holdfast.runs(folder / "outputs")["status"]) == ["completed"]
+    assert list(holdfast.runs(project / "outputs")["status"]) == ["completed"]
 
 
 def test_the_same_rows_in_another_frame_are_the_same_data() -> None:
@@ -110,10 +104,10 @@ def test_arrays_are_data_too() -> None:
         ({"data": make_frame(), "target": 3}, "target: is a int, and data is a table"),
     ],
 )
-def test_rows_that_will_not_do(folder: Path, options: dict[str, Any], message: str) -> None:
+def test_rows_that_will_not_do(project: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         holdfast.train(SMALL, **options)
-    assert not (folder / "outputs").exists()
+    assert not (project / "outputs").exists()
 
 
 def test_rows_and_an_option_of_data() -> None:
@@ -149,9 +143,9 @@ def test_a_sweep_gives_its_runs_best_first() -> None:
     assert runs[0].value < runs[1].value
 
 
-def test_a_notebook_trains_its_own_class_and_sweeps(folder: Path) -> None:
+def test_a_notebook_trains_its_own_class_and_sweeps(project: Path) -> None:
     """A script without a guard, as a notebook is: its jobs do not run it again."""
-    script = folder / "notebook.py"
+    script = project / "notebook.py"
     script.write_text(
         "import holdfast\n"
         "from torch import nn\n"
@@ -167,7 +161,7 @@ def test_a_notebook_trains_its_own_class_and_sweeps(folder: Path) -> None:
         "except holdfast.InputError as error:\n"
         "    print('error:', error)\n"
     )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=folder, check=False)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=project, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("begins") == 1
     assert "model __main__.own 3" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SMOOTHING = 0.9
 DIVERGED = 4.0
 MARKED_DROP = 0.05
-SKIPPED_STEPS = 5
+SKIPPED_STEPS = 10
 MUCH_LARGER, MUCH_SMALLER = 3.0, 1e-3
 
 
@@ -46,8 +47,8 @@ class RateRange:
 
     @property
     def advised(self) -> float:
-        """The least of the suggested rates, to two digits."""
-        return float(f"{min(self.suggested.values()):.1e}")
+        """The middle one of the suggested rates, to two digits."""
+        return float(f"{statistics.median(self.suggested.values()):.1e}")
 
     def evidence(self, lr: float) -> dict[str, Any]:
         """Numbers for a verdict, the curve last."""
@@ -62,7 +63,7 @@ def lr_range(subject: Subject, *, least: float = 1e-6, most: float = 10.0, num_s
     """Train on a copy while the rate rises exponentially, with the optimizer of the run.
 
     Three rates are suggested: where the smoothed loss falls steepest, in the middle of its longest fall (the valley),
-    and a tenth of the rate with the least loss. The advice is the least of them.
+    and a tenth of the rate with the least loss. The advice is the middle one of them.
 
     Args:
         subject: The experiment.
@@ -121,11 +122,12 @@ def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict
     logs = np.log(rates)
     slopes = np.gradient(losses, logs)
     lowest = int(losses.argmin())
-    falling = slopes[: max(lowest, 1)]
+    # the first means are of few batches, and differ as these do
+    falling = slopes[SKIPPED_STEPS : max(lowest, SKIPPED_STEPS + 1)]
     start, end = _longest_fall(losses)
     middle = start + 2 * (end - start) // 3
     return {
-        "steepest": float(rates[int(falling.argmin())]),
+        "steepest": float(rates[SKIPPED_STEPS + int(falling.argmin())]),
         "valley": float(rates[middle]),
         "tenth_of_minimum": float(rates[lowest] / 10),
     }

@@ -57,6 +57,7 @@ LIKELIEST_FIRST = (
     "stuck_in_eval_mode",
     "forward_changes_mode",
     "hidden_parameters",
+    "buffers_change_in_eval_mode",
     "random_in_eval_mode",
     "rows_see_each_other",
     "graph_cut_off",

@@ -53,6 +53,7 @@ class Subject:
         self.num_outputs = self.datamodule.num_outputs
         self.multiply_adds = self._built.module.multiply_adds
         self.category_sizes = self._built.shapes.category_sizes
+        self._loss_factory = build_option(self.config.loss)
         self._ends: float | None = None
         self._metrics = copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
 
@@ -107,11 +108,10 @@ class Subject:
         return torch.from_numpy(np.array(prepared.x[rows])), as_target(prepared.y[rows])
 
     def _new_loss(self) -> Loss:
-        option = build_option(self.config.loss)
         if self.task.is_rows:
-            loss: Loss = option()
+            loss: Loss = self._loss_factory()
             return loss
-        return build_loss(option, self.task.name, self.num_outputs, self.datamodule.statistics.class_counts)
+        return build_loss(self._loss_factory, self.task.name, self.num_outputs, self.datamodule.statistics.class_counts)
 
 
 def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:

@@ -17,9 +17,7 @@ def batch_size(overrides: Overrides = None, as_json: Json = False) -> None:
     config = compose([*(overrides or []), "batch_size=full"], reads_rows=True)
     from holdfast.experiment.experiment import Experiment
     from holdfast.training.batch_sizes import advised, find_batch_sizes
-    from holdfast.training.fit import quiet_lightning
 
-    quiet_lightning()
     trials = []
     if not as_json:
         print("batch size   ms a step     rows/s")

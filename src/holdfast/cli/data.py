@@ -34,22 +34,25 @@ def inspect(
         raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
     from hydra.utils import instantiate
 
-    from holdfast.data.store.store import prepare
+    from holdfast.experiment.experiment import Experiment
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
     from holdfast.reporting.data_table import print_data
     from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
+    from holdfast.training.first_batch import batch_facts
 
-    prepared = prepare(config.data, config.split, config.vault, Path.cwd())
+    datamodule = Experiment(config, Path()).prepare()
+    prepared = datamodule.prepared
     parts = parts_of(prepared, instantiate(config.split)(), config.data)
-    facts = dataset_facts(parts)
+    facts, batch = dataset_facts(parts), batch_facts(config, datamodule)
     page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(page, data_page(facts, example_strips(parts), now()))
+    write_atomic(page, data_page(facts, example_strips(parts), batch, now()))
     if as_json:
-        print(json.dumps({**facts, "page": str(page)}))
+        batch.pop("picture", None)
+        print(json.dumps({**facts, "batch": batch, "page": str(page)}))
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    print_data(facts, console)
+    print_data(facts, batch, console)
     console.print(f"\npage      {page}", markup=False, soft_wrap=True)

@@ -79,6 +79,8 @@ def _tell(opened: Opened, changes: list[str]) -> None:
     if opened.heading and opened.wear:
         console.print(_bound(opened), markup=False)
     console.print(f"[bold]{quotable(opened)}[/bold]")
+    for words in opened.not_confined:
+        console.print(f"the model's code was not confined: {words}", style="yellow", markup=False)
     for change in changes:
         console.print(f"changed since the freeze: {change}", style="yellow", markup=False)
 

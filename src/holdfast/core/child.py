@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import json
 import os
 import queue
 import select
@@ -65,8 +66,8 @@ class Child:
             name: What errors call it.
             path: Where it imports modules from.
             environment: Its environment variables, beside the path.
-            is_confined: It runs code that is not ours: it has no terminal, is ended with all that it has started, and
-                what it says can be withheld.
+            is_confined: It runs code that is not ours: it has no terminal, network or file to write to
+                (`core.confined`), is ended with all that it has started, and what it says can be withheld.
             is_quiet: What it prints is shown nowhere; its errors are.
             has_console: What it prints on stdout goes to our stdout; Ctrl-C on the terminal reaches us alone, who pass
                 it on, and what it has started is ended with it.
@@ -74,7 +75,7 @@ class Child:
         self._name, self._is_confined, self._is_withheld = name, is_confined, threading.Event()
         self._is_apart = is_confined or has_console
         # -P: the working folder comes last, so that a file of the user's cannot stand in for one of the library.
-        command = [sys.executable, "-P", "-m", module]
+        command = [sys.executable, "-P", "-m", *(["holdfast.core.confined"] if is_confined else []), module]
         reader, writer = os.pipe() if is_confined else (None, None)
         console = _copy_of_stdout() if has_console else None
         handed = {} if console is None else {CONSOLE: str(console)}
@@ -96,9 +97,12 @@ class Child:
         # Without a buffer, so that `select` sees every answer that has come.
         self._stdout = cast("BinaryIO", cast("BufferedReader", self._process.stdout).raw)
         self._voice: threading.Thread | None = None
+        self.not_confined: list[str] = []  # what a confined child could do all the same, in words
         if reader is not None:
             self._voice = threading.Thread(target=_pass_on, args=(reader, self._is_withheld), daemon=True)
             self._voice.start()
+            # Before any code that is not ours: a child that ends here gives no answer later.
+            self.not_confined = json.loads(self._stdout.readline() or b"[]")
 
     def __enter__(self) -> Child:
         return self
@@ -241,12 +245,10 @@ def take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 def forbid_core_dumps() -> None:
     """A crash must not write the rows in memory to a file (a no-op where there are no such limits)."""
-    _forbid("RLIMIT_CORE")
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
 
-
-def forbid_files() -> None:
-    """No byte can be written to a file from now on; pipes stay open (a no-op where there are no such limits)."""
-    _forbid("RLIMIT_FSIZE")
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _receive_all(
@@ -298,10 +300,3 @@ def _pass_on(reader: int, is_withheld: threading.Event) -> None:
             if not is_withheld.is_set():
                 with contextlib.suppress(OSError):
                     os.write(2, piece)
-
-
-def _forbid(limit: str) -> None:
-    with contextlib.suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(getattr(resource, limit), (0, 0))

@@ -233,12 +233,22 @@ def _is_alive(fields: Mapping[str, Any]) -> bool:
     if fields.get("host") == socket.gethostname() and fields.get("boot_id") == boot_id():
         try:
             os.kill(int(fields["pid"]), 0)
+            if _is_zombie(int(fields["pid"])):
+                return False
         except ProcessLookupError:
             return False
         except PermissionError:
             pass
     age = datetime.now(UTC) - datetime.fromisoformat(fields.get("heartbeat") or fields["created"])
     return age.total_seconds() < STALE_S
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and nobody has asked how, as in containers without an init process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
 
 
 _KINDS: dict[str, Any] = {

@@ -55,20 +55,21 @@ def rows_from_arrays(
     Raises:
         InputError: The arrays do not fit each other, or cannot be used.
     """
-    x, y = _as_array(x, "x", where), _as_array(y, "y", where)
-    _check_lengths(x, {"y": y, "parts": parts, "groups": groups, "times": times}, where)
+    x, y = as_array(x, "x", where), as_array(y, "y", where)
+    for name, values in {"y": y, "parts": parts, "groups": groups, "times": times}.items():
+        if values is not None and len(values) != len(x):
+            problem = f"x has {len(x):,} rows and {name} has {len(values):,}"
+            raise InputError(where, problem, next="are they of one set?")
     target = targets_from_array(y, task, class_names)
-    is_table = x.ndim == 2 and layout in ("auto", "array")
     kind: Literal["image", "table", "array"]
     digests: dict[str, Any] = {}
     pixel_scale = 1.0
     columns: tuple[Column, ...] = ()
-    if is_table:
+    if x.ndim == 2 and layout in ("auto", "array"):
         kind, columns = "table", _columns(x.shape[1], feature_names, where)
         stored, digests = _table(x, feature_names, where)
     else:
         kind, stored, pixel_scale = _images_or_array(x, layout, where)
-    parts = None if parts is None else np.asarray(parts, np.int8)
     return Rows(
         x=stored,
         y=target.y,
@@ -76,8 +77,8 @@ def rows_from_arrays(
         kind=kind,
         class_names=target.class_names,
         columns=columns,
-        parts=parts,
-        groups=None if groups is None else _codes(groups),
+        parts=None if parts is None else np.asarray(parts, np.int8),
+        groups=None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1),
         times=None if times is None else np.asarray(times, np.float64),
         pixel_scale=pixel_scale,
         **digests,
@@ -102,16 +103,11 @@ def features_like(
     Raises:
         InputError: They have another shape, or hold what the run's rows cannot.
     """
-    x = _as_array(x, "x", where)
+    x = as_array(x, "x", where)
     if kind == "table":
         if x.ndim != 2:
             raise InputError(where, f"x is {describe(x)}", allowed=f"(n, {row_shape[0]})")
-        for start, block in blocks_of(x):
-            with np.errstate(over="ignore"):
-                is_infinite = np.isinf(block.astype(dtype))
-            if is_infinite.any():
-                row, column = np.argwhere(is_infinite)[0].tolist()
-                raise InputError(where, f"x, row {start + row}, column {column}: is infinite as {dtype}")
+        _refuse_infinite(x, dtype, where)
         stored = x if x.dtype == dtype else x.astype(dtype)
     else:
         read_kind, stored, _ = _images_or_array(x, layout, where, pixel_scale)
@@ -128,14 +124,19 @@ def describe(x: Any) -> str:
     return f"{x.dtype} of shape {tuple(x.shape)}"
 
 
-def _as_array(values: Any, name: str, where: str) -> NDArray[Any]:
+def as_array(values: Any, name: str, where: str) -> NDArray[Any]:
+    """An array of rows, "x" of numbers in two axes or more, "y" of numbers or texts.
+
+    Raises:
+        InputError: The values are something else, or there are none.
+    """
     if hasattr(values, "detach"):  # a tensor
         values = values.detach().cpu().numpy()
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except ValueError:
         raise InputError(where, f"{name} is ragged: its rows have several shapes") from None
-    if array.dtype == object and name == "y":
+    if array.dtype == object and name == "y" and all(isinstance(value, str) for value in array.ravel()):
         array = array.astype(str)
     if array.dtype.kind not in ("biufU" if name == "y" else "biuf"):
         raise InputError(where, f"{name} is {describe(array)}", allowed="numbers" + (" or texts" * (name == "y")))
@@ -150,19 +151,6 @@ def _as_array(values: Any, name: str, where: str) -> NDArray[Any]:
     return array
 
 
-def _check_lengths(x: NDArray[Any], others: dict[str, Any], where: str) -> None:
-    for name, values in others.items():
-        if values is not None and len(values) != len(x):
-            raise InputError(
-                where, f"x has {len(x):,} rows and {name} has {len(values):,}", next="are they of one set?"
-            )
-
-
-def _codes(groups: Any) -> NDArray[np.int64]:
-    _, codes = np.unique(np.asarray(groups), return_inverse=True)
-    return codes.astype(np.int64).reshape(-1)
-
-
 # --- features ------------------------------------------------------------------------------------------------------
 
 
@@ -175,18 +163,24 @@ def _columns(width: int, given: Sequence[str], where: str) -> tuple[Column, ...]
 
 def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict[str, Any]]:
     """Stored in float32 where that is enough; known by what the source holds."""
+    _refuse_infinite(x, np.dtype(np.float64), where)
     ranges = Ranges(x.shape[1])
-    for start, block in blocks_of(x):
-        numbers = block.astype(np.float64)
-        if np.isinf(numbers).any():
-            row, column = np.argwhere(np.isinf(numbers))[0].tolist()
-            raise InputError(where, f"x, row {start + row}, column {column}: is infinite")
-        ranges.add(numbers)
+    for _, block in blocks_of(x):
+        ranges.add(block.astype(np.float64))
     dtype = np.float64 if ranges.needs_double(range(x.shape[1])) else np.float32
     if x.dtype == dtype:
         return x, {}
     digests = row_digests(x, kind="table", feature_names=names)
     return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), {"digests": digests}
+
+
+def _refuse_infinite(x: NDArray[Any], dtype: np.dtype[Any], where: str) -> None:
+    for start, block in blocks_of(x):
+        with np.errstate(over="ignore"):
+            places = np.argwhere(np.isinf(block.astype(dtype)))
+        if len(places):
+            row, column = places[0].tolist()
+            raise InputError(where, f"x, row {start + row}, column {column}: is infinite as {dtype}")
 
 
 def _images_or_array(

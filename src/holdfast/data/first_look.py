@@ -1,31 +1,22 @@
 """A first look at a source: is there such a file, does it have such columns? Told before torch is imported.
 
-A source takes part in it by being decorated with `has_first_look` and calling `reading_begins` where what takes
-longer than a moment begins.
+A source that takes part in it calls `reading_begins` where what takes longer than a moment begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any
 
 from holdfast.config.resolve import arguments, find_target
 
-Source = TypeVar("Source", bound=Callable[..., Any])
-
+WITH_FIRST_LOOK = tuple(f"holdfast.sources.{name}" for name in ("table", "arrays", "image_folder", "mnist"))
 _is_looking = ContextVar("first_look", default=False)
-_with_first_look: set[Callable[..., Any]] = set()
 
 
 class _ReadingBegins(Exception):
     """Ends a first look."""
-
-
-def has_first_look(source: Source) -> Source:
-    """Mark a source that calls `reading_begins`."""
-    _with_first_look.add(source)
-    return source
 
 
 def reading_begins() -> None:
@@ -43,12 +34,11 @@ def first_look(entry: Mapping[str, Any]) -> None:
     Raises:
         InputError: What the source says of them.
     """
-    source = find_target(entry["_target_"], "data.source") if entry["_target_"].startswith("holdfast.") else None
-    if source not in _with_first_look:
+    if entry["_target_"] not in WITH_FIRST_LOOK:
         return
     token = _is_looking.set(True)
     try:
-        source(**arguments(entry))
+        find_target(entry["_target_"], "data.source")(**arguments(entry))
     except _ReadingBegins:
         pass
     finally:

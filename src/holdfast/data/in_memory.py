@@ -11,6 +11,8 @@ import numpy as np
 
 from holdfast.core.errors import InputError
 from holdfast.core.files import sha256_file
+from holdfast.data.arrays import as_array
+from holdfast.data.formats.files import unique_names
 
 HANDED_OVER = "HOLDFAST_HANDED_OVER"  # the variable that names the file to the process that prepares the rows
 FEATURES, TARGETS = "x", "y"
@@ -39,16 +41,8 @@ def is_table(rows: Any) -> bool:
     return hasattr(rows, "__arrow_c_stream__") or (hasattr(rows, "columns") and hasattr(rows, "iloc"))
 
 
-def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str]:
-    """Write a table as Arrow IPC.
-
-    Args:
-        rows: A DataFrame, whose index is left out, or anything that Arrow takes for a table.
-        folder: Where the file goes.
-        where: Named in errors.
-
-    Returns:
-        The file, and the SHA-256 of its content.
+def arrow_table(rows: Any, where: str) -> Any:
+    """A DataFrame, whose index is left out, or anything that Arrow takes for a table, as a table of pyarrow's.
 
     Raises:
         InputError: A column holds what Arrow has no type for, or has no name of its own.
@@ -57,21 +51,22 @@ def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str
 
     try:
         is_pandas = hasattr(rows, "iloc")
-        if is_pandas and not all(isinstance(name, str) for name in rows.columns):
-            rows = rows.rename(columns=str)
-        table = pa.Table.from_pandas(rows, preserve_index=False) if is_pandas else pa.table(rows)
-        if len(set(table.column_names)) < table.num_columns:
-            raise InputError(where, "has columns of the same name", next="rename them")
-        path = folder / "rows.arrow"
-        # One batch, and no word of pandas: the same rows have the same bytes.
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema.remove_metadata()) as writer:
-            for batch in table.replace_schema_metadata(None).combine_chunks().to_batches():
-                writer.write_batch(batch)
+        table = pa.Table.from_pandas(rows.rename(columns=str), preserve_index=False) if is_pandas else pa.table(rows)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            where, f"is no table that Arrow can hold ({reason})", next="give each column one type"
-        ) from None
+        problem = f"is no table that Arrow can hold ({' '.join(str(error).split())[:200]})"
+        raise InputError(where, problem, next="give each column one type") from None
+    unique_names("the table", table.column_names, where)
+    return table.replace_schema_metadata(None)  # no word of pandas: the same rows have the same bytes
+
+
+def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str]:
+    """Write a table (`arrow_table`) as Arrow IPC; returns the file and the SHA-256 of its content."""
+    import pyarrow as pa
+
+    table, path = arrow_table(rows, where), folder / "rows.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        for batch in table.combine_chunks().to_batches():
+            writer.write_batch(batch)
     return path, sha256_file(path)
 
 
@@ -81,7 +76,9 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     Raises:
         InputError: They are no arrays of numbers or texts, or differ in length.
     """
-    arrays = {FEATURES: _as_array(x, where)} | ({} if y is None else {TARGETS: _as_array(y, "target")})
+    if isinstance(x, str) or not hasattr(x, "__len__"):
+        raise InputError(where, f"is a {type(x).__name__}", "a DataFrame, an Arrow table, or an array of rows")
+    arrays = {FEATURES: as_array(x, "x", where)} | ({} if y is None else {TARGETS: as_array(y, "y", "target")})
     if y is not None and len(arrays[FEATURES]) != len(arrays[TARGETS]):
         problem = f"has {len(arrays[TARGETS])} entries for {len(arrays[FEATURES])} rows"
         raise InputError("target", problem, next="give one target a row")
@@ -92,17 +89,3 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     path = folder / "rows.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return path, digest.hexdigest()
-
-
-def _as_array(values: Any, where: str) -> np.ndarray[Any, Any]:
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(where, f"is no array ({error})") from None
-    if array.dtype == object:
-        if not all(isinstance(value, str) for value in array.ravel()[:1000]):
-            raise InputError(where, "holds Python objects", next="give numbers, texts or a DataFrame")
-        array = array.astype(str)
-    if array.ndim == 0:
-        raise InputError(where, f"is a {type(values).__name__}", "a DataFrame, an Arrow table, or an array of rows")
-    return array

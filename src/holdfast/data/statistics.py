@@ -126,6 +126,14 @@ def input_width(columns: Sequence[Column]) -> int:
     return len(columns) + sum(bool(column.has_missing) for column in columns)
 
 
+def input_names(columns: Sequence[Column]) -> list[str]:
+    """Names of the values that a model is given for one row, in their order."""
+    numbers = [column for column in columns if column.type == "number"]
+    indicators = [f"{column.name} is missing" for column in numbers if column.has_missing]
+    indices = [f"{column.name} (index)" for column in columns if column.type == "category"]
+    return [*(column.name for column in numbers), *indicators, *indices]
+
+
 def category_sizes(columns: Sequence[Column]) -> tuple[int, ...]:
     """The size of each category column's vocabulary, and one more for the unknown."""
     return tuple(int(column.is_seen.sum()) + 1 for column in columns if column.type == "category")

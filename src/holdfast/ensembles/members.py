@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +19,6 @@ from holdfast.ensembles.scores import score
 from holdfast.training.metric_names import check_monitor
 
 if TYPE_CHECKING:
-    from holdfast.training.restore import Restored
     from holdfast.training.stacking.member import Trainable
 
 SHARED = {
@@ -91,7 +89,7 @@ def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -
     Raises:
         InputError: The store no longer has the val rows.
     """
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
     places = [record.folder / folder for folder in folders]
     runs = [read_run(place) for place in places]
@@ -108,34 +106,12 @@ def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -
     ]
     record.update(data=data, ensemble={"members": averaged})
     x, y, target_std = val_rows(runs[0])
-    models = (
-        (load_model(place, member["checkpoint"]), member["weight"])
-        for place, member in zip(places, averaged, strict=True)
-    )
-    scores = score(average(models, x), y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
+    modules = [load_model(place, run["best"]["checkpoint"]).module for place, run in zip(places, runs, strict=True)]
+    predictions = Network(modules, shares).predict(x)
+    scores = score(predictions, y, task=data["task"], num_outputs=data["num_outputs"], target_std=target_std)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     best = {"monitor": monitor, "mode": record.fields["mode"], "value": metrics[monitor], "epoch": None}
     record.update(best={**best, "checkpoint": None, "metrics": metrics})
-
-
-def average(
-    members: Iterable[tuple[Restored, float]], x: NDArray[Any], *, batch_size: int = 1024
-) -> NDArray[np.float32]:
-    """The weighted mean of what models predict: of probabilities, or of the values of a regression.
-
-    Averaging the predictions of independently trained models (CS231n, "Model ensembles").
-
-    Args:
-        members: At least one model with its share, taken one after the other; the shares sum to 1.
-        x: (n, ...) rows as they are stored.
-        batch_size: Rows in one forward pass.
-
-    Returns:
-        (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values in original units.
-    """
-    shares = (weight * model.predict(x, batch_size=batch_size).astype(np.float64) for model, weight in members)
-    total: NDArray[np.float64] = functools.reduce(np.add, shares)
-    return total.astype(np.float32)
 
 
 def val_rows(run: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any], float]:

@@ -1,8 +1,8 @@
 """The process that runs a user's code on rows: `python -m holdfast.evaluation.predictor`. It never sees a target.
 
-Rows come in, predictions of a fixed shape go out. Where the rows are sealed, no file can be written; what the code
-prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text can carry rows,
-and nothing that is said here need be true.
+Rows come in, predictions of a fixed shape go out. The process is confined (`core.confined`). Where the rows are sealed,
+what the code prints, and the text of an error, is withheld by the process that asks (`evaluation.processes`): a text
+can carry rows, and nothing that is said here need be true.
 """
 
 from __future__ import annotations
@@ -21,23 +21,21 @@ Answer = tuple[Header, Sequence[Array]]
 
 def answer(header: Header, arrays: list[Array]) -> Answer:
     """Answer one question, which names the members of each model in "models"."""
-    if header["is_sealed"]:
-        child.forbid_files()
     return QUESTIONS[header["ask"]](header, arrays)
 
 
 def _predict(header: Header, arrays: list[Array]) -> Answer:
     """(models, n, ...) predictions of rows by each model."""
-    from holdfast.ensembles.members import average
-    from holdfast.training.restore import load_model
+    from holdfast.training.restore import Network, load_model
 
     predictions = []
     for members in header["models"]:
-        loaded = (
-            (load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")), member["weight"])
+        modules = [
+            load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")).module
             for member in members
-        )
-        predictions.append(average(loaded, arrays[0], batch_size=header["batch_size"]))
+        ]
+        network = Network(modules, [member["weight"] for member in members])
+        predictions.append(network.predict(arrays[0], batch_size=header["batch_size"]))
     return {}, [np.stack(predictions)]
 
 

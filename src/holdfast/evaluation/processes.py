@@ -42,6 +42,7 @@ class Predictor:
         ]
         threads = _threads([member for members in self._models for member in members])
         self._child = _start("predictor", threads, path=search_path(), is_confined=True)
+        self.not_confined = self._child.not_confined
 
     def __enter__(self) -> Predictor:
         return self
@@ -93,7 +94,7 @@ class Predictor:
         if is_sealed:
             self._child.withhold()
         try:
-            return self._child.ask({**header, "models": self._models, "is_sealed": is_sealed}, *arrays)
+            return self._child.ask({**header, "models": self._models}, *arrays)
         except VaultRefused:
             problem = "a frozen file was changed while the vault was being opened"
             raise VaultRefused("predictor", problem, next="open the same selection again") from None

@@ -214,9 +214,9 @@ class Experiment:
         """
         if self._built is None:
             from holdfast.training.devices import check_accelerator, num_devices
-            from holdfast.training.fit import build, build_trainer, quiet_lightning
+            from holdfast.training.fit import build
+            from holdfast.training.trainer import build_trainer
 
-            quiet_lightning()
             check_accelerator(self.config.trainer)
             if num_devices(self.config.trainer) > 1 and (own := list(notebook_parts(self.config))):
                 problem = f"{own[0][1]} is not in a file, and other processes cannot import it"
@@ -367,5 +367,5 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(datamodule.row_form(), record.folder.name, sealed):
+    with guarded(built.module, datamodule.row_form(), record.folder.name, sealed):
         return fit(built, record, experiment.reporter)

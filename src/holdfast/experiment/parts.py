@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import GROUPS
+from holdfast.config.resolve import as_plain
 from holdfast.config.targets import targets_below
 from holdfast.core.errors import InputError, did_you_mean
 
@@ -49,7 +50,7 @@ def put_parts(config: DictConfig, nodes: Mapping[str, Node]) -> None:
 def notebook_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield place and target of every part of a resolved config that lives in a notebook or a script."""
     for group in GROUPS:
-        for place, node in targets_below(group, config.get(group)):
+        for place, node in targets_below(group, as_plain(config.get(group))):
             if str(node["_target_"]).startswith(f"{NOTEBOOK}."):
                 yield place, str(node["_target_"])
 

@@ -19,8 +19,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO, NoReturn
 
+from holdfast.config.groups import GROUPS
 from holdfast.core.child import take_pipes
 from holdfast.core.errors import HoldfastError, Interrupted
 from holdfast.core.messages import Header, receive, send
@@ -33,12 +36,20 @@ def warm_up() -> None:
     """Import what a run needs, and freeze the heap."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy would start threads when it is imported
 
+    import numpy.random  # noqa: F401
+    import torch.utils.serialization
     import torch.utils.tensorboard.writer  # noqa: F401
 
     import holdfast.data.loading.datamodule
-    import holdfast.ensembles
     import holdfast.experiment.console
     import holdfast.training.fit  # noqa: F401
+    from holdfast.reporting.pages import compile_templates
+
+    for group in GROUPS.values():
+        for module in group.trusted:
+            if module.startswith("holdfast.") and find_spec(module) is not None:
+                import_module(module)
+    compile_templates()
 
     gc.collect()
     gc.freeze()

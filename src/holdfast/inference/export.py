@@ -105,7 +105,7 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
     Raises:
         RunFailed: It is beyond the tolerance.
     """
-    expected = loaded.predict(x)
+    expected = loaded.network.predict(x)
     pairs = [(predict(x), expected), (predict(x[:1]), expected[:1])]
     difference = max(greatest_difference(predicted, wanted) for predicted, wanted in pairs)
     tolerance = TOLERANCE

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from holdfast.core.errors import RunFailed
-from holdfast.inference.network import Network
+from holdfast.training.restore import Network
 
 ONNX_BYTES = 2**31 - 2**20
 Predict = Callable[[NDArray[Any]], NDArray[np.float32]]

@@ -90,10 +90,10 @@ def predictions_of(
         raise InputError("--input", "has no rows")
     from holdfast.inference.network import load_run
 
-    loaded = load_run(run)
+    network = load_run(run).network
     for block in chain([first], checked):
         refuse_sealed([*_digests(block.x, data), *block.digests])
-        predictions = loaded.predict(block.x, batch_size=batch_size)
+        predictions = network.predict(block.x, batch_size=batch_size)
         yield block, as_table(predictions, data["task"], data["class_names"])
 
 

@@ -32,7 +32,7 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     rows = val[np.linspace(0, len(val) - 1, min(MAX_ROWS, len(val))).astype(np.int64)]
     targets = np.asarray(y[rows])
     loaded = load_run(run)
-    predictions = loaded.predict(np.asarray(x[rows]))
+    predictions = loaded.network.predict(np.asarray(x[rows]))
     task = task_of(loaded.data["task"])
     if task.is_values:
         from holdfast.reporting.dataset import number_facts

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_no_categories, check_sizes, vector_norm
-from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import check_no_categories, check_sizes
+from holdfast.models.mlp import hidden_layers
 
 
 def autoencoder(
@@ -38,7 +37,7 @@ def autoencoder(
         hidden: Units of the encoder's layers; the decoder has them in reverse.
         code: Units of the layer in the middle.
         activation: A name of `layers.ACTIVATIONS`.
-        norm: A name of `layers.VECTOR_NORMS`.
+        norm: "none", "batch", "layer" or "group".
         dropout: Share of the encoder's units set to zero in training.
         noise: Standard deviation of what is added to a standardised row in training before it is encoded; the row
             without it is what has to be reconstructed (a denoising autoencoder, Vincent et al. 2010).
@@ -52,18 +51,11 @@ def autoencoder(
     if not 0.0 <= noise < math.inf:
         raise InputError("model.noise", f"is {noise}", allowed="noise >= 0")
 
-    def layers(width_in: int, widths: Sequence[int], share: float) -> list[nn.Module]:
-        modules: list[nn.Module] = []
-        for units in widths:
-            modules += [nn.Linear(width_in, units, bias=norm != "batch"), *vector_norm(norm, units)]
-            modules += [activation_layer(activation), *dropout_layer(share)]
-            width_in = units
-        return modules
-
     num_features = math.prod(input_shape)
-    encoder = nn.Sequential(_Noise(noise), nn.Flatten(), *layers(num_features, [*hidden, code], dropout))
-    back = layers(code, [*reversed(hidden)], 0.0)
-    decoder = nn.Sequential(*back, nn.Linear(hidden[0] if hidden else code, num_features))
+    layers, _ = hidden_layers(num_features, [*hidden, code], activation=activation, norm=norm, dropout=dropout)
+    back, width = hidden_layers(code, [*reversed(hidden)], activation=activation, norm=norm, dropout=0.0)
+    encoder = nn.Sequential(_Noise(noise), nn.Flatten(), *layers)
+    decoder = nn.Sequential(*back, nn.Linear(width, num_features))
     return Autoencoder(encoder, decoder, nn.Linear(code, num_outputs))
 
 

@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from torch import nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_image, check_no_categories, check_sizes, image_norm, laid_out, vector_norm
-from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import (
+    activation_of,
+    check_image,
+    check_no_categories,
+    check_sizes,
+    dropout_of,
+    image_norm,
+    laid_out,
+    vector_norm,
+)
 
 
 def cnn(
@@ -37,7 +44,7 @@ def cnn(
         kernel_size: Odd side of the kernels; borders are padded with zeros.
         hidden: Units of the hidden layer.
         activation: A name of `layers.ACTIVATIONS`.
-        norm: A name of `layers.IMAGE_NORMS`.
+        norm: "none", "batch", "layer" or "group".
         dropout: Share of units set to zero in training, in front of the last two layers.
         channels_last: Kernels in this order; see `layers.laid_out`.
 
@@ -47,29 +54,16 @@ def cnn(
     check_no_categories("model=cnn", category_sizes)
     check_sizes("model.channels", channels)
     check_sizes("model.hidden", [hidden])
-    height, width = _image_side(input_shape, len(channels))
+    check_image("model=cnn", input_shape, least_side=2 ** len(channels))
+    maps, height, width = input_shape
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise InputError("model.kernel_size", f"is {kernel_size}", allowed="odd numbers from 1")
     layers: list[nn.Module] = []
-    maps = input_shape[0]
     for count in channels:
         convolution = nn.Conv2d(maps, count, kernel_size, padding=kernel_size // 2, bias=norm != "batch")
         # pooling in front of the activation: the same values for a rising activation, a quarter of the work
-        layers += [convolution, *image_norm(norm, count), nn.MaxPool2d(2), activation_layer(activation)]
+        layers += [convolution, *image_norm(norm, count), nn.MaxPool2d(2), activation_of(activation)]
         maps, height, width = count, height // 2, width // 2
-    layers += [nn.Flatten(), *dropout_layer(dropout), nn.Linear(maps * height * width, hidden, bias=norm != "batch")]
-    layers += [*vector_norm(norm, hidden), activation_layer(activation), *dropout_layer(dropout)]
+    layers += [nn.Flatten(), *dropout_of(dropout), nn.Linear(maps * height * width, hidden, bias=norm != "batch")]
+    layers += [*vector_norm(norm, hidden), activation_of(activation), *dropout_of(dropout)]
     return laid_out(nn.Sequential(*layers, nn.Linear(hidden, num_outputs)), channels_last)
-
-
-def _image_side(input_shape: Sequence[int], num_halvings: int) -> tuple[int, int]:
-    check_image("model=cnn", input_shape)
-    _, height, width = input_shape
-    smallest = 2**num_halvings
-    if min(height, width) < smallest:
-        raise InputError(
-            "model.channels",
-            f"{num_halvings} blocks halve the image {num_halvings} times; {height} x {width} pixels are too few",
-            allowed=f"at least {smallest} x {smallest} pixels, or fewer blocks",
-        )
-    return height, width

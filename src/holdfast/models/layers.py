@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -24,38 +25,24 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
-VECTOR_NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "none": lambda features: nn.Identity(),
-    "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
-    "group": lambda features: nn.GroupNorm(math.gcd(NORM_GROUPS, features), features),
-}
-IMAGE_NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "none": lambda channels: nn.Identity(),
-    "batch": nn.BatchNorm2d,
-    "layer": lambda channels: nn.GroupNorm(1, channels),
-    "group": lambda channels: nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels),
-}
 
 
-def activation(name: str) -> nn.Module:
+def activation_of(name: str) -> nn.Module:
     """The activation called `name`."""
     return _named("model.activation", name, ACTIVATIONS)()
 
 
 def vector_norm(name: str, features: int) -> list[nn.Module]:
-    """The norm over `features` of (rows, features); an empty list for "none"."""
-    layer = _named("model.norm", name, VECTOR_NORMS)(features)
-    return [] if isinstance(layer, nn.Identity) else [layer]
+    """The norm called `name`, "none", "batch", "layer" or "group", over `features` of (rows, features), or no layer."""
+    return _norm(name, features, nn.BatchNorm1d, nn.LayerNorm)
 
 
 def image_norm(name: str, channels: int) -> list[nn.Module]:
-    """The norm over `channels` of (rows, channels, height, width); an empty list for "none"."""
-    layer = _named("model.norm", name, IMAGE_NORMS)(channels)
-    return [] if isinstance(layer, nn.Identity) else [layer]
+    """Likewise over `channels` of (rows, channels, height, width)."""
+    return _norm(name, channels, nn.BatchNorm2d, partial(nn.GroupNorm, 1))
 
 
-def dropout(probability: float) -> list[nn.Module]:
+def dropout_of(probability: float) -> list[nn.Module]:
     """Dropout (Srivastava et al. 2014) of a share in [0, 1) of the units.
 
     For 0 a layer that does nothing, so that weights have the same names with and without dropout: a pretrained body
@@ -120,15 +107,26 @@ def check_image(where: str, input_shape: Sequence[int], *, least_side: int = 1) 
         raise InputError(where, f"takes images; a row of this data has the shape {shape}", next="model=mlp")
     _, height, width = input_shape
     if min(height, width) < least_side:
-        raise InputError(
-            where, f"{height} x {width} pixels are too few", allowed=f"at least {least_side} x {least_side}"
-        )
+        problem = f"{height} x {width} pixels are too few"
+        raise InputError(where, problem, f"at least {least_side} x {least_side}", "fewer layers that halve them")
 
 
 def check_no_categories(where: str, category_sizes: Sequence[int]) -> None:
     """Refuse categorical columns in a model that takes numbers only."""
     if category_sizes:
         raise InputError(where, f"takes numbers only; the data has {len(category_sizes)} categorical columns")
+
+
+def _norm(
+    name: str, width: int, batch: Callable[[int], nn.Module], layer: Callable[[int], nn.Module]
+) -> list[nn.Module]:
+    norms: dict[str, Callable[[], list[nn.Module]]] = {
+        "none": lambda: [],
+        "batch": lambda: [batch(width)],
+        "layer": lambda: [layer(width)],
+        "group": lambda: [nn.GroupNorm(math.gcd(NORM_GROUPS, width), width)],
+    }
+    return _named("model.norm", name, norms)()
 
 
 def _named(where: str, name: str, options: Mapping[str, T]) -> T:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from holdfast.models.layers import dropout as dropout_layer
-from holdfast.models.layers import one_hot_layers
+from holdfast.models.layers import dropout_of, one_hot_layers
 
 
 def linear(
@@ -24,4 +23,4 @@ def linear(
     `dropout` sets inputs to zero in training.
     """
     layers, width = one_hot_layers(math.prod(input_shape), category_sizes)
-    return nn.Sequential(*layers, *dropout_layer(dropout), nn.Linear(width, num_outputs, bias=bias))
+    return nn.Sequential(*layers, *dropout_of(dropout), nn.Linear(width, num_outputs, bias=bias))

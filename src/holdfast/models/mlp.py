@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_sizes, one_hot_layers, vector_norm
-from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import activation_of, check_sizes, dropout_of, one_hot_layers, vector_norm
 
 
 def mlp(
@@ -47,6 +45,6 @@ def hidden_layers(
     for units in hidden:
         # a batch norm brings its own shift: the bias before it would do nothing
         layers += [nn.Linear(width, units, bias=norm != "batch"), *vector_norm(norm, units)]
-        layers += [activation_layer(activation), *dropout_layer(dropout)]
+        layers += [activation_of(activation), *dropout_of(dropout)]
         width = units
     return layers, width

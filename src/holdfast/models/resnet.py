@@ -8,9 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import activation as activation_layer
-from holdfast.models.layers import check_image, check_no_categories, check_sizes, image_norm, laid_out
-from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import (
+    activation_of,
+    check_image,
+    check_no_categories,
+    check_sizes,
+    dropout_of,
+    image_norm,
+    laid_out,
+)
 
 Stack = Callable[..., list[nn.Module]]
 LEAST_SIDE = {9: 8}
@@ -43,7 +49,7 @@ def resnet(
         depth: 9, 18 or 6n + 2.
         width: Feature maps of the first stage, doubled by each later one; None: 16 for 6n + 2, else 64.
         activation: A name of `layers.ACTIVATIONS`.
-        norm: A name of `layers.IMAGE_NORMS`.
+        norm: "none", "batch", "layer" or "group".
         dropout: Share of the pooled features set to zero in training.
         channels_last: Kernels in this order; see `layers.laid_out`.
 
@@ -62,11 +68,11 @@ def resnet(
         return [layer, *image_norm(norm, maps)]
 
     def active() -> nn.Module:
-        return activation_layer(activation)
+        return activation_of(activation)
 
     if depth == 9:
         body, features = _page(convolution, active, input_shape[0], first)
-        network = nn.Sequential(*body, *dropout_layer(dropout), _ScaledLinear(features, num_outputs))
+        network = nn.Sequential(*body, *dropout_of(dropout), _ScaledLinear(features, num_outputs))
         return laid_out(network, channels_last)
     stages = [2] * 4 if depth == 18 else [(depth - 2) // 6] * 3
     layers: list[nn.Module] = [*convolution(input_shape[0], first), active()]
@@ -77,7 +83,7 @@ def resnet(
             inner = [*convolution(maps, wider, stride), active(), *convolution(wider, wider)]
             layers.append(_Residual(nn.Sequential(*inner), _shortcut(maps, wider, stride, norm, depth), active()))
             maps = wider
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropout_layer(dropout), nn.Linear(maps, num_outputs)]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropout_of(dropout), nn.Linear(maps, num_outputs)]
     return laid_out(nn.Sequential(*layers), channels_last)
 
 

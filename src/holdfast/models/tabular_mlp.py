@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import check_sizes
-from holdfast.models.layers import dropout as dropout_layer
+from holdfast.models.layers import check_sizes, dropout_of
 from holdfast.models.mlp import hidden_layers
 
 LARGEST_EMBEDDING = 600
@@ -79,7 +78,7 @@ class EntityEmbeddings(nn.Module):
         super().__init__()
         pairs = zip(category_sizes, embedding_sizes, strict=True)
         self.tables = nn.ModuleList(nn.Embedding(size, width, padding_idx=0) for size, width in pairs)
-        self.dropout = nn.Sequential(*dropout_layer(dropout))
+        self.dropout = nn.Sequential(*dropout_of(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         """Numbers as they are, then the embeddings in the order of the columns."""

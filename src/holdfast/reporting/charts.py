@@ -60,6 +60,29 @@ def lines(
     return "".join([*parts, "</svg>", legend([name for name, _ in drawn])])
 
 
+def rate_range(points: Points, marks: Mapping[str, float], *, label: str) -> str:
+    """The loss by a learning rate that rises, on a logarithmic axis, with dashed lines at named rates.
+
+    Args:
+        points: (rate, loss), rates ascending and above 0.
+        marks: Name -> rate.
+        label: What a reader who does not see it is told.
+    """
+    if len(points) < 2:
+        return ""
+    x_range, x_ticks = _log_axis([rate for rate, _ in points])
+    y_range, y_ticks = _axis([loss for _, loss in points])
+    place, height = _placer(x_range, y_range, LARGE), LARGE[1]
+    parts = [_open(label, LARGE), *_grid(y_ticks, place, x_range)]
+    parts += [_text("tick", place(tick, y_range[0])[0], height - 8, name, "middle") for tick, name in x_ticks]
+    for number, (name, rate) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
+        x = place(math.log10(rate), y_range[0])[0]
+        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+        parts.append(_text("tick", x - 5, height - BOTTOM - 38 + 15 * number, f"{name} {rate:.2g}", "end"))
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(math.log10(rate), loss) for rate, loss in points))
+    return "".join([*parts, f'<polyline class="line s0" points="{path}"/>', "</svg>"])
+
+
 def legend(names: Sequence[str]) -> str:
     """Names beside the colours of their curves."""
     return (

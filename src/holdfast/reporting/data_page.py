@@ -15,16 +15,18 @@ Facts = Mapping[str, Any]
 Strips = Sequence[tuple[str, bytes]]
 
 
-def data_page(facts: Facts, strips: Strips, written: str) -> str:
+def data_page(facts: Facts, strips: Strips, batch: Facts, written: str) -> str:
     """The page of `holdfast data inspect`.
 
     Args:
         facts: What `dataset.dataset_facts` tells.
         strips: Examples of train images.
+        batch: What `first_batch.batch_facts` tells.
         written: When, ISO 8601.
     """
     test_rows = test_words(facts["rows"]["test"])
-    return render("data_page.html", {**data_sections(facts, strips), "test_rows": test_rows, "written": written})
+    shown = {**data_sections(facts, strips), "batch": batch}
+    return render("data_page.html", {**shown, "test_rows": test_rows, "written": written})
 
 
 def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:

@@ -22,14 +22,17 @@ MARKS = {"good": "[green]ok[/]", "look": "[yellow]look[/]", "bad": "[bold red]le
 Facts = Mapping[str, Any]
 
 
-def print_data(facts: Facts, console: Console) -> None:
-    """Print what `data inspect` found."""
+def print_data(facts: Facts, batch: Facts, console: Console) -> None:
+    """Print what `data inspect` found, and what a batch is like when the model gets it."""
     rows, classes = facts["rows"], facts["classes"]
     target = f" {facts['target']}" if facts["target"] else ""
     counts = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
     console.print(f"data      [bold]{escape(facts['name'])}[/]: {row_words(facts)}")
     console.print(f"rows      {counts if rows['test'] else counts.removesuffix(' looked at')}")
     console.print(f"target   {escape(target)} {facts['task']}" + (f", {len(classes)} classes" if classes else ""))
+    shape, numbers = " x ".join(map(str, batch["shape"])), f"{digits(batch['least'])} to {digits(batch['largest'])}"
+    spread = f"{digits(batch['mean'])} ± {digits(batch['std'])}"
+    console.print(f"batch     rows of {shape} as the model gets them, from {numbers}, {spread}")
     for note in facts["notes"]:
         console.print(f"note      {note}", markup=False)
     console.print()

@@ -27,6 +27,13 @@ def render(template: str, facts: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(facts)
 
 
+def compile_templates() -> None:
+    """Compile all templates, which takes longer than a page."""
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
+
+
 @functools.cache
 def _environment() -> Environment:
     """The filters and functions of templates; jinja2 is imported when the first page is made."""

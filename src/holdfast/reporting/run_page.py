@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
 from holdfast.reporting.pages import render
-from holdfast.reporting.pictures import as_data_uri
+from holdfast.training.first_batch import FILE_NAME as BATCH
 
 FILE_NAME = "report.html"
-AUGMENTED = "augmented.png"
 MAX_CLASSES = 40
 Record = Mapping[str, Any]
 
@@ -38,9 +38,8 @@ def write_run_page(
         val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
     """
     path = folder / FILE_NAME
-    augmented = folder / AUGMENTED
-    picture = augmented.read_bytes() if augmented.is_file() else None
-    write_atomic(path, run_page(record, data=data, strips=strips, val=val, augmented=picture))
+    batch = json.loads((folder / BATCH).read_text()) if (folder / BATCH).is_file() else None
+    write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch))
     return path
 
 
@@ -50,9 +49,9 @@ def run_page(
     data: Mapping[str, Any] | None = None,
     strips: Strips = (),
     val: Mapping[str, Any] | None = None,
-    augmented: bytes | None = None,
+    batch: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole page; arguments as of `write_run_page`."""
+    """The whole page; arguments as of `write_run_page`, and a batch as `first_batch.batch_facts` has it."""
     shown = data_sections(data, strips) if data is not None else {"facts": None}
     return render(
         "run_page.html",
@@ -60,10 +59,11 @@ def run_page(
             **shown,
             "record": record,
             "curves": _curves(record),
+            "rate_range": _rate_range(record),
             "val": val,
             "class_rows": _class_rows(record, val["confusion"]) if val and "confusion" in val else [],
             "max_classes": MAX_CLASSES,
-            "augmented": as_data_uri(augmented) if augmented else None,
+            "batch": batch,
             "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
             "config": _as_yaml(record["config"]),
             "environment": _environment(record, has_data=data is not None),
@@ -93,6 +93,14 @@ def _curves(record: Record) -> list[tuple[str, str]]:
         chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide, size=charts.SMALL)
         drawn.append(("learning rate", chart))
     return drawn
+
+
+def _rate_range(record: Record) -> str:
+    """The chart of the check `lr_range`; empty where it was not made."""
+    evidence: Record = next((check["evidence"] for check in record["checks"] if check["name"] == "lr_range"), {})
+    rules = ("steepest", "valley", "tenth_of_minimum")
+    marks = {spoken(name): evidence[name] for name in rules if name in evidence}
+    return charts.rate_range(evidence.get("curve", ()), marks, label="loss by learning rate")
 
 
 def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:

@@ -23,9 +23,15 @@ __all__ = [
 ]
 
 
+# Modules with several sources, each called as its option; the others have one, `load`.
+SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded"}
+SHARED |= {"memory": "memory", "memory_arrays": "memory"}
+
+
 def __getattr__(name: str) -> Callable[..., Rows]:
     """The source called `name`; those that are not chosen are not imported."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load: Callable[..., Rows] = import_module(f"holdfast.data.sources.{name}").load
-    return load
+    module = import_module(f"holdfast.data.sources.{SHARED.get(name, name)}")
+    source: Callable[..., Rows] = getattr(module, name if name in SHARED else "load")
+    return source

@@ -14,6 +14,7 @@ from holdfast.core.files import sha256_hex, write_atomic
 FOLDER = "checkpoints"
 LAST = "last.ckpt"
 STATE = "holdfast"
+IDENTITY = ("name", "vault", "rows", "val_sha256")  # of a record's `data`: which rows a checkpoint comes from
 
 
 def best_name(epoch: int, monitor: str, value: float) -> str:

@@ -7,7 +7,6 @@ which alone says how far the run is, then the record.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +20,7 @@ from holdfast.core.errors import Diverged
 from holdfast.core.run_record import RunRecord
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.early_stopping import StoppingRule
-from holdfast.training.checkpoints import FOLDER, LAST, STATE, best_name, place_copy, remove_other_bests
+from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
 from holdfast.training.metric_names import is_better
@@ -29,7 +28,6 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.progress import Progress
 from holdfast.training.reporter import Reporter
 from holdfast.training.step_clock import StepClock
-from holdfast.training.threads import slow_down
 
 
 class EpochCallback(pl.Callback):
@@ -39,19 +37,19 @@ class EpochCallback(pl.Callback):
         self,
         record: RunRecord,
         *,
-        mode: Literal["min", "max"],
         shapes: dict[str, Any],
         stopping: StoppingRule | None,
         reporter: Reporter | None = None,
         signals: SignalFlag,
         loggers: Sequence[Logger] = (),
         resumed: dict[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.record = record
         self.monitor: str = record.fields["monitor"]
-        self.mode = mode
+        self.mode: Literal["min", "max"] = record.fields["mode"]
         self.loggers = loggers
-        self.progress: Progress | None = None
+        self.progress = progress
         self.clock = StepClock()
         self.history: list[dict[str, Any]] = list(resumed["history"]) if resumed else []
         self.best: dict[str, Any] | None = resumed["best"] if resumed else None
@@ -64,7 +62,6 @@ class EpochCallback(pl.Callback):
         self._reporter = reporter
         self._signals = signals
         self._lr = math.nan
-        self._is_slow_told = False
         (record.folder / FOLDER).mkdir(exist_ok=True)
 
     # Lightning's hooks, in the order in which they are called
@@ -133,7 +130,6 @@ class EpochCallback(pl.Callback):
         self._ask_reporter(trainer)
         if self.progress is not None:
             self.progress.show_epoch(self.history[-1], is_best=self._is_best_new)
-            self._tell_slow_down()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the last checkpoint."""
@@ -152,6 +148,8 @@ class EpochCallback(pl.Callback):
             "is_pruned": self.is_pruned,
             "random": self._random,
             "shapes": self._shapes,
+            "pretrained": self.record.fields["pretrained"],
+            "data": {name: (self.record.fields["data"] or {}).get(name) for name in IDENTITY},
         }
 
     # our own steps
@@ -179,13 +177,6 @@ class EpochCallback(pl.Callback):
                     f"is {entry[name]} after epoch {entry['epoch']} (step {entry['step']}, lr {entry['lr']:g})",
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",
                 )
-
-    def _tell_slow_down(self) -> None:
-        """Once a run: results stay the same, so it is the user's to act on."""
-        note = slow_down([entry["seconds"] for entry in self.history], self.record.fields.get("threads") or 1)
-        if note is not None and not self._is_slow_told:
-            self._is_slow_told = True
-            print(f"holdfast: {note}", file=sys.stderr, flush=True)
 
     def _choose_best(self) -> None:
         entry = self.history[-1]

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Diverged, InputError
+from holdfast.core.files import write_atomic
 from holdfast.core.run_record import RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
-from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import StartedRanks, check_accelerator, check_shared, num_devices
+from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
+from holdfast.training.first_batch import FILE_NAME as BATCH
+from holdfast.training.first_batch import batch_facts
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
-from holdfast.training.metric_names import check_monitor, mode_of, names_test_rows
+from holdfast.training.metric_names import check_monitor, mode_of
 from holdfast.training.module import SupervisedModule
-from holdfast.training.pictures import AUGMENTED, write_augmented
 from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
+from holdfast.training.row_guard import look_first
 from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
@@ -46,26 +45,7 @@ if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.training.reporter import Reporter
 
-# the run's own record, checkpoints, display and loggers take the places of Lightning's
-OURS: dict[str, Any] = {
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}
-NUM_PICTURED = 8
 SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
-
-
-class NotProfiled(PassThroughProfiler):
-    """No profiler. Lightning enters a context of its profiler some thirty times a step: here it is always the same."""
-
-    nothing = nullcontext()
-
-    def profile(self, action_name: str) -> nullcontext[None]:  # type: ignore[override]
-        """Give the context that does nothing."""
-        return self.nothing
 
 
 @dataclass
@@ -115,29 +95,20 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         Interrupted: SIGINT or SIGTERM came; the checkpoint of the last whole epoch stands.
     """
     started = time.perf_counter()
-    config, datamodule, module, trainer = built.config, built.datamodule, built.module, built.trainer
+    config, module, trainer = built.config, built.module, built.trainer
     seed_everything(config.seed)  # devices too
     restore_random_states(built.random)
-    for caution in cautions(config, datamodule.statistics.num_rows) if record.writes else ():
+    for caution in cautions(config, built.datamodule.statistics.num_rows) if record.writes else ():
         print(f"holdfast: {caution}", file=sys.stderr, flush=True)
     with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, settings_kept(config):
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
-        epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed)
+        progress = _build_progress(config, trainer) if record.writes else None
+        epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed, progress=progress)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        if config.get("compile"):
-            module.model.compile()  # in place: names in checkpoints stay as they are
-        record.update(threads=_set_threads(config, record, trainer, module, datamodule.batch_size))
-        epoch_callback.progress = _build_progress(config, trainer) if record.writes else None
         record.update(timings=_with_start_up(record, started))
-        try:
+        with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
-                _run(trainer, module, datamodule, path, signals)
-        except BaseException:
-            close_failed(epoch_callback.loggers)
-            raise
-        finally:
-            if epoch_callback.progress is not None:
-                epoch_callback.progress.stop()
+                _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)
@@ -154,41 +125,66 @@ def begin(
     *,
     signals: SignalFlag,
     resumed: dict[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> EpochCallback:
-    """Say in the record what is about to be trained, and make what keeps it at the end of every epoch.
+    """Bring what was built into the form that is trained, describe it in the record, and make what ends every epoch.
 
     Args:
         built: What is trained.
         record: Of its run.
         reporter: Follows it.
-        signals: Ends it.
+        signals: End it.
         resumed: The state of the checkpoint that it goes on from.
+        progress: Shows it.
     """
-    config, module = built.config, built.module
-    nodes = config.get("logger") if record.writes else None
-    loggers = build_loggers(nodes, record, first_epoch=len(resumed["history"]) + 1 if resumed else 1)
-    mode = mode_of(config.monitor, config.mode)
-    record.update(monitor=config.monitor, mode=mode)
+    config = built.config
+    first_epoch = len(resumed["history"]) + 1 if resumed else 1
+    record.fields.update(monitor=config.monitor, mode=mode_of(config.monitor, config.mode))
     epoch_callback = EpochCallback(
         record,
-        mode=mode,
         shapes=built.shapes.as_dict(),
         stopping=build_option(config.early_stopping) if config.get("early_stopping") else None,
         reporter=reporter,
         signals=signals,
-        loggers=loggers,
+        loggers=build_loggers(config.get("logger") if record.writes else None, record, first_epoch=first_epoch),
         resumed=resumed,
+        progress=progress,
     )
+    _make_ready(built, record)
+    record.update(**_description(built.module, built.trainer))
+    return epoch_callback
+
+
+def _make_ready(built: Built, record: RunRecord) -> None:
+    """Bring the module into the form that is trained, and note what it starts from."""
+    config, module = built.config, built.module
     if precision_of(config.trainer) == "64-true":
         module.double()  # in front of a checkpoint's weights, which Lightning would load in single precision
-    picture = record.folder / AUGMENTED
-    if module.augmentation is not None and record.writes and not picture.exists():
-        write_augmented(picture, module.augmentation, built.datamodule.first_train_rows(NUM_PICTURED))
+    if config.get("compile"):
+        module.model.compile()  # in place: names in checkpoints stay as they are
+        # What torch has compiled does not go through `forward` any more.
+        compiled = module.model._compiled_call_impl
+        assert compiled is not None
+        module.model._compiled_call_impl = look_first(compiled)
+    record.update(threads=_set_threads(built, record))
+    if record.writes and not (record.folder / BATCH).exists():
+        write_atomic(record.folder / BATCH, json.dumps(batch_facts(config, built.datamodule)) + "\n")
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)
-    record.update(**_description(module, built.trainer))
-    return epoch_callback
+
+
+@contextmanager
+def _closed_at_the_end(epoch_callback: EpochCallback) -> Iterator[None]:
+    """Take the progress bar away, and tell the loggers of a run that has not come to its end."""
+    try:
+        yield
+    except BaseException:
+        close_failed(epoch_callback.loggers)
+        raise
+    finally:
+        if epoch_callback.progress is not None:
+            epoch_callback.progress.stop()
 
 
 @contextmanager
@@ -256,66 +252,6 @@ def _num_batches(config: DictConfig, datamodule: DataModule) -> int:
     return numbers["train"]
 
 
-def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
-    """Build the option's Trainer with the callbacks that the config asks for.
-
-    Raises:
-        InputError: Lightning refuses a value or a combination.
-    """
-    # For `false` Lightning would import torch's compiler, to switch off there what is not on.
-    deterministic = config.trainer.get("deterministic") or None
-    if deterministic is None:
-        torch.set_deterministic_debug_mode("default")
-    try:
-        trainer: pl.Trainer = build_option(config.trainer)(
-            max_epochs=config.max_epochs,
-            deterministic=deterministic,
-            callbacks=[*build_averaging(config), *_finetuning(config), *_own_callbacks(config)],
-            plugins=[AtomicCheckpointIO(), *([StartedRanks()] if num_devices(config.trainer) > 1 else [])],
-            default_root_dir=folder,
-            **({} if config.trainer.get("profiler") else {"profiler": NotProfiled()}),
-            **OURS,
-        )
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
-        raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
-    return trainer
-
-
-def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
-    """The callback of the option `averaging`, if one is chosen.
-
-    Raises:
-        InputError: An argument is out of its range, or the weights are too coarse to be averaged.
-    """
-    if not config.get("averaging"):
-        return []
-    if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
-        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
-        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
-    return [build_option(config["averaging"])()]
-
-
-def _finetuning(config: DictConfig) -> list[pl.Callback]:
-    return [build_option(config.finetune)] if config.get("finetune") else []
-
-
-def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
-    """The callbacks of the option `callbacks`: a name and a target each."""
-    entries = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
-    callbacks = {name: callback() if isinstance(callback, partial) else callback for name, callback in entries.items()}
-    for name, callback in callbacks.items():
-        if names_test_rows(str(getattr(callback, "monitor", ""))):
-            problem = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
-            raise InputError(f"callbacks.{name}.monitor", problem, next="monitor a metric of the val rows")
-    return list(callbacks.values())
-
-
-def quiet_lightning() -> None:
-    """Silence Lightning's notes on the console; warnings stay."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 def _run(
     trainer: pl.Trainer, module: pl.LightningModule, datamodule: DataModule, path: Any, signals: SignalFlag
 ) -> None:
@@ -343,19 +279,17 @@ def _where_to_go_on(record: RunRecord) -> tuple[Any, dict[str, Any] | None]:
         place_copy(path, folder / LAST)
     state: dict[str, Any] = content[STATE]
     resumes = [*record.fields["resumes"], {"time": now(), "epoch": len(state["history"])}]
-    record.fields.update(best=state["best"], resumes=resumes)
+    record.fields.update(best=state["best"], pretrained=state["pretrained"], resumes=resumes)
     record.set_history(state["history"])
     return path, state
 
 
-def _set_threads(
-    config: DictConfig, record: RunRecord, trainer: pl.Trainer, module: SupervisedModule, batch_size: int
-) -> int:
+def _set_threads(built: Built, record: RunRecord) -> int:
     """Set the number of threads as the config says; a run that goes on has as many as before."""
     if record.fields.get("threads"):
         torch.set_num_threads(record.fields["threads"])
-    elif trainer.strategy.root_device.type == "cpu" or config.threads != "auto":
-        set_threads(config, module.multiply_adds, batch_size)
+    elif built.trainer.strategy.root_device.type == "cpu" or built.config.threads != "auto":
+        set_threads(built.config, built.module.multiply_adds, built.datamodule.batch_size)
     return torch.get_num_threads()
 
 

@@ -14,7 +14,7 @@ from holdfast.core.tasks import task_of
 from holdfast.mixing import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
 from holdfast.training.precision import HALF
-from holdfast.training.row_guard import apart, guards_rows, watch
+from holdfast.training.row_guard import apart
 from holdfast.tta import Views
 
 
@@ -59,7 +59,6 @@ class SupervisedModule(pl.LightningModule):
         self._is_softmax = task.is_softmax
         self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
         self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
-        watch(model, transform)
         self.pretrained: list[dict[str, Any]] = []  # where the weights come from, for the record
         self.multiply_adds = 0.0  # of a forward pass of one row
         self._place: tuple[int, int] | None = None
@@ -84,7 +83,6 @@ class SupervisedModule(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.make_schedule = make_schedule
 
-    @guards_rows
     def forward(self, x: Tensor) -> Tensor:
         """Raw outputs (rows, outputs), or (rows,) for binary and regression, of rows as they are stored.
 
@@ -109,7 +107,6 @@ class SupervisedModule(pl.LightningModule):
         else:
             super().__setattr__(name, value)
 
-    @guards_rows
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """One step; the loss is a mean over rows, and the metrics hold it without the regularisation.
 
@@ -139,7 +136,6 @@ class SupervisedModule(pl.LightningModule):
             loss = loss * weight.to(loss.dtype)
         return loss if self._regularization is None else loss + self._regularization(self.model)
 
-    @guards_rows
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
         x, y = batch

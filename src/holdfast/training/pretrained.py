@@ -12,7 +12,7 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.models.head import head_names
-from holdfast.training.checkpoints import FOLDER, LAST, read_checkpoint
+from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 
 WHERE = "model.pretrained"
 MAX_TOLD = 3
@@ -34,11 +34,9 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
         InputError: There is no such run, or its body has another shape (both are named).
     """
     folder, path = _find(Path(given).expanduser())
-    record = read_run(folder)
+    record, content = read_run(folder), read_checkpoint(path)
     weights = {
-        name.removeprefix("model."): value
-        for name, value in read_checkpoint(path)["state_dict"].items()
-        if name.startswith("model.")
+        name.removeprefix("model."): value for name, value in content["state_dict"].items() if name.startswith("model.")
     }
     own, head = model.state_dict(), head_names(model)
     anew = sorted(name for name in head if name not in weights or weights[name].shape != own[name].shape)
@@ -46,17 +44,18 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
         anew = sorted(head)
     raise_problems(_differences(own, weights, head, str(path)))
     model.load_state_dict({**own, **{name: value for name, value in weights.items() if name not in head or not anew}})
+    data = content[STATE]["data"]  # run.json can be edited
     entry = {
         "run": record["id"],
         "checkpoint": str(path.relative_to(folder)),
         "sha256": sha256_file(path),
-        "vault": record["data"]["vault"],
-        "data": record["data"]["name"],
-        "rows": record["data"]["rows"],
+        "vault": data["vault"],
+        "data": data["name"],
+        "rows": data["rows"],
         "loss": record["config"]["loss"]["_target_"],
         "initialised_anew": anew,
     }
-    return [entry, *record.get("pretrained", [])]
+    return [entry, *content[STATE]["pretrained"]]
 
 
 def describe_pretraining(pretrained: list[dict[str, Any]]) -> str:

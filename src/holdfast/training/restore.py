@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,50 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from holdfast.config.check import check_recorded
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.core.tasks import task_of
 from holdfast.data.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
 from holdfast.training.module import SupervisedModule
 
 BUILT = ("model", "transform", "tta")
+
+
+class Network(nn.Module):
+    """The weighted mean of what its members predict, each with its own transform; a single run is an ensemble of one.
+
+    The predictions of independently trained models are averaged (CS231n, "Model ensembles"): probabilities, or the
+    values of a regression.
+
+    Args:
+        members: At least one, in evaluation mode.
+        weights: Shares that sum to 1.
+    """
+
+    def __init__(self, members: Sequence[SupervisedModule], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.weights = tuple(weights)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, ...) rows as stored -> float32: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values."""
+        predictions: list[Tensor] = [member.predict(rows).float() for member in self.members]  # type: ignore[operator]
+        if len(predictions) == 1:
+            return predictions[0]
+        return torch.stack([w * prediction for w, prediction in zip(self.weights, predictions, strict=True)]).sum(dim=0)
+
+    @torch.inference_mode()
+    def predict(self, x: NDArray[Any], *, batch_size: int = 1024) -> NDArray[np.float32]:
+        """Predict rows as they are stored, in batches; shapes as of `forward`."""
+        starts = range(0, max(1, len(x)), batch_size)
+        return np.concatenate(
+            [self(torch.from_numpy(np.array(x[start : start + batch_size]))).numpy() for start in starts]
+        )
 
 
 @dataclass(frozen=True)
@@ -31,46 +63,27 @@ class Restored:
     Attributes:
         module: In evaluation mode.
         shapes: What it takes and gives.
-        epoch: Epochs that it was trained for.
         checkpoint: The file it came from.
     """
 
     module: SupervisedModule
     shapes: Shapes
-    epoch: int
     checkpoint: Path
 
     def predict(self, x: NDArray[Any], *, batch_size: int = 1024) -> NDArray[np.float32]:
-        """Predict rows as they are stored: uint8 images (n, H, W, C) or tables (n, features).
-
-        Returns:
-            Class probabilities (n, classes), P(1) (n,) for binary, label probabilities (n, labels), or values (n,) in
-            original units.
-        """
-        parts = [self._predict_batch(x[start : start + batch_size]) for start in range(0, len(x), batch_size)]
-        columns = task_of(self.shapes.task).row_shape(self.shapes.num_outputs)
-        return np.concatenate([np.zeros((0, *columns), np.float32), *parts])
-
-    @torch.inference_mode()
-    def _predict_batch(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(np.array(rows)).to(self.module.device)
-        return self.module.predict(batch).float().cpu().numpy()
+        """Predict rows as they are stored; see `Network`."""
+        return Network([self.module], [1.0]).predict(x, batch_size=batch_size)
 
 
 def load_model(
-    run_folder: Path,
-    checkpoint: str | Path | None = None,
-    *,
-    device: str = "cpu",
-    sha256: Mapping[str, str] | None = None,
+    run_folder: Path, checkpoint: str | Path | None = None, *, sha256: Mapping[str, str] | None = None
 ) -> Restored:
-    """Build the network of a run again and load its weights.
+    """Build the network of a run again and load its weights, on the CPU.
 
     Args:
         run_folder: Holds `run.json`, whose `config` says what to build.
         checkpoint: A checkpoint file, relative to the folder; by default the best one, or the last where no epoch
             was best.
-        device: Where to predict.
         sha256: What the files must hash to, by name; None: they may be any.
 
     Raises:
@@ -78,28 +91,22 @@ def load_model(
         VaultRefused: A file is not the one that was hashed.
     """
     record = read_run(run_folder)
-    best = record["best"]
+    config, best = record["config"], record["best"]
     path = run_folder / (checkpoint or (best["checkpoint"] if best else f"{FOLDER}/{LAST}"))
     if sha256 is not None and sha256_file(run_folder / FILE_NAME) != sha256[FILE_NAME]:
         raise VaultRefused(str(run_folder / FILE_NAME), "was changed since the freeze")
-    expected = None if sha256 is None else sha256[str(path.relative_to(run_folder))]
-    return _load(record["config"], path, device, expected)
-
-
-def _load(config: Mapping[str, Any], path: Path, device: str, sha256: str | None) -> Restored:
     check_recorded(config, BUILT)
     if reconstructs(config):
         hint = "train with model.pretrained set to this run"
         raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
-    content = read_checkpoint(path, sha256)
+    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
     shapes = Shapes.from_dict(content[STATE]["shapes"])
     module = build_untrained(config, shapes)
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:
         raise InputError(str(path), f"does not fit the network that run.json names ({error})") from None
-    module.eval().requires_grad_(False)
-    return Restored(module.to(device), shapes, len(content[STATE]["history"]), path)
+    return Restored(module.eval().requires_grad_(False), shapes, path)
 
 
 def statistics_state(run_folder: Path, checkpoint: str, statistics: TrainStatistics) -> list[tuple[str, NDArray[Any]]]:

@@ -1,10 +1,10 @@
 """While a run trains, rows that come from elsewhere are looked at before a model of ours sees them.
 
 The loaders of the data module mark what they hand out (`data.loading.batches.hand_over`): a step over such a batch
-costs two look-ups. Everything else that reaches a module, its transform or its network, by a callback, a second
-Trainer or a loader of a user's own, is digested and shown to a process that knows the sealed rows
-(`vault.known_rows_process`); no key is in this one. A sealed row ends the run, also where somebody swallows the
-exception.
+costs two look-ups. Everything else that reaches `forward` of a module, its transform, its network or a layer of these,
+by a callback, a second Trainer, a loader of a user's own or a call by hand, is digested and shown to a process that
+knows the sealed rows (`vault.known_rows_process`); no key is in this one. A sealed row ends the run, also where
+somebody swallows the exception. Who multiplies with the weights without calling a layer is not seen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.data.loading.batches import is_handed_over
 from holdfast.data.loading.row_search import FEWEST_NUMBERS, RowForm, candidates, numbers_in
 
-Step = TypeVar("Step", bound=Callable[..., Any])
+STEPS = ("forward", "training_step", "validation_step")
 
 
 class RowGuard:
@@ -105,10 +105,11 @@ _guards: list[RowGuard] = []  # of the run that trains in this process
 
 
 @contextlib.contextmanager
-def guarded(form: RowForm, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
-    """Guard all modules of ours in this process.
+def guarded(module: nn.Module, form: RowForm, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
+    """Guard a module of ours and all layers of its kinds in this process.
 
     Args:
+        module: What is trained; has a `model` and a `transform`.
         form: What a stored row of the run is like.
         run: Its name.
         sealed: Fingerprints of the sealed rows as the run's view shows them.
@@ -119,11 +120,30 @@ def guarded(form: RowForm, run: str, sealed: Path | None = None) -> Iterator[Row
     guard = RowGuard(form, run, sealed)
     _guards.append(guard)
     try:
-        yield guard
+        with _looked_at(module):
+            yield guard
         guard.refuse_again()
     finally:
         _guards.remove(guard)
         guard.close()
+
+
+@contextlib.contextmanager
+def _looked_at(module: nn.Module) -> Iterator[None]:
+    """Wrap what is called of the classes of a module and of all layers below, instances made later included."""
+    layers = {type(layer) for part in ("model", "transform") for layer in module.get_submodule(part).modules()}
+    places = [(type(module), name) for name in STEPS] + [(layer, "forward") for layer in layers]
+    replaced = [(kind, name, vars(kind).get(name)) for kind, name in places]
+    for kind, name, _ in replaced:
+        setattr(kind, name, look_first(getattr(kind, name)))
+    try:
+        yield
+    finally:
+        for kind, name, own in replaced:
+            if own is None:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, own)
 
 
 def is_active() -> bool:
@@ -148,30 +168,21 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def watch(*modules: nn.Module) -> None:
-    """Have modules look at what they are called with."""
-    for module in modules:
-        module.register_forward_pre_hook(_look)
-
-
-def guards_rows(step: Step) -> Step:
-    """A method `(self, batch, ...)` that admits its batch once, and lets the modules work on it in peace."""
+def look_first(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A method, or a function of rows, that admits what it is called with, and lets what it calls work in peace."""
 
     @functools.wraps(step)
-    def call(self: Any, batch: Any, *rest: Any, **options: Any) -> Any:
-        if torch.compiler.is_compiling() or not _guards or _guards[-1].is_in_step:
-            return step(self, batch, *rest, **options)
+    def call(*values: Any, **options: Any) -> Any:
+        if not _guards or _guards[-1].is_in_step or torch.compiler.is_compiling():
+            return step(*values, **options)
         guard = _guards[-1]
-        guard.admit(batch)
+        content = [value for value in (*values, *options.values()) if not isinstance(value, nn.Module)]
+        for value in content:
+            guard.admit(value)
         guard.is_in_step = True
         try:
-            return step(self, batch, *rest, **options)
+            return step(*values, **options)
         finally:
             guard.is_in_step = False
 
-    return call  # type: ignore[return-value]
-
-
-def _look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    if not torch.compiler.is_compiling() and _guards and not _guards[-1].is_in_step:
-        _guards[-1].admit(inputs)
+    return call

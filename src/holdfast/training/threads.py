@@ -6,7 +6,7 @@ decided once, before the first step, and stands in the record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from holdfast.training.devices import num_devices
 # Measured on two cores (`tests/benchmarks/start_up.py steps`): below it a second thread gains less than a tenth of a
 # step where nothing else runs, and doubles the step where other processes do.
 MULTIPLY_ADDS_PER_THREAD = 15e6
-SLOW = 3.0
 MOST = torch.get_num_threads()  # as torch found them: one for each core that computes
 
 
@@ -39,20 +38,3 @@ def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int
         threads = max(1, min(share, int(work / MULTIPLY_ADDS_PER_THREAD)))
     torch.set_num_threads(threads)
     return int(threads)
-
-
-def slow_down(seconds: Sequence[float], threads: int) -> str | None:
-    """Word a note on the last epoch, where it took much longer than the fastest one.
-
-    Args:
-        seconds: Of every epoch.
-        threads: Of the run.
-    """
-    fastest = min(seconds)
-    if seconds[-1] < SLOW * fastest or seconds[-1] - fastest < 1.0:
-        return None
-    advice = "" if threads == 1 else f"; {threads} threads wait for each other then, threads=1 would not"
-    return (
-        f"epoch {len(seconds)} took {seconds[-1] / fastest:.1f} times as long as the fastest one: "
-        f"other processes may use the cores{advice}"
-    )

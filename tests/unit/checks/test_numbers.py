@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import holdfast
-from holdfast.checks import baseline, chance_loss, lr_range, overfit_tiny, regularization_loss, timing
-from holdfast.checks.lr_range import suggestions
+from holdfast.checks import baseline, chance_loss, overfit_tiny, regularization_loss, timing
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
 from holdfast.experiment.experiment import Experiment
@@ -105,24 +104,6 @@ def test_more_strength_more_loss() -> None:
     assert verdict.verdict == "pass"
     assert terms["10"] == pytest.approx(10 * terms["1"], rel=1e-4)
     assert only(regularization_loss(subject())).verdict == "skipped"
-
-
-def test_the_rules_of_the_rate_range() -> None:
-    rates = np.logspace(-6, 1, 100)
-    losses = 2.0 - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 3))) + 5 * np.clip(np.log10(rates), 0, None)
-    found = suggestions(rates, losses)
-    assert found["steepest"] == pytest.approx(1e-3, rel=0.2)
-    assert found["tenth_of_minimum"] == pytest.approx(0.1, rel=0.2)
-    assert 1e-3 < found["valley"] < 1e-1
-
-
-def test_a_rate_that_does_not_suit_is_told() -> None:
-    assert only(lr_range(subject())).verdict == "pass"
-    large = only(lr_range(subject("optimizer=sgd", "lr=1e5")))
-    assert large.verdict == "doubtful"
-    assert large.next.startswith("lr=")
-    small = only(lr_range(subject("lr=1e-9")))
-    assert (small.verdict, small.next[:3]) == ("doubtful", "lr=")
 
 
 def test_the_time_of_a_step_and_of_the_run() -> None:

@@ -75,13 +75,23 @@ def test_every_value_of_a_sweep_is_checked() -> None:
     assert lines[0].startswith("optimizer: has no option 'foo'")
     assert lines[1].startswith("lr: is 'abc'")
     assert len(lines) == 2
+    assert lines_of("lr=auto,0.1", is_sweep=True)[0].startswith("lr: is swept over, and auto is no rate")
+    assert lines_of("lr=auto", "seed=0,1", is_sweep=True) == []
 
 
 @pytest.mark.parametrize(
     "argument",
-    ["lr=3e-4", "lr=1", "model=cnn", "data.name=digits_again", "split.fractions=[0.8,0.1,0.1]", "data.resident=true"]
+    [
+        "lr=3e-4",
+        "lr=1",
+        "lr=auto",
+        "model=cnn",
+        "data.name=digits_again",
+        "split.fractions=[0.8,0.1,0.1]",
+        "data.resident=true",
+    ]
     + ["trainer.devices=auto", "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", "monitor=val/accuracy"]
-    + ["+model.new=1", "hydra.run.dir=x", "optimizer.lr=${lr}"],
+    + ["lr=auto", "+model.new=1", "hydra.run.dir=x", "optimizer.lr=${lr}"],
 )
 def test_what_is_right_passes(argument: str) -> None:
     assert lines_of(argument) == []

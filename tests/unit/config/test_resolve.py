@@ -30,7 +30,7 @@ def test_targets_are_called_without_the_keys_of_hydra() -> None:
             "holdfast.data.sources.digit.load",
             "cannot be imported (module 'holdfast.data",
         ),
-        ("holdfast.data.sources.digits.lode", "cannot be imported (module"),
+        ("holdfast.data.sources.embedded.lode", "cannot be imported (module"),
         ("load", "cannot be imported"),
         ("sys.version", "is a str, expected a function"),
     ],
@@ -59,7 +59,7 @@ def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "index.csv").write_bytes(b"12345")
     monkeypatch.chdir(tmp_path)
     source = {
-        "_target_": "holdfast.data.sources.digits.load",
+        "_target_": "holdfast.data.sources.embedded.digits",
         "path": "images",
         "more": [{"index": "index.csv"}],
         "n": 3,

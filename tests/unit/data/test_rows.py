@@ -9,7 +9,7 @@ from holdfast.core.errors import InputError
 from holdfast.data.columns import Column
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, check_rows
-from holdfast.data.sources import breast_cancer, diabetes, digits
+from holdfast.data.sources.embedded import breast_cancer, diabetes, digits
 
 TABLE = Rows(
     x=np.ones((4, 2), np.float32),
@@ -67,20 +67,20 @@ def test_usable_rows_pass() -> None:
 
 
 def test_embedded_sources() -> None:
-    rows = digits.load()
+    rows = digits()
     check_rows(rows)
     assert (rows.x.shape, rows.x.dtype, rows.x.max()) == ((1797, 8, 8, 1), np.uint8, 16)
     assert (rows.task, rows.kind, rows.class_names) == ("multiclass", "image", tuple("0123456789"))
     assert rows.parts is None
 
-    rows = breast_cancer.load()
+    rows = breast_cancer()
     check_rows(rows)
     assert (rows.x.shape, rows.x.dtype, rows.task) == ((569, 30), np.float32, "binary")
     assert rows.class_names == ("malignant", "benign")
     assert np.bincount(rows.y).tolist() == [212, 357]
     assert rows.feature_names[0] == "mean radius"
 
-    rows = diabetes.load()
+    rows = diabetes()
     check_rows(rows)
     assert (rows.x.shape, rows.x.dtype, rows.y.dtype, rows.task) == ((442, 10), np.float32, np.float32, "regression")
     assert rows.x[0, 0] == 59, "columns as they were measured"

@@ -18,7 +18,7 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze import freezing
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
-DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.embedded.breast_cancer"}}
 
 VIEW = {"form": "array", "shape": [30], "dtype": "float32"}
 
@@ -65,6 +65,7 @@ class FakePredictor:
     """Predicts in this process; the weight stands in the checkpoint."""
 
     failure: BaseException | None = None
+    not_confined: list[str] = []
     seen: list[NDArray[Any]]
 
     def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
@@ -124,9 +125,15 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
-    content = {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}}}
-    monkeypatch.setattr(freezing, "read_content", lambda path: content)
+    monkeypatch.setattr(freezing, "read_content", _content_of)
     monkeypatch.setattr(processes, "Child", FakeChild)
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    """A checkpoint that says what the record beside it says."""
+    record = json.loads((path.parents[1] / "run.json").read_text())
+    said = {"best": record["best"], "data": record["data"], "pretrained": record.get("pretrained", [])}
+    return {"state_dict": {}, "holdfast": {"shapes": {"view": VIEW}, **said}}
 
 
 def prepare_here(settings: dict[str, Any]) -> store.Prepared:

@@ -12,17 +12,11 @@ import holdfast
 from holdfast.core.errors import InputError
 from holdfast.experiment.experiment import Experiment
 from holdfast.training import fit as fitting
+from holdfast.training import trainer
 from holdfast.training.checkpoints import read_checkpoint
 
+pytestmark = pytest.mark.usefixtures("project")
 SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of its own, with a home of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOLDFAST_HOME", str(tmp_path / "home"))
-    return tmp_path
 
 
 def weights(run: holdfast.Run) -> dict[str, torch.Tensor]:
@@ -49,9 +43,9 @@ class Ends:
 
 def test_a_run_is_built_once_and_does_not_depend_on_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
-    for name in ("build_trainable", "build_trainer"):
-        real = getattr(fitting, name)
-        monkeypatch.setattr(fitting, name, lambda *a, _real=real, _name=name: built.append(_name) or _real(*a))
+    for module, name in ((fitting, "build_trainable"), (trainer, "build_trainer")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _real=real, _name=name: built.append(_name) or _real(*a))
     checked = Experiment.compose(SMALL)
     checked.check()
     assert sorted(built) == ["build_trainable", "build_trainer"]
@@ -81,9 +75,9 @@ def test_two_at_once_in_one_process_are_as_each_alone() -> None:
     assert same(second, Experiment.compose([*SMALL, "seed=2"]).run())
 
 
-def test_the_hydra_of_another_app_is_left_alone(folder: Path) -> None:
-    (folder / "theirs").mkdir()
-    with initialize_config_dir(str(folder / "theirs"), version_base="1.3"):
+def test_the_hydra_of_another_app_is_left_alone(project: Path) -> None:
+    (project / "theirs").mkdir()
+    with initialize_config_dir(str(project / "theirs"), version_base="1.3"):
         theirs = GlobalHydra.instance().hydra
         run = Experiment.compose(SMALL).run()
         assert GlobalHydra.instance().hydra is theirs
@@ -95,13 +89,13 @@ def test_what_a_config_takes_from_hydra_is_resolved() -> None:
     assert experiment.config.data.name == str(experiment.folder)
 
 
-def test_the_record_is_that_of_the_command_line(folder: Path) -> None:
+def test_the_record_is_that_of_the_command_line(project: Path) -> None:
     run = Experiment.compose(["lr=0.01", *SMALL]).run()
     assert run.record["overrides"] == ["lr=0.01", *SMALL]
     assert run.record["choices"]["model"] == "mlp"
     names = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()}
     assert {"run.json", "metrics.csv", "report.html", ".hydra/overrides.yaml", "checkpoints/last.ckpt"} <= names
-    assert run.folder.is_relative_to(folder / "outputs" / "runs")
+    assert run.folder.is_relative_to(project / "outputs" / "runs")
 
 
 def test_a_reporter_stops_and_prunes() -> None:

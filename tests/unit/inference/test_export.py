@@ -11,7 +11,8 @@ import torch
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.inference import formats
 from holdfast.inference.export import export_run, greatest_difference
-from holdfast.inference.network import Network, load_run
+from holdfast.inference.network import load_run
+from holdfast.training.restore import Network
 
 from .conftest import MakeRun
 
@@ -23,7 +24,7 @@ def test_a_torch_program_takes_rows_of_any_number(make_run: MakeRun, tmp_path: P
     assert exported.rows_from.startswith("random rows")
     program = torch.export.load(tmp_path / "m.pt2").module()
     x = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype(np.uint8)
-    np.testing.assert_allclose(program(torch.from_numpy(x)).detach(), load_run(run).predict(x), atol=1e-6)
+    np.testing.assert_allclose(program(torch.from_numpy(x)).detach(), load_run(run).network.predict(x), atol=1e-6)
     words = json.loads((tmp_path / "m.pt2.json").read_text())["input"]["image"]
     assert "gray (L), values 0 to 255; an image of another size by Pillow's Image.resize, bilinear" in words
 
@@ -103,4 +104,4 @@ def test_onnx(make_run: MakeRun, make_ensemble: MakeRun, model: str, kind: str, 
     x = np.random.default_rng(0).integers(0, 200, (5, *((8, 8, 1) if kind == "image" else (4,))))
     x = x.astype(np.uint8 if kind == "image" else np.float32)
     outputs = session.run(None, {"rows": x})[0]
-    np.testing.assert_allclose(outputs, load_run(run).predict(x), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs, load_run(run).network.predict(x), rtol=1e-4, atol=1e-5)

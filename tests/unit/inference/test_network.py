@@ -20,17 +20,17 @@ X = np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
 )
 def test_a_run_predicts_as_it_is_restored(make_run: MakeRun, task: str, columns: tuple[int, ...]) -> None:
     run = make_run(task=task)
-    predictions = load_run(run).predict(X, batch_size=3)
+    predictions = load_run(run).network.predict(X, batch_size=3)
     assert (predictions.shape, predictions.dtype) == ((7, *columns), np.float32)
     np.testing.assert_allclose(predictions, load_model(run).predict(X), rtol=1e-6)
-    assert load_run(run).predict(X[:0]).shape == (0, *columns)
+    assert load_run(run).network.predict(X[:0]).shape == (0, *columns)
 
 
 def test_an_ensemble_is_the_weighted_mean(make_ensemble: MakeRun) -> None:
     folder = make_ensemble(task="regression")
     first, other = (load_model(folder.parent / name).predict(X) for name in ("one", "other"))
     assert np.abs(first - other).max() > 1
-    np.testing.assert_allclose(load_run(folder).predict(X), 0.25 * first + 0.75 * other, rtol=1e-5)
+    np.testing.assert_allclose(load_run(folder).network.predict(X), 0.25 * first + 0.75 * other, rtol=1e-5)
 
 
 def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
@@ -46,12 +46,12 @@ def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
 
 def test_an_ensemble_that_was_moved_with_its_members(make_ensemble: MakeRun, tmp_path: Path) -> None:
     folder = make_ensemble()
-    expected = load_run(folder).predict(X)
+    expected = load_run(folder).network.predict(X)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for name in ("one", "other", "ensemble"):
         (tmp_path / name).rename(moved / name)
-    np.testing.assert_array_equal(load_run(moved / "ensemble").predict(X), expected)
+    np.testing.assert_array_equal(load_run(moved / "ensemble").network.predict(X), expected)
 
 
 def test_a_run_without_a_model(make_run: MakeRun) -> None:

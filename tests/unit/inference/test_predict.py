@@ -22,7 +22,7 @@ from holdfast.vault.rows.identity import row_digests
 from .conftest import MakeRun
 
 X = np.random.default_rng(3).normal(size=(11, 4)).astype(np.float32)
-DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.breast_cancer.load"}}
+DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.embedded.breast_cancer"}}
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 
 
@@ -71,7 +71,7 @@ def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
     worker.answer_request(request)
     prepared = store.find_prepared(request)
     assert prepared is not None
-    from holdfast.data.sources.breast_cancer import load
+    from holdfast.data.sources.embedded import breast_cancer as load
 
     names = prepared.feature_names
     all_rows = row_digests(load().x, kind="table", feature_names=names)

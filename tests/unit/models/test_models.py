@@ -50,8 +50,7 @@ def test_names_become_layers() -> None:
             cnn,
             (1, 8, 3),
             {},
-            "model.channels: 2 blocks halve the image 2 times; 8 x 3 pixels are too few;"
-            " allowed: at least 4 x 4 pixels, or fewer blocks",
+            "model=cnn: 8 x 3 pixels are too few; allowed: at least 4 x 4; next: fewer layers that halve them",
         ),
         (cnn, DIGITS, {"kernel_size": 4}, "model.kernel_size: is 4; allowed: odd numbers from 1"),
         (mlp, TABLE, {"hidden": [4, 0]}, "model.hidden: is [4, 0]; allowed: whole numbers from 1"),

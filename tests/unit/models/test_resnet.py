@@ -70,7 +70,11 @@ def test_shortcut_without_parameters() -> None:
     ("shape", "arguments", "message"),
     [
         ((10,), {}, "model=resnet: takes images; a row of this data has the shape 10; next: model=mlp"),
-        ((1, 7, 8), {"depth": 9}, "model=resnet: 7 x 8 pixels are too few; allowed: at least 8 x 8"),
+        (
+            (1, 7, 8),
+            {"depth": 9},
+            "model=resnet: 7 x 8 pixels are too few; allowed: at least 8 x 8; next: fewer layers that halve them",
+        ),
         (CIFAR, {"depth": 21}, "model.depth: is 21; allowed: 9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110"),
         (CIFAR, {"width": 0}, "model.width: is [0]; allowed: whole numbers from 1"),
         (CIFAR, {"dropout": 1.5}, "model.dropout: is 1.5; allowed: 0 <= dropout < 1"),

@@ -50,6 +50,18 @@ def read(page: str) -> str:
     return parser.text
 
 
+BATCH = {
+    "kind": "array",
+    "rows": 2,
+    "shape": [2],
+    "least": -1.5,
+    "mean": 0.1,
+    "std": 0.9,
+    "largest": 2.0,
+    "not_finite": 0,
+}
+
+
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
 def test_a_table(make_parts: MakeParts, task: str) -> None:
     columns = (Column("<town>", "category", ("", "Bonn & Ulm")), Column("size", "number"))
@@ -57,15 +69,16 @@ def test_a_table(make_parts: MakeParts, task: str) -> None:
     x[5, 1] = np.nan
     y = {"multiclass": np.arange(60) % 3, "regression": x[:, 0] * 3}.get(task, (x > 0).astype(np.uint8))
     facts = dataset_facts(make_parts(x, y, columns, notes=("column 'a' was left out",)))
-    text = read(data_page(facts, [], MOMENT))
+    text = read(data_page(facts, [], BATCH, MOMENT))
     for words in ("made <b>", "<town>", "Bonn & Ulm (", "table of 1 number column and 1 category column, float32"):
         assert words in text
     assert "7 test rows are sealed and were not" in text
     assert "column 'a' was left out" in text
     console = Console(file=io.StringIO(), width=140)
-    print_data(facts, console)
+    print_data(facts, BATCH, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert "7 test rows are sealed and were not looked at" in printed
+    assert "batch     rows of 2 as the model gets them, from -1.5 to 2, 0.1 ± 0.9" in printed
     assert "Bonn & Ulm (" in printed
 
 
@@ -74,7 +87,7 @@ def test_images(make_parts: MakeParts) -> None:
     parts = make_parts(images, np.arange(40) % 2)
     strips = example_strips(parts)
     assert [name for name, _ in strips] == ["class 0", "class 1"]
-    text = read(data_page(dataset_facts(parts), strips, MOMENT))
+    text = read(data_page(dataset_facts(parts), strips, BATCH, MOMENT))
     assert "image, 8 x 6 x 1 (height, width, channels), uint8" in text
     assert "2 classes" in text
 

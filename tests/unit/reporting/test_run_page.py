@@ -41,16 +41,27 @@ RECORD: dict[str, Any] = {
     **{"checks": [], "diagnosis": ["the loss <rises>"], "ensemble": None},
 }
 
+BATCH = {
+    **{"kind": "table", "rows": 2, "shape": [2], "least": -1.5, "mean": 0.1, "std": 0.9, "largest": 2.0},
+    **{
+        "not_finite": 3,
+        "columns": [{"name": "a", "values": [-1.25, 2.0]}, {"name": "width (index)", "values": [1, 0]}],
+    },
+}
+
 
 def test_a_run(make_parts: MakeParts) -> None:
     parts = make_parts(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
     val = {"rows": 20, "confusion": [[9, 1], [4, 6]]}
-    text = read(run_page(RECORD, data=dataset_facts(parts), val=val, augmented=b"png"))
+    text = read(run_page(RECORD, data=dataset_facts(parts), val=val, batch=BATCH))
     for words in ("91.23 %", "val/accuracy in epoch 2", "run <1>", "lr=<3>", "all 3 epochs are done", "b <c> (1)"):
         assert words in text
     for words in (
         "Leak checks",
-        "Augmented examples",
+        "A batch as the model gets it",
+        "width (index)",
+        "-1.25",
+        "-1.5 to 2, 0.1 ± 0.9, and 3 that are not finite",
         "the loss <rises>",
         "13,818",
         "3.8 s",

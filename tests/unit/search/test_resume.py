@@ -35,7 +35,7 @@ def test_a_sweep_is_typed_again(loader: OptionsLoader) -> None:
     assert Path(config.hydra.sweep.dir) == folder.absolute()
     again = plan_sweep(config, loader)
     assert again is not None
-    assert (again.trials, again.space, again.typed) == (12, record.space, record.typed)
+    assert (again.trials, again.space, again.overrides) == (12, record.space, record.overrides)
 
 
 def test_what_is_typed_anew_replaces_what_was(loader: OptionsLoader) -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import base64
+import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +69,11 @@ def test_autocast_does_not_reach_it() -> None:
         assert torch.equal(plain, rotation(IMAGES))
 
 
+def picture_of(facts: dict[str, Any]) -> np.ndarray:
+    with Image.open(io.BytesIO(base64.b64decode(facts["picture"]))) as picture:
+        return np.asarray(picture)
+
+
 def test_only_train_rows_and_a_picture(run, tmp_path: Path) -> None:
     data = make_data("multiclass", image=True)
     # a rate too small to move a weight: the losses differ by what is done to the rows alone
@@ -74,12 +83,12 @@ def test_only_train_rows_and_a_picture(run, tmp_path: Path) -> None:
     augmented = run(config, data, "augmented").fields["history"][0]
     assert augmented["val/loss"] == plain["val/loss"]
     assert augmented["train/loss"] != plain["train/loss"]
-    with Image.open(tmp_path / "augmented" / "augmented.png") as picture:
-        assert picture.size == (8 * 12 * 6, 8 * 12 * 6)
-        original = np.asarray(picture)[12 : 12 + 48 : 6, 12 : 12 + 48 : 6]
-    first = data.first_train_rows(8).float()
-    np.testing.assert_allclose(original, (first[0, :, :, 0] * 255 / first.max()).numpy(), atol=1)
-    assert not (tmp_path / "plain" / "augmented.png").exists()
+    for name, num_versions in (("plain", 1), ("augmented", 3)):
+        picture = picture_of(json.loads((tmp_path / name / "batch.json").read_text()))
+        assert picture.shape == ((1 + num_versions) * 12 * 6, 8 * 12 * 6, 3)
+        original = picture[12 : 12 + 48 : 6, 12 : 12 + 48 : 6, 0]
+        first = data.first_train_rows(8).float()
+        np.testing.assert_allclose(original, (first[0, :, :, 0] * 255 / first.max()).numpy(), atol=1)
 
 
 def test_a_function_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import nn
 
+from holdfast import sources
 from holdfast.core.errors import RunFailed, VaultRefused
 from holdfast.core.places import vaults
 from holdfast.data.loading.datamodule import DataModule
-from holdfast.data.sources.digits import load
+from holdfast.data.sources.embedded import digits as load
 from holdfast.data.splits import Holdout
 from holdfast.data.store import store, worker
 from holdfast.training.module import SupervisedModule, TaskSpec
@@ -25,7 +26,7 @@ from holdfast.training.row_guard import RowGuard, _guards, guarded
 from holdfast.transforms.standardize import Standardize
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
-DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.digits.load"}}
+DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits"}}
 
 
 class Flat(nn.Module):
@@ -54,17 +55,24 @@ def module(data: DataModule) -> SupervisedModule:
 
 
 @pytest.fixture
-def guard(data: DataModule) -> Iterator[RowGuard]:
-    with guarded(data.row_form(), "run") as guard:
+def guard(data: DataModule, module: SupervisedModule) -> Iterator[RowGuard]:
+    with guarded(module, data.row_form(), "run") as guard:
         yield guard
         guard.refusal = None
     assert not _guards
+    assert not any(hasattr(vars(kind).get("forward"), "__wrapped__") for kind in (nn.Linear, Flat, SupervisedModule))
 
 
 @pytest.fixture
 def test_rows(data: DataModule) -> torch.Tensor:
     x, known = load().x, {row.tobytes() for row in data.prepared.x}
     return torch.from_numpy(np.array([row for row in x if row.tobytes() not in known]))
+
+
+@pytest.fixture
+def scaled(data: DataModule, test_rows: torch.Tensor) -> torch.Tensor:
+    """The test rows as the network is shown rows; made before anybody looks."""
+    return Standardize(data.statistics)(test_rows)
 
 
 def _refusals(data: DataModule) -> list[dict[str, Any]]:
@@ -85,9 +93,8 @@ def test_own_batches_are_not_looked_at(data: DataModule, module: SupervisedModul
 
 
 def test_sealed_rows_are_refused_at_every_door(
-    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+    data: DataModule, module: SupervisedModule, test_rows: torch.Tensor, scaled: torch.Tensor, guard: RowGuard
 ) -> None:
-    statistics = Standardize(data.statistics)(test_rows)
     other = (test_rows.permute(0, 3, 1, 2) / 16.0 - 0.1307) / 0.3081
     labels = torch.zeros(len(test_rows), dtype=torch.int64)
     overwritten = next(iter(data.train_dataloader()))
@@ -99,8 +106,13 @@ def test_sealed_rows_are_refused_at_every_door(
         lambda: module.validation_step((test_rows, labels), 0),
         lambda: module.training_step(overwritten, 0),
         lambda: module.transform(test_rows),
-        lambda: module.model(statistics),
+        lambda: module.model(scaled),
         lambda: module.model(other),
+        lambda: module.model.forward(scaled),
+        lambda: module.transform.forward(test_rows),
+        lambda: module.model.layer(scaled.flatten(1)),  # type: ignore[operator, union-attr]
+        lambda: module.model.layer.forward(scaled.flatten(1)),  # type: ignore[operator, union-attr]
+        lambda: module.forward(x=test_rows),
         lambda: copy.deepcopy(module)(test_rows),
         lambda: SupervisedModule(Flat(), Standardize(data.statistics), module.spec)(test_rows),
     ):
@@ -120,9 +132,8 @@ def test_rows_of_ones_own_are_let_through(data: DataModule, module: SupervisedMo
 
 
 def test_rows_in_a_penalty_of_ones_own(
-    data: DataModule, module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor
+    data: DataModule, module: SupervisedModule, scaled: torch.Tensor, guard: RowGuard
 ) -> None:
-    scaled = Standardize(data.statistics)(test_rows)
     module.set_training(
         loss=nn.functional.cross_entropy,
         make_optimizer=None,  # type: ignore[arg-type]
@@ -147,7 +158,7 @@ def test_a_refusal_that_is_swallowed_comes_back(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
 ) -> None:
     def run() -> None:
-        with guarded(data.row_form(), "run"):
+        with guarded(module, data.row_form(), "run"):
             with contextlib.suppress(VaultRefused):
                 module(test_rows)
             with pytest.raises(VaultRefused):
@@ -184,6 +195,22 @@ def test_rows_of_three_numbers_are_known(home: Path, tmp_path: Path) -> None:
     guard.admit(torch.from_numpy(np.array(table.prepared.x)))
     with pytest.raises(VaultRefused, match="12 rows that were handed to the model are sealed"):
         guard.admit(torch.from_numpy(x))
+    guard.close()
+
+
+def test_rows_of_a_table_in_arrays_are_known_whatever_its_columns_are_called(home: Path) -> None:
+    request = store.make_request(
+        {"name": "breast_cancer", "source": {"_target_": "holdfast.sources.breast_cancer"}}, SPLIT, {}
+    )
+    worker.answer_request(request)
+    prepared = store.find_prepared(request)
+    assert prepared is not None
+    assert list(prepared.feature_names) != sorted(prepared.feature_names), "in another order than the raw identity has"
+    form = DataModule(prepared, Holdout(), batch_size=8, seed=0).row_form()
+    guard = RowGuard(form, "run", prepared.folder / "sealed.fingerprints")
+    guard.admit(torch.from_numpy(np.array(prepared.x)))
+    with pytest.raises(VaultRefused, match="114 rows that were handed to the model are sealed"):
+        guard.admit(torch.from_numpy(np.asarray(sources.breast_cancer().x)))
     guard.close()
 
 

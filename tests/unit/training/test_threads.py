@@ -10,7 +10,7 @@ from torch import nn
 from holdfast.training import threads as threads_module
 from holdfast.training.build import Shapes, check_outputs
 from holdfast.training.module import SupervisedModule, TaskSpec
-from holdfast.training.threads import set_threads, slow_down
+from holdfast.training.threads import set_threads
 from small_runs import make_config, make_data
 
 
@@ -90,14 +90,3 @@ def test_the_record_says_how_many_and_a_run_that_goes_on_has_as_many(run, tmp_pa
     goes_on = make_config(resume=str(tmp_path / "two"), max_epochs=3)
     assert run(goes_on, data, "two").fields["threads"] == 2
     assert torch.get_num_threads() == 1  # as the caller had it
-
-
-def test_a_slow_epoch_is_told_with_what_to_do() -> None:
-    assert slow_down([10.0], 2) is None
-    assert slow_down([10.0, 25.0], 2) is None
-    assert slow_down([0.01, 0.9], 2) is None  # what is over in a moment
-    note = slow_down([10.0, 45.0], 2)
-    assert note is not None
-    assert note.startswith("epoch 2 took 4.5 times as long as the fastest one")
-    assert "threads=1" in note
-    assert "threads=1" not in (slow_down([10.0, 45.0], 1) or "")

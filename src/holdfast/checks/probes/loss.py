@@ -150,6 +150,11 @@ def _rows(trial: LossTrial) -> Iterator[Finding]:
         numbers = {"loss": plain_number(value), "loss_of_the_batch_twice": plain_number(doubled)}
         yield Finding("sum_over_batch", "fail", cause, "take the mean over rows (reduction='mean')", numbers)
         return
+    if abs(ratio - 0.5) < 1e-3:
+        cause = "the loss is divided by the number of rows twice: the step shrinks with the batch size"
+        numbers = {"loss": plain_number(value), "loss_of_the_batch_twice": plain_number(doubled)}
+        yield Finding("mean_taken_twice", "fail", cause, "a loss with reduction='mean' is divided already", numbers)
+        return
     probe = outputs.clone().requires_grad_()
     if trial.task.is_softmax and reduces_over_rows(trial.loss(probe, trial.y)):
         cause = "the loss takes its softmax over the batch (dimension 0) instead of the classes (dimension 1)"

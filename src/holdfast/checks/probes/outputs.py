@@ -34,6 +34,9 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
     if subject.task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         cause = "a softmax over the wrong dimension: each column of the outputs sums to one over the rows of the batch"
         yield Finding("softmax_over_batch", "fail", cause, "softmax over the classes, or none: the loss wants logits")
+    elif subject.task.is_softmax and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
+        cause = "the outputs of all classes are the same, whatever the weights: no class can be told from another"
+        yield Finding("outputs_equal", "fail", cause, "a column of its own for each class in the last layer", numbers)
     elif (is_logarithm or (sums_to_one and wants == "probabilities")) and _is_squashed_twice(outputs, is_logarithm):
         cause = "a second softmax in the model: however large its weights, no class has a probability near one"
         yield Finding("second_softmax", "fail", cause, "take the softmax of the raw outputs, once", numbers)

@@ -47,24 +47,25 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
 
 
 def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
-    """Exchange all rows but one: its outputs must stay."""
+    """Exchange all rows but one: its outputs must stay; turn the order of all: their outputs must go with them."""
     if len(inputs) < 4:
         return
     scale = max(float(outputs.abs().max()), 1e-6)
-    largest = 0.0
-    for kept in (0, len(inputs) // 2, len(inputs) - 1):
-        exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (
-            0.1 if inputs.is_floating_point() and not has_categories(subject) else 0
-        )
-        exchanged[kept] = inputs[kept]
-        with torch.no_grad():
-            other = seeded_outputs(module, exchanged)
-        largest = max(largest, float((other[kept] - outputs[kept]).abs().max()))
+    may_move = inputs.is_floating_point() and not has_categories(subject)
+    with torch.no_grad():
+        changes = [float((seeded_outputs(module, inputs.flip(0)).flip(0) - outputs).abs().max())]
+        for kept in (0, len(inputs) // 2, len(inputs) - 1):
+            exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (0.1 if may_move else 0)
+            exchanged[kept] = inputs[kept]
+            changes.append(float((seeded_outputs(module, exchanged)[kept] - outputs[kept]).abs().max()))
+    largest = max(changes)
     if largest <= SEEN * scale:
         return
     numbers = {"change_of_a_row_by_the_others": float(f"{largest:.4g}"), "largest_output": float(f"{scale:.4g}")}
     next_step = "reduce over features (dim=1), never over the batch (dim=0)"
     cause = "a reduction over the batch (mean, sum or normalisation over dimension 0)"
+    if max(changes[1:]) <= SEEN * scale:
+        cause = "what a row gives depends on its place in the batch (an encoding that is added along dimension 0)"
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     if softmax_over_rows(subject):
         cause = "a softmax over the wrong dimension (the batch, dimension 0)"

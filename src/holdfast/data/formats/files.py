@@ -103,7 +103,7 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
             raise InputError(where, f"{path} is compressed", next=f"name it {path.name}{suffix}")
 
 
-def unique_names(place: str, names: Sequence[str]) -> list[str]:
+def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[str]:
     """The names of columns without white space around them.
 
     Raises:
@@ -113,7 +113,7 @@ def unique_names(place: str, names: Sequence[str]) -> list[str]:
     twice = sorted({name for name in stripped if stripped.count(name) > 1}) if len(set(stripped)) < len(names) else []
     if twice:
         problem = f"{place}: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
-        raise InputError(WHERE, problem, next="give every column a name of its own")
+        raise InputError(where, problem, next="give every column a name of its own")
     return stripped
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.data.arrays import Layout, describe, rows_from_arrays
-from holdfast.data.first_look import has_first_look, reading_begins
+from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import Rows
 from holdfast.data.tables.settings import Task
@@ -26,7 +26,6 @@ PARTS = ("train", "val", "test")
 PART_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
-@has_first_look
 def load(
     path: str | None = None,
     *,

@@ -15,6 +15,7 @@ from holdfast.config.resolve import arguments, call_target, find_module_file
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.data.arrays import rows_from_arrays
 from holdfast.data.formats.types import TypedFile
+from holdfast.data.in_memory import arrow_table, is_table
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import KEYS as SETTINGS
@@ -78,49 +79,35 @@ def as_rows(result: Any) -> Rows:
         hasattr(result, "__getitem__")
         and hasattr(result, "__len__")
         and not hasattr(result, "dtype")
-        and not is_frame(result)
+        and not is_table(result)
     ):
         return _from_dataset(result)
-    advice = "return (frame, 'target')" if is_frame(result) else ""
+    advice = "return (frame, 'target')" if is_table(result) else ""
     raise InputError(WHERE, f"returned a {type(result).__name__}", allowed=FORMS, next=advice)
-
-
-def is_frame(value: Any) -> bool:
-    """Tell whether a value is a data frame, of pandas or of another library that pyarrow can read."""
-    return hasattr(value, "columns") and (hasattr(value, "__dataframe__") or hasattr(value, "__arrow_c_stream__"))
 
 
 def _from_mapping(mapping: Mapping[str, Any]) -> Rows:
     lacking = [key for key in ("x", "y") if key not in mapping]
     if lacking:
         raise InputError(WHERE, f"returned a mapping without {' and '.join(lacking)}", allowed=", ".join(KEYS))
-    known = ("x", "y", *TABLE_KEYS) if is_frame(mapping["x"]) else KEYS
+    known = ("x", "y", *TABLE_KEYS) if is_table(mapping["x"]) else KEYS
     extra = [str(key) for key in mapping if key not in known]
     if extra:
         raise InputError(WHERE, f"returned a mapping with {', '.join(extra)}", allowed=", ".join(known))
-    if is_frame(mapping["x"]):
+    if is_table(mapping["x"]):
         return _from_frame(**mapping)
     x, y, options = mapping["x"], mapping["y"], {key: value for key, value in mapping.items() if key not in ("x", "y")}
     return rows_from_arrays(x, y, where=WHERE, **options)
 
 
 def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
-    import pyarrow as pa
-
     target = y
     if not isinstance(y, str) and not (isinstance(y, list | tuple) and all(isinstance(name, str) for name in y)):
         values = np.asarray(y)
         x, target = x.assign(target=values), "target"
     elif isinstance(y, list | tuple) and len(y) == len(x) and not set(y) <= set(x.columns):
         x, target = x.assign(target=list(y)), "target"
-    try:
-        table = pa.table(x) if not hasattr(x, "to_arrow") else x.to_arrow()
-        if hasattr(x, "index"):
-            table = pa.Table.from_pandas(x, preserve_index=False)
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(
-            WHERE, f"returned a frame that cannot be read ({' '.join(str(error).split())[:150]})"
-        ) from None
+    table = arrow_table(x, WHERE)
     opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
     file = TypedFile("frame", "frame", opened)
     return load_table([(file, None)], table_settings({"target": target, **settings}), "frame")

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from holdfast.core.errors import InputError, raise_problems
-from holdfast.data.first_look import has_first_look, reading_begins
+from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, image_form
 from holdfast.data.images.index import read_index
@@ -30,7 +30,6 @@ INDEX_SUFFIXES = (".csv", ".tsv")
 IGNORED = ("thumbs.db", "desktop.ini")
 
 
-@has_first_look
 def load(
     path: str | None = None,
     *,

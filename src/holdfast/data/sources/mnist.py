@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
-from holdfast.data.first_look import has_first_look, reading_begins
+from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import opened
 from holdfast.data.rows import TEST, TRAIN, Rows
 
@@ -34,7 +34,6 @@ SHA256 = {
 FILES = tuple(SHA256)
 
 
-@has_first_look
 def load(path: str | None = None) -> Rows:
     """60,000 images of 28x28 pixels and 10,000 official test images; any files in MNIST's format will do.
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from holdfast.data.first_look import has_first_look
 from holdfast.data.formats import table_format
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_files
 from holdfast.data.tables.settings import table_settings
 
 
-@has_first_look
 def load(
     path: str | list[str] | None = None,
     *,
@@ -37,8 +34,6 @@ def load(
         InputError: With the line and the column at fault.
     """
     module, known = table_format(format), table_settings(settings)
-    given: Mapping[str, Any] = {key: value for key, value in (options or {}).items() if value is not None}
+    given: dict[str, Any] = {key: value for key, value in (options or {}).items() if value is not None}
     open_file = partial(module.open_table, skips=known.skips, **given)
-    return load_files(
-        open_file, known, path=path, val_path=val_path, test_path=test_path, suffixes=tuple(module.SUFFIXES)
-    )
+    return load_files(open_file, known, path=path, suffixes=module.SUFFIXES, val_path=val_path, test_path=test_path)

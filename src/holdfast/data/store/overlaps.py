@@ -12,8 +12,6 @@ from holdfast.vault.rows.digest_sets import as_items, equal_to_marked
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16
 MAX_DISTANCE = 12
-MIN_SIZE = 16
-BLOCK = 512
 
 
 def units_of(digests: NDArray[np.uint8], groups: NDArray[np.int64], is_new: Mask | None = None) -> NDArray[np.uint8]:
@@ -60,38 +58,23 @@ def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:
 
     Differences of neighbours in a 16 x 17 thumbnail (dHash, Krawetz 2013), 256 bits; near is at most 12 apart.
     """
+    from sklearn.metrics import pairwise_distances_argmin_min
+
     looks = np.concatenate([perceptual_hashes(block) for _, block in blocks_of(x)])
-    sealed, others = looks[test], looks[development]
-    is_near = np.zeros(len(sealed), bool)
-    for start in range(0, len(sealed), BLOCK):
-        block = sealed[start : start + BLOCK]
-        for place in range(0, len(others), BLOCK * 8):
-            distance = np.zeros((len(block), len(others[place : place + BLOCK * 8])), np.uint16)
-            for word in range(block.shape[1]):
-                distance += np.bitwise_count(block[:, word, None] ^ others[None, place : place + BLOCK * 8, word])
-            is_near[start : start + BLOCK] |= (distance <= MAX_DISTANCE).any(axis=1)
-    return int(is_near.sum())
+    if not test.any() or not development.any():
+        return 0
+    _, distances = pairwise_distances_argmin_min(looks[test], looks[development], metric="sqeuclidean")
+    return int((np.rint(distances) <= MAX_DISTANCE).sum())
 
 
-def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """(n, 4) The dHash of (n, H, W, C) images of 16 x 17 pixels or more."""
+def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 256) The dHash of (n, H, W, C) images of 16 x 17 pixels or more, as numbers 0 and 1."""
     grey = images.mean(axis=3, dtype=np.float32)
-    rows = _means(grey, HASH_SIZE, axis=1)
-    thumbnails = _means(rows, HASH_SIZE + 1, axis=2)
-    bits = thumbnails[:, :, 1:] > thumbnails[:, :, :-1]
-    packed = np.packbits(bits.reshape(len(images), -1), axis=1)
-    return np.ascontiguousarray(packed).view(np.uint64)
+    rows = np.stack([part.mean(axis=1) for part in np.array_split(grey, HASH_SIZE, axis=1)], axis=1)
+    thumbnails = np.stack([part.mean(axis=2) for part in np.array_split(rows, HASH_SIZE + 1, axis=2)], axis=2)
+    return (thumbnails[:, :, 1:] > thumbnails[:, :, :-1]).reshape(len(images), -1).astype(np.float32)
 
 
 def has_thumbnails(x: RowArray) -> bool:
     """Tell whether images are large enough to be compared by their look."""
-    return x.ndim == 4 and x.dtype == np.uint8 and x.shape[1] >= MIN_SIZE and x.shape[2] > MIN_SIZE
-
-
-def _means(values: NDArray[np.float32], size: int, axis: int) -> NDArray[np.float32]:
-    """Averages over `size` stretches of almost equal length along an axis."""
-    edges = np.linspace(0, values.shape[axis], size + 1).astype(np.int64)
-    sums = np.add.reduceat(values, edges[:-1], axis=axis)
-    lengths = np.diff(edges).astype(np.float32)
-    means: NDArray[np.float32] = np.divide(sums, lengths[:, None] if axis == 1 else lengths, dtype=np.float32)
-    return means
+    return x.ndim == 4 and x.dtype == np.uint8 and x.shape[1] >= HASH_SIZE and x.shape[2] > HASH_SIZE

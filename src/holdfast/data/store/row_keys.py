@@ -25,7 +25,6 @@ Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000
 MIN_BITS = 20
 FEW_VALUES = 8
-LOOK_NUMBERS = 64
 
 
 def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
@@ -106,13 +105,6 @@ def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
 
 def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
     rows = block.reshape(len(block), -1)
-    rest = np.flatnonzero(_are_like_first(rows[:, :LOOK_NUMBERS]))  # most rows differ in their first numbers
-    is_flat = np.zeros(len(rows), bool)
-    is_flat[rest] = _are_like_first(rows[rest])
-    return is_flat
-
-
-def _are_like_first(rows: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -23,19 +24,15 @@ def source_state(source: Mapping[str, Any]) -> State:
         Absolute path of a file -> [size, mtime in ns]; of a folder -> [files below it, SHA-256 of their names and
         states].
     """
-    states = {path: state for path in _paths_of(source) if (state := _state(path)) is not None}
-    return dict(sorted(states.items()))
+    paths = set(_paths_in(arguments(source)))
+    if module := None if source["_target_"].startswith("holdfast.") else find_module_file(source["_target_"]):
+        paths.add(str(module))
+    return {path: state for path in sorted(paths) if (state := _state(path)) is not None}
 
 
 def state_of_files(paths: Iterable[str]) -> dict[str, Any]:
     """Path -> its state as `source_state` has it; None where there is no such path."""
     return {path: _state(path) for path in paths}
-
-
-def _paths_of(source: Mapping[str, Any]) -> list[str]:
-    """Files and folders, absolute."""
-    module = None if source["_target_"].startswith("holdfast.") else find_module_file(source["_target_"])
-    return [*_paths_in(arguments(source)), *([str(module)] if module is not None else [])]
 
 
 def _paths_in(value: Any) -> Iterator[str]:
@@ -54,6 +51,7 @@ def _paths_in(value: Any) -> Iterator[str]:
 
 
 def _state(path: str) -> list[Any] | None:
+    """Size and time of a file; of a folder, of all files below it, links to other folders not followed."""
     try:
         status = os.stat(path)
     except OSError:
@@ -61,22 +59,14 @@ def _state(path: str) -> list[Any] | None:
     if not os.path.isdir(path):
         return [status.st_size, status.st_mtime_ns]
     count, total = 0, hashlib.sha256()
-    for folder, states in _states_below(path):
-        count += len(states)
-        total.update("\0".join([folder, *states, ""]).encode(errors="surrogateescape"))
-    return [count, total.hexdigest()]
-
-
-def _states_below(path: str) -> Iterator[tuple[str, list[str]]]:
-    """Each folder, and name, size and time of its files; links to folders below are not followed."""
     root = os.path.realpath(path)  # of a link itself, nothing would be seen
     for folder, folders, names, descriptor in os.fwalk(root):
         folders.sort()
-        states = []
+        states = [os.path.relpath(folder, root)]
         for name in sorted(names):
-            try:
+            with contextlib.suppress(OSError):
                 status = os.stat(name, dir_fd=descriptor)  # half of what a look at the whole path takes
-            except OSError:
-                continue
-            states.append(f"{name}/{status.st_size} {status.st_mtime_ns}")
-        yield os.path.relpath(folder, root), states
+                states.append(f"{name}/{status.st_size} {status.st_mtime_ns}")
+                count += 1
+        total.update("\0".join([*states, ""]).encode(errors="surrogateescape"))
+    return [count, total.hexdigest()]

@@ -49,9 +49,9 @@ def load_files(
     settings: TableSettings,
     *,
     path: Any,
-    val_path: Any,
-    test_path: Any,
     suffixes: Sequence[str],
+    val_path: Any = None,
+    test_path: Any = None,
 ) -> Rows:
     """The rows of all files; those of `val_path` and `test_path` are declared val and test.
 

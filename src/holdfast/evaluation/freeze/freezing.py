@@ -31,6 +31,7 @@ from holdfast.evaluation.freeze.validation import (
     load_val,
     predict_val,
     refuse_other_columns,
+    refuse_other_record,
     refuse_other_scores,
     refuse_other_statistics,
     refuse_unstable,
@@ -280,13 +281,15 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
+        record = read_run(staging / member["folder"])
         content = read_content(staging / member["folder"] / member["checkpoint"])
+        refuse_other_record(name, record, content)
         mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
         try:
             scan.refuse_sealed_rows(name, content, form, sealed)
-            scan.refuse_sealed_rows(name, read_run(staging / member["folder"]), form, sealed)
+            scan.refuse_sealed_rows(name, record, form, sealed)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

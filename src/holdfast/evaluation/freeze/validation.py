@@ -157,6 +157,23 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
             raise VaultRefused(where, problem, next="train again: statistics must come from train rows")
 
 
+def refuse_other_record(where: str, record: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Compare a record with what its checkpoint says: how the epoch was chosen, which rows and weights it came from.
+
+    Raises:
+        VaultRefused: They differ: the record was edited.
+    """
+    state = content.get("holdfast", {})
+    best, data = state.get("best") or {}, state.get("data") or {}
+    pairs = {f"best.{name}": (record["best"][name], best.get(name)) for name in ("monitor", "mode", "epoch")}
+    pairs |= {f"data.{name}": (record["data"].get(name), data.get(name)) for name in ("vault", "rows", "val_sha256")}
+    pairs["pretrained"] = (record.get("pretrained", []), state.get("pretrained"))
+    for name, (recorded, held) in pairs.items():
+        if recorded != held:
+            problem = f"{name} is {recorded!r:.80} in run.json, and {held!r:.80} in the checkpoint"
+            raise VaultRefused(where, problem, next="restore run.json; or train the run again")
+
+
 def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
     """0 for equal numbers, NaN and infinite ones included."""
     is_equal = (held == value) | (np.isnan(held) & np.isnan(value))

@@ -165,7 +165,8 @@ def _predict(
             for number in numbers:
                 cells[number] = {"unreadable": rows.unreadable, "unknown": rows.unknown}
         body = opening.keep(vault, intent, "predictions", predictions, ring)
-        body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells}
+        not_confined = sorted({words for _, predictor in predictors for words in predictor.not_confined})
+        body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells, "not_confined": not_confined}
         return _append(intent, "open.predicted", body), predictions
 
 
@@ -215,6 +216,7 @@ def _conclude(
         "level": allowed.level,
         "reason": allowed.reason,
         "cells": entry.body["cells"],
+        "not_confined": entry.body["not_confined"],
         "former": lifecycle.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),

@@ -86,7 +86,7 @@ def gather(vault: str, selection: str) -> dict[str, Any]:
 
 
 def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
-    names = ("n", "opening", "level", "is_clean", "former", "reason", "confidence", "head")
+    names = ("n", "opening", "level", "is_clean", "former", "reason", "confidence", "head", "not_confined")
     return {
         **{name: getattr(opened, name) for name in names},
         "passed": (opened.criterion or {}).get("passed"),
@@ -245,6 +245,8 @@ def _limits(facts: Mapping[str, Any]) -> list[str]:
         limits.append(
             "This is not a clean test: the vault had answered before. Read the adaptive bound, not the interval."
         )
+    if facts["result"]:
+        limits += [f"The model's code was not confined: {words}." for words in facts["result"]["not_confined"]]
     if vault["replaces"]:
         limits.append("The rows were sealed anew before the first freeze; runs of the former vault may have seen some.")
     if vault["lineage"]:

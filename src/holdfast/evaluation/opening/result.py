@@ -39,6 +39,7 @@ class Opened:
         wear: {"bits_before", "delta", "half_width", "n_eff"} of the result: the adaptive bound.
         criterion: {"criterion", "passed"}, or None.
         former: {"vault", "openings"} of every vault that had these rows before.
+        not_confined: What the models could have done with the rows beside predicting, in words.
     """
 
     selection: str
@@ -56,6 +57,7 @@ class Opened:
     wear: dict[str, Any] = field(default_factory=dict)
     criterion: dict[str, Any] | None = None
     former: list[dict[str, Any]] = field(default_factory=list)
+    not_confined: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -73,7 +75,7 @@ class Opened:
         names += ["models"] if len(self.models) > 1 else []
         names += ["confidence"] if self.confidence != Opened.confidence else []
         names += ["reason", "wear", "heading"] if self.heading else []
-        names += [name for name in ("comparisons", "former") if getattr(self, name)]
+        names += [name for name in ("comparisons", "former", "not_confined") if getattr(self, name)]
         return {name: getattr(self, name) for name in names} | (self.criterion or {})
 
 
@@ -118,7 +120,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             criterion=body.get("criterion"),
             n=int(body["n"]),
             confidence=float(body["confidence"]),
-            **{name: body[name] for name in ("level", "reason", "wear", "former")},
+            **{name: body[name] for name in ("level", "reason", "wear", "former", "not_confined")},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         problem = f"entry {result.index} of its ledger is no result ({type(error).__name__}: {error})"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from holdfast.core.errors import Diverged
 from holdfast.core.run_record import RunRecord
-from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, remove_other_bests
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.fit import Built, begin
@@ -21,6 +20,7 @@ from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_outcome
 from holdfast.training.reporter import Reporter
 from holdfast.training.stacking.stack import Stack
+from holdfast.training.trainer import AtomicCheckpointIO
 
 Result_co = TypeVar("Result_co", covariant=True)
 

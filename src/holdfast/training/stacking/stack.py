@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 from holdfast.data.loading.batches import Batch, ResidentBatches, hand_over
 from holdfast.training.fit import Built
 from holdfast.training.metrics import ROWS_PER_UPDATE
-from holdfast.training.row_guard import guards_rows
+from holdfast.training.row_guard import look_first
 from holdfast.training.stacking.grouping import alike
 from holdfast.training.stacking.layers import Dropout, Layout, NotStackable, stack_network
 from holdfast.training.stacking.weights import Weights
@@ -178,9 +178,12 @@ class Stack:
                 part.schedule["scheduler"].step()
         return losses.detach(), outputs.detach()
 
-    @guards_rows
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The losses (K,) and the outputs (K, rows, ...) of a train batch."""
+        answer: tuple[Tensor, Tensor] = look_first(self._train_outputs)(batch)
+        return answer
+
+    def _train_outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = batch
         if self.members[0].module.augmentation is not None:
             x = self._augmented(x)
@@ -268,7 +271,7 @@ class Stack:
         kept = Kept()
         self.network.eval()
         for batch in self._val_loader:
-            outputs = self._val_outputs(batch)
+            outputs = look_first(self._val_outputs)(batch)
             targets = batch[1].expand(len(self.members), *batch[1].shape)
             kept.add(self._losses(outputs, targets), outputs, targets)
             if kept.num_rows >= ROWS_PER_UPDATE:
@@ -276,7 +279,6 @@ class Stack:
         kept.hand_over(self.members, "val_metrics")
         self.network.train()
 
-    @guards_rows
     def _val_outputs(self, batch: Batch) -> Tensor:
         module = self.members[0].module
         x = module._as_input(batch[0])

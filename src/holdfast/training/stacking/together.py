@@ -19,7 +19,6 @@ import torch
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import read_run
 from holdfast.core.seeding import kept_random_state
-from holdfast.training.checkpoint_io import AtomicCheckpointIO
 from holdfast.training.checkpoints import FOLDER, STATE, read_checkpoint
 from holdfast.training.combinations import cautions
 from holdfast.training.fit import SHOWN, settings_kept
@@ -36,6 +35,7 @@ from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
 from holdfast.training.stacking.stack import Kept, Stack
 from holdfast.training.threads import set_threads
+from holdfast.training.trainer import AtomicCheckpointIO
 
 NAME = "stack.ckpt"
 SECONDS_PER_CHECKPOINT = 10.0
@@ -138,7 +138,7 @@ def _train_stack(experiments: Sequence[Trainable[Any]], reporters: Reporters) ->
             stack = Stack(built, is_interleaved=content["stack"]["is_interleaved"])
             stack.load(content["stack"])
         sealed = datamodule.prepared.folder / "sealed.fingerprints"
-        with guarded(datamodule.row_form(), experiments[0].folder.name, sealed):
+        with guarded(built[0].module, datamodule.row_form(), experiments[0].folder.name, sealed):
             training = _Training(stack, path, signals)
             for experiment, reporter, state in zip(experiments, reporters, states, strict=True):
                 training.add(experiment, reporter, state)

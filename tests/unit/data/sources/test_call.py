@@ -10,8 +10,9 @@ import pytest
 
 from holdfast.core.errors import InputError
 from holdfast.data.rows import Rows, check_rows
-from holdfast.data.sources import custom, digits
+from holdfast.data.sources import custom
 from holdfast.data.sources.call import as_rows
+from holdfast.data.sources.embedded import digits
 from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.tables.view import TableView
 
@@ -44,7 +45,7 @@ def test_arrays_and_rows(home: Path) -> None:
         assert (rows.kind, rows.task, rows.x.shape) == ("table", "binary", (20, 3))
     rows = as_rows({"x": X, "y": Y, "class_names": ["no", "yes"], "groups": Y, "feature_names": ["a", "b", "c"]})
     assert (rows.class_names, rows.feature_names) == (("no", "yes"), ("a", "b", "c"))
-    given = digits.load()
+    given = digits()
     assert as_rows(given) is given
 
 

@@ -40,7 +40,7 @@ def rows_of(frame: pd.DataFrame, **settings: Any) -> Rows:
 
 
 def prepare(monkeypatch: pytest.MonkeyPatch, rows: Rows, name: str = "mixed", vault: str = "once") -> Prepared:
-    source = {"_target_": "holdfast.data.sources.digits.load"}
+    source = {"_target_": "holdfast.data.sources.embedded.digits"}
     monkeypatch.setattr(worker, "rows_of", lambda source: rows)
     request = store.make_request({"name": name, "source": {**source, "_partial_": True}}, SPLIT, {"policy": vault})
     answer_request({**request, "id": name})
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_while_rows_are_written_is_told(
 
 
 def test_a_subset_of_more_rows_than_there_are_is_told_before_anything_is_sealed(home: Path) -> None:
-    data = {"name": "digits", "source": {"_target_": "holdfast.data.sources.digits.load", "_partial_": True}}
+    data = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits", "_partial_": True}}
     with pytest.raises(InputError, match=r"data.subset: is 5,000; there are 1,438 train and val rows"):
         answer_request(store.make_request({**data, "subset": 5000}, SPLIT, {"policy": "once"}))
     assert list((home / "vaults").glob("[0-9a-f]*")) == []

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from holdfast.data.rows import Rows
-from holdfast.data.sources import breast_cancer
 from holdfast.data.sources.call import as_rows
+from holdfast.data.sources.embedded import breast_cancer
 from holdfast.data.sources.table import load
 from holdfast.data.store.row_keys import forms_of, is_common_row, units_of
 
@@ -69,7 +69,7 @@ def test_columns_that_say_who_a_row_is_do_not_count(home: Path) -> None:
 
 
 def test_a_named_table_in_an_array_is_known_by_its_names(home: Path) -> None:
-    rows = breast_cancer.load()
+    rows = breast_cancer()
     assert forms_of(rows).columns == tuple(sorted(rows.feature_names))
     assert forms_of(as_rows((np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2))).columns == ()
 

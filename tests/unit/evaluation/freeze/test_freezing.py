@@ -300,7 +300,7 @@ def test_sealed_rows_in_a_checkpoint_are_found(
 ) -> None:
     import torch
 
-    from holdfast.data.sources.digits import load
+    from holdfast.data.sources.embedded import digits as load
 
     monkeypatch.setenv("HOLDFAST_HOME", str(trained / "home"))
     place_of_rows = json.loads((trained / "run" / "run.json").read_text())["data"]["rows"]
@@ -328,4 +328,24 @@ def test_statistics_of_all_rows_are_refused(trained: Path, tmp_path: Path, monke
 
     run = _changed(trained, tmp_path, monkeypatch, shift)
     with pytest.raises(VaultRefused, match=r"transform\.mean is not what the train rows alone give"):
+        freeze_runs([run])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", ["monitor", "pretrained"])
+def test_an_edited_record_is_told(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    """Another monitor than the epoch was chosen by, or no word of the weights that the run began with."""
+
+    def pretrain(content: dict[str, Any]) -> None:
+        if field == "pretrained":
+            content["holdfast"]["pretrained"] = [{"sha256": "0" * 64, "run": "other", "vault": "1" * 32, "rows": "2"}]
+
+    run = _changed(trained, tmp_path, monkeypatch, pretrain)
+    record = json.loads((run / "run.json").read_text())
+    if field == "monitor":
+        record["best"]["monitor"] = "val/accuracy"
+        record["best"]["mode"] = "max"
+        record["best"]["value"] = record["best"]["metrics"]["val/accuracy"]
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(VaultRefused, match=rf"{field} is .* in run.json, and .* in the checkpoint"):
         freeze_runs([run])

@@ -54,7 +54,7 @@ def test_an_opening_is_scored_once_and_then_repeated(selection: str, prepared: s
 
 
 def test_the_score_is_that_of_the_sealed_rows(selection: str, prepared: store.Prepared) -> None:
-    from holdfast.data.sources.breast_cancer import load
+    from holdfast.data.sources.embedded import breast_cancer as load
 
     opened, _ = open_vault(selection)
     (x,) = FakePredictor.seen

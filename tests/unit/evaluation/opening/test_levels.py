@@ -112,6 +112,16 @@ def test_models_that_are_frozen_together_are_compared_with_the_best_by_val(
     assert verify_home() == []
 
 
+def test_code_that_was_not_confined_is_told(
+    make_run: Make, prepared: store.Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "no Landlock: it could have written to files (not offered here)"
+    monkeypatch.setattr(FakePredictor, "not_confined", [words])
+    opened, _ = open_vault(freeze_runs([make_run()]).selection)
+    assert open_vault(opened.selection)[0].as_dict()["not_confined"] == [words]
+    assert f"The model's code was not confined: {words}." in gather(prepared.vault, opened.selection)["limits"]
+
+
 def test_under_once_a_selection_is_one_model(make_run: Make, prepared: store.Prepared) -> None:
     """Three models printed with unadjusted intervals under "opening 1 of 1" were the attacker's three tests."""
     runs = [make_run(f"run{index}", 1 - index / 5) for index in range(3)]

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.seeding import kept_random_state, restore_random_states
-from holdfast.training.fit import Built, build, build_trainer, quiet_lightning
+from holdfast.training.fit import Built, build
 from holdfast.training.stacking import group
 from holdfast.training.stacking.choice import fastest
 from holdfast.training.stacking.grouping import why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.stack import Stack
+from holdfast.training.trainer import build_trainer, quiet_lightning
 from small_runs import make_config, make_data
 
 NUM_MEMBERS = 3

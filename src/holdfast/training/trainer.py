@@ -1,0 +1,109 @@
+"""Lightning's Trainer of a run, with the callbacks that the config asks for."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.profilers import PassThroughProfiler
+
+from holdfast.config.resolve import build_option
+from holdfast.core.errors import InputError
+from holdfast.core.files import write_atomic
+from holdfast.training.devices import StartedRanks, num_devices
+from holdfast.training.metric_names import names_test_rows
+from holdfast.training.precision import precision_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# the run's own record, checkpoints, display and loggers take the places of Lightning's
+OURS: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's file format, written so that a crash leaves the old file or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` to `path`, durably."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomic(Path(path), content.getvalue())
+
+
+class NotProfiled(PassThroughProfiler):
+    """No profiler. Lightning enters a context of its profiler some thirty times a step: here it is always the same."""
+
+    nothing = nullcontext()
+
+    def profile(self, action_name: str) -> nullcontext[None]:  # type: ignore[override]
+        """Give the context that does nothing."""
+        return self.nothing
+
+
+def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
+    """Build the option's Trainer with the callbacks that the config asks for.
+
+    Raises:
+        InputError: Lightning refuses a value or a combination.
+    """
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):  # no notes on the console
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # For `false` Lightning would import torch's compiler, to switch off there what is not on.
+    deterministic = config.trainer.get("deterministic") or None
+    if deterministic is None:
+        torch.set_deterministic_debug_mode("default")
+    finetuning = [build_option(config.finetune)] if config.get("finetune") else []
+    try:
+        trainer: pl.Trainer = build_option(config.trainer)(
+            max_epochs=config.max_epochs,
+            deterministic=deterministic,
+            callbacks=[*build_averaging(config), *finetuning, *_own_callbacks(config)],
+            plugins=[AtomicCheckpointIO(), *([StartedRanks()] if num_devices(config.trainer) > 1 else [])],
+            default_root_dir=folder,
+            **({} if config.trainer.get("profiler") else {"profiler": NotProfiled()}),
+            **OURS,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
+    return trainer
+
+
+def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
+    """The callback of the option `averaging`, if one is chosen.
+
+    Raises:
+        InputError: An argument is out of its range, or the weights are too coarse to be averaged.
+    """
+    if not config.get("averaging"):
+        return []
+    if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
+        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
+        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
+    return [build_option(config["averaging"])()]
+
+
+def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
+    """The callbacks of the option `callbacks`: a name and a target each."""
+    entries = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
+    callbacks = {name: callback() if isinstance(callback, partial) else callback for name, callback in entries.items()}
+    for name, callback in callbacks.items():
+        if names_test_rows(str(getattr(callback, "monitor", ""))):
+            problem = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"
+            raise InputError(f"callbacks.{name}.monitor", problem, next="monitor a metric of the val rows")
+    return list(callbacks.values())
