@@ -14,7 +14,7 @@ from holdfast.training.stacking.choice import fastest
 from holdfast.training.stacking.grouping import why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.stack import Stack
-from holdfast.training.trainer import build_trainer, quiet_lightning
+from holdfast.training.trainer import build_trainer
 from small_runs import make_config, make_data
 
 NUM_MEMBERS = 3
@@ -42,11 +42,6 @@ TRAINING = {
     "cosine": ["schedule=cosine", "schedule.warmup=3steps"],
     "step": ["schedule=step", "schedule.every_epochs=1"],
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    quiet_lightning()
 
 
 def built(tmp_path: Path, *overrides: str, task: str = "multiclass", **values: Any) -> Built:
