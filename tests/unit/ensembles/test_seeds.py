@@ -48,16 +48,16 @@ def test_members_are_runs_and_their_mean_is_judged(tmp_path: Path) -> None:
     runs = [Run(ensemble.folder / member["run"]) for member in record["ensemble"]["members"]]
     assert [run.record["seed"] for run in runs] == [4, 5, 6]
     assert runs[1].metrics == pytest.approx(alone.metrics, abs=1e-8)
-    x = np.random.default_rng(0).integers(0, 17, (5, 8, 8, 1)).astype(np.uint8)
-    mean = np.mean([load_run(run.folder).network.predict(x) for run in runs], axis=0)
-    moved = tmp_path / "moved"
-    ensemble.folder.rename(moved)
-    assert load_run(moved).network.predict(x) == pytest.approx(mean, abs=1e-6)
     assert [word for word in runs[2].record["overrides"] if word.startswith(("seed", "ensemble", "check"))] == [
         "seed=6",
         "ensemble=none",
         "check=none",
     ]
+    x = np.random.default_rng(0).integers(0, 17, (5, 8, 8, 1)).astype(np.uint8)
+    mean = np.mean([load_run(run.folder).network.predict(x) for run in runs], axis=0)
+    moved = tmp_path / "moved"
+    ensemble.folder.rename(moved)
+    assert load_run(moved).network.predict(x) == pytest.approx(mean, abs=1e-6)
 
 
 def test_one_after_the_other(tmp_path: Path) -> None:
