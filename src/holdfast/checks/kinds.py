@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.checks.run import raise_failed, run_checks, tell
 from holdfast.checks.verdict import Verdict
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.experiment.check import averages_runs
 from holdfast.experiment.experiment import Experiment
 
 FILE_NAME = "checks.json"
@@ -34,7 +35,7 @@ def check_kinds(configs: Sequence[DictConfig], sweep: Path) -> None:
     if not (sweep / FILE_NAME).exists():
         write_atomic(sweep / FILE_NAME, "{}")
     for config in configs:
-        if not config.ensemble and str(config.stage._target_).endswith(".fit"):
+        if not averages_runs(config) and str(config.stage._target_).endswith(".fit"):
             verdicts_on(Experiment(config, sweep))
 
 

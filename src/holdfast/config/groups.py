@@ -69,7 +69,7 @@ GROUPS: dict[str, Group] = {
     "finetune": Group(("holdfast.finetune",), is_optional=True),
     "rates": Group(("holdfast.rates",), ("model",)),
     "early_stopping": Group(("holdfast.early_stopping",), ("values", "mode"), is_optional=True),
-    "ensemble": Group(("holdfast.ensembles",), ("config", "record"), is_optional=True),
+    "ensemble": Group(("holdfast.ensembles",), ("experiment", "record"), is_optional=True),
     "vault": Group(free=True),
     "check": Group(("holdfast.checks",), ("subject",), is_optional=True, own=("on_fail",)),
     "watch": Group(("holdfast.watch",), is_optional=True),
@@ -150,6 +150,10 @@ VALUES: dict[str, dict[str, Scalar]] = {
             lambda value: value is None or _is_count(value, 1) or (isinstance(value, float) and 0 < value <= 1),
         ),
         "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
+    },
+    "ensemble": {
+        "size": Scalar("a whole number, 2 or more", lambda value: _is_count(value, 2)),
+        "stack": Scalar("true, false", lambda value: isinstance(value, bool)),
     },
     "check": {"on_fail": Scalar("report, stop", lambda value: value in ("report", "stop"))},
 }

@@ -29,6 +29,8 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
                                 [{"run", "checkpoint", "sha256", "vault", "data", "rows", "loss",
                                 "initialised_anew"}]
+    stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
+                                could not be; absent where nobody asked; while it goes on with its "checkpoint"
     ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
 """
 

@@ -6,11 +6,15 @@ torch is imported when a function is called: composing a config stays free of it
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+# Seeds, threads and the guard over rows belong to the process: one run trains at a time.
+_TRAINING = threading.RLock()
 
 
 def seed_everything(seed: int) -> None:
@@ -30,6 +34,13 @@ def kept_random_state(*, with_devices: bool = False) -> Iterator[None]:
         yield
     finally:
         restore_random_states(states)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait for other runs of this process, and leave its random state as it was."""
+    with _TRAINING, kept_random_state():
+        yield
 
 
 def random_states(*, with_devices: bool = True) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from omegaconf import DictConfig
@@ -14,7 +14,10 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.ensembles.scores import score
-from holdfast.training.metric_names import check_monitor, mode_of
+from holdfast.training.metric_names import check_monitor
+
+if TYPE_CHECKING:
+    from holdfast.training.stacking.member import Trainable
 
 SHARED = {
     "vault": "vault",
@@ -24,6 +27,20 @@ SHARED = {
     "num_outputs": "number of outputs",
     "subset": "part of the train rows",
 }
+
+
+class Ensemble(Protocol):
+    """The experiment of an ensemble, as its options know it.
+
+    Attributes:
+        config: Resolved.
+    """
+
+    config: DictConfig
+
+    def member(self, folder: Path, seed: int) -> Trainable[Any]:
+        """The experiment of one of its members."""
+        ...
 
 
 def check_members(config: DictConfig) -> None:
@@ -37,12 +54,12 @@ def check_members(config: DictConfig) -> None:
 
 
 def members(
-    *, config: DictConfig, record: RunRecord, runs: Sequence[str], weights: Sequence[float] | None = None
+    *, experiment: Ensemble, record: RunRecord, runs: Sequence[str], weights: Sequence[float] | None = None
 ) -> None:
     """Average the members on the val rows and write what the ensemble is into the record.
 
     Args:
-        config: The composed config; its monitor names the score of the ensemble.
+        experiment: The monitor of its config names the score of the ensemble.
         record: Of the ensemble's own run.
         runs: Folders of completed runs.
         weights: One positive number a run; None: all equal. They are scaled to sum 1.
@@ -50,46 +67,51 @@ def members(
     Raises:
         InputError: As `check_members`, or the store no longer has the val rows.
     """
+    folders, records, shares = _checked(runs, weights)
+    check_monitor(experiment.config.monitor, records[0]["data"]["task"])
+    shared = {group: records[0]["config"][group] for group in ("data", "split", "vault")}
+    chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
+    record.update(config=record.fields["config"] | shared, choices=record.fields["choices"] | chosen_groups)
+    judge(record, [folder.absolute() for folder in folders], shares)
+    record.update(stop_reason=f"averaged {len(folders)} runs")
+
+
+def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -> None:
+    """Average completed runs on the val rows and write members and scores into the record.
+
+    Args:
+        record: Of the ensemble; its monitor names the score.
+        folders: Of the runs, absolute or relative to that of the ensemble; checked.
+        shares: One a run, of sum 1.
+
+    Raises:
+        InputError: The store no longer has the val rows.
+    """
     from holdfast.data.loading.train_val import rows_of_run
     from holdfast.training.restore import Network, load_model
 
-    folders, records, shares = _checked(runs, weights)
-    data = records[0]["data"]
-    check_monitor(config.monitor, data["task"])
+    places = [record.folder / folder for folder in folders]
+    runs = [read_run(place) for place in places]
+    data, monitor = runs[0]["data"], record.fields["monitor"]
     averaged = [
         {
-            "run": str(folder.absolute()),
+            "run": str(folder),
             "checkpoint": run["best"]["checkpoint"],
-            "sha256": sha256_file(folder / run["best"]["checkpoint"]),
+            "sha256": sha256_file(place / run["best"]["checkpoint"]),
             "weight": share,
             "metrics": run["best"]["metrics"],
         }
-        for folder, run, share in zip(folders, records, shares, strict=True)
+        for folder, place, run, share in zip(folders, places, runs, shares, strict=True)
     ]
-    shared = {group: records[0]["config"][group] for group in ("data", "split", "vault")}
-    chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
-    record.update(
-        data=data,
-        ensemble={"members": averaged},
-        config=record.fields["config"] | shared,
-        choices=record.fields["choices"] | chosen_groups,
-    )
-    rows = rows_of_run(shared["split"], data)
-    modules = [load_model(Path(member["run"]), member["checkpoint"]).module for member in averaged]
+    record.update(data=data, ensemble={"members": averaged}, checks=checks_of(runs))
+    rows = rows_of_run(runs[0]["config"]["split"], data)
+    modules = [load_model(place, run["best"]["checkpoint"]).module for place, run in zip(places, runs, strict=True)]
     predictions = Network(modules, shares).predict(np.asarray(rows.prepared.x[rows.val]))
     options = {"task": data["task"], "num_outputs": data["num_outputs"], "target_std": rows.target_std}
     scores = score(predictions, rows.targets, **options)
     metrics = {f"val/{name}": value for name, value in scores.items()}
-    mode = mode_of(config.monitor, config.mode)
-    best = {
-        "monitor": config.monitor,
-        "mode": mode,
-        "value": metrics[config.monitor],
-        "epoch": None,
-        "checkpoint": None,
-    }
-    record.update(best={**best, "metrics": metrics}, stop_reason=f"averaged {len(averaged)} runs")
-    record.update(checks=checks_of(records))
+    best = {"monitor": monitor, "mode": record.fields["mode"], "value": metrics[monitor], "epoch": None}
+    record.update(best={**best, "checkpoint": None, "metrics": metrics})
 
 
 def checks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

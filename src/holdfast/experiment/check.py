@@ -33,7 +33,7 @@ def check_rows(config: DictConfig) -> None:
     Raises:
         InputError: A number of the split is out of its range; there is no such file, or no such column.
     """
-    if config.ensemble:
+    if averages_runs(config):
         return
     try:
         check_config(config, ("data", "split"))
@@ -41,6 +41,11 @@ def check_rows(config: DictConfig) -> None:
         return
     call_target(as_plain(config.split), "split")
     first_look(as_plain(config.data.source))
+
+
+def averages_runs(config: DictConfig) -> bool:
+    """Tell whether nothing is trained: an ensemble of runs that were trained before."""
+    return bool(config.get("ensemble")) and "runs" in config.ensemble
 
 
 def check_free(folder: Path, where: str) -> None:

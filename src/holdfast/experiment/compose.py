@@ -222,7 +222,9 @@ def finds_lr(config: DictConfig) -> bool:
 
 def _check_finds_lr(config: DictConfig) -> None:
     allowed = "a number here"
-    if config.get("ensemble"):
+    from holdfast.experiment.check import averages_runs
+
+    if averages_runs(config):
         raise InputError("lr", "is auto, and an ensemble of runs trains nothing", next="leave lr out")
     optimizer = config.optimizer
     if str(optimizer.get("_target_")).endswith(".LBFGS"):

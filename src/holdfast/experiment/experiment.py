@@ -5,21 +5,22 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 
 from __future__ import annotations
 
-import threading
+import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
 from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
-from holdfast.core.run_record import RunRecord, environment, read_run
-from holdfast.experiment.check import check_free, check_settings
+from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
+from holdfast.core.seeding import one_at_a_time
+from holdfast.experiment.check import averages_runs, check_free, check_settings
 from holdfast.experiment.compose import (
     compose_run,
     enter_job,
@@ -36,11 +37,9 @@ from holdfast.training.metric_names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
+    from holdfast.data.store.store import Prepared
     from holdfast.training.fit import Built
     from holdfast.training.reporter import Reporter
-
-# Seeds, threads and the guard over rows belong to the process: one run trains at a time.
-_TRAINING = threading.RLock()
 
 
 class Experiment:
@@ -58,6 +57,7 @@ class Experiment:
         rows_in_memory: The file with the rows that the caller holds in memory, if any.
         parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
         title: How the console calls it among others, such as "trial 12: lr=0.01".
+        fields: More fields of the record.
         finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
         started: `time.perf_counter()` when work on it began.
     """
@@ -79,9 +79,11 @@ class Experiment:
         self.rows_in_memory: Path | None = None
         self.parts: dict[str, dict[str, Any]] = {}
         self.title = ""
+        self.fields: dict[str, Any] = {}
         self.finds_lr = False
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
+        self._prepared: Prepared | None = None
         self._datamodule: DataModule | None = None
         self._built: Built | None = None
 
@@ -172,12 +174,16 @@ class Experiment:
         Raises:
             InputError: Something does not fit.
         """
-        if self.config.ensemble:
+        if averages_runs(self.config):
             from holdfast.ensembles.members import check_members
 
             check_members(self.config)
-        else:
-            self.build()
+            return
+        if self.config.ensemble:
+            from holdfast.ensembles.seeds import check_seeds
+
+            check_seeds(self.config)
+        self.build()
 
     def prepare(self) -> DataModule:
         """Prepare the train and val rows; the test rows are sealed first where they are new."""
@@ -186,12 +192,14 @@ class Experiment:
             from holdfast.data.store.store import is_from_memory, open_prepared, prepare
 
             config = self.config
-            if config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
-                prepared = open_prepared(read_run(self.folder)["data"]["rows"])
+            if self._prepared is not None:
+                pass
+            elif config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
+                self._prepared = open_prepared(read_run(self.folder)["data"]["rows"])
             else:
-                prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
+                self._prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
             self._datamodule = DataModule(
-                prepared,
+                self._prepared,
                 build_option(config.split)(),
                 batch_size=config.batch_size,
                 seed=config.seed,
@@ -219,9 +227,34 @@ class Experiment:
                 raise InputError(own[0][0], problem, next="move it into a module, or take trainer.devices=1")
             trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
             datamodule = self.prepare()
-            with _one_at_a_time():
+            with one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built
+
+    def member(self, folder: Path, seed: int) -> Experiment:
+        """The same experiment with another seed, as a member of this ensemble; it goes on where its run has begun.
+
+        Rows are prepared and checks are made by the ensemble.
+        """
+        left_out = ("ensemble", "seed", "check", "lr")
+        words = [word for word in self.overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in left_out]
+        words += [f"lr={self.config.lr}", f"seed={seed}", "ensemble=none", "check=none"]
+        config = copy.deepcopy(self.config if self._composed is None else self._composed)
+        with open_dict(config):
+            config.update(seed=seed, lr=self.config.lr, ensemble={}, check={})
+            config.resume = str(folder) if (folder / FILE_NAME).exists() else None
+            if self._composed is not None:
+                OmegaConf.set_readonly(config.hydra, False)  # Hydra does not let its part be changed once a job runs
+                OmegaConf.set_readonly(config.hydra.runtime, False)
+                config.hydra.runtime.output_dir = config.hydra.run.dir = str(folder)
+                config.hydra.overrides.task = words
+        plain = config if self._composed is None else without_hydra(config)
+        choices = {**self.choices, "ensemble": "none", "check": "none"}
+        member = Experiment(plain, folder, overrides=words, choices=choices)
+        member.parts, member.rows_in_memory = self.parts, self.rows_in_memory
+        member._composed = config if self._composed is not None else None
+        member._prepared = self.prepare().prepared
+        return member
 
     def set_lr(self, lr: float, record: RunRecord) -> None:
         """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
@@ -251,36 +284,37 @@ class Experiment:
         if self.config.resume is None:
             remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
         self.reporter = reporter
-        with _one_at_a_time():
+        with one_at_a_time():
             record = self.open_record()
             try:
-                with _recorded(record, self.started):
-                    status = self._carry_out(record)
-                record.finish(status, record.fields["stop_reason"])
+                outcome = self._carry_out(record)
+            except BaseException as error:
+                self.end(record, error)
+                raise
+            else:
+                self.end(record, outcome)
             finally:
-                self._built = self._datamodule = None
                 with suppress(OSError):  # the run is whole without its page
                     write_run_page(record.folder, record.fields)
-        return Run(self.folder)
+        return self.result()
 
-    def _carry_out(self, record: RunRecord) -> str:
-        if self.config.ensemble:
-            build_option(self.config.ensemble)(config=self.config, record=record)
-            return "completed"
-        status: str = build_option(self.config.stage)(experiment=self, record=record)
-        return status
+    def result(self) -> Run:
+        """The run in the folder."""
+        return Run(self.folder)
 
     def open_record(self) -> RunRecord:
         """Begin the record of the run, or go on with it, in its folder."""
         if self.config.resume is not None:
-            return RunRecord.reopen(self.folder)
+            record = RunRecord.reopen(self.folder)
+            record.update(**self.fields)
+            return record
         if self._composed is not None and not (self.folder / ".hydra").exists():
             write_composed(self._composed, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        config = self.config
+        config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
             self.folder,
-            kind="ensemble" if config.ensemble else str(config.stage._target_).rpartition(".")[2],
+            kind="ensemble" if config.ensemble and (stage == "fit" or averages_runs(config)) else stage,
             overrides=self.overrides,
             choices=self.choices,
             config=self._recorded_config(),
@@ -288,12 +322,41 @@ class Experiment:
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode),
             **({"parts": self.parts} if self.parts else {}),
+            **self.fields,
             **environment(),
         )
 
+    def end(self, record: RunRecord, outcome: str | BaseException) -> None:
+        """Write the last word into the record, and let go of what was built.
+
+        Args:
+            record: Of the run.
+            outcome: Its status, or what has ended it.
+        """
+        self._built = self._datamodule = None
+        timings = {**record.fields["timings"], "total": time.perf_counter() - self.started}
+        if isinstance(outcome, str):
+            record.finish(outcome, record.fields["stop_reason"], timings=timings)
+        elif isinstance(outcome, Interrupted | KeyboardInterrupt):
+            reason = str(outcome) if isinstance(outcome, Interrupted) else "interrupted by the keyboard"
+            record.finish("interrupted", reason, error=None, timings=timings)
+        elif isinstance(outcome, HoldfastError):
+            record.finish("failed", str(outcome), error=outcome.as_dict(), timings=timings)
+        else:
+            message = f"{type(outcome).__name__}: {outcome}"
+            error = {"code": "failed", "where": "run", "what": message, "allowed": "", "next": ""}
+            record.finish("failed", message, error=error, timings=timings)
+
+    def _carry_out(self, record: RunRecord) -> str:
+        if averages_runs(self.config):
+            build_option(self.config.ensemble)(experiment=self, record=record)
+            return "completed"
+        status: str = build_option(self.config.stage)(experiment=self, record=record)
+        return status
+
 
 def train_on(experiment: Experiment, record: RunRecord) -> str:
-    """Train as one of the processes of a run, which is most often the only one.
+    """Train as one of the processes of a run, which is most often the only one; or train an ensemble.
 
     Returns:
         The status of the run: "completed" or "pruned".
@@ -301,44 +364,12 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     from holdfast.training.fit import fit
     from holdfast.training.row_guard import guarded
 
+    if experiment.config.ensemble:
+        build_option(experiment.config.ensemble)(experiment=experiment, record=record)
+        return "completed"
     built = experiment.build()
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
     sealed = datamodule.prepared.folder / "sealed.fingerprints"
     with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
         return fit(built, record, experiment.reporter)
-
-
-@contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Wait for other experiments of this process, and leave its random state as it was."""
-    from holdfast.core.seeding import kept_random_state
-
-    with _TRAINING, kept_random_state():
-        yield
-
-
-@contextmanager
-def _recorded(record: RunRecord, started: float) -> Iterator[None]:
-    """Write whatever ends the body into the record."""
-
-    def finish(status: str, reason: str, error: dict[str, object] | None) -> None:
-        total = time.perf_counter() - started
-        record.finish(status, reason, error=error, timings={**record.fields["timings"], "total": total})
-
-    try:
-        yield
-    except Interrupted as error:
-        finish("interrupted", str(error), None)
-        raise
-    except KeyboardInterrupt:
-        finish("interrupted", "interrupted by the keyboard", None)
-        raise
-    except HoldfastError as error:
-        finish("failed", str(error), error.as_dict())
-        raise
-    except BaseException as error:
-        message = f"{type(error).__name__}: {error}"
-        finish("failed", message, {"code": "failed", "where": "run", "what": message, "allowed": "", "next": ""})
-        raise
-    record.update(timings={**record.fields["timings"], "total": time.perf_counter() - started})

@@ -44,7 +44,7 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     record = read_run(folder)
     if record["status"] in ("completed", "running", "pruned"):
         raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
-    if record["kind"] != "fit":
+    if record["kind"] not in ("fit", "ensemble"):
         raise InputError("resume", f"{folder} trained nothing", next="repeat its command")
     if record.get("cwd") not in (None, str(Path.cwd())):
         print(f"note: the run was started in {record['cwd']}; relative paths are looked for here", file=sys.stderr)

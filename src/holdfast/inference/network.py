@@ -55,8 +55,12 @@ def load_run(folder: Path) -> Loaded:
 def _member(ensemble: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], Restored]:
     recorded = Path(entry["run"])
     # The folders may have been moved together since.
-    places = (recorded, ensemble.parent / recorded.name, ensemble.parent.parent.joinpath(*recorded.parts[-2:]))
-    run = next((place for place in places if (place / entry["checkpoint"]).is_file()), recorded)
+    places = (
+        ensemble / recorded,
+        ensemble.parent / recorded.name,
+        ensemble.parent.parent.joinpath(*recorded.parts[-2:]),
+    )
+    run = next((place for place in places if (place / entry["checkpoint"]).is_file()), places[0])
     path = run / entry["checkpoint"]
     if not path.is_file():
         raise InputError(str(ensemble), f"its member {run} has no {entry['checkpoint']} any more", next="restore it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from holdfast.checks.kinds import sweep_of, verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
 from holdfast.checks.lr_range import find_lr
@@ -23,7 +25,8 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
     if experiment.finds_lr:
         others = [verdict for verdict in _kept(record) if verdict.name != "lr_range"]
         _keep(record, [*others, find_lr(experiment, record)])
-    with other_ranks(experiment.config, record.folder):
+    # the members of an ensemble have processes of their own
+    with nullcontext() if experiment.config.ensemble else other_ranks(experiment.config, record.folder):
         status = train_on(experiment, record)
     if experiment.config.check:
         before = _kept(record)

@@ -200,6 +200,7 @@ def build_optimizer(
     *,
     may_fuse: bool = True,
     rates: Rates | None = None,
+    arrange: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None,
 ) -> torch.optim.Optimizer:
     """Hand the parameter groups of `model` to an optimizer option.
 
@@ -208,6 +209,7 @@ def build_optimizer(
         model: What is trained.
         may_fuse: Whether it may be.
         rates: Gives the share of the rate of each parameter; None: all have the whole.
+        arrange: Puts other tensors in the place of the parameters in the groups, such as those of several models.
 
     Raises:
         InputError: The rate or another argument is out of its range, or there is nothing to train.
@@ -222,7 +224,7 @@ def build_optimizer(
     if getattr(factory, "func", factory) is torch.optim.LBFGS and len(groups) > 1:
         raise InputError("rates", "give several rates, and lbfgs has one for all parameters", next="rates=uniform")
     try:
-        return factory(groups, **fused)
+        return factory(groups if arrange is None else arrange(groups), **fused)
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError("optimizer", str(error)) from None
 

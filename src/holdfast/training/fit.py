@@ -100,34 +100,59 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
     restore_random_states(built.random)
     for caution in cautions(config, built.datamodule.statistics.num_rows) if record.writes else ():
         print(f"holdfast: {caution}", file=sys.stderr, flush=True)
-    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, _settings_kept(config):
+    with caught_signals() if record.writes else nullcontext(SignalFlag()) as signals, settings_kept(config):
         path, resumed = _where_to_go_on(record) if config.resume else (None, None)
-        first_epoch = len(resumed["history"]) + 1 if resumed else 1
-        record.update(monitor=config.monitor, mode=mode_of(config.monitor, config.mode))
-        loggers = build_loggers(config.get("logger") if record.writes else None, record, first_epoch=first_epoch)
-        epoch_callback = EpochCallback(
-            record,
-            shapes=built.shapes.as_dict(),
-            stopping=build_option(config.early_stopping) if config.get("early_stopping") else None,
-            reporter=reporter,
-            signals=signals,
-            loggers=loggers,
-            resumed=resumed,
-            progress=_build_progress(config, trainer) if record.writes else None,
-        )
+        progress = _build_progress(config, trainer) if record.writes else None
+        epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed, progress=progress)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        _make_ready(built, record)
-        record.update(**_description(module, trainer), timings=_with_start_up(record, started))
+        record.update(timings=_with_start_up(record, started))
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
-        log_outcome(loggers, record)
+        log_outcome(epoch_callback.loggers, record)
     record.update(
         stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
     )
     return "pruned" if epoch_callback.is_pruned else "completed"
+
+
+def begin(
+    built: Built,
+    record: RunRecord,
+    reporter: Reporter | None = None,
+    *,
+    signals: SignalFlag,
+    resumed: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> EpochCallback:
+    """Bring what was built into the form that is trained, describe it in the record, and make what ends every epoch.
+
+    Args:
+        built: What is trained.
+        record: Of its run.
+        reporter: Follows it.
+        signals: End it.
+        resumed: The state of the checkpoint that it goes on from.
+        progress: Shows it.
+    """
+    config = built.config
+    first_epoch = len(resumed["history"]) + 1 if resumed else 1
+    record.fields.update(monitor=config.monitor, mode=mode_of(config.monitor, config.mode))
+    epoch_callback = EpochCallback(
+        record,
+        shapes=built.shapes.as_dict(),
+        stopping=build_option(config.early_stopping) if config.get("early_stopping") else None,
+        reporter=reporter,
+        signals=signals,
+        loggers=build_loggers(config.get("logger") if record.writes else None, record, first_epoch=first_epoch),
+        resumed=resumed,
+        progress=progress,
+    )
+    _make_ready(built, record)
+    record.update(**_description(built.module, built.trainer))
+    return epoch_callback
 
 
 def _make_ready(built: Built, record: RunRecord) -> None:
@@ -163,7 +188,7 @@ def _closed_at_the_end(epoch_callback: EpochCallback) -> Iterator[None]:
 
 
 @contextmanager
-def _settings_kept(config: DictConfig) -> Iterator[None]:
+def settings_kept(config: DictConfig) -> Iterator[None]:
     """Set what torch keeps for the whole process as this run wants it, and set it back at the end."""
     threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     wanted = config.trainer.get("deterministic") or "default"

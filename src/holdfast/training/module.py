@@ -69,7 +69,7 @@ class SupervisedModule(pl.LightningModule):
         self,
         *,
         loss: Callable[[Tensor, Tensor], Tensor],
-        make_optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+        make_optimizer: Callable[..., torch.optim.Optimizer],
         make_schedule: Callable[..., dict[str, Any]],
         regularization: Callable[[nn.Module], Tensor] | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,

@@ -1,0 +1,122 @@
+"""The fastest way to train members: a few steps of each way are timed on the first batches, and all is set back.
+
+Before that, the gradients of the first step are compared with those of members alone: a network whose rows or draws do
+not come out as in a single run is not stacked.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+
+from holdfast.core.seeding import kept_random_state, restore_random_states
+from holdfast.data.loading.batches import Batch
+from holdfast.training.fit import Built
+from holdfast.training.module import SupervisedModule
+from holdfast.training.stacking.layers import NotStackable
+from holdfast.training.stacking.stack import Stack
+
+NUM_TIMED = 5  # steps of each of the two layouts and of two members alone: twenty
+NUM_ALONE = 2
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
+NEGLIGIBLE = 1e-5  # a gradient below this share of the largest is zero but for rounding: a bias before batch norm
+
+
+def fastest(members: Sequence[Built]) -> Stack:
+    """Stack what was built in the way that takes the least time.
+
+    Raises:
+        NotStackable: Nothing is gained, or the networks cannot be computed at once; with the reason.
+    """
+    with kept_random_state(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a map that goes over the members one by one
+        timed = [_tried(members, is_interleaved=is_interleaved) for is_interleaved in (False, True)]
+        alone = sum(map(_seconds_alone, members[:NUM_ALONE])) / len(members[:NUM_ALONE]) * len(members)
+    seconds, stack = min(timed, key=lambda each: each[0])
+    if seconds > alone:
+        times = f"{1e3 * seconds:.2f} ms a step for {len(members)} members at once, {1e3 * alone:.2f} ms in turn"
+        raise NotStackable(f"it would be slower: {times}")
+    return stack
+
+
+def _tried(members: Sequence[Built], *, is_interleaved: bool) -> tuple[float, Stack]:
+    """The seconds of a step of a stack, and the stack as it was."""
+    try:
+        stack = Stack(members, is_interleaved=is_interleaved)
+        weights, states = stack.weights.state(), [generator.get_state() for generator in stack.generators]
+        batches = list(itertools.islice(stack.train_batches(0), NUM_TIMED))
+        stack.backward(stack.forward(batches[0])[0])
+        for index in sorted({0, len(members) - 1}):
+            _compare(stack, index)
+        seconds = _least_seconds(stack.step, batches)
+    except NotStackable:
+        raise
+    except Exception as error:  # what a map cannot do, and a user's own code, raise anything
+        line = (str(error).splitlines() or [""])[0]
+        raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
+    stack.weights.load(weights)
+    for generator, state in zip(stack.generators, states, strict=True):
+        generator.set_state(state)
+    stack.start_optimizing()
+    return seconds, stack
+
+
+def _compare(stack: Stack, index: int) -> None:
+    """Compare the gradients of the first step with those of a member alone.
+
+    Raises:
+        NotStackable: They differ by more than rounding.
+    """
+    built = stack.members[index]
+    module = _copy(built)
+    restore_random_states(built.random)
+    module.training_step(_first_batches(built)[0], 0).backward()  # type: ignore[no-untyped-call]
+    single = {name: each.grad for name, each in module.model.named_parameters() if each.grad is not None}
+    stack.clip([gradient[None] for gradient in single.values()])
+    largest = max(float(gradient.norm()) for gradient in single.values())
+    for name, gradient in single.items():
+        own, size = stack.weights.tensors[name].grad, float(gradient.norm())
+        if size <= NEGLIGIBLE * largest:
+            continue
+        difference = float("inf") if own is None else float((own[index] - gradient).norm()) / size
+        if not difference <= TOLERANCE[gradient.dtype]:
+            problem = f"the gradient of {name} differs from that of a single run by {difference:.1e} of its norm"
+            raise NotStackable(problem)
+
+
+def _seconds_alone(built: Built) -> float:
+    """The seconds of a step of a member alone."""
+    module = _copy(built)
+    optimizer = module.make_optimizer(module.model)
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad()
+        module.training_step(batch, 0).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return _least_seconds(step, _first_batches(built))
+
+
+def _copy(built: Built) -> SupervisedModule:
+    return copy.deepcopy(built.module).train()
+
+
+def _first_batches(built: Built) -> list[Batch]:
+    loader = built.datamodule.train_dataloader()
+    loader.sampler.set_epoch(0)
+    return list(itertools.islice(loader, NUM_TIMED))
+
+
+def _least_seconds(step: Callable[[Batch], object], batches: Sequence[Batch]) -> float:
+    """The least seconds of a step; the first one, which makes room in memory, counts where it is the only one."""
+    seconds = []
+    for batch in batches:
+        started = time.perf_counter()
+        step(batch)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:] or seconds)

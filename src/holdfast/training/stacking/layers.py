@@ -1,0 +1,346 @@
+"""One network that computes K networks of one architecture at once, each with its own weights, buffers and masks.
+
+The rows of all members lie in one tensor (K x rows, ...), so that whatever works row by row (activations, pooling,
+flattening, the forward pass of our own models) stays as it is. Layers with weights are replaced: a linear map becomes a
+batched product, a convolution a grouped one, a batch norm one over K times the channels. A module that is not known
+here is mapped over the members by `torch.func.vmap`, with all that is in it: there each member sees its own rows alone,
+and what a member decides by its data (an `if`) cannot be mapped.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional
+
+Tensors = Mapping[str, Tensor]
+
+CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Conv1d: functional.conv1d,
+    nn.Conv2d: functional.conv2d,
+    nn.Conv3d: functional.conv3d,
+}
+# modules that work on every row by itself, and that draw nothing
+BY_ROW = (
+    *(
+        nn.Identity,
+        nn.Flatten,
+        nn.Unflatten,
+        nn.ReLU,
+        nn.ReLU6,
+        nn.LeakyReLU,
+        nn.ELU,
+        nn.SELU,
+        nn.CELU,
+        nn.GELU,
+        nn.SiLU,
+    ),
+    *(nn.Mish, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+    *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d),
+)
+CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+
+class NotStackable(Exception):
+    """These networks cannot be computed at once; the text says why."""
+
+
+@dataclass
+class Layout:
+    """The place of the members' rows in one tensor.
+
+    Attributes:
+        num_members: K.
+        is_interleaved: Whether the first row of every member comes first, then the second ones: a convolution over K
+            times the channels then needs no copy. Otherwise all rows of the first member come first: then a product
+            needs none.
+    """
+
+    num_members: int
+    is_interleaved: bool
+
+    def split(self, x: Tensor) -> Tensor:
+        """(K x rows, ...) -> (K, rows, ...)."""
+        if self.is_interleaved:
+            return x.reshape(-1, self.num_members, *x.shape[1:]).transpose(0, 1)
+        return x.reshape(self.num_members, -1, *x.shape[1:])
+
+    def join(self, x: Tensor) -> Tensor:
+        """(K, rows, ...) -> (K x rows, ...)."""
+        return (x.transpose(0, 1) if self.is_interleaved else x).flatten(0, 1)
+
+    def as_channels(self, x: Tensor) -> Tensor:
+        """(K x rows, channels, ...) -> (rows, K x channels, ...)."""
+        return self.split(x).transpose(0, 1).flatten(1, 2)
+
+    def from_channels(self, x: Tensor) -> Tensor:
+        """(rows, K x channels, ...) -> (K x rows, channels, ...)."""
+        return self.join(x.reshape(len(x), self.num_members, -1, *x.shape[2:]).transpose(0, 1))
+
+
+def stack_network(
+    models: Sequence[nn.Module], tensors: Tensors, layout: Layout, generators: Sequence[torch.Generator]
+) -> nn.Module:
+    """Build the network of all members: (K x rows, ...) -> (K x rows, ...).
+
+    Args:
+        models: The members, of one architecture.
+        tensors: Their parameters and buffers by name, (K, ...); looked up in every pass.
+        layout: Of the rows.
+        generators: What each member's masks are drawn from.
+
+    Raises:
+        NotStackable: A module can be neither replaced nor mapped.
+    """
+    return _Stacking(tensors, layout, generators).stacked(list(models), "")
+
+
+@dataclass
+class _Stacking:
+    """What every layer shares."""
+
+    tensors: Tensors
+    layout: Layout
+    generators: Sequence[torch.Generator]
+
+    def stacked(self, modules: list[nn.Module], name: str) -> nn.Module:
+        """Replace the modules called `name` of all members by one."""
+        first, kind = modules[0], type(modules[0])
+        if any(type(module) is nn.Dropout for module in modules):
+            return self._dropout(modules, name, is_mapped=False)
+        if len({type(module) for module in modules}) > 1:
+            raise NotStackable(f"{name or 'the model'} is a {kind.__name__} in one member and another in the next")
+        if kind in BY_ROW:
+            return first
+        if kind is nn.Linear:
+            return _Linear(self, name)
+        if kind in CONVOLUTIONS and first.padding_mode == "zeros":
+            return _Convolution(self, name, first)
+        if isinstance(first, nn.modules.batchnorm._BatchNorm) and kind.__module__.startswith("torch.nn"):
+            if isinstance(first, nn.SyncBatchNorm) or first.momentum is None or not first.track_running_stats:
+                return self._mapped(modules, name)
+            return _BatchNorm(self, name, first)
+        if kind in (nn.LayerNorm, nn.GroupNorm):
+            return _Norm(self, name, first)
+        if kind is nn.Embedding and first.max_norm is None and not first.scale_grad_by_freq and not first.sparse:
+            return _Embedding(self, name, first)
+        if kind in CONTAINERS or _is_ours(first):
+            return self._container(modules, name)
+        return self._mapped(modules, name)
+
+    def _container(self, modules: list[nn.Module], name: str) -> nn.Module:
+        """A module whose own forward pass works row by row, with its children replaced."""
+        container = _shallow_copy(modules[0])
+        for child in modules[0]._modules:
+            children = [module._modules[child] for module in modules]
+            container._modules[child] = self.stacked(children, f"{name}.{child}" if name else child)  # type: ignore[arg-type]
+        return container
+
+    def _mapped(self, modules: list[nn.Module], name: str) -> nn.Module:
+        module = copy.deepcopy(modules[0])
+        for path, part in list(module.named_modules()):
+            if isinstance(part, nn.RNNBase):
+                raise NotStackable(f"{type(part).__name__} cannot be mapped over members")
+            if type(part) is nn.Dropout and path:
+                whole, parts = f"{name}.{path}" if name else path, [model.get_submodule(path) for model in modules]
+                parent, _, last = path.rpartition(".")
+                setattr(module.get_submodule(parent), last, self._dropout(parts, whole, is_mapped=True))
+        return _Mapped(self, name, module)
+
+    def _dropout(self, modules: list[nn.Module], name: str, *, is_mapped: bool) -> nn.Module:
+        if not all(type(module) in (nn.Dropout, nn.Identity) for module in modules):
+            raise NotStackable(f"{name} is a dropout in some members only")
+        return Dropout(self, [getattr(module, "p", 0.0) for module in modules], is_mapped=is_mapped)
+
+
+def _is_ours(module: nn.Module) -> bool:
+    """Tell a model of ours, which works row by row, and whose own tensors are the same in every member."""
+    return type(module).__module__.startswith("holdfast.models.") and not module._parameters and not _draws(module)
+
+
+def _draws(module: nn.Module) -> bool:
+    return bool(getattr(module, "std", 0.0))
+
+
+def _shallow_copy(module: nn.Module) -> nn.Module:
+    """A module with children of its own, and everything else shared."""
+    twin = copy.copy(module)
+    twin._modules = dict(module._modules)
+    return twin
+
+
+class _Layer(nn.Module):
+    """A layer of all members; its weights are looked up by name, since they move when a member leaves."""
+
+    def __init__(self, stacking: _Stacking, name: str) -> None:
+        super().__init__()
+        self.tensors, self.layout = stacking.tensors, stacking.layout
+        self.prefix = f"{name}." if name else ""
+
+    def tensor(self, name: str) -> Tensor | None:
+        """The tensor of that name, (K, ...)."""
+        return self.tensors.get(self.prefix + name)
+
+    def flat(self, name: str) -> Tensor | None:
+        """The same, with the members in one dimension with the next one."""
+        tensor = self.tensor(name)
+        return None if tensor is None else tensor.flatten(0, 1)
+
+
+class _Linear(_Layer):
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.tensors[self.prefix + "weight"], self.tensor("bias")
+        x = self.layout.split(x)
+        inner = x.shape[1:-1]
+        rows = x.reshape(x.shape[0], -1, x.shape[-1])
+        if bias is None:
+            out = torch.bmm(rows, weight.transpose(1, 2))
+        else:
+            out = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
+        return self.layout.join(out.view(x.shape[0], *inner, -1))
+
+
+class _Convolution(_Layer):
+    def __init__(self, stacking: _Stacking, name: str, layer: nn.Module) -> None:
+        super().__init__(stacking, name)
+        self.convolve = CONVOLUTIONS[type(layer)]
+        self.groups: Any = layer.groups
+        self.options = {key: getattr(layer, key) for key in ("stride", "padding", "dilation")}
+
+    def forward(self, x: Tensor) -> Tensor:
+        groups = self.layout.num_members * self.groups
+        x, weight = self.layout.as_channels(x), self.flat("weight")
+        return self.layout.from_channels(self.convolve(x, weight, self.flat("bias"), groups=groups, **self.options))
+
+
+class _BatchNorm(_Layer):
+    def __init__(self, stacking: _Stacking, name: str, layer: Any) -> None:
+        super().__init__(stacking, name)
+        self.momentum, self.eps = layer.momentum, layer.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.tensors[self.prefix + "num_batches_tracked"].add_(1)
+        statistics = (self.flat("running_mean"), self.flat("running_var"))
+        affine = (self.flat("weight"), self.flat("bias"))
+        x = self.layout.as_channels(x)
+        out = functional.batch_norm(x, *statistics, *affine, self.training, self.momentum, self.eps)
+        return self.layout.from_channels(out)
+
+
+class _Norm(_Layer):
+    """Layer norm or group norm: one over each row, then each member's own gain and shift."""
+
+    def __init__(self, stacking: _Stacking, name: str, layer: Any) -> None:
+        super().__init__(stacking, name)
+        self.eps = layer.eps
+        self.shape = layer.normalized_shape if isinstance(layer, nn.LayerNorm) else None
+        self.num_groups = None if self.shape is not None else layer.num_groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.shape is not None:
+            x = functional.layer_norm(x, self.shape, None, None, self.eps)
+        else:
+            assert self.num_groups is not None
+            x = functional.group_norm(x, self.num_groups, None, None, self.eps)
+        weight, bias = self.tensor("weight"), self.tensor("bias")
+        if weight is None:
+            return x
+        x = self.layout.split(x)
+        # the gain of a group norm belongs to the first dimension behind the rows, that of a layer norm to the last ones
+        if self.shape is not None:
+            inner = (1,) * (x.ndim - 1 - len(self.shape))
+            shape = (len(weight), *inner, *self.shape)
+        else:
+            shape = (len(weight), 1, x.shape[2], *(1,) * (x.ndim - 3))
+        x = x * weight.view(shape)
+        return self.layout.join(x if bias is None else x + bias.view(shape))
+
+
+class _Embedding(_Layer):
+    def __init__(self, stacking: _Stacking, name: str, layer: nn.Embedding) -> None:
+        super().__init__(stacking, name)
+        self.size, self.padding = layer.num_embeddings, layer.padding_idx
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.flat("weight")
+        assert weight is not None
+        rows = self.layout.split(x)
+        first = torch.arange(rows.shape[0], device=x.device) * self.size
+        out = functional.embedding(rows + first.view(-1, *(1,) * (rows.ndim - 1)), weight)
+        if self.padding is not None:  # as torch has it: this entry does not learn
+            out = torch.where((rows == self.padding).unsqueeze(-1), out.detach(), out)
+        return self.layout.join(out)
+
+
+class Dropout(nn.Module):
+    """Dropout whose masks are drawn from each member's own generator: those that the member draws alone on a CPU."""
+
+    def __init__(self, stacking: _Stacking, shares: list[float], *, is_mapped: bool) -> None:
+        super().__init__()
+        self.layout, self.generators = stacking.layout, stacking.generators
+        self.shares, self.is_mapped = shares, is_mapped
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Leave out the shares of all other members."""
+        self.shares = [self.shares[member] for member in members]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K x rows, ...) -> the same shape; under a map (rows, ...) of each member."""
+        if not self.training or not any(self.shares):
+            return x
+        if self.is_mapped:
+            return _Masked.apply(x, self)  # type: ignore[no-any-return,no-untyped-call]
+        return x * self.layout.join(self.masks(self.layout.split(x)))
+
+    def masks(self, x: Tensor) -> Tensor:
+        """Factors of x, (K, rows, ...)."""
+        masks = torch.ones(x.shape, dtype=x.dtype, device=x.device)
+        for mask, share, generator in zip(masks, self.shares, self.generators, strict=True):
+            if share == 1.0:
+                mask.zero_()
+            elif share > 0.0:
+                mask.bernoulli_(1.0 - share, generator=generator).div_(1.0 - share)
+        return masks
+
+
+class _Masked(torch.autograd.Function):
+    """A dropout inside of a mapped module: the map hands over the rows of all members."""
+
+    @staticmethod
+    def forward(x: Tensor, layer: Dropout) -> Tensor:
+        raise NotStackable("a dropout was called outside of the map over members")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Tensor, layer: Dropout) -> tuple[Tensor, int]:
+        x = x.movedim(in_dims[0], 0)
+        return x * layer.masks(x), 0
+
+
+class _Mapped(_Layer):
+    """A module of any kind, mapped over the members."""
+
+    def __init__(self, stacking: _Stacking, name: str, module: nn.Module) -> None:
+        super().__init__(stacking, name)
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        own = {key.removeprefix(self.prefix): t for key, t in self.tensors.items() if key.startswith(self.prefix)}
+
+        def call(weights: dict[str, Tensor], rows: Tensor) -> Any:
+            return functional_call(self.module, weights, (rows,), tie_weights=False)  # every name is there
+
+        out = vmap(call, randomness="error")(own, self.layout.split(x))
+        if not isinstance(out, Tensor):
+            raise NotStackable(f"{type(self.module).__name__} gives more than one tensor")
+        return self.layout.join(out)

@@ -1,0 +1,108 @@
+"""Steps of members that are trained together, beside a plain PyTorch loop over them, in one process and one thread.
+
+    python tests/benchmarks/stacking.py                 # MLP 64-64-64-10; with batch norm and dropout; a small CNN
+    python tests/benchmarks/stacking.py --members 64
+
+Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: each
+number is the least of many steps, and the sides take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+ROUNDS, STEPS = 5, 8
+MLP = ["model=mlp", "model.hidden=[64,64]", "optimizer=adam"]
+CASES = {
+    "mlp": ([*MLP, "model.norm=none"], 0, (64,)),
+    "mlp, batch norm and dropout": ([*MLP, "model.norm=batch", "model.dropout=0.1"], 0, (64,)),
+    "cnn, 8 x 8 pixels": (["model=cnn", "model.norm=none", "optimizer=adam"], 8, (8, 8, 1)),
+}
+
+
+def members(words: list[str], count: int, shape: tuple[int, ...]) -> list[Any]:
+    """What a run builds, with seeds of its own."""
+    import numpy as np
+
+    from holdfast.training.fit import build
+    from holdfast.training.trainer import build_trainer
+    from small_runs import Data, make_config
+
+    random = np.random.default_rng(0)
+    x = random.integers(0, 17, (1438, *shape)).astype(np.uint8 if len(shape) == 3 else np.float32)
+    y = random.integers(0, 10, 1438)
+    built = []
+    for seed in range(count):
+        config = make_config(*words, seed=seed, batch_size=64)
+        data = Data("multiclass", x, y, 10, seed=seed)
+        data.batch_size = 64
+        built.append(build(config, data, build_trainer(config, Path(tempfile.gettempdir()))))
+    return built
+
+
+def loop(built: list[Any], *, is_fused: bool) -> Callable[[], None]:
+    """A step of every member, as one writes it without a framework."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    sides = []
+    for each in built:
+        x, y = next(iter(each.datamodule.train_dataloader()))
+        model = each.module.model
+        optimizer = torch.optim.Adam(model.parameters(), **({"fused": True} if is_fused else {}))
+        sides.append((model, optimizer, each.module.transform(x), y))
+
+    def step() -> None:
+        for model, optimizer, x, y in sides:
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    return step
+
+
+def compare(name: str, words: list[str], count: int, shape: tuple[int, ...]) -> None:
+    """Print milliseconds of a step of all members by each way, and the ratios."""
+    from holdfast.training.stacking.stack import Stack
+
+    ways: dict[str, Callable[[], object]] = {}
+    for kind, is_interleaved in (("stack", False), ("interleaved", True)):
+        stack = Stack(members(words, count, shape), is_interleaved=is_interleaved)
+        batches = list(stack.train_batches(0))
+        ways[kind] = lambda stack=stack, batch=batches[0]: stack.step(batch)
+    ways["loop"] = loop(members(words, count, shape), is_fused=False)
+    ways["loop, fused"] = loop(members(words, count, shape), is_fused=True)
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(ROUNDS):
+        for kind, step in ways.items():
+            for _ in range(STEPS if "loop" not in kind else 2):
+                started = time.perf_counter()
+                step()
+                least[kind] = min(least[kind], time.perf_counter() - started)
+    fastest = min(least["stack"], least["interleaved"])
+    told = "  ".join(f"{kind} {1e3 * seconds:.2f} ms" for kind, seconds in least.items())
+    ratios = f"{least['loop'] / fastest:.1f}x of the loop, {least['loop, fused'] / fastest:.1f}x of the fused one"
+    print(f"{name}, {count} members: {told}; {ratios}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--members", type=int, default=32)
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(1)
+    for name, (words, count, shape) in CASES.items():
+        compare(name, words, count or arguments.members, shape)
+
+
+if __name__ == "__main__":
+    main()
