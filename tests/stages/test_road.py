@@ -100,12 +100,12 @@ def test_rows_in_memory_and_rows_from_disk_give_the_same_numbers(first: Path, ty
 def test_a_sweep_gives_a_job_a_folder(first: Path, typed: Run, project: Path) -> None:
     done = typed("train", "-m", "lr=1e-2,1e-3", "seed=0,1", "max_epochs=2", "hydra.sweep.dir=sweep")
     assert "next   holdfast freeze sweep/" in done.stdout
-    runs = answer(typed("holdfast", "runs", "sweep", "--json"))["runs"]
-    assert sorted(run["folder"] for run in runs) == ["0", "1", "2", "3"]
-    assert {tuple(run["overrides"]) for run in runs} == {
+    trials = answer(typed("holdfast", "runs", "sweep", "--json"))["trials"]
+    assert sorted(folder for trial in trials for folder in trial["runs"]) == [f"sweep/{number}" for number in range(4)]
+    assert {tuple(trial["overrides"]) for trial in trials} == {
         (f"lr={lr}", f"seed={seed}") for lr in ("0.01", "0.001") for seed in (0, 1)
     }
-    values = [run["value"] for run in runs]
+    values = [trial["value"] for trial in trials]
     assert values == sorted(values)
 
 
@@ -113,8 +113,8 @@ def test_a_sweep_gives_a_job_a_folder(first: Path, typed: Run, project: Path) ->
 def test_one_job_that_fails_leaves_the_others_alone(first: Path, typed: Run) -> None:
     done = typed("train", "-m", "lr=1e20,1e-3", "max_epochs=2", "hydra.sweep.dir=halves", code=1)
     assert "sweep: 1 of 2 jobs failed: 0 (train/loss: is nan in step 2" in done.stderr
-    runs = answer(typed("holdfast", "runs", "halves", "--json"))["runs"]
-    assert [(run["folder"], run["status"]) for run in runs] == [("1", "completed"), ("0", "failed")]
+    trials = answer(typed("holdfast", "runs", "halves", "--json"))["trials"]
+    assert [(trial["number"], trial["status"]) for trial in trials] == [(1, "completed"), (0, "failed")]
 
 
 def test_the_table_of_runs(first: Path, second: Path, typed: Run) -> None:
@@ -167,7 +167,7 @@ def test_a_mistake_on_the_command_line_writes_nothing(first: Path, typed: Run, p
     assert done.stderr.splitlines() == [
         "error: optimizer: has no option 'adm'; allowed: adadelta, adagrad, adam, adamw, lbfgs, lion, momentum, muon, "
         "nadam, nesterov, radam, rmsprop, sgd; next: did you mean 'adam'?",
-        "error: lr: is 'abc'; allowed: a positive number",
+        "error: lr: is 'abc'; allowed: a positive number, or auto",
     ]
     assert sorted(project.rglob("*")) == before
 

@@ -57,6 +57,7 @@ from holdfast.core.files import sha256_hex, write_atomic
 SCHEMA = 1
 FILE_NAME = "run.json"
 METRICS_FILE_NAME = "metrics.csv"
+BATCH_FILE_NAME = "batch.json"  # a look at the first batch, as the model gets it
 HEARTBEAT_S = 20.0
 STALE_S = 120.0
 PACKAGES = ("holdfast", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.files import write_atomic
-from holdfast.core.run_record import now
+from holdfast.core.run_record import BATCH_FILE_NAME, now
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
 from holdfast.reporting.pages import render
-from holdfast.training.first_batch import FILE_NAME as BATCH
 
 FILE_NAME = "report.html"
 MAX_CLASSES = 40
@@ -38,7 +37,7 @@ def write_run_page(
         val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
     """
     path = folder / FILE_NAME
-    batch = json.loads((folder / BATCH).read_text()) if (folder / BATCH).is_file() else None
+    batch = json.loads((folder / BATCH_FILE_NAME).read_text()) if (folder / BATCH_FILE_NAME).is_file() else None
     write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch))
     return path
 

@@ -20,7 +20,6 @@ from holdfast.training.augment import build_augmentation, check_images_only
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
 
-FILE_NAME = "batch.json"
 NUM_ROWS = 8
 NUM_VERSIONS = 3
 MAX_COLUMNS = 60

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Diverged, InputError
 from holdfast.core.files import write_atomic
-from holdfast.core.run_record import RunRecord, now
+from holdfast.core.run_record import BATCH_FILE_NAME, RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
@@ -27,7 +27,6 @@ from holdfast.training.combinations import cautions, check_combinations
 from holdfast.training.devices import check_accelerator, check_shared
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
-from holdfast.training.first_batch import FILE_NAME as BATCH
 from holdfast.training.first_batch import batch_facts
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
@@ -167,8 +166,8 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         assert compiled is not None
         module.model._compiled_call_impl = look_first(compiled)
     record.update(threads=_set_threads(built, record))
-    if record.writes and not (record.folder / BATCH).exists():
-        write_atomic(record.folder / BATCH, json.dumps(batch_facts(config, built.datamodule)) + "\n")
+    if record.writes and not (record.folder / BATCH_FILE_NAME).exists():
+        write_atomic(record.folder / BATCH_FILE_NAME, json.dumps(batch_facts(config, built.datamodule)) + "\n")
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)

@@ -33,7 +33,7 @@ def message_of(node: dict[str, Any], group: str = "model", **more: Any) -> str:
         "torch.utils.collect_env.run",
         "torch.nn.modules.module.torch.utils.collect_env.run",
         "holdfast.models.layers.nn.modules.module.functools.partial",
-        "holdfast.models.layers.activation",
+        "holdfast.models.layers.activation_of",
         "holdfast.models.protocol.ModelFactory",
         "holdfast.losses.focal",
         "holdfast.vault.opening.open_x",

@@ -15,8 +15,7 @@ RATE = "lr=tag(log,interval(1e-5,1e-1))"
 
 
 @pytest.fixture
-def loader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> OptionsLoader:
-    monkeypatch.chdir(tmp_path)
+def loader(project: Path) -> OptionsLoader:
     return options_loader()
 
 
