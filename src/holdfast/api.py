@@ -7,11 +7,13 @@ other. Nothing here ends the process: an error is an exception of `holdfast.erro
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, Problem, raise_problems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +56,15 @@ def train(
     """
     from holdfast.experiment.experiment import Experiment
 
+    _refuse_text(overrides)
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
         rows, words = _rows_in_memory(data, target, Path(folder))
         if words and any(word.startswith(("data=", "resume=")) for word in overrides):
             raise InputError("data", "is given beside an override that chooses the rows", next="leave one of them out")
         experiment = Experiment.compose([*overrides, *words], parts=parts)
         experiment.rows_in_memory = rows
-        experiment.check()
+        with _told_without(rows):
+            experiment.check()
         return experiment.run(reporter)
 
 
@@ -88,6 +92,7 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     from holdfast.search.resume import resumed
     from holdfast.search.sweep import raise_failures, run_sweep
 
+    _refuse_text(overrides)
     words = resumed(overrides)
     options = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
     loader = options_loader(options[0] if options else None)
@@ -183,6 +188,27 @@ def open_selection(selection: Frozen | str, *, reason: str | None = None, key_fi
     return opened
 
 
+def _refuse_text(overrides: Sequence[str]) -> None:
+    if isinstance(overrides, str):
+        raise InputError("overrides", "is one text", "a list of texts", next=f"[{overrides!r}]")
+
+
+@contextmanager
+def _told_without(rows: Path | None) -> Iterator[None]:
+    """Tell mistakes in rows in memory without the file in which another process is handed them."""
+    try:
+        yield
+    except InputError as error:
+        if rows is None:
+            raise
+        raise_problems([_about_data(problem, rows) for problem in error.problems])
+
+
+def _about_data(problem: Problem, rows: Path) -> Problem:
+    where = "data" if problem.where == "data.path" else problem.where
+    return replace(problem, where=where, what=problem.what.replace(f"{rows}, ", "").replace(str(rows), "the table"))
+
+
 def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, list[str]]:
     """Write rows into a file for the process that prepares them; returns it and the overrides that name them."""
     from holdfast.config.overrides import quoted
@@ -199,11 +225,11 @@ def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, 
     if is_table(data):
         path, content = write_table(data, folder)
         names = list(target) if isinstance(target, list | tuple) else [target]
-        if not all(isinstance(name, str) for name in names):
-            raise InputError(
-                "target", f"is a {type(target).__name__}, and data is a table", "a name of a column, or several"
-            )
-        columns = quoted(names[0]) if len(names) == 1 else f"[{','.join(map(quoted, names))}]"
+        if not all(isinstance(name, str | int) for name in names):
+            kind = type(target).__name__
+            raise InputError("target", f"has the type {kind}, and data is a table", "a name of a column, or several")
+        columns = ",".join(quoted(str(name)) for name in names)
+        columns = columns if len(names) == 1 else f"[{columns}]"
         return path, ["data=memory", f"data.content={content}", f"data.target={columns}"]
     path, content = write_arrays(data, target, folder)
     return path, ["data=memory_arrays", f"data.content={content}"]

@@ -101,7 +101,7 @@ def test_arrays_are_data_too() -> None:
         ({"data": np.zeros((9, 2)), "target": np.zeros(8)}, "target: has 8 entries for 9 rows"),
         ({"data": pd.DataFrame({"a": [1, "b", {}]}), "target": "a"}, "data: is no table that Arrow can hold"),
         ({"data": make_frame(), "target": "prise"}, r"data\.target: .*'prise'.*did you mean 'price'"),
-        ({"data": make_frame(), "target": 3}, "target: is a int, and data is a table"),
+        ({"data": make_frame(), "target": 3}, "data.target: there is no column '3'; allowed: the columns are"),
     ],
 )
 def test_rows_that_will_not_do(project: Path, options: dict[str, Any], message: str) -> None:
@@ -178,3 +178,31 @@ def test_the_top_level_is_light() -> None:
     assert set(holdfast.PUBLIC) <= set(dir(holdfast))
     with pytest.raises(AttributeError, match="module 'holdfast' has no attribute 'trian'"):
         holdfast.trian  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "words"),
+    [
+        (lambda frame: frame.set_axis(["a", "a", *frame.columns[2:]], axis=1), "price", "names more than once: 'a'"),
+        (lambda frame: frame.iloc[:0], "price", "data: the table has a header and no rows"),
+        (lambda frame: frame.assign(price=float("nan")), "price", "data.target: row 0, column 'price': has no value"),
+        (lambda frame: frame, {"price": 1}, "target: has the type dict, and data is a table"),
+    ],
+)
+def test_a_mistake_in_a_frame_names_no_file(change: Any, target: Any, words: str, project: Path) -> None:
+    with pytest.raises(holdfast.InputError) as raised:
+        holdfast.train(SMALL, data=change(make_frame()), target=target)
+    assert words in str(raised.value)
+    assert "rows.arrow" not in str(raised.value)
+
+
+def test_columns_may_be_numbered(project: Path) -> None:
+    frame = make_frame()
+    run = holdfast.train(SMALL, data=frame.set_axis(range(frame.shape[1]), axis=1), target=frame.shape[1] - 1)
+    assert run.status == "completed"
+
+
+@pytest.mark.parametrize("train", [holdfast.train, holdfast.sweep])
+def test_overrides_are_a_list(train: Any) -> None:
+    with pytest.raises(holdfast.InputError, match=r"overrides: is one text; allowed: a list of texts"):
+        train("optimizer=adam")

@@ -48,8 +48,10 @@ def arrow_table(rows: Any, where: str) -> Any:
     """
     import pyarrow as pa
 
+    is_pandas = hasattr(rows, "iloc")
+    if is_pandas:
+        unique_names("the table", [str(name) for name in rows.columns], where)
     try:
-        is_pandas = hasattr(rows, "iloc")
         table = pa.Table.from_pandas(rows.rename(columns=str), preserve_index=False) if is_pandas else pa.table(rows)
     except (pa.ArrowException, TypeError, ValueError) as error:
         problem = f"is no table that Arrow can hold ({' '.join(str(error).split())[:200]})"
