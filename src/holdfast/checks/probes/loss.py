@@ -37,6 +37,7 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         return
     yield from _pairs(trial)
     yield from _direction(trial)
+    yield from _missing_log(trial)
     yield from _rows(trial)
     yield from _saturation(trial)
     yield from _silent_outputs(trial, slope)
@@ -71,6 +72,15 @@ def _is_blind(trial: LossTrial) -> bool:
         others = [1.0 - trial.y, torch.zeros_like(trial.y)]
     value = trial.value(outputs)
     return all(_is_same(value, trial.value(outputs, y)) for y in others)
+
+
+def _missing_log(trial: LossTrial) -> Iterator[Finding]:
+    """A loss of classes that is the negative of a probability: what takes the logarithm is missing."""
+    values = [float(trial.value(outputs)) for outputs in (trial.some(0.1), trial.some(2.0), trial.right(TENFOLD))]
+    if not trial.task.is_values and all(-1.0 - SAME <= value < 0.0 for value in values):
+        cause = "the loss is minus a probability: it wants log-probabilities, and the logarithm is missing"
+        numbers = {"loss_of_right_outputs": plain_number(values[-1])}
+        yield Finding("log_missing", "doubtful", cause, "log_softmax in place of softmax in front of nll_loss", numbers)
 
 
 def _pairs(trial: LossTrial) -> Iterator[Finding]:

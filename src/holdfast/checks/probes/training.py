@@ -191,28 +191,21 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
         and len(parameter) > 2
         and bool((parameter == parameter.flatten()[0]).all() & (parameter != 0).all())
     ]
-    first = _equal_rows(module, inputs, y)
-    if not first and constant:
-        cause = f"all numbers of {constant[0]} are the same: its units start as copies of each other"
-        yield Finding(
-            "symmetric_weights",
-            "doubtful",
-            cause,
-            "init=he_normal, or random weights of your own",
-            {"weights": constant[:5]},
-        )
-    if not first:
-        return
-    take_steps(module, inputs, y, 3)
-    same = sorted(first & _equal_rows(module, inputs, y))
+    same = _equal_rows(module, inputs, y)
     if same:
+        take_steps(module, inputs, y, 3)
+        same &= _equal_rows(module, inputs, y)
+    hint = "init=he_normal, or random weights of your own"
+    if same:
+        names = sorted(same)
         cause = (
-            f"the rows of {same[0]} are all equal and have equal gradients: its units are copies of each other, "
+            f"the rows of {names[0]} are all equal and have equal gradients: its units are copies of each other, "
             "and stay so (weights set to one constant)"
         )
-        yield Finding(
-            "symmetric_weights", "fail", cause, "init=he_normal, or random weights of your own", {"weights": same[:5]}
-        )
+        yield Finding("symmetric_weights", "fail", cause, hint, {"weights": names[:5]})
+    elif constant:
+        cause = f"all numbers of {constant[0]} are the same: its units start as copies of each other"
+        yield Finding("symmetric_weights", "doubtful", cause, hint, {"weights": constant[:5]})
 
 
 def _equal_rows(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
