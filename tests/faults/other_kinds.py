@@ -603,6 +603,9 @@ FAULTY: dict[str, Kind] = {
     "log_of_softmax_twice": Kind(
         "digits", behind(lambda o: o.softmax(dim=1).softmax(dim=1).log()), functional.nll_loss, ("second_softmax",)
     ),
+    "minus_a_probability": Kind(
+        "digits", loss=lambda o, y: functional.nll_loss(o.softmax(dim=1), y), expected=("log_missing",)
+    ),
     "mean_over_rows": Kind("series", function(lambda h, own: h - h.mean(dim=0)), expected=("rows_see_each_other",)),
     "normalised_over_rows": Kind(
         "cancer", function(lambda h, own: functional.normalize(h, dim=0)), expected=("rows_see_each_other",)
