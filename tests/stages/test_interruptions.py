@@ -186,7 +186,7 @@ def test_a_sweep_into_a_used_folder_is_refused(work: Path) -> None:
     [
         (["resume=left_alone"], "is completed"),
         (["resume=killed", "lr=3"], "lr=3: would change a run that goes on; allowed: trainer=..., logger=..."),
-        (["resume=home"], "is not a run"),
+        (["resume=left_alone/checkpoints"], "is not a run"),
         (["resume=nowhere"], "there is no folder nowhere"),
         (["-m", "resume=stopped130", "seed=1"], "would change a run that goes on"),
     ],
