@@ -84,7 +84,8 @@ def frozen_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) ->
         done = run_holdfast("freeze", f"run{number - 1}", "--json", cwd=folder / "project", environment=environment)
         selections = [*json.loads((before / "selections.json").read_text()), answer(done)["selection"]]
         (folder / "selections.json").write_text(json.dumps(selections))
-        return folder
+        # The ledger names the project that froze: it is moved, so that no copy reaches the lock of the others.
+        return folder.rename(folder.with_name(f"{folder.name}-kept"))
 
     return folder_of
 
