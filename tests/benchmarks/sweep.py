@@ -82,7 +82,11 @@ main()
 def run(folder: Path, *words: str) -> float:
     """Seconds of a command."""
     began = time.perf_counter()
-    environment = {**os.environ, "HOLDFAST_HOME": str(folder / "home"), "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")),
+        "PYTHONWARNINGS": "ignore",
+    }
     done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr.decode()[-2000:])

@@ -77,7 +77,7 @@ def main(part: str = "reported") -> None:
     counts = {"faulty": 0, "found": 0, "first": 0, "healthy": 0, "accused": 0, "doubted": 0}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        os.environ["HOLDFAST_HOME"] = f"{folder}/home"
+        os.environ["HOLDFAST_HOME"] = f"{folder}-home"
         other_kinds.write_data(Path(folder))
         for name, expected, look in _programs(part):
             started = time.process_time()

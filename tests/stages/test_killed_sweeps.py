@@ -121,7 +121,7 @@ def test_20_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path)
         "logger=none",
     ]
     words += ["hydra.launcher.workers=2", "hydra.launcher.lease_s=5", "model.dropout=0.1", "check=none"]
-    environment = {**os.environ, "HOLDFAST_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "HOLDFAST_HOME": str(tmp_path.with_name(f"{tmp_path.name}-home"))}
 
     def start(*words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(ROOT / "train.py"), *words]
