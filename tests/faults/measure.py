@@ -76,9 +76,11 @@ def main(part: str = "reported") -> None:
     """Print every program that is not as it should be, and the sums."""
     counts = {"faulty": 0, "found": 0, "first": 0, "healthy": 0, "accused": 0, "doubted": 0}
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        os.environ["HOLDFAST_HOME"] = f"{folder}-home"
-        other_kinds.write_data(Path(folder))
+        project = Path(folder, "project")
+        project.mkdir()
+        os.chdir(project)
+        os.environ["HOLDFAST_HOME"] = f"{folder}/home"
+        other_kinds.write_data(project)
         for name, expected, look in _programs(part):
             started = time.process_time()
             verdicts = look()
