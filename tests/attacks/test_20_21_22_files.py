@@ -78,7 +78,7 @@ def test_a_checkpoint_that_is_exchanged_after_it_was_checked(
     (selection,) = frozen(1)
     command = [sys.executable, "-m", "holdfast.cli.main", "open", selection]
     process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
-    pattern = "vaults/*/.opening-files/*/models/0/val_predictions.npy"  # the last of them
+    pattern = "vaults/*/.opening-files/models/0/val_predictions.npy"  # the last of them
     while not list((tmp_path / "home").glob(pattern)):
         assert process.poll() is None
         time.sleep(0.001)
