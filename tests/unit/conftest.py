@@ -22,6 +22,18 @@ def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return folder
 
 
+@pytest.fixture(scope="module")
+def home_with_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOLDFAST_HOME in which the digits are prepared."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOLDFAST_HOME", str(home))
+        from holdfast.experiment.experiment import Experiment
+
+        Experiment.compose(["check=none", f"hydra.run.dir={home}/none"]).prepare()
+    return home
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., RunRecord]]:
     """run(config, data, name) trains in a folder of that name and gives the record; with `resume` it goes on there."""

@@ -45,7 +45,7 @@ def verdicts_on(experiment: Experiment) -> list[Verdict]:
     Raises:
         RunFailed: A check fails, and `check.on_fail` is "stop".
     """
-    sweep, kind = sweep_of(experiment.folder), _kind_of(experiment.config)
+    sweep, kind = checked_sweep(experiment.folder), _kind_of(experiment.config)
     known = {} if sweep is None else json.loads((sweep / FILE_NAME).read_text())
     if kind in known:
         verdicts = [Verdict.of(plain) for plain in known[kind]]
@@ -60,8 +60,8 @@ def verdicts_on(experiment: Experiment) -> list[Verdict]:
     return verdicts
 
 
-def sweep_of(run: Path) -> Path | None:
-    """The folder of the sweep that a run belongs to; None where it is on its own."""
+def checked_sweep(run: Path) -> Path | None:
+    """The folder of the sweep that keeps the verdicts for a run; None where the run is on its own."""
     folders = [run, *run.absolute().parents[:LEVELS]]
     return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)
 

@@ -73,7 +73,7 @@ def _find(path: Path | None, against: Path | None, heads: Sequence[str]) -> list
 
 
 def _report_findings() -> list[Finding]:
-    """What written reports say otherwise than their ledgers."""
+    """Differences between written reports and their ledgers."""
     from holdfast.evaluation.opening.report import report_problems
     from holdfast.vault.verify import Finding
 

@@ -53,7 +53,7 @@ def number_columns(names: Iterable[str]) -> tuple[Column, ...]:
 
 
 def unnamed(width: int) -> list[str]:
-    """What the columns of a table are called that have no names of their own."""
+    """Names for the columns of a table that have none of their own."""
     return [f"x{index}" for index in range(width)]
 
 

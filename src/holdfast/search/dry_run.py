@@ -58,8 +58,8 @@ def print_plan(config: DictConfig, loader: OptionsLoader, first_run: DictConfig)
     estimate = estimate_run(first_run)
     if estimate is not None:
         seconds = (estimate.start_s + first_run.max_epochs * estimate.epoch_s) * math.ceil(num_runs / record.workers)
-        one = f"{estimate.epoch_s:.2g} s an epoch and {estimate.start_s:.2g} s around, as a part of the first run took"
-        print(f"about {duration(seconds)} at most: {num_runs} runs of {first_run.max_epochs} epochs, {one}")
+        each = f"{estimate.epoch_s:.2g} s an epoch and {estimate.start_s:.2g} s around, as a part of the first run took"
+        print(f"about {duration(seconds)} at most: {num_runs} runs of {first_run.max_epochs} epochs, {each}")
 
 
 def estimate_run(config: DictConfig) -> Estimate | None:

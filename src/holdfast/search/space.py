@@ -126,7 +126,7 @@ class Space:
 
     @property
     def has_interval(self) -> bool:
-        """Whether the points cannot be listed."""
+        """Tell whether an interval is among the dimensions, so that the points cannot be listed."""
         return any(not dimension.values for dimension in self.dimensions)
 
     def first_points(self, count: int | None) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Where the trials of a study are kept: Optuna's journal in the sweep's folder, or a database by its URL.
+"""The storage of a study's trials: Optuna's journal in the sweep's folder, or a database by its URL.
 
 A journal is one line an event, in a file that several machines may share. A process that is killed while it appends
 leaves half a line behind. Optuna's own lock lets the next event be glued to it, and nobody can read the file from then

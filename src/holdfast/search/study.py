@@ -280,7 +280,7 @@ class Study:
 
 
 def _status(trial: FrozenTrial) -> Status | None:
-    """How a trial has ended; None where it has not."""
+    """The status of a trial that has ended; None where it has not."""
     if trial.state == TrialState.COMPLETE:
         return "completed"
     if trial.state == TrialState.FAIL:

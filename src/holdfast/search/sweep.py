@@ -38,7 +38,7 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep has ended.
+    """The end of a sweep.
 
     Attributes:
         num_jobs: Jobs or trials that have ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from holdfast.checks.kinds import sweep_of, verdicts_on
+from holdfast.checks.kinds import checked_sweep, verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
 from holdfast.checks.lr_range import find_lr
 from holdfast.checks.run import tell
@@ -30,7 +30,7 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
         status = train_on(experiment, record)
     if experiment.config.check:
         before = _kept(record)
-        is_alone = sweep_of(record.folder) is None
+        is_alone = checked_sweep(record.folder) is None
         later = compare_with_baseline(experiment, before, record.fields["best"]["metrics"], seeks_leaks=is_alone)
         _keep(record, later)
         if is_alone:

@@ -16,19 +16,9 @@ WORDS = ["trainer=cpu", "trainer.precision=64-true", "check=none", "logger=none"
 WORDS += ["data.subset=200", "max_epochs=2", "ensemble=seeds", "ensemble.size=3", "seed=4"]
 
 
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A HOLDFAST_HOME in which the digits are prepared."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOLDFAST_HOME", str(home))
-        Experiment.compose(["check=none", f"hydra.run.dir={home}/none"]).prepare()
-    return home
-
-
 @pytest.fixture(autouse=True)
-def _home(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOLDFAST_HOME", str(rows))
+def _home(home_with_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
 
 
 def trained(folder: Path, *words: str) -> Run:

@@ -24,8 +24,8 @@ def quotable(opened: Opened) -> str:
     where = f"n = {opened.n:,}, {number}, {place}"
     criterion, metrics = opened.criterion, opened.metrics
     if not metrics and criterion:
-        told = f"{opened.wear['bits_before']:.0f} bits told before"
-        where = f"n = {opened.n:,}, answer {opened.opening} of its vault, {told}, {place}"
+        bits = f"{opened.wear['bits_before']:.0f} bits told before"
+        where = f"n = {opened.n:,}, answer {opened.opening} of its vault, {bits}, {place}"
         return f"test of {criterion['criterion']}: {'passed' if criterion['passed'] else 'failed'}, {where}"
     name = next((name for name in FIRST if name in metrics), next(iter(metrics)))
     return f"test {name} {_value(name, metrics[name], opened.confidence)}, {where}"

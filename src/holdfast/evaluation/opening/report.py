@@ -52,7 +52,7 @@ def write_report(vault: str, selection: str) -> dict[str, Path]:
 
 
 def report_problems(vault: str, selection: str) -> Iterator[Found]:
-    """What a written report says otherwise than the ledger did when it was written."""
+    """Differences between a written report and the ledger as it was when the report was written."""
     folder = selection_folder(vault, selection)
     html, path = folder / "report.html", folder / "report.json"
     if not path.exists() and not html.exists():

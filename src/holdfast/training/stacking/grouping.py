@@ -1,4 +1,4 @@
-"""Which runs may be trained together, by their configs alone."""
+"""Groups of runs that may be trained together, by their configs alone."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def why_alone(config: Mapping[str, Any]) -> str | None:
 
 
 def _key(config: Mapping[str, Any]) -> str:
-    """What the configs of a group have in common, as text."""
+    """The part of a config that is the same in all of a group, as text."""
     shared = {name: value for name, value in as_plain(config).items() if name not in OWN}
     for name, own in OWN_IN_GROUP.items():
         shared[name] = {key: value for key, value in shared[name].items() if key not in own}

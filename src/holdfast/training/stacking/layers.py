@@ -104,7 +104,7 @@ def stack_network(
 
 @dataclass
 class _Stacking:
-    """What every layer shares."""
+    """The choices that all layers of a stack share."""
 
     tensors: Tensors
     layout: Layout

@@ -112,7 +112,7 @@ class Member:
 
     @property
     def is_over(self) -> bool:
-        """Whether its training ends after this epoch."""
+        """Tell whether its training ends after this epoch."""
         return self.error is not None or self.should_stop or self.num_epochs >= self.built.config.max_epochs
 
     @property
@@ -140,12 +140,12 @@ class Member:
             if not bool(losses.isfinite().all()):
                 batch = int(losses.isfinite().logical_not().nonzero()[0])
                 step, epoch = first_step + batch + 1, self.num_epochs + 1
-                problem = f"is {float(losses[batch])} in step {step} (epoch {epoch}, batch {batch + 1})"
-                raise Diverged("train/loss", problem)
+                message = f"is {float(losses[batch])} in step {step} (epoch {epoch}, batch {batch + 1})"
+                raise Diverged("train/loss", message)
             self.callback.on_train_epoch_end(self, self.built.module)  # type: ignore[arg-type]
         except Diverged as error:
-            where, what = error.problems[0].where, error.problems[0].what
-            self.error = Diverged(where, what, next="a smaller lr, a warm-up or clipping")
+            problem = error.problems[0]
+            self.error = Diverged(problem.where, problem.what, next="a smaller lr, a warm-up or clipping")
 
     def value(self) -> float:
         """The monitored value of the last epoch, NaN where there is none."""
@@ -158,7 +158,7 @@ class Member:
             self.held = (path.name, self.checkpoint())
 
     def checkpoint(self) -> dict[str, Any]:
-        """What a single run writes, but for the state of its optimizer."""
+        """The checkpoint that a single run writes, but for the state of its optimizer."""
         module, weights = self.built.module, self.stack.weights.of(self.place)
         state = {name: weights.get(name.removeprefix("model."), value) for name, value in module.state_dict().items()}
         content: dict[str, Any] = {
@@ -172,7 +172,7 @@ class Member:
         return content
 
     def state(self) -> dict[str, Any]:
-        """What a member goes on from, beside its weights."""
+        """The state that a member goes on from, beside its weights."""
         own = {"folder": self.experiment.folder.name, "held": self.held, "stack": self.record.fields["stack"]}
         return {**own, "global_step": self.global_step, **self.checkpoint()[STATE]}
 

@@ -23,19 +23,9 @@ WORDS += ["data.subset=200", "model.dropout=0.3"]
 Make = Callable[..., list[Experiment]]
 
 
-@pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A HOLDFAST_HOME in which the digits are prepared."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOLDFAST_HOME", str(home))
-        Experiment.compose(["check=none", f"hydra.run.dir={home}/none"]).prepare()
-    return home
-
-
 @pytest.fixture
-def make(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.setenv("HOLDFAST_HOME", str(rows))
+def make(home_with_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
     monkeypatch.setattr(
         "holdfast.training.stacking.together.fastest", lambda built: stacking.Stack(built, is_interleaved=False)
     )
