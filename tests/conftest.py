@@ -43,12 +43,18 @@ def _no_home_of_the_user(
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind() -> Iterator[None]:
     environment, threads, folder = dict(os.environ), set(threading.enumerate()), Path.cwd()
+    lock = _content_of(ROOT / "holdfast.lock")
     yield
     changed = {k for k in environment.keys() | os.environ.keys() if environment.get(k) != os.environ.get(k)}
     left = [t.name for t in set(threading.enumerate()) - threads if t.is_alive() and t.name.startswith("holdfast")]
     assert not changed - SET_BY_LIBRARIES, f"environment: {changed}"
     assert not left, f"threads that still run: {left}"
     assert Path.cwd() == folder
+    assert _content_of(ROOT / "holdfast.lock") == lock, "holdfast.lock in the root: work in a folder of your own"
+
+
+def _content_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ def home_with_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOLDFAST_HOME", str(home))
+        patch.chdir(tmp_path_factory.mktemp("project"))  # where the lock is written
         from holdfast.experiment.experiment import Experiment
 
         Experiment.compose(["check=none", f"hydra.run.dir={home}/none"]).prepare()

@@ -17,8 +17,9 @@ WORDS += ["data.subset=200", "max_epochs=2", "ensemble=seeds", "ensemble.size=3"
 
 
 @pytest.fixture(autouse=True)
-def _home(home_with_digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home(home_with_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
+    monkeypatch.chdir(tmp_path)  # where the lock is written
 
 
 def trained(folder: Path, *words: str) -> Run:
