@@ -31,7 +31,7 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
                                 "initialised_anew"}]
     stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
                                 could not be; absent where nobody asked; while it goes on with its "checkpoint"
-    ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
+    ensemble                    null, or what an ensemble is and brings, as `ensembles.make` describes it
 """
 
 from __future__ import annotations
