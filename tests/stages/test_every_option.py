@@ -18,7 +18,6 @@ DATA_ELSEWHERE += ("memory_arrays", "mnist", "parquet")
 ELSEWHERE = {
     ("augment", "color"),
     *(("data", name) for name in DATA_ELSEWHERE),
-    *(("ensemble", name) for name in ("folds", "members", "seeds", "snapshots", "top_k")),
     ("logger", "many"),
     ("logger", "mlflow"),
     ("logger", "wandb"),
