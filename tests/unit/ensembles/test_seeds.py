@@ -12,26 +12,14 @@ from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.run import Run
 from holdfast.inference.network import load_run
 
-WORDS = ["trainer=cpu", "trainer.precision=64-true", "check=none", "logger=none", "model.hidden=[16]", "threads=1"]
-WORDS += ["data.subset=200", "max_epochs=2", "ensemble=seeds", "ensemble.size=3", "seed=4"]
+from .conftest import Train
+
+WORDS = ["ensemble=seeds", "ensemble.size=3", "seed=4"]
 
 
-@pytest.fixture(autouse=True)
-def _home(home_with_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
-    monkeypatch.chdir(tmp_path)  # where the lock is written
-
-
-def trained(folder: Path, *words: str) -> Run:
-    experiment = Experiment.compose([*WORDS, *words, f"hydra.run.dir={folder}"])
-    experiment.check()
-    return experiment.run()
-
-
-def test_members_are_runs_and_their_mean_is_judged(tmp_path: Path) -> None:
-    ensemble = trained(tmp_path / "ensemble")
-    words = [word for word in WORDS if not word.startswith("ensemble")]
-    alone = Experiment.compose([*words, "seed=5", f"hydra.run.dir={tmp_path / 'alone'}"]).run()
+def test_members_are_runs_and_their_mean_is_judged(tmp_path: Path, train: Train) -> None:
+    ensemble = train("ensemble", *WORDS)
+    alone = train("alone", "seed=5")
     record = ensemble.record
     assert (record["kind"], record["status"]) == ("ensemble", "completed")
     assert record["stop_reason"] == "trained and averaged 3 runs"
@@ -51,14 +39,14 @@ def test_members_are_runs_and_their_mean_is_judged(tmp_path: Path) -> None:
     assert load_run(moved).network.predict(x) == pytest.approx(mean, abs=1e-6)
 
 
-def test_one_after_the_other(tmp_path: Path) -> None:
-    together, in_turn = trained(tmp_path / "a"), trained(tmp_path / "b", "ensemble.stack=false")
+def test_one_after_the_other(train: Train) -> None:
+    together, in_turn = train("a", *WORDS), train("b", *WORDS, "ensemble.stack=false")
     assert together.metrics == pytest.approx(in_turn.metrics, abs=1e-6)
     assert "stack" not in Run(in_turn.folder / "members" / "0").record
 
 
-def test_goes_on_with_what_is_missing(tmp_path: Path) -> None:
-    ensemble = trained(tmp_path / "ensemble")
+def test_goes_on_with_what_is_missing(train: Train) -> None:
+    ensemble = train("ensemble", *WORDS)
     metrics = ensemble.metrics
     kept = (ensemble.folder / "members" / "0" / "run.json").read_bytes()
     shutil.rmtree(ensemble.folder / "members" / "2")
@@ -70,10 +58,10 @@ def test_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     assert (ensemble.folder / "members" / "0" / "run.json").read_bytes() == kept
 
 
-def test_a_member_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_member_that_fails_is_told(train: Train) -> None:
     words = ["optimizer=sgd", "model.norm=none", "lr=1e300", "ensemble.size=2"]
     with pytest.raises(RunFailed) as caught:
-        trained(tmp_path / "ensemble", *words)
+        train("ensemble", *WORDS, *words)
     assert str(caught.value).startswith("members: 2 of 2 failed; members/0: train/loss: is nan in step 2")
 
 
@@ -83,11 +71,19 @@ def test_a_member_that_fails_is_told(tmp_path: Path) -> None:
         ("ensemble.size=0", "ensemble.size: is 0; allowed: a whole number, 2 or more"),
         ("ensemble.size=1", "ensemble.size: is 1; allowed: a whole number, 2 or more"),
         ("ensemble.stack=maybe", "ensemble.stack: is 'maybe'; allowed: true, false"),
+        ("ensemble.size=null", "ensemble.size: is None; allowed: a whole number"),
+        ("ensemble.combine=votes", "ensemble.combine: is 'votes'; allowed: probabilities, logits"),
+        ("ensemble.weights=best", "ensemble.weights: is 'best'; allowed: equal, greedy, a list of numbers"),
+        ("ensemble.weights=[1,-1,1]", "ensemble.weights: is [1, -1, 1]; allowed: equal, greedy, or 3 numbers of 0"),
+        ("ensemble.weights=[0,0,0]", "ensemble.weights: is [0, 0, 0]; allowed: equal, greedy, or 3 numbers of 0"),
+        ("ensemble.weights=[1,1]", "ensemble.weights: is [1, 1]; allowed: equal, greedy, or 3 numbers of 0 or more"),
+        ("ensemble.temperature=0", "ensemble.temperature: is 0; allowed: fit, a number above 0"),
+        ("ensemble.temperature=warm", "ensemble.temperature: is 'warm'; allowed: fit, a number above 0"),
         ("seed=4294967295", "ensemble.size: is 3: the last seed would be 4294967297; allowed: up to 4294967295"),
     ],
 )
-def test_bad_input(tmp_path: Path, words: str, message: str) -> None:
+def test_bad_input(tmp_path: Path, train: Train, words: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        trained(tmp_path / "ensemble", words)
+        train("ensemble", *WORDS, words)
     assert str(caught.value).startswith(message)
     assert not (tmp_path / "ensemble").exists()
