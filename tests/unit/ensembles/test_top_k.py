@@ -4,11 +4,15 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
+from holdfast.ensembles import TopK
 from holdfast.experiment.run import Run
 from holdfast.inference.frames import predict_frame
 from holdfast.inference.network import load_run
@@ -28,6 +32,8 @@ def trained(home_with_digits: Path, tmp_path_factory: pytest.TempPathFactory) ->
         train_in(folder / "other", "split=kfold", "split.num_folds=3")
     (folder / "runs" / "4").mkdir()
     (folder / "runs" / "4" / "run.json").write_text(json.dumps({**run.record, "status": "failed"}))
+    shutil.copytree(run.folder, folder / "broken")
+    shutil.rmtree(folder / "broken" / "checkpoints")
     return folder
 
 
@@ -81,28 +87,40 @@ def test_members_are_all_and_greedy_weights_leave_some_out(train: Train, runs: l
     assert [Path(entry["run"]).name for entry in weighted.record["ensemble"]["left_out"]] == ["0", "3"]
 
 
-def test_bad_input(tmp_path: Path, train: Train, runs: list[Run]) -> None:
-    shutil.copytree(runs[3].folder, tmp_path / "broken")
-    shutil.rmtree(tmp_path / "broken" / "checkpoints")
-    broken = tmp_path / "broken"
-    named = "ensemble.runs=[runs/0,runs/1]"
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "ensemble.runs: names 0 runs; allowed: two or more, or the folder of a sweep; next: [RUN_A,RUN_B]"),
+        ({"runs": ["runs/0"]}, "ensemble.runs: names 1 runs"),
+        ({"runs": ["runs/0", "runs/0"]}, "ensemble.runs: names runs/0 twice"),
+        ({"runs": "nowhere"}, "ensemble.runs: there is no folder nowhere"),
+        ({"runs": "runs/0"}, "ensemble.runs: runs/0 has 0 completed runs in it; allowed: two or more"),
+        ({"runs": ["runs/0", "runs/4"]}, "runs/4: is failed; allowed: completed; next: resume=runs/4"),
+        ({"runs": ["runs/0", "broken"]}, "broken/checkpoints/"),
+        ({"runs": ["runs/0", "other"]}, "other: has another val rows than runs/0"),
+        ({"size": 3}, "ensemble.size: is 3, and there are 2 completed runs; allowed: 2 to 2"),
+        ({"size": 2, "weights": [1, -2]}, "ensemble.weights: is [1, -2]; allowed: equal, greedy, or 2 numbers of 0"),
+        ({"size": 2, "weights": [0, 0]}, "ensemble.weights: is [0, 0]; allowed: equal, greedy, or 2 numbers of 0"),
+        ({"monitor": "val/r2"}, "monitor: is 'val/r2', which no metric produces"),
+    ],
+)
+def test_bad_input(runs: list[Run], options: dict[str, Any], message: str) -> None:
+    monitor = options.get("monitor", "val/loss")
+    config = OmegaConf.create({"monitor": monitor, "mode": "auto"})
+    named = {"runs": ["runs/0", "runs/1"]} if "size" in options or "monitor" in options else {}
+    chosen = {name: value for name, value in options.items() if name != "monitor"}
+    with pytest.raises(InputError) as caught:
+        TopK(**named, **chosen).check(SimpleNamespace(config=config))  # type: ignore[arg-type]
+    assert str(caught.value).startswith(message)
+
+
+def test_nothing_is_written_after_bad_input(train: Train, tmp_path: Path, runs: list[Run]) -> None:
     for words, message in (
-        ([], "ensemble.runs: names 0 runs; allowed: two or more, or the folder of a sweep; next: [RUN_A,RUN_B]"),
-        (["ensemble.runs=[runs/0]"], "ensemble.runs: names 1 runs"),
-        (["ensemble.runs=[runs/0,runs/0]"], "ensemble.runs: names runs/0 twice"),
-        (["ensemble.runs=nowhere"], "ensemble.runs: there is no folder nowhere"),
-        (["ensemble.runs=runs/0"], "ensemble.runs: runs/0 has 0 completed runs in it; allowed: two or more"),
         (["ensemble.runs=7"], "ensemble.runs: is 7; allowed: the folder of a sweep or of runs, or a list of runs"),
-        (["ensemble.runs=[runs/0,runs/4]"], "runs/4: is failed; allowed: completed; next: resume=runs/4"),
-        ([f"ensemble.runs=[runs/0,{broken}]"], f"{broken}/checkpoints/"),
-        (["ensemble.runs=[runs/0,other]"], "other: has another val rows than runs/0"),
-        ([named, "ensemble.size=3"], "ensemble.size: is 3, and there are 2 completed runs; allowed: 2 to 2"),
-        ([named, "ensemble.size=0"], "ensemble.size: is 0; allowed: a whole number, 2 or more"),
-        ([named, "ensemble.size=2", "ensemble.weights=[1,-2]"], "ensemble.weights: is [1, -2]; allowed: equal, greedy"),
-        ([named, "ensemble.size=2", "ensemble.weights=[0,0]"], "ensemble.weights: is [0, 0]; allowed: equal, greedy"),
-        ([named, "ensemble.size=2", "monitor=val/r2"], "monitor: is 'val/r2', which no metric produces"),
+        (["ensemble.runs=runs", "ensemble.size=0"], "ensemble.size: is 0; allowed: a whole number, 2 or more"),
+        (["ensemble.runs=runs", "ensemble.size=5"], "ensemble.size: is 5, and there are 4 completed runs"),
     ):
         with pytest.raises(InputError) as caught:
             train("top", "ensemble=top_k", *words)
-        assert str(caught.value).startswith(message), str(caught.value)
+        assert str(caught.value).startswith(message)
     assert not (tmp_path / "top").exists()
