@@ -47,9 +47,9 @@ def entropy(predictions: NDArray[np.float32], task: str) -> NDArray[np.float32]:
     exact = predictions.astype(np.float64)
     kind = task_of(task)
     if kind.is_softmax:
-        return (-_plogp(exact).sum(axis=1)).astype(np.float32)
+        return np.asarray(-_plogp(exact).sum(axis=1), np.float32)
     own = -_plogp(exact) - _plogp(1.0 - exact)
-    return (own.mean(axis=1) if kind.is_labels else own).astype(np.float32)
+    return np.asarray(own.mean(axis=1) if kind.is_labels else own, np.float32)
 
 
 def differing(

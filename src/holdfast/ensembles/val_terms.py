@@ -43,7 +43,7 @@ class ValTerms:
     def mean(self, shares: Sequence[float]) -> NDArray[np.float32]:
         """(n, ...) the terms averaged; out of fold there is but one of a row, whatever the shares."""
         if self.fold_of is not None:
-            return self.terms[0]
+            return np.asarray(self.terms[0])
         return np.asarray(np.tensordot(np.array(shares), self.terms, axes=1), np.float32)
 
     def predicted(self, mean: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float32]:
