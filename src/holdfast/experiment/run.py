@@ -85,7 +85,8 @@ class Run:
 
         Returns:
             One row for each of `rows`, with its index: `prediction` first (the class, the value; for labels one
-            `prediction_<label>` each), then a `probability_<class>` for each class.
+            `prediction_<label>` each), then a `probability_<class>` for each class. An ensemble adds how sure it is:
+            `entropy` and `disagreement`, or the `spread` of values (`inference.tables.columns_of_doubt`).
 
         Raises:
             InputError: A column is missing, or a cell cannot be read.
