@@ -95,13 +95,19 @@ def load_model(
     path = run_folder / (checkpoint or (best["checkpoint"] if best else f"{FOLDER}/{LAST}"))
     if sha256 is not None and sha256_file(run_folder / FILE_NAME) != sha256[FILE_NAME]:
         raise VaultRefused(str(run_folder / FILE_NAME), "was changed since the freeze")
+    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
     check_recorded(config, BUILT)
     if reconstructs(config):
         hint = "train with model.pretrained set to this run"
         raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
-    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
-    shapes = Shapes.from_dict(content[STATE]["shapes"])
-    module = build_untrained(config, shapes)
+    try:
+        shapes = Shapes.from_dict(content[STATE]["shapes"])
+        module = build_untrained(config, shapes)
+    except InputError:
+        raise
+    except Exception as error:  # options and shapes may be anything in a folder from elsewhere
+        problem = f"the network that {run_folder / FILE_NAME} names cannot be built ({type(error).__name__}: {error})"
+        raise InputError(str(path), problem, next="restore run.json and the checkpoint") from None
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:

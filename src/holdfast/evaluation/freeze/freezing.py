@@ -135,9 +135,9 @@ def _completed(run: Path) -> dict[str, Any]:
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
-    check_predicts(run, record)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
+    check_predicts(run, record)
     return record
 
 
