@@ -370,6 +370,5 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     built = experiment.build()
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
-    sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
+    with guarded(built.module, datamodule, record.folder.name):
         return fit(built, record, experiment.reporter)
