@@ -14,7 +14,7 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.ensembles.scores import score
-from holdfast.training.metric_names import check_monitor
+from holdfast.training.metric_names import mode_of
 
 if TYPE_CHECKING:
     from holdfast.training.stacking.member import Trainable
@@ -47,10 +47,11 @@ def check_members(config: DictConfig) -> None:
     """Refuse members that cannot be averaged, before a folder is made.
 
     Raises:
-        InputError: Fewer than two runs, a run twice, one that is not completed, or runs of other rows; all at once.
+        InputError: Fewer than two runs, a run twice, one that is not completed, runs of other rows, or runs that were
+            chosen by another monitor than the ensemble's; all at once.
     """
-    _, records, _ = _checked(config.ensemble.runs, config.ensemble.weights)
-    check_monitor(config.monitor, records[0]["data"]["task"])
+    folders, records, _ = _checked(config.ensemble.runs, config.ensemble.weights)
+    _refuse_other_monitor(config, folders, records)
 
 
 def members(
@@ -68,7 +69,7 @@ def members(
         InputError: As `check_members`, or the store no longer has the val rows.
     """
     folders, records, shares = _checked(runs, weights)
-    check_monitor(experiment.config.monitor, records[0]["data"]["task"])
+    _refuse_other_monitor(experiment.config, folders, records)
     shared = {group: records[0]["config"][group] for group in ("data", "split", "vault")}
     chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
     record.update(config=record.fields["config"] | shared, choices=record.fields["choices"] | chosen_groups)
@@ -149,6 +150,23 @@ def _checked(
     if len(numbers) != len(runs) or len(weights) != len(runs):
         raise InputError("ensemble.weights", f"is {weights}", f"{len(runs)} positive numbers, one a run")
     return folders, records, [weight / sum(numbers) for weight in numbers]
+
+
+def _refuse_other_monitor(config: DictConfig, folders: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> None:
+    """An ensemble is judged by what its members were chosen by: their checkpoints say what that is, and it has none."""
+    own = (config.monitor, mode_of(config.monitor, config.mode))
+    theirs = [(record["best"]["monitor"], record["best"]["mode"]) for record in records]
+    raise_problems(
+        [
+            Problem(
+                str(folder),
+                f"was chosen by {monitor} ({mode}), and the ensemble's monitor is {own[0]} ({own[1]})",
+                next=f"monitor={monitor}" if len(set(theirs)) == 1 else "average runs with one monitor",
+            )
+            for folder, (monitor, mode) in zip(folders, theirs, strict=True)
+            if (monitor, mode) != own
+        ]
+    )
 
 
 def _completed(folders: Sequence[Path]) -> list[dict[str, Any]]:
