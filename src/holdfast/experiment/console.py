@@ -50,7 +50,7 @@ def run_line(title: str, record: Mapping[str, Any]) -> str:
     parts = [title, str(record["status"])]
     if record["best"] and record["status"] != "failed":
         parts.append(f"{record['best']['monitor']} {figure(record['best']['value'])}")
-    if record["status"] in ("failed", "interrupted"):
+    if record["status"] == "failed":
         parts.append(str(record["stop_reason"]).partition("; next:")[0])
     return "  ".join([*parts, *([] if seconds is None else [f"{seconds:.1f} s"])])
 
