@@ -125,9 +125,7 @@ def register(user_folder: Path) -> None:
 def leaks(recipe: str, swapped: Set[str]) -> list[str]:
     """Values that a recipe sets for an option which it did not choose, or which the command line has swapped.
 
-    Args:
-        recipe: The name of the chosen recipe.
-        swapped: Groups whose option stands on the command line.
+    `swapped` are the groups whose option stands on the command line.
 
     Returns:
         One warning a group.

@@ -126,10 +126,7 @@ class Child:
             send(self._stdin, header, *arrays)
 
     def answer(self, timeout_s: float | None = None) -> Message:
-        """Wait for the answer to the question that was asked.
-
-        Args:
-            timeout_s: How long; None: until there is one.
+        """Wait for the answer to the question that was asked; without `timeout_s` until there is one.
 
         Raises:
             HoldfastError: The child raised it.

@@ -79,12 +79,7 @@ class DeferredModule(ModuleType):
 
 
 def load(module: ModuleType, *, waits: bool = True) -> None:
-    """Make a deferred module the real one; nothing is done for any other module.
-
-    Args:
-        module: Any.
-        waits: Whether to wait where another thread is loading it.
-    """
+    """Make a deferred module the real one; with `waits`, wait for another thread that is loading it."""
     name = module.__name__
     with _STARTING:
         loader = _deferred_loader(module)

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,17 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def finite(value: Any) -> Any:
+    """The value as JSON can have it: NaN and infinities become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
 def read_plain(path: Path, max_bytes: int) -> bytes:
     """The content of a regular file, of the size that one expects.
 
@@ -80,11 +92,7 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
 
 
 def open_plain(path: Path, flags: int = 0) -> BufferedReader:
-    """A regular file, open for reading; a pipe or a device in its place is not waited for.
-
-    Args:
-        path: The file.
-        flags: Of `os.open`, beside those.
+    """A regular file, open for reading with `flags` of `os.open`; a pipe or a device in its place is not waited for.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.

@@ -89,11 +89,7 @@ def neutral_statistics(
 ) -> TrainStatistics:
     """Mean 0 and std 1 in the right shapes, to build a module whose weights and statistics are then loaded.
 
-    Args:
-        kind: "image", "table" or "array".
-        input_shape: As a model sees one row: (C, H, W) for an image.
-        columns: Of a table, with what train rows say of them.
-        dtype: Type of the rows as stored.
+    `input_shape` is one row as a model sees it: (C, H, W) for an image.
     """
     if not columns:
         shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape

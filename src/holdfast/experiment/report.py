@@ -50,7 +50,6 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
     """Look at data and val rows in the store; the second value says why there is nothing of them, or not all."""
     from holdfast.data.loading.train_val import rows_of_run
     from holdfast.reporting.data_facts import dataset_facts
-    from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
 
     if not record["data"]:
@@ -59,8 +58,8 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
     try:
         check_recorded(config, ("split",))
         rows = rows_of_run(config["split"], record["data"])
-        parts = parts_of(rows.prepared, rows, config["data"])
-        facts: dict[str, Any] = {"data": dataset_facts(parts), "strips": example_strips(parts)}
+        data = dataset_facts(rows, config["data"].get("target"))
+        facts: dict[str, Any] = {"data": data, "strips": example_strips(rows)}
     except HoldfastError as error:
         return {}, str(error)
     if record["best"] and "row_shape" in record["data"]:

@@ -60,11 +60,7 @@ class Exported:
 def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:
     """Export a run or an ensemble, try the file and describe it.
 
-    Args:
-        run: The folder.
-        form: "onnx", "torch_export" or "safetensors".
-        output: The file; None: `export/model.<suffix>` in the run's folder.
-        overwrite: Whether a file that is there is replaced.
+    Without `output` the file is `export/model.<suffix>` in the folder of the run.
 
     Raises:
         InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.

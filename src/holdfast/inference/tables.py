@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
+from holdfast.core.files import finite
 from holdfast.core.tasks import task_of
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -67,11 +67,9 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 
 @contextmanager
 def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], None]]:
-    """Write a table block by block; the file appears when all of it is there, and not at all after an error.
+    """Write a table block by block, in the format of its suffix.
 
-    Args:
-        path: Its suffix names the format.
-        overwrite: Whether a file that is there is replaced.
+    The file appears when all of it is there, and not at all after an error.
 
     Yields:
         A function that appends a block: names of columns and their values.
@@ -110,15 +108,10 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
     def write_objects(table: Table) -> None:
         for row in zip(*map(_plain, table.values()), strict=True):
-            record = {name: _finite(value) for name, value in zip(table, row, strict=True)}
+            record = {name: finite(value) for name, value in zip(table, row, strict=True)}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     return write_objects if suffix == ".jsonl" else write_rows, file.close
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:

@@ -17,14 +17,7 @@ Strips = Sequence[tuple[str, bytes]]
 
 
 def data_page(facts: Facts, strips: Strips, batch: Facts, written: str) -> str:
-    """The page of `holdfast data inspect`.
-
-    Args:
-        facts: What `dataset.dataset_facts` tells.
-        strips: Examples of train images.
-        batch: What `first_batch.batch_facts` tells.
-        written: When, ISO 8601.
-    """
+    """The page of `holdfast data inspect`; `written` is when, ISO 8601."""
     test_rows = test_words(facts["rows"]["test"])
     shown = {**data_sections(facts, strips), "batch": batch}
     return render("data_page.html", {**shown, "test_rows": test_rows, "written": written})

@@ -56,7 +56,6 @@ def bars(histogram: Mapping[str, Any] | None) -> str:
     """A histogram in one line of blocks."""
     if not histogram:
         return ""
-    most = max(histogram["counts"]) or 1
     counts = _merged(histogram["counts"])
     most = max(counts) or 1
     return "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // most)] for count in counts)

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
+from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
-from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
+from holdfast.reporting.dataset import Facts, Sample, class_facts, missing_share, named
 from holdfast.reporting.image_similarity import likeness
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
@@ -30,26 +31,20 @@ LOOKS_ALIKE = 0.98
 Array = NDArray[Any]
 
 
-def leak_checks(parts: Parts, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
-    """All checks that apply.
-
-    Args:
-        parts: The rows.
-        sample: Those that are looked at.
-        columns: Facts of a table's columns.
-    """
-    prepared, x_train, x_val = parts.prepared, sample.x_train, sample.x_val
+def leak_checks(rows: RunRows, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
+    """All checks that apply to rows, by a sample of them and by facts of a table's columns."""
+    prepared, x_train, x_val = rows.prepared, sample.x_train, sample.x_val
     y_train, y_val = np.asarray(prepared.y[sample.train]), np.asarray(prepared.y[sample.val])
-    checks = [*_duplicates(parts)]
+    checks = [*_duplicates(rows)]
     if prepared.kind == "table" or (x_train.ndim == 2 and x_train.shape[1] <= MAX_COLUMNS):
         scores = column_scores(x_train, y_train, x_val, y_val, [column["type"] == "category" for column in columns])
         names = [column["name"] for column in columns] or [f"feature {index}" for index in range(len(scores))]
         checks += [_given_away(names, scores), *_identifiers(columns, x_train, scores)]
-    places = [rows[:, None].astype(np.float64) for rows in (sample.train, sample.val)]
+    places = [part[:, None].astype(np.float64) for part in (sample.train, sample.val)]
     is_sorted = prepared.y.ndim == 1 and _is_sorted(np.asarray(prepared.y))
     checks.append(_row_order(column_scores(places[0], y_train, places[1], y_val)[0], is_sorted=is_sorted))
     checks += _columns(columns)
-    checks += _classes(parts)
+    checks += _classes(rows)
     if prepared.kind == "image" and len(x_val):
         checks.append(_near_duplicates(x_train, x_val))
     return checks
@@ -121,9 +116,9 @@ def _row_order(score: float, *, is_sorted: bool) -> Facts:
     return _check(name, "look", f"{message} (one patient, one scene), declare data.group")
 
 
-def _duplicates(parts: Parts) -> Iterator[Facts]:
-    prepared = parts.prepared
-    val, train = (np.asarray(prepared.digests[rows[:MAX_COMPARED]]) for rows in (parts.val, parts.train))
+def _duplicates(rows: RunRows) -> Iterator[Facts]:
+    prepared = rows.prepared
+    val, train = (np.asarray(prepared.digests[part[:MAX_COMPARED]]) for part in (rows.val, rows.train))
     across = int(DigestSet(train).has(val).sum())
     name = "val rows that are also train rows"
     yield _check(name, "bad" if across else "good", f"{across:,} of {len(val):,}")
@@ -164,8 +159,8 @@ def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
         yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
 
 
-def _classes(parts: Parts) -> Iterator[Facts]:
-    classes = class_facts(parts)
+def _classes(rows: RunRows) -> Iterator[Facts]:
+    classes = class_facts(rows)
     if classes is None:
         return
     for part in ("train", "val"):
@@ -176,7 +171,7 @@ def _classes(parts: Parts) -> Iterator[Facts]:
     if rare:
         yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
     counts = [entry["train"] for entry in classes if entry["train"]]
-    if len(counts) > 1 and not task_of(parts.prepared.task).is_labels:
+    if len(counts) > 1 and not task_of(rows.prepared.task).is_labels:
         ratio = max(counts) / min(counts)
         message = f"the largest class has {ratio:.1f} times the rows of the smallest"
         if ratio > MANY_TO_ONE:

@@ -41,12 +41,7 @@ class Repeats:
 
 
 def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[Repeats]:
-    """The repeats among runs, each of two runs or more.
-
-    Args:
-        path: What folders are told relative to.
-        records: Folder and record of each run.
-    """
+    """The repeats among runs, each of two runs or more; folders are told relative to `path`."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     records = list(records)
     shared = set.intersection(*(set(record.get("overrides") or []) for _, record in records)) if records else set()

@@ -80,10 +80,7 @@ class Shapes:
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
 
-    Args:
-        config: The run's config (its nodes `model` and `transform`).
-        shapes: Of the data.
-        statistics: Of the train rows; None when weights and statistics are loaded afterwards.
+    Without `statistics` of the train rows, they are loaded afterwards with the weights.
     """
     if statistics is None:
         statistics = shapes.neutral_statistics()
@@ -287,8 +284,6 @@ def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: 
     Raises:
         InputError: An argument of either is refused.
     """
-    assert module.make_optimizer is not None
-    assert module.make_schedule is not None
     module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 
 

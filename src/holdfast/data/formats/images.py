@@ -82,10 +82,7 @@ def decode(content: bytes, form: ImageForm) -> Pixels | str:
 def decode_both(content: bytes, form: ImageForm, suffix: str = "") -> tuple[Pixels, Pixels] | str:
     """The pixels of an encoded image in a form, and in its own size, gray or RGB; or what is wrong with it.
 
-    Args:
-        content: The bytes of its file.
-        form: What it becomes.
-        suffix: Of its file, which must name what it holds; empty where it lies in none.
+    A suffix that is not empty must name what the bytes hold.
     """
     from PIL import Image, UnidentifiedImageError
 

@@ -55,11 +55,9 @@ class Decoded:
 
 
 def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded]:
-    """Decode images in their order, a chunk at a time, and say on stderr how far it is.
+    """Decode images, in files or their bytes, in order, a chunk at a time, and say on stderr how far it is.
 
-    Args:
-        images: Files, or their bytes; at least one.
-        form: What every image becomes. Without a size, it is that of the first image that can be read.
+    Without a size in its form, every image has that of the first one that can be read.
     """
     given = [image if isinstance(image, bytes) else str(image) for image in images]
     shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])

@@ -51,13 +51,7 @@ class Listing(Generic[Image]):
 
 
 def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bool) -> Rows:
-    """Decode the images of a data set.
-
-    Args:
-        listing: They and what is known of them.
-        form: What every image becomes.
-        task: Whether labels are classes or values.
-        skips: Whether images that cannot be used are left out instead of being an error.
+    """Decode the images of a data set; `skips` leaves out those that cannot be used.
 
     Raises:
         InputError: One line for each image that cannot be used, or none can.

@@ -77,9 +77,7 @@ class RowOrder:
 def draw_balanced(classes: Tensor, generator: torch.Generator) -> Tensor:
     """Places of rows, drawn with replacement: a class with rows, each as likely, then one of its rows, each as likely.
 
-    Args:
-        classes: (n,) the class of each row.
-        generator: All that is drawn comes from it.
+    `classes` are those of the rows, (n,).
 
     Returns:
         (n,) places in `classes`.

@@ -80,12 +80,7 @@ class Asked:
 
 
 def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
-    """Decide about every row. The caller holds the registry.
-
-    Args:
-        request: What is asked for (`store.make_request`).
-        rows: All rows.
-        forms: What they are known by.
+    """Decide about every row of a request (`store.make_request`). The caller holds the registry.
 
     Raises:
         InputError: The rows cannot be split in this way.
@@ -197,10 +192,7 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
 def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     """Sealed rows, and rows that may be trained on: all others but those that are too near to a sealed one.
 
-    Args:
-        asked: What is asked for.
-        own: Vaults most of whose rows these are.
-        first: The one of these whose rules hold.
+    `own` are the vaults most of whose rows these are, and the rules of `first` hold.
     """
     rows, forms, record = asked.rows, asked.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
