@@ -6,11 +6,10 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -61,17 +60,6 @@ def canonical_json(value: Any) -> bytes:
         ValueError: The value holds NaN or an infinity.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def finite(value: Any) -> Any:
-    """The value as JSON can have it: NaN and infinities become null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def read_plain(path: Path, max_bytes: int) -> bytes:

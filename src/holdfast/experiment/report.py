@@ -13,19 +13,13 @@ from holdfast.core.run_record import best_checkpoint, read_run
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A page that was written, and what is in it.
+    """A page that was written, and what is in it."""
 
-    Attributes:
-        path: Of the page.
-        data: What `data inspect` says of the train and val rows; None where the store has them no more.
-        val: What the model predicts for val rows; None likewise.
-        without: Why data or predictions are not on the page; None where they are.
-    """
-
-    path: Path
+    path: Path  # of the page
+    # what `data inspect` says of the train and val rows; None where the store has them no more
     data: dict[str, Any] | None
-    val: dict[str, Any] | None
-    without: str | None
+    val: dict[str, Any] | None  # what the model predicts for val rows; None likewise
+    without: str | None  # why data or predictions are not on the page; None where they are
 
 
 def write_report(run: Path) -> WrittenReport:

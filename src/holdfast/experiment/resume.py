@@ -12,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from holdfast.config.overrides import quoted
-from holdfast.config.resolve import as_plain, leaves_of
 from holdfast.config.trust import trusted_here
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
@@ -64,8 +63,8 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     Raises:
         InputError: A key now has another value than the run recorded.
     """
-    recorded = leaves_of(read_run(folder)["config"])
-    composed = leaves_of(as_plain(config))
+    recorded = _flat(read_run(folder)["config"])
+    composed = _flat(OmegaConf.to_container(config, resolve=True))
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
     raise_problems(
         [
@@ -103,3 +102,11 @@ def _refuse_untrusted(folder: Path, record: dict[str, Any]) -> None:
     if unknown or (words and not record["config"].get("trusted_modules")):
         problem = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
         raise InputError("resume", problem, next="train once with trusted_modules=[...] if you know them")
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        return {
+            k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()
+        }
+    return {path: node}

@@ -40,21 +40,13 @@ FITS = {"stretch": "Image.resize", "crop": "ImageOps.fit", "pad": "ImageOps.pad"
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model.
+    """An exported model."""
 
-    Attributes:
-        path: The model's file; `<path>.json` describes it.
-        rows: How many rows it was tried with.
-        rows_from: Which rows these are.
-        max_difference: Of its predictions to those of the run, on these rows.
-        tolerance: What was allowed.
-    """
-
-    path: Path
-    rows: int
-    rows_from: str
-    max_difference: float
-    tolerance: float
+    path: Path  # the model's file; `<path>.json` describes it
+    rows: int  # how many rows it was tried with
+    rows_from: str  # which rows these are
+    max_difference: float  # of its predictions to those of the run, on these rows
+    tolerance: float  # what was allowed
 
 
 def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:

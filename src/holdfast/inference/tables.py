@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import finite
 from holdfast.core.tasks import task_of
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
@@ -23,14 +23,16 @@ PREDICTION = "prediction"
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
-def check_suffix(path: Path, where: str = "--output") -> None:
+def check_suffix(path: Path) -> None:
     """Refuse a file whose format is not known by its name.
 
     Raises:
         InputError: With the formats there are.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(where, f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES))
+        raise InputError(
+            "--output", f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES)
+        )
 
 
 def column_names(task: str, class_names: Sequence[str]) -> list[str]:
@@ -108,10 +110,15 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
     def write_objects(table: Table) -> None:
         for row in zip(*map(_plain, table.values()), strict=True):
-            record = {name: finite(value) for name, value in zip(table, row, strict=True)}
+            record = {name: _finite(value) for name, value in zip(table, row, strict=True)}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     return write_objects if suffix == ".jsonl" else write_rows, file.close
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:

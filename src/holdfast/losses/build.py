@@ -18,6 +18,12 @@ def build_loss(
 ) -> Loss:
     """Call a loss option with the task, where it names it, and with its class weights as a tensor; try the loss.
 
+    Args:
+        factory: The option.
+        task: Of the data.
+        num_outputs: Of the model.
+        class_counts: Train rows of each class.
+
     Raises:
         InputError: The loss does not fit the task, or the weights do not fit the classes.
     """

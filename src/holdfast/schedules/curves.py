@@ -53,14 +53,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Curve:
-    """A factor of the rate.
+    """A factor of the rate."""
 
-    Attributes:
-        unit: What it is a function of: the epoch, 1, 2, ..., or the step behind the warm-up, 0, 1, ...
-        factor: The function.
-    """
-
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step"]  # what it is a function of: the epoch from 1, or the step behind the warm-up from 0
     factor: Callable[[int], float]
 
 

@@ -83,11 +83,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Purposes(TorchFunctionMode):
-    """Keeps what is called from Python that leaves the gradient of a function on purpose.
-
-    Attributes:
-        names: Of what was called.
-    """
+    """Keeps what is called from Python that leaves the gradient of a function on purpose."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,16 +31,11 @@ MAX_SIDE = 16_384
 
 @dataclass(frozen=True)
 class ImageForm:
-    """The form that every image is brought to.
+    """The form that every image is brought to."""
 
-    Attributes:
-        mode: Its channels.
-        size: Height and width; None: as it is.
-        fit: How another size becomes this one: stretched, cropped around the centre, or padded with black.
-    """
-
-    mode: Mode
-    size: tuple[int, int] | None = None
+    mode: Mode  # its channels
+    size: tuple[int, int] | None = None  # height and width; None: as it is
+    # how another size becomes this one: stretched, cropped around the centre, or padded with black
     fit: Fit = "stretch"
 
 

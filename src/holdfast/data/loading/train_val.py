@@ -30,18 +30,11 @@ VERSION = 4  # of what is remembered
 
 @dataclass(frozen=True, eq=False)
 class RunRows:
-    """The rows that a run is trained on and chosen by, as the store has them.
+    """The rows that a run is trained on and chosen by, as the store has them."""
 
-    Attributes:
-        prepared: The development rows, through the run's view.
-        train: Indices of the train rows, ascending.
-        val: Indices of the val rows, ascending.
-        statistics: Of the train rows.
-    """
-
-    prepared: Prepared
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
+    prepared: Prepared  # the development rows, through the run's view
+    train: NDArray[np.int64]  # indices of the train rows, ascending
+    val: NDArray[np.int64]  # indices of the val rows, ascending
     statistics: TrainStatistics
 
     @property

@@ -35,38 +35,22 @@ DECLARED = ("auto", "predefined")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """All rows, and which of them are which.
+    """All rows, and which of them are which."""
 
-    Attributes:
-        rows: As the source gave them; where a vault goes on, with its classes first.
-        forms: What they are known by: digests over the columns of the vault that goes on, of a table; the source's own
-            for a new one.
-        units: (n, 16) one digest for all rows that stay on one side.
-        test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
-        development: (n,) Rows for train and val.
-        counts: What was found across the split, and of rows that are left out.
-        strata: Where a split has cut each stratum.
-        vault: The vault that goes on; None: one is to be sealed.
-        replaces: Vaults, none of them frozen, whose rows are to be sealed anew.
-        shares: Vaults over the same test rows with another target.
-        first_time: Of the test rows, where they were chosen by time.
-        num_sealed: Rows in the vault that goes on; of a new one, those to be sealed.
-        is_new: (n,) Rows that the vault did not know when it was sealed; None: it knew all.
-    """
-
-    rows: Rows
+    rows: Rows  # as the source gave them; where a vault goes on, with its classes first
+    # what they are known by: of a table, digests over the columns of the vault that goes on, or the source's own
     forms: RowForms
-    units: RowArray
-    test: Mask
-    development: Mask
-    counts: dict[str, int]
-    strata: list[dict[str, Any]] = field(default_factory=list)
-    vault: str | None = None
-    replaces: tuple[str, ...] = ()
-    shares: tuple[str, ...] = ()
-    first_time: float | None = None
-    num_sealed: int = 0
-    is_new: Mask | None = None
+    units: RowArray  # (n, 16) one digest for all rows that stay on one side
+    test: Mask  # (n,) rows to be sealed, or rows that are sealed in the vault that goes on
+    development: Mask  # (n,) rows for train and val
+    counts: dict[str, int]  # what was found across the split, and of rows that are left out
+    strata: list[dict[str, Any]] = field(default_factory=list)  # where a split has cut each stratum
+    vault: str | None = None  # the vault that goes on; None: one is to be sealed
+    replaces: tuple[str, ...] = ()  # vaults, none of them frozen, whose rows are to be sealed anew
+    shares: tuple[str, ...] = ()  # vaults over the same test rows with another target
+    first_time: float | None = None  # of the test rows, where they were chosen by time
+    num_sealed: int = 0  # rows in the vault that goes on; of a new one, those to be sealed
+    is_new: Mask | None = None  # (n,) rows that the vault did not know when it was sealed; None: it knew all
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,11 +90,7 @@ class RawTable:
         self._kept = kept
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
-        """Record batches of pyarrow's in order, each with the number of its first row.
-
-        Args:
-            columns: Those that are wanted; None: all.
-        """
+        """Record batches of pyarrow's in order, each with the number of its first row."""
         import pyarrow as pa
 
         done, begin = 0, 0
