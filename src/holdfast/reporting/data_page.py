@@ -34,7 +34,7 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
         "strips": [(name, as_data_uri(png)) for name, png in strips],
         # the target first: a wide table is scrolled
         "examples": [[cells[-1], *cells[: min(len(cells) - 1, MAX_COLUMNS)]] for cells in listed],
-        "column_rows": [_column_row(column) for column in facts["columns"][:MAX_COLUMNS]],
+        "column_rows": [column_row(column) for column in facts["columns"][:MAX_COLUMNS]],
     }
 
 
@@ -71,8 +71,8 @@ def _overview(facts: Facts) -> list[tuple[str, str]]:
     return entries
 
 
-def _column_row(column: Facts) -> tuple[str, list[str], Mapping[str, Any] | None]:
-    """Name, cells and histogram of a column: type, missing, distinct, middle or most frequent, range."""
+def column_row(column: Facts) -> tuple[str, list[str], Mapping[str, Any] | None]:
+    """Name, cells and histogram of a column: type, missing %, distinct, middle or most frequent, range."""
     val = column["missing_val"] / max(1, column["rows_val"])
     is_missing = column["missing_train"] or column["missing_val"]
     missing = f"{100 * missing_share(column):.1f} / {100 * val:.1f}" if is_missing else "0"

@@ -15,7 +15,6 @@ from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
 from holdfast.reporting.dataset import Facts, Sample, class_facts, missing_share, named
-from holdfast.reporting.image_similarity import likeness
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
@@ -27,6 +26,8 @@ MANY_TO_ONE = 20
 NUM_LOOKS = (2_000, 10_000)
 # 6 of 2,000 images of MNIST are as near to one of 10,000 others, all of them ones; 2 of CIFAR-10, which are copies.
 LOOKS_ALIKE = 0.98
+THUMBNAIL = 32
+BLOCK = 2_000
 
 Array = NDArray[Any]
 
@@ -181,3 +182,24 @@ def _classes(rows: RunRows) -> Iterator[Facts]:
 
 def _check(name: str, verdict: str, message: str) -> Facts:
     return {"name": name, "verdict": verdict, "what": message}
+
+
+def likeness(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n,) The greatest correlation of each image with one of `others`, in grey and at most 32 x 32 pixels."""
+    small, known = _thumbnails(images), _thumbnails(others)
+    best = np.full(len(small), -1.0, np.float32)
+    for start in range(0, len(known), BLOCK):
+        np.maximum(best, (small @ known[start : start + BLOCK].T).max(axis=1), out=best)
+    return best
+
+
+def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, pixels) Means over patches, with mean 0 and length 1 in each image."""
+    values = images.mean(axis=3, dtype=np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, values.shape[axis], min(THUMBNAIL, values.shape[axis]) + 1).astype(np.int64)
+        lengths = np.diff(edges).astype(np.float32)
+        values = np.add.reduceat(values, edges[:-1], axis=axis) / (lengths[:, None] if axis == 1 else lengths)
+    flat = values.reshape(len(images), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)

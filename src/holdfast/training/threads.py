@@ -23,7 +23,10 @@ MOST = torch.get_num_threads()  # as torch found them: one for each core that co
 def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int) -> int:
     """Have torch compute with the number of threads that the config asks for, or that pay.
 
-    `multiply_adds` are those of a forward pass of one row, `batch_size` the rows of a step over all devices.
+    Args:
+        config: The run's: `threads` and `trainer`.
+        multiply_adds: Of a forward pass of one row.
+        batch_size: Rows of a step, over all devices.
 
     Returns:
         The number.

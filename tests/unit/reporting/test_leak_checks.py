@@ -8,7 +8,7 @@ from holdfast.data.columns import Column
 from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import column_scores
 from holdfast.reporting.data_facts import dataset_facts
-from holdfast.reporting.image_similarity import likeness
+from holdfast.reporting.leak_checks import likeness
 
 from .conftest import MakeRows
 
