@@ -33,11 +33,7 @@ class Point:
 
 
 def leave_learning_curve(sweep: Path) -> list[Path]:
-    """Write table and plot into a sweep's folder; nothing where its runs have the same number of train rows.
-
-    Returns:
-        The files.
-    """
+    """Write table and plot into a sweep's folder, where its runs differ in their number of train rows; the files."""
     try:
         records = [record for _, record in find_runs(sweep)]
     except InputError:

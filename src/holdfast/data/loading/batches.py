@@ -66,12 +66,9 @@ class RowOrder:
 
 
 def draw_balanced(classes: Tensor, generator: torch.Generator) -> Tensor:
-    """Places of rows, drawn with replacement: a class with rows, each as likely, then one of its rows, each as likely.
+    """Draw (n,) places with replacement: a class with rows, each as likely, then one of its rows, each as likely.
 
     `classes` are those of the rows, (n,).
-
-    Returns:
-        (n,) places in `classes`.
     """
     by_class = torch.argsort(classes, stable=True)
     _, counts = torch.unique(classes, return_counts=True)

@@ -30,12 +30,9 @@ CHANNELS = (1, 3, 4)
 
 
 def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """Digest every row's features, targets left out.
+    """(n, 16) digests of every row's features, targets left out; equal where the canonical rows are equal.
 
     A memory map is read in blocks. Equal tables with columns in another order have equal digests.
-
-    Returns:
-        (n, 16) bytes, equal where the canonical rows are equal.
     """
     if kind not in ("image", "table", "array"):
         raise ValueError(f"kind {kind!r} is none of image, table, array")
