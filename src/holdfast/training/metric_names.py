@@ -28,7 +28,9 @@ def expected_names(task: str) -> tuple[str, ...]:
 def check_monitor(monitor: str, task: str | None = None) -> None:
     """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
 
-    While the rows are not read yet, the task is None and the metrics of every task are admitted.
+    Args:
+        monitor: Such as `val/accuracy`.
+        task: None while the rows are not read yet: the metrics of every task are admitted.
 
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.

@@ -58,9 +58,6 @@ class Member:
 
     `EpochCallback` keeps the record of a single run; here it keeps that of a member, with this in the place of
     Lightning's Trainer: the best checkpoint is held in memory until the member ends.
-
-    Attributes:
-        held: The name of the best checkpoint and its content.
     """
 
     # as EpochCallback knows a trainer; nothing but the end of a member writes into its folder
@@ -85,6 +82,7 @@ class Member:
         self.record = experiment.open_record()
         self.callback_metrics: dict[str, Tensor] = {}
         self.should_stop, self.global_step = False, resumed["global_step"] if resumed else 0
+        # the name of the best checkpoint and its content
         self.held: tuple[str, dict[str, Any]] | None = resumed["held"] if resumed else None
         self.error: Diverged | None = None
         self.record.fields.update(data=built.datamodule.describe(), threads=torch.get_num_threads())
