@@ -38,11 +38,7 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
 
 
 def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
-    """Check the options of a run's record before they are built again: it may come from a stranger.
-
-    Args:
-        config: The record's `config`.
-        groups: Those that are built.
+    """Check these groups of a record's config before they are built again: it may come from a stranger.
 
     Raises:
         InputError: A target is not trusted, or no longer has the recorded arguments.

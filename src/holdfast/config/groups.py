@@ -88,12 +88,7 @@ GROUPS: dict[str, Group] = {
 
 @dataclass(frozen=True)
 class Scalar:
-    """The values that one key of the config may have.
-
-    Attributes:
-        allowed: In words, for the message.
-        accepts: Whether a value is one of those.
-    """
+    """The values that one key of the config may have; `allowed` says them in words, for the message."""
 
     allowed: str
     accepts: Callable[[Any], bool]

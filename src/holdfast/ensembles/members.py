@@ -30,11 +30,7 @@ SHARED = {
 
 
 class Ensemble(Protocol):
-    """The experiment of an ensemble, as its options know it.
-
-    Attributes:
-        config: Resolved.
-    """
+    """The experiment of an ensemble, with its resolved config, as its options know it."""
 
     config: DictConfig
 
@@ -80,10 +76,7 @@ def members(
 def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -> None:
     """Average completed runs on the val rows and write members and scores into the record.
 
-    Args:
-        record: Of the ensemble; its monitor names the score.
-        folders: Of the runs, absolute or relative to that of the ensemble; checked.
-        shares: One a run, of sum 1.
+    The record's monitor names the score; folders are absolute or relative to the ensemble's; shares sum to 1.
 
     Raises:
         InputError: The store no longer has the val rows.

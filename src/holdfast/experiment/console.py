@@ -18,12 +18,7 @@ from holdfast.training.reporter import Reporter
 
 
 def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: Reporter | None = None) -> float | None:
-    """Run an experiment and print how it ended.
-
-    Args:
-        experiment: Checked.
-        in_sweep: A sweep advises once, about its best job.
-        reporter: Is told the metrics of every epoch, and may end the run.
+    """Run a checked experiment and print how it ended; a sweep advises by itself, once, about its best job.
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.

@@ -89,11 +89,9 @@ class Experiment:
 
     @classmethod
     def compose(cls, overrides: Sequence[str] = (), parts: Mapping[str, Any] | None = None) -> Experiment:
-        """Compose an experiment from overrides as they are typed behind `python train.py`.
+        """Compose an experiment from overrides as they are typed behind `python train.py`, `resume=RUN` included.
 
-        Args:
-            overrides: `resume=RUN` goes on with a run, in its folder.
-            parts: Group -> class or function in place of an option.
+        `parts` are classes or functions in place of options, by group.
 
         Raises:
             InputError: Every mistake in the overrides at once; or the run cannot go on.
@@ -272,8 +270,7 @@ class Experiment:
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
 
-        Args:
-            reporter: Is told the metrics of every epoch, and may end the run.
+        A reporter is told the metrics of every epoch, and may end the run.
 
         Raises:
             InputError: The config or the data are wrong.
@@ -327,12 +324,7 @@ class Experiment:
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:
-        """Write the last word into the record, and let go of what was built.
-
-        Args:
-            record: Of the run.
-            outcome: Its status, or what has ended it.
-        """
+        """Write the last word into the record, the status or what has ended the run, and let go of what was built."""
         self._built = self._datamodule = None
         timings = {**record.fields["timings"], "total": time.perf_counter() - self.started}
         if isinstance(outcome, str):

@@ -15,14 +15,7 @@ from holdfast.training.restore import Network, Restored, load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A run that predicts.
-
-    Attributes:
-        folder: Of the run.
-        record: Its `run.json`.
-        network: Of the run, or of all members of an ensemble.
-        members: What was restored, with the config that each was built from.
-    """
+    """A run that predicts: its network, and the members with the config that each was built from."""
 
     folder: Path
     record: dict[str, Any]

@@ -37,14 +37,7 @@ class Preview:
 def preview(
     schedule: Callable[..., dict[str, Any]], *, lr: float, momentum: float, max_epochs: int, steps_per_epoch: int
 ) -> Preview:
-    """Move a schedule option through a whole training.
-
-    Args:
-        schedule: The option.
-        lr: The optimizer's rate.
-        momentum: The optimizer's momentum; 0 when it has none.
-        max_epochs: Epochs of the training.
-        steps_per_epoch: Optimizer steps of one epoch.
+    """Move a schedule option through a whole training, from the optimizer's rate and momentum (0: it has none).
 
     Raises:
         InputError: The schedule refuses its arguments, or goes by what is measured.

@@ -30,9 +30,7 @@ class Network(nn.Module):
     The predictions of independently trained models are averaged (CS231n, "Model ensembles"): probabilities, or the
     values of a regression.
 
-    Args:
-        members: At least one, in evaluation mode.
-        weights: Shares that sum to 1.
+    Members are in evaluation mode, and their weights sum to 1.
     """
 
     def __init__(self, members: Sequence[SupervisedModule], weights: Sequence[float]) -> None:
@@ -58,13 +56,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Restored:
-    """A network with its weights and the statistics of its transform.
-
-    Attributes:
-        module: In evaluation mode.
-        shapes: What it takes and gives.
-        checkpoint: The file it came from.
-    """
+    """A network in evaluation mode, with its weights and the statistics of its transform."""
 
     module: SupervisedModule
     shapes: Shapes
@@ -80,11 +72,8 @@ def load_model(
 ) -> Restored:
     """Build the network of a run again and load its weights, on the CPU.
 
-    Args:
-        run_folder: Holds `run.json`, whose `config` says what to build.
-        checkpoint: A checkpoint file, relative to the folder; by default the best one, or the last where no epoch
-            was best.
-        sha256: What the files must hash to, by name; None: they may be any.
+    Without a checkpoint, a path relative to the folder, it is the best one, or the last where no epoch was best.
+    `sha256` are what the files must hash to, by name; None: they may be any.
 
     Raises:
         InputError: The folder is no run, or the checkpoint is missing, damaged, or of another network.
@@ -116,13 +105,7 @@ def load_model(
 
 
 def statistics_state(run_folder: Path, checkpoint: str, statistics: TrainStatistics) -> list[tuple[str, NDArray[Any]]]:
-    """The buffers that a run's module would hold if it were built with these train statistics.
-
-    Args:
-        run_folder: Holds `run.json`.
-        checkpoint: Says what the data is like.
-        statistics: Of the train rows.
-    """
+    """The buffers that a run's module would hold if it were built with these statistics of the train rows."""
     config = read_run(run_folder)["config"]
     check_recorded(config, BUILT)
     shapes = Shapes.from_dict(read_checkpoint(run_folder / checkpoint)[STATE]["shapes"])

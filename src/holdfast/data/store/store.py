@@ -156,10 +156,7 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 
 
 def open_prepared(place: str) -> Prepared:
-    """The rows and the view that a run was trained on.
-
-    Args:
-        place: `Prepared.id`, as the run's record has it.
+    """The rows and the view that a run was trained on, by `Prepared.id`, as the run's record has it.
 
     Raises:
         InputError: The store does not have them.
