@@ -187,7 +187,7 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
             "data": data,
             "precision": "32-true",
             "device": "cpu",
-            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto", "_partial_": True}},
+            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto"}},
             "best": {**best, "checkpoint": "checkpoints/best.ckpt", "metrics": metrics},
         }
         (folder / "run.json").write_text(json.dumps({**record, **changes}))
