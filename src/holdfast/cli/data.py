@@ -46,7 +46,7 @@ def inspect(
     derived = derive(prepared, build_option(config.split)(), config.data.get("subset"))
     parts = parts_of(prepared, derived, config.data)
     facts, batch = dataset_facts(parts), batch_facts(config, datamodule)
-    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
+    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}-{prepared.folder.name[:8]}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(page, data_page(facts, example_strips(parts), batch, now()))
     if as_json:
