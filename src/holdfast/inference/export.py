@@ -31,7 +31,8 @@ TOLERANCE = 1e-4
 
 # How the cells of a table become numbers.
 CELLS = (
-    "number: as it is, a date as days since 1970-01-01, missing as NaN; "
+    "number: as it is, without a unit where part is amount, missing as NaN; one with a source is a part of the date "
+    "in that column: elapsed (days since 1970-01-01 UTC), year, month, weekday (0 is Monday), day of year, hour; "
     "category: its index in categories, missing as the index of '', a text that is not among them as -1"
 )
 
