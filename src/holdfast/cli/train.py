@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -24,7 +25,7 @@ from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.config.resolve import import_from_here
 from holdfast.core.cores import set_spin_count
-from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.core.errors import InputError, Interrupted, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
 from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader, typed_overrides
 from holdfast.search.resume import resumed
@@ -158,6 +159,8 @@ def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     check_kinds(configs, folder)
     try:
         outcome = run_sweep(config, loader)
+    except Interrupted as error:
+        raise Interrupted(error.signal_number, f"{program()} -m resume={shlex.quote(str(folder))}") from None
     finally:
         print_sweep(folder)
     raise_failures(outcome, folder)

@@ -158,9 +158,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise InputError(
-            str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs"
-        ) from None
+        if not folder.exists():
+            raise InputError(str(folder), "there is no such folder", next=_LISTS.format("outputs")) from None
+        has_runs = next(folder.glob(f"**/{FILE_NAME}"), None) is not None
+        hint = _LISTS.format(folder if has_runs else "outputs")
+        raise InputError(str(folder), f"is not a run: it has no {FILE_NAME}", next=hint) from None
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"cannot be read ({error})") from None
     if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
@@ -284,6 +286,7 @@ def _is_zombie(pid: int) -> bool:
         return False
 
 
+_LISTS = "`holdfast runs {}` lists the runs"
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("id", "kind", "status"), str),
     **dict.fromkeys(("best", "data", "ensemble"), (dict, type(None))),

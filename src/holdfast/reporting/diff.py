@@ -17,7 +17,7 @@ from holdfast.core.terminal import Console
 KINDS = ("config", "seed", "code", "data", "environment", "result")
 # Groups and keys that change nothing in what is trained; seed and threads have lines of their own.
 _NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "threads", "trusted_modules", "watch")
-_MISSING = "-"
+MISSING = "-"
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def _result(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in dict.fromkeys([*first, *second]):
-        values = first.get(name, _MISSING), second.get(name, _MISSING)
+        values = first.get(name, MISSING), second.get(name, MISSING)
         if values[0] != values[1]:
             yield name, *values
 
