@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
+from holdfast.config.provenance import user_modules
 from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
@@ -34,6 +35,7 @@ from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.metric_names import mode_of
+from holdfast.vault.ledger.ledger import code_sha256
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
@@ -321,6 +323,7 @@ class Experiment:
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),
+            code={"holdfast": code_sha256(), **user_modules(self._recorded_config())},
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:

@@ -113,6 +113,12 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
     return sha256_hex(digests[ascending(digests)].tobytes())
 
 
+def content_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
+    """The SHA-256 over raw identities and targets of train rows, then of val rows, each in their order."""
+    parts = [np.asarray(array[rows]).tobytes() for rows in (train, val) for array in (prepared.digests, prepared.y)]
+    return sha256_hex(b"".join(parts))
+
+
 def prepare(
     data: Mapping[str, Any],
     split: Mapping[str, Any],
