@@ -36,7 +36,7 @@ does not apply is null.
     reproduces                  the run or recipe that this one repeats; absent where it repeats none
     stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
                                 could not be; absent where nobody asked; while it goes on with its "checkpoint"
-    ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
+    ensemble                    null, or what an ensemble is and brings, as `ensembles.make` describes it
 """
 
 from __future__ import annotations

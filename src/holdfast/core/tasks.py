@@ -17,6 +17,7 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 CLASS_METRICS = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 SMALLEST_P = 1e-12
+Combine = Literal["probabilities", "logits"]  # what is averaged over several models of classes or labels
 
 
 class Task:

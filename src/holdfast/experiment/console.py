@@ -70,6 +70,10 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
+    if ensemble := record["ensemble"]:
+        mean, std = ensemble["mean"][best["monitor"]], ensemble["std"][best["monitor"]]
+        num_members = len(ensemble["members"]) + len(ensemble["left_out"])
+        print(f"alone  {best['monitor']} {figure(mean)} ± {figure(std)}, mean of {num_members} members", flush=True)
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
             words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())

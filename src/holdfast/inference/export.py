@@ -128,12 +128,12 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
     network = [
         {
             "weight": weight,
-            **{name: config.get(name) for name in BUILT},
+            **{name: record["config"].get(name) for name in BUILT},
             "shapes": restored.shapes.as_dict(),
             "checkpoint": str(restored.checkpoint.absolute()),
             "checkpoint_sha256": sha256_file(restored.checkpoint),
         }
-        for weight, (config, restored) in zip(loaded.network.weights, loaded.members, strict=True)
+        for weight, (record, restored) in zip(loaded.network.weights, loaded.members, strict=True)
     ]
     return {
         "format": form,
@@ -159,6 +159,8 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
         "class_names": data["class_names"],
         "preprocessing": "in the file" if form != "safetensors" else "its statistics are in the file, as *.transform.*",
         "network": network,
+        "combine": loaded.network.combine,
+        "temperature": loaded.network.temperature,
         "check": {
             "rows": exported.rows,
             "of": exported.rows_from,

@@ -68,10 +68,10 @@ class FakePredictor:
     not_confined: ClassVar[list[str]] = []
     seen: list[NDArray[Any]]
 
-    def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
+    def __init__(self, models: list[dict[str, Any]], folder: Path) -> None:
         self.weights = [
-            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
-            for members in models
+            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in model["members"]]
+            for model in models
         ]
 
     def __enter__(self) -> FakePredictor:
