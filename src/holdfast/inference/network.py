@@ -15,7 +15,7 @@ from holdfast.training.restore import Network, Restored, load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A run that predicts: its network (of all members of an ensemble), and what was restored of each, with its record."""
+    """A run that predicts: its network, and what was restored of each member, with its record."""
 
     folder: Path
     record: dict[str, Any]
