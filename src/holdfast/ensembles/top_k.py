@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from omegaconf import DictConfig
+
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.core.sweep_folder import runs_of
@@ -61,6 +63,7 @@ class TopK:
         sound = _sound_runs(self._folders())
         task = str(sound[0].record["data"]["task"])
         check_monitor(monitor, task)
+        _refuse_other_monitor(experiment.config, sound)
         if self.size is not None:
             if self.size > len(sound):
                 problem = f"is {self.size}, and there are {len(sound)} completed runs"
@@ -90,6 +93,27 @@ class TopK:
         twice = {str(folder) for folder, place in zip(folders, places, strict=True) if places.count(place) > 1}
         raise_problems([Problem("ensemble.runs", f"names {run} twice") for run in sorted(twice)])
         return folders
+
+
+def _refuse_other_monitor(config: DictConfig, runs: Sequence[Candidate]) -> None:
+    """An ensemble is judged by what its members were chosen by: their checkpoints say what that is, and it has none.
+
+    Raises:
+        InputError: Some were chosen by another monitor.
+    """
+    own = (config.monitor, mode_of(config.monitor, config.mode))
+    theirs = [(run.record["best"]["monitor"], run.record["best"]["mode"]) for run in runs]
+    raise_problems(
+        [
+            Problem(
+                str(run.run),
+                f"was chosen by {monitor} ({mode}), and the ensemble's monitor is {own[0]} ({own[1]})",
+                next=f"monitor={monitor}" if len(set(theirs)) == 1 else "average runs with one monitor",
+            )
+            for run, (monitor, mode) in zip(runs, theirs, strict=True)
+            if (monitor, mode) != own
+        ]
+    )
 
 
 def _value(run: Candidate, monitor: str) -> float:

@@ -47,9 +47,9 @@ def find_selection(prefix: str) -> tuple[str, str]:
         InputError: There is none, or several, or the prefix is too short.
     """
     if not PREFIX.fullmatch(prefix):
-        raise InputError(
-            "selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next="holdfast freeze RUN"
-        )
+        run = prefix if (Path(prefix) / FILE_NAME).is_file() else "RUN"
+        hint = f"holdfast freeze {run}"
+        raise InputError("selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next=hint)
     pattern = f"*/selections/{prefix}*/{SELECTION_FILE}"
     matches = {path.parent.name: path.parents[2].name for path in places.vaults().glob(pattern)}
     if not matches:

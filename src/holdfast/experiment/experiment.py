@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
-from holdfast.config.resolve import as_plain, build_option, call_target
+from holdfast.config.provenance import user_modules
+from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
@@ -34,6 +35,7 @@ from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.metric_names import mode_of
+from holdfast.vault.ledger.ledger import code_sha256
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
@@ -90,11 +92,9 @@ class Experiment:
 
     @classmethod
     def compose(cls, overrides: Sequence[str] = (), parts: Mapping[str, Any] | None = None) -> Experiment:
-        """Compose an experiment from overrides as they are typed behind `python train.py`.
+        """Compose an experiment from overrides as they are typed behind `python train.py`, `resume=RUN` included.
 
-        Args:
-            overrides: `resume=RUN` goes on with a run, in its folder.
-            parts: Group -> class or function in place of an option.
+        `parts` are classes or functions in place of options, by group.
 
         Raises:
             InputError: Every mistake in the overrides at once; or the run cannot go on.
@@ -263,7 +263,7 @@ class Experiment:
         return member
 
     def _ensemble(self) -> Ensemble:
-        ensemble: Ensemble = call_target(as_plain(self.config.ensemble), "ensemble")
+        ensemble: Ensemble = build_option(self.config.ensemble)()
         return ensemble
 
     def make_ensemble(self, record: RunRecord) -> str:
@@ -289,8 +289,7 @@ class Experiment:
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
 
-        Args:
-            reporter: Is told the metrics of every epoch, and may end the run.
+        A reporter is told the metrics of every epoch, and may end the run.
 
         Raises:
             InputError: The config or the data are wrong.
@@ -341,15 +340,11 @@ class Experiment:
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),
+            code={"holdfast": code_sha256(), **user_modules(self._recorded_config())},
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:
-        """Write the last word into the record, and let go of what was built.
-
-        Args:
-            record: Of the run.
-            outcome: Its status, or what has ended it.
-        """
+        """Write the last word into the record, the status or what has ended the run, and let go of what was built."""
         self._built = self._datamodule = None
         timings = {**record.fields["timings"], "total": time.perf_counter() - self.started}
         if isinstance(outcome, str):
@@ -385,6 +380,5 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     built = experiment.build()
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
-    sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
+    with guarded(built.module, datamodule, record.folder.name):
         return fit(built, record, experiment.reporter)

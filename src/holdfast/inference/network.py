@@ -15,14 +15,7 @@ from holdfast.training.restore import Network, Restored, load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A run that predicts.
-
-    Attributes:
-        folder: Of the run.
-        record: Its `run.json`.
-        network: Of the run, or of all members of an ensemble.
-        members: What was restored, with the record of each.
-    """
+    """A run that predicts: its network, and what was restored of each member, with its record."""
 
     folder: Path
     record: dict[str, Any]

@@ -31,17 +31,9 @@ def predict_blocks(
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Predict every block and write the table of all.
+    """Predict every block and write the table of all; nothing is written when reading a block raises.
 
-    Args:
-        run: The folder of a run or an ensemble.
-        data: What its record says of the data.
-        blocks: New rows; nothing is written when one of them raises.
-        output: The table's file.
-        id_name: Name of the column with the ids.
-        batch_size: Rows in one forward pass.
-        overwrite: Whether a file that is there is replaced.
-        on_rows: Is told the number of rows of every block that is done.
+    `data` is what the run's record says of the data, and `on_rows` is told the number of rows of every block.
 
     Returns:
         The number of rows.

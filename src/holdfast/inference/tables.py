@@ -24,14 +24,16 @@ PREDICTION = "prediction"
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
-def check_suffix(path: Path, where: str = "--output") -> None:
+def check_suffix(path: Path) -> None:
     """Refuse a file whose format is not known by its name.
 
     Raises:
         InputError: With the formats there are.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(where, f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES))
+        raise InputError(
+            "--output", f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES)
+        )
 
 
 def column_names(task: str, class_names: Sequence[str], *, is_ensemble: bool = False) -> list[str]:
@@ -91,11 +93,9 @@ def columns_of_doubt(
 
 @contextmanager
 def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], None]]:
-    """Write a table block by block; the file appears when all of it is there, and not at all after an error.
+    """Write a table block by block, in the format of its suffix.
 
-    Args:
-        path: Its suffix names the format.
-        overwrite: Whether a file that is there is replaced.
+    The file appears when all of it is there, and not at all after an error.
 
     Yields:
         A function that appends a block: names of columns and their values.

@@ -18,11 +18,7 @@ MAX_POINTS = 1_500
 def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, Any] | None:
     """Predictions for val rows, at most 5,000, evenly over all; of an ensemble of folds out of fold, for every row.
 
-    Args:
-        run: The folder of a run or an ensemble.
-        x: (n, ...) development rows as stored.
-        y: (n,) or (n, k) their targets.
-        val: Indices of the val rows.
+    `x` and `y` are the development rows as stored, and `val` the indices of the val rows.
 
     Returns:
         {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "points", "residuals"} for values;

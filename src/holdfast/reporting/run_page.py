@@ -82,10 +82,10 @@ def _curves(record: Record) -> list[tuple[str, str]]:
     for name in names:
         pair = [(f"{part}/{name}", _points(history, f"{part}/{name}")) for part in ("train", "val")]
         series = [(label, points) for label, points in pair if points]
-        size = charts.LARGE if name == "loss" else charts.SMALL
-        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=size)))
+        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=charts.SMALL)))
         if name == "loss":
-            log = charts.lines(series, label="loss by epoch, logarithmic", mark=mark, is_log=True)
+            words = "loss by epoch, logarithmic"
+            log = charts.lines(series, label=words, mark=mark, is_log=True, size=charts.SMALL)
             drawn.append(("loss, logarithmic", log))
     if rate := _points(history, "lr"):
         values = [value for _, value in rate]

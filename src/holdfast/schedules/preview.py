@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -38,22 +37,15 @@ class Preview:
 def preview(
     schedule: Callable[..., dict[str, Any]], *, lr: float, momentum: float, max_epochs: int, steps_per_epoch: int
 ) -> Preview:
-    """Move a schedule option through a whole training.
-
-    Args:
-        schedule: The option.
-        lr: The optimizer's rate.
-        momentum: The optimizer's momentum; 0 when it has none.
-        max_epochs: Epochs of the training.
-        steps_per_epoch: Optimizer steps of one epoch.
+    """Move a schedule option through a whole training, from the optimizer's rate and momentum (0: it has none).
 
     Raises:
         InputError: The schedule refuses its arguments, or goes by what is measured.
     """
-    if "monitor" in inspect.signature(schedule).parameters:
-        raise InputError("schedule", "goes by a val metric, which only training knows", next="another schedule")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=momentum)
     answer = schedule(optimizer, total_steps=max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    if "monitor" in answer:
+        raise InputError("schedule", "goes by a val metric, which only training knows", next="another schedule")
     scheduler, group = answer["scheduler"], optimizer.param_groups[0]
     rates, momenta = [], []
     for step in range(1, max_epochs * steps_per_epoch + 1):

@@ -51,13 +51,7 @@ SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
 class Built:
     """Everything that trains, built once for one run.
 
-    Attributes:
-        config: Of the run.
-        datamodule: Its rows.
-        module: Network, loss, optimizer and schedule.
-        shapes: What the network must know of the data to be built again.
-        trainer: Lightning's, with the callbacks of the config.
-        random: The states of the random generators (CPU) after building, with which training begins.
+    `random` are the states of the random generators (CPU) after building, with which training begins.
     """
 
     config: DictConfig
@@ -128,13 +122,7 @@ def begin(
 ) -> EpochCallback:
     """Bring what was built into the form that is trained, describe it in the record, and make what ends every epoch.
 
-    Args:
-        built: What is trained.
-        record: Of its run.
-        reporter: Follows it.
-        signals: End it.
-        resumed: The state of the checkpoint that it goes on from.
-        progress: Shows it.
+    `resumed` is the state of the checkpoint that the run goes on from.
     """
     config = built.config
     first_epoch = len(resumed["history"]) + 1 if resumed else 1

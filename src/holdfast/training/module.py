@@ -20,19 +20,12 @@ from holdfast.tta import Views
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The meaning of the outputs.
+    """The meaning of the outputs."""
 
-    Attributes:
-        task: "multiclass", "binary", "multilabel" or "regression".
-        num_outputs: Outputs of the model for one row.
-        target_mean: Mean of the train targets, in original units; 0 where targets are classes.
-        target_std: Their standard deviation; 1 where targets are classes.
-    """
-
-    task: str
-    num_outputs: int
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    num_outputs: int  # outputs of the model for one row
+    target_mean: float = 0.0  # mean of the train targets, in original units; 0 where targets are classes
+    target_std: float = 1.0  # their standard deviation; 1 where targets are classes
 
 
 class SupervisedModule(pl.LightningModule):

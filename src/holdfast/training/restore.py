@@ -32,11 +32,8 @@ class Network(nn.Module):
     The predictions of independently trained models are averaged (CS231n, "Model ensembles"): probabilities or logits,
     or the values of a regression.
 
-    Args:
-        members: At least one, in evaluation mode.
-        weights: Shares that sum to 1.
-        combine: What is averaged.
-        temperature: Of the probabilities that come out (`combine.prediction_of`).
+    Members are in evaluation mode; `weights` are shares that sum to 1; `temperature` is that of the probabilities that
+    come out (`combine.prediction_of`).
     """
 
     def __init__(
@@ -95,13 +92,7 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Restored:
-    """A network with its weights and the statistics of its transform.
-
-    Attributes:
-        module: In evaluation mode.
-        shapes: What it takes and gives.
-        checkpoint: The file it came from.
-    """
+    """A network in evaluation mode, with its weights and the statistics of its transform."""
 
     module: SupervisedModule
     shapes: Shapes
@@ -117,11 +108,8 @@ def load_model(
 ) -> Restored:
     """Build the network of a run again and load its weights, on the CPU.
 
-    Args:
-        run_folder: Holds `run.json`, whose `config` says what to build.
-        checkpoint: A checkpoint file, relative to the folder; by default the best one, or the last where no epoch
-            was best.
-        sha256: What the files must hash to, by name; None: they may be any.
+    Without a checkpoint, a path relative to the folder, it is the best one, or the last where no epoch was best.
+    `sha256` are what the files must hash to, by name; None: they may be any.
 
     Raises:
         InputError: The folder is no run, or the checkpoint is missing, damaged, or of another network.
@@ -132,13 +120,19 @@ def load_model(
     path = run_folder / (checkpoint or (best["checkpoint"] if best else f"{FOLDER}/{LAST}"))
     if sha256 is not None and sha256_file(run_folder / FILE_NAME) != sha256[FILE_NAME]:
         raise VaultRefused(str(run_folder / FILE_NAME), "was changed since the freeze")
+    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
     check_recorded(config, BUILT)
     if reconstructs(config):
         hint = "train with model.pretrained set to this run"
         raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
-    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
-    shapes = Shapes.from_dict(content[STATE]["shapes"])
-    module = build_untrained(config, shapes)
+    try:
+        shapes = Shapes.from_dict(content[STATE]["shapes"])
+        module = build_untrained(config, shapes)
+    except InputError:
+        raise
+    except Exception as error:  # options and shapes may be anything in a folder from elsewhere
+        problem = f"the network that {run_folder / FILE_NAME} names cannot be built ({type(error).__name__}: {error})"
+        raise InputError(str(path), problem, next="restore run.json and the checkpoint") from None
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:
@@ -147,13 +141,7 @@ def load_model(
 
 
 def statistics_state(run_folder: Path, checkpoint: str, statistics: TrainStatistics) -> list[tuple[str, NDArray[Any]]]:
-    """The buffers that a run's module would hold if it were built with these train statistics.
-
-    Args:
-        run_folder: Holds `run.json`.
-        checkpoint: Says what the data is like.
-        statistics: Of the train rows.
-    """
+    """The buffers that a run's module would hold if it were built with these statistics of the train rows."""
     config = read_run(run_folder)["config"]
     check_recorded(config, BUILT)
     shapes = Shapes.from_dict(read_checkpoint(run_folder / checkpoint)[STATE]["shapes"])

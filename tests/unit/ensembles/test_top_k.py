@@ -13,6 +13,8 @@ from omegaconf import OmegaConf
 
 from holdfast.core.errors import InputError
 from holdfast.ensembles import TopK
+from holdfast.ensembles.make import Candidate
+from holdfast.ensembles.top_k import _refuse_other_monitor
 from holdfast.experiment.run import Run
 from holdfast.inference.frames import predict_frame
 from holdfast.inference.network import load_run
@@ -124,3 +126,26 @@ def test_nothing_is_written_after_bad_input(train: Train, tmp_path: Path, runs: 
             train("top", "ensemble=top_k", *words)
         assert str(caught.value).startswith(message)
     assert not (tmp_path / "top").exists()
+
+
+@pytest.mark.parametrize(
+    ("monitors", "problems"),
+    [
+        (("val/loss", "val/loss"), ()),
+        (("val/accuracy", "val/accuracy"), ("next: monitor=val/accuracy", "next: monitor=val/accuracy")),
+        (("val/loss", "val/accuracy"), ("next: average runs with one monitor",)),
+    ],
+)
+def test_members_were_chosen_by_the_monitor_of_the_ensemble(
+    monitors: tuple[str, str], problems: tuple[str, ...]
+) -> None:
+    modes = {"val/loss": "min", "val/accuracy": "max"}
+    records = [{"best": {"monitor": monitor, "mode": modes[monitor]}} for monitor in monitors]
+    runs = [Candidate(Path(name), record, "last.ckpt") for name, record in zip("ab", records, strict=True)]
+    config = OmegaConf.create({"monitor": "val/loss", "mode": "auto"})
+    if not problems:
+        _refuse_other_monitor(config, runs)
+        return
+    with pytest.raises(InputError) as raised:
+        _refuse_other_monitor(config, runs)
+    assert [str(problem).partition("; ")[2] for problem in raised.value.problems] == [*problems]

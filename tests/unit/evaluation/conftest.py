@@ -170,6 +170,10 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
         data = {
             "name": prepared.name,
             "task": "binary",
+            "kind": "table",
+            "row_shape": list(prepared.x.shape[1:]),
+            "dtype": str(prepared.x.dtype),
+            "class_names": list(prepared.class_names),
             "vault": prepared.vault,
             "num_outputs": 1,
             "rows": prepared.id,
@@ -183,7 +187,7 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
             "data": data,
             "precision": "32-true",
             "device": "cpu",
-            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto", "_partial_": True}},
+            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto"}},
             "best": {**best, "checkpoint": "checkpoints/best.ckpt", "metrics": metrics},
         }
         (folder / "run.json").write_text(json.dumps({**record, **changes}))

@@ -13,11 +13,11 @@ import pytest
 from holdfast.core.files import sha256_file
 
 MODELS: dict[str, dict[str, Any]] = {
-    "linear": {"_target_": "holdfast.models.linear", "_partial_": True, "bias": True},
-    "mlp": {"_target_": "holdfast.models.mlp", "_partial_": True, "hidden": [6], "norm": "batch"},
-    "cnn": {"_target_": "holdfast.models.cnn", "_partial_": True, "channels": [4], "hidden": 5},
+    "linear": {"_target_": "holdfast.models.linear", "bias": True},
+    "mlp": {"_target_": "holdfast.models.mlp", "hidden": [6], "norm": "batch"},
+    "cnn": {"_target_": "holdfast.models.cnn", "channels": [4], "hidden": 5},
 }
-TRANSFORM = {"_target_": "holdfast.transforms.Standardize", "_partial_": True, "scope": "auto"}
+TRANSFORM = {"_target_": "holdfast.transforms.Standardize", "scope": "auto"}
 RECORD: dict[str, Any] = {
     **{"schema": 1, "kind": "fit", "status": "completed", "host": "somewhere", "pid": 1},
     **dict.fromkeys(("created", "heartbeat"), "2026-01-01T00:00:00.000+00:00"),
@@ -71,7 +71,6 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "_target_": "holdfast.data.splits.Holdout",
                 "fractions": [0.6, 0.2, 0.2],
                 "seed": 0,
-                "_partial_": True,
             }
         }
         record = {**RECORD, "id": name, "data": data, "best": {**best, "metrics": {"val/loss": 0.5}}}

@@ -9,7 +9,7 @@ import pytest
 from holdfast.reporting.data_facts import dataset_facts
 from holdfast.reporting.run_page import run_page, write_run_page
 
-from .conftest import MakeParts
+from .conftest import MakeRows
 from .test_data_page import read
 
 RECORD: dict[str, Any] = {
@@ -50,10 +50,10 @@ BATCH = {
 }
 
 
-def test_a_run(make_parts: MakeParts) -> None:
-    parts = make_parts(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
+def test_a_run(make_rows: MakeRows) -> None:
+    rows = make_rows(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
     val = {"rows": 20, "confusion": [[9, 1], [4, 6]]}
-    text = read(run_page(RECORD, data=dataset_facts(parts), val=val, batch=BATCH))
+    text = read(run_page(RECORD, data=dataset_facts(rows), val=val, batch=BATCH))
     for words in ("91.23 %", "val/accuracy in epoch 2", "run <1>", "lr=<3>", "all 3 epochs are done", "b <c> (1)"):
         assert words in text
     for words in (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
+from holdfast.config.provenance import installed_versions, user_modules
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
@@ -37,7 +38,6 @@ from holdfast.evaluation.freeze.validation import (
     tolerance_of,
     val_scores,
 )
-from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.vault import known_rows, project_lock, refusals
@@ -136,9 +136,9 @@ def _completed(run: Path) -> dict[str, Any]:
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
-    check_predicts(run, record)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
+    check_predicts(run, record)
     return record
 
 

@@ -60,6 +60,11 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
         for name in ("vault",) if combined["out_of_fold"] else ("vault", "val_sha256"):
             if own["data"][name] != record["data"][name]:
                 raise VaultRefused(str(folder), f"has another {name} than the ensemble")
+        for name in ("monitor", "mode"):  # what the members' checkpoints say, the ensemble's record must say
+            if own["best"][name] != record["best"][name]:
+                problem = f"was chosen by the {name} {own['best'][name]!r}, and {run} by {record['best'][name]!r}"
+                hint = "restore run.json; or make the ensemble again, of members with one monitor"
+                raise VaultRefused(str(folder), problem, next=hint)
         chosen = {"folder": place, "checkpoint": checkpoint, "weight": float(named["weight"])}
         members.append({**chosen, "run": own["id"], "seed": own["seed"]})
         records.append(own)

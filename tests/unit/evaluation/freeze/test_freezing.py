@@ -204,6 +204,18 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
         freeze_runs([run])
 
 
+@pytest.mark.parametrize(("field", "value"), [("monitor", "val/accuracy"), ("mode", "max")])
+def test_the_monitor_of_an_ensemble_is_that_of_its_members(make_run: Make, field: str, value: str) -> None:
+    """It stands in run.json alone, which anybody can edit; theirs are in their checkpoints."""
+    run = _ensemble(make_run)
+    record = json.loads((run / "run.json").read_text())
+    record["best"][field] = value
+    (run / "run.json").write_text(json.dumps(record))
+    words = rf"one: was chosen by the {field} 'val/loss|min', and .*both by '{value}'; next: restore run.json"
+    with pytest.raises(VaultRefused, match=words):
+        freeze_runs([run])
+
+
 def test_a_member_that_was_trained_on_test_rows_is_refused(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained with vault=none; the attacker wrote the vault into its run.json."""
     run, real = _ensemble(make_run), freezing.read_content

@@ -30,8 +30,7 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
 @pytest.fixture
 def val(prepared: store.Prepared) -> RunRows:
-    derived = compute(prepared, call_target(SPLIT, "split"))
-    return RunRows(prepared, derived.train, derived.val, derived.statistics)
+    return compute(prepared, call_target(SPLIT, "split"))
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
