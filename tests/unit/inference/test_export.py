@@ -44,12 +44,24 @@ def test_safetensors_hold_all_weights_and_statistics(
     }
     assert description["input"]["shape"] == ["batch", 4]
     assert [column["name"] for column in description["input"]["columns"]] == ["w", "x", "y", "z"]
-    assert "a date as days since 1970-01-01" in description["input"]["cells"]
+    assert "elapsed (days since 1970-01-01 UTC)" in description["input"]["cells"]
     assert description["output"] == {
         **{"name": "predictions", "shape": ["batch"], "dtype": "float32"},
         "meaning": "value in original units",
     }
     assert [member["weight"] for member in description["network"]] == ([0.25, 0.75] if is_ensemble else [1.0])
+
+
+@pytest.mark.parametrize("combine", ["probabilities", "logits"])
+@pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel"])
+def test_one_file_holds_members_weights_and_temperature(make_ensemble: MakeRun, task: str, combine: str) -> None:
+    run = make_ensemble(task=task, combine=combine, temperature=0.6)
+    assert export_run(run, "torch_export").max_difference < 1e-6
+    description = json.loads((run / "export" / "model.pt2.json").read_text())
+    assert (description["combine"], description["temperature"]) == (combine, 0.6)
+    program = torch.export.load(run / "export" / "model.pt2").module()
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    np.testing.assert_allclose(program(torch.from_numpy(x)).detach(), load_run(run).network.predict(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("broken", ["weights", "shape"])

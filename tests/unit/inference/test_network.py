@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from holdfast.core.errors import InputError
 from holdfast.inference.network import load_run
@@ -31,6 +32,17 @@ def test_an_ensemble_is_the_weighted_mean(make_ensemble: MakeRun) -> None:
     first, other = (load_model(folder.parent / name).predict(X) for name in ("one", "other"))
     assert np.abs(first - other).max() > 1
     np.testing.assert_allclose(load_run(folder).network.predict(X), 0.25 * first + 0.75 * other, rtol=1e-5)
+
+
+def test_logits_are_averaged_and_divided_by_the_temperature(make_ensemble: MakeRun) -> None:
+    network = load_run(make_ensemble(combine="logits", temperature=2.5)).network
+    logits = [member(torch.from_numpy(X)).detach().numpy().astype(float) for member in network.members]
+    powers = np.exp((0.25 * logits[0] + 0.75 * logits[1]) / 2.5)
+    np.testing.assert_allclose(network.predict(X), powers / powers.sum(axis=1, keepdims=True), rtol=1e-4)
+    members, together = network.predict_members(X, batch_size=3)
+    alone = np.exp(logits[1])
+    np.testing.assert_allclose(members[1], alone / alone.sum(axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_allclose(together, network.predict(X), rtol=1e-6)
 
 
 def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:

@@ -10,7 +10,7 @@ from pyarrow.json import read_json
 from pyarrow.parquet import read_table
 
 from holdfast.core.errors import InputError
-from holdfast.inference.tables import as_table, check_suffix, column_names, table_writer
+from holdfast.inference.tables import as_table, check_suffix, column_names, columns_of_doubt, table_writer
 
 READERS = {
     ".csv": lambda path: read_csv(path, parse_options=ParseOptions(newlines_in_values=True)),
@@ -32,6 +32,20 @@ def test_two_classes() -> None:
     assert table["prediction"].tolist() == ["no", "yes"]
     assert table["probability_no"].tolist() == [0.5, 0.25]
     assert table["probability_yes"].tolist() == [0.5, 0.75]
+
+
+def test_an_ensemble_says_how_sure_it_is() -> None:
+    members = np.array([[1.0, 5.0], [4.0, 5.0]], np.float32)
+    table = columns_of_doubt(members, members.mean(axis=0), "regression", [0.25, 0.75])
+    assert {name: column.tolist() for name, column in table.items()} == {"spread": pytest.approx([1.6875**0.5, 0.0])}
+    members = np.array([[0.9, 0.6], [0.2, 0.8]], np.float32)
+    table = columns_of_doubt(members, np.array([0.5, 0.7], np.float32), "binary", [0.25, 0.75])
+    assert table["entropy"].tolist() == pytest.approx([np.log(2), -0.7 * np.log(0.7) - 0.3 * np.log(0.3)])
+    assert table["disagreement"].tolist() == [0.25, 0.0]
+    for task, classes in (("regression", ()), ("binary", ("no", "yes")), ("multilabel", ("sun", "rain"))):
+        names = column_names(task, classes, is_ensemble=True)
+        expected = ["spread"] if task == "regression" else ["entropy", "disagreement"]
+        assert names == [*column_names(task, classes), *expected]
 
 
 def test_labels_and_values() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from holdfast.data.store import store
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
+    predict_out_of_fold,
     predict_val,
     refuse_other_columns,
     refuse_other_scores,
@@ -23,7 +25,7 @@ from holdfast.evaluation.freeze.validation import (
     val_scores,
 )
 
-from ..conftest import SPLIT, FakePredictor
+from ..conftest import SPLIT, FakePredictor, predict_rows
 
 MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
@@ -41,6 +43,22 @@ def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: RunRows) -> None:
     predictor = _predictor(tmp_path)
     refuse_unstable(predictor, val, predict_val(predictor, val, ()), "binary", 1e-6)
+
+
+def test_each_row_is_predicted_by_the_model_that_has_it_in_its_fold(tmp_path: Path, val: RunRows) -> None:
+    for number in range(2):
+        (tmp_path / f"weight{number}").write_text(str(1.0 + number))
+    members = [[{**MEMBERS[0], "checkpoint": f"weight{number}"}] for number in range(2)]
+    predictor: Any = FakePredictor([{"members": each} for each in members], tmp_path)
+    every = np.arange(len(val.prepared.y))
+    folds = [replace(val, val=every[::2]), replace(val, val=every[1::2])]
+    predictions, rows = predict_out_of_fold(predictor, folds, ())
+    x = np.asarray(val.prepared.x)
+    expected = np.where(every % 2, predict_rows(x, 2.0), predict_rows(x, 1.0))
+    np.testing.assert_array_equal(predictions, expected.astype(np.float32))
+    np.testing.assert_array_equal(rows.targets, np.asarray(val.prepared.y))
+    with pytest.raises(VaultRefused, match="a row is in none or in several"):
+        predict_out_of_fold(predictor, [folds[0], folds[0]], ())
 
 
 def _of_batch(rows: Any, batch_size: int) -> Any:
