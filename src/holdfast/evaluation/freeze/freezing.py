@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,8 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
     prepared = val.prepared
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
+    with _refusals_noted(prepared.vault, str(members[0]["run"])):
+        scan.refuse_sealed_train_rows(prepared, sealed)
     for index, member in enumerate(members):
         name = f"{member['run']}/{member['checkpoint']}"
         record = read_run(staging / member["folder"])
@@ -287,13 +290,19 @@ def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any]
         mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
         refuse_other_statistics(name, mine, content["state_dict"])
         refuse_other_columns(name, val, content)
-        try:
+        with _refusals_noted(prepared.vault, str(member["run"])):
             scan.refuse_sealed_rows(name, content, val.statistics, sealed)
             scan.refuse_sealed_rows(name, record, val.statistics, sealed)
-        except VaultRefused:
-            body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
-            refusals.note_refusal(prepared.vault, body)
-            raise
+
+
+@contextlib.contextmanager
+def _refusals_noted(vault: str, run: str) -> Iterator[None]:
+    """Note in the ledger that sealed rows were found."""
+    try:
+        yield
+    except VaultRefused:
+        refusals.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
+        raise
 
 
 def read_content(path: Path) -> dict[str, Any]:
