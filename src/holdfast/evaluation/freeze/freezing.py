@@ -229,7 +229,7 @@ def _freeze_model(copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]
         "kind": record["kind"],
         "members": copied.members,
         "config": record["config"],
-        "modules": user_modules(record["config"]),
+        "modules": user_modules([record["config"], *(member["config"] for member in copied.records)]),
         "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
         "val": record["best"]["metrics"],
         "rows": val.prepared.id,

@@ -252,7 +252,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
         "versions": {name: fields["versions"][name] for name in names if name in fields["versions"]},
         "framework": fields["framework"],
         "git": fields["git"],
-        "modules": {name: sha256 for model in fields["models"] for name, sha256 in model["modules"].items()},
+        "modules": _sources_of(fields["models"]),
         "changes": list(body.get("changes", [])),
     }
 
@@ -296,3 +296,8 @@ def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{cells['unknown']:,} cells of the test rows were categories that {name} does not know."
         for feature in sorted(set(model["features"]) & siblings.keys()):
             yield f"{name} was given '{feature}', which vault {siblings[feature][:8]} predicts of the same test rows."
+
+
+def _sources_of(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The hash of every file of a user's own code, by its place."""
+    return {file: sha256 for model in models for files in model["modules"].values() for file, sha256 in files.items()}
