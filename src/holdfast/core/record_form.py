@@ -56,11 +56,11 @@ REQUIRED = {
 }
 
 
-def parse_record(content: bytes) -> dict[str, Any]:
-    """The fields of a record.
+def parse_object(content: bytes) -> dict[str, Any]:
+    """The fields of a JSON object.
 
     Raises:
-        ValueError: The content is no JSON object of this form, or holds a number or text that nothing could print.
+        ValueError: The content is none, or holds a number or text that nothing could print.
     """
     try:
         fields = json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite, parse_int=_short)
@@ -80,17 +80,18 @@ def problem_of(fields: dict[str, Any]) -> str | None:
         parent = fields.get(name) if name else fields
         if isinstance(parent, dict) and (missing := [field for field in names if field not in parent]):
             return f"{name}.{missing[0]} is missing".lstrip(".")
-    return _problem_in(fields, RECORD | objects, "")
+    return problem_in(fields, RECORD | objects, "")
 
 
-def _problem_in(value: Any, form: Any, place: str) -> str | None:
+def problem_in(value: Any, form: Any, place: str) -> str | None:
+    """Name the first value in another one that has not the form that it must have; None where there is none."""
     if not isinstance(form, list | dict):
         return None if isinstance(value, form) else f"{place} is {value!r:.40}"
     if not isinstance(value, type(form)):
         return f"{place} is {value!r:.40}"
     for name, part in enumerate(value) if isinstance(value, list) else value.items():
         part_form = form[0] if isinstance(form, list) else form.get(name, form.get(..., object))
-        if problem := _problem_in(part, part_form, f"{place}.{name}".lstrip(".")):
+        if problem := problem_in(part, part_form, f"{place}.{name}".lstrip(".")):
             return problem
     return None
 
