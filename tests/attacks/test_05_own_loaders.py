@@ -78,7 +78,8 @@ DOORS = {
 def mnist_once(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """A home in which MNIST is sealed, its official part as test."""
     folder = tmp_path_factory.mktemp("mnist")
-    done = run_training(*_mnist(shared_data), cwd=folder, environment=environment_of(folder / "home"))
+    (folder / "project").mkdir()
+    done = run_training(*_mnist(shared_data), cwd=folder / "project", environment=environment_of(folder / "home"))
     assert done.returncode == 0, done.stderr
     return folder / "home"
 

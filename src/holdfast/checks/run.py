@@ -14,7 +14,6 @@ import torch
 
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict, skipped
-from holdfast.config.groups import GROUPS
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Interrupted, RunFailed
 from holdfast.core.seeding import kept_random_state, seed_everything
@@ -69,7 +68,7 @@ def run_checks(experiment: Experiment) -> list[Verdict]:
     node = experiment.config.check
     if not node:
         return []
-    run: Check = build_option({key: value for key, value in node.items() if key not in GROUPS["check"].own})
+    run: Check = build_option(node, "check")
     with subject_of(experiment) as subject:
         return run(subject)
 

@@ -38,11 +38,7 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
 
 
 def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
-    """Check the options of a run's record before they are built again: it may come from a stranger.
-
-    Args:
-        config: The record's `config`.
-        groups: Those that are built.
+    """Check these groups of a record's config before they are built again: it may come from a stranger.
 
     Raises:
         InputError: A target is not trusted, or no longer has the recorded arguments.
@@ -53,7 +49,7 @@ def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
     for name in groups:
         problems += _form_problems(name, config.get(name) or {})
         for path, node in targets_below(name, config.get(name) or {}):
-            problems += target_problems(path, node, GROUPS[name], trusted)
+            problems += target_problems(path, node, name, trusted)
     raise_problems(problems)
 
 
@@ -83,9 +79,9 @@ def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Ite
     yield from _value_problems(name, node)
     for key, entry in node.items():
         if group.only_entries and not is_target(entry):
-            yield Problem(f"{name}.{key}", "has no _target_")
+            yield Problem(f"{name}.{key}", "has no _target_", next=f"conf/{name}/mine.yaml: NAME: {{_target_: ...}}")
     for path, target_node in targets_below(name, node):
-        for problem in target_problems(path, target_node, group, trusted_modules):
+        for problem in target_problems(path, target_node, name, trusted_modules):
             yield _as_typed(problem, name, node) if group.free else problem
 
 

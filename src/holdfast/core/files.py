@@ -80,11 +80,7 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
 
 
 def open_plain(path: Path, flags: int = 0) -> BufferedReader:
-    """A regular file, open for reading; a pipe or a device in its place is not waited for.
-
-    Args:
-        path: The file.
-        flags: Of `os.open`, beside those.
+    """A regular file, open for reading with `flags` of `os.open`; a pipe or a device in its place is not waited for.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.

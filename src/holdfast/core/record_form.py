@@ -31,12 +31,13 @@ ROWS = (  # what `data` must say before anything is predicted
     *("row_shape", "dtype", "num_outputs", "class_names"),
 )
 MEMBER = {"run": str, "checkpoint": str, "sha256": TEXT_OR_NULL, "weight": NUMBER, "metrics": METRICS}
+ENSEMBLE = {"members": [MEMBER], "combine": str, "temperature": NUMBER, "out_of_fold": bool}
 RECORD: dict[str, Any] = {
     **dict.fromkeys(("id", "kind", "status", "created"), str),
     **dict.fromkeys(("stop_reason", "finished", "heartbeat", "host", "boot_id", "cwd"), TEXT_OR_NULL),
     **dict.fromkeys(("monitor", "mode", "device", "precision"), TEXT_OR_NULL),
     **dict.fromkeys(("pid", "threads", "parameters", "seed"), WHOLE_OR_NULL),
-    **dict.fromkeys(("choices", "versions"), dict),
+    **dict.fromkeys(("choices", "versions", "code"), dict),
     "config": {"data": dict, "trusted_modules": (list, NONE)},
     **{"overrides": [str], "timings": METRICS, "history": [METRICS], "diagnosis": list},
     "checks": [{"name": str, "verdict": str, "evidence": dict, "causes": [str], "next": str}],
@@ -45,13 +46,13 @@ RECORD: dict[str, Any] = {
     "parts": {...: {"_target_": str}},
 }
 OBJECTS_OR_NULL: dict[str, Any] = {
-    **{"best": BEST, "data": DATA, "ensemble": {"members": [MEMBER]}},
+    **{"best": BEST, "data": DATA, "ensemble": ENSEMBLE},
     **{"error": {}, "git": {"commit": str, "dirty_sha256": TEXT_OR_NULL}, "stack": {}, "loggers": {}},
 }
 REQUIRED = {
     "": ("id", "kind", "status", "created", "config"),
     "best": tuple(BEST),
-    "ensemble": ("members",),
+    "ensemble": tuple(ENSEMBLE),
     "git": ("commit",),
 }
 

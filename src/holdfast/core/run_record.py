@@ -14,10 +14,13 @@ does not apply is null.
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
     data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
                                 "rows": where they lie in the store; "view": what made them of raw rows;
+                                "content_sha256": of train and val rows and their targets, in their order;
                                 a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
                                 the categories of train and val rows and those of them that no train row has;
                                 "subset", "sampling": null, or how train rows were chosen and drawn
-    versions, git               of Python and packages; {"commit", "dirty_sha256"}
+    versions, git               of Python and packages; {"commit", "dirty_sha256"} of the working folder
+    code                        SHA-256 of the source of Holdfast and of each file of the user's own modules
+    cpu                         name and model of the processor
     device, precision, parameters   where and how it ran; the number of trained parameters
     threads                     of torch, that computed the steps; the last bits of all numbers depend on it
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
@@ -30,9 +33,10 @@ does not apply is null.
     pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
                                 [{"run", "checkpoint", "sha256", "vault", "data", "rows", "loss",
                                 "initialised_anew"}]
+    reproduces                  the run or recipe that this one repeats; absent where it repeats none
     stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
                                 could not be; absent where nobody asked; while it goes on with its "checkpoint"
-    ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
+    ensemble                    null, or what an ensemble is and brings, as `ensembles.make` describes it
 """
 
 from __future__ import annotations
@@ -200,9 +204,11 @@ def record_bytes(folder: Path) -> bytes:
     try:
         return read_plain(path, MAX_BYTES)
     except FileNotFoundError:
-        raise InputError(
-            str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs"
-        ) from None
+        if not folder.exists():
+            raise InputError(str(folder), "there is no such folder", next=_LISTS.format("outputs")) from None
+        has_runs = next(folder.glob(f"**/{FILE_NAME}"), None) is not None
+        hint = _LISTS.format(folder if has_runs else "outputs")
+        raise InputError(str(folder), f"is not a run: it has no {FILE_NAME}", next=hint) from None
     except (OSError, ValueError) as error:
         raise InputError(str(path), f"cannot be read ({getattr(error, 'strerror', error)})") from None
 
@@ -268,14 +274,25 @@ def boot_id() -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """The `versions` and `git` fields."""
+    """The `versions`, `git` and `cpu` fields."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"versions": versions, "git": _git_state(Path.cwd())}
+    return {"versions": versions, "git": _git_state(Path.cwd()), "cpu": _cpu()}
+
+
+def _cpu() -> str:
+    """Name, family, model and stepping of the processor: sums in another order differ in their last bits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{name} {facts[name]}" for name in ("cpu family", "model", "stepping") if name in facts]
+    return ", ".join([facts.get("model name", platform.machine()), *numbers])
 
 
 def _git_state(folder: Path) -> dict[str, str | None] | None:
@@ -310,6 +327,9 @@ def _is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return False
+
+
+_LISTS = "`holdfast runs {}` lists the runs"
 
 
 def _empty() -> dict[str, Any]:

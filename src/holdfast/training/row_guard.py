@@ -60,10 +60,7 @@ class RowGuard:
         return self
 
     def admit(self, content: Any) -> None:
-        """Refuse sealed rows.
-
-        Args:
-            content: What a module is called with: tensors, also nested.
+        """Refuse sealed rows in what a module is called with: tensors, also nested.
 
         Raises:
             VaultRefused: There are some in it, or there were before.

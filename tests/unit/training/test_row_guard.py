@@ -23,7 +23,7 @@ from holdfast.data.splits import Holdout
 from holdfast.data.store import store, worker
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.row_guard import RowGuard, _guards, guarded
-from holdfast.transforms.standardize import Standardize
+from holdfast.transforms import Standardize
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits"}}

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from holdfast import __version__
+from holdfast.config.provenance import by_file
 from holdfast.core.errors import HoldfastError
 from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.run_record import now
@@ -85,11 +87,7 @@ def _is_content(path: Path, text: str) -> bool:
 
 
 def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[str, Any]:
-    """Everything the report says, as JSON.
-
-    Args:
-        num_entries: Of the ledger that are known of; None: all.
-    """
+    """Everything the report says, as JSON, by the first `num_entries` of the ledger or all."""
     manifest, _ = read_manifest(folder_of(vault))
     fields = read_selection(vault, selection)
     entries = registry.read_ledger(vault)[:num_entries]
@@ -271,7 +269,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
         "versions": {name: fields["versions"][name] for name in names if name in fields["versions"]},
         "framework": fields["framework"],
         "git": fields["git"],
-        "modules": _sources_of(fields["models"]),
+        "modules": dict(ChainMap(*(by_file(model["modules"]) for model in fields["models"]))),
         "changes": list(body.get("changes", [])),
     }
 
@@ -315,8 +313,3 @@ def _view_limits(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{cells['unknown']:,} cells of the test rows were categories that {name} does not know."
         for feature in sorted(set(model["features"]) & siblings.keys()):
             yield f"{name} was given '{feature}', which vault {siblings[feature][:8]} predicts of the same test rows."
-
-
-def _sources_of(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The hash of every file of a user's own code, by its place."""
-    return {file: sha256 for model in models for files in model["modules"].values() for file, sha256 in files.items()}

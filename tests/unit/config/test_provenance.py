@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.config.provenance import files_of, user_modules
 from holdfast.core.files import sha256_hex
 from holdfast.evaluation.opening import preflight
-from holdfast.evaluation.provenance import files_of, user_modules
 
 FILES = {
     "mine.py": "import helper\nimport numpy\n\n\ndef net(): ...\n",

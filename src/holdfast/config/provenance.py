@@ -29,6 +29,11 @@ def user_modules(configs: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, st
     return {name: files for name, files in sources.items() if files}
 
 
+def by_file(modules: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """The hashes of all files of several modules."""
+    return {file: sha256 for files in modules.values() for file, sha256 in files.items()}
+
+
 def files_of(module: str) -> dict[str, str]:
     """The hashes of a user's module, of all in its package, and of what these import from beside it; else empty.
 
