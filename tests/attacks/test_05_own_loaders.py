@@ -1,4 +1,4 @@
-"""Attack 5: a loader of the user's own over the official test files, given to the model while it is trained."""
+"""Attack 5: a loader of the user's own over the official test files, given to the model in training or in a check."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ DOORS = {
 def mnist_once(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
     """A home in which MNIST is sealed, its official part as test."""
     folder = tmp_path_factory.mktemp("mnist")
-    done = run_training(*_mnist(shared_data), cwd=folder, environment=environment_of(folder / "home"))
+    (folder / "project").mkdir()
+    done = run_training(*_mnist(shared_data), cwd=folder / "project", environment=environment_of(folder / "home"))
     assert done.returncode == 0, done.stderr
     return folder / "home"
 
@@ -101,4 +102,29 @@ def test_the_official_test_files(train: Run, project: Path, shared_data: Path, m
     record = json.loads((project / "run" / "run.json").read_text())
     assert (record["status"], record["error"]["code"]) == ("failed", "vault")
     (refused,) = (entry for entry in ledger_entries(home) if entry["type"] == "refused")
+    assert refused["body"]["reason"] == "sealed rows were handed to a model while it was trained"
+
+
+PENALTY = """
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+X = torch.from_numpy(load_digits().images.astype(np.float32)).unsqueeze(1) / 16
+
+
+def penalty(model):
+    return 0.0 * model((X - 0.3) / 0.4).sum()
+"""
+
+
+def test_a_penalty_that_scores_the_test_rows_while_it_is_checked(train: Run, project: Path) -> None:
+    """No training: the checks alone call it with a model, which may have been trained elsewhere."""
+    (project / "mine.py").write_text(PENALTY)
+    (project / "conf" / "regularization").mkdir(parents=True)
+    (project / "conf" / "regularization" / "mine.yaml").write_text("_target_: mine.penalty\n_partial_: true\n")
+    done = train("stage=check", "check=gradient", "regularization=mine", "trusted_modules=[mine]")
+    assert done.returncode == 3, done.stderr
+    assert "359 rows that were handed to the model are sealed in vault" in done.stderr
+    (refused,) = (entry for entry in ledger_entries(project.parent / "home") if entry["type"] == "refused")
     assert refused["body"]["reason"] == "sealed rows were handed to a model while it was trained"

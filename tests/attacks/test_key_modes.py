@@ -7,8 +7,10 @@ import pty
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,29 @@ def on_terminal(
     return code, output
 
 
+@contextmanager
+def told_by_no_process(secret: str) -> Iterator[None]:
+    """Look at the command lines and environments of all processes again and again: nobody may be handed the secret."""
+    places, is_over = set[str](), threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.05):
+            for place in ("cmdline", "environ"):
+                for path in Path("/proc").glob(f"[0-9]*/{place}"):
+                    with suppress(OSError):  # it has ended, or is somebody else's
+                        if secret.encode() in path.read_bytes():
+                            places.add(str(path))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        looking.join()
+    assert not places
+
+
 def without_terminal(command: Sequence[str], *, cwd: Path, environment: dict[str, str]) -> tuple[int, str]:
     done = subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True,
@@ -60,15 +85,15 @@ def test_a_passphrase_is_typed_and_nothing_else(project: Path, environment: dict
     code, output = on_terminal(train, [PASSPHRASE, "another"], cwd=project, environment=environment)
     assert (code, "the two differ" in output) == (3, True), output
     assert not ledger_types(home)
-    code, output = on_terminal(train, [PASSPHRASE, PASSPHRASE], cwd=project, environment=environment)
+    with told_by_no_process(PASSPHRASE):
+        code, output = on_terminal(train, [PASSPHRASE, PASSPHRASE], cwd=project, environment=environment)
     assert code == 0, output
     assert not list((home / "keys").glob("*.[xy].key"))
 
     selection = answer(holdfast("freeze", "run", "--json"))["selection"]
     opening = [*HOLDFAST, "open", selection]
-    for variable in ("HOLDFAST_PASSPHRASE", "HOLDFAST_VAULT_PASSPHRASE", "PASSPHRASE"):
-        environment[variable] = PASSPHRASE
-    code, output = without_terminal(opening, cwd=project, environment=environment)
+    variables = dict.fromkeys(("HOLDFAST_PASSPHRASE", "HOLDFAST_VAULT_PASSPHRASE", "PASSPHRASE"), PASSPHRASE)
+    code, output = without_terminal(opening, cwd=project, environment=environment | variables)
     assert (code, "there is no terminal to type it on" in output) == (3, True), output
     assert holdfast("open", selection, "--passphrase", PASSPHRASE).returncode == 2
     for wrong, words in (("wrong", "nothing was spent"), ("", "is empty")):
@@ -76,7 +101,8 @@ def test_a_passphrase_is_typed_and_nothing_else(project: Path, environment: dict
         assert (code, words in output) == (3, True), output
     assert ledger_types(home) == ["seal", "freeze"]
 
-    code, output = on_terminal(opening, [PASSPHRASE], cwd=project, environment=environment)
+    with told_by_no_process(PASSPHRASE):
+        code, output = on_terminal(opening, [PASSPHRASE], cwd=project, environment=environment)
     assert (code, "opening 1 of 1" in output) == (0, True), output
     assert PASSPHRASE not in output, "what is typed is not shown"
     assert ledger_types(home)[2:] == STEPS

@@ -31,12 +31,13 @@ ROWS = (  # what `data` must say before anything is predicted
     *("row_shape", "dtype", "num_outputs", "class_names"),
 )
 MEMBER = {"run": str, "checkpoint": str, "sha256": TEXT_OR_NULL, "weight": NUMBER, "metrics": METRICS}
+ENSEMBLE = {"members": [MEMBER], "combine": str, "temperature": NUMBER, "out_of_fold": bool}
 RECORD: dict[str, Any] = {
     **dict.fromkeys(("id", "kind", "status", "created"), str),
     **dict.fromkeys(("stop_reason", "finished", "heartbeat", "host", "boot_id", "cwd"), TEXT_OR_NULL),
     **dict.fromkeys(("monitor", "mode", "device", "precision"), TEXT_OR_NULL),
     **dict.fromkeys(("pid", "threads", "parameters", "seed"), WHOLE_OR_NULL),
-    **dict.fromkeys(("choices", "versions"), dict),
+    **dict.fromkeys(("choices", "versions", "code"), dict),
     "config": {"data": dict, "trusted_modules": (list, NONE)},
     **{"overrides": [str], "timings": METRICS, "history": [METRICS], "diagnosis": list},
     "checks": [{"name": str, "verdict": str, "evidence": dict, "causes": [str], "next": str}],
@@ -45,22 +46,22 @@ RECORD: dict[str, Any] = {
     "parts": {...: {"_target_": str}},
 }
 OBJECTS_OR_NULL: dict[str, Any] = {
-    **{"best": BEST, "data": DATA, "ensemble": {"members": [MEMBER]}},
+    **{"best": BEST, "data": DATA, "ensemble": ENSEMBLE},
     **{"error": {}, "git": {"commit": str, "dirty_sha256": TEXT_OR_NULL}, "stack": {}, "loggers": {}},
 }
 REQUIRED = {
     "": ("id", "kind", "status", "created", "config"),
     "best": tuple(BEST),
-    "ensemble": ("members",),
+    "ensemble": tuple(ENSEMBLE),
     "git": ("commit",),
 }
 
 
-def parse_record(content: bytes) -> dict[str, Any]:
-    """The fields of a record.
+def parse_object(content: bytes) -> dict[str, Any]:
+    """The fields of a JSON object.
 
     Raises:
-        ValueError: The content is no JSON object of this form, or holds a number or text that nothing could print.
+        ValueError: The content is none, or holds a number or text that nothing could print.
     """
     try:
         fields = json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite, parse_int=_short)
@@ -80,17 +81,18 @@ def problem_of(fields: dict[str, Any]) -> str | None:
         parent = fields.get(name) if name else fields
         if isinstance(parent, dict) and (missing := [field for field in names if field not in parent]):
             return f"{name}.{missing[0]} is missing".lstrip(".")
-    return _problem_in(fields, RECORD | objects, "")
+    return problem_in(fields, RECORD | objects, "")
 
 
-def _problem_in(value: Any, form: Any, place: str) -> str | None:
+def problem_in(value: Any, form: Any, place: str) -> str | None:
+    """Name the first value in another one that has not the form that it must have; None where there is none."""
     if not isinstance(form, list | dict):
         return None if isinstance(value, form) else f"{place} is {value!r:.40}"
     if not isinstance(value, type(form)):
         return f"{place} is {value!r:.40}"
     for name, part in enumerate(value) if isinstance(value, list) else value.items():
         part_form = form[0] if isinstance(form, list) else form.get(name, form.get(..., object))
-        if problem := _problem_in(part, part_form, f"{place}.{name}".lstrip(".")):
+        if problem := problem_in(part, part_form, f"{place}.{name}".lstrip(".")):
             return problem
     return None
 

@@ -58,7 +58,7 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.core.files import read_plain, sha256_hex, write_atomic
-from holdfast.core.record_form import ROWS, parse_record, problem_of
+from holdfast.core.record_form import ROWS, parse_object, problem_of
 
 SCHEMA = 1
 FILE_NAME = "run.json"
@@ -168,7 +168,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE_NAME
     try:
-        fields = parse_record(record_bytes(folder))
+        fields = parse_object(record_bytes(folder))
     except ValueError as error:
         raise InputError(str(path), f"cannot be read ({error})") from None
     if fields.get("schema") != SCHEMA:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
-from holdfast.config.provenance import user_modules
+from holdfast.config.provenance import by_file, user_modules
 from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
@@ -340,7 +340,7 @@ class Experiment:
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),
-            code={"holdfast": code_sha256(), **user_modules(self._recorded_config())},
+            code={"holdfast": code_sha256(), **by_file(user_modules([self._recorded_config()]))},
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:

@@ -20,7 +20,8 @@ import numpy as np
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import write_atomic
+from holdfast.core.files import read_plain, write_atomic
+from holdfast.core.record_form import parse_object, problem_in
 from holdfast.vault import ledger_check, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 FILE_NAME = "holdfast.lock"
 VERSION = 2
+MAX_BYTES = 2**26
+HEAD = {"index": int, "sha256": str}
+ENTRY = {"name": str, "content": str, "columns": [str], "sketch": [str], "heads": {...: HEAD}}
 
 
 def read_lock(project: Path) -> dict[str, dict[str, Any]]:
@@ -40,16 +44,18 @@ def read_lock(project: Path) -> dict[str, dict[str, Any]]:
     """
     path = project / FILE_NAME
     try:
-        fields = json.loads(path.read_bytes())
-        if fields["version"] != VERSION:
-            raise ValueError(f"has version {fields['version']!r}")
-        for entry in fields["vaults"].values():
-            if not isinstance(entry["heads"], dict) or not {"content", "columns", "sketch", "name"} <= set(entry):
-                raise ValueError("lacks a field")
-        return {vault: {"vault": vault, **entry} for vault, entry in fields["vaults"].items()}
+        fields = parse_object(read_plain(path, MAX_BYTES))
+        if fields.get("version") != VERSION:
+            raise ValueError(f"has version {fields.get('version')!r:.40}")
+        if problem := problem_in(fields, {"vaults": {...: ENTRY}}, ""):
+            raise ValueError(problem)
+        for vault, entry in fields["vaults"].items():
+            if not ENTRY.keys() <= entry.keys() or any(head.keys() != HEAD.keys() for head in entry["heads"].values()):
+                raise ValueError(f"vaults.{vault} lacks a field")
+        return {vault: {**entry, "vault": vault} for vault, entry in fields["vaults"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise VaultRefused(str(path), f"cannot be read ({error})", next="restore it from git") from None
 
 

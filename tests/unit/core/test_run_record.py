@@ -19,6 +19,7 @@ BEST = {
     **{"monitor": "val/loss", "mode": "min", "value": 0.5, "epoch": 1, "checkpoint": "checkpoints/best.ckpt"},
     "metrics": {"val/loss": 0.5},
 }
+ENSEMBLE = {"combine": "probabilities", "temperature": 1.0, "out_of_fold": False}
 WHOLE: dict[str, Any] = {
     **{"schema": 1, "id": "run", "kind": "fit", "status": "completed", "seed": 0, "config": {"lr": 0.1}, "best": BEST},
     **{"created": "2026-01-01T00:00:00.000+00:00", "finished": "2026-01-01T00:00:02.000+00:00"},
@@ -66,7 +67,8 @@ def refused(run: Path, words: str) -> None:
         ("config", [], r"config is \[\]"),
         ("config", {"trusted_modules": "os"}, r"config\.trusted_modules is 'os'"),
         ("git", {}, r"git\.commit is missing"),
-        ("ensemble", {"members": [None]}, r"ensemble\.members\.0 is None"),
+        ("ensemble", {**ENSEMBLE, "members": [None]}, r"ensemble\.members\.0 is None"),
+        ("ensemble", {"members": []}, r"ensemble\.combine is missing"),
         ("seed", 10**400, "a whole number of 401 digits"),
         ("seed", "\ud800", "seed is|surrogates"),
         ("id", "\ud800", "surrogates"),

@@ -152,3 +152,43 @@ def test_the_lock_of_the_project_is_found_from_any_folder(
     registry.write_head(vault, ledger.Entry(sealed["sha256"], {"index": 0}))
     with pytest.raises(VaultRefused, match=r"was the head that holdfast.lock has \(freeze\)"):
         project_lock.refuse_other_ledger(vault, project)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("vaults",), []),
+        (("vaults", "V"), None),
+        (("vaults", "V", "columns"), {"a": 1}),
+        (("vaults", "V", "sketch"), [7]),
+        (("vaults", "V", "heads"), 1),
+        (("vaults", "V", "heads", "seal"), {}),
+        (("vaults", "V", "heads", "seal"), None),
+        (("vaults", "V", "heads", "seal", "index"), [0]),
+        (("vaults", "V", "heads", "seal", "index"), 10**30),
+        (("vaults", "V", "heads", "seal", "sha256"), True),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_lock_that_somebody_has_edited_is_refused(
+    tmp_path: Path, rows: Any, make_request: Make, place: tuple[str, ...], value: Any
+) -> None:
+    vault = _seal(tmp_path, make_request, rows)
+    path = tmp_path / "holdfast.lock"
+    fields = node = json.loads(path.read_text())
+    *parents, name = [vault if key == "V" else key for key in place]
+    for key in parents:
+        node = node[key]
+    node[name] = value
+    path.write_text(json.dumps(fields))
+    with pytest.raises(VaultRefused, match=r"holdfast.lock: cannot be read .*restore it from git"):
+        project_lock.refuse_other_ledger(vault, tmp_path)
+
+
+def test_a_lock_names_each_vault_once(home: Path, tmp_path: Path, rows: Any, make_request: Make) -> None:
+    """An entry for a vault that is not here cannot pass for one that is."""
+    vault = _seal(tmp_path, make_request, rows)
+    fields = json.loads((tmp_path / "holdfast.lock").read_text())
+    fields["vaults"]["0" * 32] = {**fields["vaults"].pop(vault), "vault": vault}
+    (tmp_path / "holdfast.lock").write_text(json.dumps(fields))
+    assert [entry["vault"] for entry in project_lock.read_lock(tmp_path).values()] == ["0" * 32]

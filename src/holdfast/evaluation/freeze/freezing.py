@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def _freeze_model(copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]
         "members": copied.members,
         **copied.combined,
         "config": record["config"],
-        "modules": user_modules(record["config"]),
+        "modules": user_modules([record["config"], *(member["config"] for member in copied.records)]),
         "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
         "val": record["best"]["metrics"],
         "rows": val.prepared.id,
@@ -306,6 +307,8 @@ def _look_into(
     prepared = rows[0].prepared
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
+    with _refusals_noted(prepared.vault, str(members[0]["run"])):
+        scan.refuse_sealed_train_rows(prepared, sealed)
     for member, state, own in zip(members, expected, rows, strict=True):
         name = f"{member['run']}/{member['checkpoint']}"
         record = read_run(staging / member["folder"])
@@ -313,13 +316,19 @@ def _look_into(
         refuse_other_record(name, record, content)
         refuse_other_statistics(name, state, content["state_dict"])
         refuse_other_columns(name, own, content)
-        try:
+        with _refusals_noted(prepared.vault, str(member["run"])):
             scan.refuse_sealed_rows(name, content, own.statistics, sealed)
             scan.refuse_sealed_rows(name, record, own.statistics, sealed)
-        except VaultRefused:
-            body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
-            refusals.note_refusal(prepared.vault, body)
-            raise
+
+
+@contextlib.contextmanager
+def _refusals_noted(vault: str, run: str) -> Iterator[None]:
+    """Note in the ledger that sealed rows were found."""
+    try:
+        yield
+    except VaultRefused:
+        refusals.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
+        raise
 
 
 def read_content(path: Path) -> dict[str, Any]:

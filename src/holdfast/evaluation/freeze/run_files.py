@@ -44,7 +44,8 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        VaultRefused: A file is gone or was changed since the ensemble was made, or leaves the run's folder.
+        InputError: A checkpoint is gone.
+        VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
     combined = {name: (record["ensemble"] or SINGLE)[name] for name in SINGLE}
@@ -114,5 +115,5 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
         raise VaultRefused(str(path), "leaves the run's folder", next="freeze a run whose files are its own")
     if not path.is_file():
-        raise VaultRefused(str(path), "there is no such checkpoint", next="restore it, or train the run again")
+        raise InputError(str(path), "there is no such checkpoint", next="restore it, or train the run again")
     return path

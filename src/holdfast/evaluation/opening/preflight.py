@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import holdfast
-from holdfast.config.provenance import installed_versions, user_modules
+from holdfast.config.provenance import files_of, installed_versions
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
 from holdfast.vault import ledger_check, policies, refusals, registry
@@ -88,9 +88,8 @@ def environment_changes(fields: Mapping[str, Any]) -> list[str]:
     if fields["framework"]["code_sha256"] != ledger.code_sha256():
         changes.append(f"code of holdfast {fields['framework']['version']} -> {holdfast.__version__}")
     for model in fields["models"]:
-        modules = user_modules(model["config"])
-        changed = [name for name, sha256 in model["modules"].items() if modules.get(name) != sha256]
-        changes += [f"module {name} changed" for name in changed]
+        changed = [name for name, files in model["modules"].items() if files_of(name) != files]
+        changes += [f"module {name}, or what it imports, changed" for name in changed]
     if fields["git"] != now["git"]:
         changes.append("git commit or uncommitted changes")
     return list(dict.fromkeys(changes))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from holdfast import __version__
+from holdfast.config.provenance import by_file
 from holdfast.core.errors import HoldfastError
 from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.run_record import now
@@ -46,8 +48,10 @@ def write_report(vault: str, selection: str) -> dict[str, Path]:
     facts = json.loads(json.dumps(gather(vault, selection)))
     folder = selection_folder(vault, selection)
     paths = {"html": folder / "report.html", "json": folder / "report.json"}
-    write_atomic(paths["json"], json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    write_atomic(paths["html"], render(PAGE, facts))
+    contents = {"json": json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "html": render(PAGE, facts)}
+    for form, path in paths.items():
+        with registry.on_disk(path, "the report could not be written"):
+            write_atomic(path, contents[form])
     return paths
 
 
@@ -61,7 +65,9 @@ def report_problems(vault: str, selection: str) -> Iterator[Found]:
         facts = json.loads(read_plain(path, MAX_BYTES))
         known = json.loads(json.dumps(gather(vault, selection, facts["head"]["index"] + 1)))
         known |= {name: facts[name] for name in ("written", "holdfast")}
-        known["vault"]["source"] = facts["vault"]["source"]  # whether the source is still there changes
+        source = read_manifest(folder_of(vault))[0]["source"]  # whether it still lies there changes
+        if facts["vault"]["source"] in (_source(source, is_there=is_there) for is_there in (True, False)):
+            known["vault"]["source"] = facts["vault"]["source"]
         known["limits"] = _limits(known)
     except (OSError, ValueError, KeyError, TypeError, IndexError, HoldfastError) as error:
         yield "report", str(path), f"cannot be compared with the ledger ({type(error).__name__}: {error})"
@@ -69,8 +75,15 @@ def report_problems(vault: str, selection: str) -> Iterator[Found]:
     for name in sorted(known.keys() | facts.keys()):
         if facts.get(name) != known.get(name):
             yield "report", str(path), f"has another {name} than the ledger; holdfast report writes it again"
-    if facts == known and (not html.is_file() or read_plain(html, MAX_BYTES).decode() != render(PAGE, facts)):
+    if facts == known and not _is_content(html, render(PAGE, facts)):
         yield "report", str(html), "is not the page of report.json; holdfast report writes it again"
+
+
+def _is_content(path: Path, text: str) -> bool:
+    try:
+        return read_plain(path, MAX_BYTES) == text.encode()
+    except (OSError, ValueError):
+        return False
 
 
 def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[str, Any]:
@@ -180,19 +193,27 @@ def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
         "ambiguous": manifest["fingerprints"]["ambiguous"],
         "policy": {key: policy[key] for key in ("policy", "k", "key_mode") if key in policy},
         "key_mode": KEY_MODES.get(policy["key_mode"], policy["key_mode"]),
-        "source": _source(manifest["source"]),
+        "source": _source(manifest["source"], is_there=_is_there(manifest["source"])),
         "replaces": manifest["replaces"],
         "shares": manifest["shares"],
         "lineage": manifest.get("lineage", []),
     }
 
 
-def _source(source: Mapping[str, Any]) -> dict[str, Any]:
+def _paths_of(source: Mapping[str, Any]) -> list[str]:
+    return [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
+
+
+def _is_there(source: Mapping[str, Any]) -> bool:
+    return any(Path(path).exists() for path in _paths_of(source))
+
+
+def _source(source: Mapping[str, Any], *, is_there: bool) -> dict[str, Any]:
     """The place that the rows came from, and whether they still lie there in the open."""
-    paths = [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
-    kept = [path for path in paths if Path(path).exists()]
-    if kept:
-        words = f"The raw source is kept in the open, test rows included: {', '.join(kept)}."
+    paths = _paths_of(source)
+    is_kept = is_there and bool(paths)
+    if is_kept:
+        words = f"The raw source is kept in the open, test rows included: {', '.join(paths)}."
     elif str(source.get("_target_")).startswith("holdfast.sources.memory"):
         words = (
             "The rows were handed over in memory: the process that trained held the whole table, test rows included."
@@ -201,7 +222,7 @@ def _source(source: Mapping[str, Any]) -> dict[str, Any]:
         words = f"The raw source is no longer where it was sealed from ({', '.join(paths)})."
     else:
         words = "The rows come from a public source: whoever looks for the test rows finds them."
-    return {"target": source.get("_target_"), "paths": paths, "is_kept": bool(kept) or not paths, "words": words}
+    return {"target": source.get("_target_"), "paths": paths, "is_kept": is_kept or not paths, "words": words}
 
 
 def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
@@ -248,7 +269,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
         "versions": {name: fields["versions"][name] for name in names if name in fields["versions"]},
         "framework": fields["framework"],
         "git": fields["git"],
-        "modules": {name: sha256 for model in fields["models"] for name, sha256 in model["modules"].items()},
+        "modules": dict(ChainMap(*(by_file(model["modules"]) for model in fields["models"]))),
         "changes": list(body.get("changes", [])),
     }
 

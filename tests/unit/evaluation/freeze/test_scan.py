@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.data.statistics import TrainStatistics, channel_statistics, train_statistics
-from holdfast.evaluation.freeze.scan import refuse_sealed_rows
+from holdfast.data.store.store import Prepared
+from holdfast.evaluation.freeze import scan
+from holdfast.evaluation.freeze.scan import refuse_sealed_rows, refuse_sealed_train_rows
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.identity import row_digests
 
@@ -104,3 +107,15 @@ def test_weights_and_train_rows_are_let_through(table: Known, images: Known) -> 
             "empty": torch.zeros(0),
         }
         refuse_sealed_rows("best.ckpt", content, form, [known])
+
+
+def test_rows_that_were_written_into_the_store_are_found(images: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write below HOLDFAST_HOME puts test rows, by their classes, in the place of train rows."""
+    monkeypatch.setattr(scan, "BLOCK_ROWS", 4)
+    _, known, sealed = images
+    x = np.random.default_rng(1).integers(0, 256, (10, *sealed.shape[1:])).astype(np.uint8)
+    prepared = cast("Prepared", SimpleNamespace(x=x, kind="image", folder=Path("store")))
+    refuse_sealed_train_rows(prepared, [known])
+    x[5:7] = sealed[:2]
+    with pytest.raises(VaultRefused, match=r"^store: 2 of the rows from 4 on are sealed test rows: the store was chan"):
+        refuse_sealed_train_rows(prepared, [known])

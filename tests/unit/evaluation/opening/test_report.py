@@ -220,6 +220,17 @@ def test_a_report_that_was_edited_is_found(selection: str, prepared: store.Prepa
         prepared.vault, selection
     )
     assert verify(as_json=True) == 3
+    edited = json.loads(facts)
+    edited["vault"]["source"]["words"] = "The raw source was deleted before anything was trained."
+    paths["json"].write_text(json.dumps(edited))
+    assert "report.json has another vault than the ledger; holdfast report writes it again" in _reported(
+        prepared.vault, selection
+    )
+    paths["json"].write_text(facts)
+    paths["html"].write_bytes(b"\xff")
+    assert _reported(prepared.vault, selection) == [
+        "report.html is not the page of report.json; holdfast report writes it again"
+    ]
     paths["json"].write_text("{}")
     assert _reported(prepared.vault, selection)[0].startswith("report.json cannot be compared with the ledger")
     write_report(prepared.vault, selection)
