@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from omegaconf import DictConfig
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
@@ -127,7 +128,9 @@ def _checked(
     runs: Sequence[str], weights: Sequence[float] | None
 ) -> tuple[list[Path], list[dict[str, Any]], list[float]]:
     if len(runs) < 2:
-        raise InputError("ensemble.runs", f"names {len(runs)} runs", "two or more", "ensemble.runs=[RUN_A,RUN_B]")
+        raise InputError(
+            "ensemble.runs", f"names {len(runs)} runs", "two or more", setting("ensemble.runs", ["RUN_A", "RUN_B"])
+        )
     folders = [Path(run) for run in runs]
     twice = {str(folder) for folder in folders if [f.resolve() for f in folders].count(folder.resolve()) > 1}
     raise_problems([Problem("ensemble.runs", f"names {run} twice") for run in sorted(twice)])
@@ -166,7 +169,7 @@ def _completed(folders: Sequence[Path]) -> list[dict[str, Any]]:
         if record["kind"] != "fit":
             problems.append(Problem(str(folder), "is an ensemble itself", next="name its members"))
         elif record["status"] != "completed":
-            problems.append(Problem(str(folder), f"is {record['status']}", "completed", f"resume={folder}"))
+            problems.append(Problem(str(folder), f"is {record['status']}", "completed", setting("resume", folder)))
         else:
             try:
                 best_checkpoint(folder, record)

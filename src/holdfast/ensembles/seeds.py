@@ -9,6 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import FILE_NAME, RunRecord, read_run
 from holdfast.ensembles.members import Ensemble, judge
@@ -59,7 +60,7 @@ def seeds(*, experiment: Ensemble, record: RunRecord, size: int = 5, stack: bool
     if failed:
         reason = read_run(record.folder / failed[0])["stop_reason"]
         problem = f"{len(failed)} of {size} failed; {failed[0]}: {reason}"
-        raise RunFailed("members", problem, next=f"resume={record.folder} trains them again")
+        raise RunFailed("members", problem, next=f"{setting('resume', record.folder)} trains them again")
     judge(record, folders, [1.0 / size] * size)
     record.update(stop_reason=f"trained and averaged {size} runs")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
@@ -34,7 +34,7 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     try:
         run = experiment.run(reporter)
     except Interrupted:
-        print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
+        print(f"interrupted; go on with: {program()} {setting('resume', experiment.folder)}", flush=True)
         raise
     record = run.record
     if not record["best"]:
@@ -70,7 +70,7 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     best, config = record["best"], record["config"]
     scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
-    folder = shlex.quote(str(_relative(path)))
+    folder = in_shell(_relative(path))
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
@@ -81,9 +81,12 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     if config.get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif config["loss"]["_target_"].endswith(".reconstruction"):
-        print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
+        print(f"next   {program()} model=autoencoder {setting('model.pretrained', _relative(path))}", flush=True)
     elif config["vault"]["policy"] == "none":
-        print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
+        print(
+            f"next   holdfast predict {folder} --input FILE   (no test rows were sealed: it cannot be frozen)",
+            flush=True,
+        )
     elif not in_sweep:
         print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 
