@@ -73,6 +73,11 @@ def as_numbers(name: str, texts: Sequence[str]) -> str:
     return f"{' '.join(options)} reads them as numbers{in_csv}" if options else "write them as plain numbers"
 
 
+def text_advice(name: str, categories: Collection[str]) -> str:
+    """The advice on a column of texts that is left out."""
+    return as_numbers(name, sorted(categories)) or f"{column_type(name, 'category')} keeps it"
+
+
 def text_note(name: str, categories: Collection[str]) -> str:
     """The note on a column of categories that a reader would take for numbers; empty where there is nothing to say."""
     texts = sorted(text for text in categories if text != MISSING)
