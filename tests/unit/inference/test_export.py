@@ -44,7 +44,7 @@ def test_safetensors_hold_all_weights_and_statistics(
     }
     assert description["input"]["shape"] == ["batch", 4]
     assert [column["name"] for column in description["input"]["columns"]] == ["w", "x", "y", "z"]
-    assert "a date as days since 1970-01-01" in description["input"]["cells"]
+    assert "elapsed (days since 1970-01-01 UTC)" in description["input"]["cells"]
     assert description["output"] == {
         **{"name": "predictions", "shape": ["batch"], "dtype": "float32"},
         "meaning": "value in original units",
