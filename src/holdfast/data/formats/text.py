@@ -91,12 +91,7 @@ def guess_delimiter(text: str) -> str:
 def line_of(path: Path, encoding: str, delimiter: str, number: int, width: int | None = None) -> int:
     """The line on which a record starts; the header is record 1, empty lines are none.
 
-    Args:
-        path: The file.
-        encoding: As Python names it.
-        delimiter: Between cells.
-        number: Of the record, among those with `width` cells; None: among all.
-        width: A number of cells.
+    Records are counted among those with `width` cells; None: among all.
     """
     records = (line for line, cells in _records(path, encoding, delimiter) if width in (None, cells))
     return next(itertools.islice(records, number - 1, None), number)

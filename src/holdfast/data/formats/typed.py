@@ -19,11 +19,7 @@ Opened = AbstractContextManager[tuple[Any, Iterator[Any]]]
 class TypedFile:
     """A table whose columns have types, so that it has no malformed rows to skip.
 
-    Attributes:
-        path: Where it lies, or what it is called.
-        format: How its format is called in errors.
-        opened: Gives the schema and the record batches, as a context manager.
-        skipped: Stays empty.
+    `opened` gives the schema and the record batches, as a context manager; `skipped` stays empty.
     """
 
     path: Any

@@ -113,6 +113,12 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
     return sha256_hex(digests[ascending(digests)].tobytes())
 
 
+def content_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
+    """The SHA-256 over raw identities and targets of train rows, then of val rows, each in their order."""
+    parts = [np.asarray(array[rows]).tobytes() for rows in (train, val) for array in (prepared.digests, prepared.y)]
+    return sha256_hex(b"".join(parts))
+
+
 def prepare(
     data: Mapping[str, Any],
     split: Mapping[str, Any],
@@ -156,10 +162,7 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 
 
 def open_prepared(place: str) -> Prepared:
-    """The rows and the view that a run was trained on.
-
-    Args:
-        place: `Prepared.id`, as the run's record has it.
+    """The rows and the view that a run was trained on, by `Prepared.id`, as the run's record has it.
 
     Raises:
         InputError: The store does not have them.
