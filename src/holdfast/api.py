@@ -269,7 +269,7 @@ def _about_data(problem: Problem, rows: Path) -> Problem:
 
 def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, list[str]]:
     """Write rows into a file for the process that prepares them; returns it and the overrides that name them."""
-    from holdfast.config.overrides import quoted
+    from holdfast.core.advice import quoted
     from holdfast.data.in_memory import is_table, write_arrays, write_table
 
     if data is None:

@@ -62,3 +62,17 @@ def test_no_transform_still_gives_what_a_model_takes() -> None:
 def test_a_table_has_no_channels() -> None:
     with pytest.raises(InputError, match=r"transform.scope: is 'channel', but a table has none"):
         Standardize(neutral_statistics("table", (3,)), scope="channel")
+
+
+def test_rows_by_their_own_numbers() -> None:
+    x = images()
+    statistics = train_statistics(x, np.zeros(200, np.int64), np.arange(200), kind="image", num_classes=2)
+    out = Standardize(statistics, scope="sample")(torch.from_numpy(x))
+    flat = x.reshape(200, -1).astype(np.float64)
+    expected = ((flat.T - flat.mean(axis=1)) / flat.std(axis=1)).T.reshape(x.shape).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(out.numpy(), expected, atol=1e-5)
+    table = np.array([[1, 2, np.nan], [5, 5, 5], [0, 1, 2]], np.float32)
+    statistics = train_statistics(table, np.zeros(3, np.float32), np.arange(3), kind="table", num_classes=0)
+    out = Standardize(statistics, scope="sample")(torch.from_numpy(table))
+    root = np.sqrt(1.5)
+    np.testing.assert_allclose(out.numpy(), [[-1, 1, 0, 1], [0, 0, 0, 0], [-root, 0, root, 0]], atol=1e-6)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli.arguments import Json, Overwrite
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
 from holdfast.core.sweep_folder import SWEEP_FILE
 from holdfast.core.terminal import Console
@@ -63,7 +64,7 @@ def _show_sweep(
         fields = {"counts": board.counts, "missing": board.num_missing, "border": list(border_warnings(board))}
         print(json.dumps({"sweep": str(path), "trials": trials, **fields, "saved": str(save) if save else None}))
     elif save is not None:
-        print(f"wrote {save}: python train.py recipes={save.stem}")
+        print(f"wrote {save}: python train.py {setting('recipes', save.stem)}")
     else:
         print_leaderboard(board, console)
 

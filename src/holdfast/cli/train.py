@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from argparse import Namespace
@@ -24,6 +23,7 @@ from holdfast.config import search_path
 from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.config.resolve import import_from_here
+from holdfast.core.advice import setting
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import InputError, Interrupted, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
@@ -149,7 +149,7 @@ def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     try:
         carry_out_sweep(config, loader, shows_table=True)
     except Interrupted as error:
-        resume = f"{program()} -m resume={shlex.quote(config.hydra.sweep.dir)}"
+        resume = f"{program()} -m {setting('resume', config.hydra.sweep.dir)}"
         raise Interrupted(error.signal_number, resume) from None
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection, Vault
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
 
@@ -26,7 +27,7 @@ def keygen(
     lines = [
         f"private key  {file}   (who opens needs it: move it off this machine, and keep a copy)",
         f"public key   {public}",
-        f"next         python train.py vault.key_mode=keyfile vault.public_key={public}",
+        f"next         python train.py vault.key_mode=keyfile {setting('vault.public_key', public)}",
     ]
     _tell(as_json, {"private": str(file.absolute()), "public": str(public)}, *lines)
 

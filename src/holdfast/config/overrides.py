@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, VALUES, Group
+from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
 # Words that are allowed beside the type of the default.
@@ -126,7 +127,7 @@ def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:
         yield Problem(key, "is the same in all trials of a sweep", next=f"give {key} one value")
     elif override.is_sweep_override() and not is_sweep:
         text = str(override.input_line).partition("=")[2]
-        next_step = f"add -m to sweep over them, or write {key}=[{text}] for a list"
+        next_step = f"add -m to sweep over them, or write {in_shell(f'{key}=[{text}]')} for a list"
         yield Problem(key, f"has several values ({text}) and this is one run", next=next_step)
     elif override.is_sweep_override() and override.is_discrete_sweep() and not _swept(override):
         yield Problem(key, f"{override.input_line} stands for no value: the sweep has no job")
@@ -148,18 +149,13 @@ def keys_of(words: Sequence[str]) -> set[str]:
     return {word.partition("=")[0].lstrip("+~") for word in words}
 
 
-def quoted(text: str) -> str:
-    """`text` as a value that Hydra's grammar takes literally."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def _grammar_problem(argument: str, error: HydraException) -> Problem:
     if "=" not in argument and not argument.startswith("~"):
         return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     key, _, value = argument.partition("=")
-    return Problem(argument, f"cannot be read ({lines[0]})", next=f'quote the value: "{key}={quoted(value)}"')
+    written = setting(key, value)
+    return Problem(argument, f"cannot be read ({lines[0]})", next=f"quote the value: {written}")
 
 
 def _option_problems(override: Override, options: list[str], loader: ConfigLoader) -> Iterator[Problem]:
@@ -256,7 +252,7 @@ def _value_problems(
         allowed = _type_mismatch(key, default, value)
         if allowed:
             needs_whole = override.is_interval_sweep() and isinstance(default, int)
-            hint = f"write {key}=int(interval(...)) for whole numbers" if needs_whole else ""
+            hint = f"write '{key}=int(interval(LEAST,MOST))' for whole numbers" if needs_whole else ""
             yield Problem(key, f"is {value!r}", allowed, hint)
             if hint:  # it is the same for the other end
                 return
@@ -266,7 +262,8 @@ def _options_with(name: str, group: str, loader: ConfigLoader) -> str:
     """The options of a group that have a key, such as "model=resnet has it"; empty where none has."""
     options = loader.get_group_options(group, ObjectType.CONFIG)
     matches = [option for option in options if name in _keys_of(group, option, loader)]
-    return f"{group}={', '.join(matches)} {'has' if len(matches) == 1 else 'have'} it" if matches else ""
+    words = " and ".join(f"{group}={option}" for option in matches)
+    return f"{words} {'has' if len(matches) == 1 else 'have'} it" if matches else ""
 
 
 def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:

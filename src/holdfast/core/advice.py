@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 # A value, and the last part of a key, that Hydra's grammar takes as it stands.
-_PLAIN_VALUE = re.compile(r"(?!(null|true|false|nan|inf)$)[A-Za-z_][\w./-]*$", re.ASCII | re.IGNORECASE)
+_PLAIN_VALUE = re.compile(r"(?!(null|true|false|nan|inf)$)(\.{0,2}/)?[A-Za-z_][\w./-]*$", re.ASCII | re.IGNORECASE)
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*$", re.ASCII)
 
 
@@ -17,19 +18,24 @@ def quoted(text: str, quote: str = "'") -> str:
     return f"{quote}{escaped}{quote}"
 
 
-def override(key: str, value: str | Sequence[str]) -> str:
-    """One word of a command line that gives a key a text, or a list of texts."""
-    values = [text if _PLAIN_VALUE.match(text) else quoted(text, '"') for text in _as_texts(value)]
-    written = values[0] if isinstance(value, str) else f"[{','.join(values)}]"
-    return shlex.quote(f"{key}={written}")
+def in_shell(word: str | Path) -> str:
+    """A text or a path as one word of a command line."""
+    return shlex.quote(str(word))
+
+
+def setting(key: str, value: str | Path | Sequence[str]) -> str:
+    """One word of a command line that gives a key a text, a path, or a list of texts."""
+    if isinstance(value, str | Path):
+        return in_shell(f"{key}={_written(str(value))}")
+    return in_shell(f"{key}=[{','.join(map(_written, value))}]")
 
 
 def column_type(name: str, kind: str) -> str:
     """One word of a command line that gives a column of a table a type; Hydra has no key for most signs."""
     if _PLAIN_KEY.match(name):
-        return override(f"data.types.{name}", kind)
-    return override("data.types", [f"{name}: {kind}"])
+        return setting(f"data.types.{name}", kind)
+    return setting("data.types", [f"{name}: {kind}"])
 
 
-def _as_texts(value: str | Sequence[str]) -> Sequence[str]:
-    return [value] if isinstance(value, str) else value
+def _written(value: str) -> str:
+    return value if _PLAIN_VALUE.match(value) else quoted(value, '"')

@@ -56,6 +56,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
 from holdfast.core.files import read_plain, sha256_hex, write_atomic
 from holdfast.core.record_form import ROWS, parse_object, problem_of
@@ -261,7 +262,10 @@ def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
     if config.get("debug"):
         raise InputError(str(folder), f"was a trial (debug={config['debug'].get('preset')})", next="train it whole")
     if str((config.get("loss") or {}).get("_target_")).endswith(".reconstruction"):
-        problem, hint = "gives rows back and predicts nothing (loss=reconstruction)", f"model.pretrained={folder}"
+        problem, hint = (
+            "gives rows back and predicts nothing (loss=reconstruction)",
+            setting("model.pretrained", folder),
+        )
         raise InputError(str(folder), problem, next=f"train a model with {hint}")
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from omegaconf import DictConfig
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.core.sweep_folder import runs_of
@@ -163,5 +164,5 @@ def _problems(folder: Path, record: Mapping[str, Any]) -> list[Problem]:
     if record["kind"] != "fit":
         return [Problem(str(folder), "is an ensemble itself", next="name its members")]
     if record["status"] != "completed":
-        return [Problem(str(folder), f"is {record['status']}", "completed", f"resume={folder}")]
+        return [Problem(str(folder), f"is {record['status']}", "completed", setting("resume", folder))]
     return []

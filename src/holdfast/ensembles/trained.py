@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import RunFailed
 from holdfast.core.run_record import FILE_NAME, RunRecord, best_checkpoint, read_run
 from holdfast.ensembles.make import Candidate, Trains
@@ -63,7 +64,7 @@ def refuse_failed(ensemble: Path, folders: Sequence[Path]) -> None:
     if failed:
         reason = read_run(ensemble / failed[0])["stop_reason"]
         problem = f"{len(failed)} of {len(folders)} failed; {failed[0]}: {reason}"
-        raise RunFailed("members", problem, next=f"resume={ensemble} trains them again")
+        raise RunFailed("members", problem, next=f"{setting('resume', ensemble)} trains them again")
 
 
 def is_completed(folder: Path) -> bool:

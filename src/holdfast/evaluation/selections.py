@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core import places
+from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME
@@ -89,7 +90,9 @@ def run_folder(run: Path) -> Path:
     vault, selection = find_selection(str(run))
     chosen = read_selection(vault, selection)["models"][0]
     if len(chosen["members"]) > 1:
-        raise InputError("selection", f"{run} is an ensemble", next=f"holdfast predict {chosen['run']}")
+        raise InputError(
+            "selection", f"{run} is an ensemble", next=f"holdfast predict {in_shell(chosen['run'])} --input FILE"
+        )
     folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
     return folder
 

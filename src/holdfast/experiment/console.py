@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
@@ -30,8 +30,8 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     try:
         run = experiment.run(reporter)
     except Interrupted as error:
-        place = shlex.quote(str(_relative(experiment.folder)))
-        raise Interrupted(error.signal_number, f"{program()} resume={place}") from None
+        place = setting("resume", _relative(experiment.folder))
+        raise Interrupted(error.signal_number, f"{program()} {place}") from None
     record = run.record
     if not record["best"]:
         return None
@@ -66,7 +66,7 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     best, config = record["best"], record["config"]
     scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
-    folder = shlex.quote(str(_relative(path)))
+    folder = in_shell(_relative(path))
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
@@ -83,9 +83,12 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     if config.get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif config["loss"]["_target_"].endswith(".reconstruction"):
-        print(f"next   {program()} model=autoencoder model.pretrained={folder}", flush=True)
+        print(f"next   {program()} model=autoencoder {setting('model.pretrained', _relative(path))}", flush=True)
     elif config["vault"]["policy"] == "none":
-        print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
+        print(
+            f"next   holdfast predict {folder} --input FILE   (no test rows were sealed: it cannot be frozen)",
+            flush=True,
+        )
     elif not in_sweep:
         _advise(path, Path(config["paths"]["output"]), record["data"]["vault"])
 
@@ -93,11 +96,11 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
 def _advise(run: Path, outputs: Path, vault: str) -> None:
     """Say how runs are compared, and how one is chosen where there are others of the same data."""
     place = outputs if run.resolve().is_relative_to(outputs.resolve()) else run.parent
-    print(f"next   holdfast runs {shlex.quote(str(_relative(place)))}   (compares runs by their val rows)", flush=True)
+    print(f"next   holdfast runs {in_shell(_relative(place))}   (compares runs by their val rows)", flush=True)
     others = (file for depth in ("*", "*/*", "*/*/*") for file in place.glob(f"{depth}/{FILE_NAME}"))
     others = (file for file in others if file.parent.resolve() != run.resolve())
     if any(f'"vault": "{vault}"' in file.read_text() for file in others):
-        folder = shlex.quote(str(_relative(run)))
+        folder = in_shell(_relative(run))
         print(f"       holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 
 

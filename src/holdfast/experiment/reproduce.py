@@ -22,6 +22,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from holdfast.config.groups import RECIPES
+from holdfast.core.advice import setting
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, did_you_mean
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import FILE_NAME, read_run
@@ -239,7 +240,7 @@ def _check_repeatable(folder: Path, record: Mapping[str, Any], *, has_rows: bool
         raise InputError(str(folder), "is still running", next="wait for its end")
     if record["status"] in ("pruned", "interrupted") and not record["history"]:
         problem = f"is {record['status']} before the end of its first epoch: there is nothing to compare"
-        raise InputError(str(folder), problem, next=f"python train.py resume={folder}")
+        raise InputError(str(folder), problem, next=f"python train.py {setting('resume', folder)}")
     if record["config"].get("lr") == "auto":
         raise InputError(str(folder), "has ended before it found its learning rate", next="train it again")
     is_memory = "content" in record["config"]["data"]

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from holdfast.config.overrides import quoted
 from holdfast.config.trust import trusted_here
+from holdfast.core.advice import quoted
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
 

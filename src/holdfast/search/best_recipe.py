@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from holdfast.config.groups import GROUPS, PRIMARY
 from holdfast.config.overrides import is_choice
 from holdfast.config.search_path import GROUP, Recipes
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
 from holdfast.core.figures import figure
 from holdfast.core.files import write_atomic
@@ -42,7 +43,11 @@ def save_best(board: Leaderboard, path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise InputError("--save", f"{path} exists", next="name another file, or add --overwrite")
     if board.best is None or not board.best.runs:
-        raise InputError(str(board.folder), "has no completed trial", next=f"-m resume={board.folder} goes on with it")
+        raise InputError(
+            str(board.folder),
+            "has no completed trial",
+            next=f"-m {setting('resume', board.folder)} goes on with it",
+        )
     words = [*board.record.overrides, *board.best.overrides]
     trusted = [word for word in words if word.startswith("trusted_modules=")]  # a recipe cannot trust modules
     content = recipe_of(words, read_run(board.best.runs[0])["choices"], options_loader(board.record.config_dir))

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, groups_of_key, keys_of
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.sweep_folder import is_sweep, runs_of
 from holdfast.experiment.check import check_free, check_rows, check_settings
@@ -224,7 +225,7 @@ def _space_problems(space: Space, sampler: str, settings: DictConfig) -> Iterato
         if dimension.key == "seed" and settings.seeds > 1:
             yield Problem("sweep.seeds", f"is {settings.seeds}, and seed is swept", next="leave out one of them")
     if sampler != GRID and not space.dimensions:
-        yield Problem("sweep", "searches nothing: no key has several values", next="lr=tag(log,interval(1e-4,1e-1))")
+        yield Problem("sweep", "searches nothing: no key has several values", next="'lr=tag(log,interval(1e-4,1e-1))'")
 
 
 def _repeats(config: DictConfig, space: Space, typed: Sequence[str]) -> list[list[str]]:
@@ -268,6 +269,6 @@ def _resumed(now: SweepRecord, folder: Path, more: int) -> SweepRecord:
 def _check_free(folder: Path) -> None:
     """Refuse a sweep into the folder of another sweep, or of runs."""
     if is_sweep(folder):
-        hint = f"-m resume={folder} goes on with it; or choose another folder"
+        hint = f"-m {setting('resume', folder)} goes on with it; or choose another folder"
         raise InputError("hydra.sweep.dir", f"{folder} holds a sweep already", next=hint)
     check_free(next(iter(runs_of(folder)), folder), "hydra.sweep.dir")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import statistics
 import sys
 from collections import Counter
@@ -19,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import InputError
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
@@ -164,9 +164,9 @@ def print_sweep(folder: Path) -> None:
             rows = leaderboard(folder)
             print_table(rows, console, repeats_below(folder))
             if rows[0].value is not None:
-                print(f"next   holdfast freeze {shlex.quote(str(folder / rows[0].folder))}")
+                print(f"next   holdfast freeze {in_shell(folder / rows[0].folder)}")
         if files:
-            print(f"curve  {', '.join(shlex.quote(str(file)) for file in files)}", flush=True)
+            print(f"curve  {', '.join(in_shell(file) for file in files)}", flush=True)
 
 
 def render(board: Leaderboard, width: int) -> RenderableType:
@@ -261,7 +261,7 @@ def _summary(board: Leaderboard) -> str:
 
 def _advice(board: Leaderboard) -> Iterator[str]:
     """Lines below the table: what failed, what lies at a border, where the best is, and what to type."""
-    folder = shlex.quote(str(board.folder))
+    folder = in_shell(board.folder)
     for reason, numbers in board.failures.items():
         which = ", ".join([*map(str, numbers[:10]), *(["..."] if len(numbers) > 10 else [])])
         yield f"failed {which}: {reason}"
@@ -270,10 +270,10 @@ def _advice(board: Leaderboard) -> Iterator[str]:
     if board.best is not None:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
-        yield f"save   holdfast runs {folder} --save recipes/best.yaml"
+        yield f"save   holdfast runs {in_shell(folder)} --save recipes/best.yaml"
     if (board.num_missing > 0 or board.num_retried > 0) and not board.counts.get("running"):
         parts = [f"missing: {board.num_missing}"] if board.num_missing > 0 else []
         parts += [f"failed, to be tried again: {board.num_retried}"] if board.num_retried > 0 else []
-        yield f"go on  {program()} -m resume={folder}   ({'; '.join(parts)})"
+        yield f"go on  {program()} -m {setting('resume', folder)}   ({'; '.join(parts)})"
     if board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
-        yield f"next   holdfast freeze {shlex.quote(str(board.best.runs[0]))}"
+        yield f"next   holdfast freeze {in_shell(board.best.runs[0])}"

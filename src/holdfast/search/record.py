@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, Problem
 from holdfast.core.files import write_atomic
 from holdfast.core.sweep_folder import SWEEP_FILE
@@ -74,7 +75,7 @@ class SweepRecord:
             write_atomic(draft, self._as_json())
             os.link(draft, folder / SWEEP_FILE)
         except FileExistsError:
-            hint = f"go on with it by -m resume={folder}, or choose another folder"
+            hint = f"go on with it by -m {setting('resume', folder)}, or choose another folder"
             raise InputError("hydra.sweep.dir", f"{folder} holds a sweep already", next=hint) from None
         except OSError as error:
             problem = f"{folder} cannot be written ({error.strerror})"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from holdfast.config.overrides import keys_of, quoted
+from holdfast.config.overrides import keys_of
+from holdfast.core.advice import quoted
 from holdfast.core.errors import InputError
 from holdfast.core.sweep_folder import SWEEP_FILE
 from holdfast.experiment.resume import refuse_untrusted, resume_overrides

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from holdfast.config.groups import PRIMARY
 from holdfast.config.resolve import search_path
+from holdfast.core.advice import in_shell, setting
 from holdfast.core.child import Child
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed
 from holdfast.experiment.compose import OptionsLoader, typed_overrides
@@ -152,14 +153,15 @@ def raise_failures(outcome: Outcome, folder: Path) -> None:
     """
     if outcome.stop_reason is not None:
         problem = f"was stopped: {outcome.stop_reason}"
-        raise RunFailed("sweep", problem, next=f"mend the cause, then -m resume={folder}")
+        raise RunFailed("sweep", problem, next=f"mend the cause, then -m {setting('resume', folder)}")
     if outcome.failures:
         causes: dict[str, list[str]] = {}
         for number, reason in outcome.failures.items():
             causes.setdefault(reason.partition("; next:")[0], []).append(str(number))
         which = "; ".join(f"{', '.join(numbers)} ({reason})" for reason, numbers in causes.items())
         problem = f"{len(outcome.failures)} of {outcome.num_jobs} jobs failed: {which}"
-        hint = f"-m resume={folder} tries them again" if outcome.is_retried else f"`holdfast runs {folder}`"
+        again = f"-m {setting('resume', folder)} tries them again"
+        hint = again if outcome.is_retried else f"`holdfast runs {in_shell(folder)}`"
         raise RunFailed("sweep", problem, next=hint)
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.config.overrides import composition_problem, quoted
+from holdfast.config.overrides import composition_problem
 from holdfast.core import child
+from holdfast.core.advice import quoted
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import Diverged, InputError, Interrupted, raise_problems
 from holdfast.core.messages import Array, Header

@@ -17,7 +17,7 @@ from holdfast.transforms.layout import Impute, TableColumns, as_buffer, channels
 
 __all__ = ["AsFloat", "Standardize"]
 
-Scope = Literal["auto", "feature", "channel"]
+Scope = Literal["auto", "feature", "channel", "sample"]
 
 
 class AsFloat(nn.Module):
@@ -46,13 +46,14 @@ class AsFloat(nn.Module):
 
 
 class Standardize(nn.Module):
-    """Subtracts the mean of the train rows and divides by their standard deviation; constants are only centred.
+    """Subtracts the mean and divides by the standard deviation, of the train rows or of the row; constants are centred.
 
     Args:
         train_statistics: Mean and std of every feature.
         scope: "feature": each feature by its own; "channel": each channel of an image by that of all its pixels;
-            "auto": images by channel, everything else by feature.
-        impute: What a missing number of a table becomes: the "mean" or the "median" of the train rows.
+            "sample": each row by its own numbers; "auto": images by channel, everything else by feature.
+        impute: What a missing number of a table becomes: the "mean" or the "median" of the train rows; under "sample"
+            it is the mean of its row.
     """
 
     mean: Tensor
@@ -62,10 +63,11 @@ class Standardize(nn.Module):
     def __init__(self, train_statistics: TrainStatistics, scope: Scope = "auto", impute: Impute = "mean") -> None:
         super().__init__()
         self.is_image = train_statistics.kind == "image"
+        self.is_by_row = scope == "sample"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if scope == "channel" and not self.is_image:
             raise InputError(
-                "transform.scope", f"is 'channel', but a {train_statistics.kind} has none", allowed="feature"
+                "transform.scope", f"is 'channel', but a {train_statistics.kind} has none", allowed="feature, sample"
             )
         mean, std, dtype = train_statistics.mean, train_statistics.std, "float32"
         if self.is_image and scope != "feature":
@@ -84,8 +86,23 @@ class Standardize(nn.Module):
         """(n, ...) rows as stored -> (n, ...) float32 as a model sees them."""
         if self.table is not None:
             numbers, others = self.table(x)
+            if self.is_by_row and numbers is not None and self.fill is not None:
+                return joined(_by_row(numbers), torch.zeros_like(self.fill), others)
             return joined(None if numbers is None else numbers.sub(self.mean).div_(self.std), self.fill, others)
         if self.is_image:
             x = channels_first(x)
+        if self.is_by_row:
+            return _by_row(x.flatten(1)).reshape(x.shape)
         # Pixels become floats in the subtraction: one pass less over the batch.
         return x.sub(self.mean).div_(self.std).to(self.mean.dtype)
+
+
+def _by_row(numbers: Tensor) -> Tensor:
+    """(n, d) numbers, each row centred and scaled by its own that are not missing, as float32."""
+    values = numbers.to(torch.float64 if numbers.dtype == torch.float64 else torch.float32)
+    is_missing = values.isnan()
+    count = (~is_missing).sum(dim=1, keepdim=True).clamp(min=1)
+    centred = values - torch.where(is_missing, 0.0, values).sum(dim=1, keepdim=True) / count
+    variance = torch.where(is_missing, 0.0, centred).square().sum(dim=1, keepdim=True) / count
+    std = torch.where(variance > 0, variance, 1.0).sqrt()
+    return (centred / std).to(torch.float32)

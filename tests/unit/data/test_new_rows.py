@@ -174,3 +174,28 @@ def test_arrays_are_brought_to_the_form_of_the_run(home: Path, tmp_path: Path) -
         list(read_like({**table, "row_shape": [3]}, tmp_path / "t.npy"))
     with pytest.raises(InputError, match="--id: is 'who', and these rows have no columns"):
         list(read_like(table, tmp_path / "t.npy", id_column="who"))
+
+
+def test_dates_and_marks_of_the_run_are_those_of_new_rows(home: Path, tmp_path: Path, project: Path) -> None:
+    lines = "".join(
+        f"{i},5;{1 + i % 9}.{i:03d},25;{1 + i % 28:02d}.0{1 + i % 9}.2024;{'uv'[i % 2]}\n" for i in range(200)
+    )
+    path = write(tmp_path / "t.csv", "a;b;sold;y\n" + lines)
+    source = {
+        "_target_": "holdfast.data.sources.table.load",
+        "path": path,
+        "format": "csv",
+        "settings": {"target": "y"},
+    }
+    split = {"_target_": "holdfast.data.splits.Auto"}
+    prepared = prepare({"name": "csv", "path": path, "source": source}, split, {"policy": "once"})
+    assert prepared.name == "t.csv"
+    assert not any("sealed rows" in note for note in prepared.notes), "a date is known by its column"
+    data = {"kind": "table", "view": prepared.view}
+    (rows,) = list(read_like(data, write(tmp_path / "new.csv", "a;b;sold\n1;2.500;2024-03-04\n;;\n")))
+    by_name = dict(zip(prepared.feature_names, rows.x.T.tolist(), strict=True))
+    assert by_name["b"][0] == 2500
+    assert [by_name[f"sold: {part}"][0] for part in ("elapsed", "month", "weekday", "day of year")] == [19786, 3, 0, 64]
+    assert np.isnan(rows.x[1]).all()
+    with pytest.raises(InputError, match=r"column 'sold': is '31\.31\.2024', the run has dates there"):
+        list(read_like(data, write(tmp_path / "bad.csv", "a;b;sold\n1;2;31.31.2024\n")))

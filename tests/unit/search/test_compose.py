@@ -117,11 +117,11 @@ def test_the_space_of_a_recipe_is_checked_as_what_is_typed(loader: OptionsLoader
         (["rate=0.1,0.2"], "rate: is neither a group nor a key of the config"),
         (
             ["optimizer=adam,adamw", "optimizer.momentum=0.8,0.9"],
-            "next: optimizer=momentum, muon, nesterov, rmsprop, sgd have it",
+            "next: optimizer=momentum and optimizer=muon and optimizer=nesterov and optimizer=rmsprop and optimizer=",
         ),
         (["optimizer=momentum,sgd", "optimizer.momentum=a,0.9"], "optimizer.momentum: is 'a'; allowed: a number"),
         (["batch_size=interval(16,64)"], "batch_size: is 16.0; allowed: a whole number, 1 or more, or full; "),
-        (["batch_size=interval(16,64)"], "next: write batch_size=int(interval(...)) for whole numbers"),
+        (["batch_size=interval(16,64)"], "next: write 'batch_size=int(interval(LEAST,MOST))' for whole numbers"),
         ([RATE, "monitor=val/nonsuch"], "monitor: is 'val/nonsuch', which no metric produces; allowed: val/loss, "),
         ([RATE, "monitor=test/accuracy"], "monitor: is 'test/accuracy': the test rows are sealed, nothing can be "),
         (["monitor=val/loss,val/accuracy"], "monitor: is the same in all trials of a sweep; next: give monitor one"),

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, did_you_mean
 
 WHERE = "data.path"
@@ -63,7 +64,7 @@ def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
     except DAMAGED as error:
         raise InputError(where, f"{path} is damaged or truncated ({error})") from None
     except PermissionError:
-        raise InputError(where, f"{path} cannot be read: no permission", next=f"chmod u+r {path}") from None
+        raise InputError(where, f"{path} cannot be read: no permission", next=f"chmod u+r {in_shell(path)}") from None
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split())
         raise InputError(where, f"{path} cannot be read ({reason})", next=_advice(path)) from None
@@ -134,7 +135,7 @@ def _readable(file: Path, where: str) -> Path:
     if not file.is_file():
         raise InputError(where, f"{file} is not a file")
     if not os.access(file, os.R_OK):
-        raise InputError(where, f"{file} cannot be read: no permission", next=f"chmod u+r {file}")
+        raise InputError(where, f"{file} cannot be read: no permission", next=f"chmod u+r {in_shell(file)}")
     return file
 
 

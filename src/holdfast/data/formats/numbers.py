@@ -93,16 +93,22 @@ def plain_numbers(texts: Any, marks: Marks) -> Any:
     """An array of texts of pyarrow's in which numbers have a decimal point and nothing between thousands."""
     from pyarrow import compute as pc
 
-    if marks.thousands:
-        signs = "".join(sign for sign in _ANY_MARK if sign in _kin(marks.thousands))
+    signs = "".join(sign for sign in _ANY_MARK if sign in _kin(marks.thousands))
+    if signs and _any(pc.match_substring_regex(texts, f"[{signs}]")):
         decimal = re.escape(marks.decimal)
         pattern = rf"^\s*{BEFORE}[1-9]\d{{0,2}}(?:[{signs}]\d{{3}})+(?:{decimal}\d+)?{AFTER}\s*$"
         has_marks = pc.match_substring_regex(texts, pattern)
         texts = pc.if_else(has_marks, pc.replace_substring_regex(texts, rf"[{signs}](\d{{3}})", r"\1"), texts)
-    if marks.decimal == ",":
+    if marks.decimal == "," and _any(pc.match_substring(texts, ",")):
         pattern = rf"^(\s*{BEFORE}\d*),(\d+(?:[eE][+-]?\d+)?{AFTER}\s*)$"
         texts = pc.replace_substring_regex(texts, pattern, r"\1.\4")
     return texts
+
+
+def _any(mask: Any) -> bool:
+    from pyarrow import compute as pc
+
+    return bool(pc.any(mask).as_py())
 
 
 def _decimal_of(decimals: set[str], thousands: set[str], either: set[str], *, in_commas: bool) -> str:

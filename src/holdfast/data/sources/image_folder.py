@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.csv import CsvFile
@@ -233,7 +234,7 @@ def _folder(path: str) -> Path:
         problem = "is a file, not a folder" if root.exists() else "does not exist"
         raise InputError(WHERE, f"{root} {problem}", next="data.path=FOLDER, or data.index=labels.csv")
     if not os.access(root, os.R_OK | os.X_OK):
-        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {root}")
+        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {in_shell(root)}")
     return root
 
 

@@ -170,7 +170,7 @@ def _vault_notes(vault: str, view: Mapping[str, Any]) -> list[str]:
     """Notes on the columns of a view that are to be known before its run is opened."""
     if store.is_open(vault) or view["form"] != "table":
         return []
-    names = [column["name"] for column in view["columns"]]
+    names = list(dict.fromkeys(column.get("source", column["name"]) for column in view["columns"]))
     sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
     lacking = [name for name in names if name not in sealed.get("columns", names)]
     notes = [f"column {name!r} is not in the sealed rows: an opening takes it as missing in each" for name in lacking]

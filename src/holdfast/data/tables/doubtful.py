@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.advice import column_type, override
+from holdfast.core.advice import column_type, setting
 from holdfast.data.columns import MISSING
 from holdfast.data.formats.numbers import guess_marks, has_unit
 from holdfast.data.tables.cells import is_code, is_dressed_number, is_like_number
@@ -73,6 +73,11 @@ def as_numbers(name: str, texts: Sequence[str]) -> str:
     return f"{' '.join(options)} reads them as numbers{in_csv}" if options else "write them as plain numbers"
 
 
+def text_advice(name: str, categories: Collection[str]) -> str:
+    """The advice on a column of texts that is left out."""
+    return as_numbers(name, sorted(categories)) or f"{column_type(name, 'category')} keeps it"
+
+
 def text_note(name: str, categories: Collection[str]) -> str:
     """The note on a column of categories that a reader would take for numbers; empty where there is nothing to say."""
     texts = sorted(text for text in categories if text != MISSING)
@@ -85,6 +90,6 @@ def text_note(name: str, categories: Collection[str]) -> str:
         dressed = next(filter(is_dressed_number, texts))
         return f"column {name!r} holds texts such as {dressed!r}: categories; {advice}"
     if len(others := [text for text in texts if not is_like_number(text)]) == 1 < len(texts) - 1:
-        advice = f"{as_number} {override('data.missing', others)} if that means missing"
+        advice = f"{as_number} {setting('data.missing', others)} if that means missing"
         return f"column {name!r} holds numbers and {others[0]!r}: categories; {advice}"
     return ""

@@ -16,7 +16,7 @@ from holdfast.data.columns import MISSING, Column
 from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import ColumnFacts, order_of, type_of
 from holdfast.data.tables.dates import ELAPSED, PARTS, part_of
-from holdfast.data.tables.doubtful import date_note, looks_like_id, never_repeats, says_nothing, text_note
+from holdfast.data.tables.doubtful import date_note, looks_like_id, never_repeats, says_nothing, text_advice, text_note
 from holdfast.data.tables.problems import INFINITE, STRAY, cell_problem, listed
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings
@@ -62,11 +62,13 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
     dtype = "float64" if ranges.needs_double(numbers) else "float32"
     view = TableView(_named_apart(columns), dtype, settings.missing, table.files[0].reading())
     rows, notes = _readable(table, view, rows) if settings.skips else (rows, [])
-    keeps = {name: f"left out; {column_type(name, 'category')} keeps it" for name in left_out}
+    keeps = {name: f"left out; {text_advice(name, categories[name])}" for name in left_out}
     advice = "left out" if settings.drops_auto else "data.drop=auto leaves it out"
     notes += [f"column {name!r} {why}: {keeps.get(name, advice)}" for name, why in (left_out | suspects).items()]
     notes += [date_note(name, facts[name]) for name in kept if types[name] == "date"]
-    notes += [text_note(name, texts) for name, texts in categories.items() if name not in settings.types]
+    notes += [
+        text_note(name, texts) for name, texts in categories.items() if name in kept and name not in settings.types
+    ]
     print(f"holdfast: {_words(view.columns)}", file=sys.stderr, flush=True)
     return view, rows, [note for note in notes if note]
 

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
-from holdfast.core.tasks import class_task
+from holdfast.core.tasks import class_task, task_of
 from holdfast.data.rows import Array, Task
 from holdfast.data.tables.doubtful import as_numbers
 
 WHERE = "data.target"
 MAX_INTEGER_CLASSES = 20
 ROWS_A_CLASS = 5
+# A class of no more than this share of the rows is rare.
+RARE_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,18 @@ def target_of(
         class_names = tuple(str(int(value)) if value == int(value) else f"{value:g}" for value in distinct)
         return _classes(name, class_names, np.searchsorted(distinct, column), why or "as told")
     return _regression(name, column, distinct, task)
+
+
+def rare_note(target: Target) -> str:
+    """The note on the rarest class where hardly a row has it; empty elsewhere."""
+    if not task_of(target.task).is_classes:
+        return ""
+    counts = np.bincount(target.y, minlength=len(target.class_names))
+    rarest, num_rows = int(counts.argmin()), len(target.y)
+    if counts[rarest] > min(RARE_SHARE, 0.5 / len(counts)) * num_rows:
+        return ""
+    words = f"class {target.class_names[rarest]!r} has {counts[rarest]:,} of {num_rows:,} rows"
+    return f"{words}: accuracy says little of it; data.sampling=balanced draws all classes as often"
 
 
 def _why_classes(distinct: NDArray[np.float64], num_rows: int) -> str:
@@ -119,7 +134,7 @@ def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequenc
             numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
         if wrong:
             problem = f"label {name!r} has the value {wrong[0]!r}"
-            advice = "several columns are labels; one column is predicted as a class or a value: data.target=COLUMN"
+            advice = f"several columns are labels; a value is predicted on its own: {setting('data.target', name)}"
             raise InputError(WHERE, problem, allowed="0 and 1, or false and true", next=advice)
         if numbers.min() == numbers.max():
             raise InputError(WHERE, f"label {name!r} is {int(numbers[0])} in every row: there is nothing to learn")

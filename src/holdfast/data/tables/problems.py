@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from holdfast.core.advice import column_type, override
+from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableFile, TableSettings
@@ -57,7 +57,7 @@ def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, 
     text = _cell_text(table, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
     if reason.startswith("a text among"):
-        is_missing = f"{override('data.missing', text)} if it means missing; or " if text.isprintable() else ""
+        is_missing = f"{setting('data.missing', text)} if it means missing; or " if text.isprintable() else ""
         as_category = column_type(name, "category")
         advice = f"mend it; or {is_missing}{as_category}; or data.on_error=skip leaves such rows out"
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)

@@ -21,7 +21,7 @@ from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
 from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
-from holdfast.data.tables.labels import target_of
+from holdfast.data.tables.labels import rare_note, target_of
 from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
@@ -108,6 +108,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         settings.target, [column.values for column in columns], [column.texts for column in columns], settings.task
     )
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
+    notes += [note] if (note := rare_note(target)) else []
     declared = _parts(files, settings, used, parts)
     notes += [] if declared is None else [parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import holdfast
 from holdfast.config.provenance import installed_versions, user_modules
+from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
@@ -135,7 +136,9 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
 def _completed(run: Path) -> dict[str, Any]:
     record = read_run(run)
     if record["status"] != "completed":
-        hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
+        hint = (
+            f"python train.py {setting('resume', run)}" if record["status"] == "interrupted" else "choose another run"
+        )
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")

@@ -150,7 +150,7 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "test": in_order(test) if test else {},
                 "trials": model["trials"],
                 "cells": cells[index] if index < len(cells) else None,
-                "features": [column["name"] for column in model["view"].get("columns", [])],
+                "features": [column.get("source", column["name"]) for column in model["view"].get("columns", [])],
             }
         )
     return reported

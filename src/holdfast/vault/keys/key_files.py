@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from holdfast.core import places
+from holdfast.core.advice import in_shell
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, open_plain, write_atomic
 
@@ -114,10 +115,12 @@ def read_key(path: Path, vault: str, part: str) -> bytes:
         hint = "put the key back where it was, or set HOLDFAST_KEYS to its folder"
         raise VaultRefused(str(path), f"the key cannot be read ({error.strerror})", next=hint) from None
     if status.st_mode & OTHERS:
-        raise VaultRefused(str(path), "the key is open to other users", next=f"chmod 600 {path}")
+        raise VaultRefused(str(path), "the key is open to other users", next=f"chmod 600 {in_shell(path)}")
     if path.parent == places.keys() and path.parent.stat().st_mode & OTHERS:
         raise VaultRefused(
-            str(path.parent), "the folder of keys is open to other users", next=f"chmod 700 {path.parent}"
+            str(path.parent),
+            "the folder of keys is open to other users",
+            next=f"chmod 700 {in_shell(path.parent)}",
         )
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise VaultRefused(str(path), "the key belongs to another user")

@@ -213,7 +213,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         ("d,kind\n" + "1,p\n2,q\n" * 5, {"types": {"d": "date"}}, "column 'd' holds 0 dates and 10 numbers"),
         (HEADER + BODY, {"thousands": "dot"}, "data.thousands: is 'dot'; allowed: auto, none, point, comma, space"),
         (HEADER + BODY, {"thousands": "comma", "decimal": "comma"}, "allowed: another sign than data.decimal"),
-        (HEADER + BODY, {"target": ["size", "id"]}, "one column is predicted as a class or a value"),
+        (HEADER + BODY, {"target": ["size", "id"]}, "a value is predicted on its own: data.target="),
         (HEADER + BODY + "5,a,7\x1a,p\n", {}, "('7\\x1a'): 1 of 31 cells are no numbers; next: mend it; or data.t"),
     ],
 )  # fmt: skip
@@ -331,3 +331,10 @@ def test_a_text_that_may_mean_missing_is_told(load: Load) -> None:
 def test_prices_with_signs_are_no_classes(load: Load) -> None:
     with pytest.raises(InputError, match=r"data\.types\.price=number reads them as numbers"):
         load("a,price\n" + "".join(f"{i},${100 + i}\n" for i in range(20)), "price")
+
+
+def test_a_rare_class_is_told(load: Load) -> None:
+    (note,) = load("a,y\n" + "".join(f"{i / 2},{'rare' if i < 2 else 'usual'}\n" for i in range(200)), "y").notes
+    assert note.startswith("class 'rare' has 2 of 200 rows: accuracy says little of it; data.sampling=balanced")
+    many = "a,y\n" + "".join(f"{i / 2},{'abcdefghij'[i % 10]}{i % 7}\n" for i in range(700))
+    assert load(many, "y").notes == ()
