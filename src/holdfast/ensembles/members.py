@@ -12,9 +12,10 @@ from omegaconf import DictConfig
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
+from holdfast.core.metrics import metrics_of
 from holdfast.core.run_record import RunRecord, best_checkpoint, check_predicts, read_run
 from holdfast.ensembles.scores import score
-from holdfast.training.metric_names import check_monitor
+from holdfast.training.metric_names import asked_for, check_monitor
 
 if TYPE_CHECKING:
     from holdfast.training.stacking.member import Trainable
@@ -108,7 +109,9 @@ def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -
     modules = [load_model(place, run["best"]["checkpoint"]).module for place, run in zip(places, runs, strict=True)]
     predictions = Network(modules, shares).predict(np.asarray(rows.prepared.x[rows.val]))
     options = {"task": data["task"], "num_outputs": data["num_outputs"], "target_std": rows.target_std}
-    scores = score(predictions, rows.targets, **options)
+    more = [name for name, node in asked_for(record.fields["config"]).items() if not node]
+    names = {*metrics_of(data["task"], asked_for=False), *more}
+    scores = score(predictions, rows.targets, names=[*names], **options)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     best = {"monitor": monitor, "mode": record.fields["mode"], "value": metrics[monitor], "epoch": None}
     record.update(best={**best, "checkpoint": None, "metrics": metrics})

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.metrics import in_order
 from holdfast.core.tasks import task_of
 
 
 def score(
-    predictions: NDArray[np.float32], y: NDArray[Any], *, task: str, num_outputs: int, target_std: float
+    predictions: NDArray[np.float32],
+    y: NDArray[Any],
+    *,
+    task: str,
+    num_outputs: int,
+    target_std: float,
+    names: Sequence[str] | None = None,
 ) -> dict[str, float]:
-    """The metrics of predictions, by bare name.
+    """The metrics of predictions, by bare name: those of every epoch of a run, or those that are named.
 
     The loss is the negative log likelihood of the probabilities or, in a regression, the squared error in units of the
     train targets' variance: what `loss=auto` minimises. Runs with another loss have their own.
@@ -22,8 +30,8 @@ def score(
 
     from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
 
-    metrics = build_metrics(task, num_outputs)
+    metrics = build_metrics(task, num_outputs, names)
     update_metrics(metrics, torch.from_numpy(predictions), torch.from_numpy(np.array(y)), task)
     losses = task_of(task).row_losses(predictions, y, target_std)
     values = {"loss": float(losses.mean()), **compute_metrics(metrics)}
-    return {name: values[name] for name in task_of(task).metrics}
+    return {name: values[name] for name in in_order(values)}

@@ -23,6 +23,7 @@ from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.run_record import read_run
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
+from holdfast.evaluation.criterion import parse_criterion
 
 BATCH_ROWS = 1024
 
@@ -140,13 +141,22 @@ def score(
     header = {
         **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
         "seed": fields["intervals"]["seed"],
-        "models": [{"name": model["name"], "has_loss": model["has_loss"]} for model in fields["models"]],
+        "models": [
+            {"name": model["name"], "has_loss": model["has_loss"], "metrics": _asked(fields, model)}
+            for model in fields["models"]
+        ],
         "confidence": confidence,
         "has_groups": groups is not None,
     }
     with _start("scorer", 1) as child:
         answer, (outcomes,) = child.ask(header, y, *([] if groups is None else [groups]), *predictions)
     return Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
+
+
+def _asked(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+    """The metrics of a model: those that its val rows had, and the one of the criterion."""
+    criterion = fields["criterion"]
+    return [*model["metrics"], *([parse_criterion(criterion).metric] if criterion else [])]
 
 
 def _start(name: str, threads: int, **options: Any) -> Child:

@@ -12,6 +12,7 @@ from typing import Any
 import holdfast
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
+from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.sweep_folder import sweep_of
 from holdfast.core.tasks import task_of
@@ -37,7 +38,7 @@ from holdfast.evaluation.freeze.validation import (
     val_scores,
 )
 from holdfast.evaluation.provenance import installed_versions, user_modules
-from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
+from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.vault import known_rows, project_lock, refusals
 from holdfast.vault.ledger import ledger
@@ -212,7 +213,7 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "git": now["git"],
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
         "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
-        "definitions": {name: DEFINITIONS[name] for name in task_of(data["task"]).metrics},
+        "definitions": {name: METRICS[name].definition for name in metrics_of(data["task"])},
         "confidence": CONFIDENCE,
         "thresholds": {"binary": 0.5, "multilabel": 0.5},
         "criterion": criterion,
@@ -264,7 +265,9 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         if has_loss and not is_ensemble and not task_of(task).is_values:
             loss = exact_loss(predictor, val, task, num_outputs)
     _look_into(copied.members, expected, val, staging)
-    scores = val_scores(predictions, val, task, num_outputs, tolerance)
+    recorded = [name.removeprefix("val/") for name in model["val"]]
+    names = {*metrics_of(task, asked_for=False), *(name for name in recorded if name in METRICS)}
+    scores = val_scores(predictions, val, task, num_outputs, tolerance, names=[*names])
     if not has_loss:
         del scores["loss"]
     elif loss is not None:

@@ -166,7 +166,13 @@ def tolerance_of(record: Mapping[str, Any]) -> float:
 
 
 def val_scores(
-    predictions: NDArray[np.float32], val: RunRows, task: str, num_outputs: int, tolerance: float
+    predictions: NDArray[np.float32],
+    val: RunRows,
+    task: str,
+    num_outputs: int,
+    tolerance: float,
+    *,
+    names: Sequence[str] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
 
@@ -176,7 +182,7 @@ def val_scores(
     y, std = val.targets, val.target_std
 
     def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
-        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std)
+        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std, names=names)
 
     values = scored(predictions)
     step = tolerance * (std if task_of(task).is_values else 1.0)

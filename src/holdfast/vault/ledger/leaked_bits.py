@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 
+from holdfast.core.metrics import METRICS
 from holdfast.core.tasks import task_of
 
 FLOAT_BITS = 64.0
 PASS_BITS = 1.0
 DELTA = 0.05
-COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
 def accuracy_bits(num_rows: int) -> float:
@@ -59,7 +59,7 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
     Metrics of counts follow from one confusion matrix, any other is a float64. No answer holds more than the targets.
     """
     kind = task_of(task)
-    counted = [name for name in metrics if name in COUNTED and kind.is_classes]
+    counted = [name for name in metrics if name in METRICS and METRICS[name].of_counts and kind.is_classes]
     bits = FLOAT_BITS * (len(metrics) - len(counted))
     if counted == ["accuracy"]:
         bits += accuracy_bits(num_rows)
