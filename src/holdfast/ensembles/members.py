@@ -51,7 +51,7 @@ def check_members(config: DictConfig) -> None:
         InputError: Fewer than two runs, a run twice, one that is not completed, or runs of other rows; all at once.
     """
     _, records, _ = _checked(config.ensemble.runs, config.ensemble.weights)
-    check_monitor(config.monitor, records[0]["data"]["task"])
+    check_monitor(config.monitor, records[0]["data"]["task"], config.get("metrics"))
 
 
 def members(
@@ -69,7 +69,7 @@ def members(
         InputError: As `check_members`, or the store no longer has the val rows.
     """
     folders, records, shares = _checked(runs, weights)
-    check_monitor(experiment.config.monitor, records[0]["data"]["task"])
+    check_monitor(experiment.config.monitor, records[0]["data"]["task"], experiment.config.get("metrics"))
     shared = {group: records[0]["config"][group] for group in ("data", "split", "vault")}
     chosen_groups = {group: records[0]["choices"].get(group) for group in shared}
     record.update(config=record.fields["config"] | shared, choices=record.fields["choices"] | chosen_groups)
@@ -109,9 +109,9 @@ def judge(record: RunRecord, folders: Sequence[Path], shares: Sequence[float]) -
     modules = [load_model(place, run["best"]["checkpoint"]).module for place, run in zip(places, runs, strict=True)]
     predictions = Network(modules, shares).predict(np.asarray(rows.prepared.x[rows.val]))
     options = {"task": data["task"], "num_outputs": data["num_outputs"], "target_std": rows.target_std}
-    more = [name for name, node in asked_for(record.fields["config"]).items() if not node]
+    more = asked_for(record.fields["config"])
     names = {*metrics_of(data["task"], asked_for=False), *more}
-    scores = score(predictions, rows.targets, names=[*names], **options)
+    scores = score(predictions, rows.targets, names=[*names], own=more, **options)
     metrics = {f"val/{name}": value for name, value in scores.items()}
     best = {"monitor": monitor, "mode": record.fields["mode"], "value": metrics[monitor], "epoch": None}
     record.update(best={**best, "checkpoint": None, "metrics": metrics})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,11 @@ def score(
     num_outputs: int,
     target_std: float,
     names: Sequence[str] | None = None,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, float]:
     """The metrics of predictions, by bare name: those of every epoch of a run, or those that are named.
+
+    The user's own among them are built from `own`, entries of the config: that runs their code.
 
     The loss is the negative log likelihood of the probabilities or, in a regression, the squared error in units of the
     train targets' variance: what `loss=auto` minimises. Runs with another loss have their own.
@@ -30,7 +33,7 @@ def score(
 
     from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
 
-    metrics = build_metrics(task, num_outputs, names)
+    metrics = build_metrics(task, num_outputs, names, own)
     update_metrics(metrics, torch.from_numpy(predictions), torch.from_numpy(np.array(y)), task)
     losses = task_of(task).row_losses(predictions, y, target_std)
     values = {"loss": float(losses.mean()), **compute_metrics(metrics)}

@@ -28,6 +28,7 @@ from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
     has_standard_loss,
+    own_val_scores,
     predict_val,
     refuse_other_columns,
     refuse_other_record,
@@ -111,6 +112,9 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
             val = rows_of_run(fields["split"], copied.record["data"], anew=True)
             stds.append(val.target_std)
             fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
+        for model in fields["models"]:
+            targets = {name: model["config"]["metrics"][name]["_target_"] for name in model["own_metrics"]}
+            fields["definitions"] |= {name: f"{target}, a class of the user's own" for name, target in targets.items()}
         fields |= {"target_std": stds[0], "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
@@ -274,7 +278,11 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         scores["loss"] = (loss[0], tolerance + loss[1])
     refuse_other_scores(model["val"], scores, tolerance)
     save_array(staging / model["val_predictions"], predictions)
-    return {"metrics": list(scores), "has_loss": has_loss}
+    own = [name for name in recorded if name in (model["config"].get("metrics") or {}) and name not in METRICS]
+    if own:
+        with processes.OwnMetrics({**model, "own_metrics": own}, task, num_outputs) as metrics:
+            refuse_other_scores(model["val"], own_val_scores(metrics, predictions, val, task, tolerance), tolerance)
+    return {"metrics": list(scores), "own_metrics": own, "has_loss": has_loss}
 
 
 def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: RunRows, staging: Path) -> None:

@@ -64,7 +64,7 @@ def metric_intervals(
     if names["bootstrap"] and measure is not None:
         chosen = {name: values[name] for name in names["bootstrap"]}
         intervals |= resampling.measured_intervals(chosen, predictions, y, measure, sampling)
-    return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
+    return {name: complete(value, intervals.get(name)) for name, value in values.items()}
 
 
 def _counted(
@@ -106,7 +106,7 @@ def _as_share(name: str, value: float, num_units: int, sampling: Sampling) -> tu
     return 2 * low - 1, 2 * high - 1
 
 
-def _complete(value: float, interval: Interval | None) -> Interval:
+def complete(value: float, interval: Interval | None) -> Interval:
     """Value and interval as JSON has them: what is not a number is null."""
     if not math.isfinite(value):
         is_open = interval is not None and interval["low"] == 0.0 and interval["high"] == 1.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -213,30 +214,40 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
 # --- metrics that are computed again ----------------------------------------------------------------------------------
 
 
+def drawn_rows(num_rows: int, sampling: Sampling) -> Iterator[NDArray[np.int64]]:
+    """The rows of one sample after the other, drawn anew with replacement: single ones, or whole groups."""
+    random, groups = np.random.default_rng(sampling.seed), sampling.groups
+    units = None if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    num_units = num_rows if units is None else len(units)
+    while True:
+        chosen = random.integers(0, num_units, num_units)
+        yield chosen if units is None else np.concatenate([units[unit] for unit in chosen])
+
+
+def num_measured(num_rows: int) -> int:
+    """999 draws; fewer where a metric is computed on many rows."""
+    return int(min(MEASURED, max(FEWEST_MEASURED, MAX_MEASURED_ROWS // num_rows)))
+
+
 def measured_intervals(
     values: Mapping[str, float], predictions: Array, y: Array, measure: Measure, sampling: Sampling
 ) -> dict[str, Interval]:
     """Percentile intervals of any metrics: each draw of rows, or of groups, is measured anew."""
-    random, groups = np.random.default_rng(sampling.seed), sampling.groups
-    units = None if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    num_units = len(y) if units is None else len(units)
-    num = int(min(MEASURED, max(FEWEST_MEASURED, MAX_MEASURED_ROWS // len(y))))
-    method = f"percentile bootstrap{'' if units is None else ' of groups'}, {num} draws"
     drawn: dict[str, list[float]] = {name: [] for name in values}
-    for _ in range(num):
-        chosen = random.integers(0, num_units, num_units)
-        rows = chosen if units is None else np.concatenate([units[unit] for unit in chosen])
+    for rows in islice(drawn_rows(len(y), sampling), num_measured(len(y))):
         measured = measure(predictions[rows], y[rows], names=[*values])
         for name in values:
             drawn[name].append(measured[name])
-    return {name: _percentiles(value, drawn[name], method, sampling) for name, value in values.items()}
+    return {name: interval_of_draws(value, drawn[name], sampling) for name, value in values.items()}
 
 
-def _percentiles(value: float, drawn: Sequence[float], method: str, sampling: Sampling) -> Interval:
+def interval_of_draws(value: float, drawn: Sequence[float] | Array, sampling: Sampling) -> Interval:
+    """The percentile interval of a value by those of draws; what is not a number among them does not count."""
     finite = np.asarray(drawn)[np.isfinite(drawn)]
     if not len(finite):
         return {"value": value, "low": math.nan, "high": math.nan, "method": "none (not defined on draws of the rows)"}
     tail = 50 * (1 - sampling.confidence)
     low, high = np.percentile(finite, [tail, 100 - tail])
+    method = f"percentile bootstrap{'' if sampling.groups is None else ' of groups'}, {len(drawn)} draws"
     method += "" if low < high else " (they do not vary)"
     return {"value": value, "low": float(low), "high": float(high), "method": method}

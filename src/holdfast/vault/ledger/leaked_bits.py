@@ -13,6 +13,7 @@ from holdfast.core.metrics import METRICS
 from holdfast.core.tasks import task_of
 
 FLOAT_BITS = 64.0
+OWN_BITS = 2 * FLOAT_BITS  # of the interval, too: code that is not ours has given its ends
 PASS_BITS = 1.0
 DELTA = 0.05
 
@@ -60,7 +61,8 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
     """
     kind = task_of(task)
     counted = [name for name in metrics if name in METRICS and METRICS[name].of_counts and kind.is_classes]
-    bits = FLOAT_BITS * (len(metrics) - len(counted))
+    own = [name for name in metrics if name not in METRICS]
+    bits = FLOAT_BITS * (len(metrics) - len(counted)) + OWN_BITS * len(own)
     if counted == ["accuracy"]:
         bits += accuracy_bits(num_rows)
     elif counted:
