@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ GROUPS: dict[str, Group] = {
     "finetune": Group(("holdfast.finetune",), is_optional=True),
     "rates": Group(("holdfast.rates",), by_place=1),
     "early_stopping": Group(("holdfast.early_stopping",), ("mode",), by_place=1, is_optional=True),
-    "ensemble": Group(("holdfast.ensembles",), ("experiment", "record"), is_optional=True),
+    "ensemble": Group(("holdfast.ensembles",), is_optional=True),
     "vault": Group(free=True),
     "check": Group(("holdfast.checks",), by_place=1, is_optional=True, own=("on_fail",)),
     "watch": Group(("holdfast.watch",), is_optional=True),
@@ -98,12 +98,7 @@ GROUPS: dict[str, Group] = {
 
 @dataclass(frozen=True)
 class Scalar:
-    """The values that one key of the config may have.
-
-    Attributes:
-        allowed: In words, for the message.
-        accepts: Whether a value is one of those.
-    """
+    """The values that one key of the config may have; `allowed` says them in words, for the message."""
 
     allowed: str
     accepts: Callable[[Any], bool]
@@ -111,6 +106,10 @@ class Scalar:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_list(value: Any, accepts: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(accepts, value))
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -162,8 +161,20 @@ VALUES: dict[str, dict[str, Scalar]] = {
         "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
     },
     "ensemble": {
-        "size": Scalar("a whole number, 2 or more", lambda value: _is_count(value, 2)),
+        "size": Scalar("a whole number, 2 or more", lambda value: value is None or _is_count(value, 2)),
         "stack": Scalar("true, false", lambda value: isinstance(value, bool)),
+        "runs": Scalar(
+            "the folder of a sweep or of runs, or a list of runs",
+            lambda value: isinstance(value, str) or _is_list(value, lambda run: isinstance(run, str)),
+        ),
+        "combine": Scalar("probabilities, logits", lambda value: value in ("probabilities", "logits")),
+        "weights": Scalar(
+            "equal, greedy, a list of numbers",
+            lambda value: value in ("equal", "greedy") or _is_list(value, _is_number),
+        ),
+        "temperature": Scalar(
+            "fit, a number above 0", lambda value: value == "fit" or (_is_number(value) and value > 0)
+        ),
     },
     "schedule": {"interval": Scalar("epoch, step", lambda value: value in ("epoch", "step"))},
     "check": {"on_fail": Scalar("report, stop", lambda value: value in ("report", "stop"))},

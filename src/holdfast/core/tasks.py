@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 SMALLEST_P = 1e-12
+Combine = Literal["probabilities", "logits"]  # what is averaged over several models of classes or labels
 
 
 class Task:

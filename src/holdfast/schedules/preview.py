@@ -27,23 +27,17 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Preview:
-    """The rate of every step, and what a table shows of it."""
+    """The rate of every step, and what a table shows of it; `next_lr` is that of a step behind the last one."""
 
     rates: tuple[float, ...]
     epochs: tuple[Epoch, ...]
+    next_lr: float
 
 
 def preview(
     schedule: Callable[..., dict[str, Any]], *, lr: float, momentum: float, max_epochs: int, steps_per_epoch: int
 ) -> Preview:
-    """Move a schedule option through a whole training.
-
-    Args:
-        schedule: The option.
-        lr: The optimizer's rate.
-        momentum: The optimizer's momentum; 0 when it has none.
-        max_epochs: Epochs of the training.
-        steps_per_epoch: Optimizer steps of one epoch.
+    """Move a schedule option through a whole training, from the optimizer's rate and momentum (0: it has none).
 
     Raises:
         InputError: The schedule refuses its arguments, or goes by what is measured.
@@ -65,7 +59,7 @@ def preview(
     for index in range(max_epochs):
         first, last = index * steps_per_epoch, (index + 1) * steps_per_epoch - 1
         epochs.append(Epoch(index + 1, rates[first], rates[last], momenta[first] if has_momentum else None))
-    return Preview(tuple(rates), tuple(epochs))
+    return Preview(tuple(rates), tuple(epochs), float(group["lr"]))
 
 
 def plot(rates: Sequence[float], *, width: int = 72, height: int = 10) -> list[str]:

@@ -36,25 +36,15 @@ NUM_TRIED = 2
 
 @dataclass(frozen=True)
 class Shapes:
-    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values.
+    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values."""
 
-    Attributes:
-        task: "multiclass", "binary", "multilabel" or "regression".
-        kind: "image", "table" or "array": how stored rows are laid out.
-        input_shape: One row as the model sees it: (features,) or (channels, height, width).
-        num_outputs: Outputs of the model for one row.
-        columns: Of a table, with the vocabularies of the train rows.
-        dtype: Type of the rows as stored.
-        view: What made the stored rows of raw ones, as `data.views` has it.
-    """
-
-    task: str
-    kind: str
-    input_shape: tuple[int, ...]
-    num_outputs: int
-    columns: tuple[Column, ...] = ()
-    dtype: str = "float32"
-    view: dict[str, Any] = field(default_factory=dict)
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    kind: str  # "image", "table" or "array": how stored rows are laid out
+    input_shape: tuple[int, ...]  # one row as the model sees it: (features,) or (channels, height, width)
+    num_outputs: int  # outputs of the model for one row
+    columns: tuple[Column, ...] = ()  # of a table, with the vocabularies of the train rows
+    dtype: str = "float32"  # type of the rows as stored
+    view: dict[str, Any] = field(default_factory=dict)  # what made the stored rows of raw ones, as `data.views` has it
 
     @property
     def category_sizes(self) -> tuple[int, ...]:
@@ -81,10 +71,7 @@ class Shapes:
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
 
-    Args:
-        config: The run's config (its nodes `model` and `transform`).
-        shapes: Of the data.
-        statistics: Of the train rows; None when weights and statistics are loaded afterwards.
+    Without `statistics` of the train rows, they are loaded afterwards with the weights.
     """
     if statistics is None:
         statistics = shapes.neutral_statistics()
@@ -335,8 +322,6 @@ def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: 
     Raises:
         InputError: An argument of either is refused.
     """
-    assert module.make_optimizer is not None
-    assert module.make_schedule is not None
     module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 
 

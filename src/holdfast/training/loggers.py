@@ -37,10 +37,7 @@ def check_loggers(nodes: Mapping[str, Any] | None) -> None:
 def build_loggers(nodes: Mapping[str, Any] | None, record: RunRecord, *, first_epoch: int) -> list[Logger]:
     """The loggers of the option; a service that keeps runs of its own goes on with the one that the record names.
 
-    Args:
-        nodes: Name -> target; empty where nothing is logged.
-        record: Of the run; loggers that write files write them into its folder.
-        first_epoch: What TensorBoard has of this epoch and later ones (of a run that was killed) is taken back.
+    What TensorBoard has of `first_epoch` and later ones, of a run that was killed, is taken back.
     """
     loggers: list[Logger] = []
     known: dict[str, Any] = dict(record.fields.get("loggers") or {})

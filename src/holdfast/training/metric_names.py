@@ -29,7 +29,7 @@ def asked_for(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         Name -> the user's own class as an entry of the config; an empty one for a metric of the table.
     """
     chosen = dict(config.get("metrics") or {})
-    monitored = str(config["monitor"]).removeprefix("val/")
+    monitored = str(config.get("monitor")).removeprefix("val/")
     if monitored in METRICS and METRICS[monitored].is_asked_for:
         chosen.setdefault(monitored, {})
     return chosen

@@ -82,9 +82,9 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture
 def make_ensemble(make_run: MakeRun, tmp_path: Path) -> MakeRun:
-    """An ensemble of two runs, with shares of 1/4 and 3/4."""
+    """An ensemble of two runs, with shares of 1/4 and 3/4; combine= and temperature= as of an ensemble's record."""
 
-    def make(**options: Any) -> Path:
+    def make(*, combine: str = "probabilities", temperature: float = 1.0, **options: Any) -> Path:
         runs = [make_run(name, **options) for name in ("one", "other")]
         record = json.loads((runs[0] / "run.json").read_text())
         members = [
@@ -100,7 +100,8 @@ def make_ensemble(make_run: MakeRun, tmp_path: Path) -> MakeRun:
         folder = tmp_path / "ensemble"
         folder.mkdir()
         best = record["best"] | {"checkpoint": None, "epoch": None}
-        ensemble = record | {"kind": "ensemble", "best": best, "ensemble": {"members": members}}
+        facts = {"members": members, "combine": combine, "temperature": temperature, "out_of_fold": False}
+        ensemble = record | {"kind": "ensemble", "best": best, "ensemble": facts}
         (folder / "run.json").write_text(json.dumps(ensemble))
         return folder
 
