@@ -137,7 +137,7 @@ def composed(num_epochs: int) -> Any:
         config = compose(overrides=[*groups, *options, f"+lr={LR}", "model.hidden=[64,128,64]"])
     OmegaConf.set_struct(config, False)
     values = {"seed": 0, "max_epochs": num_epochs, "batch_size": BATCH_SIZE, "monitor": "val/loss", "mode": "auto"}
-    transform = {"_target_": "holdfast.transforms.Standardize", "_partial_": True}
+    transform = {"_target_": "holdfast.transforms.Standardize"}
     values |= {"deterministic": False, "compile": False, "threads": "auto", "data": {"sampling": None}}
     config.merge_with({**values, "resume": None, "transform": transform})
     return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -50,3 +51,26 @@ def test_the_script_of_the_page(typed: tuple[Path, dict[str, str]]) -> None:
     assert done.returncode == 0, done.stderr
     assert "'callbacks': {'Says'" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("completed")
+
+
+@pytest.mark.slow
+def test_own_parts_are_swept_resumed_exported_frozen_and_opened(typed: tuple[Path, dict[str, str]]) -> None:
+    mine = "model=mine loss=mine schedule=mine optimizer=mine metrics=mine monitor=val/sureness"
+    trusted = "trusted_modules=[my_model,my_loss,my_schedule,my_optimizer,my_metric]"
+    run_line(f"holdfast train -m {mine} {trusted} model.width=8,16 max_epochs=1 logger=none", typed)
+    run_line(f"holdfast train {mine} {trusted} max_epochs=2 hydra.run.dir=run", typed)
+    record = typed[0] / "run" / "run.json"
+    record.write_text(record.read_text(encoding="utf-8").replace('"completed"', '"interrupted"'), encoding="utf-8")
+    run_line("holdfast train resume=run", typed)
+    run_line("holdfast export run --format torch_export --output model.pt2", typed)
+    frozen = json.loads(run_line("holdfast freeze run --json --criterion 'mcc > 0'", typed).stdout)
+    opened = json.loads(run_line(f"holdfast open {frozen['selection']} --json", typed).stdout)
+    val = json.loads(record.read_text(encoding="utf-8"))["best"]["metrics"]
+    for name in ("sureness", "kappa"):
+        entry = opened["metrics"][name]
+        assert entry["method"] == "percentile bootstrap, 999 draws"
+        assert entry["low"] < entry["value"] < entry["high"]
+        assert entry["value"] == pytest.approx(val[f"val/{name}"], abs=0.2)
+    assert opened["criterion"] == "mcc > 0.0"
+    assert list(opened["metrics"])[-2:] == ["sureness", "kappa"]
+    run_line("holdfast vault verify", typed)

@@ -16,6 +16,7 @@ from holdfast.config.groups import GROUPS, NO_PART_OF_A_RUN, SCALARS, VALUES
 from holdfast.config.targets import is_target, target_problems, targets_below
 from holdfast.config.trust import trusted_here
 from holdfast.core.errors import Problem, did_you_mean, raise_problems
+from holdfast.core.metrics import METRICS
 
 
 def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> None:
@@ -78,7 +79,10 @@ def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Ite
             yield Problem(f"{name}.{key}", "is missing")
     yield from _value_problems(name, node)
     for key, entry in node.items():
-        if group.only_entries and not is_target(entry):
+        if name == "metrics" and key in METRICS:
+            if entry:
+                yield Problem(f"{name}.{key}", "is the name of a metric of Holdfast's", next="choose another name")
+        elif group.only_entries and not is_target(entry):
             yield Problem(f"{name}.{key}", "has no _target_", next=f"conf/{name}/mine.yaml: NAME: {{_target_: ...}}")
     for path, target_node in targets_below(name, node):
         for problem in target_problems(path, target_node, name, trusted_modules):

@@ -60,6 +60,14 @@ GROUPS: dict[str, Group] = {
     ),
     "init": Group(("holdfast.init", "torch.nn.init"), by_place=1, is_optional=True),
     "loss": Group(("holdfast.losses", "torch.nn"), ("task",), calls=2),
+    "metrics": Group(
+        ("torchmetrics",),
+        ("task", "num_classes", "num_labels", "validate_args"),
+        is_optional=True,
+        free=True,
+        only_entries=True,
+        own=("mode",),
+    ),
     "regularization": Group(("holdfast.regularization",), by_place=1, is_optional=True),
     "optimizer": Group(("torch.optim", "holdfast.optimizers"), fills=("lr",), by_place=1),
     "schedule": Group(

@@ -35,8 +35,8 @@ def takes_any(symbol: Callable[..., Any]) -> bool:
 
 
 def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that an option names; all of them where it takes any."""
-    return {name: value for name, value in offered.items() if takes_any(option) or name in parameters_of(option)}
+    """Those of the offered arguments that an option names."""
+    return {name: value for name, value in offered.items() if name in parameters_of(option)}
 
 
 def is_itself(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> bool:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
-CLASS_METRICS = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 SMALLEST_P = 1e-12
 Combine = Literal["probabilities", "logits"]  # what is averaged over several models of classes or labels
 
@@ -25,7 +24,6 @@ class Task:
 
     Attributes:
         name: As records and manifests have it.
-        metrics: Bare names, in the order in which they are shown.
         prediction: What the model predicts for a row, in words.
         is_classes: Each row has one of some classes.
         is_labels: Each row has each of some labels or not.
@@ -36,7 +34,6 @@ class Task:
     """
 
     name: str
-    metrics: tuple[str, ...] = CLASS_METRICS
     prediction: str
     is_classes = False
     is_labels = False
@@ -47,6 +44,15 @@ class Task:
 
     def __repr__(self) -> str:
         return self.name
+
+    @property
+    def kind(self) -> Literal["classes", "labels", "values", "rows"]:
+        """What is predicted, in a word."""
+        if self.is_values:
+            return "values"
+        if self.is_rows:
+            return "rows"
+        return "labels" if self.is_labels else "classes"
 
     def num_outputs(self, num_names: int) -> int:
         """Outputs of the network, given the number of classes or labels."""
@@ -183,7 +189,6 @@ class Regression(Task):
     """A value; outputs are standardised, predictions (n,) in original units."""
 
     name = "regression"
-    metrics = ("loss", "mae", "rmse", "r2")
     prediction = "value in original units"
     is_values = True
     is_flat = True
@@ -213,7 +218,6 @@ class Reconstruction(Task):
     """The row itself: of a run that looks at no target, whatever the task of its data."""
 
     name = "reconstruction"
-    metrics = ("loss",)
     prediction = "the row"
     is_rows = True
 

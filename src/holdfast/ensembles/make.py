@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from omegaconf import DictConfig
 
+from holdfast.config.check import check_recorded
 from holdfast.core.errors import InputError
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import RunRecord
@@ -174,6 +175,7 @@ def judge(
 
     runs = [load_model(folder / candidate.run, candidate.checkpoint) for candidate in candidates]
     records = [candidate.record for candidate in candidates]
+    check_recorded(records[0]["config"], ("metrics",))  # the user's own are computed here
     started = time.perf_counter()
     val = val_terms(records, runs, ensemble.combine, out_of_fold=ensemble.out_of_fold)
     seconds_per_row = (time.perf_counter() - started) / len(val.targets) / len(val.terms)

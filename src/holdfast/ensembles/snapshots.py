@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import FILE_NAME, RunRecord, read_run
@@ -71,13 +70,14 @@ def cycle_ends(experiment: Trains) -> list[int]:
         InputError: There are fewer than two, or one ends within an epoch.
     """
     from holdfast.schedules.preview import preview
+    from holdfast.training.build import build_schedule
     from holdfast.training.fit import steps_per_epoch
 
     config = experiment.config
     num_steps = steps_per_epoch(config, experiment.build().datamodule)
     lr, momentum = float(config.lr), 0.9  # the momentum does not matter, but some schedules need one
     seen = preview(
-        build_option(config.schedule), lr=lr, momentum=momentum, max_epochs=config.max_epochs, steps_per_epoch=num_steps
+        build_schedule(config), lr=lr, momentum=momentum, max_epochs=config.max_epochs, steps_per_epoch=num_steps
     )
     rates, has_fallen, ends = [*seen.rates, seen.next_lr], False, []
     for step in range(1, len(rates)):

@@ -63,13 +63,13 @@ class TopK:
         monitor = str(experiment.config.monitor)
         sound = _sound_runs(self._folders())
         task = str(sound[0].record["data"]["task"])
-        check_monitor(monitor, task)
+        check_monitor(monitor, task, experiment.config.get("metrics"))
         _refuse_other_monitor(experiment.config, sound)
         if self.size is not None:
             if self.size > len(sound):
                 problem = f"is {self.size}, and there are {len(sound)} completed runs"
                 raise InputError("ensemble.size", problem, f"2 to {len(sound)}")
-            sign = 1.0 if mode_of(monitor, experiment.config.mode) == "min" else -1.0
+            sign = 1.0 if mode_of(monitor, experiment.config.mode, experiment.config.get("metrics")) == "min" else -1.0
             sound = sorted(sound, key=lambda run: sign * _value(run, monitor))[: self.size]
         check_settings(self, len(sound), task)
         return sound

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
+from holdfast.core.metrics import metrics_of
 from holdfast.core.tasks import Combine, task_of
 from holdfast.ensembles.calibration import calibration
 from holdfast.ensembles.diversity import disagreement, error_correlation
 from holdfast.ensembles.scores import score, scorer
+from holdfast.training.metric_names import asked_for
 
 if TYPE_CHECKING:
     from holdfast.training.restore import Restored
@@ -30,6 +32,7 @@ class ValTerms:
         targets: (n,) or (n, labels).
         combine: What is averaged.
         task, num_outputs, target_std: As of `scores.score`.
+        asked_for: The metrics of the members beside the usual ones (`metric_names.asked_for`).
     """
 
     terms: NDArray[np.float32]
@@ -39,6 +42,7 @@ class ValTerms:
     task: str
     num_outputs: int
     target_std: float
+    asked_for: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def mean(self, shares: Sequence[float]) -> NDArray[np.float32]:
         """(n, ...) the terms averaged; out of fold there is but one of a row, whatever the shares."""
@@ -57,13 +61,18 @@ class ValTerms:
 
     def metrics(self, predictions: NDArray[np.float32], rows: Any = slice(None)) -> dict[str, float]:
         """Val metrics of predictions for some of the rows."""
-        facts: dict[str, Any] = {"task": self.task, "num_outputs": self.num_outputs, "target_std": self.target_std}
-        return {f"val/{k}": value for k, value in score(predictions, self.targets[rows], **facts).items()}
+        names = [*metrics_of(self.task, asked_for=False), *self.asked_for]
+        values = score(predictions, self.targets[rows], names=names, **self._facts)
+        return {f"val/{name}": value for name, value in values.items()}
 
     def scorer(self, monitor: str) -> Callable[[NDArray[np.float32]], float]:
         """A function that gives one val metric of predictions."""
-        facts: dict[str, Any] = {"task": self.task, "num_outputs": self.num_outputs, "target_std": self.target_std}
-        return scorer(monitor.removeprefix("val/"), self.targets, **facts)
+        return scorer(monitor.removeprefix("val/"), self.targets, **self._facts)
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        facts = {"task": self.task, "num_outputs": self.num_outputs, "target_std": self.target_std}
+        return {**facts, "own": self.asked_for}
 
     def metrics_of_members(self) -> list[dict[str, float]]:
         """The val metrics of every member alone; out of fold on its own fold."""
@@ -118,7 +127,7 @@ def val_terms(
     first = rows_of_run(records[0]["config"]["split"], records[0]["data"])
     x, y, data = first.prepared.x, first.prepared.y, records[0]["data"]
     facts: dict[str, Any] = {"combine": combine, "task": str(data["task"]), "num_outputs": int(data["num_outputs"])}
-    facts["target_std"] = first.target_std
+    facts |= {"target_std": first.target_std, "asked_for": asked_for(records[0]["config"])}
     if not out_of_fold:
         rows = np.asarray(x[first.val])
         terms = np.concatenate([network.predict_terms(rows) for network in networks])

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.core.tasks import task_of
-from holdfast.training.metric_names import ALL_NAMES
+from holdfast.core.metrics import ALL_NAMES, metrics_of
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 FORM = re.compile(r"\s*(?:test/)?(\w+)\s*(>=|<=|>|<)\s*(\S+)\s*")
@@ -35,7 +34,7 @@ def parse_criterion(text: str, task: str | None = None) -> Criterion:
     Raises:
         InputError: It has another form, or the task has no such metric.
     """
-    known = task_of(task).metrics if task else ALL_NAMES
+    known = metrics_of(task) if task else ALL_NAMES
     match = FORM.fullmatch(text)
     if match is None or not _is_number(match[3]):
         allowed = "METRIC > NUMBER, with one of > >= < <="

@@ -23,6 +23,10 @@ from holdfast.core.errors import InputError, RunFailed, VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.run_record import read_run
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays
+from holdfast.evaluation.criterion import parse_criterion
+from holdfast.evaluation.statistics.intervals import complete
+from holdfast.evaluation.statistics.resampling import interval_of_draws, num_measured
+from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling
 
 BATCH_ROWS = 1024
 
@@ -107,19 +111,21 @@ class Predictor:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The answer of the scorer.
+    """The answer of the scorer, with the metrics of the user's own.
 
     Attributes:
         models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
         comparisons: The first model against each other one (`comparison.compare`).
         details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
         outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
+        not_confined: What code of the user's own could have done with predictions and targets, in words.
     """
 
     models: list[dict[str, Any]]
     comparisons: list[dict[str, Any]]
     details: list[dict[str, Any]]
     outcomes: NDArray[np.float32]
+    not_confined: Sequence[str] = ()
 
 
 def score(
@@ -145,13 +151,84 @@ def score(
     header = {
         **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
         "seed": fields["intervals"]["seed"],
-        "models": [{"name": model["name"], "has_loss": model["has_loss"]} for model in fields["models"]],
+        "models": [
+            {"name": model["name"], "has_loss": model["has_loss"], "metrics": _asked(fields, model)}
+            for model in fields["models"]
+        ],
         "confidence": confidence,
         "has_groups": groups is not None,
     }
     with _start("scorer", 1) as child:
         answer, (outcomes,) = child.ask(header, y, *([] if groups is None else [groups]), *predictions)
-    return Scored(answer["models"], answer["comparisons"], answer["details"], outcomes)
+    sampling, not_confined = Sampling(confidence, groups, header["seed"]), set()
+    for model, scored, p in zip(fields["models"], answer["models"], predictions, strict=True):
+        if model.get("own_metrics"):
+            with OwnMetrics(model, fields["task"], fields["num_outputs"]) as own:
+                scored["metrics"] |= own.intervals(p, y, sampling)
+                not_confined.update(own.not_confined)
+    return Scored(answer["models"], answer["comparisons"], answer["details"], outcomes, sorted(not_confined))
+
+
+class OwnMetrics:
+    """A process that computes the metrics of a model whose classes are the user's own; a context manager."""
+
+    def __init__(self, model: Mapping[str, Any], task: str, num_outputs: int) -> None:
+        """Start it.
+
+        Args:
+            model: As a selection has it: "config", and the names "own_metrics".
+            task: Of the data.
+            num_outputs: Of the model.
+        """
+        self._names: list[str] = list(model["own_metrics"])
+        config = {"metrics": model["config"]["metrics"], "trusted_modules": model["config"]["trusted_modules"]}
+        self._header = {"config": config, "names": self._names, "task": task, "num_outputs": num_outputs}
+        self._child = _start("own_metrics", 1, path=search_path(), is_confined=True)
+        self.not_confined = self._child.not_confined
+
+    def __enter__(self) -> OwnMetrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.close()
+
+    def values(self, predictions: NDArray[np.float32], y: NDArray[Any]) -> dict[str, float]:
+        """The metrics of open rows.
+
+        Raises:
+            RunFailed: The code failed.
+        """
+        return dict(zip(self._names, self._ask(predictions, y, DEFAULT, 0)[0].tolist(), strict=True))
+
+    def intervals(self, predictions: NDArray[np.float32], y: NDArray[Any], sampling: Sampling) -> dict[str, Any]:
+        """The metrics of sealed rows with their intervals; null where the code fails on them."""
+        self._child.withhold()
+        try:
+            values = self._ask(predictions, y, sampling, num_measured(len(y)))
+        except RunFailed:
+            failed = {"value": None, "low": None, "high": None, "method": "none (the metric failed on these rows)"}
+            return {name: dict(failed) for name in self._names}
+        return {
+            name: complete(float(column[0]), interval_of_draws(float(column[0]), column[1:], sampling))
+            for name, column in zip(self._names, values.T, strict=True)
+        }
+
+    def _ask(
+        self, predictions: NDArray[np.float32], y: NDArray[Any], sampling: Sampling, draws: int
+    ) -> NDArray[np.float64]:
+        header = {**self._header, "draws": draws, "seed": sampling.seed}
+        arrays = [y, predictions, *([] if sampling.groups is None else [sampling.groups])]
+        _, answers = self._child.ask(header, *arrays)
+        shape = (1 + draws, len(self._names))
+        if len(answers) != 1 or answers[0].dtype != np.float64 or answers[0].shape != shape:
+            raise RunFailed("own_metrics", f"gave no numbers of shape {shape}")
+        return answers[0]
+
+
+def _asked(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+    """The metrics of a model: those that its val rows had, and the one of the criterion."""
+    criterion = fields["criterion"]
+    return [*model["metrics"], *([parse_criterion(criterion).metric] if criterion else [])]
 
 
 def _start(name: str, threads: int, **options: Any) -> Child:

@@ -8,6 +8,7 @@ out by `disclose` only: the details of single classes, and the outcome of every 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ def score_models(
     Args:
         predictions: Of each model (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values.
         y: (n,) or (n, labels) targets.
-        models: {"name", "has_loss"} of each: whether the loss it was trained with follows from its predictions.
+        models: {"name", "has_loss", "metrics"} of each: whether the loss it was trained with follows from its
+            predictions, and the names of its metrics, where they are not the usual ones.
         task: "multiclass", "binary", "multilabel" or "regression".
         num_outputs: Classes, labels, or 1.
         target_std: Spread of the train targets, the unit of a regression's loss.
@@ -56,10 +58,11 @@ def score_models(
     """
     scored, details = [], []
     for model, p in zip(models, predictions, strict=True):
-        values = score(np.array(p), y, task=task, num_outputs=num_outputs, target_std=target_std)
+        measure = partial(score, task=task, num_outputs=num_outputs, target_std=target_std)
+        values = measure(np.array(p), y, names=model.get("metrics"))
         if not model["has_loss"]:
             del values["loss"]
-        metrics = metric_intervals(values, p, y, task=task, target_std=target_std, sampling=sampling)
+        metrics = metric_intervals(values, p, y, task=task, target_std=target_std, sampling=sampling, measure=measure)
         scored.append({"name": model["name"], "metrics": metrics})
         details.append({"name": model["name"], **details_of(p, y, task)})
     names = [str(model["name"]) for model in models]

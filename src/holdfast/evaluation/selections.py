@@ -15,8 +15,8 @@ criterion, pretrained              such as "accuracy > 0.94", or null; []
 Of a model: name; run, kind ("fit" or "ensemble"), members [{"folder", "checkpoint", "weight", "run", "seed"}], combine,
 temperature, out_of_fold (as `ensembles.make` has them; a val score out of fold is that of all rows but the test rows);
 config (resolved); modules {module: {file: sha256}} of the user's own; selection_rule {"monitor", "mode"}, val (its
-metrics), val_predictions (a file); metrics, has_loss (names, and whether the loss follows from predictions); trials
-(null, or the sweep it came from: runs, root of their records, seed spread).
+metrics), val_predictions (a file); metrics, own_metrics (names of Holdfast's and of the user's own), has_loss (whether
+the loss follows from predictions); trials (null, or the sweep it came from: runs, root of their records, seed spread).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def check_settings(config: DictConfig) -> None:
         InputError: All mistakes at once, but a split's own, which comes when there are no others.
     """
     check_rows(config)
-    check_monitor(config.monitor)
+    check_monitor(config.monitor, own=config.get("metrics"))
     check_config(config)
 
 

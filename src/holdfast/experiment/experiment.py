@@ -336,7 +336,7 @@ class Experiment:
             config=self._recorded_config(),
             seed=config.seed,
             monitor=config.monitor,
-            mode=mode_of(config.monitor, config.mode),
+            mode=mode_of(config.monitor, config.mode, config.get("metrics")),
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),

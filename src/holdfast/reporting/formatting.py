@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import digits
-from holdfast.training.metric_names import SHARES
+from holdfast.core.metrics import is_share as is_metric_share
 
 
 def metric_value(metric: str, value: float | None, *, signed: bool = False) -> str:
     """A metric as it is written: shares in per cent."""
     if value is None:
         return "–" if signed else "undefined"
-    if metric in SHARES:
+    if is_metric_share(metric):
         return f"{100 * value:{'+' if signed else ''}.2f} %"
     return digits(value, sign="+" if signed else "")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import __version__
 from holdfast.core.figures import digits
+from holdfast.core.metrics import METRICS
 from holdfast.reporting import charts, plots
 from holdfast.reporting.formatting import metric_value, moment, number, plain, spoken
 from holdfast.reporting.style import STYLE
-from holdfast.training.metric_names import SHARES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,7 +53,7 @@ def _environment() -> Environment:
     environment.globals.update(
         style=Markup(STYLE),
         holdfast=__version__,
-        SHARES=SHARES,
+        SHARES=[name for name, metric in METRICS.items() if metric.is_share],
         zip=zip,
         metric_value=metric_value,
         intervals=drawn(plots.intervals),

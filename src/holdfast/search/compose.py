@@ -86,7 +86,7 @@ def plan_sweep(config: DictConfig, loader: OptionsLoader) -> SweepRecord | None:
     if config.hydra.sweeper._target_ != SWEEPER:
         return None
     shared, space = read_space(_words(config), loader)
-    check_monitor(config.monitor)
+    check_monitor(config.monitor, own=config.get("metrics"))
     sweeper, settings = config.hydra.sweeper, config.sweep
     raise_problems(list(_space_problems(space, sweeper.sampler, settings)))
     typed: list[str] = [*config.hydra.overrides.hydra, *typed_overrides(config)]
@@ -105,7 +105,7 @@ def plan_sweep(config: DictConfig, loader: OptionsLoader) -> SweepRecord | None:
         on_failure=settings.on_failure,
         storage=settings.storage,
         monitor=config.monitor,
-        mode=mode_of(config.monitor, config.mode),
+        mode=mode_of(config.monitor, config.mode, config.get("metrics")),
         workers=config.hydra.launcher.get("workers", 1),
     )
     if record.sampler != GRID:

@@ -26,7 +26,7 @@ from holdfast.models.autoencoder import Autoencoder
 from holdfast.optimizers.param_groups import param_groups
 from holdfast.rates import Rates
 from holdfast.training.augment import build_augmentation, check_images_only
-from holdfast.training.metric_names import mode_of
+from holdfast.training.metric_names import asked_for, mode_of
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.pretrained import load_pretrained
 from holdfast.tta import build_views
@@ -139,6 +139,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
         make_schedule=build_schedule(config),
         augmentation=build_augmentation(config.get("augment"), shapes.input_shape),
         mixing=build_mixing(config.get("mixing"), shapes.task, shapes.input_shape),
+        more_metrics=asked_for(config),
     )
     return module
 
@@ -183,7 +184,7 @@ def _optimizer_option(config: Mapping[str, Any]) -> Callable[..., torch.optim.Op
 
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
     """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary."""
-    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"])}
+    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"], config.get("metrics"))}
     return partial(_make_schedule, build_option(config["schedule"], "schedule"), config["schedule"], goal)
 
 

@@ -126,7 +126,7 @@ def begin(
     """
     config = built.config
     first_epoch = len(resumed["history"]) + 1 if resumed else 1
-    record.fields.update(monitor=config.monitor, mode=mode_of(config.monitor, config.mode))
+    record.fields.update(monitor=config.monitor, mode=mode_of(config.monitor, config.mode, config.get("metrics")))
     epoch_callback = EpochCallback(
         record,
         shapes=built.shapes.as_dict(),
@@ -195,7 +195,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     """
     check_accelerator(config.trainer)
     check_combinations(config)
-    check_monitor(config.monitor, goal_of(config, datamodule.task))
+    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,
@@ -215,7 +215,7 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     check_steps(module, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
     check_loggers(config.get("logger"))
     if config.get("early_stopping"):
-        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
+        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode, config.get("metrics")))
     return module, shapes
 
 

@@ -1,41 +1,53 @@
-"""The metrics a task has, by name, known without torch: a bad monitor is refused before it is imported."""
+"""Which metrics a run has, and what its monitor means, known without torch: a bad one is refused before that."""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
+from holdfast.config.resolve import resolve_target
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.core.tasks import CLASS_METRICS, TASKS, task_of
+from holdfast.core.metrics import ALL_NAMES, METRICS, metrics_of
 
-LOWER_IS_BETTER = ("loss", "mae", "rmse")
-# those that are a share of rows, written in per cent
-SHARES = CLASS_METRICS[1:]
-ALL_NAMES = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.metrics))
 # Cyrillic and Greek letters
 LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")
-# exact AUROC sorts every row of an epoch: on the train rows that costs more than it tells
-_NOT_IN_TRAINING = ("auroc_macro",)
+Own = Mapping[str, Mapping[str, Any]]
 
 
 def expected_names(task: str) -> tuple[str, ...]:
     """The metrics that every epoch of `task` has: `val/...`, then `train/...`."""
-    names = task_of(task).metrics
-    train = (name for name in names if name not in _NOT_IN_TRAINING)
+    names = metrics_of(task, asked_for=False)
+    train = (name for name in names if not METRICS[name].is_for_val)
     return (*(f"val/{name}" for name in names), *(f"train/{name}" for name in train))
 
 
-def check_monitor(monitor: str, task: str | None = None) -> None:
+def asked_for(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The metrics that a run has beside the usual ones, since `metrics` or `monitor` names them.
+
+    Returns:
+        Name -> the user's own class as an entry of the config; an empty one for a metric of the table.
+    """
+    chosen = dict(config.get("metrics") or {})
+    monitored = str(config.get("monitor")).removeprefix("val/")
+    if monitored in METRICS and METRICS[monitored].is_asked_for:
+        chosen.setdefault(monitored, {})
+    return chosen
+
+
+def check_monitor(monitor: str, task: str | None = None, own: Own | None = None) -> None:
     """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
 
     Args:
         monitor: Such as `val/accuracy`.
         task: None while the rows are not read yet: the metrics of every task are admitted.
+        own: The node `metrics` of the config.
 
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.
     """
-    known = [f"val/{name}" for name in (task_of(task).metrics if task else ALL_NAMES)]
+    names = dict.fromkeys([*(metrics_of(task) if task else ALL_NAMES), *(own or {})])
+    known = [f"val/{name}" for name in names]
     if monitor in known:
         return
     problem = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
@@ -52,14 +64,27 @@ def names_test_rows(name: str) -> bool:
     return "test" in "".join(letters).casefold().translate(LOOK_ALIKES)
 
 
-def mode_of(monitor: str, mode: str = "auto") -> Literal["min", "max"]:
-    """The better direction of `monitor`; `auto` knows it by the metric's name.
+def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal["min", "max"]:
+    """The better direction of `monitor`; `auto` knows it by the metric.
+
+    Args:
+        monitor: Such as `val/accuracy`.
+        mode: As the config has it.
+        own: The node `metrics` of the config.
 
     Raises:
-        InputError: `mode` is neither auto, min nor max.
+        InputError: `mode` is neither auto, min nor max; or a metric of the user's own says nothing of it.
     """
+    name = monitor.rsplit("/", 1)[-1]
+    if mode == "auto" and name in METRICS:
+        return "min" if METRICS[name].is_lower_better else "max"
     if mode == "auto":
-        return "min" if monitor.rsplit("/", 1)[-1] in LOWER_IS_BETTER else "max"
+        entry = (own or {}).get(name) or {}
+        is_higher_better = getattr(resolve_target(entry["_target_"]), "higher_is_better", None) if entry else True
+        if "mode" not in entry and is_higher_better is None:
+            problem = "is auto, and the class of the metric does not say which values are better"
+            raise InputError("mode", problem, allowed="min, max", next=f"mode=max, or metrics.{name}.mode in its file")
+        mode = str(entry.get("mode") or ("max" if is_higher_better else "min"))
     if mode not in ("min", "max"):
         raise InputError("mode", f"is '{mode}'", allowed="auto, min, max", next=did_you_mean(mode, ("min", "max")))
     return "min" if mode == "min" else "max"

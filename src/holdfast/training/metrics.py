@@ -7,48 +7,112 @@ over together.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torchmetrics import MeanSquaredError, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
-    Accuracy,
-    ExactMatch,
-    F1Score,
     MulticlassAUROC,
+    MulticlassAveragePrecision,
+    MulticlassRecall,
     MultilabelAUROC,
-    Precision,
-    Recall,
+    MultilabelAveragePrecision,
 )
-from torchmetrics.regression import MeanAbsoluteError
 
-from holdfast.core.tasks import task_of
+from holdfast.config.parts import named
+from holdfast.config.resolve import build_option, resolve_target
+from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.metrics import METRICS, in_order, metrics_of
+from holdfast.core.tasks import SMALLEST_P, Task, task_of
 
 ROWS_PER_UPDATE = 8192
-# states of torchmetrics that are the same are kept once
-_GROUPS = [["accuracy"], ["precision_macro", "recall_macro", "f1_macro"], ["auroc_macro"]]
+
+Own = Mapping[str, Mapping[str, Any]]
 
 
-def build_metrics(task: str, num_outputs: int, *, use_auroc: bool = True) -> MetricCollection:
-    """The metrics of `task` by their bare names, without the loss.
+def build_metrics(
+    task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None
+) -> MetricCollection:
+    """Metrics of `task` by their bare names; the loss is none of them.
 
     Updated with (predictions, targets): class probabilities (rows, classes), P(1) (rows,) for binary, probabilities
     (rows, labels), or values (rows,); targets int64 or, for regression, float. Accuracy is the share of rows that are
     right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
     neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
+
+    Args:
+        task: Of the data.
+        num_outputs: Of the model.
+        names: Those to build; None: the ones of every epoch.
+        own: Entries of the config with the classes of those that are the user's own.
+
+    Raises:
+        InputError: The task has no such metric, or one of the user's own does not fit it.
     """
     kind = task_of(task)
-    if kind.is_values:
-        values: dict[str, Any] = {"mae": MeanAbsoluteError(), "rmse": MeanSquaredError(squared=False), "r2": _R2()}
-        return MetricCollection(values, compute_groups=False)
-    if not (kind.is_classes or kind.is_labels):
-        return MetricCollection([])
-    metrics = _decisions(kind.num_columns(num_outputs), of_labels=kind.is_labels)
-    if not use_auroc:
-        del metrics["auroc_macro"]
-    groups = [group for group in _GROUPS if group[0] in metrics]
-    return MetricCollection(dict(metrics), compute_groups=groups)
+    chosen = [name for name in (metrics_of(kind, asked_for=False) if names is None else names) if name != "loss"]
+    facts = _facts(kind, num_outputs)
+    metrics = {name: _build_metric(name, kind, facts, (own or {}).get(name)) for name in in_order(chosen)}
+    # states of torchmetrics that are the same are kept once
+    groups: dict[str, list[str]] = {}
+    for name in metrics:
+        state = METRICS[name].state if name in METRICS else ""
+        groups.setdefault(state or name, []).append(name)
+    return MetricCollection(dict(metrics), compute_groups=list(groups.values())) if metrics else MetricCollection([])
+
+
+def _facts(kind: Task, num_outputs: int) -> dict[str, Any]:
+    """What a metric is told of the task, where it names it; two classes are several classes here."""
+    if kind.is_values or kind.is_rows:
+        return {}
+    columns = kind.num_columns(num_outputs)
+    if kind.is_labels:
+        return {"task": "multilabel", "num_labels": columns, "validate_args": False}
+    return {"task": "multiclass", "num_classes": columns, "validate_args": False}
+
+
+def _build_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[str, Any] | None) -> Metric:
+    if node:
+        return _own_metric(name, kind, facts, node)
+    entry = METRICS.get(name)
+    if entry is None or kind.kind not in entry.targets:
+        known = metrics_of(kind)
+        hint = did_you_mean(name, known)
+        raise InputError(f"metrics.{name}", f"is no metric of a {kind} task", ", ".join(known[1:]), hint)
+    symbol = resolve_target(entry.targets[kind.kind])
+    metric: Metric = symbol(**named(symbol, {**facts, **entry.arguments}))
+    return metric
+
+
+def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[str, Any]) -> Metric:
+    """Build a metric of the user's own, and try it on made-up rows.
+
+    Raises:
+        InputError: It cannot be built, does not take the rows, or gives more than one number.
+    """
+    where, columns = f"metrics.{name}", facts.get("num_classes") or facts.get("num_labels") or 1
+    shape = (4,) if kind.is_values else (4, columns)
+    predictions = torch.full(shape, 1.0 / columns)
+    targets = torch.arange(4) % columns if kind.is_classes else torch.arange(4 * columns).reshape(shape) % 2
+    try:
+        option = build_option(node, "metrics")
+        metric = option(**named(option, facts))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few rows, and not of all classes
+            metric.update(predictions, targets.float() if kind.is_values else targets)
+            value = metric.compute()
+        metric.reset()
+    except Exception as error:  # a user's own code may raise anything
+        problem = f"does not take predictions {shape} and targets {tuple(targets.shape)} of a {kind} task"
+        raise InputError(where, f"{problem} ({type(error).__name__}: {error})") from error
+    if not isinstance(metric, Metric):
+        raise InputError(where, f"is a {type(metric).__name__}", allowed="a class of torchmetrics, or one like them")
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        shape_words = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(where, f"gives {shape_words}", allowed="a tensor of one number")
+    return metric
 
 
 def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tensor, task: str) -> None:
@@ -75,10 +139,10 @@ def compute_metrics(metrics: MetricCollection) -> dict[str, float]:
 class EpochMetrics:
     """Loss and metrics of one pass over rows; nothing is read from the device before `compute`."""
 
-    def __init__(self, task: str, num_outputs: int, *, use_auroc: bool) -> None:
+    def __init__(self, task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None) -> None:
+        """Begin a pass; the arguments are those of `build_metrics`."""
         self._task = task
-        self._metrics = build_metrics(task, num_outputs, use_auroc=use_auroc)
-        self._order = [name for name in task_of(task).metrics if name == "loss" or name in self._metrics]
+        self._metrics = build_metrics(task, num_outputs, names, own)
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
@@ -103,7 +167,7 @@ class EpochMetrics:
             **(compute_metrics(self._metrics) if len(self._metrics) else {}),
         }
         self.reset()
-        return {name: numbers[name] for name in self._order}
+        return {name: numbers[name] for name in in_order(numbers)}
 
     def reset(self) -> None:
         """Forget all rows."""
@@ -163,7 +227,7 @@ def as_predictions(outputs: Tensor, task: str) -> Tensor:
     return predictions
 
 
-class _R2(Metric):
+class R2(Metric):
     """R2: 0 or, for exact predictions, 1 where all targets are equal, as in scikit-learn; NaN for fewer than two rows.
 
     Targets are summed from a centre of each update's own: a plain float32 sum of squares, as torchmetrics takes it,
@@ -177,12 +241,14 @@ class _R2(Metric):
         self.add_state("parts", default=[], dist_reduce_fx="cat")
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add rows."""
         centre = targets.mean()
         centred = targets - centre
         sums = [centred.sum(), centred.square().sum(), (predictions - targets).square().sum()]
         self.parts.append(torch.stack([torch.full_like(centre, len(targets)), centre, *sums])[None])
 
     def compute(self) -> Tensor:
+        """Give the value of all rows."""
         rows, centres, sums, squares, residuals = _joined(self.parts).cpu().double().T
         mean = (rows * centres + sums).sum() / rows.sum()
         away = centres - mean
@@ -194,28 +260,121 @@ class _R2(Metric):
         return value.to(self.device, torch.float32)
 
 
-class _PresentClassAUROC(MulticlassAUROC):
+class PresentClassAUROC(MulticlassAUROC):
     """Macro AUROC over the classes that have rows in and outside of them (torchmetrics counts absent ones as 0)."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(num_classes, average="none", validate_args=False)
 
     def compute(self) -> Any:
-        targets = _joined(self.target)
-        counts = torch.bincount(targets, minlength=self.num_classes)
-        return _mean_over(super().compute(), (counts > 0) & (counts < len(targets)))
+        """Give the value of all rows."""
+        return _mean_over(super().compute(), _present_classes(self))
 
 
-class _PresentLabelAUROC(MultilabelAUROC):
+class PresentClassAveragePrecision(MulticlassAveragePrecision):
+    """Macro average precision over the classes that have rows in and outside of them."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, average="none", validate_args=False)
+
+    def compute(self) -> Any:
+        """Give the value of all rows."""
+        return _mean_over(super().compute(), _present_classes(self))
+
+
+class PresentLabelAUROC(MultilabelAUROC):
     """Macro AUROC over the labels that some rows have and some have not."""
 
     def __init__(self, num_labels: int) -> None:
         super().__init__(num_labels, average="none", validate_args=False)
 
     def compute(self) -> Any:
-        targets = _joined(self.target)
-        counts = targets.sum(dim=0)
-        return _mean_over(super().compute().reshape(-1), (counts > 0) & (counts < len(targets)))
+        """Give the value of all rows."""
+        return _mean_over(super().compute(), _present_labels(self))
+
+
+class PresentLabelAveragePrecision(MultilabelAveragePrecision):
+    """Macro average precision over the labels that some rows have and some have not."""
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__(num_labels, average="none", validate_args=False)
+
+    def compute(self) -> Any:
+        """Give the value of all rows."""
+        return _mean_over(super().compute(), _present_labels(self))
+
+
+class BalancedAccuracy(MulticlassRecall):
+    """The mean recall over the classes that have rows (torchmetrics counts those that are only guessed as 0)."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, average="none", validate_args=False)
+
+    def compute(self) -> Any:
+        """Give the value of all rows."""
+        hits, _, _, missed = self._final_state()
+        return _mean_over(super().compute(), (hits + missed).reshape(-1) > 0)
+
+
+class LogLoss(Metric):
+    """The mean over rows of -log p of what is true, p at least 1e-12; of labels, of the mean over them."""
+
+    is_differentiable, higher_is_better, full_state_update = False, False, False
+    total: Tensor
+    rows: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("rows", default=torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add rows."""
+        if targets.ndim == 1:
+            p = predictions.gather(1, targets[:, None])
+        else:
+            p = torch.where(targets > 0, predictions, 1.0 - predictions)
+        self.total += -p.clamp(SMALLEST_P, 1.0).log().mean(dim=1).sum()
+        self.rows += len(targets)
+
+    def compute(self) -> Tensor:
+        """Give the value of all rows."""
+        return self.total / self.rows
+
+
+class AbsoluteErrorQuantile(Metric):
+    """The absolute error that a share of the rows does not exceed, between two rows linearly, as numpy has it."""
+
+    is_differentiable, higher_is_better, full_state_update = False, False, False
+    errors: list[Tensor]
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+        self.add_state("errors", default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add rows."""
+        self.errors.append((predictions - targets).abs())
+
+    def compute(self) -> Tensor:
+        """Give the value of all rows."""
+        errors = _joined(self.errors).sort().values  # torch's own quantile takes 16 million numbers at most
+        place = self.share * (len(errors) - 1)
+        low, high = errors[int(place)], errors[min(int(place) + 1, len(errors) - 1)]
+        return torch.lerp(low, high, place - int(place))
+
+
+def _present_classes(metric: Any) -> Tensor:
+    targets = _joined(metric.target)
+    counts = torch.bincount(targets, minlength=metric.num_classes)
+    return (counts > 0) & (counts < len(targets))
+
+
+def _present_labels(metric: Any) -> Tensor:
+    targets = _joined(metric.target)
+    counts = targets.sum(dim=0)
+    return (counts > 0) & (counts < len(targets))
 
 
 def _joined(state: Any) -> Tensor:
@@ -223,18 +382,5 @@ def _joined(state: Any) -> Tensor:
 
 
 def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    values = values.reshape(-1)
     return values[chosen].mean() if bool(chosen.any()) else torch.full((), torch.nan, device=values.device)
-
-
-def _decisions(num_columns: int, *, of_labels: bool) -> dict[str, Metric]:
-    """The metrics of classes or labels, by name."""
-    shape: dict[str, Any] = {"task": "multilabel", "num_labels": num_columns, "validate_args": False}
-    if not of_labels:
-        shape = {"task": "multiclass", "num_classes": num_columns, "validate_args": False}
-    return {
-        "accuracy": ExactMatch(**shape) if of_labels else Accuracy(**shape, average="micro"),
-        "precision_macro": Precision(**shape, average="macro"),
-        "recall_macro": Recall(**shape, average="macro"),
-        "f1_macro": F1Score(**shape, average="macro"),
-        "auroc_macro": _PresentLabelAUROC(num_columns) if of_labels else _PresentClassAUROC(num_columns),
-    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.core.tasks import task_of
 from holdfast.mixing import Mixing
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
@@ -55,8 +56,10 @@ class SupervisedModule(pl.LightningModule):
         self.pretrained: list[dict[str, Any]] = []  # where the weights come from, for the record
         self.multiply_adds = 0.0  # of a forward pass of one row
         self._place: tuple[int, int] | None = None
-        self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=False)
-        self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, use_auroc=True)
+        names = metrics_of(task, asked_for=False)
+        in_training = [name for name in names if not METRICS[name].is_for_val]
+        self.train_metrics = EpochMetrics(spec.task, spec.num_outputs, in_training)
+        self.val_metrics = EpochMetrics(spec.task, spec.num_outputs, names)
 
     def set_training(
         self,
@@ -67,8 +70,16 @@ class SupervisedModule(pl.LightningModule):
         regularization: Callable[[nn.Module], Tensor] | None = None,
         augmentation: Callable[[Tensor], Tensor] | None = None,
         mixing: Mixing | None = None,
+        more_metrics: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Take what training needs beside the network; predicting does without."""
+        """Take what training needs beside the network; predicting does without.
+
+        Raises:
+            InputError: A metric of `more_metrics` (`metric_names.asked_for`), of the val rows, does not fit the task.
+        """
+        if more_metrics:
+            names = {*metrics_of(self.spec.task, asked_for=False), *more_metrics}
+            self.val_metrics = EpochMetrics(self.spec.task, self.spec.num_outputs, [*names], more_metrics)
         self.augmentation = augmentation
         self._mixing = mixing
         self._regularization = None if regularization is None else apart(regularization)

@@ -94,11 +94,11 @@ def test_a_module_of_ones_own_and_an_option_that_changed_are_named(
     module.write_text(OWN_NET.format(activation="ReLU"))
     option = project / "conf" / "model" / "mine.yaml"
     option.parent.mkdir(parents=True)
-    option.write_text("_target_: own_net_of_the_test.Net\n_partial_: true\n")
+    option.write_text("_target_: own_net_of_the_test.Net\n")
     words = [*SMALL[1:], "model=mine", "trusted_modules=[own_net_of_the_test]", "hydra.run.dir=first"]
     run = holdfast.train(words)
     module.write_text(OWN_NET.format(activation="Tanh"))
-    (project / "conf" / "model" / "mine.yaml").write_text("_target_: holdfast.models.linear\n_partial_: true\n")
+    (project / "conf" / "model" / "mine.yaml").write_text("_target_: holdfast.models.linear\n")
     again = holdfast.reproduce(run)
     assert names(again, "code") == ["own_net_of_the_test:own_net_of_the_test.py"]
     assert names(again, "config") == ["model._target_"]

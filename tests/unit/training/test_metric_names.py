@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.training.metric_names import check_monitor, expected_names, is_better, mode_of
+from holdfast.training.metric_names import asked_for, check_monitor, expected_names, is_better, mode_of
 
 
 def test_known_without_torch() -> None:
@@ -33,7 +33,7 @@ def test_an_unknown_monitor_lists_those_there_are() -> None:
         check_monitor("val/acuracy", "multiclass")
     message = str(caught.value)
     assert "val/acuracy" in message
-    assert "val/accuracy, val/precision_macro" in message
+    assert "val/accuracy, val/balanced_accuracy, val/precision_macro" in message
     assert message.endswith("next: did you mean 'val/accuracy'?")
 
 
@@ -61,3 +61,17 @@ def test_better() -> None:
     assert is_better(1.5, 1.0, "max")
     assert not is_better(1.0, 1.0, "max")
     assert not is_better(float("nan"), None, "max")
+
+
+def test_a_metric_that_is_monitored_is_computed() -> None:
+    assert asked_for({"monitor": "val/mcc"}) == {"mcc": {}}
+    assert asked_for({"monitor": "val/accuracy", "metrics": {"log_loss": {}}}) == {"log_loss": {}}
+
+
+def test_direction_of_a_metric_of_the_users_own() -> None:
+    own = {"kappa": {"_target_": "torchmetrics.classification.MulticlassCohenKappa"}}
+    check_monitor("val/kappa", "multiclass", own)
+    assert mode_of("val/kappa", "auto", own) == "max"
+    assert mode_of("val/kappa", "auto", {"kappa": {**own["kappa"], "mode": "min"}}) == "min"
+    with pytest.raises(InputError, match=r"^mode: is auto, and the class of the metric does not say"):
+        mode_of("val/mean", "auto", {"mean": {"_target_": "torchmetrics.MeanMetric"}})

@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from holdfast.core.tasks import CLASS_METRICS
+from holdfast.core.errors import InputError
+from holdfast.core.metrics import metrics_of
 from holdfast.training import metrics as ours
 from holdfast.training.metrics import EpochMetrics, as_predictions, build_metrics, compute_metrics, update_metrics
 
@@ -87,7 +88,7 @@ def test_regression_is_scikit_learns() -> None:
 def test_absent_classes_do_not_count_and_do_not_warn() -> None:
     p = np.float32([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])
     numbers = computed("multiclass", 3, p, np.array([0, 0, 1, 1]))
-    assert numbers == {name: 1.0 for name in CLASS_METRICS if name != "loss"}
+    assert numbers == {name: 1.0 for name in metrics_of("multiclass", asked_for=False) if name != "loss"}
 
 
 def test_auroc_of_a_single_class_is_not_defined() -> None:
@@ -101,13 +102,13 @@ def test_an_epoch_in_batches_is_the_whole(monkeypatch: pytest.MonkeyPatch, rows_
     monkeypatch.setattr(ours, "ROWS_PER_UPDATE", rows_per_update)
     outputs, y = torch.from_numpy(GENERATOR.normal(size=(103, 3))), torch.from_numpy(GENERATOR.integers(0, 3, 103))
     loss = torch.nn.functional.cross_entropy
-    epoch = EpochMetrics("multiclass", 3, use_auroc=True)
+    epoch = EpochMetrics("multiclass", 3)
     for _ in range(2):
         for part in torch.arange(103).split(20):
             epoch.add(loss(outputs[part], y[part]), outputs[part], y[part])
         numbers = epoch.compute()
         expected = computed("multiclass", 3, as_predictions(outputs, "multiclass").numpy(), y.numpy())
-        assert list(numbers) == list(CLASS_METRICS)
+        assert list(numbers) == list(metrics_of("multiclass", asked_for=False))
         assert numbers["loss"] == pytest.approx(float(loss(outputs, y)), rel=1e-9)
         assert {name: numbers[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     assert epoch.compute() == {}
@@ -132,3 +133,57 @@ def test_r2_of_equal_targets_is_one_or_zero() -> None:
         metrics = build_metrics("regression", 1)
         update_metrics(metrics, predictions, targets, "regression")
         assert compute_metrics(metrics)["r2"] == expected
+
+
+ASKED_FOR = ["balanced_accuracy", "average_precision_macro", "mcc", "log_loss"]
+
+
+def test_metrics_that_are_asked_for_are_scikit_learns() -> None:
+    p, y = probabilities(200, 4), GENERATOR.integers(0, 4, 200)
+    metrics = build_metrics("multiclass", 4, ASKED_FOR)
+    update_metrics(metrics, torch.from_numpy(p), torch.from_numpy(y), "multiclass")
+    precisions = [sk.average_precision_score(y == c, p[:, c]) for c in range(4)]
+    assert compute_metrics(metrics) == pytest.approx(
+        {
+            "balanced_accuracy": sk.balanced_accuracy_score(y, p.argmax(axis=1)),
+            "average_precision_macro": np.mean(precisions),
+            "mcc": sk.matthews_corrcoef(y, p.argmax(axis=1)),
+            "log_loss": -np.log(p[np.arange(200), y]).mean(),
+        },
+        abs=1e-5,
+    )
+
+
+def test_absolute_errors_that_are_asked_for() -> None:
+    p, y = GENERATOR.normal(size=101).astype(np.float32), GENERATOR.normal(3, 1, 101).astype(np.float32)
+    metrics = build_metrics("regression", 1, ["p90_absolute_error", "median_absolute_error", "mape"])
+    update_metrics(metrics, torch.from_numpy(p), torch.from_numpy(y), "regression")
+    assert compute_metrics(metrics) == pytest.approx(
+        {
+            "median_absolute_error": np.median(np.abs(p - y)),
+            "p90_absolute_error": np.quantile(np.abs(p - y), 0.9),
+            "mape": sk.mean_absolute_percentage_error(y, p),
+        },
+        rel=1e-5,
+    )
+
+
+def test_a_metric_of_the_users_own_is_told_of_the_task() -> None:
+    own = {"kappa": {"_target_": "torchmetrics.CohenKappa"}}
+    p, y = probabilities(50, 3), GENERATOR.integers(0, 3, 50)
+    metrics = build_metrics("multiclass", 3, ["kappa"], own)
+    update_metrics(metrics, torch.from_numpy(p), torch.from_numpy(y), "multiclass")
+    assert compute_metrics(metrics)["kappa"] == pytest.approx(sk.cohen_kappa_score(y, p.argmax(axis=1)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "node", "words"),
+    [
+        ("regression", "mcc", {}, r"^metrics\.mcc: is no metric of a regression task; allowed: mae, rmse, r2"),
+        ("multiclass", "mse", {"_target_": "torchmetrics.MeanSquaredError"}, r"^metrics\.mse: does not take"),
+        ("multiclass", "all", {"_target_": "torchmetrics.Recall", "average": "none"}, r"^metrics\.all: gives \(3,\)"),
+    ],
+)
+def test_a_metric_that_does_not_fit(task: str, name: str, node: dict[str, str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        build_metrics(task, 1 if task == "regression" else 3, [name], {name: node})

@@ -15,6 +15,7 @@ from holdfast.config.provenance import installed_versions, user_modules
 from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
+from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.sweep_folder import sweep_of
 from holdfast.core.tasks import task_of
@@ -30,6 +31,7 @@ from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
     has_standard_loss,
+    own_val_scores,
     predict_out_of_fold,
     predict_val,
     refuse_other_columns,
@@ -40,7 +42,7 @@ from holdfast.evaluation.freeze.validation import (
     tolerance_of,
     val_scores,
 )
-from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
+from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.vault import known_rows, project_lock, refusals
 from holdfast.vault.ledger import ledger
@@ -113,6 +115,9 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
             val = rows_of_run(fields["split"], copied.record["data"], anew=True)
             stds.append(val.target_std)
             fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
+        for model in fields["models"]:
+            targets = {name: model["config"]["metrics"][name]["_target_"] for name in model["own_metrics"]}
+            fields["definitions"] |= {name: f"{target}, a class of the user's own" for name, target in targets.items()}
         fields |= {"target_std": stds[0], "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
@@ -217,7 +222,7 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "git": now["git"],
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
         "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
-        "definitions": {name: DEFINITIONS[name] for name in task_of(data["task"]).metrics},
+        "definitions": {name: METRICS[name].definition for name in metrics_of(data["task"])},
         "confidence": CONFIDENCE,
         "thresholds": {"binary": 0.5, "multilabel": 0.5},
         "criterion": criterion,
@@ -275,20 +280,26 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         if has_loss and not is_ensemble and not task_of(task).is_values:
             loss = exact_loss(predictor, val, task, num_outputs)
     _look_into(copied.members, expected, rows, staging)
+    judged, judged_rows = predictions, val
     if is_out_of_fold:
         alone = [{**copied.combined, "members": [{**member, "weight": 1.0}]} for member in copied.members]
         with processes.Predictor(alone, staging) as predictor:
             judged, judged_rows = predict_out_of_fold(predictor, rows, columns)
-        scores = val_scores(judged, judged_rows, task, num_outputs, tolerance)
-    else:
-        scores = val_scores(predictions, val, task, num_outputs, tolerance)
+    recorded = [name.removeprefix("val/") for name in model["val"]]
+    names = {*metrics_of(task, asked_for=False), *(name for name in recorded if name in METRICS)}
+    scores = val_scores(judged, judged_rows, task, num_outputs, tolerance, names=[*names])
     if not has_loss:
         del scores["loss"]
     elif loss is not None:
         scores["loss"] = (loss[0], tolerance + loss[1])
     refuse_other_scores(model["val"], scores, tolerance)
     save_array(staging / model["val_predictions"], predictions)
-    return {"metrics": list(scores), "has_loss": has_loss}
+    own = [name for name in recorded if name in (model["config"].get("metrics") or {}) and name not in METRICS]
+    if own:
+        with processes.OwnMetrics({**model, "own_metrics": own}, task, num_outputs) as metrics:
+            own_scores = own_val_scores(metrics, judged, judged_rows, task, tolerance)
+        refuse_other_scores(model["val"], own_scores, tolerance)
+    return {"metrics": list(scores), "own_metrics": own, "has_loss": has_loss}
 
 
 def _expected_states(predictor: processes.Predictor, rows: Sequence[RunRows]) -> list[dict[str, Any]]:

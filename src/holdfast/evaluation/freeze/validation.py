@@ -17,7 +17,7 @@ from holdfast.data.loading.train_val import RunRows
 from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
 from holdfast.ensembles.val_terms import fold_of_rows
-from holdfast.evaluation.processes import Predictor
+from holdfast.evaluation.processes import OwnMetrics, Predictor
 
 BLOCK_ROWS = 4096
 SCORE_RTOL = 1e-5
@@ -190,7 +190,13 @@ def tolerance_of(record: Mapping[str, Any]) -> float:
 
 
 def val_scores(
-    predictions: NDArray[np.float32], val: RunRows, task: str, num_outputs: int, tolerance: float
+    predictions: NDArray[np.float32],
+    val: RunRows,
+    task: str,
+    num_outputs: int,
+    tolerance: float,
+    *,
+    names: Sequence[str] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
 
@@ -200,7 +206,7 @@ def val_scores(
     y, std = val.targets, val.target_std
 
     def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
-        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std)
+        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std, names=names)
 
     values = scored(predictions)
     step = tolerance * (std if task_of(task).is_values else 1.0)
@@ -211,6 +217,20 @@ def val_scores(
         losses = [task_of(task).row_losses(moved, y).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]
         slacks["loss"] = tolerance + max(abs(float(loss) - values["loss"]) for loss in losses)
     return {name: (value, slacks[name]) for name, value in values.items()}
+
+
+def own_val_scores(
+    metrics: OwnMetrics, predictions: NDArray[np.float32], val: RunRows, task: str, tolerance: float
+) -> dict[str, tuple[float, float]]:
+    """The val metrics of the user's own, and how far each can move, as `val_scores` has it.
+
+    Raises:
+        RunFailed: Their code failed.
+    """
+    step = tolerance * (val.target_std if task_of(task).is_values else 1.0)
+    values = metrics.values(predictions, val.targets)
+    bounds = [metrics.values(moved, val.targets) for moved in _moved(predictions, val.targets, task, step)]
+    return {name: (value, max(abs(bound[name] - value) for bound in bounds)) for name, value in values.items()}
 
 
 def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float) -> list[NDArray[np.float32]]:

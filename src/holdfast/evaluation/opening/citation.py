@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from holdfast.core.figures import figure
+from holdfast.core.metrics import is_share
 from holdfast.evaluation.opening.result import Opened
-from holdfast.training.metric_names import SHARES
 
 FIRST = ("accuracy", "rmse")
 
@@ -41,8 +41,8 @@ def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:
     if entry["value"] is None:
         return "undefined"
     keys = ("value",) if entry["low"] is None else ("value", "low", "high")
-    numbers = [f"{100 * entry[key]:.2f}" if name in SHARES else figure(entry[key]) for key in keys]
-    value = f"{numbers[0]} %" if name in SHARES else numbers[0]
+    numbers = [f"{100 * entry[key]:.2f}" if is_share(name) else figure(entry[key]) for key in keys]
+    value = f"{numbers[0]} %" if is_share(name) else numbers[0]
     if len(numbers) == 1:
         return value
     method = entry["method"][:1].upper() + entry["method"][1:]

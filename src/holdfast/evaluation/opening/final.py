@@ -218,7 +218,7 @@ def _conclude(
         "level": allowed.level,
         "reason": allowed.reason,
         "cells": entry.body["cells"],
-        "not_confined": entry.body["not_confined"],
+        "not_confined": sorted({*entry.body["not_confined"], *scored.not_confined}),
         "former": lifecycle.former_openings(vault),
         "confidence": confidence,
         "changes": preflight.environment_changes(fields),

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from holdfast.core import metrics as table
 from holdfast.core.errors import VaultRefused
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
-from holdfast.training.metric_names import ALL_NAMES
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits, ledger
 
@@ -114,8 +114,8 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
 
 
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Metrics in the order of `training.metric_names`."""
-    return {name: metrics[name] for name in ALL_NAMES if name in metrics}
+    """Metrics in the order in which they are shown."""
+    return {name: metrics[name] for name in table.in_order(metrics)}
 
 
 def find_entry(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:

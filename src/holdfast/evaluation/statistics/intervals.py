@@ -9,30 +9,18 @@ could be.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.metrics import METRICS, of_counts
 from holdfast.core.tasks import task_of
 from holdfast.evaluation.statistics import delong, resampling
 from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling, wilson
 
 INTERVALS = {"draws": resampling.DRAWS, "seed": DEFAULT.seed}
-DEFINITIONS = {
-    "loss": "mean -log p of the true class, p float32 and not below 1e-12; of values, squared error / train variance",
-    "accuracy": "share of rows that are right; of labels, rows with all of them right",
-    "precision_macro": "mean over classes that occur or are guessed of hits / guesses, 0/0 = 0",
-    "recall_macro": "mean over classes that occur or are guessed of hits / rows of the class, 0/0 = 0",
-    "f1_macro": "mean over classes that occur or are guessed of 2 hits / (guesses + rows of the class)",
-    "auroc_macro": "mean over classes that occur of the area under the ROC curve, the class against all others",
-    "mae": "mean absolute error",
-    "rmse": "root of the mean squared error",
-    "r2": "1 - squared error / squared deviation from the mean",
-}
-COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
-
 Array = NDArray[Any]
 Interval = dict[str, Any]
 
@@ -45,6 +33,7 @@ def metric_intervals(
     task: str,
     target_std: float = 1.0,
     sampling: Sampling = DEFAULT,
+    measure: resampling.Measure | None = None,
 ) -> dict[str, Interval]:
     """The interval of every metric in `values`, in their order.
 
@@ -55,21 +44,31 @@ def metric_intervals(
         task: "multiclass", "binary", "multilabel" or "regression".
         target_std: Unit of a regression's loss.
         sampling: How intervals are taken.
+        measure: Computes metrics of other rows, for those that are resampled as a whole; None: they have no interval.
     """
     kind = task_of(task)
+    names = {
+        how: [n for n in values if METRICS[n].interval == how] for how in ("counts", "rows", "delong", "bootstrap")
+    }
+    intervals: dict[str, Interval] = {}
     if kind.is_values:
-        intervals = resampling.error_intervals(predictions, y, target_std, sampling)
-        return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
-    intervals = {"loss": resampling.mean_interval(kind.row_losses(predictions, y), sampling)}
-    guess = kind.guesses(predictions)
-    truth = kind.truth(y, guess.shape[1])
-    intervals |= _counted(truth, guess, sampling, is_multilabel=kind.is_labels)
-    if "auroc_macro" in values:
-        intervals["auroc_macro"] = delong.auroc_interval(kind.scores(predictions), truth, sampling)
-    return {name: _complete(value, intervals.get(name)) for name, value in values.items()}
+        intervals |= resampling.error_intervals(names["rows"], predictions, y, target_std, sampling)
+    else:
+        guess = kind.guesses(predictions)
+        truth = kind.truth(y, guess.shape[1])
+        of_loss = resampling.mean_interval(kind.row_losses(predictions, y), sampling) if names["rows"] else {}
+        intervals |= dict.fromkeys(names["rows"], of_loss)
+        intervals |= _counted(names["counts"], truth, guess, sampling, is_multilabel=kind.is_labels)
+        for name in names["delong"]:
+            intervals[name] = delong.auroc_interval(kind.scores(predictions), truth, sampling)
+    if names["bootstrap"] and measure is not None:
+        chosen = {name: values[name] for name in names["bootstrap"]}
+        intervals |= resampling.measured_intervals(chosen, predictions, y, measure, sampling)
+    return {name: complete(value, intervals.get(name)) for name, value in values.items()}
 
 
 def _counted(
+    names: Sequence[str],
     truth: NDArray[np.bool_],
     guess: NDArray[np.bool_],
     sampling: Sampling,
@@ -77,28 +76,37 @@ def _counted(
     is_multilabel: bool,
 ) -> dict[str, Interval]:
     """Intervals of what follows from counts of rows."""
-    is_right = (truth == guess).all(axis=1)
-    counts = (truth & guess).sum(axis=0), guess.sum(axis=0), truth.sum(axis=0)
-    macro = resampling.macro_metrics(*counts, is_multilabel=is_multilabel).tolist()
-    drawn = resampling.count_intervals(truth, guess, sampling, is_multilabel=is_multilabel)
+    if not names:
+        return {}
+    seen = resampling.count(truth, guess, is_multilabel=is_multilabel)
+    drawn = resampling.count_intervals(names, truth, guess, sampling, is_multilabel=is_multilabel)
     num_units = sampling.num_units(np.ones(len(truth), bool))
     draws = "multinomial draws" if sampling.groups is None else "draws of groups"
     draws += resampling.draws_note(len(truth))
     intervals: dict[str, Interval] = {}
-    for name, value in zip(COUNTED, [float(is_right.mean()), *macro], strict=True):
+    for name in names:
+        value = float(of_counts(name)(seen))
         (low, high), method = drawn[name], draws
         if name == "accuracy" and sampling.groups is None:
             (low, high), method = wilson(value, num_units, sampling), "wilson"
         elif sampling.is_small(num_units):
-            (low, high), method = wilson(value, num_units, sampling), f"wilson of {num_units} groups"
+            (low, high), method = _as_share(name, value, num_units, sampling), f"wilson of {num_units} groups"
         elif not low < high:
             # All draws agree, as where every row is right: they would claim to be certain.
-            (low, high), method = wilson(value, num_units, sampling), f"wilson ({draws} do not vary)"
+            (low, high), method = _as_share(name, value, num_units, sampling), f"wilson ({draws} do not vary)"
         intervals[name] = {"value": value, "low": low, "high": high, "method": method}
     return intervals
 
 
-def _complete(value: float, interval: Interval | None) -> Interval:
+def _as_share(name: str, value: float, num_units: int, sampling: Sampling) -> tuple[float, float]:
+    """Wilson's interval of a metric as if it were a share of the units; one from -1 to 1 is brought to 0 to 1."""
+    if METRICS[name].is_share:
+        return wilson(value, num_units, sampling)
+    low, high = wilson((1.0 + value) / 2, num_units, sampling)
+    return 2 * low - 1, 2 * high - 1
+
+
+def complete(value: float, interval: Interval | None) -> Interval:
     """Value and interval as JSON has them: what is not a number is null."""
     if not math.isfinite(value):
         is_open = interval is not None and interval["low"] == 0.0 and interval["high"] == 1.0

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.metrics import Counts, of_counts
 from holdfast.evaluation.statistics.sampling import Sampling
 
 DRAWS = 9_999
 FEWEST_DRAWS = 999
 BCA_ROWS = 20_000
 EQUAL_RTOL = 1e-6  # predictions are float32
+SMALLEST_TARGET = 1.17e-06  # that torchmetrics divides by
+MEASURED, FEWEST_MEASURED, MAX_MEASURED_ROWS = 999, 199, 2 * 10**7
 MAX_WORK = 2 * 10**9
 BLOCK = 2**21
 
@@ -26,13 +30,33 @@ Array = NDArray[Any]
 Interval = dict[str, Any]
 
 
+class Measure(Protocol):
+    """Metrics of rows, by name."""
+
+    def __call__(self, predictions: Array, y: Array, *, names: Sequence[str]) -> Mapping[str, float]:
+        """Compute those that are named."""
+        ...
+
+
 # --- metrics of counts ------------------------------------------------------------------------------------------------
 
 
+def count(truth: NDArray[np.bool_], guess: NDArray[np.bool_], *, is_multilabel: bool = False) -> Counts:
+    """The counts of all rows."""
+    is_right, sums = (truth == guess).all(axis=1), (truth & guess).sum(axis=0)
+    rows = np.asarray(float(len(truth)))
+    return Counts(rows, is_right.sum(), sums, guess.sum(axis=0), truth.sum(axis=0), is_multilabel)
+
+
 def count_intervals(
-    truth: NDArray[np.bool_], guess: NDArray[np.bool_], sampling: Sampling, *, is_multilabel: bool = False
+    names: Sequence[str],
+    truth: NDArray[np.bool_],
+    guess: NDArray[np.bool_],
+    sampling: Sampling,
+    *,
+    is_multilabel: bool = False,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of accuracy and of macro precision, recall and F1.
+    """Percentile intervals of metrics of counts.
 
     The rows are tallied by what is true and what is guessed: for classes, the cells of the confusion matrix; the
     tallies of another test sample are multinomial around the ones seen.
@@ -41,25 +65,12 @@ def count_intervals(
     tallies, weights = _tallied(truth, guess, sampling.groups)
     parts = []
     for drawn in _draws(weights, tallies, num_draws(len(truth)), sampling.seed):
-        rows, right = drawn[:, 0], drawn[:, 1]
         hits, guessed, true = (drawn[:, 2 + i * columns : 2 + (i + 1) * columns] for i in range(3))
-        parts.append(np.column_stack([right / rows, macro_metrics(hits, guessed, true, is_multilabel=is_multilabel)]))
+        counts = Counts(drawn[:, 0], drawn[:, 1], hits, guessed, true, is_multilabel)
+        parts.append(np.column_stack([of_counts(name)(counts) for name in names]))
     tail = 50 * (1 - sampling.confidence)
     lows, highs = np.percentile(np.concatenate(parts), [tail, 100 - tail], axis=0)
-    names = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
     return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
-
-
-def macro_metrics(hits: Array, guessed: Array, true: Array, *, is_multilabel: bool = False) -> NDArray[np.float64]:
-    """(..., 3) macro precision, recall and F1 of (..., columns) counts; as torchmetrics averages.
-
-    A ratio 0/0 counts as 0; a class that neither occurs nor is guessed does not count.
-    """
-    counts = np.ones(hits.shape, bool) if is_multilabel else guessed + true > 0
-    pairs = ((hits, guessed), (hits, true), (2 * hits, guessed + true))
-    ratios = [np.divide(top, bottom, out=np.zeros(hits.shape), where=bottom > 0) for top, bottom in pairs]
-    num = np.maximum(counts.sum(axis=-1), 1)
-    return np.stack([(ratio * counts).sum(axis=-1) / num for ratio in ratios], axis=-1)
 
 
 def num_draws(num_units: int) -> int:
@@ -108,19 +119,26 @@ def _draws(weights: NDArray[np.int64], tallies: Array, draws: int, seed: int) ->
 # --- means of rows ----------------------------------------------------------------------------------------------------
 
 
-def error_intervals(predictions: Array, y: Array, target_std: float, sampling: Sampling) -> dict[str, Interval]:
-    """Loss, MAE, RMSE and R2 of a regression."""
+def error_intervals(
+    names: Sequence[str], predictions: Array, y: Array, target_std: float, sampling: Sampling
+) -> dict[str, Interval]:
+    """Those of loss, MAE, RMSE, R2 and MAPE of a regression that are named."""
     y = np.asarray(y, np.float64)
     errors = predictions.astype(np.float64) - y
     squares, centred = np.square(errors), y - y.mean()
-    intervals = {
-        "mae": mean_interval(np.abs(errors), sampling),
-        "rmse": mean_interval(squares, sampling, of=np.sqrt),
-        "r2": _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling),
-    }
-    # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
-    loss = {key: (intervals["rmse"][key] / target_std) ** 2 for key in ("value", "low", "high")}
-    return {"loss": {**loss, "method": intervals["rmse"]["method"]}, **intervals}
+    intervals: dict[str, Interval] = {}
+    if "mae" in names:
+        intervals["mae"] = mean_interval(np.abs(errors), sampling)
+    if "mape" in names:
+        intervals["mape"] = mean_interval(np.abs(errors) / np.maximum(np.abs(y), SMALLEST_TARGET), sampling)
+    if "r2" in names:
+        intervals["r2"] = _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling)
+    if {"rmse", "loss"}.intersection(names):
+        # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
+        rmse = mean_interval(squares, sampling, of=np.sqrt)
+        loss = {key: (rmse[key] / target_std) ** 2 for key in ("value", "low", "high")}
+        intervals |= {"rmse": rmse, "loss": {**loss, "method": rmse["method"]}}
+    return intervals
 
 
 def mean_interval(
@@ -190,4 +208,46 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
         tail = 50 * (1 - sampling.confidence)
         low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
         method = method.replace("BCa bootstrap", "percentile bootstrap (BCa is not defined)")
+    return {"value": value, "low": float(low), "high": float(high), "method": method}
+
+
+# --- metrics that are computed again ----------------------------------------------------------------------------------
+
+
+def drawn_rows(num_rows: int, sampling: Sampling) -> Iterator[NDArray[np.int64]]:
+    """The rows of one sample after the other, drawn anew with replacement: single ones, or whole groups."""
+    random, groups = np.random.default_rng(sampling.seed), sampling.groups
+    units = None if groups is None else [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    num_units = num_rows if units is None else len(units)
+    while True:
+        chosen = random.integers(0, num_units, num_units)
+        yield chosen if units is None else np.concatenate([units[unit] for unit in chosen])
+
+
+def num_measured(num_rows: int) -> int:
+    """999 draws; fewer where a metric is computed on many rows."""
+    return int(min(MEASURED, max(FEWEST_MEASURED, MAX_MEASURED_ROWS // num_rows)))
+
+
+def measured_intervals(
+    values: Mapping[str, float], predictions: Array, y: Array, measure: Measure, sampling: Sampling
+) -> dict[str, Interval]:
+    """Percentile intervals of any metrics: each draw of rows, or of groups, is measured anew."""
+    drawn: dict[str, list[float]] = {name: [] for name in values}
+    for rows in islice(drawn_rows(len(y), sampling), num_measured(len(y))):
+        measured = measure(predictions[rows], y[rows], names=[*values])
+        for name in values:
+            drawn[name].append(measured[name])
+    return {name: interval_of_draws(value, drawn[name], sampling) for name, value in values.items()}
+
+
+def interval_of_draws(value: float, drawn: Sequence[float] | Array, sampling: Sampling) -> Interval:
+    """The percentile interval of a value by those of draws; what is not a number among them does not count."""
+    finite = np.asarray(drawn)[np.isfinite(drawn)]
+    if not len(finite):
+        return {"value": value, "low": math.nan, "high": math.nan, "method": "none (not defined on draws of the rows)"}
+    tail = 50 * (1 - sampling.confidence)
+    low, high = np.percentile(finite, [tail, 100 - tail])
+    method = f"percentile bootstrap{'' if sampling.groups is None else ' of groups'}, {len(drawn)} draws"
+    method += "" if low < high else " (they do not vary)"
     return {"value": value, "low": float(low), "high": float(high), "method": method}

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 
+from holdfast.core.metrics import METRICS
 from holdfast.core.tasks import task_of
 
 FLOAT_BITS = 64.0
+OWN_BITS = 2 * FLOAT_BITS  # of the interval, too: code that is not ours has given its ends
 PASS_BITS = 1.0
 DELTA = 0.05
-COUNTED = ("accuracy", "precision_macro", "recall_macro", "f1_macro")
 
 
 def accuracy_bits(num_rows: int) -> float:
@@ -59,8 +60,9 @@ def answer_bits(task: str, num_rows: int, num_outputs: int, metrics: list[str]) 
     Metrics of counts follow from one confusion matrix, any other is a float64. No answer holds more than the targets.
     """
     kind = task_of(task)
-    counted = [name for name in metrics if name in COUNTED and kind.is_classes]
-    bits = FLOAT_BITS * (len(metrics) - len(counted))
+    counted = [name for name in metrics if name in METRICS and METRICS[name].of_counts and kind.is_classes]
+    own = [name for name in metrics if name not in METRICS]
+    bits = FLOAT_BITS * (len(metrics) - len(counted)) + OWN_BITS * len(own)
     if counted == ["accuracy"]:
         bits += accuracy_bits(num_rows)
     elif counted:

@@ -28,6 +28,12 @@ def test_an_answer_holds_no_more_than_the_targets() -> None:
     assert answer_bits("binary", 1000, 1, ["accuracy"]) == pytest.approx(math.log2(1001))
     assert answer_bits("multilabel", 1000, 3, names) == 6 * 64
     assert answer_bits("regression", 100, 1, ["loss", "mae"]) == 128
+    assert answer_bits("binary", 1000, 1, ["accuracy", "mcc"]) == pytest.approx(confusion_bits(1000, 2))
+    assert answer_bits("binary", 1000, 1, ["log_loss"]) == 64
+
+
+def test_a_metric_of_the_users_own_tells_value_and_interval() -> None:
+    assert answer_bits("binary", 1000, 1, ["kappa"]) == 3 * 64
 
 
 def test_figures_of_the_second_and_the_tenth_opening() -> None:
