@@ -198,7 +198,8 @@ def _repeat_recipe(name: str, overrides: Sequence[str]) -> Reproduction:
         hint = did_you_mean(name, known) or "train it, then `holdfast reproduce RUN --lock recipes/locks/NAME.json`"
         raise InputError("reproduce", f"there is no folder and no lock of a recipe {name}", ", ".join(known), hint)
     first = json.loads(lock.read_text())
-    experiment = Experiment.compose([*first["overrides"], f"threads={first['threads']}", *overrides, "logger=none"])
+    threads = [f"threads={first['threads']}"] if first["threads"] else []
+    experiment = Experiment.compose([*first["overrides"], *threads, *overrides, "logger=none"])
     place = _new_folder(name)
     experiment.folder = place
     second = _run(experiment, name, first)
