@@ -222,9 +222,11 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tup
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a nested config by their dotted keys."""
+    """The values of a nested config by their dotted keys, without how a target is called, which is nobody's choice."""
     leaves: dict[str, Any] = {}
     for key, value in config.items():
+        if key == "_partial_":
+            continue
         if isinstance(value, Mapping) and value:
             leaves |= _leaves(value, f"{prefix}{key}.")
         else:
