@@ -17,9 +17,11 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 
 if TYPE_CHECKING:
     import pandas as pd
+    from omegaconf import DictConfig
 
     from holdfast.evaluation.freeze.freezing import Frozen
     from holdfast.evaluation.opening.result import Opened
+    from holdfast.experiment.compose import OptionsLoader
     from holdfast.experiment.reproduce import Reproduction
     from holdfast.experiment.run import Run
     from holdfast.training.reporter import Reporter
@@ -83,29 +85,51 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.checks.kinds import check_kinds
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
     from holdfast.reporting.leaderboard import leaderboard
-    from holdfast.search.compose import check_sweep, compose_sweep
-    from holdfast.search.dry_run import print_plan
+    from holdfast.search.compose import compose_sweep
     from holdfast.search.resume import resumed
-    from holdfast.search.sweep import raise_failures, run_sweep
 
     _refuse_text(overrides)
     words = resumed(overrides)
     options = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
     loader = options_loader(options[0] if options else None)
     config = compose_sweep([with_open_key(word) for word in words if not word.startswith("-")], loader)
+    carry_out_sweep(config, loader)
+    if config.sweep.dry_run:
+        return []
+    folder = Path(config.hydra.sweep.dir)
+    return [Run(folder / row.folder) for row in leaderboard(folder)]
+
+
+def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: bool = False) -> None:
+    """Check every job of a composed sweep before the first one starts, and run them; or list them, of a dry run.
+
+    Raises:
+        InputError: A job cannot be run. Nothing was written.
+        RunFailed: Some jobs failed; the others have finished.
+        Interrupted: A signal asked to stop.
+    """
+    from holdfast.checks.kinds import check_kinds
+    from holdfast.search.compose import check_sweep
+    from holdfast.search.dry_run import print_plan
+    from holdfast.search.leaderboard import print_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
+
     configs = check_sweep(config, loader)
     if config.sweep.dry_run:
         print_plan(config, loader, configs[0])
-        return []
+        return
     folder = Path(config.hydra.sweep.dir)
     check_kinds(configs, folder)
-    raise_failures(run_sweep(config, loader), folder)
-    return [Run(folder / row.folder) for row in leaderboard(folder)]
+    try:
+        outcome = run_sweep(config, loader)
+    finally:
+        if shows_table:
+            print_sweep(folder)
+    raise_failures(outcome, folder)
 
 
 def load_run(folder: Folder) -> Run:

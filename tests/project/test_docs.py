@@ -50,6 +50,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    text = README.read_text()
+    assert not [page.name for page in PAGES if page.parent.name == "docs" and f"(docs/{page.name})" not in text]
+
+
 @pytest.mark.parametrize(("where", "line"), verbs())
 def test_every_verb_can_be_typed(where: str, line: str) -> None:
     from holdfast.config.overrides import command_line_problems, with_open_key

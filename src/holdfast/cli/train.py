@@ -140,30 +140,17 @@ def _run(overrides: list[str], loader: OptionsLoader) -> None:
 
 
 def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
-    """Check every job of a sweep, run them, and print the table of all."""
-    from holdfast.search.compose import check_sweep, compose_sweep
+    """Carry out a sweep, and print the table of all its jobs."""
+    from holdfast.api import carry_out_sweep
+    from holdfast.search.compose import compose_sweep
 
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
-    configs = check_sweep(config, loader)
-    if config.sweep.dry_run:
-        from holdfast.search.dry_run import print_plan
-
-        print_plan(config, loader, configs[0])
-        return
-    from holdfast.checks.kinds import check_kinds
-    from holdfast.search.leaderboard import print_sweep
-    from holdfast.search.sweep import raise_failures, run_sweep
-
-    folder = Path(config.hydra.sweep.dir)
-    check_kinds(configs, folder)
     try:
-        outcome = run_sweep(config, loader)
+        carry_out_sweep(config, loader, shows_table=True)
     except Interrupted as error:
-        raise Interrupted(error.signal_number, f"{program()} -m resume={shlex.quote(str(folder))}") from None
-    finally:
-        print_sweep(folder)
-    raise_failures(outcome, folder)
+        resume = f"{program()} -m resume={shlex.quote(config.hydra.sweep.dir)}"
+        raise Interrupted(error.signal_number, resume) from None
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

@@ -22,11 +22,7 @@ atexit.register(gc.freeze)
 
 @contextlib.contextmanager
 def ending(*, as_json: bool = False) -> Iterator[None]:
-    """Turn exceptions into a message and an exit code.
-
-    Args:
-        as_json: Tell an error of ours as `{"error": {...}}` on stdout instead of a line on stderr.
-    """
+    """Turn exceptions into a message and an exit code; `as_json`: errors of ours as JSON on stdout."""
     try:
         yield
     except HoldfastError as error:

@@ -19,12 +19,7 @@ from holdfast.training.reporter import Reporter
 
 
 def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: Reporter | None = None) -> float | None:
-    """Run an experiment and print how it ended.
-
-    Args:
-        experiment: Checked.
-        in_sweep: A sweep advises once, about its best job.
-        reporter: Is told the metrics of every epoch, and may end the run.
+    """Run a checked experiment and print how it ended; a sweep advises by itself, once, about its best job.
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.
@@ -51,7 +46,7 @@ def run_line(title: str, record: Mapping[str, Any]) -> str:
     parts = [title, str(record["status"])]
     if record["best"] and record["status"] != "failed":
         parts.append(f"{record['best']['monitor']} {figure(record['best']['value'])}")
-    if record["status"] in ("failed", "interrupted"):
+    if record["status"] == "failed":
         parts.append(str(record["stop_reason"]).partition("; next:")[0])
     return "  ".join([*parts, *([] if seconds is None else [f"{seconds:.1f} s"])])
 
@@ -75,6 +70,10 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
+    if ensemble := record["ensemble"]:
+        mean, std = ensemble["mean"][best["monitor"]], ensemble["std"][best["monitor"]]
+        num_members = len(ensemble["members"]) + len(ensemble["left_out"])
+        print(f"alone  {best['monitor']} {figure(mean)} ± {figure(std)}, mean of {num_members} members", flush=True)
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
             words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
