@@ -53,7 +53,7 @@ Train and validate one experiment. The test rows stay sealed until `holdfast ope
   completion    eval "$({program} -sc install=bash)"     (zsh and fish likewise)
   Hydra's own   `{program} --hydra-help`
 
-Then: holdfast runs outputs | holdfast freeze RUN | holdfast open SELECTION | holdfast vault status
+Then: holdfast runs outputs | holdfast diff A B | holdfast freeze RUN | holdfast open SELECTION | holdfast vault status
 """
 
 

@@ -33,7 +33,7 @@ from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.parts import put_parts
 from holdfast.experiment.resume import note_other_folder, refuse_untrusted
 from holdfast.experiment.run import Run
-from holdfast.reporting.diff import KINDS, MISSING, Difference, differences
+from holdfast.reporting.diff import KINDS, Difference, differences
 from holdfast.training.metric_names import mode_of
 from holdfast.training.reporter import Stop
 
@@ -199,7 +199,8 @@ def _repeat_recipe(name: str, overrides: Sequence[str]) -> Reproduction:
         hint = did_you_mean(name, known) or "train it, then `holdfast reproduce RUN --lock recipes/locks/NAME.json`"
         raise InputError("reproduce", f"there is no folder and no lock of a recipe {name}", ", ".join(known), hint)
     first = json.loads(lock.read_text())
-    experiment = Experiment.compose([*first["overrides"], f"threads={first['threads']}", *overrides, "logger=none"])
+    threads = [f"threads={first['threads']}"] if first["threads"] else []
+    experiment = Experiment.compose([*first["overrides"], *threads, *overrides, "logger=none"])
     place = _new_folder(name)
     experiment.folder = place
     second = _run(experiment, name, first)
@@ -321,12 +322,11 @@ def _compared(
 
 def _results(first: Mapping[str, Any], second: Mapping[str, Any], *, is_exact: bool) -> Iterator[Difference]:
     """What came out differently; within the tolerance nothing did."""
-    left_out = [] if is_exact else ["epoch", "stop_reason"]
+    left_out = [] if is_exact else ["epoch", "stop reason"]
     if first["status"] in ("pruned", "interrupted"):
-        left_out += ["status", "stop_reason"]
+        left_out += ["status", "stop reason"]
     for row in differences(first, second):
-        is_new = row.first == MISSING  # a metric that nobody knew then
-        if row.kind == "result" and row.name not in left_out and not is_new and (is_exact or not _is_near(row)):
+        if row.kind == "result" and row.name not in left_out and (is_exact or not _is_near(row)):
             yield row
     if is_exact:
         yield from _first_other_epoch(first["history"], second["history"])

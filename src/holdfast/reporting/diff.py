@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
@@ -17,7 +18,10 @@ from holdfast.core.terminal import Console
 KINDS = ("config", "seed", "code", "data", "environment", "result")
 # Groups and keys that change nothing in what is trained; seed and threads have lines of their own.
 _NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "threads", "trusted_modules", "watch")
-MISSING = "-"
+_MISSING = "-"
+_MOST_LETTERS = 120  # of a value
+
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,9 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         ("config", _config(first, second, has_same_rows=has_same_rows)),
         ("seed", _unlike({"seed": first.get("seed")}, {"seed": second.get("seed")})),
         ("code", _unlike(_code(first), _code(second))),
-        ("data", _unlike(_data(first), _data(second))),
-        ("environment", _unlike(_environment(first), _environment(second))),
-        ("result", _unlike(_result(first), _result(second))),
+        ("data", _unlike(*_of_data(_data(first), _data(second)))),
+        ("environment", _unlike(*_known_of_both(_environment(first), _environment(second)))),
+        ("result", _unlike(*_of_result(_result(first), _result(second)))),
     ]
     return [Difference(kind, *values) for kind, items in pairs for values in items]
 
@@ -74,6 +78,8 @@ def conclusion(rows: Sequence[Difference]) -> str:
         return f"{len(changed)} things differ ({', '.join(changed)}): the result cannot be put down to one of them."
     if changed == ["seed"]:
         return "Only the seed differs: the difference in result is the noise of training."
+    if any(item.name == "status" for item in rows):
+        return f"Only {changed[0]} differs."
     return (
         f"Only {changed[0]} differs; another seed alone would change the result too (-m seed=0,1,2 shows by how much)."
     )
@@ -158,13 +164,14 @@ def _code(record: Mapping[str, Any]) -> dict[str, Any]:
 def _data(record: Mapping[str, Any]) -> dict[str, Any]:
     """What a run learned from; the vault is left out, whose id is another one wherever the same rows are sealed."""
     data = record.get("data") or {}
+    view = {f"view.{key}": value for key, value in _leaves(data.get("view") or {}).items() if key != "columns"}
     return {
         "data set": data.get("name"),
         "val rows": data.get("val_sha256"),
         "train rows": data.get("train_rows"),
         "content of rows": data.get("content_sha256"),
-        "columns": [column["name"] for column in data.get("columns") or []],
-        "view": data.get("view"),
+        "columns": [f"{column['name']} ({column['type']})" for column in data.get("columns") or []],
+        **view,
         "pretrained weights": [source["sha256"] for source in record.get("pretrained") or []],
     }
 
@@ -172,31 +179,54 @@ def _data(record: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
     versions = {name: version for name, version in (record.get("versions") or {}).items() if name != "holdfast"}
     machine = {name: record.get(name) for name in ("cpu", "device", "precision", "threads")}
-    return {**versions, **machine, "trained together": (record.get("stack") or {}).get("size")}
+    return {**versions, **machine, "trained together": (record.get("stack") or {}).get("size") or 1}
 
 
 def _result(record: Mapping[str, Any]) -> dict[str, Any]:
     best = record.get("best") or {}
     return {
         "status": record.get("status"),
-        "stop_reason": record.get("stop_reason"),
+        "stop reason": str(record.get("stop_reason")).partition("; next:")[0],
         "parameters": record.get("parameters"),
         "epoch": best.get("epoch"),
         **(best.get("metrics") or {}),
     }
 
 
+def _of_data(first: Facts, second: Facts) -> tuple[Facts, Facts]:
+    """All of it; of data sets that have nothing in common only what says so."""
+    if first["data set"] == second["data set"] or first["val rows"] == second["val rows"]:
+        return first, second
+    return _only(("data set", "val rows", "train rows"), first, second)
+
+
+def _known_of_both(first: Facts, second: Facts) -> tuple[Facts, Facts]:
+    """What stands in both; an ensemble, whose members train, has no device of its own."""
+    return _only([name for name in first if first[name] is not None and second.get(name) is not None], first, second)
+
+
+def _of_result(first: Facts, second: Facts) -> tuple[Facts, Facts]:
+    """All but the metrics that one of them does not have: it has failed, or has another task."""
+    return _only([name for name in first if "/" not in name or name in second], first, second)
+
+
+def _only(names: Sequence[str], first: Facts, second: Facts) -> tuple[Facts, Facts]:
+    return {name: first[name] for name in names}, {name: second[name] for name in names}
+
+
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in dict.fromkeys([*first, *second]):
-        values = first.get(name, MISSING), second.get(name, MISSING)
+        values = first.get(name, _MISSING), second.get(name, _MISSING)
         if values[0] != values[1]:
             yield name, *values
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a nested config by their dotted keys."""
+    """The values of a nested config by their dotted keys, without how a target is called, which is nobody's choice."""
     leaves: dict[str, Any] = {}
     for key, value in config.items():
+        if key == "_partial_":
+            continue
         if isinstance(value, Mapping) and value:
             leaves |= _leaves(value, f"{prefix}{key}.")
         else:
@@ -211,4 +241,8 @@ def _shown(value: Any, kind: str) -> str:
         return figure(value) if kind == "result" else f"{value:g}"
     if isinstance(value, str) and len(value) == 64:  # a digest
         return value[:12]
-    return str(value)
+    if isinstance(value, list):
+        return (
+            shorten(", ".join(str(_shown(item, kind)) for item in value), _MOST_LETTERS, placeholder=" ...") or "none"
+        )
+    return shorten(str(value), _MOST_LETTERS, placeholder=" ...")

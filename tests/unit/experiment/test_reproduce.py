@@ -7,10 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import holdfast
+from holdfast.cli.main import app
 from holdfast.core.errors import InputError
 from holdfast.experiment.reproduce import _compared, _measured, write_lock
+from holdfast.reporting.diff import Difference
 
 SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none", "check=none"]
 OWN_NET = """\
@@ -165,3 +168,28 @@ def test_what_cannot_be_repeated_is_refused(project: Path, words: list[Any], mes
     with pytest.raises(InputError) as caught:
         holdfast.reproduce(*words)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("losses", "code"), [((0.5, 0.5), 0), ((0.5, 0.7), 1)])
+def test_the_verb_says_so_to_a_script_by_its_exit_code(
+    losses: tuple[float, float], code: int, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [] if losses[0] == losses[1] else [Difference("result", "val/loss", *losses)]
+    (project / "again").mkdir()
+    monkeypatch.setattr("holdfast.experiment.run.read_run", lambda folder: {})
+    repeated = holdfast.Reproduction("first", holdfast.Run("again"), rows, is_exact=True, notes=[])
+    monkeypatch.setattr("holdfast.api.reproduce", lambda source, overrides: repeated)
+    done = CliRunner().invoke(app, ["reproduce", "first", "--json"])
+    assert done.exit_code == code
+    answer = json.loads(done.stdout)
+    assert (answer["is_reproduced"], answer["compared"], answer["run"]) == (code == 0, "bit for bit", "again")
+    assert [row["name"] for row in answer["differences"]] == [row.name for row in rows]
+    shown = CliRunner().invoke(app, ["reproduce", "first"]).stdout
+    assert shown.endswith(f"{repeated.conclusion}\n")
+
+
+def test_a_sweep_is_told_as_one(project: Path) -> None:
+    (project / "sweep").mkdir()
+    (project / "sweep" / "sweep.json").write_text("{}")
+    with pytest.raises(InputError, match="sweep is a sweep; allowed: one of its runs"):
+        holdfast.reproduce("sweep")

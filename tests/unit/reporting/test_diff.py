@@ -100,3 +100,27 @@ def test_folders_are_compared_for_a_person_and_for_a_script(tmp_path: Path) -> N
     print_differences(*folders, Console(file=text, width=80))
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert lines[:2] == [["one", "two"], ["config", "lr", "0.001", "0.5"]]
+
+
+def test_a_run_that_failed_and_data_that_have_nothing_in_common_are_told_in_a_few_lines() -> None:
+    failed = changed(config__lr=9, config__optimizer__lr=9, status="failed", best=None)
+    failed["stop_reason"] = "train/loss: is nan; next: a smaller lr"
+    assert told(failed) == (
+        [("config", "lr"), ("result", "status"), ("result", "stop reason"), ("result", "epoch")],
+        "Only lr differs.",
+    )
+    other = changed(choices__data="csv", data__name="houses", data__val_sha256="1" * 64)
+    other["data"]["columns"] = [{"name": "a", "type": "number"}]
+    rows, sentence = told(other)
+    assert rows == [("config", "data"), ("data", "data set"), ("data", "val rows")]
+    assert sentence == "The val rows differ: the two scores cannot be compared."
+
+
+def test_an_ensemble_has_no_device_of_its_own_and_the_place_of_the_same_rows_does_not_matter() -> None:
+    assert told(changed(device=None, threads=None)) == ([], "Nothing differs.")
+    first, second = (changed(data__content_sha256="5" * 64, config__data={"path": path}) for path in "ab")
+    assert differences(first, second) == []
+    assert [row.name for row in differences(changed(config__data={"path": "a"}), second)] == [
+        "data.path",
+        "content of rows",
+    ]
