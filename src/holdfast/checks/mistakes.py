@@ -51,6 +51,8 @@ LIKELIEST_FIRST = (
     "slope_missing",
     "targets_ignored",
     "loss_unbounded",
+    "outputs_ignored",
+    "targets_shuffled",
     "wrong_sign",
     "labels_shifted",
     "labels_as_classes",
@@ -59,6 +61,7 @@ LIKELIEST_FIRST = (
     "stuck_in_train_mode",
     "stuck_in_eval_mode",
     "forward_changes_mode",
+    "weights_change_in_forward",
     "hidden_parameters",
     "buffers_change_in_eval_mode",
     "rows_shuffled",
@@ -79,7 +82,13 @@ LIKELIEST_FIRST = (
     "inputs_ignored",
 )
 # outputs that ignore the input are certain, and one of these is the reason where it is there as well
-WHY_INPUTS_ARE_IGNORED = ("dead_units", "saturated_units", "activations_vanish", "gradients_vanish")
+WHY_INPUTS_ARE_IGNORED = (
+    "softmax_of_one_output",
+    "dead_units",
+    "saturated_units",
+    "activations_vanish",
+    "gradients_vanish",
+)
 
 
 @check

@@ -67,6 +67,8 @@ def overfit_tiny(
             cause = f"the model is too small: with twice its width {last['rows']} rows are learnt by heart"
             return Verdict("overfit_tiny", "doubtful", evidence, (cause,), "a wider or deeper model")
     at = f"the loss stays at {last['loss']:.3g}, above its floor of {last['floor']:.3g}"
+    if last["share_right"] < 1.0:
+        at = f"the loss is {last['loss']:.3g}, its floor {last['floor']:.3g}, and {last['share_right']:.0%} are right"
     rows = "1 row is" if last["rows"] == 1 else f"{last['rows']} rows are"
     causes = [
         f"{rows} not learnt by heart: {at}; a bug in model or loss",

@@ -22,6 +22,7 @@ TENFOLD = 30.0
 HUNDREDFOLD = 300.0
 NUM_DRAWS = 16
 NEARLY_ALL = 0.9
+SOME = 0.2
 HARDLY = 0.02
 
 
@@ -129,6 +130,12 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         yield from _direction_of_values(trial)
         return
     right, wrong = trial.value(trial.right(CALIBRATED)), trial.value(trial.right(-CALIBRATED))
+    outputs = trial.right(CALIBRATED)
+    for order, turned in {"reverse order": outputs.flip(0), "next place": outputs.roll(1, 0)}.items():
+        if trial.value(turned) < min(right, wrong) - SAME * (1 + abs(right)):
+            cause = f"the loss compares outputs with the targets of other rows: it is less for those in the {order}"
+            yield Finding("targets_shuffled", "fail", cause, "keep each target with its row")
+            return
     shifts = range(1, min(trial.num_outputs, 12)) if trial.task.is_softmax else ()
     shifted = {shift: trial.value(trial.right(CALIBRATED, shift)) for shift in shifts}
     if trial.task.is_softmax and trial.num_outputs > 12:
@@ -148,6 +155,17 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
     elif wrong < right - SAME * (1 + abs(right)):
         cause = "the loss has the wrong sign: right outputs have a larger loss than opposite ones"
         yield Finding("wrong_sign", "fail", cause, "change the sign of the loss: it is minimised", numbers)
+    elif _is_worse_than_equal(trial):
+        cause = "the loss is larger for right outputs than for equal ones: outputs and targets do not belong together"
+        next_step = "transpose outputs, do not reshape them; compare each row with its own target"
+        yield Finding("wrong_minimum", "fail", cause, next_step, numbers)
+
+
+def _is_worse_than_equal(trial: LossTrial) -> bool:
+    """Tell whether right outputs have a larger loss than equal ones."""
+    right = trial.right(CALIBRATED)
+    equal = trial.as_wanted(torch.zeros(right.shape))
+    return trial.wants != "unit" and trial.value(right) > trial.value(equal) + SAME
 
 
 def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
@@ -234,7 +252,17 @@ def _silent_outputs(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
     if silent:
         cause = f"the loss ignores some outputs (the columns {', '.join(map(str, silent[:5]))}): nothing moves them"
         yield Finding("outputs_ignored", "fail", cause, "hand all columns to the loss", {"columns": silent})
-    elif trial.task.is_labels and _is_same(trial.value(trial.some()), trial.value(trial.some() + 1.0)):
+        return
+    if not trial.task.is_labels:
+        return
+    share = float((slope * (2.0 * trial.y - 1.0) > 0).float().mean())
+    if SOME < share < 1.0 - SOME:
+        cause = (
+            f"the loss moves {100 * share:.0f} % of the labels away from their targets: several labels of a row are "
+        )
+        cause += "right, and it takes them for one of several classes"
+        yield Finding("labels_as_classes", "fail", cause, "loss=binary_cross_entropy", {"share": share})
+    elif _is_same(trial.value(trial.some()), trial.value(trial.some() + 1.0)):
         far = trial.value(trial.right(TENFOLD))
         cause = "the loss compares the labels of a row with each other, as if one of several classes were right: it is "
         cause += "the same when all outputs of a row grow, and none can be far on either side of 0"

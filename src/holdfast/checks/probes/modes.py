@@ -28,7 +28,13 @@ def mode_mistakes(subject: Subject) -> Iterator[Finding]:
     if stuck:
         cause = f"the model is stuck in train mode: after eval() {stuck[0]} still trains (train or eval is overridden)"
         yield Finding("stuck_in_train_mode", "fail", cause, "let train(mode) hand the mode on", {"parts": len(stuck)})
+    weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
     outputs_of(module, inputs)
+    later = dict(model.named_parameters())
+    if changed := [name for name, weight in weights.items() if not torch.equal(later.get(name, weight[:0]), weight)]:
+        cause = f"the forward pass changes {changed[0]}: it is made anew or set again, and what is learnt is lost"
+        yield Finding("weights_change_in_forward", "fail", cause, "make and set weights in __init__ alone")
+        return
     if not stuck and (changed := _in_train_mode(model)):
         cause = f"the forward pass switches {changed[0]} to train mode: validation and prediction run in it"
         yield Finding("forward_changes_mode", "fail", cause, "leave train() and eval() out of forward")

@@ -18,6 +18,7 @@ NUM_ROWS = 32
 FACTORS = (1.0, 3.0, -3.0, 10.0)
 NEAR = 1e-3
 FAR = 0.2
+FAR_FROM_TARGETS = 10.0
 
 
 def output_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -27,6 +28,10 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
     outputs = _outputs_by_weights(subject)
     trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
     wants = trial.wants
+    if subject.task.is_flat and not subject.task.is_values and bool((outputs == 1).all()):
+        cause = "a softmax over one output is always 1, whatever the row"
+        yield Finding("softmax_of_one_output", "fail", cause, "leave the softmax out: the loss wants one logit")
+        return
     if not len(outputs) or float(outputs.std()) < 1e-9 or wants == "unit":
         return
     numbers = {"least_output": float(f"{outputs.min():.4g}"), "largest_output": float(f"{outputs.max():.4g}")}
@@ -89,7 +94,13 @@ def _squashed(
     wanted = "targets are standardised values on both sides of 0" if task.is_values else "the loss wants logits"
     # logits of several classes may all have one sign, as long as they differ
     has_one_sign = not task.is_softmax or float((outputs == 0).float().mean()) > 0.02
-    if is_unit and float(outputs.max() - outputs.min()) > 0.3:
+    if task.is_values and float(outputs.abs().min()) > FAR_FROM_TARGETS:
+        cause = (
+            f"the outputs start at {float(outputs.mean()):.3g}, and targets are standardised: are they in the units "
+        )
+        cause += "of the data?"
+        yield Finding("outputs_in_other_units", "doubtful", cause, "predict standardised values", numbers)
+    elif is_unit and float(outputs.max() - outputs.min()) > 0.3:
         cause = f"the outputs are squashed into 0..1 (a sigmoid at the end of the model), and {wanted}"
         yield Finding("sigmoid_outputs", "fail", cause, "leave the sigmoid out of the model", numbers)
     elif bool((outputs >= 0).all()) and has_one_sign:

@@ -39,8 +39,14 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
         with torch.no_grad():
             later = seeded_outputs(module.eval(), inputs)
         if _is_constant(later):
+            spread = float((later - later[:1]).abs().max())
             cause = "the outputs ignore the input: all rows have the same, also after five steps"
-            numbers = {"spread_of_outputs_over_rows": float(later.std(dim=0).max())}
+            if spread > 0:
+                cause = (
+                    f"the outputs hardly depend on the input: they differ by {spread:.1g} from row to row, also after "
+                )
+                cause += "five steps: what the input says fades from layer to layer"
+            numbers = {"spread_of_outputs_over_rows": spread}
             yield Finding("inputs_ignored", "fail", cause, "let the outputs depend on x; look for dead units", numbers)
             return
     yield from _unseen(subject, module, inputs)

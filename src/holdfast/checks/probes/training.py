@@ -90,7 +90,7 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
     A layer may be left out by chance, or be one of several that a row is sent to: it is looked for in eval mode and
     with other weights as well.
     """
-    called, reached = set[str](), set[str]()
+    called, reached, trained = set[str](), set[str](), set[str]()
     for is_training, noise in ((True, 0.0), (False, 0.0), *((True, 1.0),) * NUM_PASSES):
         module, inputs, y = subject.start(NUM_ROWS)
         with torch.no_grad():
@@ -102,7 +102,13 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
         for hook in hooks:
             hook.remove()
         behind = {id(leaf) for leaf in leaves_behind(loss)} if loss.requires_grad else set()
-        reached |= {name for name, parameter in trainable(module.model).items() if id(parameter) in behind}
+        own = {name for name, parameter in trainable(module.model).items() if id(parameter) in behind}
+        reached |= own
+        trained |= own if is_training else set()
+    if untrained := [name for name in missed if name in reached - trained]:
+        cause = f"{untrained[0]} takes part in eval mode alone: nothing trains it, and predictions are made with it"
+        next_step = "use the same layers in both modes"
+        yield Finding("used_in_eval_mode_alone", "doubtful", cause, next_step, {"parameters": untrained[:5]})
     missed = [name for name in missed if name not in reached]
     numbers = {"parameters": missed[:5], "count": len(missed)}
     if unused := [name for name in missed if name.rpartition(".")[0] not in called]:
