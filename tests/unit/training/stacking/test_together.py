@@ -26,6 +26,7 @@ Make = Callable[..., list[Experiment]]
 @pytest.fixture
 def make(home_with_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
+    monkeypatch.chdir(tmp_path)  # where the lock is written
     monkeypatch.setattr(
         "holdfast.training.stacking.together.fastest", lambda built: stacking.Stack(built, is_interleaved=False)
     )
