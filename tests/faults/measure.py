@@ -1,8 +1,10 @@
-"""Runs the checks on programs and reports what they find: `python tests/faults/measure.py [tuning|reported|kinds]`.
+"""Runs the checks on programs and reports what they find.
+
+`python tests/faults/measure.py [tuning|reported|kinds|strangers]`.
 
 Thresholds were tuned on the first half of the programs; the figures of the second are reported, with Wilson's intervals
-at 95 %. `kinds` are other kinds of mistakes (`other_kinds.py`); what their first measurement gave stands in
-`docs/check-before-you-train.md`.
+at 95 %. `kinds` are other kinds of mistakes (`other_kinds.py`), `strangers` are options of a project (`strangers.py`);
+what their first measurements gave stands in `docs/check-before-you-train.md`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import fault_programs
 import other_kinds
+import stranger_programs
 from fault_programs import Case
 
 
@@ -40,6 +43,13 @@ def verdicts_of_kind(name: str) -> list[Any]:
         "loss": functools.partial(other_kinds.loss, kind=name),
     }
     return _verdicts(other_kinds.DATA[other_kinds.KINDS[name].data], parts)
+
+
+def verdicts_of_stranger(name: str) -> list[Any]:
+    """What the checks say of an option of the project in the working folder (`stranger_programs.write_project`)."""
+    program = stranger_programs.PROGRAMS[name]
+    overrides = [*stranger_programs.DATA[program.data], *program.overrides, "trusted_modules=[strangers]"]
+    return _verdicts(overrides, {})
 
 
 def _verdicts(overrides: Sequence[str], parts: dict[str, Any]) -> list[Any]:
@@ -81,6 +91,7 @@ def main(part: str = "reported") -> None:
         os.chdir(project)
         os.environ["HOLDFAST_HOME"] = f"{folder}/home"
         other_kinds.write_data(project)
+        stranger_programs.write_project(project)
         for name, expected, look in _programs(part):
             started = time.process_time()
             verdicts = look()
@@ -110,6 +121,10 @@ def _programs(part: str) -> Iterator[tuple[str, tuple[str, ...], Callable[[], li
     if part == "kinds":
         for name, kind in other_kinds.KINDS.items():
             yield name, kind.expected, functools.partial(verdicts_of_kind, name)
+        return
+    if part == "strangers":
+        for name, program in stranger_programs.PROGRAMS.items():
+            yield name, program.expected, functools.partial(verdicts_of_stranger, name)
         return
     for case in fault_programs.cases():
         if case.program in fault_programs.HALVES[0 if part == "tuning" else 1]:

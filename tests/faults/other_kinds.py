@@ -796,9 +796,7 @@ FAULTY |= {
     "place_in_batch": Kind("cancer", middle(lambda: [PlaceInBatch()]), expected=("rows_see_each_other",)),
     "sum_so_far_over_rows": Kind("series", function(lambda h, own: h.cumsum(0)), expected=("rows_see_each_other",)),
     "halves_mixed": Kind("colours", function(halves_mixed), expected=("rows_see_each_other",)),
-    "state_between_batches": Kind(
-        "sequences", CarriesState, expected=("random_in_eval_mode", "buffers_change_in_eval_mode")
-    ),
+    "state_between_batches": Kind("sequences", CarriesState, expected=("state_kept", "buffers_change_in_eval_mode")),
     "counts_in_eval": Kind("labels", middle(lambda: [CountsInEval()]), expected=("buffers_change_in_eval_mode",)),
     "frozen_zero_head": Kind("digits", changed(plain, frozen_zero_head), expected=("inputs_ignored",)),
     "one_column": Kind("digits", one_column, expected=("outputs_equal",)),

@@ -12,8 +12,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_programs import Case, cases
-from measure import named, verdicts_of, verdicts_of_kind
+from measure import named, verdicts_of, verdicts_of_kind, verdicts_of_stranger
 from other_kinds import KINDS, write_data
+from stranger_programs import PROGRAMS, write_project
 
 FAST = ("digits_mlp", "cancer_batch_norm", "diabetes_residual")
 SLOW = [case for case in cases() if case.program not in FAST]
@@ -63,3 +64,20 @@ def test_other_kinds(name: str, tmp_path: Path) -> None:
         assert "fail" not in {verdict.verdict for verdict in verdicts}
     else:
         judge(verdicts, KINDS[name].expected)
+
+
+# a model and a loss with a mistake, settings with one, and an unusual model that is right
+FAST_STRANGERS = ("Shuffler", "bias_only", "ascent", "Binarised")
+
+
+@pytest.mark.parametrize("name", FAST_STRANGERS)
+def test_options_of_a_project(name: str, tmp_path: Path) -> None:
+    write_project(tmp_path)
+    judge(verdicts_of_stranger(name), PROGRAMS[name].expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in FAST_STRANGERS])
+def test_all_options_of_a_project(name: str, tmp_path: Path) -> None:
+    write_project(tmp_path)
+    judge(verdicts_of_stranger(name), PROGRAMS[name].expected)

@@ -32,13 +32,15 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
     if subject.config.model.get("pretrained"):
         return skipped("chance_loss", "the model is pretrained and starts better than by chance")
     x, y = subject.rows(MAX_ROWS)
-    losses, by_class, chance = [], dict[str, float](), math.nan
+    losses, by_class, chance, favourite = [], dict[str, float](), math.nan, None
     for number in range(num_initialisations):
         module: Any = subject.module() if not number else subject.rebuilt(subject.config.seed + number)
         with torch.no_grad():
             outputs = outputs_of(module, inputs_of(module, x))
             chance = float(loss_of(module, torch.zeros_like(outputs), y))
             losses.append(float(loss_of(module, outputs, y)))
+            if not number and subject.task.is_softmax:
+                favourite = _favourite(outputs)
             if not number and subject.task.is_classes:
                 by_class = {
                     str(label): plain_number(loss_of(module, outputs[y == label], y[y == label]))
@@ -51,7 +53,16 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
     }
     if by_class:
         evidence["by_class"] = by_class
+    if favourite is not None:
+        evidence["favoured_class"] = favourite
     return _verdict(subject, chance, losses, evidence)
+
+
+def _favourite(outputs: torch.Tensor) -> int | None:
+    """The class whose output is the largest for every row, by more than outputs differ from row to row."""
+    means, spread = outputs.mean(dim=0), float(outputs.std(dim=0).max())
+    first, second = means.topk(2).values.tolist()
+    return int(means.argmax()) if first - second > 3.0 * spread and len(outputs) > 1 else None
 
 
 def _verdict(subject: Subject, chance: float, losses: list[float], evidence: dict[str, Any]) -> Verdict:
@@ -63,6 +74,9 @@ def _verdict(subject: Subject, chance: float, losses: list[float], evidence: dic
         return Verdict("chance_loss", "fail", evidence, (cause,), "check=mistakes names the place")
     if chance <= 0:
         return skipped("chance_loss", f"the loss of equal outputs is {chance:.3g}, which is no measure")
+    if mean > MUCH_MORE * chance and "favoured_class" in evidence:
+        cause = f"{summary}: whatever the row, the outputs favour the class {evidence['favoured_class']}"
+        return Verdict("chance_loss", "doubtful", evidence, (cause,), "biases of the last layer that start at 0")
     if mean > MUCH_MORE * chance:
         causes = (
             f"{summary}: the first outputs are too large",

@@ -22,7 +22,9 @@ WRONG, UNCOMFORTABLE, FINE = 1e-2, 1e-4, 1e-6
 LAYERS_PER_BAND = 10  # deeper nets get more room
 AGREE = 1e-2
 BURN_IN = 5
+HOOK = "a hook of a parameter"
 ROUNDING = 1e-14
+FLAT_STEP = 1e-8
 MAX_EVALUATIONS = 6000
 
 
@@ -34,6 +36,7 @@ class Comparison:
         num_compared: Elements.
         num_kinks: Elements set aside, because a kink lies within every step.
         num_uncertain: Elements set aside, because the differences do not agree with each other.
+    num_passed_through: Elements of parameters by which the function is flat, and which have a gradient nonetheless.
         worst: {"parameter", "index", "analytic", "numeric", "relative_error", "h"} of the largest error.
         on_purpose: Operations that leave the gradient on purpose.
     """
@@ -41,6 +44,7 @@ class Comparison:
     num_compared: int = 0
     num_kinks: int = 0
     num_uncertain: int = 0
+    num_passed_through: int = 0
     worst: dict[str, Any] = field(default_factory=dict)
     on_purpose: frozenset[str] = frozenset()
 
@@ -106,7 +110,8 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
         return skipped("gradient", "the loss differs from one evaluation to the next, with one seed and the same rows")
     with Purposes() as purposes:
         data_loss(module, inputs, y)
-    on_purpose = frozenset(purposes.names)
+    hooks = {HOOK for parameter in parameters.values() if parameter._backward_hooks}
+    on_purpose = frozenset(purposes.names | hooks)
     comparisons = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
     if comparisons["at_the_start"].is_off_on_purpose:
         # what goes on with each pass in train mode, as the vectors of a spectral norm do, is still in eval mode
@@ -187,6 +192,9 @@ def _compare_one(result: Comparison, element: Element, analytic: float) -> None:
         if all(element.crosses_kink(h) for h in errors):
             result.num_kinks += 1
             return
+        if element.is_flat:
+            result.num_passed_through += 1
+            return
         if not _agree(errors):
             result.num_uncertain += 1
             return
@@ -238,6 +246,22 @@ class Element:
             lower = float(self.function())
         return self.scale * (higher - lower) / (2 * step), ROUNDING * self.scale * abs(higher) / step
 
+    @property
+    @torch.no_grad()
+    def is_flat(self) -> bool:
+        """True if the function is constant around its whole parameter: steps are in the way.
+
+        A gradient that passes them nonetheless (straight-through, Bengio et al. 2013) is meant.
+        """
+        value = self.function()
+        original = self.parameter.detach().clone()
+        values = []
+        for sign in (1.0, -1.0):
+            self.parameter.copy_(original + sign * FLAT_STEP * torch.randn_like(original))
+            values.append(self.function())
+        self.parameter.copy_(original)
+        return all(torch.equal(value, other) for other in values)
+
     @torch.no_grad()
     def crosses_kink(self, h: float) -> bool:
         """Tell whether a winner of a ReLU, a maximum or the like changes between both sides."""
@@ -277,6 +301,7 @@ def _verdict(comparisons: dict[str, Comparison], num_layers: int) -> Verdict:
             "compared": comparison.num_compared,
             "set_aside_at_kinks": comparison.num_kinks,
             "set_aside_as_uncertain": comparison.num_uncertain,
+            "set_aside_as_passed_through": comparison.num_passed_through,
             "largest_relative_error": plain_number(comparison.error),
             "worst": comparison.worst,
         }
@@ -293,7 +318,9 @@ def _verdict(comparisons: dict[str, Comparison], num_layers: int) -> Verdict:
     next_step = "mend the backward of your own autograd function, or an operation in place"
     if worst.on_purpose:
         names = ", ".join(sorted(worst.on_purpose))
-        causes.append(f"the gradient is stopped or passed through on purpose ({names})")
+        causes.append(f"the gradient is changed, stopped or passed through on purpose ({names})")
+        if worst.on_purpose == {HOOK}:
+            causes[0] = f"a hook changes the gradient {where}: that of {element} is {numbers}"
     if worst.error <= WRONG * room or worst.on_purpose:
         causes[0] = causes[0].replace("is wrong", "is doubtful")
         return Verdict("gradient", "doubtful", evidence, tuple(causes), next_step)

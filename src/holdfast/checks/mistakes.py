@@ -48,17 +48,26 @@ LIKELIEST_FIRST = (
     "loss_not_finite",
     "slope_not_finite",
     "loss_cut_off",
+    "slope_missing",
     "targets_ignored",
+    "loss_unbounded",
+    "outputs_ignored",
+    "targets_shuffled",
     "wrong_sign",
     "labels_shifted",
-    "second_softmax",
+    "labels_as_classes",
     "softmax_over_batch",
+    "second_softmax",
     "stuck_in_train_mode",
     "stuck_in_eval_mode",
     "forward_changes_mode",
+    "weights_change_in_forward",
     "hidden_parameters",
     "buffers_change_in_eval_mode",
+    "rows_shuffled",
+    "state_kept",
     "random_in_eval_mode",
+    "outputs_of_an_earlier_batch",
     "rows_see_each_other",
     "graph_cut_off",
     "parameter_cut_off",
@@ -68,8 +77,17 @@ LIKELIEST_FIRST = (
     "symmetric_weights",
     "softmax_not_normalised",
     "inputs_not_normalised",
-    "dead_units",
+    "steps_without_slope",
+    "inputs_rounded",
     "inputs_ignored",
+)
+# outputs that ignore the input are certain, and one of these is the reason where it is there as well
+WHY_INPUTS_ARE_IGNORED = (
+    "softmax_of_one_output",
+    "dead_units",
+    "saturated_units",
+    "activations_vanish",
+    "gradients_vanish",
 )
 
 
@@ -87,7 +105,8 @@ def mistakes(subject: Subject) -> Verdict:
                 findings += list(probe(subject))
         except Exception as error:  # a user's own code may raise anything
             left_out[name] = f"{type(error).__name__}: {error}"
-    findings.sort(key=_rank)
+    is_ignored = any(finding.mistake == "inputs_ignored" for finding in findings)
+    findings.sort(key=lambda finding: (not (is_ignored and finding.mistake in WHY_INPUTS_ARE_IGNORED), *_rank(finding)))
     evidence = {finding.mistake: dict(finding.evidence) for finding in findings}
     if left_out:
         evidence["not_looked_at"] = left_out

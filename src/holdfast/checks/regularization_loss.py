@@ -8,16 +8,21 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from holdfast.checks.run import check
-from holdfast.checks.subject import Subject, plain_number
+from holdfast.checks.subject import Subject, data_loss, plain_number
 from holdfast.checks.verdict import Verdict, skipped
 from holdfast.config.resolve import build_option
 
 FACTORS = (0.0, 1.0, 2.0, 10.0)
+NUM_ROWS = 64
+SWAMPING = 10.0
 
 
 @check
 def regularization_loss(subject: Subject) -> Verdict:
-    """Evaluate the term of the regularisation at the start with 0, 1, 2 and 10 times its strength."""
+    """Evaluate the term of the regularisation at the start with 0, 1, 2 and 10 times its strength.
+
+    It must rise with the strength, and must not overwhelm the loss of the data.
+    """
     if not subject.config.regularization:
         return skipped("regularization_loss", "no regularisation is chosen (weight decay is none: it adds no loss)")
     node = OmegaConf.to_container(subject.config.regularization, resolve=True)
@@ -32,8 +37,12 @@ def regularization_loss(subject: Subject) -> Verdict:
     for factor in FACTORS:
         changed: dict[str, Any] = {key: factor * value for key, value in strengths.items()}
         terms[f"{factor:g}"] = plain_number(build_option({**node, **changed})(model).detach())
-    evidence = {"terms_by_factor": terms, "strengths": strengths}
+    of_data = float(data_loss(*subject.start(NUM_ROWS)).detach())
+    evidence = {"terms_by_factor": terms, "strengths": strengths, "loss_of_data": plain_number(of_data)}
     values = list(terms.values())
+    if terms["1"] > SWAMPING * abs(of_data):
+        cause = f"the regularisation swamps the loss of the data: {terms['1']:.3g} against {of_data:.3g} at the start"
+        return Verdict("regularization_loss", "doubtful", evidence, (cause,), "regularization.strength=1e-3, or less")
     if all(lower < higher for lower, higher in pairwise(values)):
         return Verdict("regularization_loss", "pass", evidence)
     cause = f"the loss does not rise with the strength: the terms are {', '.join(f'{value:.4g}' for value in values)}"

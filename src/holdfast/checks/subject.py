@@ -76,6 +76,7 @@ class Subject:
         except Exception:  # a user's own module may hold what cannot be copied
             return self.rebuilt(self.config.seed)
         module._loss = self._new_loss()
+        _copy_hooks(original, module)
         return module.train()
 
     def start(self, num_rows: int) -> tuple[SupervisedModule, Tensor, Tensor]:
@@ -112,6 +113,13 @@ class Subject:
             loss: Loss = self._loss_factory()
             return loss
         return build_loss(self._loss_factory, self.task.name, self.num_outputs, self.datamodule.statistics.class_counts)
+
+
+def _copy_hooks(original: nn.Module, copied: nn.Module) -> None:
+    """Give a copy the hooks that change gradients of parameters, which copying leaves out."""
+    for own, parameter in zip(original.parameters(), copied.parameters(), strict=True):
+        for hook in (own._backward_hooks or {}).values():
+            parameter.register_hook(hook)  # type: ignore[no-untyped-call]
 
 
 def inputs_of(module: SupervisedModule, x: Tensor) -> Tensor:

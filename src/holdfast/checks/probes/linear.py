@@ -11,6 +11,7 @@ from holdfast.checks.subject import Subject, has_categories, multiplies, seeded_
 
 NUM_ROWS = 16
 SAME = 1e-4
+SCALE = 3.0
 
 
 @torch.no_grad()
@@ -23,7 +24,7 @@ def linearity_mistakes(subject: Subject) -> Iterator[Finding]:
     module.eval()
     for parameter in trainable(module.model).values():  # what starts at zero is linear for a while
         parameter.add_(0.1 * torch.randn_like(parameter))
-    others = torch.randn_like(inputs)
+    inputs, others = SCALE * inputs, SCALE * torch.randn_like(inputs)  # an attention is nearly linear near 0
     together = seeded_outputs(module, inputs + others) + seeded_outputs(module, torch.zeros_like(inputs))
     apart = seeded_outputs(module, inputs) + seeded_outputs(module, others)
     scale = float((apart - apart.mean(dim=0)).abs().max())

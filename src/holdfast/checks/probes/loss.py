@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,8 +20,10 @@ SAME = 1e-5
 CALIBRATED = 3.0
 TENFOLD = 30.0
 HUNDREDFOLD = 300.0
-HARDLY = 0.02
+NUM_DRAWS = 16
+NEARLY_ALL = 0.9
 SOME = 0.2
+HARDLY = 0.02
 
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -35,6 +39,11 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         cause = "the loss ignores the targets: it is the same whatever they are"
         yield Finding("targets_ignored", "fail", cause, "let the loss compare outputs with targets", _at(trial))
         return
+    if _is_unbounded(trial):
+        cause = "the loss has no least value: outputs that go on in one direction make it ever smaller"
+        next_step = "a square or an absolute value of each row's error"
+        yield Finding("loss_unbounded", "fail", cause, next_step, _at(trial))
+        return
     yield from _pairs(trial)
     yield from _direction(trial)
     yield from _missing_log(trial)
@@ -42,7 +51,7 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     yield from _saturation(trial)
     yield from _silent_outputs(trial, slope)
     if subject.task.is_classes and not subject.config.loss.get("class_weights"):
-        yield from _silent_classes(trial, slope)
+        yield from _silent_rows(trial, slope)
 
 
 def _without_slope(slope: Tensor | None) -> Finding:
@@ -74,6 +83,15 @@ def _is_blind(trial: LossTrial) -> bool:
     return all(_is_same(value, trial.value(outputs, y)) for y in others)
 
 
+def _is_unbounded(trial: LossTrial) -> bool:
+    """Tell whether a loss of values falls with the outputs in one direction, and by as much at any distance."""
+    if not trial.task.is_values:
+        return False
+    right, near, far = (trial.value(trial.y + shift) for shift in (0.0, 1e2, 1e4))
+    _, near_below, far_below = (trial.value(trial.y - shift) for shift in (0.0, 1e2, 1e4))
+    return far < 2 * near < 2 * right - 1.0 or far_below < 2 * near_below < 2 * right - 1.0
+
+
 def _missing_log(trial: LossTrial) -> Iterator[Finding]:
     """A loss of classes that is the negative of a probability: what takes the logarithm is missing."""
     values = [float(trial.value(outputs)) for outputs in (trial.some(0.1), trial.some(2.0), trial.right(TENFOLD))]
@@ -84,14 +102,21 @@ def _missing_log(trial: LossTrial) -> Iterator[Finding]:
 
 
 def _pairs(trial: LossTrial) -> Iterator[Finding]:
-    """Rows whose targets are exchanged must have another loss."""
+    """Rows whose targets are exchanged must have another loss, on average where the loss draws."""
     outputs, permuted = trial.right(CALIBRATED), trial.y.roll(1, 0)
     own, other = trial.value(outputs), trial.value(outputs, permuted)
     random = trial.some(2.0)
-    if _is_same(own, other) and _is_same(trial.value(random), trial.value(random, permuted)):
+    if not _is_same(own, trial.value(outputs)):
+        draws = [(trial.value(outputs), trial.value(outputs, permuted)) for _ in range(NUM_DRAWS)]
+        gains = torch.tensor([with_others - with_own for with_own, with_others in draws])
+        if float(gains.mean()) < 3.0 * float(gains.std()) / math.sqrt(NUM_DRAWS):
+            cause = "the loss compares outputs with the targets of other rows: they are shuffled anew in each step"
+            numbers = {"mean_gain_of_own_targets": plain_number(gains.mean()), "draws": NUM_DRAWS}
+            yield Finding("targets_shuffled", "fail", cause, "keep each target with its row", numbers)
+    elif _is_same(own, other) and _is_same(trial.value(random), trial.value(random, permuted)):
         cause = (
             "the loss does not know which target belongs to which row: outputs and targets of different shapes are "
-            "broadcast to all pairs, as (n, 1) against (n,)"
+            "broadcast to all pairs, as (n, 1) against (n,), or a mean over rows is taken before they are compared"
         )
         numbers = {"loss": plain_number(own), "loss_with_targets_exchanged": plain_number(other)}
         yield Finding(
@@ -105,6 +130,12 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         yield from _direction_of_values(trial)
         return
     right, wrong = trial.value(trial.right(CALIBRATED)), trial.value(trial.right(-CALIBRATED))
+    outputs = trial.right(CALIBRATED)
+    for order, turned in {"reverse order": outputs.flip(0), "next place": outputs.roll(1, 0)}.items():
+        if trial.value(turned) < min(right, wrong) - SAME * (1 + abs(right)):
+            cause = f"the loss compares outputs with the targets of other rows: it is less for those in the {order}"
+            yield Finding("targets_shuffled", "fail", cause, "keep each target with its row")
+            return
     shifts = range(1, min(trial.num_outputs, 12)) if trial.task.is_softmax else ()
     shifted = {shift: trial.value(trial.right(CALIBRATED, shift)) for shift in shifts}
     if trial.task.is_softmax and trial.num_outputs > 12:
@@ -124,6 +155,17 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
     elif wrong < right - SAME * (1 + abs(right)):
         cause = "the loss has the wrong sign: right outputs have a larger loss than opposite ones"
         yield Finding("wrong_sign", "fail", cause, "change the sign of the loss: it is minimised", numbers)
+    elif _is_worse_than_equal(trial):
+        cause = "the loss is larger for right outputs than for equal ones: outputs and targets do not belong together"
+        next_step = "transpose outputs, do not reshape them; compare each row with its own target"
+        yield Finding("wrong_minimum", "fail", cause, next_step, numbers)
+
+
+def _is_worse_than_equal(trial: LossTrial) -> bool:
+    """Tell whether right outputs have a larger loss than equal ones."""
+    right = trial.right(CALIBRATED)
+    equal = trial.as_wanted(torch.zeros(right.shape))
+    return trial.wants != "unit" and trial.value(right) > trial.value(equal) + SAME
 
 
 def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
@@ -203,32 +245,58 @@ def _saturation(trial: LossTrial) -> Iterator[Finding]:
 
 
 def _silent_outputs(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
-    """Every output must be moved, and each one of a label towards its target."""
+    """Every output must be moved, and each label by itself."""
     if trial.task.is_flat:
         return
     silent = [column for column in range(trial.num_outputs) if not bool(slope[:, column].any())]
     if silent:
         cause = f"the loss ignores some outputs (the columns {', '.join(map(str, silent[:5]))}): nothing moves them"
         yield Finding("outputs_ignored", "fail", cause, "hand all columns to the loss", {"columns": silent})
-    elif trial.task.is_labels:
-        share = float((slope * (2.0 * trial.y - 1.0) > 0).float().mean())
-        if SOME < share < 1.0 - SOME:
-            cause = (
-                f"the loss moves {100 * share:.0f} % of the labels away from their targets: several labels of a row "
-                "are right, and it takes them for one of several classes"
-            )
-            yield Finding("labels_as_classes", "fail", cause, "loss=binary_cross_entropy", {"share": share})
+        return
+    if not trial.task.is_labels:
+        return
+    share = float((slope * (2.0 * trial.y - 1.0) > 0).float().mean())
+    if SOME < share < 1.0 - SOME:
+        cause = (
+            f"the loss moves {100 * share:.0f} % of the labels away from their targets: several labels of a row are "
+        )
+        cause += "right, and it takes them for one of several classes"
+        yield Finding("labels_as_classes", "fail", cause, "loss=binary_cross_entropy", {"share": share})
+    elif _is_same(trial.value(trial.some()), trial.value(trial.some() + 1.0)):
+        far = trial.value(trial.right(TENFOLD))
+        cause = "the loss compares the labels of a row with each other, as if one of several classes were right: it is "
+        cause += "the same when all outputs of a row grow, and none can be far on either side of 0"
+        word: Literal["fail", "doubtful"] = "fail" if far > HARDLY else "doubtful"
+        numbers = {"loss_of_tenfold_right_logits": plain_number(far)}
+        yield Finding("labels_as_classes", word, cause, "loss=binary_cross_entropy", numbers)
 
 
-def _silent_classes(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
-    """Rows of every class must move their outputs."""
-    moved = slope.reshape(len(trial.y), -1).abs().amax(dim=1)
-    silent = [int(label) for label in sorted(set(trial.y.tolist())) if not bool((moved[trial.y == label] > 0).any())]
+def _silent_rows(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
+    """Every row must move its outputs, wherever it stands in the batch and whatever its class."""
+    is_silent = _is_still(slope)
+    turned = replace(trial, y=trial.y.flip(0))
+    is_silent_when_turned = _is_still(turned.slope(trial.some(0.1).flip(0)))
+    if bool((is_silent & is_silent_when_turned).any()) and torch.equal(is_silent, is_silent_when_turned):
+        count = int(is_silent.sum())
+        cause = f"the loss ignores rows by their place in the batch ({count} of {len(trial.y)}): it slices outputs"
+        yield Finding("rows_ignored", "fail", cause, "take the mean over all rows", {"rows_ignored": count})
+        return
+    if float(is_silent.float().mean()) > NEARLY_ALL:
+        cause = f"the loss ignores nearly all rows: {int(is_silent.sum())} of {len(trial.y)} move no output"
+        yield Finding("rows_ignored", "doubtful", cause, "take the mean over all rows, not the least or largest one")
+        return
+    silent = [int(label) for label in sorted(set(trial.y.tolist())) if bool(is_silent[trial.y == label].all())]
     if silent:
         cause = f"the loss ignores the rows of some classes ({', '.join(map(str, silent[:5]))}): they move no output"
         yield Finding(
             "classes_ignored", "fail", cause, "let the loss have a slope for every target", {"classes": silent}
         )
+
+
+def _is_still(slope: Tensor | None) -> Tensor:
+    """(rows,) whether no output of a row is moved."""
+    assert slope is not None
+    return slope.reshape(len(slope), -1).abs().amax(dim=1) == 0
 
 
 def _at(trial: LossTrial) -> dict[str, float]:

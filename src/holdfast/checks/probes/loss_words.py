@@ -96,4 +96,5 @@ def _wants(trial: LossTrial) -> Wants:
     others = outputs + (1.0 - exact) * outputs.flip(0)
     if abs(trial.value(others) - trial.value(outputs)) < 1e-6:
         return "probabilities" if abs(at_exact) < 1e-3 else "log-probabilities"
-    return "unit" if at_exact < least - 1e-6 else "logits"
+    chance = trial.value(torch.zeros_like(exact))
+    return "unit" if at_exact < min(least - 1e-6, 0.5 * abs(chance)) else "logits"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from holdfast.checks.probes.finding import Finding
 from holdfast.checks.subject import Subject, outputs_of, seeded_outputs
+from holdfast.core.seeding import seed_everything
 
 NUM_ROWS = 16
 MOSTLY = 0.9
@@ -26,7 +28,13 @@ def mode_mistakes(subject: Subject) -> Iterator[Finding]:
     if stuck:
         cause = f"the model is stuck in train mode: after eval() {stuck[0]} still trains (train or eval is overridden)"
         yield Finding("stuck_in_train_mode", "fail", cause, "let train(mode) hand the mode on", {"parts": len(stuck)})
+    weights = {name: parameter.clone() for name, parameter in model.named_parameters()}
     outputs_of(module, inputs)
+    later = dict(model.named_parameters())
+    if changed := [name for name, weight in weights.items() if not torch.equal(later.get(name, weight[:0]), weight)]:
+        cause = f"the forward pass changes {changed[0]}: it is made anew or set again, and what is learnt is lost"
+        yield Finding("weights_change_in_forward", "fail", cause, "make and set weights in __init__ alone")
+        return
     if not stuck and (changed := _in_train_mode(model)):
         cause = f"the forward pass switches {changed[0]} to train mode: validation and prediction run in it"
         yield Finding("forward_changes_mode", "fail", cause, "leave train() and eval() out of forward")
@@ -90,17 +98,44 @@ def _settings(model: nn.Module, before: dict[str, Tensor]) -> Iterator[Finding]:
 def _drawing(subject: Subject) -> Iterator[Finding]:
     module, inputs, _ = subject.start(NUM_ROWS)
     module.eval()
+    seed_everything(1)
     first, other = seeded_outputs(module, inputs, 1), seeded_outputs(module, inputs, 2)
+    seed_everything(1)
+    again = seeded_outputs(module, inputs, 1)
     difference = float((first - other).abs().max())
-    if difference > 1e-6 * max(1.0, float(first.abs().max())):
+    if _differs(first, again):
+        cause = "the outputs depend on earlier calls: the model keeps a state from one batch to the next"
+        numbers = {"largest_difference_of_two_passes": float(f"{(first - again).abs().max():.4g}")}
+        yield Finding("state_kept", "fail", cause, "start from the same state in every forward pass", numbers)
+    elif _differs(first, other) and len(first) > 2 and not _differs(first.sort(dim=0)[0], other.sort(dim=0)[0]):
+        cause = "the rows of a batch are shuffled in the forward pass: outputs belong to other rows than their targets"
+        yield Finding("rows_shuffled", "fail", cause, "leave the order of the rows as it is")
+    elif _differs(first, other):
         has_dropout = any(isinstance(part, Dropout) for part in module.model.modules())
         where = "a functional dropout without training=self.training" if not has_dropout else "a dropout"
         cause = f"the outputs are random in eval mode: {where} stays on, or noise is drawn"
         numbers = {"largest_difference_of_two_passes": float(f"{difference:.4g}")}
         yield Finding("random_in_eval_mode", "fail", cause, "F.dropout(x, p, training=self.training)", numbers)
+    yield from _dropped_outputs(module, inputs, first)
     buffers = {name: value.clone() for name, value in module.model.named_buffers()}
     outputs_of(module, inputs)
     moved = [name for name, value in module.model.named_buffers() if not torch.equal(value, buffers[name])]
     if moved:
         cause = f"a forward pass in eval mode changes the buffer {moved[0]}: val rows leak into the model's statistics"
         yield Finding("buffers_change_in_eval_mode", "fail", cause, "update statistics only while self.training", {})
+
+
+def _dropped_outputs(module: Any, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
+    """Outputs that are exactly 0 in train mode, now these, now those, and never in eval mode."""
+    module.train()
+    are_zero = seeded_outputs(module, inputs, 1) == 0, seeded_outputs(module, inputs, 2) == 0
+    if bool((outputs != 0).all()) and not torch.equal(*are_zero):
+        share = float(are_zero[0].float().mean())
+        cause = f"a dropout stands behind the last layer: it sets {100 * share:.0f} % of the outputs to 0 in training"
+        numbers = {"share_of_outputs": float(f"{share:.4g}")}
+        yield Finding("outputs_dropped", "doubtful", cause, "put the dropout in front of the last layer", numbers)
+    module.eval()
+
+
+def _differs(first: Tensor, other: Tensor) -> bool:
+    return float((first - other).abs().max()) > 1e-6 * max(1.0, float(first.abs().max()))

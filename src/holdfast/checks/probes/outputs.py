@@ -10,13 +10,15 @@ from torch import Tensor
 
 from holdfast.checks.probes.autograd import reduces_over_rows
 from holdfast.checks.probes.finding import Finding
-from holdfast.checks.probes.loss_words import Wants, trial_of
+from holdfast.checks.probes.loss_words import LossTrial, Wants, trial_of
 from holdfast.checks.subject import Subject, outputs_of, seeded_outputs, trainable
 from holdfast.core.tasks import Task
 
 NUM_ROWS = 32
 FACTORS = (1.0, 3.0, -3.0, 10.0)
 NEAR = 1e-3
+FAR = 0.2
+FAR_FROM_TARGETS = 10.0
 
 
 def output_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -24,8 +26,13 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
     if subject.task.is_rows:
         return
     outputs = _outputs_by_weights(subject)
-    wants = trial_of(subject.module()._loss, subject.task, subject.num_outputs).wants
-    if not bool(outputs.isfinite().all()) or float(outputs.std()) < 1e-9 or wants == "unit":
+    trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
+    wants = trial.wants
+    if subject.task.is_flat and not subject.task.is_values and bool((outputs == 1).all()):
+        cause = "a softmax over one output is always 1, whatever the row"
+        yield Finding("softmax_of_one_output", "fail", cause, "leave the softmax out: the loss wants one logit")
+        return
+    if not len(outputs) or float(outputs.std()) < 1e-9 or wants == "unit":
         return
     numbers = {"least_output": float(f"{outputs.min():.4g}"), "largest_output": float(f"{outputs.max():.4g}")}
     is_unit = bool((outputs >= 0).all() and (outputs <= 1 + NEAR).all())
@@ -48,7 +55,7 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
         )
         yield Finding("probabilities_as_logits", "fail", cause, "leave the softmax out of the model", numbers)
     elif not is_logarithm:
-        yield from _squashed(outputs, subject.task, numbers, is_unit=is_unit)
+        yield from _squashed(outputs, subject.task, numbers, is_unit=is_unit, is_far=_is_far(trial))
 
 
 def _unlike(wants: Wants, numbers: dict[str, float], *, fits: bool) -> Iterator[Finding]:
@@ -73,11 +80,27 @@ def _is_squashed_twice(outputs: Tensor, is_logarithm: bool) -> bool:
     return 0.95 * limit < largest < limit + NEAR
 
 
-def _squashed(outputs: Tensor, task: Task, numbers: dict[str, float], *, is_unit: bool) -> Iterator[Finding]:
+def _is_far(trial: LossTrial) -> bool:
+    """Tell whether right outputs of the length 1 are far from the least loss: there is no temperature in it."""
+    if trial.task.is_values:
+        return True
+    chance = trial.value(torch.zeros_like(trial.some()))
+    return trial.value(trial.right(1.0)) > FAR * abs(chance)
+
+
+def _squashed(
+    outputs: Tensor, task: Task, numbers: dict[str, float], *, is_unit: bool, is_far: bool
+) -> Iterator[Finding]:
     wanted = "targets are standardised values on both sides of 0" if task.is_values else "the loss wants logits"
     # logits of several classes may all have one sign, as long as they differ
     has_one_sign = not task.is_softmax or float((outputs == 0).float().mean()) > 0.02
-    if is_unit and float(outputs.max() - outputs.min()) > 0.3:
+    if task.is_values and float(outputs.abs().min()) > FAR_FROM_TARGETS:
+        cause = (
+            f"the outputs start at {float(outputs.mean()):.3g}, and targets are standardised: are they in the units "
+        )
+        cause += "of the data?"
+        yield Finding("outputs_in_other_units", "doubtful", cause, "predict standardised values", numbers)
+    elif is_unit and float(outputs.max() - outputs.min()) > 0.3:
         cause = f"the outputs are squashed into 0..1 (a sigmoid at the end of the model), and {wanted}"
         yield Finding("sigmoid_outputs", "fail", cause, "leave the sigmoid out of the model", numbers)
     elif bool((outputs >= 0).all()) and has_one_sign:
@@ -86,21 +109,29 @@ def _squashed(outputs: Tensor, task: Task, numbers: dict[str, float], *, is_unit
     elif bool((outputs <= 0).all()) and has_one_sign:
         cause = f"the outputs are never positive, and {wanted}"
         yield Finding("relu_outputs", "fail", cause, "leave what stands behind the last layer out", numbers)
-    elif float(outputs.abs().max()) <= 1 + NEAR and float(outputs.abs().max()) > 0.9:
+    elif task.is_softmax and _is_near(outputs.norm(dim=-1), 1.0) and is_far:
+        cause = "the outputs of every row have the length 1 (they are normalised at the end of the model)"
+        cause += ": no class can get a probability near one"
+        yield Finding("outputs_normalised", "doubtful", cause, "multiply them by a temperature, as 16", numbers)
+    elif float(outputs.abs().max()) <= 1 + NEAR and float(outputs.abs().max()) > 0.9 and is_far:
         cause = f"the outputs are squashed into -1..1 (a tanh at the end of the model), and {wanted}"
         yield Finding("tanh_outputs", "doubtful", cause, "leave the tanh out of the model", numbers)
 
 
 @torch.no_grad()
 def _outputs_by_weights(subject: Subject) -> Tensor:
-    """(weights, rows, outputs) in eval mode: with the weights as they are, larger, and of the other sign."""
+    """(weights, rows, outputs) in eval mode: with the weights as they are, larger, and of the other sign.
+
+    Weights whose outputs overflow are left out.
+    """
     by_weights = []
     for factor in FACTORS:
         module, inputs, _ = subject.start(NUM_ROWS)
         for parameter in trainable(module.model).values():
             parameter.mul_(factor).add_(0.01 * torch.randn_like(parameter))
         by_weights.append(seeded_outputs(module.eval(), inputs).float())
-    return torch.stack(by_weights)
+    outputs = torch.stack(by_weights)
+    return outputs[outputs.flatten(1).isfinite().all(dim=1)]
 
 
 def _is_near(values: Tensor, wanted: float) -> bool:

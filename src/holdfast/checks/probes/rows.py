@@ -39,8 +39,14 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
         with torch.no_grad():
             later = seeded_outputs(module.eval(), inputs)
         if _is_constant(later):
+            spread = float((later - later[:1]).abs().max())
             cause = "the outputs ignore the input: all rows have the same, also after five steps"
-            numbers = {"spread_of_outputs_over_rows": float(later.std(dim=0).max())}
+            if spread > 0:
+                cause = (
+                    f"the outputs hardly depend on the input: they differ by {spread:.1g} from row to row, also after "
+                )
+                cause += "five steps: what the input says fades from layer to layer"
+            numbers = {"spread_of_outputs_over_rows": spread}
             yield Finding("inputs_ignored", "fail", cause, "let the outputs depend on x; look for dead units", numbers)
             return
     yield from _unseen(subject, module, inputs)
@@ -61,6 +67,10 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
     largest = max(changes)
     if largest <= SEEN * scale:
         return
+    if _is_kept(module, inputs, outputs):
+        cause = "the outputs are those of an earlier batch: something is computed in the first pass and kept"
+        yield Finding("outputs_of_an_earlier_batch", "fail", cause, "compute it anew in every forward pass")
+        return
     numbers = {"change_of_a_row_by_the_others": float(f"{largest:.4g}"), "largest_output": float(f"{scale:.4g}")}
     next_step = "reduce over features (dim=1), never over the batch (dim=0)"
     cause = "a reduction over the batch (mean, sum or normalisation over dimension 0)"
@@ -77,6 +87,12 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
         next_step = "batch_first=True"
     words = f"the rows of a batch see each other in eval mode: {cause}"
     yield Finding("rows_see_each_other", "fail", words, next_step, numbers)
+
+
+@torch.no_grad()
+def _is_kept(module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> bool:
+    """Tell whether outputs that differ from row to row stay as they are when the rows are exchanged."""
+    return not _is_constant(outputs) and torch.equal(seeded_outputs(module, inputs.flip(0)), outputs)
 
 
 def _is_sequence_first(part: nn.Module) -> bool:
@@ -97,8 +113,10 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         outputs = seeded_outputs(module, probe)
         (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe, allow_unused=True)
     except RuntimeError:
+        yield from _rounded(module, inputs)
         return
     if gradient is None or not bool((gradient != 0).any()):
+        yield from _rounded(module, inputs)
         return
     is_unseen = (gradient == 0).all(dim=0)
     channels = is_unseen.flatten(1).all(dim=1) if is_unseen.ndim == 3 else is_unseen.flatten()
@@ -109,4 +127,21 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         numbers = {"share_of_inputs_without_effect": float(f"{share:.4g}")}
         yield Finding(
             "inputs_ignored_in_part", "doubtful", cause, "look for a slice of x, or units that are dead", numbers
+        )
+
+
+@torch.no_grad()
+def _rounded(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
+    """Inputs of which small differences are lost, though they are no whole numbers, and none are looked up."""
+    looks_up = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
+    if looks_up or not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
+        return
+    outputs, noise = seeded_outputs(module, inputs), torch.randn_like(inputs)
+    near, far = (seeded_outputs(module, inputs + step * noise) for step in (1e-5, 1.0))
+    share = float((near == outputs).all(dim=1).float().mean())
+    if share > MOSTLY and not torch.equal(far, outputs):
+        cause = "the model rounds its inputs (a cast to whole numbers, or a comparison): small differences are lost"
+        numbers = {"share_of_rows_that_stay_the_same": float(f"{share:.4g}")}
+        yield Finding(
+            "inputs_rounded", "doubtful", cause, "take the inputs as they are: x.float(), not x.int()", numbers
         )

@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from holdfast.checks.probes.finding import Finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, trainable
+from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, seeded_outputs, trainable
 
 NUM_ROWS = 64
-LARGE_INPUT = 5.0
+LARGE_INPUT, SMALL_INPUT = 5.0, 0.02
 UNLIKE_FEATURES = 1e3
 VANISHED = 1e-6
 EXPLODED = 1e4
 MOSTLY_DEAD = 0.8
+NUM_PASSES = 4
 MOSTLY_SATURATED = 0.8
 NEAR_LIMIT = 0.99
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -42,6 +43,10 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
     if overall > LARGE_INPUT or (ratio > UNLIKE_FEATURES and float(used.max()) > LARGE_INPUT):
         cause = f"the inputs are not normalised: their root mean square is {overall:.3g}, of standardised ones 1"
         yield Finding("inputs_not_normalised", "doubtful", cause, "transform=standardize", numbers)
+    elif 0 < overall < SMALL_INPUT:
+        cause = f"the inputs are scaled down twice: their root mean square is {overall:.3g}, of standardised ones 1"
+        next_step = "leave a division (as that by 255) out of the model: transform=standardize has scaled them"
+        yield Finding("inputs_not_normalised", "doubtful", cause, next_step, numbers)
 
 
 @torch.no_grad()
@@ -83,7 +88,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     yield from _activations(layers, losses)
     yield from _units(observer.activations, len(inputs))
     if loss.requires_grad:
-        yield from _gradients(module, loss)
+        yield from _gradients(module, inputs, y, loss)
 
 
 def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Finding]:
@@ -103,7 +108,7 @@ def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Find
         yield Finding("activations_vanish", "doubtful", cause, "init=he_normal, or a norm (model.norm=batch)", numbers)
 
 
-def _gradients(module: Any, loss: Tensor) -> Iterator[Finding]:
+def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator[Finding]:
     weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
     if len(weights) < 2:
         return
@@ -113,6 +118,10 @@ def _gradients(module: Any, loss: Tensor) -> Iterator[Finding]:
         for name, gradient in zip(weights, gradients, strict=True)
         if gradient is not None
     }
+    flat = {name for name, scale in scales.items() if scale == 0}
+    if flat and max(scales.values()) > 0:
+        yield from _stopped(module, inputs, y, flat)
+        scales = {name: scale for name, scale in scales.items() if name not in flat}
     if not scales:
         return
     largest, smallest = max(scales, key=lambda n: scales[n]), min(scales, key=lambda n: scales[n])
@@ -127,6 +136,51 @@ def _gradients(module: Any, loss: Tensor) -> Iterator[Finding]:
         cause = f"gradients vanish at the start: that of {smallest} is {small}, that of {largest} {large}"
         next_step = "relu in place of sigmoid or tanh, init=he_normal, a norm, or short cuts around layers"
         yield Finding("gradients_vanish", "doubtful", cause, next_step, numbers)
+
+
+def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator[Finding]:
+    """Weights with a gradient of exactly 0: the outputs do not depend on them, or do so in steps.
+
+    A part of a layer that is used otherwise may do nothing by design, as the way back of a recurrent net that is read
+    at its last step; an expert of a mixture may get no row for now: with other weights it has a gradient.
+    """
+    weights = trainable(module.model)
+    outputs = seeded_outputs(module, inputs)
+    stepping = []
+    with torch.no_grad():
+        for name in sorted(flat):
+            original = weights[name].clone()
+            for _ in range(2):
+                weights[name].add_(0.3 * original.std() * torch.randn_like(original))
+                if not torch.equal(seeded_outputs(module, inputs), outputs) and name not in stepping:
+                    stepping.append(name)
+            weights[name].copy_(original)
+    if stepping:
+        cause = f"the gradient of {stepping[0]} is 0, and outputs depend on it: a rounding, a sign, a comparison or a "
+        cause += "clamp stands behind it, which has no slope"
+        next_step = "a smooth function in its place, or a gradient of your own that passes it (straight-through)"
+        yield Finding("steps_without_slope", "doubtful", cause, next_step, {"weights": stepping[:5]})
+    idle = flat & _without_gradient(module, inputs, y) - set(stepping)
+    if idle:
+        cause = f"gradients vanish: that of {sorted(idle)[0]} is 0, and outputs do not depend on it"
+        next_step = "look for dead units, a factor of 0, or a mask that hides everything"
+        yield Finding("gradients_vanish", "doubtful", cause, next_step, {"weights": sorted(idle)[:5]})
+
+
+def _without_gradient(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
+    """Weights of layers none of whose parameters has a gradient, now or with other weights."""
+    parameters = trainable(module.model)
+    idle = set(parameters)
+    for noise in (0.0, *(1.0,) * NUM_PASSES):
+        with torch.no_grad():
+            for parameter in parameters.values():
+                parameter.add_(noise * torch.randn_like(parameter))
+        loss = data_loss(module, inputs, y)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        moved = [n for n, g in zip(parameters, gradients, strict=True) if g is None or bool((g != 0).any())]
+        layers = {name.rpartition(".")[0] for name in moved}
+        idle = {name for name in idle if name not in moved and (name.rpartition(".")[0] or name) not in layers}
+    return idle
 
 
 def _units(activations: list[tuple[str, Tensor]], num_rows: int) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from holdfast.checks.subject import Subject, data_loss, outputs_of, trainable
 NUM_ROWS = 32
 NOISE = 1e-7
 NUM_PASSES = 4
+MUCH_DECAY = 0.1
 
 
 def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, length: float = 0.1) -> list[float]:
@@ -89,7 +90,7 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
     A layer may be left out by chance, or be one of several that a row is sent to: it is looked for in eval mode and
     with other weights as well.
     """
-    called, reached = set[str](), set[str]()
+    called, reached, trained = set[str](), set[str](), set[str]()
     for is_training, noise in ((True, 0.0), (False, 0.0), *((True, 1.0),) * NUM_PASSES):
         module, inputs, y = subject.start(NUM_ROWS)
         with torch.no_grad():
@@ -101,7 +102,13 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
         for hook in hooks:
             hook.remove()
         behind = {id(leaf) for leaf in leaves_behind(loss)} if loss.requires_grad else set()
-        reached |= {name for name, parameter in trainable(module.model).items() if id(parameter) in behind}
+        own = {name for name, parameter in trainable(module.model).items() if id(parameter) in behind}
+        reached |= own
+        trained |= own if is_training else set()
+    if untrained := [name for name in missed if name in reached - trained]:
+        cause = f"{untrained[0]} takes part in eval mode alone: nothing trains it, and predictions are made with it"
+        next_step = "use the same layers in both modes"
+        yield Finding("used_in_eval_mode_alone", "doubtful", cause, next_step, {"parameters": untrained[:5]})
     missed = [name for name in missed if name not in reached]
     numbers = {"parameters": missed[:5], "count": len(missed)}
     if unused := [name for name in missed if name.rpartition(".")[0] not in called]:
@@ -171,7 +178,7 @@ def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
     loss = data_loss(module, inputs, y)
     if not loss.requires_grad:
         return
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
     optimizer.zero_grad()
     kept = [name for name, p in parameters.items() if p.grad is not None and bool((p.grad != 0).any())]
     if kept:
@@ -180,6 +187,37 @@ def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
             "gradients_not_zeroed", "fail", cause, "let zero_grad of the optimizer do its work", {"count": len(kept)}
         )
 
+    yield from _direction_of_step(optimizer, loss, list(parameters.values()))
+
+
+def _direction_of_step(optimizer: Any, loss: Tensor, parameters: list[nn.Parameter]) -> Iterator[Finding]:
+    """A step must go down the slope, and without a slope weights must not shrink to nothing."""
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    decays = [dict(group) for group in optimizer.param_groups]
+    moved = []
+    for factor in (0.0, 1.0):  # the decay of weights alone, then the gradient alone
+        for group, own in zip(optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = 0.0 if factor else own.get("weight_decay", 0.0)
+        before = [parameter.detach().clone() for parameter in parameters]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = torch.zeros_like(parameter) if gradient is None else factor * gradient
+        try:
+            optimizer.step()
+        except TypeError:  # it wants a closure
+            return
+        moved.append([p.detach() - old for p, old in zip(parameters, before, strict=True)])
+        with torch.no_grad():
+            for parameter, old in zip(parameters, before, strict=True):
+                parameter.copy_(old)
+    shares = [float(step.norm() / p.norm()) for step, p in zip(moved[0], parameters, strict=True) if p.ndim > 1]
+    if max(shares, default=0.0) > MUCH_DECAY:
+        cause = f"weight decay takes {100 * max(shares):.0f} % of the weights in every step, whatever the gradient"
+        yield Finding("decay_too_strong", "doubtful", cause, "optimizer.weight_decay=0.01", {"share": max(shares)})
+    slopes = [(step * g).sum() for step, g in zip(moved[1], gradients, strict=True) if g is not None]
+    if slopes and float(torch.stack(slopes).sum()) > 0:
+        cause = "the optimizer goes up the slope: its step makes the loss larger (maximize, or a rate below 0)"
+        yield Finding("steps_uphill", "fail", cause, "optimizer.maximize=false", {})
+
 
 def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     """Units that start as copies of each other and have the same gradient stay copies for ever."""
@@ -187,7 +225,7 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     constant = [
         name
         for name, parameter in trainable(module.model).items()
-        if parameter.ndim >= 2
+        if parameter.squeeze().ndim >= 2
         and len(parameter) > 2
         and bool((parameter == parameter.flatten()[0]).all() & (parameter != 0).all())
     ]
