@@ -131,7 +131,9 @@ def write_plan(config: DictConfig, loader: ConfigLoader) -> None:
 
 
 def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
-    """Check a sweep before its first trial: every point of a grid, or points that together have every value.
+    """Check a sweep before its first trial: every point of a small grid, or points that together have every value.
+
+    Of a list of rates or shares, the least and the greatest stand for all.
 
     Returns:
         The configs of the checked runs, one of all that differ in nothing but the seed.
@@ -179,8 +181,9 @@ def runs_to_check(config: DictConfig, loader: OptionsLoader) -> list[list[str]]:
     """List the overrides of runs that are checked; none where a sweeper of another's decides as it goes."""
     record = plan_sweep(config, loader)
     if record is not None:
-        is_small = record.sampler == GRID and len(record.space.points) <= MOST_CHECKED
-        points = record.space.points if is_small else record.space.samples()
+        space = record.space.ends()
+        is_small = record.sampler == GRID and len(space.points) <= MOST_CHECKED
+        points = space.points if is_small else space.samples()
         return [[*record.overrides, *point, *record.repeats[0]] for point in points]
     if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__qualname__}":
         return []

@@ -53,6 +53,18 @@ class Dimension:
         """All values of a list, both ends of an interval."""
         return self.values or (self.number(self.low), self.number(self.high))
 
+    def ends(self) -> Dimension:
+        """The dimension with the least and the greatest of its values, where these are numbers with a fraction.
+
+        What lies between two rates or shares that can be trained can be trained too; whole numbers may have to fit
+        each other.
+        """
+        numbers = [number for value in self.values if (number := _as_number(value)) is not None]
+        has_others = len(numbers) < len(self.values) or not all(map(math.isfinite, numbers))
+        if self.zipped or len(numbers) < 3 or has_others or all(map(float.is_integer, numbers)):
+            return self
+        return replace(self, values=(min(self.values, key=float), max(self.values, key=float)))
+
     def sorted(self) -> Dimension:
         """The dimension with its values in an order of their own: that of shuffle() changes."""
         return self if self.zipped else replace(self, values=tuple(sorted(self.values)))
@@ -149,6 +161,10 @@ class Space:
                 active = [dimension for axis in self.axes for dimension in axis if dimension.is_active(chosen)]
                 points[tuple(_as_words({dimension.key: chosen[dimension.key] for dimension in active}))] = None
         return [list(point) for point in points]
+
+    def ends(self) -> Space:
+        """The space with lists of numbers with a fraction reduced to their ends: enough to find what is wrong in it."""
+        return Space(tuple(dimension.ends() for dimension in self.dimensions))
 
     def as_dict(self) -> dict[str, Any]:
         """The space as plain values, for JSON."""

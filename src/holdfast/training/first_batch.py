@@ -16,6 +16,7 @@ from holdfast.core.seeding import kept_random_state, seed_everything
 from holdfast.data.statistics import input_names
 from holdfast.mixing import build_mixing
 from holdfast.training.augment import build_augmentation, check_images_only
+from holdfast.training.row_guard import look_first
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
@@ -47,12 +48,13 @@ def batch_facts(config: Mapping[str, Any], datamodule: DataModule) -> dict[str, 
         transform = build_option(config["transform"])(statistics)
         x = datamodule.first_train_rows(NUM_ROWS)
 
-        def as_model_gets() -> Tensor:
-            inputs: Tensor = transform(x if augmentation is None else augmentation(x))
+        @look_first  # these are rows of the run: nobody need look at what becomes of them
+        def as_model_gets(rows: Tensor) -> Tensor:
+            inputs: Tensor = transform(rows if augmentation is None else augmentation(rows))
             mixed = None if mixing is None else mixing(inputs)
             return inputs if mixed is None else mixed.x
 
-        versions = [as_model_gets() for _ in range(NUM_VERSIONS if augmentation or mixing else 1)]
+        versions = [as_model_gets(x) for _ in range(NUM_VERSIONS if augmentation or mixing else 1)]
     inputs = versions[0].double()
     numbers = inputs[inputs.isfinite()] if bool(inputs.isfinite().any()) else torch.zeros(1, dtype=torch.float64)
     facts: dict[str, Any] = {

@@ -127,6 +127,21 @@ def test_samples_have_every_value_and_both_ends() -> None:
     assert len(space.samples()) == 4
 
 
+@pytest.mark.parametrize(
+    ("values", "ends"),
+    [
+        (("0.01", "1", "1e-4"), ("1e-4", "1")),
+        (("0.01", "0.1"), ("0.01", "0.1")),
+        (("2", "3", "4"), ("2", "3", "4")),  # heads may have to divide a width
+        (("0.01", "auto", "0.1"), ("0.01", "auto", "0.1")),
+        (("0.01", "nan", "0.1"), ("0.01", "nan", "0.1")),
+        (("[0.1]", "[0.2]", "[0.3]"), ("[0.1]", "[0.2]", "[0.3]")),
+    ],
+)
+def test_the_ends_of_a_list_of_fractions_stand_for_all(values: tuple[str, ...], ends: tuple[str, ...]) -> None:
+    assert Space((Dimension("lr", values), OPTIMIZER)).ends().dimensions == (Dimension("lr", ends), OPTIMIZER)
+
+
 def test_a_space_is_the_same_after_json() -> None:
     space = Space((RATE, DEPTH, OPTIMIZER, MOMENTUM, Dimension("seed", ("0", "1"), zipped="zip")))
     assert Space.from_dict(json.loads(json.dumps(space.as_dict()))) == space

@@ -21,6 +21,7 @@ from holdfast.data.loading.datamodule import DataModule
 from holdfast.data.sources.embedded import digits as load
 from holdfast.data.splits import Holdout
 from holdfast.data.store import store, worker
+from holdfast.training.first_batch import batch_facts
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.row_guard import RowGuard, _guards, guarded
 from holdfast.transforms import Standardize
@@ -89,6 +90,13 @@ def test_own_batches_are_not_looked_at(data: DataModule, module: SupervisedModul
             moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
             module.validation_step(moved, 0)
     module(torch.zeros(2, 8, 8, 1))  # an example input holds no row
+    assert guard.num_looks == 0
+
+
+def test_the_picture_of_the_first_batch_starts_no_process(data: DataModule, guard: RowGuard) -> None:
+    transform = {"_target_": "holdfast.transforms.Standardize", "_partial_": True}
+    facts = batch_facts({"seed": 0, "transform": transform}, data)
+    assert facts["rows"] == 8
     assert guard.num_looks == 0
 
 

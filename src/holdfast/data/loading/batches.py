@@ -12,7 +12,7 @@ import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from holdfast.data.rows import Array
 from holdfast.data.store.store import read_view
 
 Batch = tuple[Tensor, Tensor]
+BatchOrRows = TypeVar("BatchOrRows", Batch, Tensor)
 MARK = "holdfast"
 
 
@@ -140,9 +141,10 @@ class StoredRows(Dataset[Batch]):
         return torch.from_numpy(x), as_target(y)
 
 
-def hand_over(batch: Batch) -> Batch:
-    """Mark a batch as one of the run's own; who writes into its rows takes the mark off."""
-    batch[0].__dict__[MARK] = _version(batch[0])
+def hand_over(batch: BatchOrRows) -> BatchOrRows:
+    """Mark a batch, or its rows alone, as the run's own; who writes into its rows takes the mark off."""
+    x = batch if isinstance(batch, Tensor) else batch[0]
+    x.__dict__[MARK] = _version(x)
     return batch
 
 

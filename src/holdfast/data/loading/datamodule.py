@@ -155,7 +155,7 @@ class DataModule(pl.LightningDataModule):
 
     def first_train_rows(self, count: int) -> Tensor:
         """Up to `count` train rows as they are stored."""
-        return torch.from_numpy(np.array(self.prepared.x[self.train_rows[:count]]))
+        return hand_over(torch.from_numpy(np.array(self.prepared.x[self.train_rows[:count]])))
 
     def is_resident(self, device: torch.device) -> bool:
         """Tell whether the rows are kept on `device`."""
