@@ -32,16 +32,12 @@ ARRAY_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Some new rows.
+    """Some new rows."""
 
-    Attributes:
-        x: (n, ...) as the run's own rows are stored.
-        ids: (n,) what each is called: the column that was asked for, the path of an image, or its number from 0.
-        digests: (n, 16) digests each of what the file holds, in the forms in which a vault may know it beside `x`.
-    """
-
-    x: NDArray[Any]
+    x: NDArray[Any]  # (n, ...) as the run's own rows are stored
+    # (n,) what each is called: the column that was asked for, the path of an image, or its number from 0
     ids: Sequence[Any]
+    # (n, 16) digests each of what the file holds, in the forms in which a vault may know it beside `x`
     digests: Sequence[NDArray[np.uint8]] = ()
 
 

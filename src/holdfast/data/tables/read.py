@@ -31,17 +31,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class UsedColumn:
-    """A column that is no feature: a target, the group, the time or the part.
+    """A column that is no feature: a target, the group, the time or the part."""
 
-    Attributes:
-        values: (n,) codes where there are texts, numbers otherwise.
-        texts: What the codes stand for, in order; none for numbers.
-        wrong: Reasons, and the rows that cannot be used for them.
-    """
-
-    values: NDArray[Any]
-    texts: Sequence[str] = ()
-    wrong: dict[str, Mask] = field(default_factory=dict)
+    values: NDArray[Any]  # (n,) codes where there are texts, numbers otherwise
+    texts: Sequence[str] = ()  # what the codes stand for, in order; none for numbers
+    wrong: dict[str, Mask] = field(default_factory=dict)  # reasons, and the rows that cannot be used for them
 
 
 def load_files(
