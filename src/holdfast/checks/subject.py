@@ -38,7 +38,7 @@ class Subject:
             InputError: Its parts do not fit.
         """
         self._built = experiment.build()
-        self.config: DictConfig = experiment.config  # of the experiment
+        self.config: DictConfig = experiment.config
         self.datamodule = self._built.datamodule  # its rows; checks take train rows, and val rows where they compare
         self.task: Task = task_of(self._built.module.spec.task)  # of the run; that of its data, or to give rows back
         self.num_outputs = self.datamodule.num_outputs  # outputs of the model for one row

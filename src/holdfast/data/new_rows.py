@@ -50,11 +50,7 @@ def read_like(
 ) -> Iterator[NewRows]:
     """Read rows in the form of a run's.
 
-    Args:
-        description: The field `data` of the run's record.
-        paths: Files or folders.
-        id_column: The column of a table that names its rows.
-        settings: The group `data` of the run's config: how its files were read.
+    `description` is the field `data` of the run's record, and `settings` the group `data` of its config.
 
     Yields:
         Blocks of rows, in the order of the files.

@@ -70,9 +70,7 @@ def kind_of(type: Any) -> Kind:
 def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
     """Read the cells of an array of pyarrow's as numbers.
 
-    Args:
-        array: Of any type that is not nested.
-        missing: Texts that mean a missing cell; those that are numbers count among numbers, too.
+    Texts that mean a missing cell and are numbers count among numbers, too.
     """
     import pyarrow as pa
 

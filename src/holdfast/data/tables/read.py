@@ -75,10 +75,7 @@ def load_files(
 def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSettings, name: str) -> Rows:
     """Read a table.
 
-    Args:
-        files: Each with the part that its rows belong to, None where the files do not say.
-        settings: What the user says of the columns.
-        name: How the source is called in what is shown.
+    Each file has the part that its rows belong to, None where the files do not say.
 
     Raises:
         InputError: The table cannot be used; the line and the column are named.

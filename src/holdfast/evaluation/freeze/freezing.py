@@ -69,9 +69,7 @@ class Frozen:
 def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
     """Freeze completed runs or ensembles together against the vault of their data.
 
-    Args:
-        runs: One; under the policy batch several, of which the best by val is named first and compared with the others.
-        criterion: Such as "accuracy > 0.94".
+    Of several, under the policy batch, the best by val is named first and compared with the others.
 
     Raises:
         InputError: One is no completed run, or they are of different data.
