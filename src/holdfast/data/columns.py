@@ -16,15 +16,22 @@ UNSEEN = -1
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a stored table, and what train rows say of it once that is known."""
+    """One column of a stored table, and what train rows say of it once that is known.
 
-    name: str  # as the source has it
-    type: ColumnType  # a "number" is stored as it is, missing as NaN; a "category" is stored as its code
-    # sorted texts of a category column; a code is an index into them, "" is the category of missing cells, and the code
-    # -1 a text that is not among them
+    Attributes:
+        name: As the source has it.
+        type: A "number" is stored as it is, missing as NaN; a "category" is stored as its code.
+        categories: Sorted texts of a category column; a code is an index into them, "" is the category of missing
+            cells, and the code -1 a text that is not among them.
+        has_missing: Whether some train row lacks the number; None: a category, or not known yet.
+        unseen: Categories that no train row has; None: a number, or not known yet.
+    """
+
+    name: str
+    type: ColumnType
     categories: tuple[str, ...] = ()
-    has_missing: bool | None = None  # whether some train row lacks the number; None: a category, or not known yet
-    unseen: tuple[str, ...] | None = None  # categories that no train row has; None: a number, or not known yet
+    has_missing: bool | None = None
+    unseen: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The column as JSON; fields that are None are left out."""

@@ -24,15 +24,23 @@ DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 @dataclass(frozen=True)
 class CsvFile:
-    """One file of delimited text; a compressed one is known by its suffix."""
+    """One file of delimited text; a compressed one is known by its suffix.
 
-    path: Path  # where it lies
-    # between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character
+    Attributes:
+        path: Where it lies.
+        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
+        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
+        encoding: As Python names them.
+        skips: Whether lines with another number of cells are left out, and no error.
+        skipped: Is given the reason for every line left out.
+    """
+
+    path: Path
     delimiter: str = "auto"
-    decimal: str = "auto"  # the decimal point: point, comma, or auto (a comma where it cannot be anything else)
-    encoding: str = "utf-8"  # as Python names them
-    skips: bool = False  # whether lines with another number of cells are left out, and no error
-    skipped: list[str] = field(default_factory=list)  # is given the reason for every line left out
+    decimal: str = "auto"
+    encoding: str = "utf-8"
+    skips: bool = False
+    skipped: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         delimiter = DELIMITER_WORDS.get(self.delimiter, self.delimiter)

@@ -22,16 +22,27 @@ MAX_EXAMPLES = 1000
 
 @dataclass
 class ColumnFacts:
-    """The facts of a column that have been seen so far."""
+    """The facts of a column that have been seen so far.
 
-    numbers: int = 0  # cells that are numbers, dates left out
-    dates: int = 0  # cells that are dates
-    texts: int = 0  # cells that are texts and no numbers
-    first_text: int | None = None  # the row of the first of them; None: there is none
-    examples: set[str] = field(default_factory=set)  # some texts
-    has_codes: bool = False  # whether some texts of digits have leading zeros
-    only_digits: bool = True  # whether all cells are texts of digits
-    is_typed: bool = True  # whether its source says that they are numbers or dates
+    Attributes:
+        numbers: Cells that are numbers, dates left out.
+        dates: Cells that are dates.
+        texts: Cells that are texts and no numbers.
+        first_text: The row of the first of them; None: there is none.
+        examples: Some texts.
+        has_codes: Whether some texts of digits have leading zeros.
+        only_digits: Whether all cells are texts of digits.
+        is_typed: Whether its source says that they are numbers or dates.
+    """
+
+    numbers: int = 0
+    dates: int = 0
+    texts: int = 0
+    first_text: int | None = None
+    examples: set[str] = field(default_factory=set)
+    has_codes: bool = False
+    only_digits: bool = True
+    is_typed: bool = True
 
     def add(self, array: Any, numbers: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
         """Take in some cells, and what they are as numbers; `places` are their rows."""

@@ -19,13 +19,21 @@ from holdfast.vault import registry
 
 @dataclass(frozen=True)
 class Copied:
-    """A run whose files were copied."""
+    """A run whose files were copied.
 
-    index: int  # of the model in the selection
-    run: Path  # its folder
-    record: Mapping[str, Any]  # its record
-    members: list[dict[str, Any]]  # as a selection names them
-    records: list[dict[str, Any]]  # of the members
+    Attributes:
+        index: Of the model in the selection.
+        run: Its folder.
+        record: Its record.
+        members: As a selection names them.
+        records: Of the members.
+    """
+
+    index: int
+    run: Path
+    record: Mapping[str, Any]
+    members: list[dict[str, Any]]
+    records: list[dict[str, Any]]
 
 
 def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) -> Copied:
