@@ -17,9 +17,12 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 
 if TYPE_CHECKING:
     import pandas as pd
+    from omegaconf import DictConfig
 
     from holdfast.evaluation.freeze.freezing import Frozen
     from holdfast.evaluation.opening.result import Opened
+    from holdfast.experiment.compose import OptionsLoader
+    from holdfast.experiment.reproduce import Reproduction
     from holdfast.experiment.run import Run
     from holdfast.training.reporter import Reporter
 
@@ -82,29 +85,51 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.checks.kinds import check_kinds
     from holdfast.config.overrides import with_open_key
     from holdfast.experiment.compose import options_loader
     from holdfast.experiment.run import Run
     from holdfast.reporting.leaderboard import leaderboard
-    from holdfast.search.compose import check_sweep, compose_sweep
-    from holdfast.search.dry_run import print_plan
+    from holdfast.search.compose import compose_sweep
     from holdfast.search.resume import resumed
-    from holdfast.search.sweep import raise_failures, run_sweep
 
     _refuse_text(overrides)
     words = resumed(overrides)
     options = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
     loader = options_loader(options[0] if options else None)
     config = compose_sweep([with_open_key(word) for word in words if not word.startswith("-")], loader)
+    carry_out_sweep(config, loader)
+    if config.sweep.dry_run:
+        return []
+    folder = Path(config.hydra.sweep.dir)
+    return [Run(folder / row.folder) for row in leaderboard(folder)]
+
+
+def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: bool = False) -> None:
+    """Check every job of a composed sweep before the first one starts, and run them; or list them, of a dry run.
+
+    Raises:
+        InputError: A job cannot be run. Nothing was written.
+        RunFailed: Some jobs failed; the others have finished.
+        Interrupted: A signal asked to stop.
+    """
+    from holdfast.checks.kinds import check_kinds
+    from holdfast.search.compose import check_sweep
+    from holdfast.search.dry_run import print_plan
+    from holdfast.search.leaderboard import print_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
+
     configs = check_sweep(config, loader)
     if config.sweep.dry_run:
         print_plan(config, loader, configs[0])
-        return []
+        return
     folder = Path(config.hydra.sweep.dir)
     check_kinds(configs, folder)
-    raise_failures(run_sweep(config, loader), folder)
-    return [Run(folder / row.folder) for row in leaderboard(folder)]
+    try:
+        outcome = run_sweep(config, loader)
+    finally:
+        if shows_table:
+            print_sweep(folder)
+    raise_failures(outcome, folder)
 
 
 def load_run(folder: Folder) -> Run:
@@ -186,6 +211,39 @@ def open_selection(selection: Frozen | str, *, reason: str | None = None, key_fi
     opened, _ = open_vault(prefix, reason=reason, key_file=None if key_file is None else Path(key_file))
     write_report(opened.vault, opened.selection)
     return opened
+
+
+def reproduce(
+    run: Run | Folder, overrides: Sequence[str] = (), *, data: Any = None, target: Any = None
+) -> Reproduction:
+    """Run a run again and compare: `holdfast reproduce`.
+
+    Args:
+        run: A run or its folder, or the name of a recipe that has a lock.
+        overrides: `["data.path=..."]` where the rows lie elsewhere today, `["threads=1"]`.
+        data: The rows of a run that was given them in memory.
+        target: The targets, where the rows are an array.
+
+    Returns:
+        What differs; `.is_reproduced` says whether the result is the same, `.run` is the new run.
+
+    Raises:
+        InputError: There is no such run, or it cannot be repeated.
+        VaultRefused: The data or the vault is not what it was.
+        Interrupted: A signal asked to stop.
+    """
+    from holdfast.data.in_memory import is_table, write_arrays, write_table
+    from holdfast.experiment.reproduce import repeat
+    from holdfast.experiment.run import Run
+
+    _refuse_text(overrides)
+    source = run.folder if isinstance(run, Run) else run
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        rows = None
+        if data is not None:
+            is_frame = is_table(data)
+            rows = write_table(data, Path(folder)) if is_frame else write_arrays(data, target, Path(folder))
+        return repeat(source, overrides, rows)
 
 
 def _refuse_text(overrides: Sequence[str]) -> None:

@@ -1,17 +1,19 @@
 """A sweep of 200 trials of a tiny model on digits, against Hydra's BasicLauncher with a plain Lightning script.
 
-    python tests/benchmarks/sweep.py sweep     # seconds of both, and how long workers had nothing to train
-    python tests/benchmarks/sweep.py search    # what asking for a trial and telling its result cost, with TPE
-    python tests/benchmarks/sweep.py resume    # a study of 10,000 trials that goes on, beyond an empty one
-    python tests/benchmarks/sweep.py warm      # a trial in the warm pool, beyond its epochs
+    python tests/benchmarks/sweep.py sweep [TRIALS]   # both in turn, and how long workers had nothing to train
+    python tests/benchmarks/sweep.py search           # what asking for a trial and telling its result cost, with TPE
+    python tests/benchmarks/sweep.py resume           # a study of 10,000 trials that goes on, beyond an empty one
+    python tests/benchmarks/sweep.py warm             # a trial in the warm pool, beyond its epochs
+    python tests/benchmarks/sweep.py optuna [SEEDS]   # the best value of hydra/sweeper=bayes and of plain Optuna
 
-`sweep` and `resume` print ratios and differences of runs in turn on the same machine.
+Beside seconds stand seconds of CPU, which say more where other programs run on the machine.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TRIALS = 200
 EPOCHS = 3
+SEARCHED = 40  # trials of each side in the comparison with Optuna
 # What a user would write without Holdfast: the same rows, model, optimizer, metrics and checkpoint.
 PLAIN = """
 import hydra
@@ -79,9 +82,9 @@ main()
 """
 
 
-def run(folder: Path, *words: str) -> float:
-    """Seconds of a command."""
-    began = time.perf_counter()
+def run(folder: Path, *words: str) -> tuple[float, float]:
+    """Seconds of a command, and seconds of CPU of all its processes."""
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {
         **os.environ,
         "HOLDFAST_HOME": str(folder.with_name(f"{folder.name}-home")),
@@ -90,23 +93,26 @@ def run(folder: Path, *words: str) -> float:
     done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr.decode()[-2000:])
-    return time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - began, cpu
 
 
 def rates(count: int) -> str:
     return "lr=" + ",".join(f"{10 ** (-4 + 3 * number / count):.5f}" for number in range(count))
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, trials: int = TRIALS) -> None:
     (folder / "plain.py").write_text(PLAIN)
     (folder / "plain.yaml").write_text(f"lr: 0.01\nseed: 0\nmax_epochs: {EPOCHS}\n")
     train = [str(ROOT / "train.py"), f"max_epochs={EPOCHS}", "model.hidden=[8]"]
     run(folder, *train)  # prepares the rows
-    ours = run(folder, *train, "-m", rates(TRIALS), "hydra.launcher.workers=2", "hydra.sweep.dir=ours")
-    plain = run(folder, "plain.py", "-m", rates(TRIALS))
+    plain, plain_cpu = run(folder, "plain.py", "-m", rates(trials))
+    ours, ours_cpu = run(folder, *train, "-m", rates(trials), "hydra.launcher.workers=2", "hydra.sweep.dir=ours")
     print(
-        f"{TRIALS} trials of {EPOCHS} epochs: plain {plain:.1f} s, two workers {ours:.1f} s, {plain / ours:.2f} times"
+        f"{trials} trials of {EPOCHS} epochs: plain {plain:.1f} s, two workers {ours:.1f} s, ratio {plain / ours:.2f}"
     )
+    print(f"CPU: plain {plain_cpu:.1f} s, two workers {ours_cpu:.1f} s")
     records = [json.loads(path.read_bytes()) for path in (folder / "ours").glob("*/run.json")]
     print(f"workers idle: {100 * idle_share(records, 2):.1f} % of the time between the first and the last ask")
 
@@ -129,6 +135,7 @@ def search(folder: Path) -> None:
     for storage in (None, f"sqlite:///{folder}/trials.db"):
         study = Study.open(write_study(folder / ("journal" if storage is None else "sqlite"), TRIALS, storage))
         asks, reports, tells = [], [], []
+        cpu = time.process_time()
         for _ in range(TRIALS):
             times = [time.perf_counter()]
             trial = study.ask()
@@ -142,6 +149,7 @@ def search(folder: Path) -> None:
             times.append(time.perf_counter())
             for kind, (before, after) in zip((asks, reports, tells), pairwise(times), strict=True):
                 kind.append(1000 * (after - before))
+        cpu_ms = 1000 * (time.process_time() - cpu) / TRIALS
         parts = [
             f"{name} {statistics.mean(kind):.1f} ms"
             for name, kind in (("ask", asks), (f"{EPOCHS} reports", reports), ("tell", tells))
@@ -150,7 +158,7 @@ def search(folder: Path) -> None:
         last = statistics.mean(total[-20:])
         print(
             f"{'SQLite' if storage else 'journal'}: {statistics.mean(total):.1f} ms a trial, {last:.1f} ms "
-            f"of the last 20 ({', '.join(parts)})"
+            f"of the last 20 ({', '.join(parts)}); {cpu_ms:.1f} ms of CPU a trial"
         )
 
 
@@ -178,19 +186,26 @@ def resume(folder: Path) -> None:
         name: [run(folder, "-c", script, str(place)) for _ in range(3)]
         for name, place in (("full", full), ("empty", empty))
     }
-    more = statistics.median(seconds["full"]) - statistics.median(seconds["empty"])
-    print(f"a study of {count} trials opens and hands one out in {more:.2f} s more than an empty one")
+    for number, kind in enumerate(("s", "s of CPU")):
+        full_s, empty_s = (statistics.median(times[number] for times in seconds[name]) for name in ("full", "empty"))
+        print(
+            f"a study of {count} trials opens and hands one out in {full_s - empty_s:.2f} {kind} more than an empty one"
+        )
 
 
 def warm(folder: Path) -> None:
     train = [str(ROOT / "train.py"), f"max_epochs={EPOCHS}", "model.hidden=[8]"]
     run(folder, *train)
-    run(folder, *train, "-m", rates(20), "hydra.sweep.dir=one")
+    _, cpu_of_20 = run(folder, *train, "-m", rates(20), "hydra.sweep.dir=one")
+    _, cpu_of_10 = run(folder, *train, "-m", rates(10), "hydra.sweep.dir=ten")
+    _, cpu_of_long = run(folder, *train, "-m", rates(20), f"max_epochs={10 * EPOCHS}", "hydra.sweep.dir=long")
     records = [json.loads(path.read_bytes()) for path in (folder / "one").glob("*/run.json")]
     records.sort(key=lambda record: str(record["created"]))
     ends = [(seconds_of(record["finished"]), sum(e["seconds"] for e in record["history"])) for record in records]
     beyond = [after - before - trained for (before, _), (after, trained) in pairwise(ends)]
     print(f"a trial takes {statistics.median(beyond):.2f} s beyond its {EPOCHS} epochs (median of {len(beyond)})")
+    of_epochs = (cpu_of_long - cpu_of_20) / 20 / 9  # of EPOCHS epochs
+    print(f"and {(cpu_of_20 - cpu_of_10) / 10 - of_epochs:.2f} s of CPU beyond the {of_epochs:.2f} s of its epochs")
 
 
 def write_study(folder: Path, trials: int, storage: str | None) -> Path:
@@ -220,6 +235,40 @@ def write_study(folder: Path, trials: int, storage: str | None) -> Path:
     return folder
 
 
+def optuna(folder: Path, seeds: int = 5) -> None:
+    """Compare the best val loss of as many trials of the same model, space and epochs, trained by the same code."""
+    import optuna as plain
+
+    import holdfast
+
+    os.environ["HOLDFAST_HOME"] = str(folder.with_name(f"{folder.name}-home"))
+    os.chdir(folder)
+    plain.logging.set_verbosity(plain.logging.WARNING)
+    shared = [f"max_epochs={EPOCHS}", "model.hidden=[8]", "check=none", "logger=none"]
+    space = ["lr=tag(log,interval(1e-5,1))", "model.dropout=interval(0,0.6)", "optimizer=adamw,momentum"]
+    for seed in range(seeds):
+
+        def objective(trial: plain.Trial, seed: int = seed) -> float:
+            words = [
+                f"lr={trial.suggest_float('lr', 1e-5, 1, log=True)}",
+                f"model.dropout={trial.suggest_float('dropout', 0, 0.6)}",
+                f"optimizer={trial.suggest_categorical('optimizer', ['adamw', 'momentum'])}",
+            ]
+            try:
+                value = holdfast.train([*shared, *words, f"hydra.run.dir=plain/{seed}/{trial.number}"]).value
+            except holdfast.errors.Diverged:
+                raise plain.TrialPruned from None
+            assert value is not None
+            return value
+
+        study = plain.create_study(sampler=plain.samplers.TPESampler(seed=seed))
+        study.optimize(objective, n_trials=SEARCHED)
+        words = ["hydra/sweeper=bayes", f"hydra.sweeper.seed={seed}", f"sweep.trials={SEARCHED}"]
+        runs = holdfast.sweep([*shared, *space, *words, f"hydra.sweep.dir=ours/{seed}"])
+        print(f"seed {seed}: bayes {runs[0].value:.4f}, plain Optuna {study.best_value:.4f}", flush=True)
+
+
 if __name__ == "__main__":
+    parts = {"sweep": sweep, "search": search, "resume": resume, "warm": warm, "optuna": optuna}
     with tempfile.TemporaryDirectory() as place:
-        {"sweep": sweep, "search": search, "resume": resume, "warm": warm}[sys.argv[1]](Path(place))
+        parts[sys.argv[1]](Path(place), *map(int, sys.argv[2:]))  # type: ignore[operator]

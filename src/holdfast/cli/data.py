@@ -44,7 +44,7 @@ def inspect(
     prepared = datamodule.prepared
     rows = derive(prepared, build_option(config.split)(), config.data.get("subset"))
     facts, batch = dataset_facts(rows, config.data.get("target")), batch_facts(config, datamodule)
-    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
+    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}-{prepared.folder.name[:8]}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(page, data_page(facts, example_strips(rows), batch, now()))
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -24,7 +25,7 @@ from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.config.resolve import import_from_here
 from holdfast.core.cores import set_spin_count
-from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.core.errors import InputError, Interrupted, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
 from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader, typed_overrides
 from holdfast.search.resume import resumed
@@ -139,28 +140,17 @@ def _run(overrides: list[str], loader: OptionsLoader) -> None:
 
 
 def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
-    """Check every job of a sweep, run them, and print the table of all."""
-    from holdfast.search.compose import check_sweep, compose_sweep
+    """Carry out a sweep, and print the table of all its jobs."""
+    from holdfast.api import carry_out_sweep
+    from holdfast.search.compose import compose_sweep
 
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
-    configs = check_sweep(config, loader)
-    if config.sweep.dry_run:
-        from holdfast.search.dry_run import print_plan
-
-        print_plan(config, loader, configs[0])
-        return
-    from holdfast.checks.kinds import check_kinds
-    from holdfast.search.leaderboard import print_sweep
-    from holdfast.search.sweep import raise_failures, run_sweep
-
-    folder = Path(config.hydra.sweep.dir)
-    check_kinds(configs, folder)
     try:
-        outcome = run_sweep(config, loader)
-    finally:
-        print_sweep(folder)
-    raise_failures(outcome, folder)
+        carry_out_sweep(config, loader, shows_table=True)
+    except Interrupted as error:
+        resume = f"{program()} -m resume={shlex.quote(config.hydra.sweep.dir)}"
+        raise Interrupted(error.signal_number, resume) from None
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

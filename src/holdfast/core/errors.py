@@ -89,13 +89,13 @@ class Interrupted(HoldfastError):
 
     code = "interrupted"
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__("run", f"interrupted by signal {signal_number}")
+    def __init__(self, signal_number: int, next: str = "") -> None:
+        super().__init__("run", f"interrupted by signal {signal_number}", next=next)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Interrupted, (self.signal_number,)
+        return Interrupted, (self.signal_number, self.problems[0].next)
 
 
 def raise_problems(problems: Sequence[Problem]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from holdfast.config.check import check_recorded
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.core.run_record import best_checkpoint, read_run
+from holdfast.core.run_record import best_checkpoint, check_data, read_run
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
 
     if not record["data"]:
         return {}, "the run ended before its rows were prepared"
+    check_data(run, record)
     config = record["config"]
     try:
         check_recorded(config, ("split",))
@@ -56,7 +57,7 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
         facts: dict[str, Any] = {"data": data, "strips": example_strips(rows)}
     except HoldfastError as error:
         return {}, str(error)
-    if record["best"] and "row_shape" in record["data"]:
+    if record["best"]:
         from holdfast.inference.val_rows import val_facts
 
         try:

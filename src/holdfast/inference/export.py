@@ -31,7 +31,8 @@ TOLERANCE = 1e-4
 
 # How the cells of a table become numbers.
 CELLS = (
-    "number: as it is, a date as days since 1970-01-01, missing as NaN; "
+    "number: as it is, without a unit where part is amount, missing as NaN; one with a source is a part of the date "
+    "in that column: elapsed (days since 1970-01-01 UTC), year, month, weekday (0 is Monday), day of year, hour; "
     "category: its index in categories, missing as the index of '', a text that is not among them as -1"
 )
 
@@ -127,12 +128,12 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
     network = [
         {
             "weight": weight,
-            **{name: config.get(name) for name in BUILT},
+            **{name: record["config"].get(name) for name in BUILT},
             "shapes": restored.shapes.as_dict(),
             "checkpoint": str(restored.checkpoint.absolute()),
             "checkpoint_sha256": sha256_file(restored.checkpoint),
         }
-        for weight, (config, restored) in zip(loaded.network.weights, loaded.members, strict=True)
+        for weight, (record, restored) in zip(loaded.network.weights, loaded.members, strict=True)
     ]
     return {
         "format": form,
@@ -158,6 +159,8 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
         "class_names": data["class_names"],
         "preprocessing": "in the file" if form != "safetensors" else "its statistics are in the file, as *.transform.*",
         "network": network,
+        "combine": loaded.network.combine,
+        "temperature": loaded.network.temperature,
         "check": {
             "rows": exported.rows,
             "of": exported.rows_from,

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.inference.sealed import sealed_rows_refusal
-from holdfast.inference.tables import as_table, table_writer
+from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
 from holdfast.vault.rows.identity import row_digests
 
 if TYPE_CHECKING:
     from holdfast.data.new_rows import NewRows
+    from holdfast.inference.network import Loaded
 
 
 def predict_blocks(
@@ -66,11 +67,20 @@ def predictions_of(
         raise InputError("--input", "has no rows")
     from holdfast.inference.network import load_run
 
-    network = load_run(run).network
+    loaded = load_run(run)
     for block in chain([first], checked):
         refuse_sealed([*_digests(block.x, data), *block.digests])
-        predictions = network.predict(block.x, batch_size=batch_size)
-        yield block, as_table(predictions, data["task"], data["class_names"])
+        yield block, _columns(loaded, block.x, batch_size)
+
+
+def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]:
+    """The predictions of rows as columns, with those that an ensemble adds."""
+    network, task, class_names = loaded.network, loaded.data["task"], loaded.data["class_names"]
+    if loaded.record["kind"] != "ensemble":
+        return as_table(network.predict(x, batch_size=batch_size), task, class_names)
+    members, predictions = network.predict_members(x, batch_size=batch_size)
+    doubts = columns_of_doubt(members, predictions, task, network.weights)
+    return {**as_table(predictions, task, class_names), **doubts}
 
 
 def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:

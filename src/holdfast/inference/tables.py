@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.core.files import finite
 from holdfast.core.tasks import task_of
+from holdfast.ensembles.diversity import differing, entropy
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 PREDICTION = "prediction"
@@ -35,12 +36,13 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def column_names(task: str, class_names: Sequence[str]) -> list[str]:
+def column_names(task: str, class_names: Sequence[str], *, is_ensemble: bool = False) -> list[str]:
     """The columns beside that of the ids."""
+    kind = task_of(task)
     probabilities = [f"probability_{name}" for name in class_names]
-    if task_of(task).is_labels:
-        return [*(f"{PREDICTION}_{name}" for name in class_names), *probabilities]
-    return [PREDICTION, *probabilities]
+    predictions = [f"{PREDICTION}_{name}" for name in class_names] if kind.is_labels else [PREDICTION]
+    doubts = (["spread"] if kind.is_values else ["entropy", "disagreement"]) if is_ensemble else []
+    return [*predictions, *probabilities, *doubts]
 
 
 def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[str]) -> dict[str, Any]:
@@ -65,6 +67,28 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
     names_of_classes = np.array(class_names, object)
     chosen = [*guesses.astype(np.int8).T] if kind.is_labels else [names_of_classes[guesses.argmax(axis=1)]]
     return dict(zip(names, [*chosen, *predictions.T], strict=True))
+
+
+def columns_of_doubt(
+    members: NDArray[np.float32], predictions: NDArray[np.float32], task: str, weights: Sequence[float]
+) -> dict[str, NDArray[np.float32]]:
+    """The columns that an ensemble adds.
+
+    Args:
+        members: (members, n, ...) predictions of each.
+        predictions: (n, ...) of the ensemble.
+        task: As of `as_table`.
+        weights: Of the members.
+
+    Returns:
+        `entropy` of the predicted probabilities, in nats, and `disagreement`, the share of members, by weight, that
+        decide otherwise; of labels the means over them. Of values `spread`, the standard deviation of the members'.
+    """
+    if task_of(task).is_values:
+        exact = members.astype(np.float64)
+        variance = np.average(np.square(exact - np.average(exact, axis=0, weights=weights)), axis=0, weights=weights)
+        return {"spread": np.sqrt(variance).astype(np.float32)}
+    return {"entropy": entropy(predictions, task), "disagreement": differing(members, predictions, task, weights)}
 
 
 @contextmanager

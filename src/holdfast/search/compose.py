@@ -258,7 +258,7 @@ def _resumed(now: SweepRecord, folder: Path, more: int) -> SweepRecord:
             f"is {more}, and {before.trials} of the {len(now.space.points)} points of the grid are planned already"
         )
         raise InputError("sweep.add", problem, f"up to {len(now.space.points) - before.trials}")
-    return replace(now, trials=trials)
+    return replace(now, trials=trials, commands=before.commands + 1)
 
 
 def _check_free(folder: Path) -> None:

@@ -76,6 +76,7 @@ class Leaderboard:
         rows: Its trials, best first; the first ones where only those were asked for.
         counts: Status -> number of trials.
         failures: Reason -> numbers of the trials that failed of it.
+        num_retried: How many of those a resumed sweep tries again.
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class Leaderboard:
     rows: list[Row]
     counts: dict[str, int]
     failures: dict[str, list[int]]
+    num_retried: int
 
     @property
     def best(self) -> Row | None:
@@ -116,7 +118,9 @@ def leaderboard_of(folder: Path, most: int | None = None) -> Leaderboard:
     )
     failed = [trial for trial in trials if trial.status == "failed"]
     rows = [_row(trial, record) for trial in ranked[:most]]
-    return Leaderboard(folder, record, rows, dict(Counter(trial.status for trial in trials)), _by_cause(failed))
+    counts: dict[str, int] = dict(Counter(trial.status for trial in trials))
+    num_retried = sum(trial.can_be_retried for trial in failed)
+    return Leaderboard(folder, record, rows, counts, _by_cause(failed), num_retried)
 
 
 def border_warnings(board: Leaderboard) -> Iterator[str]:
@@ -263,7 +267,9 @@ def _advice(board: Leaderboard) -> Iterator[str]:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
         yield f"save   holdfast runs {folder} --save recipes/best.yaml"
-    if board.num_missing > 0 and not board.counts.get("running"):
-        yield f"go on  {program()} -m resume={folder}"
-    elif board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
+    if (board.num_missing > 0 or board.num_retried > 0) and not board.counts.get("running"):
+        parts = [f"missing: {board.num_missing}"] if board.num_missing > 0 else []
+        parts += [f"failed, to be tried again: {board.num_retried}"] if board.num_retried > 0 else []
+        yield f"go on  {program()} -m resume={folder}   ({'; '.join(parts)})"
+    if board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
         yield f"next   holdfast freeze {shlex.quote(str(board.best.runs[0]))}"

@@ -8,7 +8,6 @@ process may have by now, and not its host, which may be gone.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +32,7 @@ class Leases:
 
     def take(self, number: int) -> None:
         """Take the lease of a trial; the caller holds the study's lock and has seen that it is free."""
-        draft = self._folder / f".{number}-{secrets.token_hex(4)}"
+        draft = self._folder.with_name("lease")  # one name, so that killed workers leave one file at most
         draft.write_text(self._worker)
         draft.replace(self._folder / str(number))
         self._mine.add(number)
@@ -44,16 +43,20 @@ class Leases:
 
     def release(self, number: int) -> None:
         """Give a lease back, if this worker has it."""
-        self._mine.discard(number)
         if self.is_mine(number):
-            (self._folder / str(number)).unlink(missing_ok=True)
+            self.clear(number)
+        self._mine.discard(number)
 
     def end(self, worker: str) -> None:
-        """End the leases of a worker that is known to have died, as if nobody had touched them for long."""
+        """End the leases of a worker that is known to have died; the caller holds the study's lock."""
         for number in self._numbers():
             if self._holder(number) == worker:
-                with suppress(FileNotFoundError):
-                    os.utime(self._folder / str(number), (0, 0))
+                self.clear(number)
+
+    def clear(self, number: int) -> None:
+        """End the lease of a trial, whoever has it; the caller holds the study's lock."""
+        self._mine.discard(number)
+        (self._folder / str(number)).unlink(missing_ok=True)
 
     def held(self) -> set[int]:
         """The numbers of the trials whose leases are not over."""
@@ -96,9 +99,6 @@ class Leases:
 
     def _now(self) -> float:
         """The time of the file system."""
-        path = self._folder / f".now-{secrets.token_hex(4)}"
+        path = self._folder.with_name("now")
         path.touch()
-        try:
-            return path.stat().st_mtime
-        finally:
-            path.unlink()
+        return path.stat().st_mtime

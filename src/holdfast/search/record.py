@@ -41,6 +41,7 @@ class SweepRecord:
         monitor: The val metric that is searched for.
         mode: Whether less or more of it is better.
         workers: How many train at a time.
+        commands: How many commands have trained it: the one that began it, and each that resumed it.
     """
 
     typed: list[str]
@@ -59,6 +60,7 @@ class SweepRecord:
     monitor: str
     mode: Literal["min", "max"]
     workers: int
+    commands: int = 1
 
     def create(self, folder: Path) -> None:
         """Write `sweep.json` into a folder that holds none yet; of two sweeps that try, one does.

@@ -1,16 +1,18 @@
 """A study: the trials of a sweep, which workers ask for, train and tell the results of.
 
 A trial keeps its number, its values and its folder for life. Whoever holds its lease trains it. Where a lease is over
-and the trial has not ended, the next worker that asks takes the trial over and goes on from its checkpoint.
+and the trial has not ended, the next worker that asks takes the trial over and goes on from its checkpoint. A trial
+that has failed is tried again when the sweep is resumed, after all others. One that has diverged is not: that is a
+result.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -31,8 +33,7 @@ FOLDER = "study"
 LEASE_S = 60.0
 FAILURES_IN_A_ROW = 5
 DIVERGED = "diverged"
-# Keys of what Optuna keeps beside a trial.
-STATUS, REASON, CAUSE = "status", "reason", "cause"
+END = "end"  # the key of what Optuna keeps beside a trial
 
 Status = Literal["running", "completed", "pruned", "failed", "interrupted"]
 
@@ -63,6 +64,7 @@ class TrialResult:
         reason: Why it failed, was pruned or stopped.
         overrides: Its values; empty where a worker died before they were chosen.
         folder: Of its run or runs.
+        can_be_retried: Whether it has failed, and a resumed sweep tries it again.
     """
 
     number: int
@@ -71,6 +73,31 @@ class TrialResult:
     reason: str | None
     overrides: list[str]
     folder: Path
+    can_be_retried: bool
+
+
+@dataclass(frozen=True)
+class _End:
+    """The end of a trial.
+
+    Attributes:
+        status: How it ended.
+        time: When, ISO 8601.
+        reason: Why it failed or was pruned.
+        cause: The same for all trials that failed of one thing.
+        command: The number of the command that trained it, as in the sweep's record.
+    """
+
+    status: Literal["completed", "pruned", "failed"]
+    time: str
+    reason: str | None = None
+    cause: str | None = None
+    command: int = 0
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether the trial may come to another end when it is tried again."""
+        return self.status == "failed" and self.cause != DIVERGED
 
 
 class LeaseLost(RunFailed):
@@ -101,7 +128,6 @@ class Study:
             )
         self._leases = Leases(own / "leases", worker, lease_s)
         self._asked: dict[int, optuna.Trial] = {}
-        self._ended_before = {trial.number for trial in self._frozen() if trial.state.is_finished()}
 
     @classmethod
     def open(cls, folder: Path, *, worker: str = "", lease_s: float = LEASE_S) -> Study:
@@ -115,7 +141,7 @@ class Study:
         return cls(folder, read_sweep(folder), worker or secrets.token_hex(8), lease_s)
 
     def ask(self) -> Trial | None:
-        """Give the next trial to this worker: one that a dead worker has left, or a new one.
+        """Give the next trial to this worker: one that a dead worker has left, a new one, or one to be tried again.
 
         Returns:
             None where there is none at the moment. When `is_over`, there will be none.
@@ -124,15 +150,18 @@ class Study:
             if self.stop_reason() is not None:
                 return None
             trials, held = self._frozen(), self._leases.held()
-            for trial in trials:
-                if trial.state == TrialState.RUNNING and trial.number not in held:
-                    self._leases.take(trial.number)
-                    return self._handed_out(optuna.Trial(self._study, trial._trial_id))
-            if len(trials) >= self.record.trials:
+            free = [trial for trial in trials if trial.number not in held]
+            left = next((trial for trial in free if trial.state == TrialState.RUNNING), None)
+            if left is not None:
+                return self._hand_out(left._trial_id)
+            if len(trials) < self.record.trials:
+                return self._hand_out(self._storage.create_new_trial(self._study._study_id))
+            failed = [(end.command, trial) for trial in free if (end := _end_of(trial)) and self._is_retried(end)]
+            if not failed:
                 return None
-            new = self._study.ask()
-            self._leases.take(new.number)
-            return self._handed_out(new)
+            _, longest_ago = min(failed, key=lambda entry: (entry[0], entry[1].number))
+            self._storage.set_trial_state_values(longest_ago._trial_id, TrialState.RUNNING)
+            return self._hand_out(longest_ago._trial_id)
 
     def report(self, trial: Trial, epoch: int, value: float) -> None:
         """Report the monitored value of an epoch.
@@ -178,13 +207,15 @@ class Study:
             return
         with self._lock:
             self.check_lease(trial)
-            self._end(self._asked[trial.number]._trial_id, status, value, reason, has_diverged)
-            self._leases.release(trial.number)
-            del self._asked[trial.number]
+            trial_id = self._asked[trial.number]._trial_id
+            # First, so that a worker that is killed in between leaves no lease of a trial that has ended.
+            self.give_back(trial)
+            self._end(trial_id, status, value, reason, has_diverged)
 
     def give_back(self, trial: Trial) -> None:
         """Give a trial back that has not ended: whoever asks next goes on with it."""
-        self._leases.release(trial.number)
+        with self._lock:
+            self._leases.release(trial.number)
         self._asked.pop(trial.number, None)
 
     def end_leases(self, worker: str) -> None:
@@ -203,27 +234,28 @@ class Study:
         return self.num_left() == 0 or self.stop_reason() is not None
 
     def num_left(self) -> int:
-        """The number of trials that have not ended, those that were not asked for yet included."""
-        ended = sum(trial.state.is_finished() for trial in self._frozen())
-        return max(0, self.record.trials - ended)
+        """The number of trials that are to be trained: those not asked for yet and those to be tried again included."""
+        ends = [end for trial in self._frozen() if (end := _end_of(trial)) and not self._is_retried(end)]
+        return max(0, self.record.trials - len(ends))
 
     def stop_reason(self) -> str | None:
         """Give the reason for which no further trial is begun, if there is one.
 
-        Only trials that have ended since this study was opened count, so that a sweep can go on when its user has
-        removed the cause. Diverged trials are a result like others, unless there is no other one.
+        A failure under an earlier command does not count, so that a sweep can go on when its user has removed the
+        cause. Diverged trials are a result like others, unless there is no other one.
         """
-        ended = [t for t in self._frozen() if t.state.is_finished() and t.number not in self._ended_before]
-        failed = [trial for trial in ended if _status(trial) == "failed"]
+        ended = [(trial.number, end) for trial in self._frozen() if (end := _end_of(trial)) is not None]
+        failed = [(number, end) for number, end in ended if self._has_failed_now(end)]
         if failed and self.record.on_failure == "stop":
-            return f"trial {failed[0].number} failed: {_attribute(failed[0], REASON)}"
-        last = sorted(ended, key=lambda trial: trial.datetime_complete or datetime.min)[-FAILURES_IN_A_ROW:]
-        causes = {_attribute(trial, CAUSE) for trial in last}
-        if len(last) < FAILURES_IN_A_ROW or len(causes) > 1 or any(_status(trial) != "failed" for trial in last):
+            number, end = failed[0]
+            return f"trial {number} failed: {end.reason}"
+        last = [end for _, end in sorted(ended, key=lambda entry: entry[1].time)[-FAILURES_IN_A_ROW:]]
+        causes = {end.cause for end in last}
+        if len(last) < FAILURES_IN_A_ROW or len(causes) > 1 or not all(map(self._has_failed_now, last)):
             return None
         if causes == {DIVERGED} and len(failed) < len(ended):
             return None
-        return f"{FAILURES_IN_A_ROW} trials in a row failed: {_attribute(last[-1], REASON)}"
+        return f"{FAILURES_IN_A_ROW} trials in a row failed: {last[-1].reason}"
 
     def trials(self) -> list[TrialResult]:
         """All trials that were asked for, by number."""
@@ -233,7 +265,19 @@ class Study:
     def _frozen(self) -> list[FrozenTrial]:
         return self._storage.get_all_trials(self._study._study_id, deepcopy=False)
 
-    def _handed_out(self, trial: optuna.Trial) -> Trial:
+    def _has_failed_now(self, end: _End) -> bool:
+        """Whether a trial has failed under the command that goes on."""
+        return end.status == "failed" and end.command == self.record.commands
+
+    def _is_retried(self, end: _End) -> bool:
+        """Whether a trial that has ended before this command is tried again under it."""
+        return end.can_be_retried and end.command < self.record.commands
+
+    def _hand_out(self, trial_id: int) -> Trial:
+        """Take the lease of a trial and choose its values; `optuna.Study.ask` would take a failed one for a new one."""
+        self._leases.take(self._storage.get_trial_number_from_id(trial_id))
+        self._study._thread_local.cached_all_trials = None  # the sampler is to know of all trials that have ended
+        trial = optuna.Trial(self._study, trial_id)
         self._asked[trial.number] = trial
         return Trial(trial.number, self._values(trial), self._folder / str(trial.number))
 
@@ -244,46 +288,45 @@ class Study:
         return self.record.space.suggest(trial)  # type: ignore[arg-type]
 
     def _end(self, trial_id: int, status: str, value: float | None, reason: str | None, has_diverged: bool) -> None:
-        # Optuna's samplers pass over failed trials, and take pruned ones for bad ones.
-        state = TrialState.FAIL if status == "failed" and not has_diverged else TrialState.PRUNED
+        state, values = TrialState.PRUNED, None if value is None else [value]
         if status == "completed" and value is not None:
             state = TrialState.COMPLETE
-        elif status == "completed" or has_diverged:
-            self._storage.set_trial_user_attr(trial_id, STATUS, status)
-        if reason is not None and status != "completed":
-            self._storage.set_trial_user_attr(trial_id, REASON, reason)
-        if status == "failed":
+        else:
             cause = DIVERGED if has_diverged else re.sub(r"\d+", "#", reason or "")
-            self._storage.set_trial_user_attr(trial_id, CAUSE, cause)
-        values: Sequence[float] | None = None if value is None or state == TrialState.FAIL else [value]
+            end = _End(status, datetime.now().isoformat(), reason, cause, self.record.commands)  # type: ignore[arg-type]
+            self._storage.set_trial_user_attr(trial_id, END, asdict(end))
+            if end.can_be_retried:  # Optuna's samplers pass over waiting trials, and take pruned ones for bad ones
+                self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+                return
         self._study.sampler.after_trial(self._study, self._storage.get_trial(trial_id), state, values)
         self._storage.set_trial_state_values(trial_id, state, values)
 
     def _result(self, trial: FrozenTrial, *, is_held: bool) -> TrialResult:
-        status: Status = _status(trial) or ("running" if is_held else "interrupted")
-        value = trial.value if status in ("completed", "pruned") and trial.values else None
+        end = _end_of(trial)
+        status: Status = "running" if is_held else "interrupted"
+        if end is not None:
+            status = end.status
         fixed = FixedTrial(trial.params, number=trial.number)
         try:
             overrides = self._values(fixed)
         except ValueError:  # a worker died before all values were chosen
             overrides = []
         return TrialResult(
-            trial.number, status, value, _attribute(trial, REASON), overrides, self._folder / str(trial.number)
+            number=trial.number,
+            status=status,
+            value=trial.value if status in ("completed", "pruned") and trial.values else None,
+            reason=end.reason if end is not None else None,
+            overrides=overrides,
+            folder=self._folder / str(trial.number),
+            can_be_retried=end is not None and end.can_be_retried,
         )
 
 
-def _status(trial: FrozenTrial) -> Status | None:
-    """The status of a trial that has ended; None where it has not."""
+def _end_of(trial: FrozenTrial) -> _End | None:
+    """The end of a trial; None where it has not ended, or is being tried again."""
+    if trial.state == TrialState.RUNNING:
+        return None
     if trial.state == TrialState.COMPLETE:
-        return "completed"
-    if trial.state == TrialState.FAIL:
-        return "failed"
-    if trial.state == TrialState.PRUNED:
-        status: Status = trial.user_attrs.get(STATUS, "pruned")
-        return status
-    return None
-
-
-def _attribute(trial: FrozenTrial, name: str) -> str | None:
-    value: str | None = trial.user_attrs.get(name)
-    return value
+        assert trial.datetime_complete is not None
+        return _End("completed", trial.datetime_complete.isoformat())
+    return _End(**trial.user_attrs[END])

@@ -44,11 +44,13 @@ class Outcome:
         num_jobs: Jobs or trials that have ended.
         failures: Number of a job that failed -> the reason.
         stop_reason: Why it has not come to its end; None where it has.
+        is_retried: Whether failed jobs are tried again when the sweep is resumed.
     """
 
     num_jobs: int
     failures: Mapping[int, str] = field(default_factory=dict)
     stop_reason: str | None = None
+    is_retried: bool = False
 
 
 def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
@@ -130,7 +132,8 @@ def outcome_of_study(study: Study) -> Outcome:
     trials = study.trials()
     failures = {trial.number: trial.reason or "" for trial in trials if trial.status == "failed"}
     ended = sum(trial.status in ("completed", "pruned", "failed") for trial in trials)
-    return Outcome(ended, failures, study.stop_reason() if study.num_left() else None)
+    is_retried = any(trial.can_be_retried for trial in trials)
+    return Outcome(ended, failures, study.stop_reason() if study.num_left() else None, is_retried)
 
 
 def raise_failures(outcome: Outcome, folder: Path) -> None:
@@ -148,7 +151,8 @@ def raise_failures(outcome: Outcome, folder: Path) -> None:
             causes.setdefault(reason.partition("; next:")[0], []).append(str(number))
         which = "; ".join(f"{', '.join(numbers)} ({reason})" for reason, numbers in causes.items())
         problem = f"{len(outcome.failures)} of {outcome.num_jobs} jobs failed: {which}"
-        raise RunFailed("sweep", problem, next=f"`holdfast runs {folder}`")
+        hint = f"-m resume={folder} tries them again" if outcome.is_retried else f"`holdfast runs {folder}`"
+        raise RunFailed("sweep", problem, next=hint)
 
 
 def _wait(worker: Child, signals: SignalFlag) -> None:

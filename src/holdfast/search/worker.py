@@ -30,7 +30,7 @@ from holdfast.experiment.run_many import run_many
 from holdfast.search.study import Study, Trial
 from holdfast.training.reporter import Stop
 
-ENDED = ("completed", "pruned", "failed")
+HAS_RESULT = ("completed", "pruned")
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Worker:
                 begun = self._begun[trial.number] = _Begun(trial, repeats)
             number = begun.waiting.popleft()
             folder = self._folder_of(begun.trial, number)
-            if (run := _ended_run(folder)) is not None:  # a worker died before it could tell
+            if (run := _run_with_result(folder)) is not None:  # a worker died before it could tell
                 self._note_end(begun, run)
                 continue
             try:
@@ -176,11 +176,11 @@ def compose_run_of_trial(words: Sequence[str], loader: OptionsLoader, folder: Pa
         raise
 
 
-def _ended_run(folder: Path) -> Run | None:
-    """The run in a folder, if there is one that has ended."""
+def _run_with_result(folder: Path) -> Run | None:
+    """The run in a folder, if there is one that has come to its end; one that has failed is tried again."""
     if not (folder / FILE_NAME).exists():
         return None
-    return Run(folder) if read_run(folder)["status"] in ENDED else None
+    return Run(folder) if read_run(folder)["status"] in HAS_RESULT else None
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:

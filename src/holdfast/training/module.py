@@ -86,12 +86,14 @@ class SupervisedModule(pl.LightningModule):
             return self._outputs(x)
         return torch.stack([self._outputs(view) for view in self._views(x)]).mean(dim=0)
 
+    def outputs_in_units(self, x: Tensor) -> Tensor:
+        """Logits as of `forward`, or values (rows,) in original units."""
+        outputs: Tensor = self(x)
+        return self._original_units(outputs) if self._is_regression else outputs
+
     def predict(self, x: Tensor) -> Tensor:
         """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values (rows,)."""
-        outputs = self(x)
-        if self._is_regression:
-            outputs = self._original_units(outputs)
-        return as_predictions(outputs, self.spec.task)
+        return as_predictions(self.outputs_in_units(x), self.spec.task)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the one that Lightning sets forty times a step without asking whether it is a weight."""

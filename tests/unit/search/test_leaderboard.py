@@ -75,7 +75,7 @@ def test_the_best_comes_first_and_what_failed_last(loader: OptionsLoader) -> Non
         "failed 2: out of memory",
         "best   mine/3/best-0.125.ckpt",
         "save   holdfast runs mine --save recipes/best.yaml",
-        "go on  holdfast train -m resume=mine",
+        "go on  holdfast train -m resume=mine   (missing: 2; failed, to be tried again: 1)",
     ]
 
 

@@ -80,7 +80,68 @@ def test_a_sampler_learns_of_trials_that_diverged_and_not_of_those_that_were_kil
     study.tell(ask(study), "failed", reason="train/loss: is nan", has_diverged=True)
     study.tell(ask(study), "failed", reason="run: was ended by signal 9")
     states = [trial.state.name for trial in study._study.trials]
-    assert states == ["PRUNED", "FAIL"]
+    assert states == ["PRUNED", "WAITING"]
+
+
+@pytest.mark.parametrize("storage", [None, "sqlite:///{}/trials.db"])
+def test_a_resumed_sweep_tries_failed_trials_again_behind_all_others(tmp_path: Path, storage: str | None) -> None:
+    folder = sweep(tmp_path, storage=None if storage is None else storage.format(tmp_path))
+    study = Study.open(folder)
+    killed, diverged, raised = ask(study), ask(study), ask(study)
+    study.tell(raised, "failed", reason="model: is broken")
+    study.tell(killed, "failed", reason="run: its process was ended by signal 9")
+    study.tell(diverged, "failed", reason="train/loss: is nan", has_diverged=True)
+    assert ask(study).number == 3
+    assert study.ask() is None, "this command has tried them"
+    replace(study.record, commands=2).rewrite(folder)
+    again = Study.open(folder)
+    assert again.num_left() == 3
+    study.give_back(Trial(3, [], folder / "3"))
+    assert [ask(again).number, ask(again), ask(again)] == [3, killed, raised]
+    assert [trial.status for trial in again.trials()] == ["running", "failed", "running", "running"]
+    again.tell(killed, "completed", 0.5)
+    again.tell(raised, "failed", reason="model: is broken")
+    assert again.ask() is None
+    assert again.num_left() == 1
+    replace(study.record, commands=3).rewrite(folder)
+    third = Study.open(folder)
+    again.give_back(Trial(3, [], folder / "3"))
+    assert [ask(third).number, ask(third).number] == [3, 2]
+    assert third.ask() is None
+
+
+def test_failures_of_before_do_not_stop_a_resumed_sweep_before_its_new_trials(tmp_path: Path) -> None:
+    folder = sweep(tmp_path, trials=FAILURES_IN_A_ROW)
+    study = Study.open(folder)
+    for _ in range(FAILURES_IN_A_ROW):
+        study.tell(ask(study), "failed", reason="model: is broken")
+    assert study.stop_reason() is not None
+    replace(study.record, trials=FAILURES_IN_A_ROW + 1, commands=2).rewrite(folder)
+    more = Study.open(folder)
+    new = ask(more)
+    assert new.number == FAILURES_IN_A_ROW
+    more.tell(new, "completed", 1.0)
+    assert ask(more).number == 0
+
+
+def test_a_worker_that_is_killed_while_it_tells_leaves_a_trial_to_tell_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = sweep(tmp_path, trials=1)
+    study = Study.open(folder)
+    trial = ask(study)
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "_end", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            study.tell(trial, "completed", 0.5)
+    other = Study.open(folder)
+    assert ask(other) == trial
+    other.tell(trial, "completed", 0.5)
+    assert not list((folder / "study" / "leases").iterdir())
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_grid_hands_out_its_points(tmp_path: Path) -> None:
@@ -179,6 +240,7 @@ def test_failures_in_a_row_with_one_cause_stop_a_sweep(tmp_path: Path, reasons: 
     assert (study.ask() is None) == stops
     if stops:
         assert study.stop_reason() == f"5 trials in a row failed: {reasons[-1]}"
+        replace(study.record, commands=2).rewrite(folder)
         assert ask(Study.open(folder)).number == len(reasons), "a sweep that goes on begins to count anew"
 
 

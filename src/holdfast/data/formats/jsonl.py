@@ -53,6 +53,10 @@ class JsonlFile:
             yield names, batch.columns
         self.skipped.extend("no JSON object" for _ in self.bad)
 
+    def reading(self) -> dict[str, str]:
+        """Nothing has to be known beforehand."""
+        return {}
+
     def place_of(self, row: int) -> str:
         """The line of a row, counted from 0 over the lines that are not empty."""
         for count, (line, _) in enumerate(self._lines()):

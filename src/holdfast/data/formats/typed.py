@@ -53,6 +53,10 @@ class TypedFile:
             reason = " ".join(str(error).split())[:200]
             raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
 
+    def reading(self) -> dict[str, str]:
+        """Nothing has to be known beforehand."""
+        return {}
+
     def place_of(self, row: int) -> str:
         """The name of a row, counted from 0."""
         return f"row {row}"

@@ -56,7 +56,7 @@ class Prepared:
         folder: Where the view lies in the store.
         vault: The id of the vault that holds the test rows.
         view: What made `x` of the raw rows, as `data.views` has it.
-        name: The data option's name.
+        name: That of the file, or of the data option (`shown_name`).
         task: "multiclass", "binary", "multilabel" or "regression".
         kind: "image", "table" or "array".
         class_names: One per class or label; empty for regression.
@@ -111,6 +111,12 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
     """The SHA-256 that val rows are compared by: over their raw identities in ascending order, whatever the view."""
     digests = np.asarray(prepared.digests[val])
     return sha256_hex(digests[ascending(digests)].tobytes())
+
+
+def content_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
+    """The SHA-256 over raw identities and targets of train rows, then of val rows, each in their order."""
+    parts = [np.asarray(array[rows]).tobytes() for rows in (train, val) for array in (prepared.digests, prepared.y)]
+    return sha256_hex(b"".join(parts))
 
 
 def prepare(
@@ -175,8 +181,18 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    state = {"files": source_state(source), "id": request_id, "name": data["name"]}
+    state = {"files": source_state(source), "id": request_id, "name": shown_name(data)}
     return {**fixed, **state, "split": split, "subset": data.get("subset")}
+
+
+def shown_name(data: Mapping[str, Any]) -> str:
+    """The name of a data set where it is shown: that of its file or folder, else that of its option."""
+    path = data.get("path")
+    paths = [path] if isinstance(path, str) else path or ()
+    if not paths or not Path(str(paths[0])).name:
+        return str(data["name"])
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{Path(str(paths[0])).name}{more}"
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:

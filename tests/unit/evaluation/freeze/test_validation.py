@@ -35,7 +35,7 @@ def val(prepared: store.Prepared) -> RunRows:
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
     (tmp_path / "weight").write_text(str(weight))
-    return FakePredictor([MEMBERS], tmp_path)
+    return FakePredictor([{"members": MEMBERS}], tmp_path)
 
 
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: RunRows) -> None:

@@ -1,4 +1,8 @@
-"""Masters and workers of sweeps are killed at random: no trial is lost, none is trained twice, and all can be read."""
+"""Masters and workers of sweeps are killed at random: no trial is lost, none is trained twice, and all can be read.
+
+The slow tier kills a few. `KILLS=200 pytest -m slow tests/stages/test_random_kills.py` kills 200 in each storage, and
+20 of a sweep that trains.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,14 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked for in /proc"),
 ]
 NUM_MASTERS = 3
+NUM_KILLS = int(os.environ.get("KILLS", "16"))
+
+
+def in_random_order(num_kills: int) -> list[str]:
+    """As many workers as masters."""
+    kinds = ["worker", "master"] * (num_kills // 2)
+    random.Random(0).shuffle(kinds)
+    return kinds
 
 
 def write_sweep(folder: Path, trials: int, **changes: Any) -> None:
@@ -54,8 +66,7 @@ def training(folder: Path) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{}/trials.db"], ids=["journal", "sqlite"])
-def test_200_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) -> None:
-    num_kills = 200 if storage is None else 10
+def test_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) -> None:
     folder = tmp_path / "sweep"
     write_sweep(folder, 5000, storage=None if storage is None else storage.format(tmp_path))
     draw = random.Random(0)
@@ -65,11 +76,11 @@ def test_200_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) 
         command = [sys.executable, str(ROOT / "tests" / "stages" / "killed_sweeps.py"), str(folder)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
-    kills: Counter[str] = Counter()
+    kinds = in_random_order(NUM_KILLS)
     epochs_before = 0
     with (tmp_path / "log").open("wb") as log:
         masters = [start() for _ in range(NUM_MASTERS)]
-        while kills.total() < num_kills:
+        while kinds:
             time.sleep(draw.uniform(0.02, 0.6))
             for number, master in enumerate(masters):
                 if master.poll() is not None:
@@ -77,16 +88,13 @@ def test_200_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) 
             epochs_noted = sum(path.stat().st_size for path in folder.glob("*/log"))
             if epochs_noted > epochs_before and (pairs := training(folder)):
                 epochs_before = epochs_noted
-                kind = draw.choice(["worker", "master"])
-                os.kill(draw.choice(pairs)[kind == "master"], signal.SIGKILL)
-                kills[kind] += 1
+                os.kill(draw.choice(pairs)[kinds.pop() == "master"], signal.SIGKILL)
         for master in masters:
             master.kill()
             master.wait()
         num_trials = len(Study.open(folder).trials())
         replace(read_sweep(folder), trials=num_trials).rewrite(folder)  # what was begun is brought to its end
         assert start().wait(300) == 0, (tmp_path / "log").read_text()
-    assert min(kills["master"], kills["worker"]) > num_kills // 4
     trials = Study.open(folder).trials()
     assert [trial.number for trial in trials] == list(range(num_trials))
     assert Counter(trial.status for trial in trials) == {"completed": num_trials}
@@ -105,13 +113,13 @@ def test_200_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) 
         assert all(json.loads(line) for line in (folder / "study" / "journal.log").read_text().splitlines())
     logs = [(trial.folder / "log").read_text().splitlines() for trial in trials]
     taken_over = sum(len({line.split()[0] for line in lines}) > 1 for lines in logs)
-    print(dict(kills), f"{taken_over} trials were taken over")
-    assert taken_over > num_kills // 5
+    print(f"{NUM_KILLS} kills, {num_trials} trials, {taken_over} were taken over")
+    assert taken_over >= NUM_KILLS // 8
     assert not list((folder / "study" / "leases").iterdir())
 
 
-def test_20_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    num_kills, num_epochs = 20, 40
+def test_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    num_kills, num_epochs = max(4, NUM_KILLS // 10), 40
     words = [
         "-m",
         "lr=0.003,0.01,0.03,0.1",
@@ -130,11 +138,11 @@ def test_20_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path)
     def records(name: str) -> list[dict[str, Any]]:
         return [json.loads((tmp_path / name / str(number) / "run.json").read_text()) for number in range(12)]
 
-    draw, kills = random.Random(0), Counter[str]()
+    draw, kinds = random.Random(0), in_random_order(num_kills)
     with (tmp_path / "log").open("wb") as log:
         assert start(*words, "hydra.sweep.dir=alone").wait(300) == 0, (tmp_path / "log").read_text()
         master = start(*words, "hydra.sweep.dir=killed")
-        while kills.total() < num_kills:
+        while kinds:
             time.sleep(draw.uniform(0.1, 1.0))
             if master.poll() is not None:
                 assert master.returncode != 0, "it came to its end before all kills"
@@ -144,14 +152,11 @@ def test_20_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path)
                 b"warm" in command_of(pid) and children(pid) for pid in children(workers[0])
             ):  # it trains
                 time.sleep(draw.uniform(0.0, 1.0))
-                kind = draw.choice(["worker", "master"])
-                os.kill(workers[0] if kind == "worker" else master.pid, signal.SIGKILL)
-                kills[kind] += 1
+                os.kill(workers[0] if kinds.pop() == "worker" else master.pid, signal.SIGKILL)
         code = master.wait(300)
         if code == -signal.SIGKILL:
             code = start("-m", "resume=killed").wait(300)
         assert code == 0, (tmp_path / "log").read_text()
-    assert min(kills["master"], kills["worker"]) >= 5
     assert sum(len(record["resumes"]) for record in records("killed")) >= num_kills // 2
     for killed, alone in zip(records("killed"), records("alone"), strict=True):
         assert killed["status"] == "completed"
