@@ -22,10 +22,6 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
 
     Equal outputs have a loss of ln C for softmax (2.302 for ten classes), C - 1 for the multiclass hinge; for values
     the mean predictor, the output 0 of standardised targets, is the measure.
-
-    Args:
-        subject: The experiment.
-        num_initialisations: Networks that are built from different seeds.
     """
     if subject.task.is_rows:
         return skipped("chance_loss", "rows are given back, and there is no chance to compare with")

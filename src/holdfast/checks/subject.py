@@ -29,16 +29,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Subject:
-    """The experiment that checks look at. The module that will be trained is only ever copied.
-
-    Attributes:
-        config: Of the experiment.
-        datamodule: Its rows; checks take train rows, and val rows where they compare.
-        task: Of the run; that of its data, or to give rows back.
-        num_outputs: Outputs of the model for one row.
-        multiply_adds: Of a forward pass of one row.
-        category_sizes: Indices of each category column, which come last in a row.
-    """
+    """The experiment that checks look at. The module that will be trained is only ever copied."""
 
     def __init__(self, experiment: Experiment) -> None:
         """Build the experiment, if it is not built.
@@ -48,10 +39,11 @@ class Subject:
         """
         self._built = experiment.build()
         self.config: DictConfig = experiment.config
-        self.datamodule = self._built.datamodule
-        self.task: Task = task_of(self._built.module.spec.task)
-        self.num_outputs = self.datamodule.num_outputs
-        self.multiply_adds = self._built.module.multiply_adds
+        self.datamodule = self._built.datamodule  # its rows; checks take train rows, and val rows where they compare
+        self.task: Task = task_of(self._built.module.spec.task)  # of the run; that of its data, or to give rows back
+        self.num_outputs = self.datamodule.num_outputs  # outputs of the model for one row
+        self.multiply_adds = self._built.module.multiply_adds  # of a forward pass of one row
+        # indices of each category column, which come last in a row
         self.category_sizes = self._built.shapes.category_sizes
         self._loss_factory = build_option(self.config.loss)
         self._ends: float | None = None

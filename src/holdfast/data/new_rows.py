@@ -33,16 +33,12 @@ ARRAY_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Some new rows.
+    """Some new rows."""
 
-    Attributes:
-        x: (n, ...) as the run's own rows are stored.
-        ids: (n,) what each is called: the column that was asked for, the path of an image, or its number from 0.
-        digests: (n, 16) digests each of what the file holds, in the forms in which a vault may know it beside `x`.
-    """
-
-    x: NDArray[Any]
+    x: NDArray[Any]  # (n, ...) as the run's own rows are stored
+    # (n,) what each is called: the column that was asked for, the path of an image, or its number from 0
     ids: Sequence[Any]
+    # (n, 16) digests each of what the file holds, in the forms in which a vault may know it beside `x`
     digests: Sequence[NDArray[np.uint8]] = ()
 
 
@@ -55,11 +51,7 @@ def read_like(
 ) -> Iterator[NewRows]:
     """Read rows in the form of a run's.
 
-    Args:
-        description: The field `data` of the run's record.
-        paths: Files or folders.
-        id_column: The column of a table that names its rows.
-        settings: The group `data` of the run's config: how its files were read.
+    `description` is the field `data` of the run's record, and `settings` the group `data` of its config.
 
     Yields:
         Blocks of rows, in the order of the files.

@@ -50,19 +50,6 @@ class Experiment:
 
     Two experiments in one process do not disturb each other: each builds and trains from its own seed, one at a time,
     and leaves the random state of the process as it found it.
-
-    Attributes:
-        config: The resolved config, without Hydra's part.
-        folder: Where its run is written.
-        overrides: What was typed, for the record.
-        choices: Group -> chosen option, for the record.
-        reporter: Is told the metrics of every epoch, and may end the run.
-        rows_in_memory: The file with the rows that the caller holds in memory, if any.
-        parts: Group -> entry of the config, of the caller's own parts; they stand in no option.
-        title: How the console calls it among others, such as "trial 12: lr=0.01".
-        fields: More fields of the record.
-        finds_lr: Whether `lr=auto` is still to find a learning rate; until then it is one to start from.
-        started: `time.perf_counter()` when work on it began.
     """
 
     def __init__(
@@ -74,16 +61,18 @@ class Experiment:
         choices: Mapping[str, str] | None = None,
         started: float | None = None,
     ) -> None:
-        self.config = config
-        self.folder = Path(folder)
-        self.overrides = list(overrides)
-        self.choices = dict(choices or {})
-        self.reporter: Reporter | None = None
-        self.rows_in_memory: Path | None = None
+        self.config = config  # the resolved config, without Hydra's part
+        self.folder = Path(folder)  # where its run is written
+        self.overrides = list(overrides)  # what was typed, for the record
+        self.choices = dict(choices or {})  # group -> chosen option, for the record
+        self.reporter: Reporter | None = None  # is told the metrics of every epoch, and may end the run
+        self.rows_in_memory: Path | None = None  # the file with the rows that the caller holds in memory, if any
+        # group -> entry of the config, of the caller's own parts; they stand in no option
         self.parts: dict[str, dict[str, Any]] = {}
-        self.title = ""
-        self.fields: dict[str, Any] = {}
-        self.finds_lr = False
+        self.title = ""  # how the console calls it among others, such as "trial 12: lr=0.01"
+        self.fields: dict[str, Any] = {}  # more fields of the record
+        self.finds_lr = False  # whether `lr=auto` is still to find a learning rate; until then it is one to start from
+        # `time.perf_counter()` when work on it began
         self.started = time.perf_counter() if started is None else started
         self._composed: DictConfig | None = None
         self._prepared: Prepared | None = None

@@ -11,7 +11,6 @@ whoever takes its place must be the only one that writes into its folder.
 from __future__ import annotations
 
 import gc
-import math
 import os
 import queue
 import signal
@@ -26,6 +25,7 @@ from typing import Any, BinaryIO, NoReturn
 from holdfast.config.groups import GROUPS
 from holdfast.core.child import take_pipes
 from holdfast.core.errors import HoldfastError, Interrupted
+from holdfast.core.files import finite
 from holdfast.core.messages import Header, receive, send
 from holdfast.training.reporter import Stop
 
@@ -86,7 +86,7 @@ class _PipedReporter:
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> Stop | None:
         """Send the metrics of an epoch and wait for what to do."""
-        send(self._answers, {"epoch": number, "metrics": _finite(metrics)})
+        send(self._answers, {"epoch": number, "metrics": finite(metrics)})
         reply = self._replies.get()
         return Stop(**reply["stop"]) if reply["stop"] else None
 
@@ -147,11 +147,6 @@ def _take_one_gpu(worker: int, workers: int) -> None:
     gpus = [str(number) for number in range(torch.cuda.device_count())] if named is None else named.split(",")
     if workers > 1 and len(gpus) > 1:
         os.environ[GPUS] = gpus[worker % len(gpus)]
-
-
-def _finite(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity: they become null."""
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in metrics.items()}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
+from holdfast.core.files import finite
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.diversity import differing, entropy
 
@@ -134,15 +134,10 @@ def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callab
 
     def write_objects(table: Table) -> None:
         for row in zip(*map(_plain, table.values()), strict=True):
-            record = {name: _finite(value) for name, value in zip(table, row, strict=True)}
+            record = {name: finite(value) for name, value in zip(table, row, strict=True)}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     return write_objects if suffix == ".jsonl" else write_rows, file.close
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:

@@ -71,11 +71,7 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
 
 
 def plan_sweep(config: DictConfig, loader: OptionsLoader) -> SweepRecord | None:
-    """Plan a sweep, or what a sweep that goes on is now.
-
-    Args:
-        config: Of `compose_sweep`.
-        loader: Composed it.
+    """Plan a sweep, or what a sweep that goes on is now, from the config and the loader of `compose_sweep`.
 
     Returns:
         None where a sweeper of another's decides as it goes.

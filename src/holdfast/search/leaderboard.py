@@ -98,11 +98,7 @@ class Leaderboard:
 
 
 def leaderboard_of(folder: Path, most: int | None = None) -> Leaderboard:
-    """Read the trials of a sweep.
-
-    Args:
-        folder: Of the sweep.
-        most: How many rows are wanted; the runs of other trials are not looked at.
+    """Read the trials of a sweep; with `most`, the runs of other trials are not looked at.
 
     Raises:
         InputError: The folder holds no sweep of ours, or its storage cannot be read.

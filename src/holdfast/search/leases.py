@@ -22,10 +22,7 @@ class Leases:
     def __init__(self, folder: Path, worker: str, lease_s: float) -> None:
         """Look at a folder of leases.
 
-        Args:
-            folder: It is made where it is not there.
-            worker: The name of this worker.
-            lease_s: Seconds after which a lease that nobody has touched is over.
+        A lease that nobody has touched for `lease_s` is over.
         """
         self._folder = folder
         self._worker = worker

@@ -19,9 +19,6 @@ from holdfast.search.record import read_sweep
 def resumed(arguments: Sequence[str]) -> list[str]:
     """Turn `resume=FOLDER` into what repeats that run or that sweep in its folder; others come back as they are.
 
-    Args:
-        arguments: Overrides and flags.
-
     Raises:
         InputError: The folder is none of both, or it cannot go on.
     """

@@ -105,11 +105,7 @@ class LeaseLost(RunFailed):
 
 
 class Study:
-    """The trials of one sweep, as one worker sees them.
-
-    Attributes:
-        record: What the sweep is.
-    """
+    """The trials of one sweep, as one worker sees them."""
 
     def __init__(self, folder: Path, record: SweepRecord, worker: str, lease_s: float) -> None:
         self.record = record
@@ -137,10 +133,7 @@ class Study:
     def open(cls, folder: Path, *, worker: str = "", lease_s: float = LEASE_S) -> Study:
         """Open the study of a sweep, or begin it.
 
-        Args:
-            folder: Of the sweep; it holds the sweep's record.
-            worker: The name of the worker that opens it; no other one has it.
-            lease_s: Seconds after which the trial of a silent worker is taken over.
+        `lease_s` are the seconds after which the trial of a silent worker is taken over.
 
         Raises:
             InputError: The folder holds no sweep, or the storage cannot be read.

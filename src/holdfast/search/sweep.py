@@ -79,13 +79,9 @@ def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
 
 
 def run_study(folder: Path, launcher: Any) -> Outcome:
-    """Train the trials of a sweep that have not ended, by workers that ask for them.
+    """Train the trials of a sweep that have not ended, by workers of the launcher that ask for them.
 
     A worker that dies is replaced; its trials go on.
-
-    Args:
-        folder: Of the sweep; it holds the sweep's record.
-        launcher: Starts the workers.
 
     Raises:
         InputError: The launcher starts no workers, or the storage cannot be written.
@@ -114,11 +110,7 @@ def run_study(folder: Path, launcher: Any) -> Outcome:
 def start_workers(folder: Path, name: str, workers: int, lease_s: float) -> Child:
     """Start the process that trains the trials of a sweep on this machine.
 
-    Args:
-        folder: Of the sweep.
-        name: Of the process, in its leases.
-        workers: Trials at a time.
-        lease_s: Seconds after which its trials are taken over where it says nothing.
+    Its trials are taken over where it says nothing for `lease_s` seconds.
     """
     process = Child("holdfast.search.worker", name="worker", path=search_path(), has_console=True)
     process.send({"folder": str(folder), "worker": name, "workers": workers, "lease_s": lease_s})

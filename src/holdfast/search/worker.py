@@ -36,19 +36,12 @@ HAS_RESULT = ("completed", "pruned")
 
 @dataclass
 class _Begun:
-    """A trial that this worker trains.
+    """A trial that this worker trains."""
 
-    Attributes:
-        trial: What was asked for.
-        waiting: The numbers of those of its runs that were not begun.
-        num_running: The number of runs that go on.
-        ended: The runs that have ended.
-    """
-
-    trial: Trial
-    waiting: deque[int]
-    num_running: int = 0
-    ended: list[Run] = field(default_factory=list)
+    trial: Trial  # what was asked for
+    waiting: deque[int]  # the numbers of those of its runs that were not begun
+    num_running: int = 0  # the number of runs that go on
+    ended: list[Run] = field(default_factory=list)  # the runs that have ended
 
 
 class _Reporter:

@@ -142,10 +142,7 @@ def _repeated(model: nn.Module) -> Iterator[Finding]:
 def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[Finding]:
     """Leaves of a loss that belong to no parameter of the model.
 
-    Args:
-        module: Whose loss it is.
-        leaves: Behind the loss.
-        later: Behind the loss of another forward pass.
+    `later` are the leaves behind the loss of another forward pass.
     """
     own = {id(parameter) for parameter in module.model.parameters()}
     hidden = [leaf for leaf in leaves if id(leaf) not in own and leaf.requires_grad]

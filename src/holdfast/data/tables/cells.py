@@ -40,17 +40,11 @@ TRIED_ROWS = 32
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """The cells of a column read as numbers.
+    """The cells of a column read as numbers."""
 
-    Attributes:
-        values: (n,) float64, days since 1970 of dates, NaN where a cell is missing or no number.
-        is_text: (n,) Cells that are texts and no numbers; None: there are none.
-        is_date: (n,) Cells that are dates; None: there are none.
-    """
-
-    values: NDArray[np.float64]
-    is_text: NDArray[np.bool_] | None = None
-    is_date: NDArray[np.bool_] | None = None
+    values: NDArray[np.float64]  # (n,) float64, days since 1970 of dates, NaN where a cell is missing or no number
+    is_text: NDArray[np.bool_] | None = None  # (n,) cells that are texts and no numbers; None: there are none
+    is_date: NDArray[np.bool_] | None = None  # (n,) cells that are dates; None: there are none
 
 
 def kind_of(type: Any) -> Kind:
@@ -70,9 +64,7 @@ def kind_of(type: Any) -> Kind:
 def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
     """Read the cells of an array of pyarrow's as numbers.
 
-    Args:
-        array: Of any type that is not nested.
-        missing: Texts that mean a missing cell; those that are numbers count among numbers, too.
+    Texts that mean a missing cell and are numbers count among numbers, too.
     """
 
     kind = kind_of(array.type)

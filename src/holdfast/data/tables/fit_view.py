@@ -29,12 +29,7 @@ MIN_ROWS_OF_IDS = 10
 
 
 def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[TableView, Mask, list[str]]:
-    """The view of a table, which of its rows it takes, and notes.
-
-    Args:
-        table: All rows.
-        settings: What the user says of the columns.
-        rows: (n,) The train and val rows, which alone are looked at.
+    """The view of a table, which of its rows it takes, and notes; train and val rows alone are looked at.
 
     Raises:
         InputError: A column is no column of a table, or a cell cannot be read and may not be skipped.

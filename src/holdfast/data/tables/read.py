@@ -31,17 +31,11 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class UsedColumn:
-    """A column that is no feature: a target, the group, the time or the part.
+    """A column that is no feature: a target, the group, the time or the part."""
 
-    Attributes:
-        values: (n,) codes where there are texts, numbers otherwise.
-        texts: What the codes stand for, in order; none for numbers.
-        wrong: Reasons, and the rows that cannot be used for them.
-    """
-
-    values: NDArray[Any]
-    texts: Sequence[str] = ()
-    wrong: dict[str, Mask] = field(default_factory=dict)
+    values: NDArray[Any]  # (n,) codes where there are texts, numbers otherwise
+    texts: Sequence[str] = ()  # what the codes stand for, in order; none for numbers
+    wrong: dict[str, Mask] = field(default_factory=dict)  # reasons, and the rows that cannot be used for them
 
 
 def load_files(
@@ -81,10 +75,7 @@ def load_files(
 def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSettings, name: str) -> Rows:
     """Read a table.
 
-    Args:
-        files: Each with the part that its rows belong to, None where the files do not say.
-        settings: What the user says of the columns.
-        name: How the source is called in what is shown.
+    Each file has the part that its rows belong to, None where the files do not say.
 
     Raises:
         InputError: The table cannot be used; the line and the column are named.

@@ -61,31 +61,20 @@ SHARED = {
 
 @dataclass(frozen=True)
 class Frozen:
-    """A selection.
+    """A selection."""
 
-    Attributes:
-        selection: Its id.
-        vault: Whose test rows it may be opened on.
-        val: Val metrics of the first model, the one chosen.
-        is_new: False where the same files were frozen before.
-        models: {"folder", "name", "val", "trials"} of every model, the best by val first.
-        criterion: What must hold, if anything.
-    """
-
-    selection: str
-    vault: str
-    val: dict[str, float]
-    is_new: bool
-    models: tuple[dict[str, Any], ...] = ()
-    criterion: str | None = None
+    selection: str  # its id
+    vault: str  # whose test rows it may be opened on
+    val: dict[str, float]  # val metrics of the first model, the one chosen
+    is_new: bool  # False where the same files were frozen before
+    models: tuple[dict[str, Any], ...] = ()  # {"folder", "name", "val", "trials"} of every model, the best by val first
+    criterion: str | None = None  # what must hold, if anything
 
 
 def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
     """Freeze completed runs or ensembles together against the vault of their data.
 
-    Args:
-        runs: One; under the policy batch several, of which the best by val is named first and compared with the others.
-        criterion: Such as "accuracy > 0.94".
+    Of several, under the policy batch, the best by val is named first and compared with the others.
 
     Raises:
         InputError: One is no completed run, or they are of different data.

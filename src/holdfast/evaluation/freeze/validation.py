@@ -117,11 +117,6 @@ def refuse_unstable(
 def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
     """Compare what a checkpoint holds of the train rows with what train rows alone give.
 
-    Args:
-        where: The checkpoint.
-        expected: Buffers built from recomputed statistics.
-        state: The checkpoint's `state_dict`.
-
     Raises:
         VaultRefused: One of them differs, as where val rows had a part in it.
     """

@@ -43,10 +43,7 @@ __all__ = ["Opened", "open_vault"]
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
     """Evaluate a frozen selection on the sealed rows, or repeat the answer it has.
 
-    Args:
-        prefix: Eight or more digits of the selection's id.
-        reason: Why a vault that was opened is opened again: at the level of the primary metric, not a clean test.
-        key_file: The private key, where the vault was sealed for one.
+    With a reason a vault that was opened is opened again, at the level of the primary metric: not a clean test.
 
     Returns:
         The answer, and what has changed in the environment since the freeze.

@@ -33,9 +33,6 @@ OWN_IN_GROUP = {
 def group(configs: Sequence[Mapping[str, Any]]) -> list[list[int]]:
     """Divide runs into those that are trained together.
 
-    Args:
-        configs: Of the runs, resolved.
-
     Returns:
         The places of the runs of each group, in their order; a run that is trained alone is a group of one.
     """

@@ -34,14 +34,7 @@ class Part:
 
 
 class Stack:
-    """The networks of K runs as one, with what trains them.
-
-    Attributes:
-        members: What was built for each run; their order is that of all tensors (K, ...).
-        weights: Parameters and buffers.
-        parts: The members by what they share.
-        generators: A generator for each run, which masks and augmentation are drawn from.
-    """
+    """The networks of K runs as one, with what trains them."""
 
     def __init__(self, members: Sequence[Built], *, is_interleaved: bool) -> None:
         """Stack what was built.
@@ -49,7 +42,8 @@ class Stack:
         Raises:
             NotStackable: The networks cannot be computed at once, or their rows are read from files.
         """
-        self.members = list(members)
+        self.members = list(members)  # what was built for each run; their order is that of all tensors (K, ...)
+        # one for each run, which masks and augmentation are drawn from
         self.generators = [torch.Generator().set_state(built.random["torch"]) for built in members]
         self.layout = Layout(len(members), is_interleaved)
         models = [built.module.model for built in members]

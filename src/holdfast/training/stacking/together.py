@@ -46,9 +46,7 @@ Reporters = Sequence[Reporter | None]
 def train(experiments: Sequence[Trainable[Result_co]], reporters: Reporters = ()) -> list[Result_co]:
     """Train runs, together where they can be.
 
-    Args:
-        experiments: Checked; one that goes on (`config.resume`) does so from its stack's checkpoint.
-        reporters: One for each, or none.
+    A run that goes on (`config.resume`) does so from its stack's checkpoint.
 
     Returns:
         The runs in their order; the record of one that failed says why.
