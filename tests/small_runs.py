@@ -85,5 +85,5 @@ def make_config(*overrides: str, **values: Any) -> DictConfig:
     OmegaConf.set_struct(config, False)
     config.resume = values.get("resume")
     config.data = {"sampling": None}  # the rows themselves are handed over
-    config.transform = {"_target_": "holdfast.transforms.Standardize", "_partial_": True}
+    config.transform = {"_target_": "holdfast.transforms.Standardize"}
     return config

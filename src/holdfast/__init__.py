@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.api import freeze as freeze
     from holdfast.api import load_run as load_run
     from holdfast.api import open_selection as open_selection
+    from holdfast.api import reproduce as reproduce
     from holdfast.api import runs as runs
     from holdfast.api import sweep as sweep
     from holdfast.api import train as train
@@ -28,17 +29,19 @@ if TYPE_CHECKING:
     from holdfast.core.errors import RunFailed as RunFailed
     from holdfast.core.errors import VaultRefused as VaultRefused
     from holdfast.experiment.experiment import Experiment as Experiment
+    from holdfast.experiment.reproduce import Reproduction as Reproduction
     from holdfast.experiment.run import Run as Run
     from holdfast.training.reporter import Stop as Stop
 
 __version__ = "0.1.0"
 
 PUBLIC = {
-    **dict.fromkeys(("train", "sweep", "load_run", "runs", "freeze", "open_selection"), "holdfast.api"),
+    **dict.fromkeys(("train", "sweep", "load_run", "runs", "freeze", "open_selection", "reproduce"), "holdfast.api"),
     **dict.fromkeys(
         ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused"), "holdfast.core.errors"
     ),
     "Experiment": "holdfast.experiment.experiment",
+    "Reproduction": "holdfast.experiment.reproduce",
     "Run": "holdfast.experiment.run",
     "Stop": "holdfast.training.reporter",
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from holdfast.evaluation.freeze.freezing import Frozen
     from holdfast.evaluation.opening.result import Opened
     from holdfast.experiment.compose import OptionsLoader
+    from holdfast.experiment.reproduce import Reproduction
     from holdfast.experiment.run import Run
     from holdfast.training.reporter import Reporter
 
@@ -210,6 +211,39 @@ def open_selection(selection: Frozen | str, *, reason: str | None = None, key_fi
     opened, _ = open_vault(prefix, reason=reason, key_file=None if key_file is None else Path(key_file))
     write_report(opened.vault, opened.selection)
     return opened
+
+
+def reproduce(
+    run: Run | Folder, overrides: Sequence[str] = (), *, data: Any = None, target: Any = None
+) -> Reproduction:
+    """Run a run again and compare: `holdfast reproduce`.
+
+    Args:
+        run: A run or its folder, or the name of a recipe that has a lock.
+        overrides: `["data.path=..."]` where the rows lie elsewhere today, `["threads=1"]`.
+        data: The rows of a run that was given them in memory.
+        target: The targets, where the rows are an array.
+
+    Returns:
+        What differs; `.is_reproduced` says whether the result is the same, `.run` is the new run.
+
+    Raises:
+        InputError: There is no such run, or it cannot be repeated.
+        VaultRefused: The data or the vault is not what it was.
+        Interrupted: A signal asked to stop.
+    """
+    from holdfast.data.in_memory import is_table, write_arrays, write_table
+    from holdfast.experiment.reproduce import repeat
+    from holdfast.experiment.run import Run
+
+    _refuse_text(overrides)
+    source = run.folder if isinstance(run, Run) else run
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        rows = None
+        if data is not None:
+            is_frame = is_table(data)
+            rows = write_table(data, Path(folder)) if is_frame else write_arrays(data, target, Path(folder))
+        return repeat(source, overrides, rows)
 
 
 def _refuse_text(overrides: Sequence[str]) -> None:

@@ -51,14 +51,7 @@ def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
 
 
 class AveragedWeights(WeightAveraging):
-    """Lightning's callback, with the averaged weights as the run's model; it averages after some of the steps.
-
-    Attributes:
-        start: Share of the epochs before the average begins.
-        every_num_steps: Optimizer steps between two updates; None: only at ends of epochs.
-        every_num_epochs: Epochs between two updates at ends of epochs.
-        takes_statistics: Whether batch-norm statistics of the average are taken anew from the train rows.
-    """
+    """Lightning's callback, with the averaged weights as the run's model; it averages after some of the steps."""
 
     def __init__(
         self,
@@ -73,9 +66,10 @@ class AveragedWeights(WeightAveraging):
         for name, count in (("every_num_steps", every_num_steps), ("every_num_epochs", every_num_epochs)):
             require(count is None or count >= 1, f"averaging.{name}", count, "whole numbers from 1")
         super().__init__(use_buffers=not takes_statistics, multi_avg_fn=average)
-        self.start = start
-        self.every_num_steps = every_num_steps
-        self.every_num_epochs = every_num_epochs
+        self.start = start  # share of the epochs before the average begins
+        self.every_num_steps = every_num_steps  # optimizer steps between two updates; None: only at ends of epochs
+        self.every_num_epochs = every_num_epochs  # epochs between two updates at ends of epochs
+        # whether batch-norm statistics of the average are taken anew from the train rows
         self.takes_statistics = takes_statistics
         self._steps_per_epoch = self._num_epochs = 0
 

@@ -18,8 +18,7 @@ __all__ = ["Freeze"]
 class Freeze(pl.Callback):
     """Keeps all layers but the one that gives the logits as they are: weights, running statistics, no dropout.
 
-    Args:
-        unfreeze_epoch: The epoch, from 2 on, from which the body is trained as well; None: never.
+    From `unfreeze_epoch` on, 2 or more, the body is trained as well; None: never.
     """
 
     def __init__(self, unfreeze_epoch: int | None = None) -> None:

@@ -28,17 +28,11 @@ __all__ = ["cutmix", "mixup"]
 
 @dataclass(frozen=True)
 class Mixed:
-    """A batch of mixed rows.
+    """A batch of mixed rows."""
 
-    Attributes:
-        x: Of the shape of the rows.
-        partner: (n,) The row that each one is mixed with.
-        share: Of the row itself, in 0..1; the partner has the rest.
-    """
-
-    x: Tensor
-    partner: Tensor
-    share: float
+    x: Tensor  # of the shape of the rows
+    partner: Tensor  # (n,) the row that each one is mixed with
+    share: float  # of the row itself, in 0..1; the partner has the rest
 
     def main_targets(self, y: Tensor) -> Tensor:
         """The target with the larger share: what metrics of mixed rows compare with."""

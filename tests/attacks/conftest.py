@@ -170,5 +170,5 @@ def write_model(project: Path, code: str, name: str) -> list[str]:
     """A user's module `mine.py` and the option `model=mine` that names its class; the overrides that choose it."""
     (project / "mine.py").write_text(code)
     (project / "conf" / "model").mkdir(parents=True, exist_ok=True)
-    (project / "conf" / "model" / "mine.yaml").write_text(f"_target_: mine.{name}\n_partial_: true\n")
+    (project / "conf" / "model" / "mine.yaml").write_text(f"_target_: mine.{name}\n")
     return ["model=mine", "trusted_modules=[mine]"]

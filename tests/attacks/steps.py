@@ -181,10 +181,10 @@ def preparing() -> None:
     """Prepare rows, then the same rows with another test part."""
     from holdfast.data.store import store, worker
 
-    source = {"_target_": "holdfast.data.sources.table.load", "_partial_": True, "path": "table.csv", "format": "csv"}
+    source = {"_target_": "holdfast.data.sources.table.load", "path": "table.csv", "format": "csv"}
     source |= {"settings": {"target": "answer"}}
     for seed in (1, 0):
-        split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, "seed": seed}
+        split = {"_target_": "holdfast.data.splits.Holdout", "seed": seed}
         request = store.make_request({"name": "table", "source": source}, split, {})
         worker.answer_request(request)
         prepared = store.find_prepared(request)

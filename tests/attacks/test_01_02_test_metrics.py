@@ -104,7 +104,7 @@ def test_a_users_module_that_logs_one(trained: None, train: Run, holdfast: Run, 
     """Nothing can be chosen by it: neither the record of the run nor the table of runs has it."""
     write_callback(project, LOGGER, "Logger")
     (project / "conf" / "model").mkdir(parents=True)
-    (project / "conf" / "model" / "mine.yaml").write_text("_target_: spy.Net\n_partial_: true\n")
+    (project / "conf" / "model" / "mine.yaml").write_text("_target_: spy.Net\n")
     mine = ["callbacks=spy", "model=mine", "trusted_modules=[spy]"]
     done = train(*mine, "hydra.run.dir=run", "early_stopping=patience", "schedule=plateau")
     assert done.returncode == 0, done.stderr

@@ -34,8 +34,8 @@ def prepare(home: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
         kind: Any = "image" if x.dtype == np.uint8 else "array"
         y = row_digests(x, kind=kind)[:, 0].astype(np.int64) % 2
         monkeypatch.setattr(worker, "rows_of", lambda source: Rows(x, y, "binary", kind, ("no", "yes")))
-        source = {"_target_": "strange.source", "_partial_": True}
-        split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, "seed": seed}
+        source = {"_target_": "strange.source"}
+        split = {"_target_": "holdfast.data.splits.Holdout", "seed": seed}
         asked.append(f"photos {len(asked)}")
         request = store.make_request({"name": asked[-1], "source": source}, split, {"policy": vault})
         worker.answer_request(request := {**request, "id": asked[-1]})
@@ -157,9 +157,7 @@ def test_folds_over_all_rows(  # noqa: PLR0917
     """Each fold goes on with the vault, or without one: what is sealed is in none of them."""
     (project / "folds.py").write_text(FOLDS)
     (project / "conf" / "data").mkdir(parents=True)
-    option = (
-        "name: folds\nresident: auto\nnum_workers: 0\nsource:\n  _target_: folds.load\n  _partial_: true\n  fold: 0\n"
-    )
+    option = "name: folds\nresident: auto\nnum_workers: 0\nsource:\n  _target_: folds.load\n  fold: 0\n"
     (project / "conf" / "data" / "folds.yaml").write_text(option + "path: null\n")
     before = _stored(tmp_path / "home")
     for fold in (0, 1):

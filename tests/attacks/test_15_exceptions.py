@@ -53,7 +53,7 @@ def test_an_exception_that_prints_the_rows(
 ) -> None:
     (project / "leaky.py").write_text(LEAK.replace("NUM_TEST", "359"))
     (project / "conf" / "model").mkdir(parents=True)
-    (project / "conf" / "model" / "leaky.yaml").write_text("_target_: leaky.Leak\n_partial_: true\n")
+    (project / "conf" / "model" / "leaky.yaml").write_text("_target_: leaky.Leak\n")
     environment["PYTHONPATH"] += f"{os.pathsep}{project}"
     selection = freeze("run", "model=leaky", "trusted_modules=[leaky]")
     done = holdfast("open", selection)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.config import search_path as sources
 from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
+from holdfast.config.parts import handed_over
 from holdfast.config.resolve import resolve_target
 from holdfast.config.targets import targets_below
 from holdfast.core.errors import InputError
@@ -77,7 +78,10 @@ def test_option_names_every_argument_of_its_target(option: Path) -> None:
             for p in inspect.signature(resolve_target(each._target_)).parameters.values()
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         ]
-        missing = {name for name in names if name not in each} - set(GROUPS[option.parent.name].supplied)
+        symbol, group = resolve_target(each._target_), option.parent.name
+        missing = {name for name in names if name not in each} - handed_over(
+            group, symbol, OmegaConf.to_container(each)
+        )
         newer_torch = {"decoupled_weight_decay"} if each._target_ == "torch.optim.AdamW" else set()
         assert not missing - newer_torch
 

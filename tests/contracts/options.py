@@ -7,7 +7,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from holdfast.config.groups import CONF, GROUPS
+from holdfast.config.groups import CONF
 from holdfast.config.resolve import build_option
 from holdfast.experiment.compose import VERSION_BASE
 
@@ -32,4 +32,4 @@ def build(group: str, name: str, *overrides: str) -> Any:
     node = OmegaConf.to_container(config[group], resolve=True)
     assert isinstance(node, dict)
     node = node.get("source", node)
-    return build_option({key: value for key, value in node.items() if key not in GROUPS[group].own})
+    return build_option(node, group)

@@ -18,7 +18,6 @@ DATA_ELSEWHERE += ("memory_arrays", "mnist", "parquet")
 ELSEWHERE = {
     ("augment", "color"),
     *(("data", name) for name in DATA_ELSEWHERE),
-    ("ensemble", "members"),
     ("logger", "many"),
     ("logger", "mlflow"),
     ("logger", "wandb"),

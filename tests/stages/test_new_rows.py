@@ -95,9 +95,8 @@ def by_hand(run: Path) -> list[float]:
 
 def numbers_of(run: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Mean and standard deviation of the train rows' numbers, taken anew from the store."""
-    from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
+    from holdfast.config.resolve import build_option
     from holdfast.data.store.store import open_prepared
 
     record = json.loads((run / "run.json").read_text())
@@ -106,7 +105,7 @@ def numbers_of(run: Path) -> tuple[dict[str, float], dict[str, float]]:
         prepared = open_prepared(record["data"]["rows"])
     from holdfast.data.loading.train_val import compute
 
-    derived = compute(prepared, instantiate(OmegaConf.create(record["config"]["split"]))())
+    derived = compute(prepared, build_option(record["config"]["split"])())
     x = np.asarray(prepared.x[derived.train], np.float64)
     names = prepared.feature_names
     return (

@@ -48,7 +48,10 @@ def first(typed: Run, project: Path) -> Path:
     """The newcomer's first run."""
     done = typed("train", "hydra.run.dir=first")
     assert "best   val/loss" in done.stdout
-    assert "next   holdfast freeze first" in done.stdout
+    assert done.stdout.splitlines()[-2:] == [
+        "report first/report.html",
+        "next   holdfast runs .   (compares runs by their val rows)",
+    ]
     assert "359 test rows sealed in vault" in done.stderr
     return project / "first"
 
@@ -57,6 +60,7 @@ def first(typed: Run, project: Path) -> Path:
 def second(first: Path, typed: Run, project: Path) -> Path:
     done = typed("train", "optimizer=adam", "lr=3e-3", "seed=1", "max_epochs=8", "hydra.run.dir=second")
     assert done.stderr == "", "a second start prepares nothing and warns of nothing"
+    assert done.stdout.endswith("\n       holdfast freeze second   (chooses this run for the final evaluation)\n")
     return project / "second"
 
 

@@ -117,7 +117,7 @@ def test_rows_and_an_option_of_data() -> None:
 
 def test_a_part_of_the_callers_own() -> None:
     run = holdfast.train(["max_epochs=1", "logger=none"], parts={"model": functools.partial(Net, width=3)})
-    assert run.record["parts"] == {"model": {"_target_": "test_api.Net", "_partial_": True, "width": 3}}
+    assert run.record["parts"] == {"model": {"_target_": "test_api.Net", "width": 3}}
     assert run.model()(__import__("torch").zeros(1, 8, 8, 1, dtype=__import__("torch").uint8)).shape == (1, 10)
 
 

@@ -57,7 +57,7 @@ def test_the_schedule_scales_all_groups_alike(run) -> None:
             seen.append([group["lr"] for group in trainer.optimizers[0].param_groups])
 
     config = make_config("schedule=linear", "optimizer=momentum", "optimizer.weight_decay=0.1", lr=0.1)
-    config.rates = {"_target_": "holdfast.rates.layerwise", "_partial_": True, "layer_decay": 0.5}
+    config.rates = {"_target_": "holdfast.rates.layerwise", "layer_decay": 0.5}
     run(config, make_data("multiclass"), callbacks=[Rates()])
     starts = torch.tensor([0.1, 0.1, 0.05, 0.05, 0.025, 0.025])
     expected = starts[None] * torch.linspace(1, 0, 17)[:16, None]
@@ -66,7 +66,7 @@ def test_the_schedule_scales_all_groups_alike(run) -> None:
 
 def test_lbfgs_has_one_rate(run) -> None:
     config = make_config("optimizer=lbfgs", lr=1.0)
-    config.rates = {"_target_": "holdfast.rates.body_and_head", "_partial_": True, "body_lr_factor": 0.5}
+    config.rates = {"_target_": "holdfast.rates.body_and_head", "body_lr_factor": 0.5}
     with pytest.raises(InputError, match=r"rates: give several rates, and lbfgs has one .*; next: rates=uniform"):
         run(config, make_data("multiclass"))
 
@@ -76,7 +76,7 @@ def test_lbfgs_counts_every_row_once(run) -> None:
     data = make_data("regression")
     data.batch_size = 120
     config = make_config("optimizer=lbfgs", "model=linear", lr=1.0, max_epochs=3, batch_size=120)
-    config.init = {"_target_": "holdfast.init.zero_last", "_partial_": True}
+    config.init = {"_target_": "holdfast.init.zero_last"}
     history = run(config, data).fields["history"]
     assert [entry["step"] for entry in history] == [1, 2, 3]
     assert history[0]["train/loss"] == pytest.approx(1.0, abs=1e-5)

@@ -47,7 +47,7 @@ def test_a_negative_strength() -> None:
 
 def test_l2_is_the_weight_decay_of_sgd(run, tmp_path: Path) -> None:
     """The same weights; and the loss in the record is that of the data alone."""
-    term = {"_target_": "holdfast.regularization.l2", "_partial_": True, "strength": 0.3}
+    term = {"_target_": "holdfast.regularization.l2", "strength": 0.3}
     decay = make_config("optimizer=sgd", "optimizer.weight_decay=0.3")
     added = make_config("optimizer=sgd")
     added.regularization = term

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, inputs_of, plain_number
 from holdfast.checks.verdict import Verdict, skipped
+from holdfast.core.advice import column_type
 from holdfast.core.tasks import Task
 from holdfast.models.layers import one_hot_layers
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
@@ -80,7 +81,7 @@ def leaking_columns(subject: Subject) -> dict[str, float]:
     is_category = [column.type == "category" for column in columns]
     x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
     scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)
-    return {columns[i].name: plain_number(scores[i]) for i in np.argsort(-scores) if scores[i] >= GIVES_AWAY}
+    return {columns[i].origin: plain_number(scores[i]) for i in np.argsort(-scores) if scores[i] >= GIVES_AWAY}
 
 
 def leak(evidence: dict[str, Any], leaks: Mapping[str, float]) -> Verdict:
@@ -88,9 +89,8 @@ def leak(evidence: dict[str, Any], leaks: Mapping[str, float]) -> Verdict:
     name = next(iter(leaks))
     cause = f"the column '{name}' alone predicts the target ({leaks[name]:.3f}, 1 is always right): is it a leak?"
     evidence["columns_that_give_the_target_away"] = dict(leaks)
-    return Verdict(
-        "baseline", "doubtful", evidence, (cause,), f"data.drop=['{name}'], if it is not known when one predicts"
-    )
+    advice = f"{column_type(name, 'drop')}, if it is not known when one predicts"
+    return Verdict("baseline", "doubtful", evidence, (cause,), advice)
 
 
 def _rows(subject: Subject, rows: Array, limit: int) -> tuple[Array, Array]:

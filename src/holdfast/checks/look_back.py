@@ -23,11 +23,7 @@ def compare_with_baseline(
 ) -> list[Verdict]:
     """Give the verdicts of before the training, that of the baseline compared with what the run has reached.
 
-    Args:
-        experiment: That was trained.
-        verdicts: Of before.
-        metrics: Val metrics of the best epoch.
-        seeks_leaks: Whether a nearly perfect score is followed up, which takes a moment a column.
+    With `seeks_leaks` a nearly perfect score is followed up, which takes a moment a column.
     """
     before = next((verdict for verdict in verdicts if verdict.name == "baseline"), None)
     others = [verdict for verdict in verdicts if verdict is not before]
@@ -43,12 +39,6 @@ def look_back(
     subject: Subject, metrics: Mapping[str, float], before: Verdict | None, *, seeks_leaks: bool = True
 ) -> Verdict | None:
     """Compare what a run has reached with the baselines, or with the majority class where they were not fitted.
-
-    Args:
-        subject: The experiment.
-        metrics: Val metrics of the best epoch.
-        before: The verdict of the baseline, where that was made.
-        seeks_leaks: As of `compare_with_baseline`.
 
     Returns:
         What the record is to hold; None where there is nothing to say.

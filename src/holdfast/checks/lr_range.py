@@ -31,19 +31,12 @@ MUCH_LARGER, MUCH_SMALLER = 3.0, 1e-3
 
 @dataclass(frozen=True)
 class RateRange:
-    """The losses of a training whose rate rises.
+    """The losses of a training whose rate rises."""
 
-    Attributes:
-        rates: Of the steps, ascending.
-        losses: Smoothed, after each step.
-        suggested: Rates by the three rules; empty where the loss explodes at once.
-        problem: The reason why no rate can be advised; empty where one can.
-    """
-
-    rates: list[float]
-    losses: list[float]
-    suggested: dict[str, float]
-    problem: str
+    rates: list[float]  # of the steps, ascending
+    losses: list[float]  # smoothed, after each step
+    suggested: dict[str, float]  # rates by the three rules; empty where the loss explodes at once
+    problem: str  # the reason why no rate can be advised; empty where one can
 
     @property
     def advised(self) -> float:
@@ -64,12 +57,6 @@ def lr_range(subject: Subject, *, least: float = 1e-6, most: float = 10.0, num_s
 
     Three rates are suggested: where the smoothed loss falls steepest, in the middle of its longest fall (the valley),
     and a tenth of the rate with the least loss. The advice is the middle one of them.
-
-    Args:
-        subject: The experiment.
-        least: The first rate.
-        most: The last one.
-        num_steps: From one to the other.
     """
     if str(subject.config.optimizer._target_).endswith("LBFGS"):
         return skipped("lr_range", "lbfgs finds its steps by itself")

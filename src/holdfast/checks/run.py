@@ -14,11 +14,11 @@ import torch
 
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict, skipped
-from holdfast.config.groups import GROUPS
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Interrupted, RunFailed
 from holdfast.core.seeding import kept_random_state, seed_everything
 from holdfast.experiment.experiment import Experiment
+from holdfast.training.row_guard import guarded
 from holdfast.training.threads import set_threads
 
 NUM_ROWS = 32
@@ -68,7 +68,7 @@ def run_checks(experiment: Experiment) -> list[Verdict]:
     node = experiment.config.check
     if not node:
         return []
-    run: Check = build_option({key: value for key, value in node.items() if key not in GROUPS["check"].own})
+    run: Check = build_option(node, "check")
     with subject_of(experiment) as subject:
         return run(subject)
 
@@ -77,10 +77,11 @@ def run_checks(experiment: Experiment) -> list[Verdict]:
 def subject_of(experiment: Experiment) -> Iterator[Subject]:
     """Build an experiment to be looked at, and compute with the threads of its run meanwhile."""
     threads = torch.get_num_threads()
-    subject = Subject(experiment)
+    subject, built = Subject(experiment), experiment.build()
     try:
         set_threads(experiment.config, subject.multiply_adds, NUM_ROWS)
-        yield subject
+        with guarded(built.module, built.datamodule, experiment.folder.name, is_check=True):
+            yield subject
     finally:
         torch.set_num_threads(threads)
 

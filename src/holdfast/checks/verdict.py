@@ -12,22 +12,16 @@ GRAVEST_FIRST: tuple[Word, ...] = ("fail", "doubtful", "pass", "skipped")
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer of one check.
-
-    Attributes:
-        name: Of the check.
-        verdict: "fail" only where the evidence is certain, "doubtful" where a person should look, "pass", or "skipped"
-            where the check could not run or does not apply.
-        evidence: Numbers by name, as JSON has them; of a skipped check the `reason`.
-        causes: Sentences, the likeliest first; empty where nothing is wrong.
-        next: What to change or to type; empty where nothing is wrong.
-    """
+    """The answer of one check."""
 
     name: str
+    # "fail" only where the evidence is certain, "doubtful" where a person should look, "pass", or "skipped" where the
+    # check could not run or does not apply
     verdict: Word
+    # numbers by name, as JSON has them; of a skipped check the `reason`
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    causes: tuple[str, ...] = ()
-    next: str = ""
+    causes: tuple[str, ...] = ()  # sentences, the likeliest first; empty where nothing is wrong
+    next: str = ""  # what to change or to type; empty where nothing is wrong
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Verdict:

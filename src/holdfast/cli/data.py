@@ -37,18 +37,16 @@ def inspect(
     from holdfast.reporting.data_facts import dataset_facts
     from holdfast.reporting.data_page import data_page
     from holdfast.reporting.data_table import print_data
-    from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
     from holdfast.training.first_batch import batch_facts
 
     datamodule = Experiment(config, Path()).prepare()
     prepared = datamodule.prepared
-    derived = derive(prepared, build_option(config.split)(), config.data.get("subset"))
-    parts = parts_of(prepared, derived, config.data)
-    facts, batch = dataset_facts(parts), batch_facts(config, datamodule)
-    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}.html"
+    rows = derive(prepared, build_option(config.split)(), config.data.get("subset"))
+    facts, batch = dataset_facts(rows, config.data.get("target")), batch_facts(config, datamodule)
+    page = output or Path(config.paths.output) / "inspect" / f"{prepared.name}-{prepared.folder.name[:8]}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(page, data_page(facts, example_strips(parts), batch, now()))
+    write_atomic(page, data_page(facts, example_strips(rows), batch, now()))
     if as_json:
         batch.pop("picture", None)
         print(json.dumps({**facts, "batch": batch, "page": str(page)}))

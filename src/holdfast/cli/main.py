@@ -24,6 +24,7 @@ from holdfast.cli.freeze import freeze
 from holdfast.cli.open import open_selection, reopen
 from holdfast.cli.predict import predict
 from holdfast.cli.report import report
+from holdfast.cli.reproduce import reproduce
 from holdfast.cli.runs import runs
 from holdfast.cli.schedule import preview
 from holdfast.core.cores import set_spin_count
@@ -70,6 +71,7 @@ _add_verbs(
         "open": open_selection,
         "reopen": reopen,
         "diff": diff,
+        "reproduce": reproduce,
         "report": report,
         "predict": predict,
         "export": export,

@@ -34,7 +34,7 @@ def predict(
     record = read_predicting_run(run)
     data = record["data"]
     _check(input, output, batch_size, overwrite=overwrite)
-    names = column_names(data["task"], data["class_names"])
+    names = column_names(data["task"], data["class_names"], is_ensemble=record["kind"] == "ensemble")
     id_name = id or ("path" if data["kind"] == "image" and not _is_array(input) else "row")
     if id_name in names:
         raise InputError("--id", f"is {id_name!r}, a name that the output has for something else")

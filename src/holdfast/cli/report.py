@@ -16,7 +16,7 @@ def report(
     selection: Annotated[str, typer.Argument(help="The folder of a run, or a selection's id.")], as_json: Json = False
 ) -> None:
     """Write the report of a run into its folder, or that of a selection beside it; nothing is decrypted."""
-    if Path(selection).is_dir():
+    if Path(selection).is_dir() or "/" in selection:
         _report_run(Path(selection), as_json)
     else:
         _report_selection(selection, as_json)

@@ -23,12 +23,12 @@ def preview(
     from holdfast.experiment.compose import compose
 
     config = compose(overrides or [])
-    from holdfast.config.resolve import build_option
     from holdfast.schedules.preview import plot
     from holdfast.schedules.preview import preview as move
+    from holdfast.training.build import build_schedule
 
     drawn = move(
-        build_option(config.schedule),
+        build_schedule(config),
         lr=config.optimizer.get("lr", config.lr),
         momentum=config.optimizer.get("momentum") or 0.0,
         max_epochs=config.max_epochs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -24,7 +25,7 @@ from holdfast.config.groups import CONF, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.config.resolve import import_from_here
 from holdfast.core.cores import set_spin_count
-from holdfast.core.errors import InputError, did_you_mean, raise_problems
+from holdfast.core.errors import InputError, Interrupted, did_you_mean, raise_problems
 from holdfast.core.exits import ending, program, survive_closed_stdout
 from holdfast.experiment.compose import OptionsLoader, compose_run, options_loader, typed_overrides
 from holdfast.search.resume import resumed
@@ -145,7 +146,11 @@ def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
 
     config = compose_sweep(overrides, loader)
     _warn_of_leaks(config)
-    carry_out_sweep(config, loader, shows_table=True)
+    try:
+        carry_out_sweep(config, loader, shows_table=True)
+    except Interrupted as error:
+        resume = f"{program()} -m resume={shlex.quote(config.hydra.sweep.dir)}"
+        raise Interrupted(error.signal_number, resume) from None
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

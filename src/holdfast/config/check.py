@@ -38,11 +38,7 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
 
 
 def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
-    """Check the options of a run's record before they are built again: it may come from a stranger.
-
-    Args:
-        config: The record's `config`.
-        groups: Those that are built.
+    """Check these groups of a record's config before they are built again: it may come from a stranger.
 
     Raises:
         InputError: A target is not trusted, or no longer has the recorded arguments.
@@ -51,8 +47,9 @@ def check_recorded(config: Mapping[str, Any], groups: Sequence[str]) -> None:
     trusted = sorted((trusted_here() | {"__main__"}).intersection(config.get("trusted_modules") or ()))
     problems: list[Problem] = []
     for name in groups:
+        problems += _form_problems(name, config.get(name) or {})
         for path, node in targets_below(name, config.get(name) or {}):
-            problems += target_problems(path, node, GROUPS[name], trusted)
+            problems += target_problems(path, node, name, trusted)
     raise_problems(problems)
 
 
@@ -73,11 +70,8 @@ def _root_problems(values: Mapping[str, Any]) -> Iterator[Problem]:
 def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Iterator[Problem]:
     """Mistakes in the option that a group has."""
     group = GROUPS[name]
-    if not isinstance(node, dict):
-        yield Problem(name, f"is {node!r}, not an option", next=f"choose one: {name}=...")
-        return
-    if "_target_" not in node and not group.free and (node or not group.is_optional):
-        yield Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}")
+    if problems := _form_problems(name, node):
+        yield from problems
         return
     for key in group.required:
         if key not in node:
@@ -85,10 +79,20 @@ def _group_problems(name: str, node: Any, trusted_modules: Sequence[str]) -> Ite
     yield from _value_problems(name, node)
     for key, entry in node.items():
         if group.only_entries and not is_target(entry):
-            yield Problem(f"{name}.{key}", "has no _target_")
+            yield Problem(f"{name}.{key}", "has no _target_", next=f"conf/{name}/mine.yaml: NAME: {{_target_: ...}}")
     for path, target_node in targets_below(name, node):
-        for problem in target_problems(path, target_node, group, trusted_modules):
+        for problem in target_problems(path, target_node, name, trusted_modules):
             yield _as_typed(problem, name, node) if group.free else problem
+
+
+def _form_problems(name: str, node: Any) -> list[Problem]:
+    """Report what is no option at all."""
+    group = GROUPS[name]
+    if not isinstance(node, dict):
+        return [Problem(name, f"is {node!r:.80}, not an option", next=f"choose one: {name}=...")]
+    if "_target_" not in node and not group.free and (node or not group.is_optional):
+        return [Problem(name, "has no _target_", next=f"give one in the option's file, or choose another {name}")]
+    return []
 
 
 def _value_problems(name: str, node: Mapping[str, Any]) -> Iterator[Problem]:

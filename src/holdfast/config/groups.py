@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ class Group:
     Attributes:
         trusted: Modules that a target may come from: a library's with all below them, our packages with their
             public names.
-        supplied: Arguments that Holdfast passes when it calls the target; a config must not set them.
+        supplied: Arguments that Holdfast passes to a target that names them; a config must not set them.
+        fills: Arguments that Holdfast passes where the config does not set them.
+        by_place: How many arguments Holdfast passes first, whatever their names.
+        calls: How many arguments each call of the part has. A function that needs them is the part itself.
         is_optional: Whether an option may be empty.
         free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
-        accepts: Those of `supplied` that a target must have as arguments.
         required: Keys that an option of a free group must have.
         only_entries: Every value of an option is a target.
         own: Keys beside the arguments that Holdfast reads itself.
@@ -34,9 +36,11 @@ class Group:
 
     trusted: tuple[str, ...] = ()
     supplied: tuple[str, ...] = ()
+    fills: tuple[str, ...] = ()
+    by_place: int = 0
+    calls: int = 0
     is_optional: bool = False
     free: bool = False
-    accepts: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     only_entries: bool = False
     own: tuple[str, ...] = ()
@@ -46,32 +50,30 @@ GROUPS: dict[str, Group] = {
     "stage": Group(("holdfast.stages",), ("experiment", "record")),
     "data": Group(("holdfast.sources",), free=True, required=("name", "resident", "num_workers", "source")),
     "split": Group(("holdfast.splits",)),
-    "transform": Group(("holdfast.transforms",), ("train_statistics",)),
-    "augment": Group(("kornia.augmentation",), ("size",), is_optional=True, free=True, only_entries=True),
-    "mixing": Group(("holdfast.mixing",), ("x",), is_optional=True),
-    "tta": Group(("holdfast.tta",), ("x",), is_optional=True),
+    "transform": Group(("holdfast.transforms",), by_place=1),
+    "augment": Group(("kornia.augmentation",), ("size",), calls=1, is_optional=True, free=True, only_entries=True),
+    "mixing": Group(("holdfast.mixing",), by_place=1, is_optional=True),
+    "tta": Group(("holdfast.tta",), by_place=1, is_optional=True),
     "averaging": Group(("holdfast.averaging",), is_optional=True),
     "model": Group(
-        ("holdfast.models", "torch.nn"),
-        ("input_shape", "num_outputs", "category_sizes"),
-        accepts=("input_shape", "num_outputs"),
-        own=("pretrained",),
+        ("holdfast.models", "torch.nn"), ("input_shape", "num_outputs", "category_sizes"), own=("pretrained",)
     ),
-    "init": Group(("holdfast.init", "torch.nn.init"), ("model",), is_optional=True),
-    "loss": Group(("holdfast.losses", "torch.nn"), ("task",)),
-    "regularization": Group(("holdfast.regularization",), ("model",), is_optional=True),
-    "optimizer": Group(("torch.optim", "holdfast.optimizers"), ("params",)),
+    "init": Group(("holdfast.init", "torch.nn.init"), by_place=1, is_optional=True),
+    "loss": Group(("holdfast.losses", "torch.nn"), ("task",), calls=2),
+    "regularization": Group(("holdfast.regularization",), by_place=1, is_optional=True),
+    "optimizer": Group(("torch.optim", "holdfast.optimizers"), fills=("lr",), by_place=1),
     "schedule": Group(
-        ("holdfast.schedules",),
-        ("optimizer", "total_steps", "steps_per_epoch", "monitor", "mode"),
-        accepts=("total_steps", "steps_per_epoch"),
+        ("holdfast.schedules", "torch.optim.lr_scheduler"),
+        ("total_steps", "steps_per_epoch", "monitor", "mode"),
+        by_place=1,
+        own=("interval",),
     ),
     "finetune": Group(("holdfast.finetune",), is_optional=True),
-    "rates": Group(("holdfast.rates",), ("model",)),
-    "early_stopping": Group(("holdfast.early_stopping",), ("values", "mode"), is_optional=True),
-    "ensemble": Group(("holdfast.ensembles",), ("experiment", "record"), is_optional=True),
+    "rates": Group(("holdfast.rates",), by_place=1),
+    "early_stopping": Group(("holdfast.early_stopping",), ("mode",), by_place=1, is_optional=True),
+    "ensemble": Group(("holdfast.ensembles",), is_optional=True),
     "vault": Group(free=True),
-    "check": Group(("holdfast.checks",), ("subject",), is_optional=True, own=("on_fail",)),
+    "check": Group(("holdfast.checks",), by_place=1, is_optional=True, own=("on_fail",)),
     "watch": Group(("holdfast.watch",), is_optional=True),
     "trainer": Group(
         ("pytorch_lightning.Trainer", "pytorch_lightning.trainer", "pytorch_lightning.strategies")
@@ -88,12 +90,7 @@ GROUPS: dict[str, Group] = {
 
 @dataclass(frozen=True)
 class Scalar:
-    """The values that one key of the config may have.
-
-    Attributes:
-        allowed: In words, for the message.
-        accepts: Whether a value is one of those.
-    """
+    """The values that one key of the config may have; `allowed` says them in words, for the message."""
 
     allowed: str
     accepts: Callable[[Any], bool]
@@ -101,6 +98,10 @@ class Scalar:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_list(value: Any, accepts: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(accepts, value))
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -152,8 +153,21 @@ VALUES: dict[str, dict[str, Scalar]] = {
         "sampling": Scalar("balanced, null", lambda value: value in ("balanced", None)),
     },
     "ensemble": {
-        "size": Scalar("a whole number, 2 or more", lambda value: _is_count(value, 2)),
+        "size": Scalar("a whole number, 2 or more", lambda value: value is None or _is_count(value, 2)),
         "stack": Scalar("true, false", lambda value: isinstance(value, bool)),
+        "runs": Scalar(
+            "the folder of a sweep or of runs, or a list of runs",
+            lambda value: isinstance(value, str) or _is_list(value, lambda run: isinstance(run, str)),
+        ),
+        "combine": Scalar("probabilities, logits", lambda value: value in ("probabilities", "logits")),
+        "weights": Scalar(
+            "equal, greedy, a list of numbers",
+            lambda value: value in ("equal", "greedy") or _is_list(value, _is_number),
+        ),
+        "temperature": Scalar(
+            "fit, a number above 0", lambda value: value == "fit" or (_is_number(value) and value > 0)
+        ),
     },
+    "schedule": {"interval": Scalar("epoch, step", lambda value: value in ("epoch", "step"))},
     "check": {"on_fail": Scalar("report, stop", lambda value: value in ("report", "stop"))},
 }

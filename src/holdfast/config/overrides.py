@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, Group
+from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, VALUES, Group
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
 # Words that are allowed beside the type of the default.
@@ -279,7 +279,8 @@ def _keys_of(group: str, option: str, loader: ConfigLoader) -> set[str]:
 
 def _type_mismatch(key: str, default: Any, value: Any) -> str:
     """The types that are allowed instead of `value`, or an empty string when it has the default's type or may have."""
-    if rule := SCALARS.get(key) or SWEEP.get(key):
+    group, _, name = key.partition(".")
+    if rule := SCALARS.get(key) or SWEEP.get(key) or VALUES.get(group, {}).get(name):
         return "" if _is_interpolation(value) or rule.accepts(value) else rule.allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):
         return ""

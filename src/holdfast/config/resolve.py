@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
+from holdfast.config.groups import GROUPS
 from holdfast.core.errors import InputError
 
 
@@ -100,8 +102,16 @@ def import_from_here() -> None:
         sys.path.append(str(Path.cwd()))
 
 
-def build_option(node: Any) -> Any:
-    """Build the object that an option of the config names, with plain lists and dictionaries as arguments."""
+def build_option(node: Any, group: str | None = None) -> functools.partial[Any]:
+    """The class or function that an option names, with plain lists and dictionaries as arguments: it is to be called.
+
+    Args:
+        node: The option; targets among its arguments are built.
+        group: That of the option, where it has keys that are no arguments.
+    """
     from hydra.utils import instantiate
 
-    return instantiate(node, _convert_="all")
+    own = GROUPS[group].own if group else ()
+    kept = {key: value for key, value in as_plain(node).items() if key not in own}
+    option: functools.partial[Any] = instantiate({**kept, "_partial_": True}, _convert_="all")
+    return option

@@ -123,14 +123,9 @@ def register(user_folder: Path) -> None:
 
 
 def leaks(recipe: str, swapped: Set[str]) -> list[str]:
-    """Values that a recipe sets for an option which it did not choose, or which the command line has swapped.
+    """One warning a group: of values that a recipe sets for an option which it did not choose, or which was swapped.
 
-    Args:
-        recipe: The name of the chosen recipe.
-        swapped: Groups whose option stands on the command line.
-
-    Returns:
-        One warning a group.
+    `swapped` are the groups whose option stands on the command line.
     """
     content = Recipes.contents.get(recipe) or {}
     entries = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]

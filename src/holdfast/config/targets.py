@@ -9,16 +9,16 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from holdfast.config.annotations import fits, type_name
-from holdfast.config.groups import Group
-from holdfast.config.resolve import resolve_target
+from holdfast.config.groups import GROUPS
+from holdfast.config.parts import handed_over, parameters_of, takes_any
+from holdfast.config.resolve import arguments, resolve_target
 from holdfast.core.errors import Problem, did_you_mean
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
-_SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_"}
 
 
 def is_target(entry: Any) -> bool:
@@ -38,7 +38,7 @@ def targets_below(path: str, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets_below(f"{path}[{index}]", value)
 
 
-def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modules: Sequence[str]) -> list[Problem]:
+def target_problems(path: str, node: dict[str, Any], group: str, trusted_modules: Sequence[str]) -> list[Problem]:
     """Mistakes in a target and its arguments.
 
     Args:
@@ -49,7 +49,7 @@ def target_problems(path: str, node: dict[str, Any], group: Group, trusted_modul
     """
     target = node["_target_"]
     where = f"{path}._target_"
-    trusted = (*group.trusted, *trusted_modules)
+    trusted = (*GROUPS[group].trusted, *trusted_modules)
     allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
     untrusted = Problem(
         where,
@@ -85,16 +85,17 @@ def _is_trusted(target: str, symbol: Any, trusted: Sequence[str]) -> bool:
     return _is_under(home, trusted) and not _is_under(home, FORBIDDEN)
 
 
-def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any, group: Group) -> Iterator[Problem]:
-    parameters, types_of = _signature(symbol)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any, group_name: str) -> Iterator[Problem]:
+    group, parameters, types_of = GROUPS[group_name], parameters_of(symbol), _types_of(symbol)
+    is_option = path.count(".") == group.free  # and not below one
+    given = arguments(node)
+    supplied = handed_over(group_name, symbol, given) if is_option else set()
     names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    settable = [name for name in names if name not in group.supplied]
-    is_option = "." not in path
-    for key, value in node.items():
-        if key in _SPECIAL or (is_option and key in group.own):
+    settable = [name for name in names if name not in supplied]
+    for key, value in given.items():
+        if is_option and key in group.own:
             continue
-        if key not in settable and not (takes_any and key not in group.supplied):
+        if key not in settable and not (takes_any(symbol) and key not in supplied):
             hint = did_you_mean(key, settable)
             yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
         elif _has_nan(value):
@@ -103,15 +104,12 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
             allowed = type_name(types_of[key])
             hint = did_you_mean(value, allowed.split(", ")) if isinstance(value, str) else ""
             yield Problem(f"{path}.{key}", f"is {value!r}", allowed, hint)
-    for name in group.accepts if is_option and not takes_any else ():
-        if name not in names:
-            problem, next_step = f"{target} must take {name}", "see the README, Your own parts"
-            yield Problem(path, problem, ", ".join(group.accepts), next_step)
-    if node.get("_partial_") or not group.supplied:
-        missing = [n for n in settable if parameters[n].default is inspect.Parameter.empty and n not in node]
-        # The first positional argument of an optimizer goes by several names; it is ours to give.
-        for name in missing[1:] if path == "optimizer" and missing and missing[0] == names[0] else missing:
-            yield Problem(f"{path}.{name}", f"is missing; {target} needs it")
+    if is_option or not node.get("_partial_"):
+        filled = group.fills if is_option else ()
+        for name in settable:
+            if parameters[name].default is inspect.Parameter.empty and name not in (*node, *filled):
+                hint = f"docs/your-own-parts.md says what is handed to a part of {group_name}" if is_option else ""
+                yield Problem(f"{path}.{name}", f"is missing; {target} needs it", next=hint)
 
 
 def _has_nan(value: Any) -> bool:
@@ -120,17 +118,12 @@ def _has_nan(value: Any) -> bool:
 
 
 @functools.cache
-def _signature(symbol: Any) -> tuple[Mapping[str, inspect.Parameter], dict[str, Any]]:
-    try:
-        parameters: Mapping[str, inspect.Parameter] = inspect.signature(symbol).parameters
-    except (TypeError, ValueError):
-        return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}, {}
+def _types_of(symbol: Any) -> dict[str, Any]:
     function = symbol.__init__ if inspect.isclass(symbol) else symbol
     try:
-        hints = typing.get_type_hints(inspect.unwrap(function))
+        return typing.get_type_hints(inspect.unwrap(function))
     except Exception:  # a forward reference that cannot be resolved: nothing is known of the types
-        hints = {}
-    return parameters, hints
+        return {}
 
 
 def _near_symbol(target: str) -> str:

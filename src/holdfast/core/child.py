@@ -126,10 +126,7 @@ class Child:
             send(self._stdin, header, *arrays)
 
     def answer(self, timeout_s: float | None = None) -> Message:
-        """Wait for the answer to the question that was asked.
-
-        Args:
-            timeout_s: How long; None: until there is one.
+        """Wait for the answer to the question that was asked; without `timeout_s` until there is one.
 
         Raises:
             HoldfastError: The child raised it.
@@ -201,7 +198,7 @@ class Child:
 def answer_questions(
     answer: Answer, *, only_one: bool = False, when_alone: Callable[[], None] = lambda: os._exit(1)
 ) -> int:
-    """Answer questions from stdin until it ends; end at once where the process that asks has ended.
+    """Answer questions from stdin until it ends, or the process that asks has ended; returns the exit code.
 
     No other code of this process gets at stdin and stdout: what it prints goes to stderr.
 
@@ -209,9 +206,6 @@ def answer_questions(
         answer: From header and arrays of a question to those of its answer.
         only_one: End after the first answer, so that whoever else speaks with this process notices.
         when_alone: Called, in a thread, where the process that asks has ended while it waited for an answer.
-
-    Returns:
-        The exit code of the process.
     """
     forbid_core_dumps()
     questions, answers = take_pipes()

@@ -25,13 +25,6 @@ def threads_allowed() -> int:
     return max(1, min(int(given), num_cores())) if given.isdecimal() else num_cores()
 
 
-def share_cores(num_processes: int) -> int:
-    """Let this process, and those that it starts, use its share of the cores; returns the number of threads."""
-    threads = max(1, threads_allowed() // num_processes)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    return threads
-
-
 def set_spin_count() -> None:
     """Let threads of GNU's OpenMP sleep sooner, in this process and those that it starts.
 

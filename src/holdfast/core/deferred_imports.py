@@ -31,19 +31,12 @@ _STARTING = threading.Lock()
 
 @dataclass(frozen=True)
 class Deferral:
-    """The conditions under which a module is stood in for.
+    """The conditions under which a module is stood in for."""
 
-    Attributes:
-        package: The package whose version decides; it must have been imported before.
-        versions: Minor versions of it that the tests cover.
-        answers: Names that the libraries in `ANSWERED` are given without loading the module.
-        when_loaded: Called with the real module.
-    """
-
-    package: str
-    versions: tuple[str, ...]
-    answers: Mapping[str, Any]
-    when_loaded: list[Callable[[ModuleType], None]] = field(default_factory=list)
+    package: str  # the package whose version decides; it must have been imported before
+    versions: tuple[str, ...]  # minor versions of it that the tests cover
+    answers: Mapping[str, Any]  # names that the libraries in `ANSWERED` are given without loading the module
+    when_loaded: list[Callable[[ModuleType], None]] = field(default_factory=list)  # called with the real module
 
     def is_known(self) -> bool:
         """Look up whether the tests cover the version that was imported."""
@@ -79,12 +72,7 @@ class DeferredModule(ModuleType):
 
 
 def load(module: ModuleType, *, waits: bool = True) -> None:
-    """Make a deferred module the real one; nothing is done for any other module.
-
-    Args:
-        module: Any.
-        waits: Whether to wait where another thread is loading it.
-    """
+    """Make a deferred module the real one; with `waits`, wait for another thread that is loading it."""
     name = module.__name__
     with _STARTING:
         loader = _deferred_loader(module)

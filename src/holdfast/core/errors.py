@@ -9,19 +9,12 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake, told in one line.
+    """One mistake, told in one line."""
 
-    Attributes:
-        where: The key, file or argument at fault.
-        what: What is wrong with it, the bad value included.
-        allowed: The values that would do; empty when there is nothing to list.
-        next: What to type or change; empty when it is obvious.
-    """
-
-    where: str
-    what: str
-    allowed: str = ""
-    next: str = ""
+    where: str  # the key, file or argument at fault
+    what: str  # what is wrong with it, the bad value included
+    allowed: str = ""  # the values that would do; empty when there is nothing to list
+    next: str = ""  # what to type or change; empty when it is obvious
 
     def __str__(self) -> str:
         parts = [f"{self.where}: {self.what}"]
@@ -96,19 +89,19 @@ class Interrupted(HoldfastError):
 
     code = "interrupted"
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__("run", f"interrupted by signal {signal_number}")
+    def __init__(self, signal_number: int, next: str = "") -> None:
+        super().__init__("run", f"interrupted by signal {signal_number}", next=next)
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
 
     def __reduce__(self) -> tuple[object, ...]:
-        return Interrupted, (self.signal_number,)
+        return Interrupted, (self.signal_number, self.problems[0].next)
 
 
-def raise_problems(problems: Sequence[Problem], kind: type[HoldfastError] = InputError) -> None:
-    """Raise all `problems` as one error; do nothing when there are none."""
+def raise_problems(problems: Sequence[Problem]) -> None:
+    """Raise all `problems` as one `InputError`; do nothing when there are none."""
     if problems:
-        raise _rebuild(kind, tuple(problems))
+        raise _rebuild(InputError, tuple(problems))
 
 
 def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:

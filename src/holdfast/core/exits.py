@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from holdfast.core.errors import HoldfastError
+from holdfast.core.errors import HoldfastError, Interrupted
 
 # At its end Python looks three times through all that torch and Lightning have made, for more than a second; nothing of
 # ours waits for that, as files are closed where they are written.
@@ -22,16 +22,14 @@ atexit.register(gc.freeze)
 
 @contextlib.contextmanager
 def ending(*, as_json: bool = False) -> Iterator[None]:
-    """Turn exceptions into a message and an exit code.
-
-    Args:
-        as_json: Tell an error of ours as `{"error": {...}}` on stdout instead of a line on stderr.
-    """
+    """Turn exceptions into a message and an exit code; `as_json`: errors of ours as JSON on stdout."""
     try:
         yield
     except HoldfastError as error:
         if as_json:
             print(json.dumps({"error": error.as_dict()}))
+        elif isinstance(error, Interrupted) and error.problems[0].next:
+            print(f"interrupted; go on with: {error.problems[0].next}", file=sys.stderr)
         else:
             tell(error)
         sys.exit(error.exit_code)
@@ -49,7 +47,9 @@ def ending(*, as_json: bool = False) -> Iterator[None]:
 
 def program() -> str:
     """The command that the user typed to get here."""
-    return "python train.py" if os.path.basename(sys.argv[0]) == "train.py" else "holdfast train"
+    folder, name = os.path.split(sys.argv[0])
+    is_module = os.path.basename(folder) == "cli"  # what `holdfast train` runs is called train.py too
+    return "python train.py" if name == "train.py" and not is_module else "holdfast train"
 
 
 def survive_closed_stdout() -> None:

@@ -12,12 +12,6 @@ def figure(value: float) -> str:
 
 
 def digits(value: float, count: int = 4, sign: str = "") -> str:
-    """A number to so many digits, and whole above them: 1.25e-06, 0.5012, 412789.
-
-    Args:
-        value: Any number.
-        count: Of the digits that are kept.
-        sign: `+`: positive numbers have a sign too.
-    """
+    """A number to `count` digits, and whole above them: 1.25e-06, 0.5012, 412789; with `sign` "+" also +0.5012."""
     is_whole = 10**count - 0.5 <= abs(value) < 1e15
     return f"{value:{sign}.0f}" if is_whole else f"{value:{sign}.{count}g}"

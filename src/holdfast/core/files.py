@@ -80,22 +80,17 @@ def read_plain(path: Path, max_bytes: int) -> bytes:
 
 
 def open_plain(path: Path, flags: int = 0) -> BufferedReader:
-    """A regular file, open for reading; a pipe or a device in its place is not waited for.
-
-    Args:
-        path: The file.
-        flags: Of `os.open`, beside those.
+    """A regular file, open for reading with `flags` of `os.open`; a pipe or a device in its place is not waited for.
 
     Raises:
         OSError: It cannot be opened, or is no regular file.
     """
-    file = os.fdopen(
-        os.open(path, flags | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb"
-    )
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    flags |= os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise OSError(errno.EINVAL, "is no regular file", str(path))
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def copy_hashed(source: Path, target: Path) -> str:

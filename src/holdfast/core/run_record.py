@@ -1,6 +1,7 @@
 """`run.json`: the one record of a run that every tool reads. Nothing in it comes from a test row.
 
-Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not apply is null.
+Schema 1 (`core.record_form` has the kinds of its values). Times are UTC, ISO 8601; durations are seconds. A field that
+does not apply is null.
 
     schema, id, kind            1; the folder's name; "fit", "ensemble", or "check" where nothing was trained
     status, stop_reason         "running", "completed", "failed", "interrupted"; a sentence
@@ -13,10 +14,13 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
     data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
                                 "rows": where they lie in the store; "view": what made them of raw rows;
+                                "content_sha256": of train and val rows and their targets, in their order;
                                 a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
                                 the categories of train and val rows and those of them that no train row has;
                                 "subset", "sampling": null, or how train rows were chosen and drawn
-    versions, git               of Python and packages; {"commit", "dirty_sha256"}
+    versions, git               of Python and packages; {"commit", "dirty_sha256"} of the working folder
+    code                        SHA-256 of the source of Holdfast and of each file of the user's own modules
+    cpu                         name and model of the processor
     device, precision, parameters   where and how it ran; the number of trained parameters
     threads                     of torch, that computed the steps; the last bits of all numbers depend on it
     timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
@@ -29,9 +33,10 @@ Schema 1. Times are UTC, ISO 8601; durations are seconds. A field that does not 
     pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
                                 [{"run", "checkpoint", "sha256", "vault", "data", "rows", "loss",
                                 "initialised_anew"}]
+    reproduces                  the run or recipe that this one repeats; absent where it repeats none
     stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
                                 could not be; absent where nobody asked; while it goes on with its "checkpoint"
-    ensemble                    null or {"members": [{"run", "checkpoint", "sha256", "weight", "metrics"}]}
+    ensemble                    null, or what an ensemble is and brings, as `ensembles.make` describes it
 """
 
 from __future__ import annotations
@@ -52,7 +57,8 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import sha256_hex, write_atomic
+from holdfast.core.files import read_plain, sha256_hex, write_atomic
+from holdfast.core.record_form import ROWS, parse_record, problem_of
 
 SCHEMA = 1
 FILE_NAME = "run.json"
@@ -60,6 +66,7 @@ METRICS_FILE_NAME = "metrics.csv"
 BATCH_FILE_NAME = "batch.json"  # a look at the first batch, as the model gets it
 HEARTBEAT_S = 20.0
 STALE_S = 120.0
+MAX_BYTES = 2**26
 PACKAGES = ("holdfast", "torch", "pytorch-lightning", "torchmetrics", "hydra-core", "omegaconf", "numpy")
 
 
@@ -89,7 +96,16 @@ class RunRecord:
         if (folder / FILE_NAME).exists():
             raise InputError(str(folder), "this folder holds a run already", next="choose another hydra.run.dir")
         record = cls(
-            folder, {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), **_empty(), **fields}
+            folder,
+            {
+                "schema": SCHEMA,
+                "id": folder.name,
+                "kind": "fit",
+                "created": now(),
+                **_empty(),
+                "cwd": str(Path.cwd()),
+                **fields,
+            },
         )
         record._begin()
         return record
@@ -152,34 +168,49 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE_NAME
     try:
-        fields = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(
-            str(folder), f"is not a run: it has no {FILE_NAME}", next="`holdfast runs outputs` lists the runs"
-        ) from None
-    except (OSError, ValueError) as error:
+        fields = parse_record(record_bytes(folder))
+    except ValueError as error:
         raise InputError(str(path), f"cannot be read ({error})") from None
-    if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
-        schema = fields.get("schema") if isinstance(fields, dict) else None
+    if fields.get("schema") != SCHEMA:
         raise InputError(
-            str(path), f"has schema {schema!r}", allowed=str(SCHEMA), next="read it with the version that wrote it"
+            str(path),
+            f"has schema {fields.get('schema')!r:.40}",
+            allowed=str(SCHEMA),
+            next="read it with the version that wrote it",
         )
-    wrong = [name for name, kind in _KINDS.items() if not isinstance(fields.get(name), kind)]
-    if wrong:
-        raise InputError(
-            str(path), f"is no whole record: {wrong[0]} is {fields.get(wrong[0])!r}", next="restore the file"
-        )
+    if problem := problem_of(fields):
+        raise InputError(str(path), f"is no whole record: {problem}", next="restore the file")
     try:
-        for name in ("created", "finished"):
+        for name in ("created", "finished", "heartbeat"):
             if fields.get(name) is not None and datetime.fromisoformat(fields[name]).tzinfo is None:
                 raise ValueError(f"{name} has no time zone")
         has_died = fields["status"] == "running" and not _is_alive(fields)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(str(path), f"is no whole record ({error!r})", next="restore the file") from None
+    except ValueError as error:
+        raise InputError(str(path), f"is no whole record ({error})", next="restore the file") from None
+    fields = _empty() | fields
     if has_died:
         fields["status"] = "interrupted"
         fields["stop_reason"] = "the process ended without a word"
     return fields
+
+
+def record_bytes(folder: Path) -> bytes:
+    """The content of the record in `folder`.
+
+    Raises:
+        InputError: There is none, or it is no regular file, or far too large.
+    """
+    path = folder / FILE_NAME
+    try:
+        return read_plain(path, MAX_BYTES)
+    except FileNotFoundError:
+        if not folder.exists():
+            raise InputError(str(folder), "there is no such folder", next=_LISTS.format("outputs")) from None
+        has_runs = next(folder.glob(f"**/{FILE_NAME}"), None) is not None
+        hint = _LISTS.format(folder if has_runs else "outputs")
+        raise InputError(str(folder), f"is not a run: it has no {FILE_NAME}", next=hint) from None
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), f"cannot be read ({getattr(error, 'strerror', error)})") from None
 
 
 def best_checkpoint(folder: Path, record: Mapping[str, Any]) -> str:
@@ -194,12 +225,30 @@ def best_checkpoint(folder: Path, record: Mapping[str, Any]) -> str:
     return name
 
 
+def check_data(folder: Path, record: Mapping[str, Any]) -> None:
+    """Refuse a record that does not say what the rows were that the run was trained on.
+
+    Raises:
+        InputError: A field of its `data` is missing, or names a task that is not known.
+    """
+    from holdfast.core.tasks import TASKS
+
+    if missing := [name for name in ROWS if name not in (record["data"] or {})]:
+        problem = f"does not say of its rows what {missing[0]} they have"
+        raise InputError(str(folder), problem, next="train it again with this version")
+    if record["data"]["task"] not in TASKS:
+        problem = f"has the unknown task {record['data']['task']!r:.40}"
+        raise InputError(str(folder), problem, ", ".join(TASKS), next="restore run.json")
+
+
 def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse a run that is no model to choose or to average.
 
     Raises:
-        InputError: It was a trial, it was trained to give its rows back, or a part of it is in no file.
+        InputError: Its record lacks a field, it was a trial, it was trained to give its rows back, or a part of it is
+            in no file.
     """
+    check_data(folder, record)
     config = record["config"]
     for group, node in record.get("parts", {}).items():
         module, _, name = str(node["_target_"]).rpartition(".")
@@ -225,14 +274,25 @@ def boot_id() -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """The `versions` and `git` fields."""
+    """The `versions`, `git` and `cpu` fields."""
     versions = {"python": platform.python_version(), "platform": platform.platform()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
-    return {"versions": versions, "git": _git_state(Path.cwd())}
+    return {"versions": versions, "git": _git_state(Path.cwd()), "cpu": _cpu()}
+
+
+def _cpu() -> str:
+    """Name, family, model and stepping of the processor: sums in another order differ in their last bits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{name} {facts[name]}" for name in ("cpu family", "model", "stepping") if name in facts]
+    return ", ".join([facts.get("model name", platform.machine()), *numbers])
 
 
 def _git_state(folder: Path) -> dict[str, str | None] | None:
@@ -250,10 +310,10 @@ def _git_state(folder: Path) -> dict[str, str | None] | None:
 def _is_alive(fields: Mapping[str, Any]) -> bool:
     if fields.get("host") == socket.gethostname() and fields.get("boot_id") == boot_id():
         try:
-            os.kill(int(fields["pid"]), 0)
-            if _is_zombie(int(fields["pid"])):
+            os.kill(fields["pid"] or 0, 0)
+            if _is_zombie(fields["pid"]):
                 return False
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # no process has so great a number
             return False
         except PermissionError:
             pass
@@ -269,12 +329,7 @@ def _is_zombie(pid: int) -> bool:
         return False
 
 
-_KINDS: dict[str, Any] = {
-    **dict.fromkeys(("id", "kind", "status"), str),
-    **dict.fromkeys(("best", "data", "ensemble"), (dict, type(None))),
-    "config": dict,
-    "threads": (int, type(None)),
-}
+_LISTS = "`holdfast runs {}` lists the runs"
 
 
 def _empty() -> dict[str, Any]:
@@ -288,7 +343,7 @@ def _empty() -> dict[str, Any]:
         "config": {},
         "timings": {},
     }
-    return {**empty, "cwd": str(Path.cwd())}
+    return empty
 
 
 def _finite(value: Any) -> Any:

@@ -46,8 +46,7 @@ def one_at_a_time() -> Iterator[None]:
 def random_states(*, with_devices: bool = True) -> dict[str, Any]:
     """The states of all generators as plain numbers and tensors, so that they load with `weights_only=True`.
 
-    Args:
-        with_devices: False leaves out CUDA, which is initialised by being asked.
+    Without `with_devices` CUDA is left out, which is initialised by being asked.
     """
     import torch
 

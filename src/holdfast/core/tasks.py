@@ -17,6 +17,7 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 CLASS_METRICS = ("loss", "accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro")
 SMALLEST_P = 1e-12
+Combine = Literal["probabilities", "logits"]  # what is averaged over several models of classes or labels
 
 
 class Task:
@@ -50,6 +51,10 @@ class Task:
     def num_outputs(self, num_names: int) -> int:
         """Outputs of the network, given the number of classes or labels."""
         return 1 if self.is_flat else num_names
+
+    def outputs_in_words(self, num_outputs: int) -> str:
+        """The outputs of the network for one row, in a user's words."""
+        return f"a row has {num_outputs} outputs, a logit of each label"
 
     def num_columns(self, num_outputs: int) -> int:
         """Classes or labels, given the outputs of the network."""
@@ -106,6 +111,10 @@ class Multiclass(Task):
     is_classes = True
     is_softmax = True
 
+    def outputs_in_words(self, num_outputs: int) -> str:
+        """A logit a class."""
+        return f"a row has {num_outputs} outputs, a logit of each class"
+
     def probabilities(self, outputs: Any) -> Any:
         """Softmax over the classes."""
         return outputs.softmax(dim=1)
@@ -131,6 +140,10 @@ class Binary(Task):
     prediction = "probability of the second class"
     is_classes = True
     is_flat = True
+
+    def outputs_in_words(self, num_outputs: int) -> str:
+        """One logit for two classes."""
+        return "a row of two classes has one output, the logit of the second class"
 
     def num_columns(self, num_outputs: int) -> int:
         """Both classes."""
@@ -174,6 +187,10 @@ class Regression(Task):
     prediction = "value in original units"
     is_values = True
     is_flat = True
+
+    def outputs_in_words(self, num_outputs: int) -> str:
+        """The standardised value."""
+        return "a row has one output, the value in units of the train targets' spread"
 
     def probabilities(self, outputs: Any) -> Any:
         """Values are what they are."""

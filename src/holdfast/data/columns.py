@@ -25,6 +25,9 @@ class Column:
             cells, and the code -1 a text that is not among them.
         has_missing: Whether some train row lacks the number; None: a category, or not known yet.
         unseen: Categories that no train row has; None: a number, or not known yet.
+        source: The column of the table that it is taken from, where it is more than a plain reading of its own cells.
+        part: What it takes of these cells: one of `data.tables.dates.PARTS`, or "amount", a number without its unit.
+        order: Of day and month in texts that are dates; empty where the year comes first.
     """
 
     name: str
@@ -32,13 +35,23 @@ class Column:
     categories: tuple[str, ...] = ()
     has_missing: bool | None = None
     unseen: tuple[str, ...] | None = None
+    source: str = ""
+    part: str = ""
+    order: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The column of the table that it is taken from."""
+        return self.source or self.name
 
     def as_dict(self) -> dict[str, Any]:
         """The column as JSON; fields that are None are left out."""
         categories = list(self.categories) if self.type == "category" else None
         unseen = None if self.unseen is None else list(self.unseen)
-        known = {"name": self.name, "type": self.type, "categories": categories, "unseen": unseen}
-        return {key: value for key, value in {**known, "has_missing": self.has_missing}.items() if value is not None}
+        known: dict[str, Any] = {"name": self.name, "type": self.type, "categories": categories, "unseen": unseen}
+        taken = {"source": self.source or None, "part": self.part or None, "order": self.order or None}
+        known |= {"has_missing": self.has_missing, **taken}
+        return {key: value for key, value in known.items() if value is not None}
 
     @property
     def is_seen(self) -> NDArray[np.bool_]:
@@ -69,4 +82,5 @@ def column_from_dict(plain: Mapping[str, Any]) -> Column:
         raise ValueError(f"{plain!r} describes no column")
     if not isinstance(categories, list) or not all(isinstance(text, str) for text in categories):
         raise ValueError(f"column {name!r} has categories that are no texts")
-    return Column(name, kind, tuple(categories), has_missing, None if unseen is None else tuple(unseen))
+    taken = {key: str(plain.get(key, "")) for key in ("source", "part", "order")}
+    return Column(name, kind, tuple(categories), has_missing, None if unseen is None else tuple(unseen), **taken)

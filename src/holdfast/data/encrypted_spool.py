@@ -34,15 +34,11 @@ class Spool:
     """Rows that are appended once and then read like an array: by slices, by index arrays, or block by block.
 
     An index array is answered in one pass over the file, so ask for many rows at once rather than often for a few.
-
-    Attributes:
-        shape: (n, ...), n growing with every block.
-        dtype: Of the numbers.
     """
 
     def __init__(self, row_shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        self.shape: tuple[int, ...] = (0, *row_shape)
-        self.dtype = np.dtype(dtype)
+        self.shape: tuple[int, ...] = (0, *row_shape)  # (n, ...), n growing with every block
+        self.dtype = np.dtype(dtype)  # of the numbers
         self._row_bytes = math.prod(row_shape) * self.dtype.itemsize
         places.store().mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=places.store())  # noqa: SIM115 - lives as long as the rows

@@ -26,10 +26,7 @@ def reading_begins() -> None:
 
 
 def first_look(entry: Mapping[str, Any]) -> None:
-    """Look at a source's files and headers, where it has a first look.
-
-    Args:
-        entry: `data.source`: a `_target_` and its arguments.
+    """Look at the files and headers of a `data.source`, where its `_target_` has a first look.
 
     Raises:
         InputError: What the source says of them.

@@ -19,7 +19,8 @@ from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
 from holdfast.data.images.read import decoded, file_problems
 from holdfast.data.sources import arrays
-from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells
+from holdfast.data.tables.cells import kind_of, raw_cells
+from holdfast.data.tables.dates import PARTS
 from holdfast.data.tables.problems import listed
 from holdfast.data.tables.settings import TableFile, as_names
 from holdfast.data.tables.view import TableView, table_view_from_dict
@@ -97,10 +98,12 @@ def _table_blocks(
     lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
     for path in files_of(paths, WHERE, TABLE_SUFFIXES):
-        file, row = _open_table(path, settings), 0
+        file, row = _open_table(path, {**settings, **view.reading}), 0
         for names, blocks in file.batches():
             if not row:
-                _check_names(path, names, [*(column.name for column in view.columns), *as_names(id_column)])
+                _check_names(
+                    path, names, [*dict.fromkeys(column.origin for column in view.columns), *as_names(id_column)]
+                )
             columns = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
@@ -108,7 +111,7 @@ def _table_blocks(
             viewed = view.of_arrays(columns, count)
             if viewed.is_unreadable is not None:
                 place, at = np.argwhere(viewed.is_unreadable)[0].tolist()
-                _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, columns[view.columns[at].name], place)
+                _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, columns[view.columns[at].origin], place)
             unknown += viewed.unknown
             ids = range(done, done + count) if id_column is None else columns[id_column].to_pylist()
             ids = [None if text == "" else text for text in ids]
@@ -143,13 +146,13 @@ def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> Non
 
 
 def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> NoReturn:
-    name = view.columns[at].name
+    name, words = view.columns[at].origin, "dates" if view.columns[at].part in PARTS else "numbers"
     if kind_of(array.type) == "nested":
         raise InputError(WHERE, f"{place}, column {name!r}: holds {array.type}, which is no cell of a table")
-    cells = numbers_of(array, view.missing)
+    cells = view.cells(view.columns[at], array)
     if cells.is_text is not None and cells.is_text[row]:
         text = str(array[row].as_py()).strip()
-        raise InputError(WHERE, f"{place}, column {name!r}: is {text!r}, the run has numbers there")
+        raise InputError(WHERE, f"{place}, column {name!r}: is {text!r}, the run has {words} there")
     raise InputError(WHERE, f"{place}, column {name!r}: is infinite as {view.dtype}")
 
 

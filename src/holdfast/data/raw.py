@@ -30,17 +30,12 @@ GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a 
 
 @dataclass(frozen=True, eq=False)
 class ArrayRows:
-    """Pixels or numbers of one shape.
+    """Pixels or numbers of one shape."""
 
-    Attributes:
-        x: (n, ...) rows.
-        digests: (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to.
-        kind: How they were digested.
-    """
-
-    x: RowArray
+    x: RowArray  # (n, ...) rows
+    # (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to
     digests: RowArray | None
-    kind: str
+    kind: str  # how they were digested
 
     def __len__(self) -> int:
         return len(self.x)
@@ -76,17 +71,11 @@ class ArrayRows:
 
 @dataclass(frozen=True, eq=False)
 class EncodedImages:
-    """Images as the bytes of their files, read again where they are sealed.
+    """Images as the bytes of their files, read again where they are sealed."""
 
-    Attributes:
-        read: Gives the bytes of the image with a number.
-        digests: (n, 16) of these bytes (`bytes_digest`).
-        nbytes: Of all images.
-    """
-
-    read: Callable[[int], bytes]
-    digests: NDArray[np.uint8]
-    nbytes: int
+    read: Callable[[int], bytes]  # gives the bytes of the image with a number
+    digests: NDArray[np.uint8]  # (n, 16) of these bytes (`bytes_digest`)
+    nbytes: int  # of all images
 
     def __len__(self) -> int:
         return len(self.digests)

@@ -35,51 +35,35 @@ class Rows:
 
     Features come in one of three forms: arrays (`x`); raw cells of a table (`table`, with the settings of its view); or
     images in files (`images`, their bytes, and `x`, what the view of the run made of them).
-
-    Attributes:
-        x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
-            `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`.
-        y: (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels.
-        task: What is predicted.
-        kind: How `x` is laid out.
-        class_names: One per class or label, in the order of the indices; empty for regression.
-        target_name: What `y` is called: a table's column.
-        groups: (n,) Number of the group of each row: a patient, a scene; a group stays on one side. None: no groups.
-        times: (n,) When each row was taken, as a number; None where that is not known.
-        columns: The columns of a table in `x`, where a missing number is NaN; numbers without names where they are not
-            given.
-        parts: (n,) int8: 0 train, 1 val, 2 test, as a column or the files declare it, or as they were published; None:
-            they do not.
-        table: Raw cells, all columns of the source.
-        settings: What the user says of the columns of `table`.
-        images: Encoded images.
-        digests: (n, 16) digests of the images in `images`, in their own size and mode; None: taken from `x`.
-        other_digests: (n, 16) each: further digests that a row is known by, such as of the bytes of an image.
-        view: What made `x` of the source's rows, as `data.views` has it; empty: they are as they came.
-        notes: Warnings, each shown once: columns or rows that were left out, and why.
-        pixel_scale: What the source's numbers were multiplied by to become the bytes of images.
-        files: Files and folders that were read beside those that the source's arguments name.
     """
 
+    # (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
+    # `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`
     x: RowArray | None
-    y: Array
-    task: Task
-    kind: Kind
-    class_names: tuple[str, ...] = ()
-    target_name: str = "target"
+    y: Array  # (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels
+    task: Task  # what is predicted
+    kind: Kind  # how `x` is laid out
+    class_names: tuple[str, ...] = ()  # one per class or label, in the order of the indices; empty for regression
+    target_name: str = "target"  # what `y` is called: a table's column
+    # (n,) number of the group of each row: a patient, a scene; a group stays on one side. None: no groups
     groups: NDArray[np.int64] | None = None
-    times: NDArray[Any] | None = None
+    times: NDArray[Any] | None = None  # (n,) when each row was taken, as a number; None where that is not known
+    # the columns of a table in `x`, where a missing number is NaN; numbers without names where they are not given
     columns: tuple[Column, ...] = ()
+    # (n,) int8: 0 train, 1 val, 2 test, as a column, the files or a publication declare it; None: none does
     parts: NDArray[np.int8] | None = None
-    table: RawTable | None = None
-    settings: TableSettings | None = None
+    table: RawTable | None = None  # raw cells, all columns of the source
+    settings: TableSettings | None = None  # what the user says of the columns of `table`
     images: EncodedImages | None = None
+    # (n, 16) digests of the images in `images`, in their own size and mode; None: taken from `x`
     digests: RowArray | None = None
+    # (n, 16) each: further digests that a row is known by, such as of the bytes of an image
     other_digests: tuple[RowArray, ...] = ()
+    # what made `x` of the source's rows, as `data.views` has it; empty: they are as they came
     view: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    pixel_scale: float = 1.0
-    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # warnings, each shown once: columns or rows that were left out, and why
+    pixel_scale: float = 1.0  # what the source's numbers were multiplied by to become the bytes of images
+    files: tuple[str, ...] = ()  # files and folders that were read beside those that the source's arguments name
 
     def __post_init__(self) -> None:
         if self.kind == "table" and self.x is not None and self.x.ndim == 2 and not self.columns:

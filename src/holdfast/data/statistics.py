@@ -21,34 +21,25 @@ SMALLEST_SPREAD_FLOAT32 = 1e-7
 
 @dataclass(frozen=True, eq=False)
 class TrainStatistics:
-    """Statistics of the train rows.
+    """Statistics of the train rows."""
 
-    Attributes:
-        kind: "image", "table" or "array".
-        num_rows: The number of train rows.
-        mean: Of every feature, shaped like one row as stored (an image: H, W, C); a table's missing numbers are left
-            out; 0 for a category column.
-        std: Population standard deviation of every feature; 0 for a constant one and for a category column.
-        target_mean: Of the targets; None unless the task is a regression.
-        target_std: Likewise.
-        class_counts: Rows of each class, or with each label; None for a regression.
-        median: (d,) Of the numbers of a table that are not missing; None for other kinds.
-        has_missing: (d,) Which number columns of a table lack a number in some train row; None for other kinds.
-        category_counts: Train rows with each code, by the index of the category column, in order.
-        dtype: Type of the rows as stored.
-    """
-
-    kind: str
-    num_rows: int
+    kind: str  # "image", "table" or "array"
+    num_rows: int  # the number of train rows
+    # of every feature, shaped like one row as stored (an image: H, W, C); a table's missing numbers are left out; 0 for
+    # a category column
     mean: NDArray[np.float64]
+    # population standard deviation of every feature; 0 for a constant one and for a category column
     std: NDArray[np.float64]
-    target_mean: float | None
-    target_std: float | None
-    class_counts: tuple[int, ...] | None
+    target_mean: float | None  # of the targets; None unless the task is a regression
+    target_std: float | None  # likewise
+    class_counts: tuple[int, ...] | None  # rows of each class, or with each label; None for a regression
+    # (d,) of the numbers of a table that are not missing; None for other kinds
     median: NDArray[np.float64] | None = None
+    # (d,) which number columns of a table lack a number in some train row; None for other kinds
     has_missing: NDArray[np.bool_] | None = None
+    # train rows with each code, by the index of the category column, in order
     category_counts: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
-    dtype: str = "float32"
+    dtype: str = "float32"  # type of the rows as stored
 
 
 def train_statistics(
@@ -56,13 +47,7 @@ def train_statistics(
 ) -> TrainStatistics:
     """Take the statistics of the rows `train` of a memory map, in blocks.
 
-    Args:
-        x: (n, ...) development rows.
-        y: (n,) or (n, k) their targets.
-        train: Indices of the train rows.
-        kind: "image", "table" or "array".
-        num_classes: Classes or labels; 0 for a regression.
-        columns: Of a table.
+    `x` are (n, ...) development rows, `y` (n,) or (n, k) their targets, and `train` the indices of train rows.
     """
     codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
     counts, mean, squares = _moments(x, train)
@@ -89,11 +74,7 @@ def neutral_statistics(
 ) -> TrainStatistics:
     """Mean 0 and std 1 in the right shapes, to build a module whose weights and statistics are then loaded.
 
-    Args:
-        kind: "image", "table" or "array".
-        input_shape: As a model sees one row: (C, H, W) for an image.
-        columns: Of a table, with what train rows say of them.
-        dtype: Type of the rows as stored.
+    `input_shape` is one row as a model sees it: (C, H, W) for an image.
     """
     if not columns:
         shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape

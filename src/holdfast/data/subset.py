@@ -31,7 +31,7 @@ def subset_of(
     strata: NDArray[np.int64] | None,
     subset: float | int | None,
 ) -> NDArray[np.int64]:
-    """The first rows of an order in which the classes are spread evenly.
+    """The first indices, ascending, of an order in which the classes are spread evenly.
 
     A class of m rows has its i-th at (i + 1/2) / m, by the order of the rows' keys; so any number of first rows has
     each class in its share, within one row, and more rows only add to them.
@@ -41,9 +41,6 @@ def subset_of(
         digests: (n, bytes) content digests of the development rows.
         strata: (n,) their classes; None for tasks without classes.
         subset: A share or a count; None or 1: all.
-
-    Returns:
-        Indices, ascending.
 
     Raises:
         InputError: It asks for more rows than there are, or for fewer than two.

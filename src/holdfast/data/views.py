@@ -93,9 +93,7 @@ def view_from_dict(plain: Mapping[str, Any]) -> View:
 def mismatch(view: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
     """The reason why sealed rows cannot be seen through a view; empty where they can.
 
-    Args:
-        view: As `View.as_dict` has it.
-        layout: Of the sealed rows, as `data.raw.RawRows.layout` has it.
+    `layout` is that of the sealed rows, as `data.raw.RawRows.layout` has it.
     """
     form, sealed = view["form"], layout["form"]
     if form == sealed == "array" and (view["shape"], np.dtype(view["dtype"])) != (

@@ -1,6 +1,8 @@
-"""Ensembles: one model of several. Every option is called `ensemble(experiment=experiment, record=record)`."""
+"""Ensembles: one model of several. Every option is an `ensembles.make.Ensemble`, which says more."""
 
-from holdfast.ensembles.members import members
-from holdfast.ensembles.seeds import seeds
+from holdfast.ensembles.folds import Folds
+from holdfast.ensembles.seeds import Seeds
+from holdfast.ensembles.snapshots import Snapshots
+from holdfast.ensembles.top_k import TopK
 
-__all__ = ["members", "seeds"]
+__all__ = ["Folds", "Seeds", "Snapshots", "TopK"]

@@ -30,11 +30,7 @@ class Criterion:
 
 
 def parse_criterion(text: str, task: str | None = None) -> Criterion:
-    """Read a criterion such as "accuracy > 0.94".
-
-    Args:
-        text: Metric, sign and number.
-        task: Whose metrics are allowed; None: of any task.
+    """Read a criterion such as "accuracy > 0.94", with a metric of the task; None: of any task.
 
     Raises:
         InputError: It has another form, or the task has no such metric.

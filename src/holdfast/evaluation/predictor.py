@@ -20,7 +20,7 @@ Answer = tuple[Header, Sequence[Array]]
 
 
 def answer(header: Header, arrays: list[Array]) -> Answer:
-    """Answer one question, which names the members of each model in "models"."""
+    """Answer one question, which names the members of each model in "models", and how they are combined."""
     return QUESTIONS[header["ask"]](header, arrays)
 
 
@@ -29,12 +29,14 @@ def _predict(header: Header, arrays: list[Array]) -> Answer:
     from holdfast.training.restore import Network, load_model
 
     predictions = []
-    for members in header["models"]:
+    for model in header["models"]:
+        members = model["members"]
         modules = [
             load_model(Path(member["folder"]), member["checkpoint"], sha256=member.get("sha256")).module
             for member in members
         ]
-        network = Network(modules, [member["weight"] for member in members])
+        weights = [member["weight"] for member in members]
+        network = Network(modules, weights, combine=model["combine"], temperature=model["temperature"])
         predictions.append(network.predict(arrays[0], batch_size=header["batch_size"]))
     return {}, [np.stack(predictions)]
 
@@ -46,7 +48,8 @@ def _log_probabilities(header: Header, arrays: list[Array]) -> Answer:
 
     from holdfast.training.restore import load_model
 
-    ((member,),), (x,), size = header["models"], arrays, header["batch_size"]
+    (model,), (x,), size = header["models"], arrays, header["batch_size"]
+    (member,) = model["members"]
     restored = load_model(Path(member["folder"]), member["checkpoint"])
     parts = []
     with torch.inference_mode():
@@ -67,7 +70,7 @@ def _statistics(header: Header, arrays: list[Array]) -> Answer:
     statistics = statistics_from_arrays(dict(zip(header["names"], arrays, strict=True)) | {"kind": header["kind"]})
     state = {
         f"{index}/{name}": value
-        for index, member in enumerate(header["models"][0])
+        for index, member in enumerate(header["models"][0]["members"])
         for name, value in statistics_state(Path(member["folder"]), member["checkpoint"], statistics)
     }
     return {"names": list(state)}, list(state.values())

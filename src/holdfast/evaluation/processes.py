@@ -30,17 +30,22 @@ BATCH_ROWS = 1024
 class Predictor:
     """A process with the models of a selection; a context manager."""
 
-    def __init__(self, models: Sequence[Sequence[dict[str, Any]]], folder: Path) -> None:
+    def __init__(self, models: Sequence[Mapping[str, Any]], folder: Path) -> None:
         """Start it.
 
         Args:
-            models: Of each its members, {"folder", "checkpoint", "weight"}; "sha256" of its files where they are known.
+            models: Of each "members", [{"folder", "checkpoint", "weight"}], with "sha256" of their files where they are
+                known; "combine" and "temperature", as of `restore.Network`.
             folder: What their folders are relative to.
         """
         self._models = [
-            [{**member, "folder": str(folder / member["folder"])} for member in members] for members in models
+            {
+                "members": [{**member, "folder": str(folder / member["folder"])} for member in model["members"]],
+                **{name: model[name] for name in ("combine", "temperature")},
+            }
+            for model in models
         ]
-        threads = _threads([member for members in self._models for member in members])
+        threads = _threads([member for model in self._models for member in model["members"]])
         self._child = _start("predictor", threads, path=search_path(), is_confined=True)
         self.not_confined = self._child.not_confined
 

@@ -12,8 +12,9 @@ versions, git, framework           installed versions; commit; code of Holdfast
 primary_metric, definitions, confidence, intervals, thresholds     how the answer is read
 criterion, pretrained              such as "accuracy > 0.94", or null; []
 
-Of a model: name; run, kind ("fit" or "ensemble"), members [{"folder", "checkpoint", "weight", "run", "seed"}]; config
-(resolved); modules {module: sha256} of the user's own; selection_rule {"monitor", "mode"}, val (its metrics),
+Of a model: name; run, kind ("fit" or "ensemble"), members [{"folder", "checkpoint", "weight", "run", "seed"}], combine,
+temperature, out_of_fold (as `ensembles.make` has them; a val score out of fold is that of all rows but the test rows);
+config (resolved); modules {module: sha256} of the user's own; selection_rule {"monitor", "mode"}, val (its metrics),
 val_predictions (a file); metrics, has_loss (names, and whether the loss follows from predictions); trials (null, or the
 sweep it came from: runs, root of their records, seed spread).
 """
@@ -46,9 +47,9 @@ def find_selection(prefix: str) -> tuple[str, str]:
         InputError: There is none, or several, or the prefix is too short.
     """
     if not PREFIX.fullmatch(prefix):
-        raise InputError(
-            "selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next="holdfast freeze RUN"
-        )
+        run = prefix if (Path(prefix) / FILE_NAME).is_file() else "RUN"
+        hint = f"holdfast freeze {run}"
+        raise InputError("selection", f"{prefix!r} is no selection", allowed="8 to 64 hex digits", next=hint)
     pattern = f"*/selections/{prefix}*/{SELECTION_FILE}"
     matches = {path.parent.name: path.parents[2].name for path in places.vaults().glob(pattern)}
     if not matches:
@@ -116,13 +117,13 @@ def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Pa
         shutil.rmtree(copies, ignore_errors=True)
 
 
-def hashed_members(fields: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The members of a model with the hashes of their files, which are asked for again as they are loaded."""
+def with_hashes(fields: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model whose members have the hashes of their files, which are asked for again as they are loaded."""
 
     def hashes(member: Mapping[str, Any]) -> dict[str, str]:
         return {name: fields["files"][f"{member['folder']}/{name}"] for name in (FILE_NAME, member["checkpoint"])}
 
-    return [{**member, "sha256": hashes(member)} for member in model["members"]]
+    return {**model, "members": [{**member, "sha256": hashes(member)} for member in model["members"]]}
 
 
 def _copy_checked(source: Path, target: Path, sha256: str) -> None:

@@ -31,6 +31,7 @@ from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, NO_PART_OF_A_RUN, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
+from holdfast.experiment.check import averages_runs, check_rows
 
 VERSION_BASE = "1.3"
 START_LR = 1e-3  # of `lr=auto`, until a run has found its own
@@ -98,8 +99,7 @@ class OptionsLoader(ConfigLoaderImpl):
 def options_loader(more_options: str | None = None) -> OptionsLoader:
     """Make the loader that knows our options, the user's `./conf` and `./recipes`, and Hydra's own.
 
-    Args:
-        more_options: Another folder of options, which is looked at before ours.
+    The folder `more_options` is looked at before ours.
 
     Raises:
         InputError: There is no such folder.
@@ -146,13 +146,9 @@ def compose_run(overrides: Sequence[str], loader: OptionsLoader | None = None) -
 
 
 def compose_job(overrides: Sequence[str], loader: OptionsLoader, folder: Path, number: int) -> DictConfig:
-    """Compose the config of a run that is part of a sweep.
+    """Compose the config of a run that is part of a sweep, of its own overrides.
 
-    Args:
-        overrides: Of the run alone, without any of the sweep.
-        loader: Composes.
-        folder: Where the run is written.
-        number: Of the job, for `${hydra:job.num}`.
+    The job has this number for `${hydra:job.num}`.
 
     Raises:
         HydraException: An override cannot be read or applied.
@@ -167,17 +163,13 @@ def compose_job(overrides: Sequence[str], loader: OptionsLoader, folder: Path, n
 def compose(overrides: Sequence[str], *, reads_rows: bool = False) -> DictConfig:
     """Compose and check the config of something that trains nothing.
 
-    Args:
-        overrides: As typed.
-        reads_rows: Whether the source will be read: it is looked at first, which takes a moment.
+    A source that will be read is looked at first, which takes a moment.
 
     Raises:
         InputError: Every mistake at once.
     """
     config = without_hydra(compose_run(overrides))
     if reads_rows:
-        from holdfast.experiment.check import check_rows
-
         check_rows(config)
     check_config(config)
     return config
@@ -222,8 +214,6 @@ def finds_lr(config: DictConfig) -> bool:
 
 def _check_finds_lr(config: DictConfig) -> None:
     allowed = "a number here"
-    from holdfast.experiment.check import averages_runs
-
     if averages_runs(config):
         raise InputError("lr", "is auto, and an ensemble of runs trains nothing", next="leave lr out")
     optimizer = config.optimizer
@@ -250,11 +240,7 @@ def write_composed(config: DictConfig, folder: Path) -> None:
 
 
 def enter_job(config: DictConfig) -> None:
-    """Make this process the one of a job, as Hydra does for a launcher of its own.
-
-    Args:
-        config: Hydra's part of it; plain values.
-    """
+    """Make this process the one of a job, by Hydra's part of its config, as Hydra does for a launcher of its own."""
     hydra = OmegaConf.masked_copy(config, "hydra")
     with open_dict(hydra):
         hydra.hydra.mode = None if config.hydra.mode is None else RunMode[config.hydra.mode]

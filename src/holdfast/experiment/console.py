@@ -12,18 +12,14 @@ from omegaconf import DictConfig, open_dict
 from holdfast.core.errors import Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
+from holdfast.core.run_record import FILE_NAME
 from holdfast.experiment.compose import hydra_of_job
 from holdfast.experiment.experiment import Experiment
 from holdfast.training.reporter import Reporter
 
 
 def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: Reporter | None = None) -> float | None:
-    """Run an experiment and print how it ended.
-
-    Args:
-        experiment: Checked.
-        in_sweep: A sweep advises once, about its best job.
-        reporter: Is told the metrics of every epoch, and may end the run.
+    """Run a checked experiment and print how it ended; a sweep advises by itself, once, about its best job.
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.
@@ -33,9 +29,9 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     """
     try:
         run = experiment.run(reporter)
-    except Interrupted:
-        print(f"interrupted; go on with: {program()} resume={shlex.quote(str(experiment.folder))}", flush=True)
-        raise
+    except Interrupted as error:
+        place = shlex.quote(str(_relative(experiment.folder)))
+        raise Interrupted(error.signal_number, f"{program()} resume={place}") from None
     record = run.record
     if not record["best"]:
         return None
@@ -74,10 +70,16 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
+    if ensemble := record["ensemble"]:
+        mean, std = ensemble["mean"][best["monitor"]], ensemble["std"][best["monitor"]]
+        num_members = len(ensemble["members"]) + len(ensemble["left_out"])
+        print(f"alone  {best['monitor']} {figure(mean)} ± {figure(std)}, mean of {num_members} members", flush=True)
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
             words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
             print(f"base   {check['evidence']['metric']}: {words}", flush=True)
+    if not in_sweep:
+        print(f"report {folder}/report.html", flush=True)
     if config.get("debug"):
         print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
     elif config["loss"]["_target_"].endswith(".reconstruction"):
@@ -85,7 +87,18 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     elif config["vault"]["policy"] == "none":
         print(f"next   holdfast predict {folder} ...   (no test rows were sealed: it cannot be frozen)", flush=True)
     elif not in_sweep:
-        print(f"next   holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
+        _advise(path, Path(config["paths"]["output"]), record["data"]["vault"])
+
+
+def _advise(run: Path, outputs: Path, vault: str) -> None:
+    """Say how runs are compared, and how one is chosen where there are others of the same data."""
+    place = outputs if run.resolve().is_relative_to(outputs.resolve()) else run.parent
+    print(f"next   holdfast runs {shlex.quote(str(_relative(place)))}   (compares runs by their val rows)", flush=True)
+    others = (file for depth in ("*", "*/*", "*/*/*") for file in place.glob(f"{depth}/{FILE_NAME}"))
+    others = (file for file in others if file.parent.resolve() != run.resolve())
+    if any(f'"vault": "{vault}"' in file.read_text() for file in others):
+        folder = shlex.quote(str(_relative(run)))
+        print(f"       holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
 
 
 def _relative(folder: Path) -> Path:

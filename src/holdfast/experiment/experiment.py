@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
+from holdfast.config.provenance import user_modules
 from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
@@ -34,10 +35,12 @@ from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
 from holdfast.training.metric_names import mode_of
+from holdfast.vault.ledger.ledger import code_sha256
 
 if TYPE_CHECKING:
     from holdfast.data.loading.datamodule import DataModule
     from holdfast.data.store.store import Prepared
+    from holdfast.ensembles.make import Ensemble
     from holdfast.training.fit import Built
     from holdfast.training.reporter import Reporter
 
@@ -89,11 +92,9 @@ class Experiment:
 
     @classmethod
     def compose(cls, overrides: Sequence[str] = (), parts: Mapping[str, Any] | None = None) -> Experiment:
-        """Compose an experiment from overrides as they are typed behind `python train.py`.
+        """Compose an experiment from overrides as they are typed behind `python train.py`, `resume=RUN` included.
 
-        Args:
-            overrides: `resume=RUN` goes on with a run, in its folder.
-            parts: Group -> class or function in place of an option.
+        `parts` are classes or functions in place of options, by group.
 
         Raises:
             InputError: Every mistake in the overrides at once; or the run cannot go on.
@@ -174,16 +175,10 @@ class Experiment:
         Raises:
             InputError: Something does not fit.
         """
-        if averages_runs(self.config):
-            from holdfast.ensembles.members import check_members
-
-            check_members(self.config)
-            return
         if self.config.ensemble:
-            from holdfast.ensembles.seeds import check_seeds
-
-            check_seeds(self.config)
-        self.build()
+            self._ensemble().check(self)
+        if not averages_runs(self.config):
+            self.build()
 
     def prepare(self) -> DataModule:
         """Prepare the train and val rows; the test rows are sealed first where they are new."""
@@ -231,17 +226,28 @@ class Experiment:
                 self._built = build(self.config, datamodule, trainer)
         return self._built
 
-    def member(self, folder: Path, seed: int) -> Experiment:
-        """The same experiment with another seed, as a member of this ensemble; it goes on where its run has begun.
+    def member(self, folder: Path, changes: Mapping[str, Any]) -> Experiment:
+        """The same experiment as a member of this ensemble; it goes on where its run has begun.
 
         Rows are prepared and checks are made by the ensemble.
+
+        Args:
+            folder: Of the member.
+            changes: Key -> value, where it differs, such as {"split.fold": 2}.
         """
-        left_out = ("ensemble", "seed", "check", "lr")
-        words = [word for word in self.overrides if word.lstrip("+~").partition("=")[0].split(".")[0] not in left_out]
-        words += [f"lr={self.config.lr}", f"seed={seed}", "ensemble=none", "check=none"]
+        groups, keys = ("ensemble", "check"), ("lr", *changes)
+        words = []
+        for word in self.overrides:
+            key = word.lstrip("+~").partition("=")[0]
+            if key not in keys and key.split(".")[0] not in groups:
+                words.append(word)
+        changes = {"lr": self.config.lr, **changes}
+        words += [*(f"{key}={value}" for key, value in changes.items()), "ensemble=none", "check=none"]
         config = copy.deepcopy(self.config if self._composed is None else self._composed)
         with open_dict(config):
-            config.update(seed=seed, lr=self.config.lr, ensemble={}, check={})
+            config.update(ensemble={}, check={})
+            for key, value in changes.items():
+                OmegaConf.update(config, key, value)
             config.resume = str(folder) if (folder / FILE_NAME).exists() else None
             if self._composed is not None:
                 OmegaConf.set_readonly(config.hydra, False)  # Hydra does not let its part be changed once a job runs
@@ -255,6 +261,17 @@ class Experiment:
         member._composed = config if self._composed is not None else None
         member._prepared = self.prepare().prepared
         return member
+
+    def _ensemble(self) -> Ensemble:
+        ensemble: Ensemble = build_option(self.config.ensemble)()
+        return ensemble
+
+    def make_ensemble(self, record: RunRecord) -> str:
+        """Make the ensemble of the config; gives the status of its run."""
+        from holdfast.ensembles.make import make
+
+        make(self._ensemble(), self, record)
+        return "completed"
 
     def set_lr(self, lr: float, record: RunRecord) -> None:
         """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
@@ -272,8 +289,7 @@ class Experiment:
     def run(self, reporter: Reporter | None = None) -> Run:
         """Train, or do what the stage says, and write the record; whatever ends the run stands there.
 
-        Args:
-            reporter: Is told the metrics of every epoch, and may end the run.
+        A reporter is told the metrics of every epoch, and may end the run.
 
         Raises:
             InputError: The config or the data are wrong.
@@ -324,15 +340,11 @@ class Experiment:
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),
+            code={"holdfast": code_sha256(), **user_modules(self._recorded_config())},
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:
-        """Write the last word into the record, and let go of what was built.
-
-        Args:
-            record: Of the run.
-            outcome: Its status, or what has ended it.
-        """
+        """Write the last word into the record, the status or what has ended the run, and let go of what was built."""
         self._built = self._datamodule = None
         timings = {**record.fields["timings"], "total": time.perf_counter() - self.started}
         if isinstance(outcome, str):
@@ -349,8 +361,7 @@ class Experiment:
 
     def _carry_out(self, record: RunRecord) -> str:
         if averages_runs(self.config):
-            build_option(self.config.ensemble)(experiment=self, record=record)
-            return "completed"
+            return self.make_ensemble(record)
         status: str = build_option(self.config.stage)(experiment=self, record=record)
         return status
 
@@ -365,11 +376,9 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
     from holdfast.training.row_guard import guarded
 
     if experiment.config.ensemble:
-        build_option(experiment.config.ensemble)(experiment=experiment, record=record)
-        return "completed"
+        return experiment.make_ensemble(record)
     built = experiment.build()
     datamodule = built.datamodule
     record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
-    sealed = datamodule.prepared.folder / "sealed.fingerprints"
-    with guarded(built.module, datamodule.statistics, record.folder.name, sealed):
+    with guarded(built.module, datamodule, record.folder.name):
         return fit(built, record, experiment.reporter)

@@ -19,15 +19,16 @@ Node = dict[str, Any]
 
 
 def nodes_of(parts: Mapping[str, Any]) -> dict[str, Node]:
-    """Describe parts as entries of a config.
+    """Describe parts as options of a config.
 
     Args:
-        parts: Group -> class, function, or `functools.partial` of one with keyword arguments.
+        parts: Group -> class, function, or `functools.partial` of one with keyword arguments; of a group of which
+            several can be chosen, such as callbacks, also a list of them.
 
     Raises:
         InputError: There is no such group, or the part cannot be named from outside.
     """
-    return {group: _node_of(group, part) for group, part in parts.items()}
+    return {group: _option_of(group, part) for group, part in parts.items()}
 
 
 def put_parts(config: DictConfig, nodes: Mapping[str, Node]) -> None:
@@ -43,7 +44,8 @@ def put_parts(config: DictConfig, nodes: Mapping[str, Node]) -> None:
             except OmegaConfBaseException as error:
                 reason = str(error).splitlines()[0]
                 raise InputError(group, f"has an argument that no record can hold ({reason})", "plain values") from None
-        modules = [str(node["_target_"]).rpartition(".")[0] for node in nodes.values()]
+        targets = [entry["_target_"] for group, node in nodes.items() for _, entry in targets_below(group, node)]
+        modules = [str(target).rpartition(".")[0] for target in targets]
         config.trusted_modules = [*config.trusted_modules, *(m for m in modules if m not in config.trusted_modules)]
 
 
@@ -55,11 +57,18 @@ def notebook_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield place, str(node["_target_"])
 
 
-def _node_of(group: str, part: Any) -> Node:
-    if group not in GROUPS or GROUPS[group].free:
-        allowed = [name for name, known in GROUPS.items() if not known.free]
+def _option_of(group: str, part: Any) -> Node:
+    allowed = [name for name, known in GROUPS.items() if known.only_entries or not known.free]
+    if group not in allowed:
         hint = did_you_mean(group, allowed)
-        raise InputError("parts", f"has {group!r}, which is no group with one target", ", ".join(allowed), hint)
+        raise InputError("parts", f"has {group!r}, which is no group of parts", ", ".join(allowed), hint)
+    if not GROUPS[group].only_entries:
+        return _node_of(group, part)
+    nodes = [_node_of(group, each) for each in (part if isinstance(part, list | tuple) else [part])]
+    return {str(node["_target_"]).rpartition(".")[2]: node for node in nodes}
+
+
+def _node_of(group: str, part: Any) -> Node:
     keywords: dict[str, Any] = {}
     while isinstance(part, functools.partial):
         if part.args:
@@ -67,7 +76,8 @@ def _node_of(group: str, part: Any) -> Node:
         keywords, part = {**part.keywords, **keywords}, part.func
     name, module = getattr(part, "__qualname__", None), getattr(part, "__module__", None)
     if not callable(part) or name is None or module is None:
-        raise InputError(group, f"is {part!r}", allowed="a class or a function")
+        hint = f"the class itself: functools.partial({type(part).__name__}, name=value)"
+        raise InputError(group, f"is {part!r}", allowed="a class or a function", next=hint)
     if "<" in name or "." in name:
         raise InputError(group, f"{name} is defined inside of something else", next="define it on its own")
-    return {"_target_": f"{module}.{name}", "_partial_": True, **keywords}
+    return {"_target_": f"{module}.{name}", **keywords}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,10 @@ def other_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
     if variables := [name for name in SET_FROM_OUTSIDE if name in os.environ]:
         problem = "is set: something else has started several processes"
         raise InputError(variables[0], problem, next=f"start one; trainer.devices={count} starts the others")
+    from lightning_fabric.plugins.environments.lightning import find_free_network_port
+
     before = dict(os.environ)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), NODE_RANK="0", LOCAL_RANK="0")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(find_free_network_port()), NODE_RANK="0", LOCAL_RANK="0")
     request = {"config": OmegaConf.to_container(config, resolve=True), "folder": str(folder)}
     with contextlib.ExitStack() as stack:
         stack.callback(_set_environment, before)
@@ -97,12 +98,6 @@ def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]
     assert isinstance(config, DictConfig)
     train_on(Experiment(config, folder), RunRecord.follow(folder))
     return {}, ()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -8,24 +8,18 @@ from typing import Any
 
 from holdfast.config.check import check_recorded
 from holdfast.core.errors import HoldfastError, InputError
-from holdfast.core.run_record import best_checkpoint, read_run
+from holdfast.core.run_record import best_checkpoint, check_data, read_run
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A page that was written, and what is in it.
+    """A page that was written, and what is in it."""
 
-    Attributes:
-        path: Of the page.
-        data: What `data inspect` says of the train and val rows; None where the store has them no more.
-        val: What the model predicts for val rows; None likewise.
-        without: Why data or predictions are not on the page; None where they are.
-    """
-
-    path: Path
+    path: Path  # of the page
+    # what `data inspect` says of the train and val rows; None where the store has them no more
     data: dict[str, Any] | None
-    val: dict[str, Any] | None
-    without: str | None
+    val: dict[str, Any] | None  # what the model predicts for val rows; None likewise
+    without: str | None  # why data or predictions are not on the page; None where they are
 
 
 def write_report(run: Path) -> WrittenReport:
@@ -50,20 +44,20 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
     """Look at data and val rows in the store; the second value says why there is nothing of them, or not all."""
     from holdfast.data.loading.train_val import rows_of_run
     from holdfast.reporting.data_facts import dataset_facts
-    from holdfast.reporting.dataset import parts_of
     from holdfast.reporting.pictures import example_strips
 
     if not record["data"]:
         return {}, "the run ended before its rows were prepared"
+    check_data(run, record)
     config = record["config"]
     try:
         check_recorded(config, ("split",))
         rows = rows_of_run(config["split"], record["data"])
-        parts = parts_of(rows.prepared, rows, config["data"])
-        facts: dict[str, Any] = {"data": dataset_facts(parts), "strips": example_strips(parts)}
+        data = dataset_facts(rows, config["data"].get("target"))
+        facts: dict[str, Any] = {"data": data, "strips": example_strips(rows)}
     except HoldfastError as error:
         return {}, str(error)
-    if record["best"] and "row_shape" in record["data"]:
+    if record["best"]:
         from holdfast.inference.val_rows import val_facts
 
         try:

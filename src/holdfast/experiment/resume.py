@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,38 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
         raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
     if record["kind"] not in ("fit", "ensemble"):
         raise InputError("resume", f"{folder} trained nothing", next="repeat its command")
-    if record.get("cwd") not in (None, str(Path.cwd())):
-        print(f"note: the run was started in {record['cwd']}; relative paths are looked for here", file=sys.stderr)
-    _refuse_untrusted(folder, record)
+    note_other_folder(record)
+    recorded = _recorded_overrides(folder)
+    trusted = record["config"].get("trusted_modules") or ()
+    refuse_untrusted("resume", folder, trusted or [word for word in recorded if "trusted_modules" in word])
     replaced = {argument.partition("=")[0] for argument in others}
-    kept = [word for word in _recorded_overrides(folder) if word.partition("=")[0].lstrip("+~") not in replaced]
+    kept = [word for word in recorded if word.partition("=")[0].lstrip("+~") not in replaced]
     place = quoted(str(folder.absolute()))
     kept = [word for word in kept if word.partition("=")[0] != "lr"]
     rate = f"lr={record['config']['lr']}"  # what `lr=auto` has found, or auto
     return [*kept, *others, rate, f"resume={place}", f"hydra.run.dir={place}", "hydra.output_subdir=null"]
+
+
+def note_other_folder(record: Mapping[str, Any]) -> None:
+    """Say so where a run was started in another folder than this one."""
+    if record.get("cwd") not in (None, str(Path.cwd())):
+        print(f"note: the run was started in {record['cwd']}; relative paths are looked for here", file=sys.stderr)
+
+
+def refuse_untrusted(where: str, folder: Path, trusted: Sequence[str]) -> None:
+    """A folder may come from a stranger: what it trusts counts only where the user has trusted it before.
+
+    Args:
+        where: The key or verb to blame.
+        folder: Of a run or a sweep.
+        trusted: Modules that it trusts.
+
+    Raises:
+        InputError: The user has trusted one of them nowhere on this machine.
+    """
+    if unknown := set(trusted) - trusted_here() - {"__main__"}:
+        problem = f"{folder} trusts {', '.join(sorted(unknown))}, and you have not on this machine"
+        raise InputError(where, problem, next="train once with trusted_modules=[...] if you know them")
 
 
 def check_same_config(config: DictConfig, folder: Path) -> None:
@@ -93,15 +116,6 @@ def _recorded_overrides(folder: Path) -> list[str]:
     if foreign:
         raise InputError(str(path), f"sets {foreign[0]}, which a run does not record", next="start the run anew")
     return words
-
-
-def _refuse_untrusted(folder: Path, record: dict[str, Any]) -> None:
-    """A folder may come from a stranger: what it trusts counts only where the user has trusted it before."""
-    words = [word for word in _recorded_overrides(folder) if "trusted_modules" in word]
-    unknown = set(record["config"].get("trusted_modules") or ()) - trusted_here() - {"__main__"}
-    if unknown or (words and not record["config"].get("trusted_modules")):
-        problem = f"{folder} trusts {', '.join(sorted(unknown)) or words[0]}, and you have not on this machine"
-        raise InputError("resume", problem, next="train once with trusted_modules=[...] if you know them")
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

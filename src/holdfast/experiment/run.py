@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """The folder of a run, or of an ensemble.
-
-    Attributes:
-        folder: Where `run.json` lies.
-    """
+    """The folder of a run, or of an ensemble, where `run.json` lies."""
 
     def __init__(self, folder: Path | str) -> None:
         """Look at a folder.

@@ -89,14 +89,10 @@ def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool
 
 
 class _Slot:
-    """A worker: a warm process, which is started when it is needed, and the experiment that it runs.
-
-    Attributes:
-        experiment: What runs; None where the worker is free.
-    """
+    """A worker: a warm process, which is started when it is needed, and the experiment that it runs."""
 
     def __init__(self, number: int, workers: int) -> None:
-        self.experiment: Experiment | None = None
+        self.experiment: Experiment | None = None  # what runs; None where the worker is free
         self._number = number
         self._workers = workers
         self._child: Child | None = None

@@ -76,7 +76,7 @@ def main() -> None:
             return
 
 
-class _Asked:
+class _PipedReporter:
     """Shows the epochs of a run to the process that has asked for it."""
 
     def __init__(self, questions: BinaryIO, answers: BinaryIO) -> None:
@@ -120,7 +120,7 @@ def _train(request: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -
         _take_one_gpu(request["worker"], request["workers"])
         if request["workers"] > 1:  # the lines of several runs would mix; errors are shown
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        parent = _Asked(questions, answers)
+        parent = _PipedReporter(questions, answers)
         with ending():
             try:
                 experiment = Experiment.from_plain(request["experiment"])

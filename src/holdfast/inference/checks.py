@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.core.run_record import read_run
+from holdfast.core.run_record import check_data, read_run
 
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch_export": (), "safetensors": ("safetensors",)}
@@ -23,8 +23,7 @@ def read_predicting_run(folder: Path) -> dict[str, Any]:
     record = read_run(folder)
     if record["best"] is None or record["data"] is None:
         raise InputError(str(folder), f"has no trained model (status {record['status']})", next="choose another run")
-    if "row_shape" not in record["data"]:
-        raise InputError(str(folder), "does not say how its rows are stored", next="train it again with this version")
+    check_data(folder, record)
     return record
 
 

@@ -31,7 +31,8 @@ TOLERANCE = 1e-4
 
 # How the cells of a table become numbers.
 CELLS = (
-    "number: as it is, a date as days since 1970-01-01, missing as NaN; "
+    "number: as it is, without a unit where part is amount, missing as NaN; one with a source is a part of the date "
+    "in that column: elapsed (days since 1970-01-01 UTC), year, month, weekday (0 is Monday), day of year, hour; "
     "category: its index in categories, missing as the index of '', a text that is not among them as -1"
 )
 
@@ -40,31 +41,19 @@ FITS = {"stretch": "Image.resize", "crop": "ImageOps.fit", "pad": "ImageOps.pad"
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported model.
+    """An exported model."""
 
-    Attributes:
-        path: The model's file; `<path>.json` describes it.
-        rows: How many rows it was tried with.
-        rows_from: Which rows these are.
-        max_difference: Of its predictions to those of the run, on these rows.
-        tolerance: What was allowed.
-    """
-
-    path: Path
-    rows: int
-    rows_from: str
-    max_difference: float
-    tolerance: float
+    path: Path  # the model's file; `<path>.json` describes it
+    rows: int  # how many rows it was tried with
+    rows_from: str  # which rows these are
+    max_difference: float  # of its predictions to those of the run, on these rows
+    tolerance: float  # what was allowed
 
 
 def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:
     """Export a run or an ensemble, try the file and describe it.
 
-    Args:
-        run: The folder.
-        form: "onnx", "torch_export" or "safetensors".
-        output: The file; None: `export/model.<suffix>` in the run's folder.
-        overwrite: Whether a file that is there is replaced.
+    Without `output` the file is `export/model.<suffix>` in the folder of the run.
 
     Raises:
         InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.
@@ -139,12 +128,12 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
     network = [
         {
             "weight": weight,
-            **{name: config.get(name) for name in BUILT},
+            **{name: record["config"].get(name) for name in BUILT},
             "shapes": restored.shapes.as_dict(),
             "checkpoint": str(restored.checkpoint.absolute()),
             "checkpoint_sha256": sha256_file(restored.checkpoint),
         }
-        for weight, (config, restored) in zip(loaded.network.weights, loaded.members, strict=True)
+        for weight, (record, restored) in zip(loaded.network.weights, loaded.members, strict=True)
     ]
     return {
         "format": form,
@@ -170,6 +159,8 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
         "class_names": data["class_names"],
         "preprocessing": "in the file" if form != "safetensors" else "its statistics are in the file, as *.transform.*",
         "network": network,
+        "combine": loaded.network.combine,
+        "temperature": loaded.network.temperature,
         "check": {
             "rows": exported.rows,
             "of": exported.rows_from,

@@ -15,14 +15,7 @@ from holdfast.training.restore import Network, Restored, load_model
 
 @dataclass(frozen=True)
 class Loaded:
-    """A run that predicts.
-
-    Attributes:
-        folder: Of the run.
-        record: Its `run.json`.
-        network: Of the run, or of all members of an ensemble.
-        members: What was restored, with the config that each was built from.
-    """
+    """A run that predicts: its network, and what was restored of each member, with its record."""
 
     folder: Path
     record: dict[str, Any]
@@ -45,11 +38,16 @@ def load_run(folder: Path) -> Loaded:
     record = read_predicting_run(folder)
     if record["kind"] != "ensemble":
         restored = load_model(folder)
-        return Loaded(folder, record, Network([restored.module], [1.0]), ((record["config"], restored),))
-    listed = record["ensemble"]["members"]
-    members = tuple(_member(folder, entry) for entry in listed)
-    weights = [entry["weight"] for entry in listed]
-    return Loaded(folder, record, Network([restored.module for _, restored in members], weights), members)
+        return Loaded(folder, record, Network([restored.module], [1.0]), ((record, restored),))
+    ensemble = record["ensemble"]
+    members = tuple(_member(folder, entry) for entry in ensemble["members"])
+    network = Network(
+        [restored.module for _, restored in members],
+        [entry["weight"] for entry in ensemble["members"]],
+        combine=ensemble["combine"],
+        temperature=ensemble["temperature"],
+    )
+    return Loaded(folder, record, network, members)
 
 
 def _member(ensemble: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], Restored]:
@@ -66,4 +64,4 @@ def _member(ensemble: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], Rest
         raise InputError(str(ensemble), f"its member {run} has no {entry['checkpoint']} any more", next="restore it")
     if sha256_file(path) != entry["sha256"]:
         raise InputError(str(path), "is not the checkpoint that was averaged", next="average the runs again")
-    return read_run(run)["config"], load_model(run, entry["checkpoint"])
+    return read_run(run), load_model(run, entry["checkpoint"])

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.inference.sealed import sealed_rows_refusal
-from holdfast.inference.tables import as_table, table_writer
+from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
 from holdfast.vault.rows.identity import row_digests
 
 if TYPE_CHECKING:
     from holdfast.data.new_rows import NewRows
+    from holdfast.inference.network import Loaded
 
 
 def predict_blocks(
@@ -30,17 +31,9 @@ def predict_blocks(
     overwrite: bool = False,
     on_rows: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Predict every block and write the table of all.
+    """Predict every block and write the table of all; nothing is written when reading a block raises.
 
-    Args:
-        run: The folder of a run or an ensemble.
-        data: What its record says of the data.
-        blocks: New rows; nothing is written when one of them raises.
-        output: The table's file.
-        id_name: Name of the column with the ids.
-        batch_size: Rows in one forward pass.
-        overwrite: Whether a file that is there is replaced.
-        on_rows: Is told the number of rows of every block that is done.
+    `data` is what the run's record says of the data, and `on_rows` is told the number of rows of every block.
 
     Returns:
         The number of rows.
@@ -74,11 +67,20 @@ def predictions_of(
         raise InputError("--input", "has no rows")
     from holdfast.inference.network import load_run
 
-    network = load_run(run).network
+    loaded = load_run(run)
     for block in chain([first], checked):
         refuse_sealed([*_digests(block.x, data), *block.digests])
-        predictions = network.predict(block.x, batch_size=batch_size)
-        yield block, as_table(predictions, data["task"], data["class_names"])
+        yield block, _columns(loaded, block.x, batch_size)
+
+
+def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]:
+    """The predictions of rows as columns, with those that an ensemble adds."""
+    network, task, class_names = loaded.network, loaded.data["task"], loaded.data["class_names"]
+    if loaded.record["kind"] != "ensemble":
+        return as_table(network.predict(x, batch_size=batch_size), task, class_names)
+    members, predictions = network.predict_members(x, batch_size=batch_size)
+    doubts = columns_of_doubt(members, predictions, task, network.weights)
+    return {**as_table(predictions, task, class_names), **doubts}
 
 
 def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:

@@ -17,28 +17,32 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import task_of
+from holdfast.ensembles.diversity import differing, entropy
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 PREDICTION = "prediction"
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
-def check_suffix(path: Path, where: str = "--output") -> None:
+def check_suffix(path: Path) -> None:
     """Refuse a file whose format is not known by its name.
 
     Raises:
         InputError: With the formats there are.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InputError(where, f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES))
+        raise InputError(
+            "--output", f"{path} has no known format", allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES)
+        )
 
 
-def column_names(task: str, class_names: Sequence[str]) -> list[str]:
+def column_names(task: str, class_names: Sequence[str], *, is_ensemble: bool = False) -> list[str]:
     """The columns beside that of the ids."""
+    kind = task_of(task)
     probabilities = [f"probability_{name}" for name in class_names]
-    if task_of(task).is_labels:
-        return [*(f"{PREDICTION}_{name}" for name in class_names), *probabilities]
-    return [PREDICTION, *probabilities]
+    predictions = [f"{PREDICTION}_{name}" for name in class_names] if kind.is_labels else [PREDICTION]
+    doubts = (["spread"] if kind.is_values else ["entropy", "disagreement"]) if is_ensemble else []
+    return [*predictions, *probabilities, *doubts]
 
 
 def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[str]) -> dict[str, Any]:
@@ -65,13 +69,33 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
     return dict(zip(names, [*chosen, *predictions.T], strict=True))
 
 
-@contextmanager
-def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], None]]:
-    """Write a table block by block; the file appears when all of it is there, and not at all after an error.
+def columns_of_doubt(
+    members: NDArray[np.float32], predictions: NDArray[np.float32], task: str, weights: Sequence[float]
+) -> dict[str, NDArray[np.float32]]:
+    """The columns that an ensemble adds.
 
     Args:
-        path: Its suffix names the format.
-        overwrite: Whether a file that is there is replaced.
+        members: (members, n, ...) predictions of each.
+        predictions: (n, ...) of the ensemble.
+        task: As of `as_table`.
+        weights: Of the members.
+
+    Returns:
+        `entropy` of the predicted probabilities, in nats, and `disagreement`, the share of members, by weight, that
+        decide otherwise; of labels the means over them. Of values `spread`, the standard deviation of the members'.
+    """
+    if task_of(task).is_values:
+        exact = members.astype(np.float64)
+        variance = np.average(np.square(exact - np.average(exact, axis=0, weights=weights)), axis=0, weights=weights)
+        return {"spread": np.sqrt(variance).astype(np.float32)}
+    return {"entropy": entropy(predictions, task), "disagreement": differing(members, predictions, task, weights)}
+
+
+@contextmanager
+def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], None]]:
+    """Write a table block by block, in the format of its suffix.
+
+    The file appears when all of it is there, and not at all after an error.
 
     Yields:
         A function that appends a block: names of columns and their values.

@@ -15,11 +15,7 @@ NUM_ROWS = 512
 
 
 def trial_rows(record: dict[str, Any]) -> tuple[NDArray[Any], str]:
-    """At most 512 rows as they are stored, and what they are in words.
-
-    Args:
-        record: Of the run; its `data` says how rows are stored.
-    """
+    """At most 512 rows as they are stored, and what they are in words."""
     from holdfast.data.loading.train_val import rows_of_run
 
     try:
@@ -31,12 +27,7 @@ def trial_rows(record: dict[str, Any]) -> tuple[NDArray[Any], str]:
 
 
 def random_rows(data: Mapping[str, Any], num_rows: int) -> NDArray[Any]:
-    """Made-up rows of the shape and type of stored ones.
-
-    Args:
-        data: The record's field `data`.
-        num_rows: How many.
-    """
+    """Made-up rows of the shape and type of stored ones, by the record's field `data`."""
     generator = np.random.default_rng(0)
     shape, dtype = (num_rows, *data["row_shape"]), np.dtype(data["dtype"])
     if dtype.kind in "iub":

@@ -9,19 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
+from holdfast.ensembles.val_terms import val_terms
 
 MAX_ROWS = 5_000
 MAX_POINTS = 1_500
 
 
 def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, Any] | None:
-    """Predictions for val rows, at most 5,000, evenly over all.
+    """Predictions for val rows, at most 5,000, evenly over all; of an ensemble of folds out of fold, for every row.
 
-    Args:
-        run: The folder of a run or an ensemble.
-        x: (n, ...) development rows as stored.
-        y: (n,) or (n, k) their targets.
-        val: Indices of the val rows.
+    `x` and `y` are the development rows as stored, and `val` the indices of the val rows.
 
     Returns:
         {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "points", "residuals"} for values;
@@ -29,10 +26,15 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     """
     from holdfast.inference.network import load_run
 
-    rows = val[np.linspace(0, len(val) - 1, min(MAX_ROWS, len(val))).astype(np.int64)]
-    targets = np.asarray(y[rows])
     loaded = load_run(run)
-    predictions = loaded.network.predict(np.asarray(x[rows]))
+    if (loaded.record["ensemble"] or {}).get("out_of_fold"):
+        records, members = zip(*loaded.members, strict=True)
+        terms = val_terms(records, members, loaded.network.combine, out_of_fold=True)
+        rows = _evenly(np.arange(len(terms.targets)))
+        targets, predictions = terms.targets[rows], terms.predicted(terms.terms[0][rows], loaded.network.temperature)
+    else:
+        rows = _evenly(val)
+        targets, predictions = np.asarray(y[rows]), loaded.network.predict(np.asarray(x[rows]))
     task = task_of(loaded.data["task"])
     if task.is_values:
         from holdfast.reporting.dataset import number_facts
@@ -47,3 +49,7 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     confusion = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(confusion, (targets, guessed), 1)
     return {"rows": len(rows), "confusion": confusion.tolist()}
+
+
+def _evenly(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows[np.linspace(0, len(rows) - 1, min(MAX_ROWS, len(rows))).astype(np.int64)]

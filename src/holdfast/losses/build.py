@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from holdfast.config.parts import is_itself, named
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import task_of
 from holdfast.losses import Loss
 
 
 def build_loss(
-    factory: Callable[..., Loss], task: str, num_outputs: int, class_counts: Sequence[int] | None = None
+    factory: Callable[..., Any], task: str, num_outputs: int, class_counts: Sequence[int] | None = None
 ) -> Loss:
-    """Call a loss option with the task, where it names it, and with its class weights as a tensor; try the loss.
+    """Make the loss of an option, or take a function of (outputs, targets) as it is; try it.
 
     Args:
-        factory: The option.
+        factory: The option: it is handed the task, where it names it, and its class weights as a tensor.
         task: Of the data.
         num_outputs: Of the model.
         class_counts: Train rows of each class.
@@ -27,12 +29,18 @@ def build_loss(
     Raises:
         InputError: The loss does not fit the task, or the weights do not fit the classes.
     """
-    named = inspect.signature(factory).parameters
-    supplied: dict[str, object] = {"task": task} if "task" in named else {}
-    weights = getattr(factory, "keywords", {}).get("class_weights")
-    if weights is not None:
-        supplied["class_weights"] = _weights_of(weights, task, num_outputs, class_counts)
-    loss = factory(**supplied)
+    given: dict[str, object] = getattr(factory, "keywords", {})
+    supplied: dict[str, object] = named(factory, {"task": task})
+    if given.get("class_weights") is not None:
+        supplied["class_weights"] = _weights_of(given["class_weights"], task, num_outputs, class_counts)
+    loss: Loss = partial(factory, **supplied)
+    try:
+        if not is_itself("loss", getattr(factory, "func", factory), given):
+            loss = factory(**supplied)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code may raise anything
+        raise InputError("loss", f"cannot be built ({type(error).__name__}: {error})") from error
     check_loss(loss, task, num_outputs)
     return loss
 
@@ -68,16 +76,23 @@ def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
     """Try `loss` on two made-up rows of the task.
 
     Raises:
-        InputError: It does not take them, or its answer is no single number.
+        InputError: It does not take them, or its answer is no single number that gradients can go through.
     """
     kind = task_of(task)
-    outputs = torch.zeros(2, *kind.row_shape(num_outputs))
+    outputs = torch.zeros(2, *kind.row_shape(num_outputs), requires_grad=True)
     targets = torch.zeros(2, dtype=torch.int64) if kind.is_softmax else torch.zeros_like(outputs)
     try:
-        value = loss(outputs, targets)
-    except (ValueError, RuntimeError, IndexError, TypeError) as error:
-        raise InputError(
-            "loss", f"does not fit a {task} task ({error})", next="loss=auto chooses by the task"
-        ) from None
+        value: object = loss(outputs, targets)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code may raise anything
+        shapes = f"outputs {tuple(outputs.shape)} and {targets.dtype} targets {tuple(targets.shape)} of two rows"
+        problem = f"does not fit a {task} task: given {shapes} it says: {error}"
+        raise InputError("loss", problem, next="loss=auto chooses by the task") from None
+    allowed = "a tensor of one number: a mean over rows"
+    if not isinstance(value, Tensor):
+        raise InputError("loss", f"gives a {type(value).__name__}", allowed)
     if value.numel() != 1:
-        raise InputError("loss", f"gives {tuple(value.shape)} numbers a batch", allowed="one number: a mean over rows")
+        raise InputError("loss", f"gives {tuple(value.shape)} numbers a batch", allowed, "end it with .mean()")
+    if not value.requires_grad:
+        raise InputError("loss", "gives a number that no gradient goes through", allowed, "compute it from outputs")

@@ -32,8 +32,6 @@ def autoencoder(
 
     Args:
         input_shape: Shape of one row; images are flattened.
-        num_outputs: Logits a row.
-        category_sizes: Must be empty: this model takes numbers only.
         hidden: Units of the encoder's layers; the decoder has them in reverse.
         code: Units of the layer in the middle.
         activation: A name of `layers.ACTIVATIONS`.

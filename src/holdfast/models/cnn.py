@@ -38,8 +38,6 @@ def cnn(
 
     Args:
         input_shape: (channels, height, width); height and width at least 2 ** len(channels).
-        num_outputs: Logits a row.
-        category_sizes: Must be empty: this model takes images only.
         channels: Feature maps of each block.
         kernel_size: Odd side of the kernels; borders are padded with zeros.
         hidden: Units of the hidden layer.

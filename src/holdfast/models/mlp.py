@@ -24,7 +24,6 @@ def mlp(
 
     Args:
         input_shape: Shape of one row; images are flattened.
-        num_outputs: Logits a row.
         category_sizes: Indices of each category column, which come last in a row; they become one-hot.
         hidden: Units of each hidden layer.
         activation: A name of `layers.ACTIVATIONS`.

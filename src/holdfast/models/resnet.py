@@ -43,9 +43,6 @@ def resnet(
       ResNet", part 4).
 
     Args:
-        input_shape: (channels, height, width).
-        num_outputs: Logits a row.
-        category_sizes: Must be empty: this model takes images only.
         depth: 9, 18 or 6n + 2.
         width: Feature maps of the first stage, doubled by each later one; None: 16 for 6n + 2, else 64.
         activation: A name of `layers.ACTIVATIONS`.

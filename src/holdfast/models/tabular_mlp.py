@@ -31,7 +31,6 @@ def tabular_mlp(
 
     Args:
         input_shape: (numbers and category indices,): the indices are the last `len(category_sizes)`.
-        num_outputs: Logits a row.
         category_sizes: Indices of each category column; 0 is the unknown one.
         hidden: Units of each hidden layer.
         embedding_size: Numbers that a category becomes; None: by `rule_of_thumb`.

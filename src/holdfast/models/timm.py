@@ -24,9 +24,6 @@ def timm(
     """`timm.create_model(name)` for images of this shape and this many outputs.
 
     Args:
-        input_shape: (channels, height, width).
-        num_outputs: Logits a row.
-        category_sizes: Must be empty: these models take images only.
         name: As timm calls it, such as resnet18 or vit_tiny_patch16_224.
         dropout: timm's `drop_rate`.
         download_weights: Start from the weights that timm downloads; where they were pretrained is not recorded.

@@ -60,13 +60,7 @@ def lines(
 
 
 def rate_range(points: Points, marks: Mapping[str, float], *, label: str) -> str:
-    """The loss by a learning rate that rises, on a logarithmic axis, with dashed lines at named rates.
-
-    Args:
-        points: (rate, loss), rates ascending and above 0.
-        marks: Name -> rate.
-        label: What a reader who does not see it is told.
-    """
+    """The loss by a rising learning rate, on a logarithmic axis, with dashed lines at the named rates `marks`."""
     if len(points) < 2:
         return ""
     x_range, x_ticks = _log_axis([rate for rate, _ in points])

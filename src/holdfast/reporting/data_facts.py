@@ -13,11 +13,13 @@ checks       [{"name", "verdict": "good" | "look" | "bad", "what"}]
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdfast.core.tasks import task_of
+from holdfast.data.loading.train_val import RunRows
 from holdfast.data.store.store import is_open
 from holdfast.reporting.dataset import (
     Facts,
-    Parts,
     class_facts,
     column_facts,
     example_rows,
@@ -28,29 +30,30 @@ from holdfast.reporting.dataset import (
 from holdfast.reporting.leak_checks import leak_checks
 
 
-def dataset_facts(parts: Parts) -> Facts:
-    """Gather everything that is told of a data set, as JSON would have it."""
-    prepared = parts.prepared
-    sample = take_sample(parts)
+def dataset_facts(rows: RunRows, target: Any = None) -> Facts:
+    """Gather everything that is told of a data set, as JSON would have it; of `target` one name is shown."""
+    prepared = rows.prepared
+    target = target if isinstance(target, str) else None
+    sample = take_sample(rows)
     is_table = prepared.kind == "table"
     columns = [
         column_facts(column, sample.x_train[:, index], sample.x_val[:, index])
-        for index, column in enumerate(parts.columns if is_table else ())
+        for index, column in enumerate(prepared.columns if is_table else ())
     ]
-    rows = {"train": len(parts.train), "val": len(parts.val), "test": prepared.num_test}
+    counts = {"train": len(rows.train), "val": len(rows.val), "test": prepared.num_test}
     return {
         "name": prepared.name,
         "task": prepared.task,
         "kind": prepared.kind,
         "vault": None if is_open(prepared.vault) else prepared.vault,
-        "target": parts.target,
-        "notes": list(parts.notes),
-        "rows": {**rows, "left_out": prepared.num_left_out, "looked_at": len(sample.train) + len(sample.val)},
+        "target": target,
+        "notes": list(prepared.notes),
+        "rows": {**counts, "left_out": prepared.num_left_out, "looked_at": len(sample.train) + len(sample.val)},
         "row": {"shape": list(prepared.x.shape[1:]), "dtype": str(prepared.x.dtype)},
-        "classes": class_facts(parts),
-        "values": number_facts(prepared.y[parts.train]) if task_of(prepared.task).is_values else None,
+        "classes": class_facts(rows),
+        "values": number_facts(prepared.y[rows.train]) if task_of(prepared.task).is_values else None,
         "columns": columns,
         "pixels": None if is_table else number_facts(thinned(sample.x_train)),
-        "examples": example_rows(parts) if is_table else None,
-        "checks": leak_checks(parts, sample, columns),
+        "examples": example_rows(rows, target) if is_table else None,
+        "checks": leak_checks(rows, sample, columns),
     }

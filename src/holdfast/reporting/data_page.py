@@ -17,14 +17,7 @@ Strips = Sequence[tuple[str, bytes]]
 
 
 def data_page(facts: Facts, strips: Strips, batch: Facts, written: str) -> str:
-    """The page of `holdfast data inspect`.
-
-    Args:
-        facts: What `dataset.dataset_facts` tells.
-        strips: Examples of train images.
-        batch: What `first_batch.batch_facts` tells.
-        written: When, ISO 8601.
-    """
+    """The page of `holdfast data inspect`; `written` is when, ISO 8601."""
     test_rows = test_words(facts["rows"]["test"])
     shown = {**data_sections(facts, strips), "batch": batch}
     return render("data_page.html", {**shown, "test_rows": test_rows, "written": written})
@@ -41,7 +34,7 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
         "strips": [(name, as_data_uri(png)) for name, png in strips],
         # the target first: a wide table is scrolled
         "examples": [[cells[-1], *cells[: min(len(cells) - 1, MAX_COLUMNS)]] for cells in listed],
-        "column_rows": [_column_row(column) for column in facts["columns"][:MAX_COLUMNS]],
+        "column_rows": [column_row(column) for column in facts["columns"][:MAX_COLUMNS]],
     }
 
 
@@ -78,8 +71,8 @@ def _overview(facts: Facts) -> list[tuple[str, str]]:
     return entries
 
 
-def _column_row(column: Facts) -> tuple[str, list[str], Mapping[str, Any] | None]:
-    """Name, cells and histogram of a column: type, missing, distinct, middle or most frequent, range."""
+def column_row(column: Facts) -> tuple[str, list[str], Mapping[str, Any] | None]:
+    """Name, cells and histogram of a column: type, missing %, distinct, middle or most frequent, range."""
     val = column["missing_val"] / max(1, column["rows_val"])
     is_missing = column["missing_train"] or column["missing_val"]
     missing = f"{100 * missing_share(column):.1f} / {100 * val:.1f}" if is_missing else "0"

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from holdfast.core.figures import digits
 from holdfast.core.terminal import Console
-from holdfast.reporting.data_page import row_words, test_words
-from holdfast.reporting.dataset import missing_share
+from holdfast.reporting.data_page import column_row, row_words, test_words
+from holdfast.reporting.svg import short
 
 # What a table's other columns take: longer texts, such as names of people, are cut off instead of squeezing them.
 OTHER_COLUMNS, LEAST_TEXT = 80, 18
@@ -56,37 +56,26 @@ def bars(histogram: Mapping[str, Any] | None) -> str:
     """A histogram in one line of blocks."""
     if not histogram:
         return ""
-    most = max(histogram["counts"]) or 1
-    counts = _merged(histogram["counts"])
+    counts = histogram["counts"]
+    if len(counts) > 12:
+        counts = [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)]
     most = max(counts) or 1
     return "".join(BLOCKS[-(-count * (len(BLOCKS) - 1) // most)] for count in counts)
-
-
-def _merged(counts: Sequence[int]) -> list[int]:
-    return [sum(counts[place : place + 2]) for place in range(0, len(counts), 2)] if len(counts) > 12 else list(counts)
 
 
 def _print_columns(columns: Sequence[Facts], console: Console) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("column", overflow="fold")
     table.add_column("type", no_wrap=True)
-    for name in ("missing", "distinct", "mean", "std"):
+    for name in ("missing %", "distinct"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("range, or most frequent", overflow="ellipsis")
-    table.add_column("", no_wrap=True)
+    table.add_column("mean ± std, or most frequent", overflow="ellipsis")
+    for name in ("range", ""):
+        table.add_column(name, no_wrap=True)
     room = max(LEAST_TEXT, console.width - OTHER_COLUMNS)
     for column in columns[:MAX_COLUMNS]:
-        missing = f"{100 * missing_share(column):.1f} %" if column["missing_train"] else ""
-        first = [escape(column["name"]), column["type"], missing, f"{column['distinct']:,}"]
-        if column["type"] == "category":
-            top = ", ".join(f"{name} ({count:,})" for name, count in column["top"])
-            table.add_row(*first, "", "", escape(top if len(top) <= room else f"{top[: room - 1]}…"), "")
-        elif column["histogram"]:
-            spread = f"{digits(column['min'])} … {digits(column['max'])}"
-            numbers = digits(column["mean"]), digits(column["std"])
-            table.add_row(*first, *numbers, spread, bars(column["histogram"]))
-        else:
-            table.add_row(*first, "", "", "all missing", "")
+        name, cells, histogram = column_row(column)
+        table.add_row(escape(name), *(escape(short(cell, room)) for cell in cells), bars(histogram))
     console.print(table)
     if len(columns) > MAX_COLUMNS:
         console.print(f"and {len(columns) - MAX_COLUMNS:,} more columns", style="dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from holdfast.core.figures import digits
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import MISSING, Column
+from holdfast.data.loading.train_val import RunRows
 from holdfast.data.store.store import Prepared
-
-if TYPE_CHECKING:
-    from holdfast.data.loading.train_val import Derived, RunRows
 
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 * 2**20
@@ -29,36 +27,8 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """Prepared rows and who is who among them.
-
-    Attributes:
-        prepared: The development rows.
-        train: Indices of the train rows, ascending.
-        val: Indices of the val rows, ascending.
-        columns: Of a table; empty otherwise.
-        target: Name of what is predicted; None where it is not known.
-        notes: Warnings of the source.
-    """
-
-    prepared: Prepared
-    train: Rows
-    val: Rows
-    columns: tuple[Column, ...] = ()
-    target: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows that are looked at, with their features.
-
-    Attributes:
-        train: Indices of train rows.
-        val: Indices of val rows.
-        x_train: (n, ...) as stored.
-        x_val: (m, ...) as stored.
-    """
+    """Indices of rows that are looked at, with their features (n, ...) as stored."""
 
     train: Rows
     val: Rows
@@ -66,42 +36,31 @@ class Sample:
     x_val: NDArray[Any]
 
 
-def parts_of(prepared: Prepared, rows: Derived | RunRows, data: Mapping[str, Any]) -> Parts:
-    """Train and val rows among prepared rows.
-
-    Args:
-        prepared: The development rows.
-        rows: Which of them are which.
-        data: The config's `data`: the name of the target.
-    """
-    target = data.get("target")
-    notes = prepared.notes
-    return Parts(prepared, rows.train, rows.val, prepared.columns, target if isinstance(target, str) else None, notes)
-
-
-def take_sample(parts: Parts) -> Sample:
+def take_sample(rows: RunRows) -> Sample:
     """The train and val rows that are looked at."""
-    x = parts.prepared.x
-    train, val = sampled(x, parts.train), sampled(x, parts.val)
+    x = rows.prepared.x
+    train, val = sampled(x, rows.train), sampled(x, rows.val)
     return Sample(train, val, np.asarray(x[train]), np.asarray(x[val]))
 
 
 def sampled(x: Any, rows: Rows) -> Rows:
     """At most 20,000 rows, or 64 MiB of them, evenly over all."""
-    limit = max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // max(1, x[:1].nbytes)))
-    if len(rows) <= limit:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, limit).astype(np.int64)]
+    return spread_over(rows, max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // max(1, x[:1].nbytes))))
 
 
-def class_facts(parts: Parts) -> list[Facts] | None:
+def spread_over(rows: Rows, limit: int) -> Rows:
+    """At most so many rows, evenly over all."""
+    return rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(np.int64)]
+
+
+def class_facts(rows: RunRows) -> list[Facts] | None:
     """Train and val rows of each class, or with each label."""
-    prepared = parts.prepared
+    prepared = rows.prepared
     if task_of(prepared.task).is_values:
         return None
     counts = []
-    for rows in (parts.train, parts.val):
-        y = np.asarray(prepared.y[rows])
+    for part in (rows.train, rows.val):
+        y = np.asarray(prepared.y[part])
         of_classes = (
             y.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(y, minlength=len(prepared.class_names))
         )
@@ -151,18 +110,18 @@ def number_facts(values: NDArray[Any]) -> Facts:
     }
 
 
-def example_rows(parts: Parts) -> Facts:
+def example_rows(rows: RunRows, target: str | None) -> Facts:
     """A few train rows of a table, as texts."""
-    prepared, columns = parts.prepared, parts.columns
-    rows = parts.train[np.linspace(0, len(parts.train) - 1, min(NUM_EXAMPLES, len(parts.train))).astype(np.int64)]
+    prepared, columns = rows.prepared, rows.prepared.columns
+    shown = spread_over(rows.train, NUM_EXAMPLES)
     table = [
         [
             *(cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)),
             target_text(prepared, y),
         ]
-        for x, y in zip(np.asarray(prepared.x[rows]), np.asarray(prepared.y[rows]), strict=True)
+        for x, y in zip(np.asarray(prepared.x[shown]), np.asarray(prepared.y[shown]), strict=True)
     ]
-    return {"header": [*(column.name for column in columns), parts.target or "target"], "rows": table}
+    return {"header": [*(column.name for column in columns), target or "target"], "rows": table}
 
 
 def cell_text(column: Column, value: float) -> str:

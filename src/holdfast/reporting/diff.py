@@ -14,9 +14,10 @@ from holdfast.core.figures import figure
 from holdfast.core.run_record import read_run
 from holdfast.core.terminal import Console
 
-# Groups and keys that change nothing in what is trained; the seed has a line of its own.
-_NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "trusted_modules", "watch")
-_MISSING = "-"
+KINDS = ("config", "seed", "code", "data", "environment", "result")
+# Groups and keys that change nothing in what is trained; seed and threads have lines of their own.
+_NO_CHOICE = ("check", "logger", "paths", "recipes", "resume", "seed", "threads", "trusted_modules", "watch")
+MISSING = "-"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Difference:
     """One thing that differs.
 
     Attributes:
-        kind: "config", "seed", "code", "data", "environment" or "result".
+        kind: One of `KINDS`.
         name: A key, or what a record calls it.
         first: Its value in the first run; "-" where it has none.
         second: Its value in the second run.
@@ -40,10 +41,11 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     """Compare two records: config, seed, code, data, environment and result.
 
     A group of which another option was chosen is one difference, whatever the keys of its options. A key that only
-    follows another one, as `optimizer.lr` follows `lr`, is left out.
+    follows another one, as `optimizer.lr` follows `lr`, is left out, and so is the place of the same rows.
     """
+    has_same_rows = _rows_of(first) is not None and _rows_of(first) == _rows_of(second)
     pairs: list[tuple[str, Iterator[tuple[str, Any, Any]]]] = [
-        ("config", _config(first, second)),
+        ("config", _config(first, second, has_same_rows=has_same_rows)),
         ("seed", _unlike({"seed": first.get("seed")}, {"seed": second.get("seed")})),
         ("code", _unlike(_code(first), _code(second))),
         ("data", _unlike(_data(first), _data(second))),
@@ -51,6 +53,11 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
         ("result", _unlike(_result(first), _result(second))),
     ]
     return [Difference(kind, *values) for kind, items in pairs for values in items]
+
+
+def _rows_of(record: Mapping[str, Any]) -> str | None:
+    content: str | None = (record.get("data") or {}).get("content_sha256")
+    return content
 
 
 def conclusion(rows: Sequence[Difference]) -> str:
@@ -83,28 +90,43 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
 
 
 def print_differences(first: Path, second: Path, console: Console) -> None:
-    """Print what differs as a table, a line each, and the conclusion.
+    """Print what differs between two runs, and the conclusion.
 
     Raises:
         InputError: A folder holds no run.
     """
     rows = differences(read_run(first), read_run(second))
+    print_rows(rows, first.name, second.name, console)
+    console.print(conclusion(rows), highlight=False, markup=False)
+
+
+def print_rows(rows: Sequence[Difference], first: str, second: str, console: Console) -> None:
+    """Print differences as a table, a line each.
+
+    Args:
+        rows: By their kind.
+        first: The name of the first run.
+        second: The name of the second run.
+        console: Where to.
+    """
+    if not rows:
+        return
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
     table.add_column("", overflow="fold")
-    table.add_column(escape(first.name), overflow="fold")
-    table.add_column(escape(second.name), overflow="fold")
+    table.add_column(escape(first), overflow="fold")
+    table.add_column(escape(second), overflow="fold")
     last = ""
     for row in rows:
         kind = "" if row.kind == last else row.kind
         table.add_row(kind, escape(row.name), *(escape(_shown(value, row.kind)) for value in (row.first, row.second)))
         last = row.kind
-    if rows:
-        console.print(table)
-    console.print(conclusion(rows), highlight=False, markup=False)
+    console.print(table)
 
 
-def _config(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _config(
+    first: Mapping[str, Any], second: Mapping[str, Any], *, has_same_rows: bool
+) -> Iterator[tuple[str, Any, Any]]:
     """Groups with another option, then keys with another value outside of those groups."""
     groups = list(_unlike(_choosing(first["choices"]), _choosing(second["choices"])))
     yield from groups
@@ -113,7 +135,8 @@ def _config(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tup
     leading = {(name, repr(a), repr(b)) for name, a, b in leaves if "." not in name}
     for name, a, b in leaves:
         follows = "." in name and (name.rpartition(".")[2], repr(a), repr(b)) in leading
-        if not follows:
+        is_place = name.startswith("data.") and name.rpartition(".")[2] in ("path", "test_path", "content")
+        if not follows and not (has_same_rows and is_place):
             yield name, a, b
 
 
@@ -122,28 +145,34 @@ def _choosing(entries: Mapping[str, Any], without: Sequence[str] = ()) -> dict[s
 
 
 def _code(record: Mapping[str, Any]) -> dict[str, Any]:
-    git = record.get("git") or {}
+    git, sources = record.get("git") or {}, dict(record.get("code") or {})
     return {
         "holdfast": (record.get("versions") or {}).get("holdfast"),
+        "source of holdfast": sources.pop("holdfast", None),
+        **sources,
         "git commit": git.get("commit"),
         "uncommitted changes": git.get("dirty_sha256"),
     }
 
 
 def _data(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run learned from; the vault is left out, whose id is another one wherever the same rows are sealed."""
     data = record.get("data") or {}
     return {
-        "vault": data.get("vault"),
+        "data set": data.get("name"),
         "val rows": data.get("val_sha256"),
         "train rows": data.get("train_rows"),
+        "content of rows": data.get("content_sha256"),
         "columns": [column["name"] for column in data.get("columns") or []],
         "view": data.get("view"),
+        "pretrained weights": [source["sha256"] for source in record.get("pretrained") or []],
     }
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
     versions = {name: version for name, version in (record.get("versions") or {}).items() if name != "holdfast"}
-    return {**versions, **{name: record.get(name) for name in ("device", "precision", "threads")}}
+    machine = {name: record.get(name) for name in ("cpu", "device", "precision", "threads")}
+    return {**versions, **machine, "trained together": (record.get("stack") or {}).get("size")}
 
 
 def _result(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +188,7 @@ def _result(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for name in dict.fromkeys([*first, *second]):
-        values = first.get(name, _MISSING), second.get(name, _MISSING)
+        values = first.get(name, MISSING), second.get(name, MISSING)
         if values[0] != values[1]:
             yield name, *values
 

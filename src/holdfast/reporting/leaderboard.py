@@ -25,25 +25,18 @@ METRIC_WIDTH = 40  # columns of the terminal for each metric, so that folders st
 
 @dataclass(frozen=True)
 class Row:
-    """One run in the table.
+    """One run in the table."""
 
-    Attributes:
-        folder: Relative to the path that was asked for.
-        data: The data set and the vault of its test rows: scores of different ones cannot be compared.
-        overrides: Those that are not shared by all runs.
-        seconds: From start to end; None while it runs.
-    """
-
-    folder: str
-    data: str
+    folder: str  # relative to the path that was asked for
+    data: str  # the data set and the vault of its test rows: scores of different ones cannot be compared
     status: str
     monitor: str
     mode: str
     value: float | None
     epoch: int | None
     metrics: dict[str, float]
-    overrides: list[str]
-    seconds: float | None
+    overrides: list[str]  # those that are not shared by all runs
+    seconds: float | None  # from start to end; None while it runs
     created: str
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
+from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
-from holdfast.reporting.dataset import Facts, Parts, Sample, class_facts, missing_share, named
-from holdfast.reporting.image_similarity import likeness
+from holdfast.reporting.dataset import Facts, Sample, class_facts, missing_share, named
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
@@ -26,30 +26,26 @@ MANY_TO_ONE = 20
 NUM_LOOKS = (2_000, 10_000)
 # 6 of 2,000 images of MNIST are as near to one of 10,000 others, all of them ones; 2 of CIFAR-10, which are copies.
 LOOKS_ALIKE = 0.98
+THUMBNAIL = 32
+BLOCK = 2_000
 
 Array = NDArray[Any]
 
 
-def leak_checks(parts: Parts, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
-    """All checks that apply.
-
-    Args:
-        parts: The rows.
-        sample: Those that are looked at.
-        columns: Facts of a table's columns.
-    """
-    prepared, x_train, x_val = parts.prepared, sample.x_train, sample.x_val
+def leak_checks(rows: RunRows, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
+    """All checks that apply to rows, by a sample of them and by facts of a table's columns."""
+    prepared, x_train, x_val = rows.prepared, sample.x_train, sample.x_val
     y_train, y_val = np.asarray(prepared.y[sample.train]), np.asarray(prepared.y[sample.val])
-    checks = [*_duplicates(parts)]
+    checks = [*_duplicates(rows)]
     if prepared.kind == "table" or (x_train.ndim == 2 and x_train.shape[1] <= MAX_COLUMNS):
         scores = column_scores(x_train, y_train, x_val, y_val, [column["type"] == "category" for column in columns])
         names = [column["name"] for column in columns] or [f"feature {index}" for index in range(len(scores))]
         checks += [_given_away(names, scores), *_identifiers(columns, x_train, scores)]
-    places = [rows[:, None].astype(np.float64) for rows in (sample.train, sample.val)]
+    places = [part[:, None].astype(np.float64) for part in (sample.train, sample.val)]
     is_sorted = prepared.y.ndim == 1 and _is_sorted(np.asarray(prepared.y))
     checks.append(_row_order(column_scores(places[0], y_train, places[1], y_val)[0], is_sorted=is_sorted))
     checks += _columns(columns)
-    checks += _classes(parts)
+    checks += _classes(rows)
     if prepared.kind == "image" and len(x_val):
         checks.append(_near_duplicates(x_train, x_val))
     return checks
@@ -121,9 +117,9 @@ def _row_order(score: float, *, is_sorted: bool) -> Facts:
     return _check(name, "look", f"{message} (one patient, one scene), declare data.group")
 
 
-def _duplicates(parts: Parts) -> Iterator[Facts]:
-    prepared = parts.prepared
-    val, train = (np.asarray(prepared.digests[rows[:MAX_COMPARED]]) for rows in (parts.val, parts.train))
+def _duplicates(rows: RunRows) -> Iterator[Facts]:
+    prepared = rows.prepared
+    val, train = (np.asarray(prepared.digests[part[:MAX_COMPARED]]) for part in (rows.val, rows.train))
     across = int(DigestSet(train).has(val).sum())
     name = "val rows that are also train rows"
     yield _check(name, "bad" if across else "good", f"{across:,} of {len(val):,}")
@@ -164,8 +160,8 @@ def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
         yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
 
 
-def _classes(parts: Parts) -> Iterator[Facts]:
-    classes = class_facts(parts)
+def _classes(rows: RunRows) -> Iterator[Facts]:
+    classes = class_facts(rows)
     if classes is None:
         return
     for part in ("train", "val"):
@@ -176,7 +172,7 @@ def _classes(parts: Parts) -> Iterator[Facts]:
     if rare:
         yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
     counts = [entry["train"] for entry in classes if entry["train"]]
-    if len(counts) > 1 and not task_of(parts.prepared.task).is_labels:
+    if len(counts) > 1 and not task_of(rows.prepared.task).is_labels:
         ratio = max(counts) / min(counts)
         message = f"the largest class has {ratio:.1f} times the rows of the smallest"
         if ratio > MANY_TO_ONE:
@@ -186,3 +182,24 @@ def _classes(parts: Parts) -> Iterator[Facts]:
 
 def _check(name: str, verdict: str, message: str) -> Facts:
     return {"name": name, "verdict": verdict, "what": message}
+
+
+def likeness(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n,) The greatest correlation of each image with one of `others`, in grey and at most 32 x 32 pixels."""
+    small, known = _thumbnails(images), _thumbnails(others)
+    best = np.full(len(small), -1.0, np.float32)
+    for start in range(0, len(known), BLOCK):
+        np.maximum(best, (small @ known[start : start + BLOCK].T).max(axis=1), out=best)
+    return best
+
+
+def _thumbnails(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, pixels) Means over patches, with mean 0 and length 1 in each image."""
+    values = images.mean(axis=3, dtype=np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, values.shape[axis], min(THUMBNAIL, values.shape[axis]) + 1).astype(np.int64)
+        lengths = np.diff(edges).astype(np.float32)
+        values = np.add.reduceat(values, edges[:-1], axis=axis) / (lengths[:, None] if axis == 1 else lengths)
+    flat = values.reshape(len(images), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6), np.float32)

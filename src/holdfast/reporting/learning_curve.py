@@ -20,33 +20,20 @@ SUBSET = "data.subset"
 
 @dataclass(frozen=True)
 class Point:
-    """Runs with one number of train rows that differ in nothing but seed or fold.
+    """Runs with one number of train rows that differ in nothing but seed or fold."""
 
-    Attributes:
-        series: Their other overrides; empty where all runs of the sweep share them.
-        subset: As it was typed.
-        train_rows: The mean of the runs: folds may differ by a row.
-        metric: The name of the monitored metric, without its part.
-        n: Runs.
-        train: Mean and standard deviation of the metric over train rows, in the best epochs; None where it is not kept.
-        val: Likewise over val rows.
-    """
-
-    series: str
-    subset: str
-    train_rows: float
-    metric: str
-    n: int
+    series: str  # their other overrides; empty where all runs of the sweep share them
+    subset: str  # as it was typed
+    train_rows: float  # the mean of the runs: folds may differ by a row
+    metric: str  # the name of the monitored metric, without its part
+    n: int  # runs
+    # mean and standard deviation of the metric over train rows, in the best epochs; None where it is not kept
     train: tuple[float, float] | None
-    val: tuple[float, float]
+    val: tuple[float, float]  # likewise over val rows
 
 
 def leave_learning_curve(sweep: Path) -> list[Path]:
-    """Write table and plot into a sweep's folder; nothing where its runs have the same number of train rows.
-
-    Returns:
-        The files.
-    """
+    """Write table and plot into a sweep's folder, where its runs differ in their number of train rows; the files."""
     try:
         records = [record for _, record in find_runs(sweep)]
     except InputError:

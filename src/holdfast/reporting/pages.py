@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 def render(template: str, facts: Mapping[str, Any]) -> str:
     """One self-contained HTML page: no script, no file beside it.
 
-    Args:
-        template: A file in `reporting/templates`.
-        facts: What it shows, by name; "written" is when, ISO 8601.
+    The template lies in `reporting/templates`; the fact "written" is when, ISO 8601.
     """
     return _environment().get_template(template).render(facts)
 

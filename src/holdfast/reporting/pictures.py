@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.tasks import task_of
-from holdfast.reporting.dataset import Parts
+from holdfast.data.loading.train_val import RunRows
+from holdfast.reporting.dataset import spread_over
 
 CELL = 60
 GAP = 4
@@ -18,16 +19,20 @@ A_STRIP = 12
 MAX_STRIPS = 20
 
 
-def example_strips(parts: Parts) -> list[tuple[str, bytes]]:
+def example_strips(rows: RunRows) -> list[tuple[str, bytes]]:
     """Train images as (what they are, PNG): a strip a class, or one strip where there are no classes."""
-    prepared = parts.prepared
-    if prepared.kind != "image" or not len(parts.train):
+    prepared = rows.prepared
+    if prepared.kind != "image" or not len(rows.train):
         return []
     if not task_of(prepared.task).is_classes:
-        return [("train images", strip(np.asarray(prepared.x[_spread(parts.train)])))]
-    y = np.asarray(prepared.y[parts.train])
-    rows = {name: parts.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
-    return [(name, strip(np.asarray(prepared.x[_spread(indices)]))) for name, indices in rows.items() if len(indices)]
+        return [("train images", strip(np.asarray(prepared.x[spread_over(rows.train, A_STRIP)])))]
+    y = np.asarray(prepared.y[rows.train])
+    of_class = {name: rows.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
+    return [
+        (name, strip(np.asarray(prepared.x[spread_over(indices, A_STRIP)])))
+        for name, indices in of_class.items()
+        if len(indices)
+    ]
 
 
 def strip(images: NDArray[np.uint8]) -> bytes:
@@ -65,7 +70,3 @@ def _as_image(pixels: NDArray[np.uint8]) -> Any:
     if 0 < most < 64:
         grey = (grey.astype(np.uint16) * 255 // most).astype(np.uint8)
     return Image.fromarray(grey).convert("RGBA")
-
-
-def _spread(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return rows[np.linspace(0, len(rows) - 1, min(A_STRIP, len(rows))).astype(np.int64)]

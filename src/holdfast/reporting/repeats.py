@@ -15,38 +15,21 @@ REPEATED = ("split.fold", "seed")
 
 @dataclass(frozen=True)
 class Repeats:
-    """Means over runs of one sweep that differ in nothing but fold or seed.
+    """Means over runs of one sweep that differ in nothing but fold or seed."""
 
-    Attributes:
-        folder: Of the sweep, relative to the path that was asked for.
-        data: The data set and the vault of its test rows.
-        over: What they differ in: "split.fold", "seed" or both.
-        overrides: Those that are not shared by all runs of the table.
-        n: Completed runs with a score.
-        monitor: The metric by which each run's epoch was chosen.
-        mode: Whether less or more of it is better.
-        mean: Of each metric of their best epochs.
-        std: Sample standard deviation (over n - 1) of each.
-    """
-
-    folder: str
-    data: str
-    over: list[str]
-    overrides: list[str]
-    n: int
-    monitor: str
-    mode: str
-    mean: dict[str, float]
-    std: dict[str, float]
+    folder: str  # of the sweep, relative to the path that was asked for
+    data: str  # the data set and the vault of its test rows
+    over: list[str]  # what they differ in: "split.fold", "seed" or both
+    overrides: list[str]  # those that are not shared by all runs of the table
+    n: int  # completed runs with a score
+    monitor: str  # the metric by which each run's epoch was chosen
+    mode: str  # whether less or more of it is better
+    mean: dict[str, float]  # of each metric of their best epochs
+    std: dict[str, float]  # sample standard deviation (over n - 1) of each
 
 
 def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[Repeats]:
-    """The repeats among runs, each of two runs or more.
-
-    Args:
-        path: What folders are told relative to.
-        records: Folder and record of each run.
-    """
+    """The repeats among runs, each of two runs or more; folders are told relative to `path`."""
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     records = list(records)
     shared = set.intersection(*(set(record.get("overrides") or []) for _, record in records)) if records else set()

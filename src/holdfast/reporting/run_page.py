@@ -16,6 +16,7 @@ from holdfast.reporting.pages import render
 
 FILE_NAME = "report.html"
 MAX_CLASSES = 40
+MAX_MEMBERS = 16  # of a matrix on the page
 Record = Mapping[str, Any]
 
 
@@ -62,6 +63,7 @@ def run_page(
             "val": val,
             "class_rows": _class_rows(record, val["confusion"]) if val and "confusion" in val else [],
             "max_classes": MAX_CLASSES,
+            **(_ensemble(record) if record.get("ensemble") else {}),
             "batch": batch,
             "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
             "config": _as_yaml(record["config"]),
@@ -80,10 +82,10 @@ def _curves(record: Record) -> list[tuple[str, str]]:
     for name in names:
         pair = [(f"{part}/{name}", _points(history, f"{part}/{name}")) for part in ("train", "val")]
         series = [(label, points) for label, points in pair if points]
-        size = charts.LARGE if name == "loss" else charts.SMALL
-        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=size)))
+        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=charts.SMALL)))
         if name == "loss":
-            log = charts.lines(series, label="loss by epoch, logarithmic", mark=mark, is_log=True)
+            words = "loss by epoch, logarithmic"
+            log = charts.lines(series, label=words, mark=mark, is_log=True, size=charts.SMALL)
             drawn.append(("loss, logarithmic", log))
     if rate := _points(history, "lr"):
         values = [value for _, value in rate]
@@ -100,6 +102,39 @@ def _rate_range(record: Record) -> str:
     rules = ("steepest", "valley", "tenth_of_minimum")
     marks = {spoken(name): evidence[name] for name in rules if name in evidence}
     return charts.rate_range(evidence.get("curve", ()), marks, label="loss by learning rate")
+
+
+def _ensemble(record: Record) -> dict[str, Any]:
+    """The charts of an ensemble: score by number of members, and calibration before and after the temperature."""
+    ensemble, monitor = record["ensemble"], record["monitor"]
+    points = [
+        (float(count), metrics[monitor])
+        for count, metrics in enumerate(ensemble["curve"], start=1)
+        if metrics.get(monitor) is not None
+    ]
+    curve = charts.lines([(monitor, points)], label=f"{monitor} by number of members", size=charts.SMALL)
+    has_temperature = ensemble["temperature"] != 1.0
+    names = {"before": "before the temperature", "after": "after it"} if has_temperature else {"before": "of the mean"}
+    facts = ensemble["calibration"] or {}
+    return {
+        "member_curve": curve if len(points) > 1 else "",
+        "calibration": [(words, facts[name]) for name, words in names.items() if facts],
+        "reliability": lambda bins: [(each["confidence"], each["accuracy"]) for each in bins],
+        "matrices": _matrices(ensemble),
+    }
+
+
+def _matrices(ensemble: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
+    """Titles and cells of how the members differ; nothing where they are many, or share no rows."""
+    if not 0 < len(ensemble["disagreement"] or ()) <= MAX_MEMBERS:
+        return []
+    is_of_values = ensemble["calibration"] is None
+    differing = "Distance of their values, root mean square" if is_of_values else "Share of decisions that differ"
+    named = {differing: ensemble["disagreement"], "Correlation of their errors": ensemble["error_correlation"]}
+    return [
+        (title, [["" if number is None else f"{number:.3g}" for number in numbers] for numbers in matrix])
+        for title, matrix in named.items()
+    ]
 
 
 def _points(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:

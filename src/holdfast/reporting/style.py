@@ -84,6 +84,6 @@ svg .strong{fill:var(--paper)}
 .pair span{color:var(--soft);font-size:13px}
 footer{color:var(--soft);font-size:13px}
 @media (max-width:560px){dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}.pair{grid-template-columns:1fr}
-svg[viewBox^="0 0 720"]{min-width:560px}}
+svg[viewBox^="0 0 720"]:not(.hist){min-width:560px}.hist .tick{font-size:22px}}
 @media print{body{background:none}section{break-inside:avoid;border-color:#bbb}}
 """

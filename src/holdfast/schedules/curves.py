@@ -33,25 +33,13 @@ class Schedule(Protocol):
     """A schedule option; one that names `monitor` and `mode` is handed the run's."""
 
     def __call__(self, optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
-        """Build the scheduler.
-
-        Args:
-            optimizer: Its rates are what the factors multiply.
-            total_steps: Optimizer steps of the whole training.
-            steps_per_epoch: Optimizer steps of one epoch.
-        """
+        """Build the scheduler, whose factors multiply the rates, from the optimizer steps of training and epoch."""
         ...
 
 
 @dataclass(frozen=True)
 class Training:
-    """The steps that a curve spreads over.
-
-    Attributes:
-        total_steps: Optimizer steps of the whole training.
-        steps_per_epoch: Optimizer steps of one epoch.
-        num_warmup_steps: Those of the warm-up, which come first.
-    """
+    """The optimizer steps that a curve spreads over; those of the warm-up come first."""
 
     total_steps: int
     steps_per_epoch: int
@@ -65,14 +53,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Curve:
-    """A factor of the rate.
+    """A factor of the rate."""
 
-    Attributes:
-        unit: What it is a function of: the epoch, 1, 2, ..., or the step behind the warm-up, 0, 1, ...
-        factor: The function.
-    """
-
-    unit: Literal["epoch", "step"]
+    unit: Literal["epoch", "step"]  # what it is a function of: the epoch from 1, or the step behind the warm-up from 0
     factor: Callable[[int], float]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,31 +27,25 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Preview:
-    """The rate of every step, and what a table shows of it."""
+    """The rate of every step, and what a table shows of it; `next_lr` is that of a step behind the last one."""
 
     rates: tuple[float, ...]
     epochs: tuple[Epoch, ...]
+    next_lr: float
 
 
 def preview(
     schedule: Callable[..., dict[str, Any]], *, lr: float, momentum: float, max_epochs: int, steps_per_epoch: int
 ) -> Preview:
-    """Move a schedule option through a whole training.
-
-    Args:
-        schedule: The option.
-        lr: The optimizer's rate.
-        momentum: The optimizer's momentum; 0 when it has none.
-        max_epochs: Epochs of the training.
-        steps_per_epoch: Optimizer steps of one epoch.
+    """Move a schedule option through a whole training, from the optimizer's rate and momentum (0: it has none).
 
     Raises:
         InputError: The schedule refuses its arguments, or goes by what is measured.
     """
-    if "monitor" in inspect.signature(schedule).parameters:
-        raise InputError("schedule", "goes by a val metric, which only training knows", next="another schedule")
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=momentum)
     answer = schedule(optimizer, total_steps=max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    if "monitor" in answer:
+        raise InputError("schedule", "goes by a val metric, which only training knows", next="another schedule")
     scheduler, group = answer["scheduler"], optimizer.param_groups[0]
     rates, momenta = [], []
     for step in range(1, max_epochs * steps_per_epoch + 1):
@@ -66,7 +59,7 @@ def preview(
     for index in range(max_epochs):
         first, last = index * steps_per_epoch, (index + 1) * steps_per_epoch - 1
         epochs.append(Epoch(index + 1, rates[first], rates[last], momenta[first] if has_momentum else None))
-    return Preview(tuple(rates), tuple(epochs))
+    return Preview(tuple(rates), tuple(epochs), float(group["lr"]))
 
 
 def plot(rates: Sequence[float], *, width: int = 72, height: int = 10) -> list[str]:

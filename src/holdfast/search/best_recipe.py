@@ -32,12 +32,7 @@ HEADER = """\
 
 
 def save_best(board: Leaderboard, path: Path, *, overwrite: bool) -> None:
-    """Write the best point of a sweep as a recipe.
-
-    Args:
-        board: Of the sweep.
-        path: A new file, below `recipes` where `recipes=NAME` is to find it.
-        overwrite: Whether a file that is there is replaced.
+    """Write the best point of a sweep as a recipe; below `recipes`, `recipes=NAME` finds it.
 
     Raises:
         InputError: No trial has completed, the file exists or has another suffix, or a recipe cannot say an override.

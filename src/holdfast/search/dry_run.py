@@ -26,24 +26,16 @@ MOST_BATCHES = 100  # of the epoch that is trained to see how long one takes
 
 @dataclass(frozen=True)
 class Estimate:
-    """The time of a run.
+    """The time of a run."""
 
-    Attributes:
-        epoch_s: Of an epoch.
-        start_s: Of a run before its first epoch and after its last one.
-    """
-
-    epoch_s: float
-    start_s: float
+    epoch_s: float  # of an epoch
+    start_s: float  # of a run before its first epoch and after its last one
 
 
 def print_plan(config: DictConfig, loader: OptionsLoader, first_run: DictConfig) -> None:
     """Print the trials of a sweep that was checked, with an estimate of their time.
 
-    Args:
-        config: Of `compose_sweep`.
-        loader: Composed it.
-        first_run: The config of a run, a part of whose first epoch is trained to estimate the others.
+    A part of the first epoch of `first_run` is trained to estimate the others.
     """
     record = plan_sweep(config, loader)
     assert record is not None

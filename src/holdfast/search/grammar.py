@@ -20,11 +20,7 @@ NOT_OF_TRIALS = ("sweep", "resume")
 
 
 def read_space(words: Sequence[str], loader: OptionsLoader) -> tuple[list[str], Space]:
-    """Read what a sweep searches.
-
-    Args:
-        words: Overrides, each of which is right by itself (`command_line_problems`).
-        loader: Knows the options.
+    """Read what a sweep searches from overrides, each of which is right by itself (`command_line_problems`).
 
     Returns:
         The overrides that all trials share, and the space; those of Hydra and of the sweep itself are in neither.

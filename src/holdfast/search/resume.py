@@ -9,10 +9,9 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from holdfast.config.overrides import keys_of, quoted
-from holdfast.config.trust import trusted_here
 from holdfast.core.errors import InputError
 from holdfast.core.sweep_folder import SWEEP_FILE
-from holdfast.experiment.resume import resume_overrides
+from holdfast.experiment.resume import refuse_untrusted, resume_overrides
 from holdfast.search.record import read_sweep
 
 
@@ -48,7 +47,4 @@ def _refuse_untrusted(folder: Path, words: Sequence[str]) -> None:
             raise InputError(str(folder), f"sets {line}, which may run code", next="start a sweep of its own")
         if override.key_or_group == "trusted_modules":
             value = override.value()
-            unknown = set(value if isinstance(value, list) else [str(value)]) - trusted_here()
-            if unknown:
-                problem = f"{folder} trusts {', '.join(sorted(unknown))}, and you have not on this machine"
-                raise InputError("resume", problem, next="train once with trusted_modules=[...] if you know them")
+            refuse_untrusted("resume", folder, value if isinstance(value, list) else [str(value)])

@@ -31,13 +31,9 @@ def sampler_of(record: SweepRecord) -> BaseSampler:
 
 
 def named_sampler(name: str, arguments: Mapping[str, Any], seed: int, axes: Sequence[str]) -> BaseSampler:
-    """Make a sampler.
+    """Make a sampler: "quasi_random", or a class of `optuna.samplers` such as "TPESampler".
 
-    Args:
-        name: "quasi_random", or a class of `optuna.samplers` such as "TPESampler".
-        arguments: Of that class.
-        seed: Fixes all draws together with the number of the trial.
-        axes: The names of the parameters that trials may have.
+    The seed fixes all draws, together with the number of the trial; `axes` are the parameters that trials may have.
 
     Raises:
         InputError: There is no such sampler, or it has no such arguments.

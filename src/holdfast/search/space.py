@@ -29,26 +29,16 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Dimension:
-    """A key and the values that it may have: a list of them, or an interval.
+    """A key and the values that it may have: a list of them, or an interval."""
 
-    Attributes:
-        key: As it is typed, with a `+` in front where it adds.
-        values: As they are typed; empty for an interval.
-        low: The lower end of an interval.
-        high: The upper end, which belongs to the interval.
-        is_log: Whether an interval is even on a log scale.
-        is_whole: Whether an interval holds whole numbers only.
-        zipped: The name of the lists that go together, of which this is one.
-        only_with: Group -> options; the key exists only where one of those is chosen.
-    """
-
-    key: str
-    values: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    is_log: bool = False
-    is_whole: bool = False
-    zipped: str | None = None
+    key: str  # as it is typed, with a `+` in front where it adds
+    values: tuple[str, ...] = ()  # as they are typed; empty for an interval
+    low: float = 0.0  # the lower end of an interval
+    high: float = 0.0  # the upper end, which belongs to the interval
+    is_log: bool = False  # whether an interval is even on a log scale
+    is_whole: bool = False  # whether an interval holds whole numbers only
+    zipped: str | None = None  # the name of the lists that go together, of which this is one
+    # group -> options; the key exists only where one of those is chosen
     only_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -150,11 +140,7 @@ class Space:
         return self.points[number]
 
     def suggest(self, trial: Trial) -> list[str]:
-        """Let the sampler of a study choose a point.
-
-        Args:
-            trial: Of Optuna; it keeps the values, those of zipped lists as one.
-        """
+        """Let the sampler of a study choose a point; the trial keeps the values, those of zipped lists as one."""
         chosen: dict[str, str] = {}
         for axis in self.axes:
             active = [dimension for dimension in axis if dimension.is_active(chosen)]

@@ -68,21 +68,12 @@ def take_off_half_a_line(path: Path) -> None:
 
 
 def lock_of(folder: Path) -> FileLock:
-    """The lock that the processes of a study share; within one process it can be taken again.
-
-    Args:
-        folder: Of the study's own files.
-    """
+    """The lock that the processes of a study share; within one process it can be taken again."""
     return FileLock(folder / LOCK)
 
 
 def open_storage(folder: Path, url: str | None, lock: FileLock) -> BaseStorage:
-    """Open the storage of a study, or make it.
-
-    Args:
-        folder: Of the study's own files.
-        url: Of a database; None for the journal in the folder.
-        lock: Of `lock_of`.
+    """Open the storage of a study, or make it: a database by its URL, or the journal in its folder.
 
     Raises:
         InputError: It cannot be read or written.

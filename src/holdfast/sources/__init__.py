@@ -23,9 +23,9 @@ __all__ = [
 ]
 
 
-# Modules with several sources, each called as its option; the others have one, `load`.
+# Sources that are called as their option, with their modules; the others are the `load` of their own.
 SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded"}
-SHARED |= {"memory": "memory", "memory_arrays": "memory", "custom": "call"}
+SHARED |= {"memory": "table", "memory_arrays": "arrays", "custom": "call"}
 
 
 def __getattr__(name: str) -> Callable[..., Rows]:

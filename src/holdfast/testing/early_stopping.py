@@ -11,11 +11,7 @@ NUM_EPOCHS = 200
 
 
 def check_stopping_rule(rule: StoppingRule) -> None:
-    """Check that a rule gives a reason, goes by the history alone, and lets a run go on that gets better.
-
-    Args:
-        rule: The option.
-    """
+    """Check that a rule gives a reason, goes by the history alone, and lets a run go on that gets better."""
     falling = [1000.0 - 5.0 * epoch for epoch in range(NUM_EPOCHS)]
     flat = [1.0] * NUM_EPOCHS
     rising = falling[::-1]

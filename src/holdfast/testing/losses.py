@@ -17,10 +17,6 @@ NUM_ROWS, NUM_CLASSES = 12, 3
 def check_loss(factory: Callable[..., Loss], *, task: str) -> None:
     """Check that a loss is a mean over rows, that right outputs cost less than wrong ones, and that it has a slope.
 
-    Args:
-        factory: The option.
-        task: "multiclass", "binary", "multilabel" or "regression".
-
     Raises:
         InputError: The loss refuses the task.
     """

@@ -17,10 +17,7 @@ NUM_ROWS, NUM_CLASSES = 60, 3
 def check_metric(metric: Metric, *, task: str, mode: Literal["min", "max"]) -> None:
     """Check that a metric is one number that does not depend on batches or order, and has the best value where it must.
 
-    Args:
-        metric: Of three classes, of two for a binary task, of three labels, or of values.
-        task: "multiclass", "binary", "multilabel" or "regression".
-        mode: Whether less or more of it is better.
+    It is one of three classes, of two for a binary task, of three labels, or of values.
     """
     right, targets = _right_predictions(task)
     predictions = _noisy(right, task)

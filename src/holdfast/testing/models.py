@@ -18,14 +18,7 @@ NUM_STEPS = 15
 def check_model(
     factory: ModelFactory, *, input_shape: Sequence[int], num_outputs: int, category_sizes: Sequence[int] = ()
 ) -> None:
-    """Check that a model gives outputs of the right shape, row by row, that it learns, and that it can be restored.
-
-    Args:
-        factory: The option.
-        input_shape: Shape of one row: (features,) or (channels, height, width).
-        num_outputs: Outputs a row.
-        category_sizes: Indices of each category column, which are the last columns of a row.
-    """
+    """Check that a model gives outputs of the right shape, row by row, that it learns, and that it can be restored."""
     shapes = {"input_shape": tuple(input_shape), "num_outputs": num_outputs}
     if category_sizes:
         shapes["category_sizes"] = tuple(category_sizes)

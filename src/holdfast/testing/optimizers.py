@@ -13,11 +13,7 @@ NUM_STEPS = 40
 
 
 def check_optimizer(factory: OptimizerFactory) -> None:
-    """Check that an optimizer lowers a loss, keeps to the rate of its groups, and goes on from its state.
-
-    Args:
-        factory: The option.
-    """
+    """Check that an optimizer lowers a loss, keeps to the rate of its groups, and goes on from its state."""
     _check_learning(factory)
     _check_rate(factory)
     _check_missing_gradients(factory)

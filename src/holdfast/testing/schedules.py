@@ -19,8 +19,7 @@ Groups = list[tuple[float, float]]
 def check_schedule(schedule: Callable[..., dict[str, Any]]) -> None:
     """Check that a schedule gives Lightning's dictionary, scales all groups alike, and goes on from its state.
 
-    Args:
-        schedule: The option; one that names `monitor` and `mode` is handed them.
+    One that names `monitor` and `mode` is handed them.
     """
     _check_dictionary(schedule)
     _check_rates(schedule)

@@ -12,13 +12,7 @@ from holdfast.data.sources.call import as_rows
 
 
 def check_source(source: Callable[[], Any]) -> Rows:
-    """Check that a source gives rows that a run can use, and the same rows every time.
-
-    Args:
-        source: The option, or a function of your own.
-
-    Returns:
-        The rows, for further checks.
+    """Check that a source, or a function of your own, gives rows that a run can use, and the same ones again; the rows.
 
     Raises:
         InputError: The rows cannot be used; it says why.

@@ -16,9 +16,6 @@ def check_split(split: Split) -> None:
     """Check that a split leaves rows for each part, keeps equal rows together and does not go by their order.
 
     It is tried on rows of two classes that come in groups, with times, and declared parts.
-
-    Args:
-        split: The option, called with its own arguments.
     """
     facts = made_up_facts()
     parts = _parts(split, facts)

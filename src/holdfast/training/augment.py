@@ -8,7 +8,6 @@ states checkpoints hold: a resumed run draws what an uninterrupted one would hav
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from holdfast.config.parts import is_itself, named
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.seeding import kept_random_state
@@ -87,13 +87,12 @@ def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
 
 
 def _build_step(node: Any, size: tuple[int, ...]) -> Step:
-    """A step; a class is called with the images' size where it names it, a function is the step itself."""
+    """A step: a function of images itself, or what a class or another function makes, given the images' size."""
     if (padding := node.get("padding")) is not None and torch.as_tensor(padding).min() < 0:  # kornia would cut instead
         raise ValueError(f"padding is {padding}, and allowed are numbers from 0")
-    step: Any = build_option(node)
-    if not isinstance(step, partial):
-        return step  # type: ignore[no-any-return]
-    needs_size = "size" in inspect.signature(step.func).parameters
-    if inspect.isclass(step.func):
-        return step(size=size) if needs_size else step()  # type: ignore[no-any-return]
-    return partial(step, size=size) if needs_size else step
+    option = build_option(node)
+    supplied = named(option, {"size": size})
+    if is_itself("augment", option.func, option.keywords):
+        return partial(option, **supplied)
+    step: Step = option(**supplied)
+    return step

@@ -34,14 +34,7 @@ MIXED_TYPES = {"bf16-mixed": HALF[1], "16-mixed": HALF[0]}
 
 @dataclass(frozen=True)
 class Trial:
-    """Steps with batches of one size.
-
-    Attributes:
-        batch_size: Rows in a step.
-        seconds: A step took, without loading rows; NaN where memory did not suffice.
-        rows_per_s: Rows trained on in a second.
-        fits: Whether memory sufficed.
-    """
+    """Steps with batches of one size; `seconds` is that of a step without loading rows, NaN where nothing fits."""
 
     batch_size: int
     seconds: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,11 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.flop_counter import FlopCounterMode
 
-from holdfast.config.groups import GROUPS
+from holdfast.config.parts import named
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
+from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
 from holdfast.losses.build import build_loss
@@ -35,25 +36,15 @@ NUM_TRIED = 2
 
 @dataclass(frozen=True)
 class Shapes:
-    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values.
+    """Facts about the data that a network needs to be built again; they stand in every checkpoint as plain values."""
 
-    Attributes:
-        task: "multiclass", "binary", "multilabel" or "regression".
-        kind: "image", "table" or "array": how stored rows are laid out.
-        input_shape: One row as the model sees it: (features,) or (channels, height, width).
-        num_outputs: Outputs of the model for one row.
-        columns: Of a table, with the vocabularies of the train rows.
-        dtype: Type of the rows as stored.
-        view: What made the stored rows of raw ones, as `data.views` has it.
-    """
-
-    task: str
-    kind: str
-    input_shape: tuple[int, ...]
-    num_outputs: int
-    columns: tuple[Column, ...] = ()
-    dtype: str = "float32"
-    view: dict[str, Any] = field(default_factory=dict)
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    kind: str  # "image", "table" or "array": how stored rows are laid out
+    input_shape: tuple[int, ...]  # one row as the model sees it: (features,) or (channels, height, width)
+    num_outputs: int  # outputs of the model for one row
+    columns: tuple[Column, ...] = ()  # of a table, with the vocabularies of the train rows
+    dtype: str = "float32"  # type of the rows as stored
+    view: dict[str, Any] = field(default_factory=dict)  # what made the stored rows of raw ones, as `data.views` has it
 
     @property
     def category_sizes(self) -> tuple[int, ...]:
@@ -80,10 +71,7 @@ class Shapes:
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
 
-    Args:
-        config: The run's config (its nodes `model` and `transform`).
-        shapes: Of the data.
-        statistics: Of the train rows; None when weights and statistics are loaded afterwards.
+    Without `statistics` of the train rows, they are loaded afterwards with the weights.
     """
     if statistics is None:
         statistics = shapes.neutral_statistics()
@@ -101,10 +89,16 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
 
 
 def _build_model(node: Any, shapes: Shapes) -> nn.Module:
-    factory = build_option({key: value for key, value in node.items() if key not in GROUPS["model"].own})
-    # A model of numbers need not know the word.
+    option = build_option(node, "model")
     sizes = {"category_sizes": shapes.category_sizes} if shapes.category_sizes else {}
-    model: nn.Module = factory(input_shape=shapes.input_shape, num_outputs=shapes.num_outputs, **sizes)
+    supplied = named(option, {"input_shape": shapes.input_shape, "num_outputs": shapes.num_outputs, **sizes})
+    if sizes and "category_sizes" not in supplied:
+        names = ", ".join(column.name for column in shapes.columns if column.type == "category")
+        hint = "an argument category_sizes: the last columns of a row are indices; or data.drop leaves them out"
+        raise InputError("model", f"does not take category_sizes, and the table has categories: {names}", next=hint)
+    model = option(**supplied)
+    if not isinstance(model, nn.Module):
+        raise InputError("model", f"is a {type(model).__name__}", allowed="a torch.nn.Module")
     return model
 
 
@@ -137,7 +131,7 @@ def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) ->
         regularization=regularization,
         make_optimizer=partial(
             build_optimizer,
-            build_option(config["optimizer"]),
+            _optimizer_option(config),
             # torch's fused SGD wants the first gradients of all parameters in one step
             may_fuse=not clips_mixed(config["trainer"]) and not (config.get("finetune") or {}).get("unfreeze_epoch"),
             rates=build_option(config["rates"]) if config.get("rates") else None,
@@ -171,7 +165,7 @@ def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
     if isinstance(model, Autoencoder):
         (model.head if reconstructs(config) else model.decoder).requires_grad_(False)
     if config.get("finetune"):
-        build_option(config["finetune"]).prepare(model, config["max_epochs"])
+        build_option(config["finetune"])().prepare(model, config["max_epochs"])
 
 
 def leave_out_dropout(model: nn.Module) -> None:
@@ -181,12 +175,49 @@ def leave_out_dropout(model: nn.Module) -> None:
             part.p = 0.0
 
 
+def _optimizer_option(config: Mapping[str, Any]) -> Callable[..., torch.optim.Optimizer]:
+    """The optimizer option; it is given the run's rate where it has one and says nothing of it."""
+    option = build_option(config["optimizer"])
+    return option if "lr" in option.keywords else partial(option, **named(option, {"lr": config["lr"]}))
+
+
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """The schedule option, with those of the run's `monitor` and `mode` that it names."""
-    schedule: Callable[..., dict[str, Any]] = build_option(config["schedule"])
-    named = inspect.signature(schedule).parameters
-    supplied = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"])}
-    return partial(schedule, **{name: value for name, value in supplied.items() if name in named})
+    """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary."""
+    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"])}
+    return partial(_make_schedule, build_option(config["schedule"], "schedule"), config["schedule"], goal)
+
+
+def _make_schedule(
+    option: Callable[..., Any],
+    node: Mapping[str, Any],
+    goal: Mapping[str, str],
+    optimizer: torch.optim.Optimizer,
+    *,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> dict[str, Any]:
+    """Call a schedule option; a scheduler of torch's own kind gets its place in Lightning's dictionary.
+
+    It moves by `interval` of the option's file: else every step where it was told their number, every epoch where not.
+    """
+    supplied = named(option, {**goal, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch})
+    try:
+        schedule = option(optimizer, **supplied)
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code may raise anything
+        raise InputError("schedule", f"cannot be built ({type(error).__name__}: {error})") from error
+    if isinstance(schedule, dict):
+        if "interval" in node:
+            raise InputError("schedule.interval", "is given, and this schedule has an interval of its own")
+        return schedule
+    if not isinstance(schedule, LRScheduler):
+        allowed = "a scheduler of torch.optim.lr_scheduler, or Lightning's dictionary of one"
+        raise InputError("schedule", f"gives a {type(schedule).__name__}", allowed)
+    if isinstance(schedule, ReduceLROnPlateau):
+        return {"scheduler": schedule, "interval": "epoch", "frequency": 1, "monitor": goal["monitor"], "strict": True}
+    interval = node.get("interval") or ("step" if "total_steps" in supplied else "epoch")
+    return {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
@@ -254,7 +285,10 @@ def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
     answer = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     expected = (NUM_TRIED, shapes.num_outputs)
     if answer != expected:
-        raise InputError("model", f"gives outputs of the shape {answer} for {NUM_TRIED} rows", allowed=str(expected))
+        problem = f"gives outputs of the shape {answer} for {NUM_TRIED} rows of the shape"
+        meaning = task_of(shapes.task).outputs_in_words(shapes.num_outputs)
+        hint = f"{meaning}: let the last layer give {shapes.num_outputs} (num_outputs, where the model names it)"
+        raise InputError("model", f"{problem} {_shape_text(shapes.input_shape)}", allowed=str(expected), next=hint)
 
 
 def _counted(model: nn.Module, shapes: Shapes) -> tuple[Any, float]:
@@ -287,8 +321,6 @@ def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: 
     Raises:
         InputError: An argument of either is refused.
     """
-    assert module.make_optimizer is not None
-    assert module.make_schedule is not None
     module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
 
 

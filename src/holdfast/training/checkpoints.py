@@ -35,11 +35,7 @@ def remove_other_bests(folder: Path, keep: str | None) -> None:
 
 
 def read_checkpoint(path: Path, sha256: str | None = None) -> dict[str, Any]:
-    """Load a checkpoint of ours on the CPU, tensors and plain values only.
-
-    Args:
-        path: The file.
-        sha256: What its content must hash to: the very bytes that are loaded.
+    """Load a checkpoint of ours on the CPU, tensors and plain values only; `sha256` is that of the very bytes.
 
     Raises:
         InputError: The file is missing, damaged, not ours, or holds more than tensors and plain values.

@@ -21,12 +21,7 @@ def check_combinations(config: Mapping[str, Any]) -> None:
 
 
 def cautions(config: Mapping[str, Any], num_train: int) -> Iterator[str]:
-    """Warn of settings that go together and may not be meant.
-
-    Args:
-        config: Of the run.
-        num_train: How many train rows there are.
-    """
+    """Warn of settings that go together and may not be meant."""
     size = config["batch_size"]
     if isinstance(size, int) and size > num_train:
         yield f"batch_size is {size}, and there are {num_train} train rows: every step takes all of them"

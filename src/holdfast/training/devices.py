@@ -60,13 +60,7 @@ def num_devices(trainer_config: Mapping[str, Any]) -> int:
 
 
 def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, model: nn.Module) -> None:
-    """Refuse what several processes cannot share.
-
-    Args:
-        config: The run's.
-        batch_size: Rows of one step.
-        num_train: Rows of an epoch.
-        model: What is trained.
+    """Refuse what several processes cannot share; `batch_size` is that of one step over all devices.
 
     Raises:
         InputError: All of it at once.

@@ -51,13 +51,7 @@ SHOWN = ("train/loss", "val/loss", "val/accuracy", "val/rmse", "val/r2")
 class Built:
     """Everything that trains, built once for one run.
 
-    Attributes:
-        config: Of the run.
-        datamodule: Its rows.
-        module: Network, loss, optimizer and schedule.
-        shapes: What the network must know of the data to be built again.
-        trainer: Lightning's, with the callbacks of the config.
-        random: The states of the random generators (CPU) after building, with which training begins.
+    `random` are the states of the random generators (CPU) after building, with which training begins.
     """
 
     config: DictConfig
@@ -128,13 +122,7 @@ def begin(
 ) -> EpochCallback:
     """Bring what was built into the form that is trained, describe it in the record, and make what ends every epoch.
 
-    Args:
-        built: What is trained.
-        record: Of its run.
-        reporter: Follows it.
-        signals: End it.
-        resumed: The state of the checkpoint that it goes on from.
-        progress: Shows it.
+    `resumed` is the state of the checkpoint that the run goes on from.
     """
     config = built.config
     first_epoch = len(resumed["history"]) + 1 if resumed else 1
@@ -220,20 +208,23 @@ def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedM
     )
     check_half_rows(config.trainer, shapes.kind, shapes.task)
     module = build_trainable(config, shapes, statistics)
-    num_batches = _num_batches(config, datamodule)
+    num_steps = steps_per_epoch(config, datamodule)
     check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
     if config.batch_size == 1:
         check_single_row(module, shapes)
-    steps_per_epoch = -(-num_batches // config.trainer.accumulate_grad_batches)
-    check_steps(module, total_steps=config.max_epochs * steps_per_epoch, steps_per_epoch=steps_per_epoch)
+    check_steps(module, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
     check_loggers(config.get("logger"))
     if config.get("early_stopping"):
         build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode))
     return module, shapes
 
 
-def _num_batches(config: DictConfig, datamodule: DataModule) -> int:
-    """Train batches of an epoch; a limit that leaves none of train or val is refused."""
+def steps_per_epoch(config: DictConfig, datamodule: DataModule) -> int:
+    """Steps of the optimizer in an epoch; a limit that leaves no batch of train or val is refused.
+
+    Raises:
+        InputError: It does, or `accumulate_grad_batches` is no count.
+    """
     numbers = {}
     for part, loader in (("train", datamodule.train_dataloader()), ("val", datamodule.val_dataloader())):
         limit = config.trainer.get(f"limit_{part}_batches")
@@ -248,7 +239,7 @@ def _num_batches(config: DictConfig, datamodule: DataModule) -> int:
     accumulate = config.trainer.get("accumulate_grad_batches")
     if not isinstance(accumulate, int) or accumulate < 1:
         raise InputError("trainer.accumulate_grad_batches", f"is {accumulate!r}", "whole numbers from 1")
-    return numbers["train"]
+    return -(-numbers["train"] // accumulate)
 
 
 def _run(

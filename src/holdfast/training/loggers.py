@@ -11,6 +11,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from holdfast.config.parts import named
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.run_record import RunRecord
@@ -36,17 +37,13 @@ def check_loggers(nodes: Mapping[str, Any] | None) -> None:
 def build_loggers(nodes: Mapping[str, Any] | None, record: RunRecord, *, first_epoch: int) -> list[Logger]:
     """The loggers of the option; a service that keeps runs of its own goes on with the one that the record names.
 
-    Args:
-        nodes: Name -> target; empty where nothing is logged.
-        record: Of the run; loggers that write files write them into its folder.
-        first_epoch: What TensorBoard has of this epoch and later ones (of a run that was killed) is taken back.
+    What TensorBoard has of `first_epoch` and later ones, of a run that was killed, is taken back.
     """
     loggers: list[Logger] = []
     known: dict[str, Any] = dict(record.fields.get("loggers") or {})
     for name, node in (nodes or {}).items():
         factory = build_option(node)
-        kind, named = factory.func.__name__, inspect.signature(factory).parameters
-        supplied: dict[str, Any] = {"save_dir": record.folder} if "save_dir" in named else {}
+        kind, supplied = factory.func.__name__, named(factory, {"save_dir": record.folder})
         if first_epoch > 1 and kind == "TensorBoardLogger":
             supplied["purge_step"] = first_epoch
         if kind == "MLFlowLogger":
@@ -84,10 +81,10 @@ def log_outcome(loggers: Sequence[Logger], record: RunRecord) -> None:
     for logger in loggers:
         if best is not None:
             arguments: dict[str, Any] = {"params": hyperparameters(record.fields)}
-            named = inspect.signature(logger.log_hyperparams).parameters
-            if "metrics" in named:
+            parameters = inspect.signature(logger.log_hyperparams).parameters
+            if "metrics" in parameters:
                 arguments["metrics"] = {f"best/{best['monitor']}": best["value"]}
-            if "step" in named:
+            if "step" in parameters:
                 arguments["step"] = len(record.fields["history"])
             logger.log_hyperparams(**arguments)
         logger.finalize("success")

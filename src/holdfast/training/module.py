@@ -20,19 +20,12 @@ from holdfast.tta import Views
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The meaning of the outputs.
+    """The meaning of the outputs."""
 
-    Attributes:
-        task: "multiclass", "binary", "multilabel" or "regression".
-        num_outputs: Outputs of the model for one row.
-        target_mean: Mean of the train targets, in original units; 0 where targets are classes.
-        target_std: Their standard deviation; 1 where targets are classes.
-    """
-
-    task: str
-    num_outputs: int
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    num_outputs: int  # outputs of the model for one row
+    target_mean: float = 0.0  # mean of the train targets, in original units; 0 where targets are classes
+    target_std: float = 1.0  # their standard deviation; 1 where targets are classes
 
 
 class SupervisedModule(pl.LightningModule):
@@ -93,12 +86,14 @@ class SupervisedModule(pl.LightningModule):
             return self._outputs(x)
         return torch.stack([self._outputs(view) for view in self._views(x)]).mean(dim=0)
 
+    def outputs_in_units(self, x: Tensor) -> Tensor:
+        """Logits as of `forward`, or values (rows,) in original units."""
+        outputs: Tensor = self(x)
+        return self._original_units(outputs) if self._is_regression else outputs
+
     def predict(self, x: Tensor) -> Tensor:
         """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values (rows,)."""
-        outputs = self(x)
-        if self._is_regression:
-            outputs = self._original_units(outputs)
-        return as_predictions(outputs, self.spec.task)
+        return as_predictions(self.outputs_in_units(x), self.spec.task)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the one that Lightning sets forty times a step without asking whether it is a weight."""

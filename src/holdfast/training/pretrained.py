@@ -23,9 +23,7 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
 
     The statistics of its transform are not taken over: they are those of this run's train rows.
 
-    Args:
-        model: Of the same option; its weights are written over.
-        given: A run's folder, for its best checkpoint, or a checkpoint in one.
+    `given` is a run's folder, for its best checkpoint, or a checkpoint in one.
 
     Returns:
         The field `pretrained` of the run record: where the weights come from, the nearest run first.

@@ -9,14 +9,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Stop:
-    """The answer of a reporter that ends a run after this epoch.
+    """The answer of a reporter that ends a run after this epoch."""
 
-    Attributes:
-        reason: A sentence; it becomes the `stop_reason` of the record.
-        is_pruned: Whether the run was given up as not promising: its status is then `pruned`, and it cannot be frozen.
-    """
-
-    reason: str
+    reason: str  # a sentence; it becomes the `stop_reason` of the record
+    # whether the run was given up as not promising: its status is then `pruned`, and it cannot be frozen
     is_pruned: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,11 @@ from holdfast.config.check import check_recorded
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.tasks import Combine
 from holdfast.data.statistics import TrainStatistics
 from holdfast.training.build import Shapes, build_untrained, reconstructs
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, read_checkpoint
+from holdfast.training.combine import mean_of, prediction_of, term_of
 from holdfast.training.module import SupervisedModule
 
 BUILT = ("model", "transform", "tta")
@@ -27,44 +29,70 @@ BUILT = ("model", "transform", "tta")
 class Network(nn.Module):
     """The weighted mean of what its members predict, each with its own transform; a single run is an ensemble of one.
 
-    The predictions of independently trained models are averaged (CS231n, "Model ensembles"): probabilities, or the
-    values of a regression.
+    The predictions of independently trained models are averaged (CS231n, "Model ensembles"): probabilities or logits,
+    or the values of a regression.
 
-    Args:
-        members: At least one, in evaluation mode.
-        weights: Shares that sum to 1.
+    Members are in evaluation mode; `weights` are shares that sum to 1; `temperature` is that of the probabilities that
+    come out (`combine.prediction_of`).
     """
 
-    def __init__(self, members: Sequence[SupervisedModule], weights: Sequence[float]) -> None:
+    def __init__(
+        self,
+        members: Sequence[SupervisedModule],
+        weights: Sequence[float],
+        *,
+        combine: Combine = "probabilities",
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.weights = tuple(weights)
+        self.task = members[0].spec.task
+        self.combine: Combine = combine
+        self.temperature = temperature
 
     def forward(self, rows: Tensor) -> Tensor:
         """(n, ...) rows as stored -> float32: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values."""
-        predictions: list[Tensor] = [member.predict(rows).float() for member in self.members]  # type: ignore[operator]
-        if len(predictions) == 1:
-            return predictions[0]
-        return torch.stack([w * prediction for w, prediction in zip(self.weights, predictions, strict=True)]).sum(dim=0)
+        return self.prediction_of(mean_of(self.terms(rows), self.weights))
 
-    @torch.inference_mode()
+    def terms(self, rows: Tensor) -> list[Tensor]:
+        """What is averaged: of every member (n, ...) probabilities, logits or values."""
+        outputs = [member.outputs_in_units(rows) for member in self.members]  # type: ignore[operator]
+        return [term_of(each, self.task, self.combine) for each in outputs]
+
+    def prediction_of(self, mean: Tensor) -> Tensor:
+        """The prediction of averaged terms."""
+        return prediction_of(mean, self.task, self.combine, self.temperature)
+
     def predict(self, x: NDArray[Any], *, batch_size: int = 1024) -> NDArray[np.float32]:
         """Predict rows as they are stored, in batches; shapes as of `forward`."""
+        return self._in_batches(self, x, batch_size, axis=0)
+
+    def predict_terms(self, x: NDArray[Any], *, batch_size: int = 1024) -> NDArray[np.float32]:
+        """(members, n, ...) terms of rows as they are stored."""
+        return self._in_batches(lambda rows: torch.stack(self.terms(rows)), x, batch_size, axis=1)
+
+    def predict_members(
+        self, x: NDArray[Any], *, batch_size: int = 1024
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(members, n, ...) predictions of every member alone, without temperature, and (n, ...) of all together."""
+        terms = torch.from_numpy(self.predict_terms(x, batch_size=batch_size))
+        members = torch.stack([prediction_of(term, self.task, self.combine) for term in terms])
+        return members.numpy(), self.prediction_of(mean_of(terms, self.weights)).numpy()
+
+    @torch.inference_mode()
+    def _in_batches(
+        self, function: Callable[[Tensor], Tensor], x: NDArray[Any], batch_size: int, *, axis: int
+    ) -> NDArray[np.float32]:
         starts = range(0, max(1, len(x)), batch_size)
         return np.concatenate(
-            [self(torch.from_numpy(np.array(x[start : start + batch_size]))).numpy() for start in starts]
+            [function(torch.from_numpy(np.array(x[start : start + batch_size]))).numpy() for start in starts], axis=axis
         )
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A network with its weights and the statistics of its transform.
-
-    Attributes:
-        module: In evaluation mode.
-        shapes: What it takes and gives.
-        checkpoint: The file it came from.
-    """
+    """A network in evaluation mode, with its weights and the statistics of its transform."""
 
     module: SupervisedModule
     shapes: Shapes
@@ -80,11 +108,8 @@ def load_model(
 ) -> Restored:
     """Build the network of a run again and load its weights, on the CPU.
 
-    Args:
-        run_folder: Holds `run.json`, whose `config` says what to build.
-        checkpoint: A checkpoint file, relative to the folder; by default the best one, or the last where no epoch
-            was best.
-        sha256: What the files must hash to, by name; None: they may be any.
+    Without a checkpoint, a path relative to the folder, it is the best one, or the last where no epoch was best.
+    `sha256` are what the files must hash to, by name; None: they may be any.
 
     Raises:
         InputError: The folder is no run, or the checkpoint is missing, damaged, or of another network.
@@ -95,13 +120,19 @@ def load_model(
     path = run_folder / (checkpoint or (best["checkpoint"] if best else f"{FOLDER}/{LAST}"))
     if sha256 is not None and sha256_file(run_folder / FILE_NAME) != sha256[FILE_NAME]:
         raise VaultRefused(str(run_folder / FILE_NAME), "was changed since the freeze")
+    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
     check_recorded(config, BUILT)
     if reconstructs(config):
         hint = "train with model.pretrained set to this run"
         raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
-    content = read_checkpoint(path, None if sha256 is None else sha256[str(path.relative_to(run_folder))])
-    shapes = Shapes.from_dict(content[STATE]["shapes"])
-    module = build_untrained(config, shapes)
+    try:
+        shapes = Shapes.from_dict(content[STATE]["shapes"])
+        module = build_untrained(config, shapes)
+    except InputError:
+        raise
+    except Exception as error:  # options and shapes may be anything in a folder from elsewhere
+        problem = f"the network that {run_folder / FILE_NAME} names cannot be built ({type(error).__name__}: {error})"
+        raise InputError(str(path), problem, next="restore run.json and the checkpoint") from None
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:
@@ -110,13 +141,7 @@ def load_model(
 
 
 def statistics_state(run_folder: Path, checkpoint: str, statistics: TrainStatistics) -> list[tuple[str, NDArray[Any]]]:
-    """The buffers that a run's module would hold if it were built with these train statistics.
-
-    Args:
-        run_folder: Holds `run.json`.
-        checkpoint: Says what the data is like.
-        statistics: Of the train rows.
-    """
+    """The buffers that a run's module would hold if it were built with these statistics of the train rows."""
     config = read_run(run_folder)["config"]
     check_recorded(config, BUILT)
     shapes = Shapes.from_dict(read_checkpoint(run_folder / checkpoint)[STATE]["shapes"])

@@ -4,7 +4,9 @@ The loaders of the data module mark what they hand out (`data.loading.batches.ha
 costs two look-ups. Everything else that reaches `forward` of a module, its transform, its network or a layer of these,
 by a callback, a second Trainer, a loader of a user's own or a call by hand, is digested and shown to a process that
 knows the sealed rows (`vault.known_rows_process`); no key is in this one. A sealed row ends the run, also where
-somebody swallows the exception. Who multiplies with the weights without calling a layer is not seen.
+somebody swallows the exception. In a check all batches are made by us: the calls of a user's functions are looked at.
+Not seen is who multiplies with the weights without calling a layer, takes these wrappers off, or reads rows in the
+`forward` of a model of their own, whose layers work within our step.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +28,9 @@ from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.data.loading.batches import is_handed_over
 from holdfast.data.loading.row_search import FEWEST_NUMBERS, candidates, numbers_in
 from holdfast.data.statistics import TrainStatistics
+
+if TYPE_CHECKING:
+    from holdfast.data.loading.datamodule import DataModule
 
 STEPS = ("forward", "training_step", "validation_step")
 
@@ -39,8 +44,10 @@ class RowGuard:
         num_looks: How often rows were shown to the process that knows.
     """
 
-    def __init__(self, train: TrainStatistics, run: str, sealed: Path | None = None) -> None:
-        self.is_in_step = False
+    def __init__(
+        self, train: TrainStatistics, run: str, sealed: Path | None = None, *, is_in_step: bool = False
+    ) -> None:
+        self.is_in_step = is_in_step
         self.refusal: VaultRefused | None = None
         self.num_looks = 0
         self._train = train
@@ -53,10 +60,7 @@ class RowGuard:
         return self
 
     def admit(self, content: Any) -> None:
-        """Refuse sealed rows.
-
-        Args:
-            content: What a module is called with: tensors, also nested.
+        """Refuse sealed rows in what a module is called with: tensors, also nested.
 
         Raises:
             VaultRefused: There are some in it, or there were before.
@@ -106,19 +110,20 @@ _guards: list[RowGuard] = []  # of the run that trains in this process
 
 
 @contextlib.contextmanager
-def guarded(module: nn.Module, train: TrainStatistics, run: str, sealed: Path | None = None) -> Iterator[RowGuard]:
+def guarded(module: nn.Module, data: DataModule, run: str, *, is_check: bool = False) -> Iterator[RowGuard]:
     """Guard a module of ours and all layers of its kinds in this process.
 
     Args:
         module: What is trained; has a `model` and a `transform`.
-        train: Statistics of the run's train rows, which say what a stored row is like.
+        data: Its rows; the statistics of the train rows say what a stored row is like.
         run: Its name.
-        sealed: Fingerprints of the sealed rows as the run's view shows them.
+        is_check: All batches are of ours, whichever way they are made; a user's functions are looked at alone.
 
     Raises:
         VaultRefused: At the end, where a refusal was swallowed.
     """
-    guard = RowGuard(train, run, sealed)
+    sealed = data.prepared.folder / "sealed.fingerprints"
+    guard = RowGuard(data.statistics, run, sealed, is_in_step=is_check)
     _guards.append(guard)
     try:
         with _looked_at(module):

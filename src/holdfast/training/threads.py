@@ -21,15 +21,12 @@ MOST = torch.get_num_threads()  # as torch found them: one for each core that co
 
 
 def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int) -> int:
-    """Have torch compute with the number of threads that the config asks for, or that pay.
+    """Have torch compute with as many threads as the config asks for, or as pay; returns the number.
 
     Args:
         config: The run's: `threads` and `trainer`.
         multiply_adds: Of a forward pass of one row.
         batch_size: Rows of a step, over all devices.
-
-    Returns:
-        The number.
     """
     share = max(1, min(MOST, threads_allowed()) // max(1, num_devices(config["trainer"])))
     threads: Any = config.get("threads", "auto")

@@ -6,7 +6,6 @@ import io
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     deterministic = config.trainer.get("deterministic") or None
     if deterministic is None:
         torch.set_deterministic_debug_mode("default")
-    finetuning = [build_option(config.finetune)] if config.get("finetune") else []
+    finetuning = [build_option(config.finetune)()] if config.get("finetune") else []
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
@@ -100,8 +99,7 @@ def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:
     """The callbacks of the option `callbacks`: a name and a target each."""
-    entries = {name: build_option(node) for name, node in (config.get("callbacks") or {}).items()}
-    callbacks = {name: callback() if isinstance(callback, partial) else callback for name, callback in entries.items()}
+    callbacks = {name: build_option(node)() for name, node in (config.get("callbacks") or {}).items()}
     for name, callback in callbacks.items():
         if names_test_rows(str(getattr(callback, "monitor", ""))):
             problem = f"is '{callback.monitor}': the test rows are sealed, nothing can be chosen by them"

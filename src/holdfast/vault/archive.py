@@ -28,10 +28,7 @@ from holdfast.vault.verify import verify_vault
 
 
 def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
-    """Write a vault into a new file.
-
-    Args:
-        with_keys: Whether the keys of mode `local` go along; without them the rows stay unreadable elsewhere.
+    """Write a vault into a new file; without the keys of mode `local` its rows stay unreadable elsewhere.
 
     Raises:
         InputError: The file exists.

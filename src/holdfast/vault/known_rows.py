@@ -28,25 +28,16 @@ SAME_TARGET_SHARE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class RowForms:
-    """All rows of a source in the forms in which a vault may know them.
+    """All rows of a source in the forms in which a vault may know them."""
 
-    Attributes:
-        digests: (n, 16) of what the source holds.
-        columns: The columns of a table that these are over; empty where they have no names.
-        by_columns: (n, 16) digests by the columns that the rows of vaults in force are known by.
-        others: (n, 16) each: the bytes of images, the columns that name a row.
-        y: Their targets.
-        class_names: What class numbers stand for.
-        cells: Of a table: its rows are known by most of their cells where they are by no form.
-    """
-
-    digests: RowArray
-    y: NDArray[Any]
-    class_names: tuple[str, ...] = ()
-    columns: Columns = ()
+    digests: RowArray  # (n, 16) of what the source holds
+    y: NDArray[Any]  # their targets
+    class_names: tuple[str, ...] = ()  # what class numbers stand for
+    columns: Columns = ()  # the columns of a table that these are over; empty where they have no names
+    # (n, 16) digests by the columns that the rows of vaults in force are known by
     by_columns: Mapping[Columns, RowArray] = field(default_factory=dict)
-    others: tuple[RowArray, ...] = ()
-    cells: TableCells | None = None
+    others: tuple[RowArray, ...] = ()  # (n, 16) each: the bytes of images, the columns that name a row
+    cells: TableCells | None = None  # of a table: its rows are known by most of their cells where they are by no form
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -58,23 +49,15 @@ class RowForms:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """Rows of a source as a vault in force knows them.
+    """Rows of a source as a vault in force knows them."""
 
-    Attributes:
-        record: The registry's.
-        rows: (n,) Rows that equal a sealed one, those that prove nothing included.
-        certain: (n,) Rows that are sealed for certain.
-        development: (n,) Rows that the vault knew as train or val rows when it was sealed.
-        share: Which share of the rows that the vault knew when it was sealed, test and development, the source holds.
-        has_same_target: Whether the sealed rows have the target that they have in the source; None: none of them is
-            in it with its content.
-    """
-
-    record: dict[str, Any]
-    rows: Mask
-    certain: Mask
-    development: Mask
+    record: dict[str, Any]  # the registry's
+    rows: Mask  # (n,) rows that equal a sealed one, those that prove nothing included
+    certain: Mask  # (n,) rows that are sealed for certain
+    development: Mask  # (n,) rows that the vault knew as train or val rows when it was sealed
+    # which share of the rows that the vault knew when it was sealed, test and development, the source holds
     share: float
+    # whether the sealed rows have the target that they have in the source; None: none of them is in it with its content
     has_same_target: bool | None
 
     @property
@@ -189,10 +172,6 @@ def _has_same_target(record: dict[str, Any], forms: RowForms, digests: RowArray,
     """Tell whether more than nine in ten of the different rows that are known have the target they were sealed with.
 
     A row that equals a sealed one may have another target and was left out for that: equal rows count once.
-
-    Args:
-        digests: (n, 16) over the vault's columns.
-        rows: (n,) Those that are known by content.
     """
     places = np.flatnonzero(rows)
     if not len(places):
@@ -213,9 +192,7 @@ def new_rows(vault: str, digests: RowArray, test: Mask) -> Mask | None:
 def count_sealed(forms: Sequence[RowArray], vaults: Iterable[str] | None = None) -> dict[str, int]:
     """Count the rows that are sealed for certain, by vault; vaults with none of them are left out.
 
-    Args:
-        forms: (n, 16) digests of the rows, in one or several forms; a match of any is a match.
-        vaults: All that are in force, by default.
+    Digests are (n, 16) in one or several forms; a match of any is a match.
     """
     vaults = [record["vault"] for record in registry.in_force()] if vaults is None else vaults
     sealed, counts = {vault: sealed_rows(vault) for vault in vaults}, Counter[str]()

@@ -52,9 +52,7 @@ def scan(folder: Path, vault: str) -> tuple[list[ledger.Entry], list[Found]]:
 def head_problems(entries: Sequence[ledger.Entry], head: Mapping[str, Any], witness: str) -> Iterator[Found]:
     """Report a head that somebody has noted and that does not stand in the ledger.
 
-    Args:
-        head: {"index", "sha256"}.
-        witness: Who noted it, as in "seen last".
+    `witness` is who noted it, as in "seen last".
     """
     index, sha256 = head["index"], head["sha256"]
     by_index = {entry.index: entry for entry in entries}

@@ -43,9 +43,6 @@ class Mismatch(VaultRefused):
 def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """Check files and keys; nothing of the rows is decrypted.
 
-    Args:
-        key_file: The private key, in key mode `keyfile`.
-
     Raises:
         VaultRefused: A file is not what was sealed, or a key is not the one it was sealed with.
     """

@@ -35,17 +35,11 @@ FULL, PRIMARY, CRITERION = "full", "primary", "criterion"
 
 @dataclass(frozen=True)
 class Allowed:
-    """An opening that the policy allows.
+    """An opening that the policy allows."""
 
-    Attributes:
-        number: Which opening of the vault it is, from 1.
-        level: "full": all metrics; "primary": the primary metric, not a clean test; "criterion": pass or fail.
-        reason: Why a vault that was opened is opened again; None for a clean opening.
-    """
-
-    number: int
-    level: str
-    reason: str | None = None
+    number: int  # which opening of the vault it is, from 1
+    level: str  # "full": all metrics; "primary": the primary metric, not a clean test; "criterion": pass or fail
+    reason: str | None = None  # why a vault that was opened is opened again; None for a clean opening
 
 
 @dataclass

@@ -115,12 +115,7 @@ def check_heads(project: Path, vault: str) -> None:
 
 
 def note_head(project: Path, vault: str, act: str, entry: ledger.Entry) -> None:
-    """Write a vault's head into the project's lock, unless it is there.
-
-    Args:
-        act: "seal", "freeze", "open" or "anchor".
-        entry: The newest entry of the ledger.
-    """
+    """Write a vault's newest head into the project's lock by an act such as "seal", unless it is there."""
     vaults, record = read_lock(project), registry.record_of(vault)
     known = vaults.get(vault) or {key: record[key] for key in ("vault", "name", "content", "columns", "sketch")}
     heads = dict(known.get("heads", {}))

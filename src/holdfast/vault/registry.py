@@ -52,11 +52,7 @@ def locked() -> Iterator[None]:
 
 @contextlib.contextmanager
 def on_disk(where: Path, failure: str) -> Iterator[None]:
-    """Turn a disk that is full, broken or not writable into a refusal that says so.
-
-    Args:
-        failure: In words, as in "the test rows could not be sealed".
-    """
+    """Turn a disk that is full, broken or not writable into a refusal that says what could not be done."""
     try:
         yield
     except OSError as error:

@@ -36,47 +36,27 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class SealRequest:
-    """The rows to be sealed, with all that is recorded of them.
+    """The rows to be sealed, with all that is recorded of them."""
 
-    Attributes:
-        source: JSON: the data set's name, the target that loads it and its arguments.
-        test_rule: JSON: what chose the test rows.
-        task: "multiclass", "binary", "multilabel" or "regression".
-        kind: "image", "table" or "array".
-        target: What is predicted.
-        layout: What a sealed piece of raw rows is.
-        pieces: Given an order, the raw rows in it: some of their numbers, and these rows as they are sealed.
-        forms: All rows, in the forms in which they are known, with their targets.
-        test: (n,) Which of them are test rows.
-        development: (n,) Which of them may be trained on; the others are left out.
-        is_common: (n,) Rows that prove nothing when they turn up in other data.
-        settings: Of the group `vault`; a missing one is the default.
-        counts: JSON: leaks across the split, as counts.
-        strata: [{"stratum", "test", "cut"}] where the rule keeps cuts.
-        groups: (n,) number of the group of each row; None: no groups were declared.
-        first_time: Of the test rows, where the rule is by time.
-        replaces: Vaults whose rows these are, none of them frozen.
-        shares: Vaults over the same test rows with another target.
-    """
-
-    source: dict[str, Any]
-    test_rule: dict[str, Any]
-    task: str
-    kind: str
-    target: str
-    layout: dict[str, Any]
+    source: dict[str, Any]  # JSON: the data set's name, the target that loads it and its arguments
+    test_rule: dict[str, Any]  # JSON: what chose the test rows
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    kind: str  # "image", "table" or "array"
+    target: str  # what is predicted
+    layout: dict[str, Any]  # what a sealed piece of raw rows is
+    # given an order, the raw rows in it: some of their numbers, and these rows as they are sealed
     pieces: Callable[[NDArray[np.int64]], Iterable[tuple[NDArray[np.int64], bytes]]]
-    forms: known_rows.RowForms
-    test: Mask
-    development: Mask
-    is_common: Mask
-    settings: Mapping[str, Any]
-    counts: dict[str, Any]
-    strata: list[dict[str, Any]] = field(default_factory=list)
-    groups: NDArray[np.int64] | None = None
-    first_time: float | None = None
-    replaces: tuple[str, ...] = ()
-    shares: tuple[str, ...] = ()
+    forms: known_rows.RowForms  # all rows, in the forms in which they are known, with their targets
+    test: Mask  # (n,) which of them are test rows
+    development: Mask  # (n,) which of them may be trained on; the others are left out
+    is_common: Mask  # (n,) rows that prove nothing when they turn up in other data
+    settings: Mapping[str, Any]  # of the group `vault`; a missing one is the default
+    counts: dict[str, Any]  # JSON: leaks across the split, as counts
+    strata: list[dict[str, Any]] = field(default_factory=list)  # [{"stratum", "test", "cut"}] where the rule keeps cuts
+    groups: NDArray[np.int64] | None = None  # (n,) number of the group of each row; None: no groups were declared
+    first_time: float | None = None  # of the test rows, where the rule is by time
+    replaces: tuple[str, ...] = ()  # vaults whose rows these are, none of them frozen
+    shares: tuple[str, ...] = ()  # vaults over the same test rows with another target
 
 
 def seal(request: SealRequest) -> str:

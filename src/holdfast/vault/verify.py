@@ -74,9 +74,7 @@ def _folders(path: Path) -> dict[str, Path]:
 def verify_vault(folder: Path, head: dict[str, Any] | None, copies: Path | None = None) -> list[Finding]:
     """Check one vault's folder, or a copy of it.
 
-    Args:
-        head: The head of its ledger that was seen last; None: nobody remembers one.
-        copies: Where the registry has its copies of the vault's files, without their suffix.
+    `head` is the one of its ledger that was seen last; None: nobody remembers one.
     """
     vault = _id_of(folder)
     entries, problems = ledger_check.scan(folder / "ledger", vault)

@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 
 class ProcessLauncher(Launcher):
-    """Runs each job of a sweep in a process of its own.
-
-    Attributes:
-        finished: The jobs of all batches so far.
-    """
+    """Runs each job of a sweep in a process of its own."""
 
     def __init__(self, workers: int = 1, lease_s: float = 60.0) -> None:
         self.workers = workers
         self.lease_s = lease_s
-        self.finished: list[JobReturn] = []
+        self.finished: list[JobReturn] = []  # the jobs of all batches so far
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over."""

@@ -15,7 +15,7 @@ from holdfast.config.resolve import resolve_target
 from holdfast.config.trust import remember_trusted, trusted_here
 from holdfast.core.errors import InputError
 
-MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp", "_partial_": True}
+MLP: dict[str, Any] = {"_target_": "holdfast.models.mlp"}
 
 
 def message_of(node: dict[str, Any], group: str = "model", **more: Any) -> str:
@@ -43,7 +43,7 @@ def message_of(node: dict[str, Any], group: str = "model", **more: Any) -> str:
     ],
 )
 def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
-    assert "is not trusted" in message_of({"_target_": target, "_partial_": True})
+    assert "is not trusted" in message_of({"_target_": target})
     assert "is not trusted" in message_of({"_target_": target}, trusted_modules=[target.split(".", maxsplit=1)[0]])
 
 
@@ -56,7 +56,7 @@ def test_a_target_outside_the_group_is_refused(home: Path, target: str) -> None:
     ],
 )
 def test_a_method_or_a_neighbour_of_what_is_trusted_is_refused(home: Path, target: str) -> None:
-    node = {"_target_": "pytorch_lightning.Trainer", "_partial_": True, "strategy": {"_target_": target}}
+    node = {"_target_": "pytorch_lightning.Trainer", "strategy": {"_target_": target}}
     assert re.search(
         "trainer.strategy._target_: '.*' is (not trusted|neither a class nor)", message_of(node, "trainer")
     )
@@ -75,14 +75,14 @@ def test_a_users_module_that_does_not_load_is_told_in_one_line(
     assert "cannot be imported (ZeroDivisionError: division by zero)" in fails
 
 
-def test_a_model_must_take_what_it_is_given(home: Path) -> None:
-    node = {"_target_": "torch.nn.Linear", "_partial_": True, "in_features": 3, "out_features": 2}
-    assert "model: torch.nn.Linear must take input_shape" in message_of(node)
+def test_a_model_need_not_name_the_shapes(home: Path) -> None:
+    assert message_of({"_target_": "torch.nn.Linear", "in_features": 3, "out_features": 2}) == ""
+    assert "model.out_features: is missing" in message_of({"_target_": "torch.nn.Linear", "in_features": 3})
 
 
 def test_what_the_vault_has_is_refused_even_when_trusted(home: Path) -> None:
     remember_trusted(["holdfast"])
-    node = {"_target_": "holdfast.vault.opening.open_x", "_partial_": True}
+    node = {"_target_": "holdfast.vault.opening.open_x"}
     assert "is not trusted" in message_of(node, trusted_modules=["holdfast"])
 
 
@@ -117,7 +117,7 @@ def test_a_users_module_is_believed_once_it_was_trusted_here(
 ) -> None:
     (tmp_path / "my_nets.py").write_text("def net(*, input_shape, num_outputs, width: int = 3):\n    return None\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    node = {"_target_": "my_nets.net", "_partial_": True, "width": 4}
+    node = {"_target_": "my_nets.net", "width": 4}
     assert "is not trusted" in message_of(node, trusted_modules=["my_nets"])
     assert "my_nets" not in sys.modules, "nothing of an untrusted module may run"
     remember_trusted(["my_nets"])
@@ -144,7 +144,7 @@ def test_a_users_module_is_believed_once_it_was_trusted_here(
     ],
 )
 def test_values_fit_annotations_of_torch(home: Path, key: str, value: Any, fits: bool) -> None:
-    node = {"_target_": "torch.optim.Adam", "_partial_": True, key: value}
+    node = {"_target_": "torch.optim.Adam", key: value}
     assert (message_of(node, "optimizer") == "") is fits
 
 

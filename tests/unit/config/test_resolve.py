@@ -20,7 +20,7 @@ def test_config_nodes_become_plain_values() -> None:
 
 
 def test_targets_are_called_without_the_keys_of_hydra() -> None:
-    assert call_target({"_target_": "builtins.dict", "_partial_": True, "a": 1}, "data.source") == {"a": 1}
+    assert call_target({"_target_": "builtins.dict", "a": 1}, "data.source") == {"a": 1}
 
 
 @pytest.mark.parametrize(

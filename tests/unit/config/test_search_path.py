@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_users_option_and_recipe_are_found_first(folder: Path) -> None:
-    (folder / "conf" / "model" / "linear.yaml").write_text("# mine\n_target_: mine.Net\n_partial_: true\n")
+    (folder / "conf" / "model" / "linear.yaml").write_text("# mine\n_target_: mine.Net\n")
     (folder / "recipes" / "mine.yaml").write_text("defaults:\n  - override /model: linear\nlr: 0.5\n")
     config = compose(PRIMARY, ["recipes=mine"])
     assert (config.model._target_, config.lr) == ("mine.Net", 0.5)

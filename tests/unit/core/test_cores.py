@@ -20,14 +20,6 @@ def test_threads_are_as_many_as_the_user_allows(
     assert cores.threads_allowed() == threads
 
 
-@pytest.mark.parametrize(("processes", "share"), [(1, 4), (2, 2), (3, 1), (9, 1)])
-def test_processes_share_the_cores(processes: int, share: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "num_cores", lambda: 4)
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert cores.share_cores(processes) == share
-    assert cores.threads_allowed() == share
-
-
 @pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("", 8)])
 def test_a_containers_quota_counts(quota: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpu.max").write_text(quota)

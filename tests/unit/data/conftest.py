@@ -56,8 +56,8 @@ def prepare_mine(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(folder)
 
     def prepare_it(function: str = "load", split: dict[str, Any] | None = None, **arguments: Any) -> Prepared:
-        source = {"_target_": f"my_rows.{function}", "_partial_": True, **arguments}
-        chosen = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, **(split or {})}
+        source = {"_target_": f"my_rows.{function}", **arguments}
+        chosen = {"_target_": "holdfast.data.splits.Holdout", **(split or {})}
         return prepare({"name": "mine", "source": source}, chosen, {})
 
     return prepare_it

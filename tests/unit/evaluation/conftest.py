@@ -68,10 +68,10 @@ class FakePredictor:
     not_confined: ClassVar[list[str]] = []
     seen: list[NDArray[Any]]
 
-    def __init__(self, models: list[list[dict[str, Any]]], folder: Path) -> None:
+    def __init__(self, models: list[dict[str, Any]], folder: Path) -> None:
         self.weights = [
-            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in members]
-            for members in models
+            [(float((folder / m["folder"] / m["checkpoint"]).read_text()), m["weight"]) for m in model["members"]]
+            for model in models
         ]
 
     def __enter__(self) -> FakePredictor:
@@ -170,6 +170,10 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
         data = {
             "name": prepared.name,
             "task": "binary",
+            "kind": "table",
+            "row_shape": list(prepared.x.shape[1:]),
+            "dtype": str(prepared.x.dtype),
+            "class_names": list(prepared.class_names),
             "vault": prepared.vault,
             "num_outputs": 1,
             "rows": prepared.id,
@@ -183,7 +187,7 @@ def make_run(tmp_path: Path, prepared: store.Prepared, in_process: None) -> Make
             "data": data,
             "precision": "32-true",
             "device": "cpu",
-            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto", "_partial_": True}},
+            "config": {"split": SPLIT, "loss": {"_target_": "holdfast.losses.auto"}},
             "best": {**best, "checkpoint": "checkpoints/best.ckpt", "metrics": metrics},
         }
         (folder / "run.json").write_text(json.dumps({**record, **changes}))

@@ -13,11 +13,11 @@ import pytest
 from holdfast.core.files import sha256_file
 
 MODELS: dict[str, dict[str, Any]] = {
-    "linear": {"_target_": "holdfast.models.linear", "_partial_": True, "bias": True},
-    "mlp": {"_target_": "holdfast.models.mlp", "_partial_": True, "hidden": [6], "norm": "batch"},
-    "cnn": {"_target_": "holdfast.models.cnn", "_partial_": True, "channels": [4], "hidden": 5},
+    "linear": {"_target_": "holdfast.models.linear", "bias": True},
+    "mlp": {"_target_": "holdfast.models.mlp", "hidden": [6], "norm": "batch"},
+    "cnn": {"_target_": "holdfast.models.cnn", "channels": [4], "hidden": 5},
 }
-TRANSFORM = {"_target_": "holdfast.transforms.Standardize", "_partial_": True, "scope": "auto"}
+TRANSFORM = {"_target_": "holdfast.transforms.Standardize", "scope": "auto"}
 RECORD: dict[str, Any] = {
     **{"schema": 1, "kind": "fit", "status": "completed", "host": "somewhere", "pid": 1},
     **dict.fromkeys(("created", "heartbeat"), "2026-01-01T00:00:00.000+00:00"),
@@ -71,7 +71,6 @@ def make_run(tmp_path: Path) -> MakeRun:
                 "_target_": "holdfast.data.splits.Holdout",
                 "fractions": [0.6, 0.2, 0.2],
                 "seed": 0,
-                "_partial_": True,
             }
         }
         record = {**RECORD, "id": name, "data": data, "best": {**best, "metrics": {"val/loss": 0.5}}}
@@ -83,9 +82,9 @@ def make_run(tmp_path: Path) -> MakeRun:
 
 @pytest.fixture
 def make_ensemble(make_run: MakeRun, tmp_path: Path) -> MakeRun:
-    """An ensemble of two runs, with shares of 1/4 and 3/4."""
+    """An ensemble of two runs, with shares of 1/4 and 3/4; combine= and temperature= as of an ensemble's record."""
 
-    def make(**options: Any) -> Path:
+    def make(*, combine: str = "probabilities", temperature: float = 1.0, **options: Any) -> Path:
         runs = [make_run(name, **options) for name in ("one", "other")]
         record = json.loads((runs[0] / "run.json").read_text())
         members = [
@@ -101,7 +100,8 @@ def make_ensemble(make_run: MakeRun, tmp_path: Path) -> MakeRun:
         folder = tmp_path / "ensemble"
         folder.mkdir()
         best = record["best"] | {"checkpoint": None, "epoch": None}
-        ensemble = record | {"kind": "ensemble", "best": best, "ensemble": {"members": members}}
+        facts = {"members": members, "combine": combine, "temperature": temperature, "out_of_fold": False}
+        ensemble = record | {"kind": "ensemble", "best": best, "ensemble": facts}
         (folder / "run.json").write_text(json.dumps(ensemble))
         return folder
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch.optim._muon import _zeropower_via_newtonschulz
 
 from holdfast.config.groups import CONF
+from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.optimizers import Lion, Muon
 from holdfast.training.build import build_optimizer
@@ -47,7 +47,7 @@ def by_torch(option: str, *, may_fuse: bool = True, **arguments: Any) -> dict[st
     node.lr = LR
     node.merge_with(arguments)
     model = Linear()
-    optimizer = build_optimizer(instantiate(node, _convert_="all"), model, may_fuse=may_fuse)
+    optimizer = build_optimizer(build_option(node), model, may_fuse=may_fuse)
     for _ in range(STEPS):
         optimizer.zero_grad()
         model.loss().backward()
@@ -245,7 +245,7 @@ def by_lbfgs(**arguments: Any) -> tuple[Linear, torch.optim.Optimizer]:
     node.lr = LR
     node.merge_with(arguments)
     model = Linear()
-    return model, build_optimizer(instantiate(node, _convert_="all"), model)
+    return model, build_optimizer(build_option(node), model)
 
 
 def closure(model: Linear, optimizer: torch.optim.Optimizer) -> Callable[[], torch.Tensor]:
@@ -316,7 +316,7 @@ def test_a_wrong_rate_is_refused(option: str, lr: float) -> None:
     node = OmegaConf.load(CONF / "optimizer" / f"{option}.yaml")
     node.lr = lr
     with pytest.raises(InputError, match=r"^optimizer\.lr: is .*; allowed: a positive number$"):
-        build_optimizer(instantiate(node, _convert_="all"), Linear())
+        build_optimizer(build_option(node), Linear())
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,7 @@ def test_numbers_that_torch_takes_and_nothing_learns_with(option: str, arguments
     node.lr = LR
     node.merge_with(arguments)
     with pytest.raises(InputError, match=words):
-        build_optimizer(instantiate(node, _convert_="all"), Linear())
+        build_optimizer(build_option(node), Linear())
 
 
 @pytest.mark.parametrize("arguments", [{"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}, {"weight_decay": -1.0}])

@@ -11,18 +11,19 @@ import pytest
 from numpy.typing import NDArray
 
 from holdfast.data.columns import Column
+from holdfast.data.loading.train_val import RunRows
+from holdfast.data.statistics import train_statistics
 from holdfast.data.store.store import Prepared
-from holdfast.reporting.dataset import Parts
 from holdfast.vault.rows.identity import row_digests
 
-MakeParts = Callable[..., Parts]
+MakeRows = Callable[..., RunRows]
 
 
 @pytest.fixture
-def make_parts() -> MakeParts:
-    """make_parts(x, y, columns): three of four rows train, the others are val."""
+def make_rows() -> MakeRows:
+    """make_rows(x, y, columns): three of four rows train, the others are val."""
 
-    def make(x: NDArray[Any], y: NDArray[Any], columns: Sequence[Column] = (), **changes: Any) -> Parts:
+    def make(x: NDArray[Any], y: NDArray[Any], columns: Sequence[Column] = (), **changes: Any) -> RunRows:
         kind = "image" if x.ndim == 4 else "table"
         columns = tuple(columns or (Column(f"c{index}", "number") for index in range(x.shape[1])))
         task = "regression" if y.dtype.kind == "f" else "multilabel" if y.ndim == 2 else "multiclass"
@@ -32,10 +33,13 @@ def make_parts() -> MakeParts:
             **{"folder": Path("rows"), "vault": "a" * 32, "view": {"form": "array"}, "name": "made <b>", "task": task},
             **{"kind": kind, "class_names": tuple(f"class {index}" for index in range(num)), "num_test": 7},
             **{"columns": columns, "num_left_out": 0},
-            **{"x": x, "y": y, "digests": digests, "units": digests},
+            **{"x": x, "y": y, "digests": digests, "units": digests, **changes},
         }
         is_val = np.arange(len(x)) % 4 == 3
-        options = {"target": "price", **changes}
-        return Parts(Prepared(**fields), np.flatnonzero(~is_val), np.flatnonzero(is_val), columns, **options)
+        train = np.flatnonzero(~is_val)
+        statistics = train_statistics(
+            x, y, train, kind=kind, num_classes=num, columns=() if kind == "image" else columns
+        )
+        return RunRows(Prepared(**fields), train, np.flatnonzero(is_val), statistics)
 
     return make

@@ -14,7 +14,7 @@ from holdfast.reporting.data_page import data_page
 from holdfast.reporting.data_table import bars, print_data
 from holdfast.reporting.pictures import example_strips, strip
 
-from .conftest import MakeParts
+from .conftest import MakeRows
 
 VOID = {"meta", "img"}
 MOMENT = "2026-01-02T03:04:05.000+00:00"
@@ -63,12 +63,12 @@ BATCH = {
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
-def test_a_table(make_parts: MakeParts, task: str) -> None:
+def test_a_table(make_rows: MakeRows, task: str) -> None:
     columns = (Column("<town>", "category", ("", "Bonn & Ulm")), Column("size", "number"))
     x = np.column_stack([GENERATOR.integers(0, 2, 60), GENERATOR.normal(size=60)]).astype(np.float32)
     x[5, 1] = np.nan
     y = {"multiclass": np.arange(60) % 3, "regression": x[:, 0] * 3}.get(task, (x > 0).astype(np.uint8))
-    facts = dataset_facts(make_parts(x, y, columns, notes=("column 'a' was left out",)))
+    facts = dataset_facts(make_rows(x, y, columns, notes=("column 'a' was left out",)))
     text = read(data_page(facts, [], BATCH, MOMENT))
     for words in ("made <b>", "<town>", "Bonn & Ulm (", "table of 1 number column and 1 category column, float32"):
         assert words in text
@@ -82,12 +82,12 @@ def test_a_table(make_parts: MakeParts, task: str) -> None:
     assert "Bonn & Ulm (" in printed
 
 
-def test_images(make_parts: MakeParts) -> None:
+def test_images(make_rows: MakeRows) -> None:
     images = GENERATOR.integers(0, 17, (40, 8, 6, 1)).astype(np.uint8)
-    parts = make_parts(images, np.arange(40) % 2)
-    strips = example_strips(parts)
+    rows = make_rows(images, np.arange(40) % 2)
+    strips = example_strips(rows)
     assert [name for name, _ in strips] == ["class 0", "class 1"]
-    text = read(data_page(dataset_facts(parts), strips, BATCH, MOMENT))
+    text = read(data_page(dataset_facts(rows), strips, BATCH, MOMENT))
     assert "image, 8 x 6 x 1 (height, width, channels), uint8" in text
     assert "2 classes" in text
 

@@ -9,14 +9,14 @@ from holdfast.data.columns import Column
 from holdfast.reporting.data_facts import dataset_facts
 from holdfast.reporting.dataset import number_facts, sampled
 
-from .conftest import MakeParts
+from .conftest import MakeRows
 
 COLUMNS = (Column("town", "category", ("", "Bonn", "Ulm")), Column("size", "number"))
 X = np.array([[1, 5], [1, 6], [2, np.nan], [0, 8], [0, 9], [1, 10], [1, 11], [-1, np.nan]], np.float32)
 
 
-def test_columns_are_described_by_train_rows(make_parts: MakeParts) -> None:
-    facts = json.loads(json.dumps(dataset_facts(make_parts(X, np.arange(8) % 2, COLUMNS))))
+def test_columns_are_described_by_train_rows(make_rows: MakeRows) -> None:
+    facts = json.loads(json.dumps(dataset_facts(make_rows(X, np.arange(8) % 2, COLUMNS), "price")))
     town, size = facts["columns"]
     assert facts["rows"] == {"train": 6, "val": 2, "test": 7, "left_out": 0, "looked_at": 8}
     assert town["top"] == [["Bonn", 4], ["missing", 1], ["Ulm", 1]]
@@ -29,13 +29,13 @@ def test_columns_are_described_by_train_rows(make_parts: MakeParts) -> None:
     assert facts["examples"]["rows"][2] == ["Ulm", "missing", "class 0"]
 
 
-def test_values_and_labels(make_parts: MakeParts) -> None:
-    facts = dataset_facts(make_parts(X, np.arange(8, dtype=np.float32), COLUMNS))
+def test_values_and_labels(make_rows: MakeRows) -> None:
+    facts = dataset_facts(make_rows(X, np.arange(8, dtype=np.float32), COLUMNS))
     assert facts["classes"] is None
     assert (facts["values"]["min"], facts["values"]["max"]) == (0, 6)
     assert facts["examples"]["rows"][0][-1] == "0"
     labels = np.array([[1, 0], [1, 1], [0, 0], [0, 1]] * 2, np.uint8)
-    facts = dataset_facts(make_parts(X, labels, COLUMNS))
+    facts = dataset_facts(make_rows(X, labels, COLUMNS))
     assert [(entry["train"], entry["val"]) for entry in facts["classes"]] == [(4, 0), (2, 2)]
     assert [row[-1] for row in facts["examples"]["rows"][:3]] == ["class 0", "class 0, class 1", "none"]
 

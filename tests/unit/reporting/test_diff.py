@@ -27,7 +27,10 @@ RECORD: dict[str, Any] = {
     "versions": {"holdfast": "0.1.0", "torch": "2.13.0"},
     "git": {"commit": "c", "dirty_sha256": None},
     **{"device": "cpu", "precision": "32-true", "threads": 1, "parameters": 10},
-    "best": {"epoch": 3, "metrics": {"val/loss": 0.25}},
+    "best": {
+        **{"monitor": "val/loss", "mode": "min", "value": 0.25, "epoch": 3, "checkpoint": "best.ckpt"},
+        "metrics": {"val/loss": 0.25},
+    },
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from holdfast.reporting.data_facts import dataset_facts
 from holdfast.reporting.run_page import run_page, write_run_page
 
-from .conftest import MakeParts
+from .conftest import MakeRows
 from .test_data_page import read
 
 RECORD: dict[str, Any] = {
@@ -50,10 +50,10 @@ BATCH = {
 }
 
 
-def test_a_run(make_parts: MakeParts) -> None:
-    parts = make_parts(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
+def test_a_run(make_rows: MakeRows) -> None:
+    rows = make_rows(np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32), np.arange(40) % 2)
     val = {"rows": 20, "confusion": [[9, 1], [4, 6]]}
-    text = read(run_page(RECORD, data=dataset_facts(parts), val=val, batch=BATCH))
+    text = read(run_page(RECORD, data=dataset_facts(rows), val=val, batch=BATCH))
     for words in ("91.23 %", "val/accuracy in epoch 2", "run <1>", "lr=<3>", "all 3 epochs are done", "b <c> (1)"):
         assert words in text
     for words in (
@@ -103,23 +103,49 @@ def test_a_run_without_a_score(status: str) -> None:
     assert "Val metrics" not in text
 
 
-def test_an_ensemble() -> None:
-    members = [{"run": f"runs/{name}", "weight": 0.5, "metrics": {"val/accuracy": 0.9}} for name in ("a", "b")]
-    best = {**RECORD["best"], "epoch": None}
-    text = read(run_page({**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}))
-    for words in ("runs/b", "0.500", "90.00 %"):
-        assert words in text
-    assert "chose this epoch" not in text
-
-
-def test_an_ensemble_lists_its_members() -> None:
-    members = [
+BIN = {"rows": 10, "confidence": 0.83, "accuracy": 0.91}
+CALIBRATION = {"ece": 0.0512, "brier": 0.1234, "bins": [BIN]}
+ENSEMBLE: dict[str, Any] = {
+    "members": [
         {"run": "a<b", "weight": 0.75, "metrics": {"val/accuracy": 0.9}},
         {"run": "c", "weight": 0.25, "metrics": {}},
-    ]
+    ],
+    **{"left_out": [{"run": "members/7", "metrics": {}}], "combine": "logits", "temperature": 1.0},
+    **{"out_of_fold": False, "mean": {"val/accuracy": 0.8765}, "std": {"val/accuracy": 0.0123}},
+    "curve": [{"val/accuracy": 0.9}, {"val/accuracy": 0.91}],
+    **{"disagreement": [[0.0, 0.125], [0.125, 0.0]], "error_correlation": [[1.0, 0.456], [0.456, None]]},
+    "calibration": {"before": CALIBRATION, "after": CALIBRATION},
+    "cost": {"parameters": 12345, "seconds_per_1000_rows": 0.02},
+}
+
+
+def ensemble_page(**changes: Any) -> str:
     best = {**RECORD["best"], "epoch": None}
-    record = {**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {"members": members}}
-    text = read(run_page(record))
-    for words in ("ensemble", "Members", "a<b", "0.750", "90.00 %"):
+    record = {**RECORD, "kind": "ensemble", "history": [], "best": best, "ensemble": {**ENSEMBLE, **changes}}
+    return read(run_page(record))
+
+
+def test_an_ensemble() -> None:
+    text = ensemble_page()
+    for words in ("a<b", "0.750", "90.00 %", "left out", "87.65 %", "0.0123", "Logits are averaged", "12,345"):
         assert words in text
-    assert "last epoch" not in text
+    for words in ("by the number of members", "Share of decisions that differ", "0.125", "0.456", "0.0512", "0.1234"):
+        assert words in text
+    for words in ("chose this epoch", "last epoch", "Out of fold", "temperature of"):
+        assert words not in text
+
+
+def test_an_ensemble_with_a_temperature() -> None:
+    text = ensemble_page(temperature=1.7)
+    assert "divided by a temperature of 1.7" in text
+    assert "Reliability after it" in text
+
+
+def test_an_ensemble_out_of_fold_and_one_of_values() -> None:
+    text = ensemble_page(out_of_fold=True, curve=[], disagreement=None, error_correlation=None)
+    assert "Out of fold: each row is judged by the one member" in text
+    assert "How the members differ" not in text
+    text = ensemble_page(calibration=None)
+    assert "Values are averaged" in text
+    assert "Distance of their values" in text
+    assert "Calibration" not in text

@@ -24,7 +24,13 @@ def test_the_first_rate_and_no_momentum() -> None:
 
 def test_plateau_cannot_be_drawn() -> None:
     with pytest.raises(InputError, match="goes by a val metric"):
-        preview(schedules.plateau, lr=1.0, momentum=0.0, max_epochs=2, steps_per_epoch=2)
+        preview(
+            partial(schedules.plateau, monitor="val/loss", mode="min"),
+            lr=1.0,
+            momentum=0.0,
+            max_epochs=2,
+            steps_per_epoch=2,
+        )
 
 
 def test_plot() -> None:

@@ -92,7 +92,7 @@ def test_only_train_rows_and_a_picture(run, tmp_path: Path) -> None:
 
 
 def test_a_function_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = {"_target_": "torch.nn.functional.relu", "_partial_": True}
+    node = {"_target_": "torch.nn.functional.relu"}
     augmentation = build_augmentation({"mine": node}, (3, 32, 32))
     assert augmentation is not None
     torch.testing.assert_close(augmentation(IMAGES), IMAGES.float())
@@ -114,6 +114,6 @@ def test_what_cannot_be_augmented(run, overrides: list[str], image: bool, words:
 
 
 def test_a_step_that_changes_the_shape() -> None:
-    node = {"_target_": "torch.nn.AvgPool2d", "_partial_": False, "kernel_size": 2}
+    node = {"_target_": "torch.nn.AvgPool2d", "kernel_size": 2}
     with pytest.raises(InputError, match=r"augment\.pool: makes \(2, 3, 16, 16\) of images \(2, 3, 32, 32\)"):
         build_augmentation({"pool": node}, (3, 32, 32))

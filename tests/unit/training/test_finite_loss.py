@@ -44,7 +44,7 @@ def bad_loss(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def config(*overrides: str, **values: Any) -> Any:
     made = make_config("model.norm=none", *overrides, max_epochs=3, **values)
-    made.loss = {"_target_": "my_losses.turning", "_partial_": True}
+    made.loss = {"_target_": "my_losses.turning"}
     return made
 
 

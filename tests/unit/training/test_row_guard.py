@@ -24,7 +24,7 @@ from holdfast.data.store import store, worker
 from holdfast.training.first_batch import batch_facts
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.row_guard import RowGuard, _guards, guarded
-from holdfast.transforms.standardize import Standardize
+from holdfast.transforms import Standardize
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits"}}
@@ -57,7 +57,7 @@ def module(data: DataModule) -> SupervisedModule:
 
 @pytest.fixture
 def guard(data: DataModule, module: SupervisedModule) -> Iterator[RowGuard]:
-    with guarded(module, data.statistics, "run") as guard:
+    with guarded(module, data, "run") as guard:
         yield guard
         guard.refusal = None
     assert not _guards
@@ -152,6 +152,28 @@ def test_rows_in_a_penalty_of_ones_own(
         module.training_step(next(iter(data.train_dataloader())), 0)
 
 
+def test_rows_in_a_penalty_while_it_is_checked(
+    data: DataModule, module: SupervisedModule, test_rows: torch.Tensor, scaled: torch.Tensor
+) -> None:
+    module.set_training(
+        loss=nn.functional.cross_entropy,
+        make_optimizer=None,  # type: ignore[arg-type]
+        make_schedule=None,  # type: ignore[arg-type]
+        regularization=lambda model: model(scaled).sum(),
+    )
+
+    def check() -> None:
+        with guarded(module, data, "run", is_check=True) as guard:
+            module(test_rows + 0)
+            assert guard.num_looks == 0, "what a check itself makes of rows is ours"
+            with contextlib.suppress(VaultRefused):  # a check goes on with the next
+                module.training_step(next(iter(data.train_dataloader())), 0)
+
+    with pytest.raises(VaultRefused, match="are sealed in vault"):
+        check()
+    assert [refusal["rows"] for refusal in _refusals(data)] == [359]
+
+
 def test_another_home_midway_does_not_help(
     module: SupervisedModule, guard: RowGuard, test_rows: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +189,7 @@ def test_a_refusal_that_is_swallowed_comes_back(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor
 ) -> None:
     def run() -> None:
-        with guarded(module, data.statistics, "run"):
+        with guarded(module, data, "run"):
             with contextlib.suppress(VaultRefused):
                 module(test_rows)
             with pytest.raises(VaultRefused):

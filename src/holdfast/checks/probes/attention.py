@@ -21,17 +21,12 @@ SURE = 0.99
 
 
 class Weights(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows what softmax gives, through views and masks, to the product of matrices that it weighs.
-
-    Attributes:
-        sums: One tensor for each product: the sums of the weights over what they weigh.
-        saturated: One share for each softmax over several places: of those that are all on one.
-    """
+    """Follows what softmax gives, through views and masks, to the product of matrices that it weighs."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.sums: list[Tensor] = []
-        self.saturated: list[float] = []
+        self.sums: list[Tensor] = []  # one tensor for each product: the sums of the weights over what they weigh
+        self.saturated: list[float] = []  # one share for each softmax over several places: of those that are all on one
         self._weights: dict[int, Tensor] = {}  # by the place of their numbers, which views share
 
     def __torch_dispatch__(self, operation: Any, types: Any, values: Any = (), options: Any = None) -> Any:

@@ -9,18 +9,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """A mistake, and how it shows.
+    """A mistake, and how it shows."""
 
-    Attributes:
-        mistake: A short name, the same for every subject.
-        word: "fail" where the evidence is certain, else "doubtful".
-        cause: What is wrong, in a sentence.
-        next: What to change.
-        evidence: Numbers by name.
-    """
-
-    mistake: str
-    word: Literal["fail", "doubtful"]
-    cause: str
-    next: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    mistake: str  # a short name, the same for every subject
+    word: Literal["fail", "doubtful"]  # "fail" where the evidence is certain, else "doubtful"
+    cause: str  # what is wrong, in a sentence
+    next: str  # what to change
+    evidence: Mapping[str, Any] = field(default_factory=dict)  # numbers by name

@@ -21,21 +21,13 @@ STRENGTHS = (2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
 
 @dataclass(frozen=True)
 class LossTrial:
-    """A loss with targets of a task, and outputs that would be right or wrong for them.
+    """A loss with targets of a task, and outputs that would be right or wrong for them."""
 
-    Attributes:
-        loss: Of outputs and targets as the module hands them over.
-        task: Of the run.
-        y: Made-up targets: int64 (n,) for classes, else float.
-        num_outputs: Outputs for one row.
-        wants: What the loss takes outputs for.
-    """
-
-    loss: Loss
-    task: Task
-    y: Tensor
-    num_outputs: int
-    wants: Wants = "logits"
+    loss: Loss  # of outputs and targets as the module hands them over
+    task: Task  # of the run
+    y: Tensor  # made-up targets: int64 (n,) for classes, else float
+    num_outputs: int  # outputs for one row
+    wants: Wants = "logits"  # what the loss takes outputs for
 
     def value(self, outputs: Tensor, y: Tensor | None = None) -> float:
         """The loss as a number; NaN where it refuses the outputs."""

@@ -36,17 +36,13 @@ def base_name(operation: Any) -> str:
 
 
 class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps what an evaluation of a function decides.
-
-    Attributes:
-        winners: One tensor for each operation with a kink: which side of it every element is on.
-        activations: (name, output) of every rectifying or squashing operation.
-    """
+    """Keeps what an evaluation of a function decides."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        # one tensor for each operation with a kink: which side of it every element is on
         self.winners: list[Tensor] = []
-        self.activations: list[tuple[str, Tensor]] = []
+        self.activations: list[tuple[str, Tensor]] = []  # (name, output) of every rectifying or squashing operation
 
     def __torch_dispatch__(self, operation: Any, types: Any, values: Any = (), options: Any = None) -> Any:
         """Look at an operation, and let it run."""
@@ -83,11 +79,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Purposes(TorchFunctionMode):
-    """Keeps what is called from Python that leaves the gradient of a function on purpose.
-
-    Attributes:
-        names: Of what was called.
-    """
+    """Keeps what is called from Python that leaves the gradient of a function on purpose."""
 
     def __init__(self) -> None:
         super().__init__()

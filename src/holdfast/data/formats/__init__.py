@@ -14,12 +14,7 @@ from holdfast.data.formats.typed import feather_file, parquet_file
 
 
 class Format(NamedTuple):
-    """A format of tables.
-
-    Attributes:
-        open_table: Gives a `data.tables.settings.TableFile` of a path; `skips` leaves malformed rows out.
-        suffixes: Files of the format are known by.
-    """
+    """A format of tables; `open_table` gives a `data.tables.settings.TableFile` of a path."""
 
     open_table: Callable[..., Any]
     suffixes: tuple[str, ...]

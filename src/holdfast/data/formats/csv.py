@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.formats import text
 from holdfast.data.formats.files import WHERE, opened, unique_names
+from holdfast.data.formats.numbers import DECIMALS, THOUSANDS, Marks, guess_marks, plain_numbers
 from holdfast.vault.rows.canonical_cells import IS_NUMBER
 
 OTHERS = (".xlsx", ".xls", ".zip", ".parquet", ".npy", ".npz", ".feather", ".arrow")
@@ -17,9 +20,6 @@ BLOCK_BYTES = 4 * 2**20
 MAX_RAGGED = 1000
 # A comma would end a list on the command line.
 DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", "\\t": "\t", "space": " "}
-DECIMAL_WORDS = {"comma": ",", "point": "."}
-# A number with a decimal comma, to be written with a point.
-DECIMAL_COMMA = r"^(\s*[+-]?\d*),(\d+(?:[eE][+-]?\d+)?\s*)$"
 
 
 @dataclass(frozen=True)
@@ -30,33 +30,43 @@ class CsvFile:
         path: Where it lies.
         delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
         decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
-        encoding: As Python names them.
+        thousands: What may stand between thousands: none, point, comma, space, apostrophe, or auto.
+        encoding: As Python names them; auto: UTF-8, UTF-16 where the file begins so, else cp1252 (Windows).
         skips: Whether lines with another number of cells are left out, and no error.
         skipped: Is given the reason for every line left out.
+        marks: In its numbers, once they are known.
     """
 
     path: Path
     delimiter: str = "auto"
     decimal: str = "auto"
-    encoding: str = "utf-8"
+    thousands: str = "auto"
+    encoding: str = "auto"
     skips: bool = False
     skipped: list[str] = field(default_factory=list)
+    marks: Marks = field(default_factory=Marks)
 
     def __post_init__(self) -> None:
         delimiter = DELIMITER_WORDS.get(self.delimiter, self.delimiter)
-        decimal = DECIMAL_WORDS.get(self.decimal, self.decimal)
+        decimal = DECIMALS.get(self.decimal, self.decimal)
+        thousands = THOUSANDS.get(self.thousands, self.thousands)
         problems = []
         if delimiter != "auto" and (len(delimiter.encode()) != 1 or delimiter in '"\n\r\x00'):
             allowed = "auto, comma, semicolon, tab, pipe, space, or one character"
             problems.append(Problem("data.delimiter", f"is {delimiter!r}", allowed))
-        if decimal not in ("auto", ".", ",") or decimal == delimiter != "auto":
-            problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma, and not the delimiter"))
+        if decimal not in ("auto", ".", ","):
+            problems.append(Problem("data.decimal", f"is {decimal!r}", "auto, point or comma"))
+        if thousands not in ("auto", *THOUSANDS.values(), *".,' "):
+            problems.append(Problem("data.thousands", f"is {thousands!r}", f"auto, {', '.join(THOUSANDS)}"))
+        elif thousands == decimal != "auto":
+            problems.append(Problem("data.thousands", f"is {thousands!r}", "another sign than data.decimal"))
         raise_problems(problems)
         if self.path.suffix.lower() in OTHERS:
             message = f"{self.path} is no delimited text"
             raise InputError(WHERE, message, next="export it as CSV, or choose its data option")
         object.__setattr__(self, "delimiter", delimiter)
         object.__setattr__(self, "decimal", decimal)
+        object.__setattr__(self, "thousands", thousands)
 
     def column_names(self) -> list[str]:
         """The names in the header.
@@ -75,6 +85,7 @@ class CsvFile:
         import pyarrow as pa
 
         known, names = self._sampled()
+        known._tell(self)
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
         yield names, [pa.array([], pa.string()) for _ in names]
@@ -82,38 +93,56 @@ class CsvFile:
             try:
                 for batch in known._reader(stream, ragged):
                     last = batch.columns if len(batch) else last
-                    yield names, list(map(known._with_points, batch.columns))
+                    yield names, [plain_numbers(column, known.marks) for column in batch.columns]
                     if not self.skips and len(ragged) > MAX_RAGGED:
                         break
             except pa.ArrowInvalid as error:
                 known._explain(str(error), names, ragged)
             except UnicodeError:
-                raise text.not_decodable(self.path, self.encoding) from None
+                raise text.not_decodable(self.path, known.encoding) from None
         if ragged:
             known._judge(ragged, len(names))
         if any("\n" in (column[-1].as_py() or "") for column in last):
             known._refuse_unclosed()
 
+    def reading(self) -> dict[str, str]:
+        """How its numbers are written, as options for other files of the kind."""
+        return {"decimal": "point", "thousands": "none"} | self._sampled()[0].marks.as_options
+
     def place_of(self, row: int) -> str:
         """The line on which a row starts, of the rows that `batches` gives."""
         known, names = self._sampled()
-        return f"line {text.line_of(self.path, self.encoding, known.delimiter, row + 2, width=len(names))}"
+        return f"line {text.line_of(self.path, known.encoding, known.delimiter, row + 2, width=len(names))}"
 
     def _sampled(self) -> tuple[CsvFile, list[str]]:
-        """The same file with its delimiter and decimal point known, and the names in its header."""
-        start = text.sample_of(self.path, self.encoding)
+        """The same file with its encoding, its delimiter and its marks known, and the names in its header."""
+        encoding = self.encoding if self.encoding != "auto" else text.guess_encoding(self.path)
+        start = text.sample_of(self.path, encoding)
         delimiter = self.delimiter if self.delimiter != "auto" else text.guess_delimiter(start)
         rows = text.some_rows(start, delimiter)
         if not rows:
             raise InputError(WHERE, f"{self.path} is empty: it has neither a header nor rows")
-        decimal = self.decimal if self.decimal != "auto" else text.guess_decimal(rows[1:], delimiter)
-        return replace(self, delimiter=delimiter, decimal=decimal), _names_in(self.path, rows[0])
+        decimal = {"auto": _other_mark(self.thousands)}.get(self.decimal, self.decimal)
+        columns = zip_longest(*rows[1 : text.SAMPLE_ROWS], fillvalue="")
+        marks = guess_marks(columns, decimal=decimal, in_commas=delimiter == ",")
+        if self.thousands != "auto":
+            marks = Marks(marks.decimal, self.thousands)
+        known = replace(self, encoding=encoding, delimiter=delimiter, marks=marks)
+        return known, _names_in(self.path, rows[0])
 
-    def _with_points(self, column: Any) -> Any:
-        """The cells with a decimal point where the file has a comma."""
-        from pyarrow import compute as pc
-
-        return column if self.decimal == "." else pc.replace_substring_regex(column, DECIMAL_COMMA, r"\1.\2")
+    def _tell(self, asked: CsvFile) -> None:
+        """Say how the file is read where that was found out and is not the rule."""
+        words = [f"as {self.encoding}"] if asked.encoding == "auto" and self.encoding == text.WINDOWS else []
+        options = self.marks.as_options
+        if "decimal" in options and asked.decimal == "auto":
+            words.append("with decimal commas")
+        if "thousands" in options and asked.thousands == "auto":
+            words.append(f"with a {options['thousands']} between thousands (data.thousands=none if not)")
+        if self.marks.either and asked.decimal == "auto":
+            other = Marks(thousands=self.marks.decimal).as_options["thousands"]
+            words.append(f"with fractions such as {self.marks.either} (data.thousands={other} if these are thousands)")
+        if words:
+            print(f"holdfast: {self.path.name}: read {', '.join(words)}", file=sys.stderr, flush=True)
 
     def _reader(self, stream: Any, ragged: list[Any]) -> Any:
         import pyarrow as pa
@@ -165,6 +194,11 @@ class CsvFile:
         if line is not None:
             problem = f"{self.path}, line {line}: a quote opens and never closes"
             raise InputError(WHERE, problem, next="mend the file")
+
+
+def _other_mark(thousands: str) -> str:
+    """The decimal mark, where a mark between thousands tells it; else empty."""
+    return {".": ",", ",": "."}.get(thousands, "")
 
 
 def _names_in(path: Path, header: Sequence[str]) -> list[str]:

@@ -81,12 +81,7 @@ def open_stream(path: Path) -> Any:
 
 
 def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
-    """Tell a user who names a file of another kind what it is.
-
-    Args:
-        path: The file.
-        start: Its first bytes, decompressed.
-        where: The setting to blame.
+    """Tell a user who names a file of another kind what it is, by its first bytes, decompressed.
 
     Raises:
         InputError: It is an archive, compressed under another suffix, or empty.

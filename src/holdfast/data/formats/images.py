@@ -31,16 +31,11 @@ MAX_SIDE = 16_384
 
 @dataclass(frozen=True)
 class ImageForm:
-    """The form that every image is brought to.
+    """The form that every image is brought to."""
 
-    Attributes:
-        mode: Its channels.
-        size: Height and width; None: as it is.
-        fit: How another size becomes this one: stretched, cropped around the centre, or padded with black.
-    """
-
-    mode: Mode
-    size: tuple[int, int] | None = None
+    mode: Mode  # its channels
+    size: tuple[int, int] | None = None  # height and width; None: as it is
+    # how another size becomes this one: stretched, cropped around the centre, or padded with black
     fit: Fit = "stretch"
 
 
@@ -82,10 +77,7 @@ def decode(content: bytes, form: ImageForm) -> Pixels | str:
 def decode_both(content: bytes, form: ImageForm, suffix: str = "") -> tuple[Pixels, Pixels] | str:
     """The pixels of an encoded image in a form, and in its own size, gray or RGB; or what is wrong with it.
 
-    Args:
-        content: The bytes of its file.
-        form: What it becomes.
-        suffix: Of its file, which must name what it holds; empty where it lies in none.
+    A suffix that is not empty must name what the bytes hold.
     """
     from PIL import Image, UnidentifiedImageError
 

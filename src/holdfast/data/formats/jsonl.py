@@ -20,19 +20,12 @@ _WORDS[dict] = _WORDS[list]
 
 @dataclass(frozen=True)
 class JsonlFile:
-    """One file of JSON lines, which is in memory while it is read; a compressed one is known by its suffix.
-
-    Attributes:
-        path: Where it lies.
-        skips: Whether lines that are no objects are left out, and no error.
-        skipped: Is given the reason for every line left out.
-        bad: The numbers of these lines, once all lines had to be looked at.
-    """
+    """One file of JSON lines, which is in memory while it is read; a compressed one is known by its suffix."""
 
     path: Path
-    skips: bool = False
-    skipped: list[str] = field(default_factory=list)
-    bad: set[int] = field(default_factory=set)
+    skips: bool = False  # whether lines that are no objects are left out, and no error
+    skipped: list[str] = field(default_factory=list)  # is given the reason for every line left out
+    bad: set[int] = field(default_factory=set)  # the numbers of these lines, once all lines had to be looked at
 
     def column_names(self) -> None:
         """Unknown before all lines were read: each may have keys of its own."""
@@ -59,6 +52,10 @@ class JsonlFile:
         for batch in table.to_batches():
             yield names, batch.columns
         self.skipped.extend("no JSON object" for _ in self.bad)
+
+    def reading(self) -> dict[str, str]:
+        """Nothing has to be known beforehand."""
+        return {}
 
     def place_of(self, row: int) -> str:
         """The line of a row, counted from 0 over the lines that are not empty."""

@@ -8,7 +8,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,27 @@ from holdfast.data.formats.files import WHERE, opened, refuse_other_formats
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_BYTES = 256 * 1024
 MAX_FIELD_BYTES = 64 * 2**20
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+$")
-_DECIMAL_POINT = re.compile(r"[+-]?\d+\.\d+$")
+SAMPLE_ROWS = 1000
+WINDOWS = "cp1252"
+UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # bytes that stand for nothing in cp1252
+
+
+def guess_encoding(path: Path) -> str:
+    """UTF-16 where a file begins so; cp1252 where it has bytes beyond ASCII and none of them are UTF-8; else UTF-8."""
+    decoder, is_utf8, has_letters = codecs.getincrementaldecoder("utf-8")("replace"), True, False
+    with opened(path, WHERE) as stream:
+        content = stream.read(SAMPLE_BYTES)
+        if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        while content:
+            text = decoder.decode(content)
+            if not text.isascii():
+                is_utf8 &= "\ufffd" not in text
+                has_letters |= not text.replace("\ufffd", "").removeprefix("\ufeff").isascii()
+            if not is_utf8 and (has_letters or UNDEFINED.search(content)):
+                return "utf-8"  # a damaged file, which is told where it is read
+            content = stream.read(SAMPLE_BYTES)
+    return "utf-8" if is_utf8 and "\ufffd" not in decoder.decode(b"", final=True) else WINDOWS
 
 
 def sample_of(path: Path, encoding: str) -> str:
@@ -69,25 +88,10 @@ def guess_delimiter(text: str) -> str:
     return best if score(best)[0] else max(DELIMITERS, key=text.partition("\n")[0].count)
 
 
-def guess_decimal(rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    """A comma where cells look like 3,14 and none like 3.14; it cannot be one where it stands between cells."""
-    if delimiter == ",":
-        return "."
-    cells = [cell.strip() for row in rows[:1000] for cell in row]
-    if any(map(_DECIMAL_COMMA.match, cells)) and not any(map(_DECIMAL_POINT.match, cells)):
-        return ","
-    return "."
-
-
 def line_of(path: Path, encoding: str, delimiter: str, number: int, width: int | None = None) -> int:
     """The line on which a record starts; the header is record 1, empty lines are none.
 
-    Args:
-        path: The file.
-        encoding: As Python names it.
-        delimiter: Between cells.
-        number: Of the record, among those with `width` cells; None: among all.
-        width: A number of cells.
+    Records are counted among those with `width` cells; None: among all.
     """
     records = (line for line, cells in _records(path, encoding, delimiter) if width in (None, cells))
     return next(itertools.islice(records, number - 1, None), number)
@@ -122,7 +126,7 @@ def not_decodable(path: Path, encoding: str) -> InputError:
             reason = f"byte 0x{error.object[error.start]:02x}"
         except UnicodeError as error:
             reason = str(error)
-    advice = "data.encoding=latin-1 (or cp1252, utf-16, ...) if it was written so"
+    advice = "data.encoding=cp1252 if it was written so; or latin-1, utf-16, ..."
     return InputError(WHERE, f"{path}, line {line}: is not {encoding} ({reason})", next=advice)
 
 

@@ -19,11 +19,7 @@ Opened = AbstractContextManager[tuple[Any, Iterator[Any]]]
 class TypedFile:
     """A table whose columns have types, so that it has no malformed rows to skip.
 
-    Attributes:
-        path: Where it lies, or what it is called.
-        format: How its format is called in errors.
-        opened: Gives the schema and the record batches, as a context manager.
-        skipped: Stays empty.
+    `opened` gives the schema and the record batches, as a context manager; `skipped` stays empty.
     """
 
     path: Any
@@ -56,6 +52,10 @@ class TypedFile:
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
+
+    def reading(self) -> dict[str, str]:
+        """Nothing has to be known beforehand."""
+        return {}
 
     def place_of(self, row: int) -> str:
         """The name of a row, counted from 0."""

@@ -35,31 +35,20 @@ MODE_SAMPLE = 500
 
 @dataclass(frozen=True)
 class Decoded:
-    """The images in a chunk of files, and the problems with the others.
+    """The images in a chunk of files, and the problems with the others."""
 
-    Attributes:
-        pixels: (k, H, W, C) of the good ones.
-        digests: (k, 16) of the images in their own size, gray or RGB.
-        bytes_digests: (k, 16) of the bytes of their files.
-        nbytes: The size of these files.
-        good: (k,) their places among all files.
-        problems: Place and words for each file that is not.
-    """
-
-    pixels: Pixels
-    digests: NDArray[np.uint8]
-    bytes_digests: NDArray[np.uint8]
-    nbytes: int
-    good: NDArray[np.int64]
-    problems: list[tuple[int, str]]
+    pixels: Pixels  # (k, H, W, C) of the good ones
+    digests: NDArray[np.uint8]  # (k, 16) of the images in their own size, gray or RGB
+    bytes_digests: NDArray[np.uint8]  # (k, 16) of the bytes of their files
+    nbytes: int  # the size of these files
+    good: NDArray[np.int64]  # (k,) their places among all files
+    problems: list[tuple[int, str]]  # place and words for each file that is not
 
 
 def decoded(images: Sequence[Path | bytes], form: ImageForm) -> Iterator[Decoded]:
-    """Decode images in their order, a chunk at a time, and say on stderr how far it is.
+    """Decode images, in files or their bytes, in order, a chunk at a time, and say on stderr how far it is.
 
-    Args:
-        images: Files, or their bytes; at least one.
-        form: What every image becomes. Without a size, it is that of the first image that can be read.
+    Without a size in its form, every image has that of the first one that can be read.
     """
     given = [image if isinstance(image, bytes) else str(image) for image in images]
     shape = _first_shape(given, form) if form.size is None else (*form.size, CHANNELS[form.mode])

@@ -27,37 +27,20 @@ Image = TypeVar("Image", Path, bytes)
 
 @dataclass(frozen=True, eq=False)
 class Listing(Generic[Image]):
-    """The images of a data set before any is decoded.
+    """The images of a data set before any is decoded."""
 
-    Attributes:
-        images: Files, or encoded images, in the order of the rows.
-        labels: (n,) Texts, numbers, or indices of `class_names`; a list or an array.
-        name_of: How the image at a place is called in errors.
-        class_names: What indices stand for.
-        parts: (n,) int8, or None.
-        groups: (n,) numbers, or None.
-        problems: Names of images and what is wrong with them.
-        notes: What else there is to say.
-    """
-
-    images: Sequence[Image]
-    labels: Any
-    name_of: Callable[[int], str]
-    class_names: Sequence[str] = ()
-    parts: NDArray[np.int8] | None = None
-    groups: NDArray[np.int64] | None = None
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    images: Sequence[Image]  # files, or encoded images, in the order of the rows
+    labels: Any  # (n,) texts, numbers, or indices of `class_names`; a list or an array
+    name_of: Callable[[int], str]  # how the image at a place is called in errors
+    class_names: Sequence[str] = ()  # what indices stand for
+    parts: NDArray[np.int8] | None = None  # (n,) int8
+    groups: NDArray[np.int64] | None = None  # (n,) numbers
+    problems: list[tuple[str, str]] = field(default_factory=list)  # names of images and what is wrong with them
+    notes: list[str] = field(default_factory=list)  # what else there is to say
 
 
 def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bool) -> Rows:
-    """Decode the images of a data set.
-
-    Args:
-        listing: They and what is known of them.
-        form: What every image becomes.
-        task: Whether labels are classes or values.
-        skips: Whether images that cannot be used are left out instead of being an error.
+    """Decode the images of a data set; `skips` leaves out those that cannot be used.
 
     Raises:
         InputError: One line for each image that cannot be used, or none can.

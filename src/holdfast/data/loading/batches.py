@@ -29,25 +29,16 @@ MARK = "holdfast"
 
 @dataclass(eq=False)
 class RowOrder:
-    """The rows of each batch of an epoch.
+    """The rows of each batch of an epoch."""
 
-    Attributes:
-        rows: (n,) indices of the rows in the store.
-        batch_size: Rows in a batch; a last batch of one row joins the one before.
-        seed: Fixes all permutations; None keeps the rows as they are.
-        rank: This process among those that share the rows.
-        num_ranks: How many there are; a last batch with no row for one of them joins the one before.
-        classes: (n,) the class of each of the rows, to draw every class as often; None takes each row once.
-        epoch: Set by Lightning through `set_epoch`.
-    """
-
-    rows: Tensor
-    batch_size: int = field(kw_only=True)
-    seed: int | None = field(kw_only=True)
-    rank: int = 0
-    num_ranks: int = 1
+    rows: Tensor  # (n,) indices of the rows in the store
+    batch_size: int = field(kw_only=True)  # rows in a batch; a last batch of one row joins the one before
+    seed: int | None = field(kw_only=True)  # fixes all permutations; None keeps the rows as they are
+    rank: int = 0  # this process among those that share the rows
+    num_ranks: int = 1  # how many there are; a last batch with no row for one of them joins the one before
+    # (n,) the class of each of the rows, to draw every class as often; None takes each row once
     classes: Tensor | None = None
-    epoch: int = 0
+    epoch: int = 0  # set by Lightning through `set_epoch`
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation; Lightning calls it before each epoch, also after a resume."""
@@ -76,14 +67,9 @@ class RowOrder:
 
 
 def draw_balanced(classes: Tensor, generator: torch.Generator) -> Tensor:
-    """Places of rows, drawn with replacement: a class with rows, each as likely, then one of its rows, each as likely.
+    """Draw (n,) places with replacement: a class with rows, each as likely, then one of its rows, each as likely.
 
-    Args:
-        classes: (n,) the class of each row.
-        generator: All that is drawn comes from it.
-
-    Returns:
-        (n,) places in `classes`.
+    `classes` are those of the rows, (n,).
     """
     by_class = torch.argsort(classes, stable=True)
     _, counts = torch.unique(classes, return_counts=True)

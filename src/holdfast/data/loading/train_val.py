@@ -29,34 +29,34 @@ VERSION = 4  # of what is remembered
 
 
 @dataclass(frozen=True, eq=False)
-class Derived:
-    """Train and val indices with train statistics.
+class RunRows:
+    """The rows that a run is trained on and chosen by, as the store has them."""
 
-    Attributes:
-        train: Indices of the train rows, ascending.
-        val: Indices of the val rows, ascending.
-        statistics: Of the train rows.
-    """
-
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
+    prepared: Prepared  # the development rows, through the run's view
+    train: NDArray[np.int64]  # indices of the train rows, ascending
+    val: NDArray[np.int64]  # indices of the val rows, ascending
     statistics: TrainStatistics
 
+    @property
+    def target_std(self) -> float:
+        """Spread of the train targets of a regression; else 1."""
+        return self.statistics.target_std or 1.0
 
-def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
-    """Train rows, val rows and train statistics.
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Targets of the val rows."""
+        return np.asarray(self.prepared.y[self.val])
+
+
+def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
+    """Train rows, val rows and train statistics, of a subset (`subset.subset_of`) of the train rows.
 
     For splits of ours they are read from the store when they were taken before.
-
-    Args:
-        prepared: The development rows.
-        split: Decides the val rows among them.
-        subset: How many of the other rows train (`subset.subset_of`); None: all.
     """
     path = _file_of(prepared, split, subset)
     if path is not None:
         with contextlib.suppress(*UNREADABLE), path.open("rb") as file, np.load(file) as known:
-            return Derived(known["train"], known["val"], statistics_from_arrays(known))
+            return RunRows(prepared, known["train"], known["val"], statistics_from_arrays(known))
     derived = compute(prepared, split, subset)
     if path is not None:
         content = io.BytesIO()
@@ -68,7 +68,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
     return derived
 
 
-def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> Derived:
+def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
     """Like `derive`, from the rows themselves."""
     facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
@@ -81,34 +81,7 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
         num_classes=len(prepared.class_names),
         columns=prepared.columns,
     )
-    return Derived(train, np.flatnonzero(val), statistics)
-
-
-@dataclass(frozen=True, eq=False)
-class RunRows:
-    """The rows that a run was trained on and chosen by, as the store has them.
-
-    Attributes:
-        prepared: The development rows, through the run's view.
-        train: Indices of the train rows, ascending.
-        val: Indices of the val rows, ascending.
-        statistics: Of the train rows.
-    """
-
-    prepared: Prepared
-    train: NDArray[np.int64]
-    val: NDArray[np.int64]
-    statistics: TrainStatistics
-
-    @property
-    def target_std(self) -> float:
-        """Spread of the train targets of a regression; else 1."""
-        return self.statistics.target_std or 1.0
-
-    @property
-    def targets(self) -> NDArray[Any]:
-        """Targets of the val rows."""
-        return np.asarray(self.prepared.y[self.val])
+    return RunRows(prepared, train, np.flatnonzero(val), statistics)
 
 
 def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool = False) -> RunRows:
@@ -124,11 +97,11 @@ def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool
     """
     prepared = open_prepared(data["rows"])
     take = compute if anew else derive
-    derived = take(prepared, call_target(split, "split"), data.get("subset"))
-    if val_sha256(prepared, derived.val) != data["val_sha256"]:
+    rows = take(prepared, call_target(split, "split"), data.get("subset"))
+    if val_sha256(prepared, rows.val) != data["val_sha256"]:
         problem = "the val rows in the store are not those of the run"
         raise InputError("val rows", problem, next="train the run again")
-    return RunRows(prepared, derived.train, derived.val, derived.statistics)
+    return rows
 
 
 def _file_of(prepared: Prepared, split: Split, subset: float | int | None) -> Path | None:

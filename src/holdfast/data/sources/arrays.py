@@ -15,6 +15,7 @@ from holdfast.core.errors import InputError, did_you_mean
 from holdfast.data.arrays import Layout, describe, rows_from_arrays
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
+from holdfast.data.in_memory import handed_over
 from holdfast.data.rows import Rows
 from holdfast.data.tables.settings import Task
 
@@ -77,6 +78,15 @@ def load(
         flush=True,
     )
     return rows
+
+
+def memory_arrays(*, content: str | None = None, layout: Layout = "auto", task: Task = "auto") -> Rows:
+    """Features and targets of `holdfast.train(data=x, target=y)`, known by the SHA-256 of their content.
+
+    Raises:
+        InputError: The rows are not in memory any more, or the arrays cannot be used.
+    """
+    return load(str(handed_over(content)), layout=layout, task=task)
 
 
 def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:

@@ -52,10 +52,7 @@ def custom() -> NoReturn:
 
 
 def rows_of(source: Mapping[str, Any]) -> Rows:
-    """Call a source and bring what it returned into `Rows`.
-
-    Args:
-        source: An entry of the config with a `_target_`.
+    """Call a source, an entry of the config with a `_target_`, and bring what it returned into `Rows`.
 
     Raises:
         InputError: What the source raises, or what it returned is nothing that can be used. An error in a user's own

@@ -37,8 +37,7 @@ FILES = tuple(SHA256)
 def load(path: str | None = None) -> Rows:
     """60,000 images of 28x28 pixels and 10,000 official test images; any files in MNIST's format will do.
 
-    Args:
-        path: The folder with the four files, plain or `.gz`; None downloads MNIST itself into the store.
+    `path` is the folder with the four files, plain or `.gz`; None downloads MNIST itself into the store.
 
     Raises:
         InputError: Files are missing, cannot be read or do not fit each other.

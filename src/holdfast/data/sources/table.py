@@ -1,4 +1,4 @@
-"""Tables in files of any of the formats in `holdfast.data.formats`."""
+"""Tables in files of any of the formats in `holdfast.data.formats`, or that `holdfast.train(data=...)` was given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from functools import partial
 from typing import Any
 
 from holdfast.data.formats import table_format
+from holdfast.data.formats.typed import feather_file
+from holdfast.data.in_memory import handed_over
 from holdfast.data.rows import Rows
 from holdfast.data.tables.read import load_files
 from holdfast.data.tables.settings import table_settings
@@ -37,3 +39,14 @@ def load(
     given: dict[str, Any] = {key: value for key, value in (options or {}).items() if value is not None}
     open_file = partial(chosen.open_table, skips=known.skips, **given)
     return load_files(open_file, known, path=path, suffixes=chosen.suffixes, val_path=val_path, test_path=test_path)
+
+
+def memory(*, content: str | None = None, settings: dict[str, Any]) -> Rows:
+    """A table in memory, known by the SHA-256 of its content.
+
+    Raises:
+        InputError: The rows are not in memory any more, or a column cannot be used.
+    """
+    known = table_settings(settings)
+    open_file = partial(feather_file, skips=known.skips)
+    return load_files(open_file, known, path=str(handed_over(content)), suffixes=(".arrow",))

@@ -18,24 +18,17 @@ Strata = NDArray[Any] | None  # whole numbers
 
 @dataclass(frozen=True, eq=False)
 class SplitFacts:
-    """The facts of each row that a split may know.
+    """The facts of each row that a split may know."""
 
-    Attributes:
-        units: (n, bytes) One digest for all rows that stay on one side: equal rows, and rows of one group.
-        strata: (n,) The class of each row; None for tasks without classes.
-        groups: (n,) Number of the declared group of each row; None where no groups were declared, or no longer.
-        times: (n,) When each row was taken, as a number; None where that is not known.
-        parts: (n,) int8, what the source declares: 0 train, 1 val, 2 test; None where nothing is declared.
-        targets: (n,) The targets of a regression; None for other tasks.
-        is_new: (n,) Rows that were appended since test rows were chosen: they move no other row; None: there are none.
-    """
-
-    units: Digests
-    strata: Strata = None
+    units: Digests  # (n, bytes) one digest for all rows that stay on one side: equal rows, and rows of one group
+    strata: Strata = None  # (n,) the class of each row; None for tasks without classes
+    # (n,) number of the declared group of each row; None where no groups were declared, or no longer
     groups: NDArray[np.int64] | None = None
-    times: NDArray[Any] | None = None
+    times: NDArray[Any] | None = None  # (n,) when each row was taken, as a number; None where that is not known
+    # (n,) int8, what the source declares: 0 train, 1 val, 2 test; None where nothing is declared
     parts: NDArray[np.int8] | None = None
-    targets: NDArray[np.float32] | None = None
+    targets: NDArray[np.float32] | None = None  # (n,) the targets of a regression; None for other tasks
+    # (n,) rows that were appended since test rows were chosen: they move no other row; None: there are none
     is_new: Mask | None = None
 
     def __len__(self) -> int:

@@ -25,24 +25,15 @@ class KFold:
 
     Every row is val in one fold. Equal rows and rows of one declared group share a fold. A test part by a rule of
     another split is that split's: its vault is the same one.
-
-    Attributes:
-        fold: The val fold, from 0.
-        num_folds: How many there are.
-        test: The split that chooses the test part.
-        test_fraction: Share of the test rows, where that split takes shares.
-        seed: Fixes the test part.
-        fold_seed: Fixes the folds; None is `seed`.
-        stratify: Every class has its share in each fold, within one row or unit.
     """
 
-    fold: int = 0
-    num_folds: int = 5
-    test: TestPart = "auto"
-    test_fraction: float = 0.2
-    seed: int = 0
-    fold_seed: int | None = None
-    stratify: bool = True
+    fold: int = 0  # the val fold, from 0
+    num_folds: int = 5  # how many there are
+    test: TestPart = "auto"  # the split that chooses the test part
+    test_fraction: float = 0.2  # share of the test rows, where that split takes shares
+    seed: int = 0  # fixes the test part
+    fold_seed: int | None = None  # fixes the folds; None is `seed`
+    stratify: bool = True  # every class has its share in each fold, within one row or unit
 
     def __post_init__(self) -> None:
         if self.num_folds < 2:

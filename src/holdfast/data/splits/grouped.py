@@ -16,17 +16,11 @@ from holdfast.data.splits.ordering import is_first_share, units_in_order, with_n
 
 @dataclass(frozen=True)
 class Group:
-    """Groups of the rows for train, val and test, by their order keys, as many as come nearest to these shares of rows.
+    """Groups of rows for train, val and test, by their order keys, as many as come nearest to these shares of rows."""
 
-    Attributes:
-        fractions: Train, val and test; positive, with sum 1.
-        seed: Fixes the test part.
-        val_seed: Fixes the val part among the other rows; None is `seed`.
-    """
-
-    fractions: Sequence[float] = (0.6, 0.2, 0.2)
-    seed: int = 0
-    val_seed: int | None = None
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)  # train, val and test; positive, with sum 1
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))

@@ -49,11 +49,7 @@ def with_new_rows(
 
     A new row goes with a known one of its unit; where there is none, its order key decides.
 
-    Args:
-        facts: Of all rows.
-        seed: Of the order keys.
-        of_known: Decides about rows from their facts.
-        of_new: Decides about rows from their order keys alone.
+    `of_known` decides from facts, `of_new` from order keys alone.
     """
     if facts.is_new is None or facts.is_new.all():
         return of_known(facts)

@@ -15,20 +15,13 @@ from holdfast.data.splits.ordering import first_rows, strata_of, val_share
 
 @dataclass(frozen=True)
 class Holdout:
-    """Shares of the rows for train, val and test, each class or each range of values in its own.
+    """Shares of the rows for train, val and test, each class or each range of values in its own."""
 
-    Attributes:
-        fractions: Train, val and test; positive, with sum 1.
-        seed: Fixes the test part.
-        val_seed: Fixes the val part among the other rows; None is `seed`.
-        stratify: Every class has these shares, within one row.
-        num_bins: Ranges of a regression's targets that have these shares as well; None: they are not looked at.
-    """
-
-    fractions: Sequence[float] = (0.6, 0.2, 0.2)
-    seed: int = 0
-    val_seed: int | None = None
-    stratify: bool = True
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)  # train, val and test; positive, with sum 1
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
+    stratify: bool = True  # every class has these shares, within one row
+    # ranges of a regression's targets that have these shares as well; None: they are not looked at
     num_bins: int | None = None
 
     def __post_init__(self) -> None:
@@ -66,16 +59,11 @@ class Predefined:
     """The parts that the data declares: a published test part, a column, files or folders.
 
     Where it declares no val rows, they are a share of its train rows.
-
-    Attributes:
-        val_fraction: That share, between 0 and 1.
-        seed: Fixes it.
-        stratify: Every class has this share, within one row.
     """
 
-    val_fraction: float = 0.2
-    seed: int = 0
-    stratify: bool = True
+    val_fraction: float = 0.2  # that share, between 0 and 1
+    seed: int = 0  # fixes it
+    stratify: bool = True  # every class has this share, within one row
 
     def __post_init__(self) -> None:
         check_fraction("split.val_fraction", self.val_fraction)
@@ -112,19 +100,13 @@ class Predefined:
 
 @dataclass(frozen=True)
 class Auto:
-    """`Predefined` where the data declares test rows (a column, files, folders), else `Holdout`.
+    """`Predefined` where the data declares test rows (a column, files, folders), else `Holdout`."""
 
-    Attributes:
-        fractions: Train, val and test, where they are not declared; positive, with sum 1.
-        seed: Fixes the test part.
-        val_seed: Fixes the val part among the other rows; None is `seed`.
-        stratify: Every class has these shares, within one row.
-    """
-
+    # train, val and test, where they are not declared; positive, with sum 1
     fractions: Sequence[float] = (0.6, 0.2, 0.2)
-    seed: int = 0
-    val_seed: int | None = None
-    stratify: bool = True
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
+    stratify: bool = True  # every class has these shares, within one row
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))

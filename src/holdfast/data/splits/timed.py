@@ -17,12 +17,9 @@ from holdfast.vault.rows.digest_sets import equal_to_marked
 
 @dataclass(frozen=True)
 class Time:
-    """The latest rows are test, those before them val; rows of the same time stay together.
+    """The latest rows are test, those before them val; rows of the same time stay together."""
 
-    Attributes:
-        fractions: Train, val and test; positive, with sum 1; ties move a border to the nearest other time.
-    """
-
+    # train, val and test; positive, with sum 1; ties move a border to the nearest other time
     fractions: Sequence[float] = (0.6, 0.2, 0.2)
 
     def __post_init__(self) -> None:

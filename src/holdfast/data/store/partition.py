@@ -35,42 +35,26 @@ DECLARED = ("auto", "predefined")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """All rows, and which of them are which.
+    """All rows, and which of them are which."""
 
-    Attributes:
-        rows: As the source gave them; where a vault goes on, with its classes first.
-        forms: What they are known by: digests over the columns of the vault that goes on, of a table; the source's own
-            for a new one.
-        units: (n, 16) one digest for all rows that stay on one side.
-        test: (n,) Rows to be sealed, or rows that are sealed in the vault that goes on.
-        development: (n,) Rows for train and val.
-        counts: What was found across the split, and of rows that are left out.
-        strata: Where a split has cut each stratum.
-        vault: The vault that goes on; None: one is to be sealed.
-        replaces: Vaults, none of them frozen, whose rows are to be sealed anew.
-        shares: Vaults over the same test rows with another target.
-        first_time: Of the test rows, where they were chosen by time.
-        num_sealed: Rows in the vault that goes on; of a new one, those to be sealed.
-        is_new: (n,) Rows that the vault did not know when it was sealed; None: it knew all.
-    """
-
-    rows: Rows
+    rows: Rows  # as the source gave them; where a vault goes on, with its classes first
+    # what they are known by: of a table, digests over the columns of the vault that goes on, or the source's own
     forms: RowForms
-    units: RowArray
-    test: Mask
-    development: Mask
-    counts: dict[str, int]
-    strata: list[dict[str, Any]] = field(default_factory=list)
-    vault: str | None = None
-    replaces: tuple[str, ...] = ()
-    shares: tuple[str, ...] = ()
-    first_time: float | None = None
-    num_sealed: int = 0
-    is_new: Mask | None = None
+    units: RowArray  # (n, 16) one digest for all rows that stay on one side
+    test: Mask  # (n,) rows to be sealed, or rows that are sealed in the vault that goes on
+    development: Mask  # (n,) rows for train and val
+    counts: dict[str, int]  # what was found across the split, and of rows that are left out
+    strata: list[dict[str, Any]] = field(default_factory=list)  # where a split has cut each stratum
+    vault: str | None = None  # the vault that goes on; None: one is to be sealed
+    replaces: tuple[str, ...] = ()  # vaults, none of them frozen, whose rows are to be sealed anew
+    shares: tuple[str, ...] = ()  # vaults over the same test rows with another target
+    first_time: float | None = None  # of the test rows, where they were chosen by time
+    num_sealed: int = 0  # rows in the vault that goes on; of a new one, those to be sealed
+    is_new: Mask | None = None  # (n,) rows that the vault did not know when it was sealed; None: it knew all
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Evidence:
     """The request, all rows, what they are known by, and what vaults in force know of them."""
 
     request: Mapping[str, Any]
@@ -80,22 +64,17 @@ class Asked:
 
 
 def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
-    """Decide about every row. The caller holds the registry.
-
-    Args:
-        request: What is asked for (`store.make_request`).
-        rows: All rows.
-        forms: What they are known by.
+    """Decide about every row of a request (`store.make_request`). The caller holds the registry.
 
     Raises:
         InputError: The rows cannot be split in this way.
         VaultRefused: The rows are frozen in another way, or two vaults could go on.
     """
-    asked = Asked(request, rows, forms, known_rows.look(forms))
+    evidence = Evidence(request, rows, forms, known_rows.look(forms))
     settings = request["vault"]
     if settings["policy"] == policies.NONE:
-        return _open_division(asked)
-    own = _own(asked.seen, settings.get("id"))
+        return _open_division(evidence)
+    own = _own(evidence.seen, settings.get("id"))
     mine = [candidate for candidate in own if _has_target(candidate, rows)]
     if len(mine) > 1:
         names = " and ".join(candidate.name for candidate in mine)
@@ -103,17 +82,17 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
         hint = " or ".join(f"vault.id={candidate.record['vault'][:8]}" for candidate in mine)
         raise VaultRefused(f"data {request['name']}", problem, next=f"say which goes on: {hint}")
     if not own:
-        return _new_division(asked, asked.seen)
+        return _new_division(evidence, evidence.seen)
     first = mine[0] if mine else own[0]
-    words = _asked_anew(asked, first, own, has_target=bool(mine))
+    words = _changed_settings(evidence, first, own, has_target=bool(mine))
     if mine and not words:
-        return _gone_on(asked, own, first)
+        return _gone_on(evidence, own, first)
     if TEST_PART not in words:
-        return _shared(asked, own, replaces=(first.record["vault"],) if mine else ())
+        return _shared(evidence, own, replaces=(first.record["vault"],) if mine else ())
     family = lifecycle.family_of(first.record["vault"])
-    in_force = {candidate.record["vault"] for candidate in asked.seen}
-    others = [candidate for candidate in asked.seen if candidate.record["vault"] not in family]
-    return _new_division(asked, others, replaces=tuple(vault for vault in family if vault in in_force))
+    in_force = {candidate.record["vault"] for candidate in evidence.seen}
+    others = [candidate for candidate in evidence.seen if candidate.record["vault"] not in family]
+    return _new_division(evidence, others, replaces=tuple(vault for vault in family if vault in in_force))
 
 
 def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
@@ -135,7 +114,7 @@ def _has_target(vault: Seen, rows: Rows) -> bool:
 # --- a vault goes on --------------------------------------------------------------------------------------------------
 
 
-def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: bool) -> list[str]:
+def _changed_settings(evidence: Evidence, first: Seen, own: Sequence[Seen], *, has_target: bool) -> list[str]:
     """Settings of the vault that are asked for in another way: until a selection is frozen the rows may be sealed anew.
 
     Raises:
@@ -143,7 +122,7 @@ def _asked_anew(asked: Asked, first: Seen, own: Sequence[Seen], *, has_target: b
     """
     for candidate in own:
         candidate.require_folder()
-    words = _differences(asked.request, asked.rows, first, has_target=has_target)
+    words = _differences(evidence.request, evidence.rows, first, has_target=has_target)
     family = lifecycle.family_of(first.record["vault"]) if words else []
     if any(known_rows.is_frozen(vault) for vault in family if registry.is_current(vault)):
         problem = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
@@ -157,32 +136,32 @@ def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_tar
     record, settings = vault.record, request["vault"]
     differs = {TEST_PART: request["test_rule"] != record["test_rule"]}
     if has_target:
-        asked = policies.policy_of(settings)
+        policy = policies.policy_of(settings)
         differs["kind of target"] = task_of(rows.task).is_values != task_of(record["task"]).is_values
-        differs["policy"] = any(asked[name] != record["policy"][name] for name in ("policy", "k"))
-        differs["key"] = asked["key_mode"] != record["policy"]["key_mode"] or (
+        differs["policy"] = any(policy[name] != record["policy"][name] for name in ("policy", "k"))
+        differs["key"] = policy["key_mode"] != record["policy"]["key_mode"] or (
             keyring.public_key_of(settings) != record["public_key"]
         )
     return [word for word, is_other in differs.items() if is_other]
 
 
-def _gone_on(asked: Asked, own: Sequence[Seen], mine: Seen) -> Division:
+def _gone_on(evidence: Evidence, own: Sequence[Seen], mine: Seen) -> Division:
     """A vault that goes on: sealed rows stay out, others may be trained on."""
     return replace(
-        _around(asked, own, mine),
-        rows=_with_classes(asked.rows, tuple(mine.record["class_names"])),
+        _around(evidence, own, mine),
+        rows=_with_classes(evidence.rows, tuple(mine.record["class_names"])),
         vault=mine.record["vault"],
         num_sealed=int(mine.record["num_test"]),
     )
 
 
-def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
+def _shared(evidence: Evidence, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
     """A new vault over the test rows of others: for another target, or under another policy in place of one of them."""
     first = own[0]
-    around = _around(asked, own, first)
+    around = _around(evidence, own, first)
     if not around.test.any():
         problem = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
-        raise VaultRefused(f"data {asked.request['name']}", problem, next="prepare the target once from all rows")
+        raise VaultRefused(f"data {evidence.request['name']}", problem, next="prepare the target once from all rows")
     family = dict.fromkeys(vault for candidate in own for vault in lifecycle.family_of(candidate.record["vault"]))
     return replace(
         around,
@@ -194,15 +173,12 @@ def _shared(asked: Asked, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()
     )
 
 
-def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
+def _around(evidence: Evidence, own: Sequence[Seen], first: Seen) -> Division:
     """Sealed rows, and rows that may be trained on: all others but those that are too near to a sealed one.
 
-    Args:
-        asked: What is asked for.
-        own: Vaults most of whose rows these are.
-        first: The one of these whose rules hold.
+    `own` are the vaults most of whose rows these are, and the rules of `first` hold.
     """
-    rows, forms, record = asked.rows, asked.forms, first.record
+    rows, forms, record = evidence.rows, evidence.forms, first.record
     columns = tuple(record["columns"]) if tuple(record["columns"]) in forms.by_columns else forms.columns
     forms = replace(forms, digests=forms.over(columns), columns=columns)
     test = _any(rows, [vault.rows for vault in own])
@@ -214,7 +190,7 @@ def _around(asked: Asked, own: Sequence[Seen], first: Seen) -> Division:
     if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
         declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
     units = overlaps.units_of(forms.digests, rows.groups, is_new)
-    elsewhere = _any(rows, [stranger.certain for stranger in asked.seen if stranger not in own]) & ~test
+    elsewhere = _any(rows, [stranger.certain for stranger in evidence.seen if stranger not in own]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
     development = free & ~equal_to_marked(forms.digests, test)
@@ -261,9 +237,9 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
 # --- a new vault, and none --------------------------------------------------------------------------------------------
 
 
-def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
+def _new_division(evidence: Evidence, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
     """A split of the rows that none of some vaults knows; rows that were trained on stay train and val rows."""
-    request, rows, forms = asked.request, asked.rows, asked.forms
+    request, rows, forms = evidence.request, evidence.rows, evidence.forms
     units = overlaps.units_of(forms.digests, rows.groups)
     sealed = _any(rows, [vault.certain for vault in seen])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
@@ -299,10 +275,10 @@ def _new_division(asked: Asked, seen: Sequence[Seen], *, replaces: tuple[str, ..
     )
 
 
-def _open_division(asked: Asked) -> Division:
+def _open_division(evidence: Evidence) -> Division:
     """Without a vault all rows may be trained on, but those that are sealed or declared test."""
-    rows, forms = asked.rows, asked.forms
-    sealed = _any(rows, [vault.rows if vault.holds_most else vault.certain for vault in asked.seen])
+    rows, forms = evidence.rows, evidence.forms
+    sealed = _any(rows, [vault.rows if vault.holds_most else vault.certain for vault in evidence.seen])
     out = sealed | _declared_test(rows)
     units = overlaps.units_of(forms.digests, rows.groups)
     development = ~out & ~equal_to_marked(units, out)

@@ -56,7 +56,7 @@ class Prepared:
         folder: Where the view lies in the store.
         vault: The id of the vault that holds the test rows.
         view: What made `x` of the raw rows, as `data.views` has it.
-        name: The data option's name.
+        name: That of the file, or of the data option (`shown_name`).
         task: "multiclass", "binary", "multilabel" or "regression".
         kind: "image", "table" or "array".
         class_names: One per class or label; empty for regression.
@@ -113,6 +113,12 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
     return sha256_hex(digests[ascending(digests)].tobytes())
 
 
+def content_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
+    """The SHA-256 over raw identities and targets of train rows, then of val rows, each in their order."""
+    parts = [np.asarray(array[rows]).tobytes() for rows in (train, val) for array in (prepared.digests, prepared.y)]
+    return sha256_hex(b"".join(parts))
+
+
 def prepare(
     data: Mapping[str, Any],
     split: Mapping[str, Any],
@@ -156,10 +162,7 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 
 
 def open_prepared(place: str) -> Prepared:
-    """The rows and the view that a run was trained on.
-
-    Args:
-        place: `Prepared.id`, as the run's record has it.
+    """The rows and the view that a run was trained on, by `Prepared.id`, as the run's record has it.
 
     Raises:
         InputError: The store does not have them.
@@ -178,8 +181,18 @@ def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, A
     settings = policies.checked_settings(arguments(vault))
     fixed = {"format": FORMAT, "source": source, "test_rule": rule, "vault": settings}
     request_id = sha256_hex(canonical_json(fixed))
-    state = {"files": source_state(source), "id": request_id, "name": data["name"]}
+    state = {"files": source_state(source), "id": request_id, "name": shown_name(data)}
     return {**fixed, **state, "split": split, "subset": data.get("subset")}
+
+
+def shown_name(data: Mapping[str, Any]) -> str:
+    """The name of a data set where it is shown: that of its file or folder, else that of its option."""
+    path = data.get("path")
+    paths = [path] if isinstance(path, str) else path or ()
+    if not paths or not Path(str(paths[0])).name:
+        return str(data["name"])
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{Path(str(paths[0])).name}{more}"
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:

@@ -50,7 +50,7 @@ def answer(header: Header, _: Sequence[Array]) -> tuple[Header, Sequence[Array]]
 
 def answer_request(request: Mapping[str, Any]) -> str:
     """Prepare what `request` asks for, unless another process has just done so; returns the vault's id."""
-    with _lock(), _told_when_full():
+    with _lock(), _full_disk_refused():
         _sweep()
         prepared = store.find_prepared(request)
         return _prepare(request) if prepared is None else prepared.vault
@@ -222,7 +222,7 @@ def _sweep() -> None:
 
 
 @contextmanager
-def _told_when_full() -> Iterator[None]:
+def _full_disk_refused() -> Iterator[None]:
     """Turn a disk that is full into one line; what was begun is swept."""
     try:
         yield

@@ -31,13 +31,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class MadeView:
-    """The view of a division.
-
-    Attributes:
-        plain: As JSON has it.
-        kept: (n,) Which of the rows for train and val it takes.
-        notes: What is told of it.
-    """
+    """The view of a division: as JSON has it, (n,) the rows for train and val that it takes, and notes."""
 
     plain: dict[str, Any]
     kept: Mask

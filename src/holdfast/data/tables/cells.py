@@ -12,12 +12,13 @@ import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.formats.numbers import AFTER, BEFORE, looks_written
+from holdfast.data.tables.dates import YEAR_FIRST, days_in, typed_days
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS, Cells, Mixed
 
 Kind = Literal["number", "text", "date", "nested"]
@@ -25,21 +26,14 @@ NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _NUMBER = re.compile(rf"{NUMBER}$")
 _INFINITE = re.compile(r"[+-]?inf(inity)?$", re.IGNORECASE)
 _IS_NUMBER = rf"^(?:{NUMBER}|[+-]?(?i:inf(inity)?))$"
-_IS_ISO_DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
-_HAS_ZONE = r"[T ][\d:.]+(Z|[+-]\d{2}(:?\d{2})?)$"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = rf"""(?:\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}|\d{{1,2}}[-/.]\d{{1,2}}[-/.](?:\d{{4}}|\d{{2}})
     |\d{{4}}-(?:0[1-9]|1[0-2])|\d{{8}}(?=T\d)
     |\d{{1,2}}[-/\ ]{_MONTH}[-/\ ](?:\d{{4}}|\d{{2}})|{_MONTH}\ \d{{1,2}},?\ \d{{4}}|{_MONTH}[-\ ]\d{{4}})"""
 _DATE = re.compile(rf"{_DAY}(?:[T\ ]\d{{1,2}}:?\d{{2}}.*)?$", re.ASCII | re.IGNORECASE | re.VERBOSE)
-# A currency, digits in groups of three or not, a decimal comma or point, a per cent sign or a currency.
-_CURRENCY = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr)"
-_DRESSED = re.compile(
-    rf"[+-]?\s?(?:{_CURRENCY}\s?)?[+-]?(\d{{1,3}}([,.' \u00a0\u202f]\d{{3}})+|\d+)([.,]\d+)?\s?(?:%|{_CURRENCY})?$"
-)
+_AMOUNT = rf"^\s*{BEFORE}((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?){AFTER}\s*$"
 # Digits that would lose leading zeros as a number: a zip code, an account.
 _CODE = r"^0(0+[1-9]|[1-9]\d)\d*$"
-DAY_US = 86_400_000_000
 LONGEST_EXACT = 2.0**53
 TRIED_ROWS = 32
 
@@ -80,13 +74,12 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
         array: Of any type that is not nested.
         missing: Texts that mean a missing cell; those that are numbers count among numbers, too.
     """
-    import pyarrow as pa
 
     kind = kind_of(array.type)
     if kind == "text":
         numbers = _numbers_in_texts(_as_strings(array), missing)
     elif kind == "date":
-        days = _days(array.cast(pa.timestamp("us"), safe=False))
+        days = typed_days(array)
         numbers = Numbers(days, is_date=~np.isnan(days))
     else:
         numbers = Numbers(_floats(array))
@@ -94,6 +87,42 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
     if absent and numbers.is_date is None and (is_absent := np.isin(numbers.values, absent)).any():
         return Numbers(np.where(is_absent, np.nan, numbers.values), numbers.is_text)
     return numbers
+
+
+def amounts_of(array: Any, missing: Collection[str]) -> Numbers:
+    """Read the cells of an array of pyarrow's as numbers, those with a currency or a per cent sign without it."""
+    from pyarrow import compute as pc
+
+    if kind_of(array.type) == "text":
+        array = pc.replace_substring_regex(_as_strings(array), _AMOUNT, r"\1\2\3")
+    return numbers_of(array, missing)
+
+
+def dates_of(array: Any, missing: Collection[str], order: str) -> Numbers:
+    """Read the cells of an array of pyarrow's as days since 1970; what is no date counts as text.
+
+    Args:
+        array: Of any type that is not nested.
+        missing: Texts that mean a missing cell.
+        order: Of day and month in texts; empty: only dates with the year first are read.
+    """
+    numbers = numbers_of(array, missing)
+    is_date = np.zeros(len(array), bool) if numbers.is_date is None else numbers.is_date
+    days = np.where(is_date, numbers.values, np.nan)
+    is_wrong = ~np.isnan(numbers.values) & ~is_date
+    if numbers.is_text is not None:
+        is_wrong |= numbers.is_text
+        rows = np.flatnonzero(numbers.is_text)
+        days[rows] = days_in(trimmed(array.take(rows)), order) if order else np.nan
+    is_text = is_wrong & np.isnan(days)
+    return Numbers(days, is_text if is_text.any() else None, ~np.isnan(days))
+
+
+def trimmed(array: Any) -> Any:
+    """Texts of an array of pyarrow's without white space around them."""
+    from pyarrow import compute as pc
+
+    return pc.utf8_trim_whitespace(_as_strings(array))
 
 
 def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -121,7 +150,7 @@ def raw_cells(array: Any) -> Cells:
         is_whole = pa.types.is_integer(array.type) and array.null_count == 0
         return array.to_numpy(zero_copy_only=False) if is_whole else _floats(array)
     if kind == "date":
-        return _days(array.cast(pa.timestamp("us"), safe=False))
+        return typed_days(array)
     strings = _as_strings(array)
     numbers = _numbers_in_texts(strings, MISSING_TEXTS)
     is_text = np.zeros(len(strings), bool) if numbers.is_text is None else numbers.is_text.copy()
@@ -165,12 +194,12 @@ def are_digits(array: Any, missing: Collection[str]) -> bool:
 
 def is_dressed_number(text: str) -> bool:
     """Tell whether a text is a number to a reader and none to a program: $1,200.50, 26.6%, 1 200 EUR, 3,14."""
-    return bool(_DRESSED.match(text)) and not _NUMBER.match(text)
+    return looks_written(text) and not _NUMBER.match(text)
 
 
 def is_like_number(text: str) -> bool:
     """Tell whether a reader would take a text for a number."""
-    return bool(_DRESSED.match(text) or _NUMBER.match(text))
+    return looks_written(text) or _NUMBER.match(text) is not None
 
 
 def looks_like_date(text: str) -> bool:
@@ -210,7 +239,7 @@ def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
     is_number = pc.match_substring_regex(texts, _IS_NUMBER)
     values = np.append(_floats(pc.if_else(is_number, texts, None)), np.nan)
     rest = np.append(_as_mask(pc.and_(pc.invert(is_number), texts.is_valid())), False)
-    values[rest] = _days_in_texts(texts.filter(pa.array(rest[:-1])))
+    values[rest] = days_in(texts.filter(pa.array(rest[:-1])), YEAR_FIRST)
     is_text, is_date = (rest & np.isnan(values))[places], (rest & ~np.isnan(values))[places]
     return Numbers(values[places], is_text if is_text.any() else None, is_date if is_date.any() else None)
 
@@ -224,42 +253,8 @@ def _present(array: Any, missing: Collection[str]) -> Any:
     return pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
 
 
-def _days_in_texts(array: Any) -> NDArray[np.float64]:
-    """(n,) The days since 1970 of texts that are ISO dates, with a time of day or a zone or without; NaN of others."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
-    days = np.full(len(array), np.nan)
-    is_date = _as_mask(pc.match_substring_regex(array, _IS_ISO_DATE))
-    has_zone = _as_mask(pc.match_substring_regex(array, _HAS_ZONE))
-    for rows, zone in ((is_date & ~has_zone, None), (is_date & has_zone, "UTC")):
-        if not rows.any():
-            continue
-        texts = pc.replace_substring_regex(array.filter(pa.array(rows)), r"(\.\d{6})\d+", r"\1")
-        try:
-            days[rows] = _days(texts.cast(pa.timestamp("us", zone)))
-        except pa.ArrowInvalid:  # there is no such day among them
-            days[rows] = [_day_of(text) for text in texts.to_pylist()]
-    return days
-
-
-def _day_of(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return float("nan")
-    since = moment.replace(tzinfo=moment.tzinfo or UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return since / timedelta(days=1)
-
-
 def _as_mask(array: Any) -> NDArray[np.bool_]:
     return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), bool)
-
-
-def _days(array: Any) -> NDArray[np.float64]:
-    import pyarrow as pa
-
-    return _floats(array.cast(pa.int64())) / DAY_US
 
 
 def _floats(array: Any) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The type of a column, by all its cells that count: numbers, or categories; and what stops it from being either."""
+"""The type of a column, by all its cells that count: numbers, dates or categories; what stops it from being any."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.advice import column_type
 from holdfast.core.errors import Problem
-from holdfast.data.columns import ColumnType
-from holdfast.data.tables.cells import Numbers, are_digits, has_codes, kind_of, looks_like_date
-from holdfast.data.tables.problems import STRAY, cell_problem, date_problem
+from holdfast.data.tables.cells import Numbers, are_digits, has_codes, kind_of, looks_like_date, trimmed
+from holdfast.data.tables.dates import DAY_FIRST, MAY_BE_DATE, MONTH_FIRST, days_in
+from holdfast.data.tables.problems import STRAY, cell_problem
 from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import TableSettings
+from holdfast.data.tables.settings import DATE_TYPES, TableSettings
 
 # Where at least so many of a column's texts are numbers, the others are mistakes.
 STRAY_SHARE = 0.8
@@ -27,9 +28,12 @@ class ColumnFacts:
     Attributes:
         numbers: Cells that are numbers, dates left out.
         dates: Cells that are dates.
-        texts: Cells that are texts and no numbers.
+        texts: Cells that are texts and neither numbers nor dates.
         first_text: The row of the first of them; None: there is none.
         examples: Some texts.
+        years_first: Dates that begin with their year.
+        in_order: Other dates by the order in which they can be read; most can be in both.
+        only_in: A date that can be read in this order alone.
         has_codes: Whether some texts of digits have leading zeros.
         only_digits: Whether all cells are texts of digits.
         is_typed: Whether its source says that they are numbers or dates.
@@ -40,6 +44,9 @@ class ColumnFacts:
     texts: int = 0
     first_text: int | None = None
     examples: set[str] = field(default_factory=set)
+    years_first: int = 0
+    in_order: dict[str, int] = field(default_factory=lambda: {DAY_FIRST: 0, MONTH_FIRST: 0})
+    only_in: dict[str, str] = field(default_factory=dict)
     has_codes: bool = False
     only_digits: bool = True
     is_typed: bool = True
@@ -48,10 +55,12 @@ class ColumnFacts:
         """Take in some cells, and what they are as numbers; `places` are their rows."""
         dates = 0 if numbers.is_date is None else int(numbers.is_date.sum())
         self.dates += dates
+        self.years_first += dates
         self.numbers += int((~np.isnan(numbers.values)).sum()) - dates
         self.is_typed &= kind_of(array.type) != "text"
         if numbers.is_text is not None:
             rows = np.flatnonzero(numbers.is_text)
+            rows = rows[~self._add_dates(trimmed(array.take(rows)))]
             self.texts += len(rows)
             self.first_text = int(places[rows[0]]) if self.first_text is None and len(rows) else self.first_text
             if len(self.examples) < MAX_EXAMPLES:
@@ -60,53 +69,109 @@ class ColumnFacts:
             self.only_digits = numbers.is_text is None and are_digits(array, missing)
             self.has_codes |= has_codes(array)
 
+    def _add_dates(self, texts: Any) -> NDArray[np.bool_]:
+        """Count texts that are dates without the year first; returns which are."""
+        from pyarrow import compute as pc
+
+        may_be = pc.match_substring_regex(texts, MAY_BE_DATE)
+        are_dates = np.asarray(may_be.to_numpy(zero_copy_only=False), bool)
+        if not are_dates.any():
+            return are_dates
+        candidates = texts.filter(may_be)
+        reads = {order: ~np.isnan(days_in(candidates, order)) for order in self.in_order}
+        for order, other in ((DAY_FIRST, MONTH_FIRST), (MONTH_FIRST, DAY_FIRST)):
+            self.in_order[order] += int(reads[order].sum())
+            if (alone := reads[order] & ~reads[other]).any():
+                self.only_in.setdefault(order, candidates[int(alone.argmax())].as_py())
+        are_dates[are_dates] = reads[DAY_FIRST] | reads[MONTH_FIRST]
+        self.dates += int(are_dates.sum())
+        return are_dates
+
+    @property
+    def total(self) -> int:
+        """The number of cells that are not missing."""
+        return self.numbers + self.dates + self.texts
+
+    @property
+    def orders(self) -> list[str]:
+        """The orders of day and month in which all dates can be read; none where the year comes first in all."""
+        others = self.dates - self.years_first
+        return [order for order, count in self.in_order.items() if others and count == others]
+
+    @property
+    def are_dates(self) -> bool:
+        """True if hardly any cell is no date."""
+        return self.dates > STRAY_SHARE * self.total
+
     @property
     def are_codes(self) -> bool:
         """True if all cells are digits, and some have leading zeros: zip codes."""
         return self.has_codes and self.only_digits and not self.is_typed
 
 
-def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> ColumnType | Problem:
-    """The type of a feature, or the problem with it.
+def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> str | Problem:
+    """The type of a feature, "number", "category" or "date", or the problem with it.
 
     Texts that are all numbers are numbers, but for codes such as 01234; a few texts among many numbers are mistakes.
     """
     asked = settings.types.get(name)
     if asked == "category":
         return "category"
-    if facts.dates and not facts.texts and not facts.numbers:
-        return "number" if asked == "number" else date_problem(name, _first_cell(table, name))
-    if (
-        asked is None
-        and facts.texts
-        and not facts.numbers
-        and all(looks_like_date(str(text).strip()) for text in facts.examples)
-    ):
-        return date_problem(name, min(facts.examples), is_readable=False)
-    total = facts.numbers + facts.dates + facts.texts
-    if asked is None and facts.dates > STRAY_SHARE * total:
-        return date_problem(name, _first_cell(table, name))
-    if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * total):
+    if asked in DATE_TYPES or (facts.dates and (facts.are_dates or (asked == "number" and not facts.numbers))):
+        return _date_type(name, facts, settings, table)
+    is_unread = facts.texts and not facts.numbers and not facts.dates
+    if asked is None and is_unread and all(looks_like_date(str(text).strip()) for text in facts.examples):
+        return _unread_dates(name, min(facts.examples))
+    if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * facts.total):
         return "category"
     if facts.dates and facts.numbers:
         message = f"column {name!r} holds {facts.dates:,} dates and {facts.numbers:,} numbers"
-        choices = f"data.types={{{name}: category}} takes each as a category; {{{name}: drop}} leaves it out"
-        return Problem("data.types", message, next=choices) if asked == "number" else "category"
+        return Problem("data.types", message, next=_choices(name)) if asked == "number" else "category"
     if facts.texts and not settings.skips:
         return stray_problem(name, facts, settings, table)
     return "number"
 
 
+def order_of(name: str, facts: ColumnFacts, settings: TableSettings) -> str | Problem:
+    """The order of day and month in a column of dates, "" where no date depends on it, or the problem with it."""
+    asked = settings.types.get(name)
+    if asked in (DAY_FIRST, MONTH_FIRST):
+        return asked
+    if facts.dates == facts.years_first:
+        return ""
+    if len(facts.orders) == 1:
+        return facts.orders[0]
+    if facts.orders:
+        choices = f"{column_type(name, DAY_FIRST)}; or {column_type(name, MONTH_FIRST)}"
+        what = f"column {name!r} holds dates that can be read in two ways: with the day or with the month first"
+        return Problem("data.types", what, next=choices)
+    shown = f"the day first ({facts.only_in[DAY_FIRST]}) and with the month first ({facts.only_in[MONTH_FIRST]})"
+    return Problem("data.types", f"column {name!r} holds dates with {shown}", next=f"write one form; {_choices(name)}")
+
+
 def stray_problem(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> Problem:
-    """The first text of a column of numbers, and how many there are."""
-    total = facts.numbers + facts.dates + facts.texts
-    problem = cell_problem(settings, table, name, facts.first_text or 0, STRAY)
-    return replace(problem, what=f"{problem.what}: {facts.texts:,} of {total:,} cells are no numbers")
+    """The first text of a column of numbers or dates, and how many there are."""
+    words = "dates" if facts.are_dates or settings.types.get(name) in DATE_TYPES else "numbers"
+    problem = cell_problem(settings, table, name, facts.first_text or 0, STRAY.replace("numbers", words))
+    return replace(problem, what=f"{problem.what}: {facts.texts:,} of {facts.total:,} cells are no {words}")
 
 
-def _first_cell(table: RawTable, name: str) -> str:
-    for _, batch in table.blocks([name]):
-        present = batch.column(0).drop_null()
-        if len(present):
-            return str(present[0].as_py())
-    return ""
+def _date_type(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> str | Problem:
+    if facts.texts and not settings.skips:
+        return stray_problem(name, facts, settings, table)
+    if facts.numbers and not settings.skips:
+        message = f"column {name!r} holds {facts.dates:,} dates and {facts.numbers:,} numbers"
+        return Problem("data.types", message, next=_choices(name))
+    order = order_of(name, facts, settings)
+    return order if isinstance(order, Problem) else "date"
+
+
+def _unread_dates(name: str, example: str) -> Problem:
+    what = f"column {name!r} holds dates ({example}) in a form that is not read"
+    return Problem("data.types", what, next=f"write them as 2024-12-31; or {_choices(name)}")
+
+
+def _choices(name: str) -> str:
+    """The words for a column that is neither numbers nor dates."""
+    as_category, left_out = column_type(name, "category"), column_type(name, "drop")
+    return f"{as_category} takes each as a category; or {left_out} leaves it out"

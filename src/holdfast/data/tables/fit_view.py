@@ -1,28 +1,31 @@
-"""From the train and val rows of a table to its view: types, categories and the width of its numbers, in two passes."""
+"""From the train and val rows of a table to its view: types, categories, dates and the width of its numbers."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.advice import column_type
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.columns import MISSING, Column
-from holdfast.data.tables.cells import is_code, is_dressed_number, is_like_number, numbers_of, texts_of
-from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, type_of
+from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
+from holdfast.data.tables.column_types import ColumnFacts, order_of, type_of
+from holdfast.data.tables.dates import ELAPSED, PARTS, part_of
+from holdfast.data.tables.doubtful import date_note, looks_like_id, never_repeats, says_nothing, text_note
 from holdfast.data.tables.problems import INFINITE, STRAY, cell_problem, listed
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings
 from holdfast.data.tables.value_ranges import Ranges
-from holdfast.data.tables.view import TableView
+from holdfast.data.tables.view import AMOUNT, TableView
 
 Mask = NDArray[np.bool_]
 MAX_CATEGORIES = 1_000_000
 MIN_ROWS_OF_IDS = 10
-ID_WORDS = ("id", "index", "uuid", "guid", "rowid", "row")
 
 
 def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[TableView, Mask, list[str]]:
@@ -45,20 +48,27 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
         problems += [cell_problem(settings, table, name, row, INFINITE) for name, row in places.items()]
     raise_problems(problems)
     categories = _categories(table, settings, [name for name in features if types[name] == "category"], rows)
-    numbers = [at for at, name in enumerate(features) if name not in categories]
-    suspects = _suspects(table, features, categories, ranges, rows)
-    kept = [name for name in features if not (settings.drops_auto and name in suspects)]
+    left_out = _texts_left_out(settings, categories, int(rows.sum()))
+    suspects = _suspects(table, types, categories, ranges, rows)
+    suspects = {name: why for name, why in suspects.items() if name not in left_out}
+    kept = [name for name in features if name not in left_out and not (settings.drops_auto and name in suspects)]
     if not kept:
-        raise InputError("data.drop", "auto leaves no column: " + ", ".join(suspects), next="data.drop=[NAMES]")
-    columns = tuple(_column(name, categories.get(name)) for name in kept)
+        words = "; ".join(f"{name!r} {why}" for name, why in (left_out | suspects).items())
+        advice = column_type(next(iter(left_out)), "category") if left_out else "data.drop=null"
+        raise InputError("data.drop", f"no column is left: {words}", next=advice)
+    columns = [column for name in kept for column in _columns(table, settings, facts[name], name, rows)]
+    columns = [replace(column, categories=tuple(sorted(categories.get(column.name, ())))) for column in columns]
+    numbers = [at for at, name in enumerate(features) if types[name] == "number" and name in kept]
     dtype = "float64" if ranges.needs_double(numbers) else "float32"
-    view = TableView(columns, dtype, settings.missing)
+    view = TableView(_named_apart(columns), dtype, settings.missing, table.files[0].reading())
     rows, notes = _readable(table, view, rows) if settings.skips else (rows, [])
+    keeps = {name: f"left out; {column_type(name, 'category')} keeps it" for name in left_out}
     advice = "left out" if settings.drops_auto else "data.drop=auto leaves it out"
-    notes += [f"column {name!r} {why}: {advice}" for name, why in suspects.items()]
-    notes += [note for column in columns if column.type == "category" and (note := _text_note(column, settings))]
-    print(f"holdfast: {_words(columns)}", file=sys.stderr, flush=True)
-    return view, rows, notes
+    notes += [f"column {name!r} {why}: {keeps.get(name, advice)}" for name, why in (left_out | suspects).items()]
+    notes += [date_note(name, facts[name]) for name in kept if types[name] == "date"]
+    notes += [text_note(name, texts) for name, texts in categories.items() if name not in settings.types]
+    print(f"holdfast: {_words(view.columns)}", file=sys.stderr, flush=True)
+    return view, rows, [note for note in notes if note]
 
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
@@ -79,7 +89,7 @@ def _features(table: RawTable, settings: TableSettings) -> list[str]:
             Problem(
                 "data.path",
                 f"column {name!r} holds {kind}, which is no cell of a table",
-                next=f"data.drop=[{name}] leaves it out",
+                next=f"{column_type(name, 'drop')} leaves it out",
             )
             for name, kind in nested.items()
         ]
@@ -101,7 +111,8 @@ def _look(
         places = start + np.flatnonzero(chosen)
         block = np.full((batch.num_rows, len(features)), np.nan)
         for at, name in enumerate(features):
-            numbers = numbers_of(batch.column(name), settings.missing)
+            read = amounts_of if settings.types.get(name) == "number" else numbers_of
+            numbers = read(batch.column(name), settings.missing)
             facts[name].add(batch.column(name), numbers, places, settings.missing)
             block[:, at] = numbers.values
             if name not in infinite and np.isinf(numbers.values).any():
@@ -111,33 +122,75 @@ def _look(
 
 
 def _categories(table: RawTable, settings: TableSettings, names: Sequence[str], rows: Mask) -> dict[str, set[str]]:
-    """The texts of each column; "" where a cell is missing."""
+    """The texts of each column, no more than a few beyond `MAX_CATEGORIES`; "" where a cell is missing."""
     categories: dict[str, set[str]] = {name: set() for name in names}
     for _, _, batch in rows_of(table, rows, names) if names else ():
         for name, texts in categories.items():
+            if len(texts) > MAX_CATEGORIES:
+                continue
             codes, local = texts_of(batch.column(name), settings.missing)
             texts |= {MISSING if text in settings.missing else text for text in local}
             if (codes < 0).any():
                 texts.add(MISSING)
-            if len(texts) > MAX_CATEGORIES:
-                problem = (
-                    f"column {name!r} has more than {MAX_CATEGORIES:,} different texts: no category, an identifier"
-                )
-                raise InputError("data.drop", problem, next=f"data.drop=[{name}]")
     return categories
+
+
+def _texts_left_out(settings: TableSettings, categories: Mapping[str, set[str]], num_rows: int) -> dict[str, str]:
+    """Columns of texts that are no categories, and why, unless the user says that they are."""
+    reasons = {}
+    for name, texts in categories.items():
+        if len(texts) > MAX_CATEGORIES:
+            reasons[name] = f"has more than {MAX_CATEGORIES:,} different texts"
+        elif settings.types.get(name) == "category" or num_rows < MIN_ROWS_OF_IDS:
+            continue
+        elif reason := says_nothing(texts, num_rows):
+            reasons[name] = reason
+    return reasons
+
+
+def _columns(table: RawTable, settings: TableSettings, facts: ColumnFacts, name: str, rows: Mask) -> list[Column]:
+    """The columns of the view that one of the table becomes: of dates, all parts that are not the same in every row."""
+    type, asks_number = type_of(name, facts, settings, table), settings.types.get(name) == "number"
+    if type == "category":
+        return [Column(name, "category")]
+    if type == "number":
+        has_units = asks_number and not facts.is_typed
+        return [Column(name, "number", source=name, part=AMOUNT) if has_units else Column(name, "number")]
+    order = str(order_of(name, facts, settings))
+    if asks_number:
+        return [Column(name, "number", source=name, part=ELAPSED, order=order)]
+    ranges = Ranges(len(PARTS))
+    for _, _, batch in rows_of(table, rows, [name]):
+        days = dates_of(batch.column(0), settings.missing, order).values
+        ranges.add(np.column_stack([part_of(days, part) for part in PARTS]))
+    parts = [part for at, part in enumerate(PARTS) if part == ELAPSED or not ranges.is_single(at)]
+    return [Column(f"{name}: {part}", "number", source=name, part=part, order=order) for part in parts]
+
+
+def _named_apart(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, each with a name of its own: a part of a date may be called like a column of the table."""
+    taken = {column.name for column in columns if column.name == column.origin}
+    return tuple(
+        replace(column, name=f"{column.name} (part)")
+        if column.name != column.origin and column.name in taken
+        else column
+        for column in columns
+    )
 
 
 def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[str]]:
     """The rows of which all cells can be read, and notes on how many cannot."""
     kept, left_out = rows.copy(), dict[str, int]()
-    for start, chosen, batch in rows_of(table, rows, [column.name for column in view.columns]):
+    columns = {column.origin: at for at, column in enumerate(view.columns)}  # of several parts of a date the last
+    for start, chosen, batch in rows_of(table, rows, list(columns)):
         is_unreadable = view.rows(batch).is_unreadable
         if is_unreadable is None:
             continue
         kept[start + np.flatnonzero(chosen)[is_unreadable.any(axis=1)]] = False
-        for at in np.flatnonzero(is_unreadable.any(axis=0)).tolist():
-            name = view.columns[at].name
-            is_text = numbers_of(batch.column(name), view.missing).is_text
+        for name, at in columns.items():
+            if not is_unreadable[:, at].any():
+                continue
+            is_text = view.cells(view.columns[at], batch.column(name)).is_text
             strays = 0 if is_text is None else int(is_text.sum())
             for reason, count in ((STRAY, strays), (INFINITE, int(is_unreadable[:, at].sum()) - strays)):
                 words = f"{reason} in column {name!r}"
@@ -149,48 +202,19 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
 
 
 def _suspects(
-    table: RawTable, features: Sequence[str], categories: dict[str, set[str]], ranges: Ranges, rows: Mask
+    table: RawTable, types: Mapping[str, Any], categories: Mapping[str, set[str]], ranges: Ranges, rows: Mask
 ) -> dict[str, str]:
-    """Columns that say nothing, or who a row is."""
-    num_rows, suspects = int(rows.sum()), {}
-    for index, name in enumerate(features):
-        texts = categories.get(name)
-        if len(texts) == 1 if texts is not None else ranges.is_constant(index):
+    """Columns that say nothing, or whose numbers say who a row is."""
+    suspects = {}
+    for at, (name, type) in enumerate(types.items()):
+        is_constant = ranges.is_constant(at) if type == "number" else len(categories.get(name, ())) == 1
+        if is_constant:
             suspects[name] = "is the same in every row"
-        elif num_rows < MIN_ROWS_OF_IDS:
-            continue
-        elif texts is not None and len(texts) == num_rows:
-            suspects[name] = "has a text of its own in every row"
-        elif texts is None and _is_named_id(name) and ranges.is_whole(index) and _is_distinct(table, name, rows):
-            suspects[name] = "looks like an identifier"
+        elif type == "number" and rows.sum() >= MIN_ROWS_OF_IDS and looks_like_id(name) and ranges.is_whole(at):
+            blocks = (numbers_of(batch.column(0), ()).values for _, _, batch in rows_of(table, rows, [name]))
+            if never_repeats(blocks):
+                suspects[name] = "looks like an identifier"
     return suspects
-
-
-def _is_distinct(table: RawTable, name: str, rows: Mask) -> bool:
-    blocks = [numbers_of(batch.column(0), ()).values for _, _, batch in rows_of(table, rows, [name])]
-    values = np.concatenate(blocks)
-    return len(np.unique(values)) == len(values)
-
-
-def _column(name: str, texts: set[str] | None) -> Column:
-    return Column(name, "number") if texts is None else Column(name, "category", tuple(sorted(texts)))
-
-
-def _text_note(column: Column, settings: TableSettings) -> str:
-    """A column of categories that a reader would take for numbers."""
-    name, texts = column.name, [text for text in column.categories if text != MISSING]
-    if name in settings.types or not texts:
-        return ""
-    dressed = next(filter(is_dressed_number, texts), None)
-    if any(map(is_code, texts)) and all(map(str.isdecimal, texts)):
-        advice = f"data.types={{{name}: number}} if not"
-        return f"column {name!r} has leading zeros ({next(filter(is_code, texts))}): categories; {advice}"
-    if dressed and sum(map(is_like_number, texts)) >= STRAY_SHARE * len(texts):
-        return f"column {name!r} holds texts such as {dressed!r}: categories, unless written as plain numbers"
-    if len(others := [text for text in texts if not is_like_number(text)]) == 1 < len(texts) - 1:
-        advice = f"categories; data.types={{{name}: number}} data.missing=[{others[0]}] if that means missing"
-        return f"column {name!r} holds numbers and {others[0]!r}: {advice}"
-    return ""
 
 
 def _words(columns: Sequence[Column]) -> str:
@@ -198,13 +222,3 @@ def _words(columns: Sequence[Column]) -> str:
     categories = [f"{column.name} ({len(column.categories)})" for column in columns if column.type == "category"]
     kinds = [f"{len(numbers)} numbers: {listed(numbers)}"] if numbers else []
     return "; ".join(kinds + ([f"{len(categories)} categories: {listed(categories)}"] if categories else []))
-
-
-def _is_named_id(name: str) -> bool:
-    folded = name.lower().replace("-", "_").replace(" ", "_")
-    return (
-        folded in ID_WORDS
-        or folded.endswith(("_id", "_index", "_uuid"))
-        or folded.startswith(("id_", "unnamed:"))
-        or (name.endswith(("Id", "ID")) and not name.isupper())
-    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import class_task
 from holdfast.data.rows import Array, Task
-from holdfast.data.tables.cells import is_dressed_number
+from holdfast.data.tables.doubtful import as_numbers
 
 WHERE = "data.target"
 MAX_INTEGER_CLASSES = 20
@@ -88,22 +88,24 @@ def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why:
         raise InputError(WHERE, f"{name!r} is {class_names[0]!r} in every row: there is nothing to learn")
     if len(class_names) >= len(y):
         problem = f"{name!r} has {len(class_names)} classes in {len(y)} rows: there must be several rows a class"
-        raise InputError(WHERE, problem, next="choose another column" + _if_values(class_names[0], why))
+        raise InputError(WHERE, problem, next="choose another column" + _if_values(name, class_names, why))
     lonely = [repr(class_names[index]) for index in np.flatnonzero(counts == 1)]
     if lonely:
         problem = f"{name!r} has {len(lonely)} of {len(class_names)} classes with a single row: {', '.join(lonely[:5])}"
-        raise InputError(WHERE, problem, next="join or remove them" + _if_values(class_names[0], why))
+        raise InputError(WHERE, problem, next="join or remove them" + _if_values(name, class_names, why))
     shown = ", ".join(f"{n} ({count:,})" for n, count in list(zip(class_names, counts.tolist(), strict=True))[:10])
     more = f", ... ({len(class_names)} in all)" if len(class_names) > 10 else ""
-    words = f"target {name!r}: {len(class_names)} classes ({why}): {shown}{more}"
+    advice = _if_values(name, class_names, why) if why == "text" else ""
+    words = f"target {name!r}: {len(class_names)} classes ({why}{advice}): {shown}{more}"
     return Target(y.astype(np.int64), class_task(len(class_names)), class_names, words)
 
 
-def _if_values(class_name: str, why: str) -> str:
+def _if_values(name: str, class_names: Sequence[str], why: str) -> str:
     """The advice where classes were meant as values."""
     if why != "text":
         return ", or data.task=regression"
-    return f", or write plain numbers instead of {class_name!r}" if is_dressed_number(class_name) else ""
+    advice = as_numbers(name, class_names)
+    return f", or {advice}" if advice else ""
 
 
 def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]]) -> Target:

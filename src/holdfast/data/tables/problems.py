@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from holdfast.core.advice import column_type, override
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.tables.cells import looks_like_date
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableFile, TableSettings
 
-# What can stand in a list on the command line as it is.
-_TYPED = re.compile(r"[\w./+-][\w./+ -]{0,30}$")
 STRAY = "a text among the numbers"
 INFINITE = "an infinite value"
 ABSENT = "no value"
@@ -42,17 +39,6 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
     raise_problems(problems)
 
 
-def date_problem(name: str, example: str, *, is_readable: bool = True) -> Problem:
-    """The problem with a column of dates, and what to type."""
-    shown = f" ({example})" if example else ""
-    choices = f"data.types={{{name}: drop}} leaves it out"
-    if is_readable:
-        choices += f"; {{{name}: number}} takes days since 1970; data.time={name} is for split=time"
-    else:
-        choices += f"; {{{name}: category}} takes each as a category; write dates as 2024-12-31 to use them as numbers"
-    return Problem("data.types", f"column {name!r} holds dates{shown}, which no model takes as they are", next=choices)
-
-
 def check_same_names(file: TableFile, names: Sequence[str], former: Sequence[str]) -> None:
     """Refuse a file with other columns than the files before it.
 
@@ -70,11 +56,10 @@ def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, 
     """The problem with one cell, and its place."""
     text = _cell_text(table, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
-    if reason == STRAY and looks_like_date(text):
-        advice = "dates are numbers when they are written as 2024-12-31"
-    elif reason == STRAY:
-        is_missing = f"data.missing=[{text}] if it means missing; or " if _TYPED.match(text) else ""
-        advice = f"mend it; or {is_missing}data.types={{{name}: category}}; or data.on_error=skip leaves such rows out"
+    if reason.startswith("a text among"):
+        is_missing = f"{override('data.missing', text)} if it means missing; or " if text.isprintable() else ""
+        as_category = column_type(name, "category")
+        advice = f"mend it; or {is_missing}{as_category}; or data.on_error=skip leaves such rows out"
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
     where = "data.target" if name in settings.target else f"data.{next(keys, 'path')}"
     shown = f" ({text[:60]!r})" if text else ""

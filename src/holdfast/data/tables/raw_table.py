@@ -19,18 +19,13 @@ GATHER_BYTES = 64 * 2**20  # rows that are gathered by one pass over the table
 
 
 class RawTable:
-    """Rows that are appended block by block and then read in order, or gathered in any.
-
-    Attributes:
-        files: What the rows come from.
-        names: The columns, in the order of the first file; those that hold lists or objects are not among them.
-        nested: The columns that hold lists or objects, with their type.
-    """
+    """Rows that are appended block by block and then read in order, or gathered in any."""
 
     def __init__(self, files: Sequence[TableFile]) -> None:
-        self.files = list(files)
+        self.files = list(files)  # what the rows come from
+        # the columns, in the order of the first file; those that hold lists or objects are not among them
         self.names: list[str] = []
-        self.nested: dict[str, str] = {}
+        self.nested: dict[str, str] = {}  # the columns that hold lists or objects, with their type
         self._spool = Spool((), np.uint8)
         self._ends: list[int] = []  # of each block in the spool
         self._starts: list[int] = []  # first row of each block
@@ -90,11 +85,7 @@ class RawTable:
         self._kept = kept
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
-        """Record batches of pyarrow's in order, each with the number of its first row.
-
-        Args:
-            columns: Those that are wanted; None: all.
-        """
+        """Record batches of pyarrow's in order, each with the number of its first row."""
         import pyarrow as pa
 
         done, begin = 0, 0

@@ -8,19 +8,19 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
-from holdfast.data.tables.cells import numbers_of, texts_of
-from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, stray_problem
+from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
+from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
 from holdfast.data.tables.labels import target_of
 from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
 from holdfast.data.tables.raw_table import RawTable
@@ -164,17 +164,21 @@ def _refuse_empty(files: Sequence[tuple[TableFile, int | None]], left_out: Count
 
 def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
     """A column as numbers or as codes of texts, whichever its cells are, and which of them cannot be used."""
-    facts, numbers, is_text = ColumnFacts(), list[NDArray[np.float64]](), list[Mask]()
+    facts, cells = ColumnFacts(), list[Numbers]()
     for start, batch in table.blocks([name]):
-        cells = numbers_of(batch.column(0), settings.missing)
-        facts.add(batch.column(0), cells, start + np.arange(batch.num_rows), settings.missing)
-        numbers.append(cells.values)
-        is_text.append(np.zeros(batch.num_rows, bool) if cells.is_text is None else cells.is_text)
-    is_dates = facts.dates > STRAY_SHARE * (facts.numbers + facts.dates + facts.texts)
-    if name in settings.target and is_dates and settings.types.get(name) != "category":
+        read = amounts_of if settings.types.get(name) == "number" else numbers_of
+        cells.append(read(batch.column(0), settings.missing))
+        facts.add(batch.column(0), cells[-1], start + np.arange(batch.num_rows), settings.missing)
+    if name in settings.target and facts.are_dates and settings.types.get(name) != "category":
         raise InputError("data.target", f"{name!r} holds dates", next="choose a column of classes or numbers")
+    if facts.are_dates and name == settings.time:
+        order = order_of(name, facts, settings)
+        if isinstance(order, Problem):
+            raise_problems([replace(order, where="data.time")])
+        cells = [dates_of(batch.column(0), settings.missing, str(order)) for _, batch in table.blocks([name])]
     if not _is_text(facts, settings, name):
-        values, stray = np.concatenate(numbers), np.concatenate(is_text)
+        values = np.concatenate([block.values for block in cells])
+        stray = np.concatenate([np.zeros(len(b.values), bool) if b.is_text is None else b.is_text for b in cells])
         if stray.any() and not settings.skips:
             raise_problems([stray_problem(name, facts, settings, table)])
         wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}
@@ -202,9 +206,11 @@ def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
         return facts.texts > 0 or facts.are_codes
     if facts.are_codes:
         return True
-    total = facts.numbers + facts.dates + facts.texts
-    share = STRAY_SHARE if name in settings.target or name == settings.time else 1.0
-    return facts.texts > 0 and facts.numbers + facts.dates < share * total
+    if name == settings.time:
+        return facts.total - facts.texts < STRAY_SHARE * facts.total
+    share = STRAY_SHARE if name in settings.target else 1.0
+    texts = facts.texts + facts.dates - facts.years_first  # other dates are read where times are asked for alone
+    return texts > 0 and facts.total - texts < share * facts.total
 
 
 def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn]) -> tuple[Mask, Counter[str]]:
@@ -231,7 +237,7 @@ def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
 def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
     if column.texts:
         problem = f"{name!r} holds texts ({column.texts[0]!r})"
-        raise InputError("data.time", problem, allowed="numbers, or dates written as 2024-12-31 or 2024-12-31 23:59:59")
+        raise InputError("data.time", problem, allowed="numbers, or dates such as 2024-12-31 23:59:59")
     return column.values
 
 

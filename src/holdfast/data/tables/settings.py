@@ -13,7 +13,8 @@ from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 Task = Literal["auto", "classes", "regression"]
 OnError = Literal["stop", "skip"]
 AUTO = "auto"
-TYPES = ("number", "category", "drop")
+DATE_TYPES = ("date", "day_first", "month_first")
+TYPES = ("number", "category", *DATE_TYPES, "drop")
 PART_WORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
@@ -43,6 +44,9 @@ class TableFile(Protocol):
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """Names and arrays of pyarrow's, some rows at a time: raw cells, read without any setting of a view."""
 
+    def reading(self) -> dict[str, str]:
+        """What was found out about the file as options for others of the kind: the marks in numbers."""
+
     def place_of(self, row: int) -> str:
         """The name of a row: line 17."""
 
@@ -54,7 +58,7 @@ class TableSettings:
     Attributes:
         target: One column, or the labels of a multilabel task.
         task: Whether the target holds classes or values; auto: it is looked at.
-        types: By column: number, category or drop.
+        types: By column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024.
         drop: Columns that are left out.
         drops_auto: Whether columns that look like identifiers or are constant are left out, too.
         id: Columns that name a row: it is known by them even where its other cells have changed.
@@ -105,8 +109,11 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
         )
     settings = {key: value for key, value in given.items() if value is not None}
     task, on_error, types = settings.get("task", AUTO), settings.get("on_error", "stop"), settings.get("types", {})
+    if isinstance(types, list | tuple):  # for names that Hydra has no key for
+        types = {name: kind for name, _, kind in (str(entry).rpartition(": ") for entry in types)}
     if not isinstance(types, Mapping):
-        raise InputError("data.types", f"is {types!r}", "a mapping, such as {age: number, zip: category}")
+        allowed = "a mapping, such as {age: number, zip: category}, or a list, such as ['zip code: category']"
+        raise InputError("data.types", f"is {types!r}", allowed)
     choices = [("task", task, get_args(Task)), ("on_error", on_error, get_args(OnError))]
     choices += [(f"types.{name}", kind, TYPES) for name, kind in types.items()]
     problems = [

@@ -34,6 +34,10 @@ class Ranges:
         is_empty = self._least[column] > self._most[column]
         return bool(is_empty or (self._least[column] == self._most[column] and not self._has_missing[column]))
 
+    def is_single(self, column: int) -> bool:
+        """Tell whether the cells of a column that are not missing are all one value."""
+        return bool(self._least[column] >= self._most[column])
+
     def is_whole(self, column: int) -> bool:
         """Tell whether a column holds whole numbers only, none missing."""
         return bool(self._whole[column])

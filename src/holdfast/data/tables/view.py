@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
-from holdfast.data.tables.cells import as_number, kind_of, numbers_of, texts_of
+from holdfast.data.tables.cells import Numbers, amounts_of, as_number, dates_of, kind_of, numbers_of, texts_of
+from holdfast.data.tables.dates import PARTS, part_of
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
+
+AMOUNT = "amount"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +47,13 @@ class TableView:
         columns: Names, types and categories, in the order of the source.
         dtype: "float32" or "float64".
         missing: Texts that mean a missing cell.
+        reading: How the source writes numbers (`TableFile.reading`), for new files of its format.
     """
 
     columns: tuple[Column, ...]
     dtype: str
     missing: tuple[str, ...] = MISSING_TEXTS
+    reading: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,6 +68,7 @@ class TableView:
             "columns": [column.as_dict() for column in self.columns],
             "dtype": self.dtype,
             "missing": more,
+            **({"reading": dict(self.reading)} if self.reading else {}),
         }
 
     def rows(self, batch: Any) -> Viewed:
@@ -74,8 +80,9 @@ class TableView:
         x = np.full((num_rows, len(self.columns)), np.nan, self.dtype)
         is_unreadable = np.zeros(x.shape, bool)
         unknown = np.zeros(len(self.columns), np.int64)
+        numbers: dict[str, Numbers] = {}  # several columns are taken from one column of dates
         for index, column in enumerate(self.columns):
-            array = arrays.get(column.name)
+            array = arrays.get(column.origin)
             if array is not None and kind_of(array.type) == "nested":
                 array = None
             is_unreadable[:, index] = array is None
@@ -83,7 +90,9 @@ class TableView:
                 x[:, index] = self._codes(column, array, num_rows)
                 unknown[index] = 0 if array is None else int((x[:, index] == UNSEEN).sum())
             elif array is not None:
-                x[:, index], is_unreadable[:, index] = self._numbers(array)
+                if column.origin not in numbers:
+                    numbers[column.origin] = self.cells(column, array)
+                x[:, index], is_unreadable[:, index] = self._numbers(column, numbers[column.origin])
         return Viewed(x, is_unreadable if is_unreadable.any() else None, unknown)
 
     @cached_property
@@ -97,10 +106,16 @@ class TableView:
             code_of[column.name] |= {text: code for code, text in enumerate(column.categories)}
         return code_of
 
-    def _numbers(self, array: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        numbers = numbers_of(array, self.missing)
+    def cells(self, column: Column, array: Any) -> Numbers:
+        """The cells of an array of pyarrow's as a column of numbers, or of parts of dates, reads them."""
+        if column.part in PARTS:
+            return dates_of(array, self.missing, column.order)
+        return (amounts_of if column.part == AMOUNT else numbers_of)(array, self.missing)
+
+    def _numbers(self, column: Column, numbers: Numbers) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        values = part_of(numbers.values, column.part) if column.part in PARTS else numbers.values
         with np.errstate(over="ignore"):
-            values = numbers.values.astype(self.dtype)
+            values = values.astype(self.dtype)
         is_unreadable = np.isinf(values)
         if numbers.is_text is not None:
             is_unreadable |= numbers.is_text
@@ -124,7 +139,8 @@ def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
     if plain.get("dtype") not in ("float32", "float64"):
         raise ValueError(f"a table has no rows of {plain.get('dtype')!r}")
     columns = tuple(column_from_dict(column) for column in plain["columns"])
-    return TableView(columns, str(plain["dtype"]), (*MISSING_TEXTS, *map(str, plain.get("missing") or ())))
+    missing = (*MISSING_TEXTS, *map(str, plain.get("missing") or ()))
+    return TableView(columns, str(plain["dtype"]), missing, dict(plain.get("reading") or {}))
 
 
 def _plain_number(text: str) -> float:

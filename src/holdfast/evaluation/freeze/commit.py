@@ -24,12 +24,7 @@ STALE_S = 86_400
 
 
 def enter(staging: Path, fields: dict[str, Any], projects: Sequence[Path] = ()) -> tuple[str, bool]:
-    """The selection's id, and whether it is new.
-
-    Args:
-        staging: The folder with its files; renamed to the selection's own.
-        fields: What the selection says, but for the head of the ledger.
-        projects: Whose lock names the vault.
+    """The selection's id, and whether it is new; the folder `staging` becomes its own.
 
     Raises:
         VaultRefused: The vault was replaced meanwhile, or its ledger cannot be written.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
+from holdfast.config.provenance import installed_versions, user_modules
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import check_predicts, environment, read_run
@@ -27,6 +28,7 @@ from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
     has_standard_loss,
+    predict_out_of_fold,
     predict_val,
     refuse_other_columns,
     refuse_other_record,
@@ -36,7 +38,6 @@ from holdfast.evaluation.freeze.validation import (
     tolerance_of,
     val_scores,
 )
-from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.evaluation.statistics.intervals import DEFINITIONS, INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.vault import known_rows, project_lock, refusals
@@ -135,9 +136,9 @@ def _completed(run: Path) -> dict[str, Any]:
     if record["status"] != "completed":
         hint = f"python train.py resume={run}" if record["status"] == "interrupted" else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
-    check_predicts(run, record)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
+    check_predicts(run, record)
     return record
 
 
@@ -227,6 +228,7 @@ def _freeze_model(copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]
         "run": record["id"],
         "kind": record["kind"],
         "members": copied.members,
+        **copied.combined,
         "config": record["config"],
         "modules": user_modules(record["config"]),
         "selection_rule": {"monitor": record["best"]["monitor"], "mode": record["best"]["mode"]},
@@ -255,16 +257,27 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
     # An ensemble states its loss in the same way whatever its members minimised.
     is_ensemble = record["kind"] == "ensemble"
     has_loss = is_ensemble or has_standard_loss(record["config"])
-    with processes.Predictor([copied.members], staging) as predictor:
-        predictions = predict_val(predictor, val, task_of(task).row_shape(num_outputs))
+    columns = task_of(task).row_shape(num_outputs)
+    is_out_of_fold = copied.combined["out_of_fold"]
+    rows = [val] * len(copied.members)
+    if is_out_of_fold:
+        rows = [rows_of_run(own["config"]["split"], own["data"], anew=True) for own in copied.records]
+    with processes.Predictor([model], staging) as predictor:
+        predictions = predict_val(predictor, val, columns)
         refuse_unstable(predictor, val, predictions, task, tolerance)
-        expected = predictor.statistics_state(val.statistics)
+        expected = _expected_states(predictor, rows)
         # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
         loss = None
         if has_loss and not is_ensemble and not task_of(task).is_values:
             loss = exact_loss(predictor, val, task, num_outputs)
-    _look_into(copied.members, expected, val, staging)
-    scores = val_scores(predictions, val, task, num_outputs, tolerance)
+    _look_into(copied.members, expected, rows, staging)
+    if is_out_of_fold:
+        alone = [{**copied.combined, "members": [{**member, "weight": 1.0}]} for member in copied.members]
+        with processes.Predictor(alone, staging) as predictor:
+            judged, judged_rows = predict_out_of_fold(predictor, rows, columns)
+        scores = val_scores(judged, judged_rows, task, num_outputs, tolerance)
+    else:
+        scores = val_scores(predictions, val, task, num_outputs, tolerance)
     if not has_loss:
         del scores["loss"]
     elif loss is not None:
@@ -274,22 +287,35 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
     return {"metrics": list(scores), "has_loss": has_loss}
 
 
-def _look_into(members: Sequence[Mapping[str, Any]], expected: Mapping[str, Any], val: RunRows, staging: Path) -> None:
+def _expected_states(predictor: processes.Predictor, rows: Sequence[RunRows]) -> list[dict[str, Any]]:
+    """The buffers that each member must hold by the statistics of its own train rows, asked for once where shared."""
+    states: dict[int, dict[str, Any]] = {}
+    expected = []
+    for index, own in enumerate(rows):
+        if id(own) not in states:
+            states[id(own)] = predictor.statistics_state(own.statistics)
+        of_member = {key.partition("/"): array for key, array in states[id(own)].items()}
+        expected.append({name: array for (number, _, name), array in of_member.items() if number == str(index)})
+    return expected
+
+
+def _look_into(
+    members: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], rows: Sequence[RunRows], staging: Path
+) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
-    prepared = val.prepared
+    prepared = rows[0].prepared
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
-    for index, member in enumerate(members):
+    for member, state, own in zip(members, expected, rows, strict=True):
         name = f"{member['run']}/{member['checkpoint']}"
         record = read_run(staging / member["folder"])
         content = read_content(staging / member["folder"] / member["checkpoint"])
         refuse_other_record(name, record, content)
-        mine = {key.partition("/")[2]: array for key, array in expected.items() if key.startswith(f"{index}/")}
-        refuse_other_statistics(name, mine, content["state_dict"])
-        refuse_other_columns(name, val, content)
+        refuse_other_statistics(name, state, content["state_dict"])
+        refuse_other_columns(name, own, content)
         try:
-            scan.refuse_sealed_rows(name, content, val.statistics, sealed)
-            scan.refuse_sealed_rows(name, record, val.statistics, sealed)
+            scan.refuse_sealed_rows(name, content, own.statistics, sealed)
+            scan.refuse_sealed_rows(name, record, own.statistics, sealed)
         except VaultRefused:
             body = {"reason": "sealed rows were found in what was to be frozen", "run": member["run"]}
             refusals.note_refusal(prepared.vault, body)

@@ -16,10 +16,6 @@ def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dic
     Runs of the same vault saw its train and val rows alone. Of any other, the rows that are in the store are compared
     with the sealed ones, one by one.
 
-    Args:
-        records: Of the members.
-        vault: Whose test rows the selection is for.
-
     Raises:
         VaultRefused: A run was trained on rows that are sealed in the vault, or nobody can say any more.
     """

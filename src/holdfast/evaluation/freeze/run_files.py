@@ -16,6 +16,8 @@ from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME, best_checkpoint, read_run
 from holdfast.vault import registry
 
+SINGLE = {"combine": "probabilities", "temperature": 1.0, "out_of_fold": False}
+
 
 @dataclass(frozen=True)
 class Copied:
@@ -27,6 +29,7 @@ class Copied:
         record: Its record.
         members: As a selection names them.
         records: Of the members.
+        combined: How their predictions become one: "combine", "temperature" and "out_of_fold".
     """
 
     index: int
@@ -34,16 +37,17 @@ class Copied:
     record: Mapping[str, Any]
     members: list[dict[str, Any]]
     records: list[dict[str, Any]]
+    combined: dict[str, Any]
 
 
 def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) -> Copied:
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        InputError: A checkpoint is gone.
-        VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
+        VaultRefused: A file is gone or was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
+    combined = {name: (record["ensemble"] or SINGLE)[name] for name in SINGLE}
     for number, named in enumerate(_members(run, record)):
         folder, checkpoint = run / named["run"], named["checkpoint"]
         place = f"models/{index}/members/{number}"
@@ -53,13 +57,18 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
             problem = "was changed since the ensemble was made"
             raise VaultRefused(str(folder / checkpoint), problem, next="make the ensemble again")
         own = read_run(staging / place)
-        for name in ("vault", "val_sha256"):
+        for name in ("vault",) if combined["out_of_fold"] else ("vault", "val_sha256"):
             if own["data"][name] != record["data"][name]:
                 raise VaultRefused(str(folder), f"has another {name} than the ensemble")
+        for name in ("monitor", "mode"):  # what the members' checkpoints say, the ensemble's record must say
+            if own["best"][name] != record["best"][name]:
+                problem = f"was chosen by the {name} {own['best'][name]!r}, and {run} by {record['best'][name]!r}"
+                hint = "restore run.json; or make the ensemble again, of members with one monitor"
+                raise VaultRefused(str(folder), problem, next=hint)
         chosen = {"folder": place, "checkpoint": checkpoint, "weight": float(named["weight"])}
         members.append({**chosen, "run": own["id"], "seed": own["seed"]})
         records.append(own)
-    return Copied(index, run, record, members, records)
+    return Copied(index, run, record, members, records, combined)
 
 
 def refuse_former(where: str, vault: str) -> None:
@@ -105,5 +114,5 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
         raise VaultRefused(str(path), "leaves the run's folder", next="freeze a run whose files are its own")
     if not path.is_file():
-        raise InputError(str(path), "there is no such checkpoint", next="restore it, or train the run again")
+        raise VaultRefused(str(path), "there is no such checkpoint", next="restore it, or train the run again")
     return path

@@ -18,13 +18,7 @@ from holdfast.vault.rows.fingerprints import Fingerprints
 
 
 def refuse_sealed_rows(where: str, content: Any, train: TrainStatistics, sealed: Sequence[Fingerprints]) -> None:
-    """Refuse content that holds sealed rows.
-
-    Args:
-        where: Named in the refusal.
-        content: Nested mappings and sequences of tensors, arrays, numbers and bytes.
-        train: Statistics of the train rows.
-        sealed: The fingerprints of the sealed rows, as they are and as the run's view shows them.
+    """Refuse nested content of tensors, arrays, numbers and bytes that holds sealed rows.
 
     Raises:
         VaultRefused: Sealed rows were found.

@@ -13,7 +13,7 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.core.merkle import MerkleTree
-from holdfast.core.run_record import FILE_NAME, read_run
+from holdfast.core.run_record import read_run, record_bytes
 from holdfast.core.sweep_folder import runs_of, sweep_of
 
 NOT_COMPARED = ("seed", "paths", "resume")
@@ -34,7 +34,7 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
         "sweep": folder.name,
         "runs": len(runs),
         "completed": sum(other["status"] == "completed" for other in records),
-        "root": merkle_root([(other / FILE_NAME).read_bytes() for other in runs]),
+        "root": merkle_root([record_bytes(other) for other in runs]),
         "seed_spread": seed_spread(record, records),
     }
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import VaultRefused
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
+from holdfast.ensembles.val_terms import fold_of_rows
 from holdfast.evaluation.processes import Predictor
 
 BLOCK_ROWS = 4096
@@ -40,6 +42,28 @@ def predict_val(
     rows = val.val if places is None else val.val[places]
     (predictions,) = predictor.predict(_stored(val, rows), columns, is_sealed=False, batch_size=batch_size)
     return np.asarray(predictions)
+
+
+def predict_out_of_fold(
+    predictor: Predictor, folds: Sequence[RunRows], columns: tuple[int, ...]
+) -> tuple[NDArray[np.float32], RunRows]:
+    """Predictions for all train and val rows, each by the model that has it in its fold; and these rows.
+
+    Args:
+        predictor: With one model for each fold.
+        folds: Of each model its rows.
+        columns: Shape of one row's prediction.
+
+    Raises:
+        VaultRefused: The folds are not those of one division.
+    """
+    every = replace(folds[0], val=np.arange(len(folds[0].prepared.y)))
+    try:
+        fold_of = fold_of_rows([fold.val for fold in folds], len(every.val))
+    except InputError as error:
+        raise VaultRefused("ensemble", error.problems[0].what, next="train all folds anew") from None
+    of_models = predictor.predict(_stored(every, every.val), columns, is_sealed=False)
+    return np.asarray(of_models[fold_of, every.val]), every
 
 
 def exact_loss(predictor: Predictor, val: RunRows, task: str, num_outputs: int) -> tuple[float, float]:

@@ -23,11 +23,6 @@ MAX_CLASSES = 100
 def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[str, Any]:
     """Per-class results and outcomes of single rows of an opened selection: an act of its own in the ledger.
 
-    Args:
-        prefix: Eight or more digits of the selection's id.
-        reason: Kept in the ledger.
-        key_file: The private key, where the vault was sealed for one.
-
     Returns:
         {"selection", "head", "details", "outcomes", "targets"}, the rows in the order of the vault.
 

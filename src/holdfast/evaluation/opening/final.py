@@ -27,7 +27,7 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.validation import refuse_other_predictions
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
-from holdfast.evaluation.selections import find_selection, frozen_copy, hashed_members
+from holdfast.evaluation.selections import find_selection, frozen_copy, with_hashes
 from holdfast.vault import lifecycle, opening, policies, project_lock, refusals, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger
@@ -85,7 +85,7 @@ def _open(
     with frozen_copy(vault, selection) as (fields, folder), contextlib.ExitStack() as stack:
         predictors: Predictors = []
         for numbers in _by_view(fields["models"]):
-            models = [hashed_members(fields, fields["models"][number]) for number in numbers]
+            models = [with_hashes(fields, fields["models"][number]) for number in numbers]
             predictor = stack.enter_context(processes.Predictor(models, folder))
             predictors.append((numbers, predictor))
             chosen = [fields["models"][number] for number in numbers]

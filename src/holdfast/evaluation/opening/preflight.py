@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import holdfast
+from holdfast.config.provenance import installed_versions, user_modules
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
-from holdfast.evaluation.provenance import installed_versions, user_modules
 from holdfast.vault import ledger_check, policies, refusals, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest

@@ -74,11 +74,7 @@ def report_problems(vault: str, selection: str) -> Iterator[Found]:
 
 
 def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[str, Any]:
-    """Everything the report says, as JSON.
-
-    Args:
-        num_entries: Of the ledger that are known of; None: all.
-    """
+    """Everything the report says, as JSON, by the first `num_entries` of the ledger or all."""
     manifest, _ = read_manifest(folder_of(vault))
     fields = read_selection(vault, selection)
     entries = registry.read_ledger(vault)[:num_entries]

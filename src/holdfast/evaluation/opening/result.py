@@ -21,42 +21,28 @@ COMPARISON_BITS = 2 * leaked_bits.FLOAT_BITS
 
 @dataclass(frozen=True)
 class Opened:
-    """The answer of `holdfast open`.
+    """The answer of `holdfast open`."""
 
-    Attributes:
-        selection: Its id.
-        vault: Its id.
-        opening: Which opening of the vault it was, from 1.
-        n: How many test rows there are.
-        metrics: {"value", "low", "high", "method"} by name, of the first model; empty under the policy criterion.
-        head: Of the ledger with the result in it.
-        replayed: Whether it was only repeated.
-        level: "full", "primary" (not a clean test) or "criterion".
-        models: {"name", "metrics"} of each, where several were frozen together.
-        comparisons: The first model against each other one.
-        confidence: Of each interval.
-        reason: Why the vault was opened again.
-        wear: {"bits_before", "delta", "half_width", "n_eff"} of the result: the adaptive bound.
-        criterion: {"criterion", "passed"}, or None.
-        former: {"vault", "openings"} of every vault that had these rows before.
-        not_confined: What the models could have done with the rows beside predicting, in words.
-    """
-
-    selection: str
-    vault: str
-    opening: int
-    n: int
+    selection: str  # its id
+    vault: str  # its id
+    opening: int  # which opening of the vault it was, from 1
+    n: int  # how many test rows there are
+    # {"value", "low", "high", "method"} by name, of the first model; empty under the policy criterion
     metrics: dict[str, dict[str, Any]]
-    head: str
-    replayed: bool
-    level: str = policies.FULL
+    head: str  # of the ledger with the result in it
+    replayed: bool  # whether it was only repeated
+    level: str = policies.FULL  # "full", "primary" (not a clean test) or "criterion"
+    # {"name", "metrics"} of each, where several were frozen together
     models: list[dict[str, Any]] = field(default_factory=list)
-    comparisons: list[dict[str, Any]] = field(default_factory=list)
-    confidence: float = 0.95
-    reason: str | None = None
+    comparisons: list[dict[str, Any]] = field(default_factory=list)  # the first model against each other one
+    confidence: float = 0.95  # of each interval
+    reason: str | None = None  # why the vault was opened again
+    # {"bits_before", "delta", "half_width", "n_eff"} of the result: the adaptive bound
     wear: dict[str, Any] = field(default_factory=dict)
-    criterion: dict[str, Any] | None = None
+    criterion: dict[str, Any] | None = None  # {"criterion", "passed"}, or None
+    # {"vault", "openings"} of every vault that had these rows before
     former: list[dict[str, Any]] = field(default_factory=list)
+    # what the models could have done with the rows beside predicting, in words
     not_confined: list[str] = field(default_factory=list)
 
     @property

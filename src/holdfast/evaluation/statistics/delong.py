@@ -32,12 +32,7 @@ def placements(scores: Array, truth: Truth) -> tuple[NDArray[np.float64], NDArra
 
 
 def macro_auroc(scores: Array, truth: Truth) -> tuple[float, NDArray[np.float64]]:
-    """The mean area over the columns with rows in and outside of them, and the influence of each row on it.
-
-    Args:
-        scores: (n, columns).
-        truth: (n, columns).
-    """
+    """The mean area over (n, columns) with rows in and outside of them, and the influence of each row on it."""
     areas, influence, num_rows = [], np.zeros(len(scores)), len(scores)
     for column, inside in zip(scores.T, truth.T, strict=True):
         if inside.all() or not inside.any():
@@ -66,13 +61,7 @@ def smallest_side(truth: Truth, sampling: Sampling) -> int:
 
 
 def auroc_interval(scores: Array, truth: Truth, sampling: Sampling) -> dict[str, Any]:
-    """Interval of the (macro) area on the logit scale, so that it stays within (0, 1).
-
-    Args:
-        scores: (n, columns).
-        truth: (n, columns).
-        sampling: How intervals are taken.
-    """
+    """Interval of the (macro) area on the logit scale, so that it stays within (0, 1)."""
     from scipy.special import expit, logit
 
     value, influence = macro_auroc(scores, truth)

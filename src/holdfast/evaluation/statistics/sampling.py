@@ -14,17 +14,12 @@ FEWEST_GROUPS = 10  # of fewer, the spread between groups is no estimate that on
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """The settings of all intervals.
+    """The settings of all intervals."""
 
-    Attributes:
-        confidence: Of each interval by itself.
-        groups: (n,) group of every row, where groups were declared: they are the units, not the rows.
-        seed: Of all draws.
-    """
-
-    confidence: float = CONFIDENCE
+    confidence: float = CONFIDENCE  # of each interval by itself
+    # (n,) group of every row, where groups were declared: they are the units, not the rows
     groups: NDArray[np.int64] | None = None
-    seed: int = 0
+    seed: int = 0  # of all draws
 
     def num_units(self, rows: NDArray[np.bool_]) -> int:
         """The number of rows in a mask, or of the groups that have some of them."""

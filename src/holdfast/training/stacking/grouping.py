@@ -80,7 +80,7 @@ def _key(config: Mapping[str, Any]) -> str:
 def alike(configs: Sequence[Mapping[str, Any]]) -> list[range]:
     """Divide the members of a stack into runs of neighbours that differ in nothing but the seed.
 
-    A member whose schedule goes by what it measures is by itself: its rate is its own.
+    A member whose schedule goes by what it measures, as one of the user's own may, is by itself: its rate is its own.
     """
     ranges: list[range] = []
     keys = [
@@ -88,7 +88,8 @@ def alike(configs: Sequence[Mapping[str, Any]]) -> list[range]:
         for config in configs
     ]
     for index, (key, config) in enumerate(zip(keys, configs, strict=True)):
-        is_own = str(config["schedule"]["_target_"]).endswith(".plateau")
+        target = str(config["schedule"]["_target_"])
+        is_own = not target.startswith("holdfast.schedules.") or target.endswith(".plateau")
         if index and not is_own and key == keys[index - 1]:
             ranges[-1] = range(ranges[-1].start, index + 1)
         else:

@@ -54,16 +54,11 @@ class NotStackable(Exception):
 
 @dataclass
 class Layout:
-    """The place of the members' rows in one tensor.
+    """The place of the members' rows in one tensor."""
 
-    Attributes:
-        num_members: K.
-        is_interleaved: Whether the first row of every member comes first, then the second ones: a convolution over K
-            times the channels then needs no copy. Otherwise all rows of the first member come first: then a product
-            needs none.
-    """
-
-    num_members: int
+    num_members: int  # K
+    # whether the first row of every member comes first, then the second ones: a convolution over K times the channels
+    # then needs no copy. Otherwise all rows of the first member come first: then a product needs none
     is_interleaved: bool
 
     def split(self, x: Tensor) -> Tensor:

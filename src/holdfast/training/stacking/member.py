@@ -26,17 +26,11 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Trainable(Protocol[Result_co]):
-    """An experiment as it is trained together with others.
+    """An experiment as it is trained together with others."""
 
-    Attributes:
-        config: Resolved.
-        folder: Of its run.
-        fields: More fields of its record.
-    """
-
-    config: DictConfig
-    folder: Path
-    fields: dict[str, Any]
+    config: DictConfig  # resolved
+    folder: Path  # of its run
+    fields: dict[str, Any]  # more fields of its record
 
     def build(self) -> Built:
         """Build what trains."""
@@ -64,9 +58,6 @@ class Member:
 
     `EpochCallback` keeps the record of a single run; here it keeps that of a member, with this in the place of
     Lightning's Trainer: the best checkpoint is held in memory until the member ends.
-
-    Attributes:
-        held: The name of the best checkpoint and its content.
     """
 
     # as EpochCallback knows a trainer; nothing but the end of a member writes into its folder
@@ -84,19 +75,14 @@ class Member:
     ) -> None:
         """Open the record of a run.
 
-        Args:
-            experiment: The run's.
-            stack: That it is trained in.
-            place: Its first place there.
-            reporter: Follows it.
-            signals: End all members.
-            resumed: What `state` gave, of a run that goes on.
+        `place` is its first one in the stack; `resumed` is what `state` gave, of a run that goes on.
         """
         built = stack.members[place]
         self.experiment, self.built, self.stack = experiment, built, stack
         self.record = experiment.open_record()
         self.callback_metrics: dict[str, Tensor] = {}
         self.should_stop, self.global_step = False, resumed["global_step"] if resumed else 0
+        # the name of the best checkpoint and its content
         self.held: tuple[str, dict[str, Any]] | None = resumed["held"] if resumed else None
         self.error: Diverged | None = None
         self.record.fields.update(data=built.datamodule.describe(), threads=torch.get_num_threads())
@@ -132,8 +118,7 @@ class Member:
     def end_epoch(self, losses: Tensor) -> None:
         """Read the metrics, choose the best, decide whether to go on.
 
-        Args:
-            losses: Of every step of the epoch; one that is not finite ends the member.
+        A loss of a step that is not finite ends the member.
         """
         first_step, self.global_step = self.global_step, self.global_step + len(losses)
         try:

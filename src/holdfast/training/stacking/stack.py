@@ -21,19 +21,12 @@ from holdfast.training.stacking.weights import Weights
 
 @dataclass
 class Part:
-    """Neighbours in a stack that share everything but the seed, and so an optimizer and a schedule.
+    """Neighbours in a stack that share everything but the seed, and so an optimizer and a schedule."""
 
-    Attributes:
-        members: Their places.
-        optimizer: Works on `pieces`.
-        schedule: As an option gives it.
-        pieces: Name of a parameter -> these members' share of it.
-    """
-
-    members: range
-    optimizer: torch.optim.Optimizer
-    schedule: dict[str, Any]
-    pieces: dict[str, nn.Parameter]
+    members: range  # their places
+    optimizer: torch.optim.Optimizer  # works on `pieces`
+    schedule: dict[str, Any]  # as an option gives it
+    pieces: dict[str, nn.Parameter]  # name of a parameter -> these members' share of it
 
     def of(self, tensor: Tensor) -> Tensor:
         """The share of these members in a tensor (K, ...)."""

@@ -126,19 +126,18 @@ def _train_stack(experiments: Sequence[Trainable[Any]], reporters: Reporters) ->
         known = read_run(experiments[0].folder).get("threads") if path else None
         threads = known or set_threads(config, len(built) * built[0].module.multiply_adds, datamodule.batch_size)
         torch.set_num_threads(threads)
-        states: list[Any] = [None] * len(built)
-        if path is None:
-            path, stack = experiments[0].folder / FOLDER / NAME, fastest(built)
-        else:
-            content = read_checkpoint(path)
-            states = content["members"]
-            order = _order([experiment.folder.name for experiment in experiments], [s["folder"] for s in states])
-            experiments, built = [experiments[i] for i in order], [built[i] for i in order]
-            reporters = [reporters[i] for i in order]
-            stack = Stack(built, is_interleaved=content["stack"]["is_interleaved"])
-            stack.load(content["stack"])
-        sealed = datamodule.prepared.folder / "sealed.fingerprints"
-        with guarded(built[0].module, datamodule.statistics, experiments[0].folder.name, sealed):
+        with guarded(built[0].module, datamodule, experiments[0].folder.name):
+            states: list[Any] = [None] * len(built)
+            if path is None:
+                path, stack = experiments[0].folder / FOLDER / NAME, fastest(built)
+            else:
+                content = read_checkpoint(path)
+                states = content["members"]
+                order = _order([experiment.folder.name for experiment in experiments], [s["folder"] for s in states])
+                experiments, built = [experiments[i] for i in order], [built[i] for i in order]
+                reporters = [reporters[i] for i in order]
+                stack = Stack(built, is_interleaved=content["stack"]["is_interleaved"])
+                stack.load(content["stack"])
             training = _Training(stack, path, signals)
             for experiment, reporter, state in zip(experiments, reporters, states, strict=True):
                 training.add(experiment, reporter, state)

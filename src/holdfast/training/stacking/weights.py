@@ -9,17 +9,14 @@ from torch import Tensor, nn
 
 
 class Weights:
-    """The tensors of K networks of one architecture.
-
-    Attributes:
-        tensors: (K, ...) by the name that a parameter or buffer has in one network; the same dictionary for good.
-        trained: The names of those that are trained.
-    """
+    """The tensors of K networks of one architecture."""
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         every = [{**dict(model.named_parameters()), **dict(model.named_buffers())} for model in models]
+        # the names of those that are trained
         self.trained = [name for name, parameter in models[0].named_parameters() if parameter.requires_grad]
         self._tied = _tied(models[0])
+        # (K, ...) by the name that a parameter or buffer has in one network; the same dictionary for good
         self.tensors: dict[str, Tensor] = {}
         self._set({name: torch.stack([each[name].detach() for each in every]) for name in every[0]})
 

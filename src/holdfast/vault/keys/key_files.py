@@ -68,8 +68,7 @@ def key_path(vault: str, part: str) -> Path:
 def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
     """The secret key of all fingerprints of this HOLDFAST_HOME; drawn on first use, when there is no vault yet.
 
-    Args:
-        vault: The vault whose fingerprints are meant: one that was imported has a key of its own.
+    A vault that was imported has a key of its own.
 
     Raises:
         VaultRefused: It is gone although there are vaults, or its file is not as it must be.

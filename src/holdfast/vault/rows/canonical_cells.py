@@ -26,16 +26,10 @@ Texts: TypeAlias = tuple[NDArray[Any], Sequence[str]]
 
 
 class Mixed(NamedTuple):
-    """Cells of which some are numbers and some are texts.
+    """Cells of which some are numbers and some are texts."""
 
-    Attributes:
-        numbers: (n,) The numbers; what stands where a cell is a text does not count.
-        codes: (n,) Which text a cell is, -1 where it is a number.
-        texts: The texts.
-    """
-
-    numbers: NDArray[np.float64]
-    codes: NDArray[np.int64]
+    numbers: NDArray[np.float64]  # (n,) the numbers; what stands where a cell is a text does not count
+    codes: NDArray[np.int64]  # (n,) which text a cell is, -1 where it is a number
     texts: Sequence[str]
 
 

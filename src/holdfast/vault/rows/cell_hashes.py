@@ -36,15 +36,10 @@ MOST_NUMBERS = 40_000_000  # of signatures with one column left out
 
 @dataclass(frozen=True)
 class TableCells:
-    """The cells of a table as words (`canonical_cells.words_of`).
+    """The cells of a table as words (`canonical_cells.words_of`)."""
 
-    Attributes:
-        names: Its columns, but for the target.
-        blocks: Given columns, and which rows, (k, columns, 16) words of these rows in order, some at a time; None: of
-            all rows.
-    """
-
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # its columns, but for the target
+    # given columns, and which rows, (k, columns, 16) words of these rows in order, some at a time; None: of all rows
     blocks: Callable[[Sequence[str], Mask | None], Iterator[Words]]
 
 
@@ -61,9 +56,7 @@ def known_by_cells(
 ) -> tuple[Mask, Mask]:
     """(n,) True for rows that are sealed rows by most of their cells; (n,) for those of them with the sealed target.
 
-    Args:
-        sealed: (m, columns + 1) hashes of the sealed rows, those of the target last.
-        target: (n,) hashes of their targets.
+    `sealed` are (m, columns + 1) hashes, those of the target last; `target` are (n,).
     """
     is_known, agrees, done = np.zeros(len(target), bool), np.zeros(len(target), bool), 0
     sealed_target, sealed = _mixed(sealed[:, -1:])[:, 0], sealed[:, :-1]

@@ -80,9 +80,7 @@ def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mas
 
     A row that is the same in two forms counts once: only another row like it makes it ambiguous.
 
-    Args:
-        forms: (n, 16) fingerprints of the rows, one array a form.
-        is_common: (n,) rows that prove nothing.
+    `is_common` are (n,) rows that prove nothing.
 
     Returns:
         How many records there are, and how many of them are ambiguous.

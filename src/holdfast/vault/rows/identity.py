@@ -30,15 +30,9 @@ CHANNELS = (1, 3, 4)
 
 
 def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
-    """Digest every row's features, targets left out.
+    """(n, 16) digests of every row's features, targets left out; equal where the canonical rows are equal.
 
-    Args:
-        x: (n, ...) rows; a memory map is read in blocks.
-        kind: "image", "table" or "array".
-        feature_names: Names of a table's columns; equal tables with columns in another order have equal digests.
-
-    Returns:
-        (n, 16) bytes, equal where the canonical rows are equal.
+    A memory map is read in blocks. Equal tables with columns in another order have equal digests.
     """
     if kind not in ("image", "table", "array"):
         raise ValueError(f"kind {kind!r} is none of image, table, array")
@@ -76,13 +70,7 @@ def table_digests(cells: Mapping[str, Cells]) -> NDArray[np.uint8]:
 
 
 def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
-    """(n, 16) digests of rows with their targets; classes count by their names, not by their numbers.
-
-    Args:
-        digests: (n, 16) of the rows.
-        y: (n,) classes or values, or (n, labels).
-        class_names: What class numbers stand for; empty for values.
-    """
+    """(n, 16) digests of rows with their targets; classes count by their names, not by their numbers."""
     targeted = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])

@@ -16,7 +16,7 @@ from holdfast.data.store.row_keys import forms_of
 from holdfast.data.tables.fit_view import fit_view
 
 ReadTable = Callable[..., Rows]
-OPTIONS = ("delimiter", "decimal", "encoding")
+OPTIONS = ("delimiter", "decimal", "thousands", "encoding")
 PATHS = ("val_path", "test_path")
 
 

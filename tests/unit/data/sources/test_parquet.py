@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,9 +50,7 @@ def test_a_folder_is_one_table(read_table: ReadTable, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_used(read_table: ReadTable, tmp_path: Path) -> None:
-    days = [datetime.date(2020, 1, 1)] * N
     for extra, words in (
-        ({"day": pa.array(days)}, "column 'day' holds dates (2020-01-01)"),
         ({"list": pa.array([[1]] * N)}, "column 'list' holds list<"),
         ({"small": pa.array([np.inf] * N)}, "row 0, column 'small': has an infinite value"),
     ):

@@ -75,8 +75,8 @@ def prepare(home: Path, monkeypatch: pytest.MonkeyPatch) -> Prepare:
     def call(rows: Rows, split: Split | None = None, **vault: Any) -> Prepared:
         monkeypatch.setattr(worker, "rows_of", lambda source: rows)
         asked.append(f"source{len(asked)}")
-        source = {"_target_": "strange.source", "_partial_": True}
-        chosen = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True, **(split or {})}
+        source = {"_target_": "strange.source"}
+        chosen = {"_target_": "holdfast.data.splits.Holdout", **(split or {})}
         request = {**store.make_request({"name": asked[-1], "source": source}, chosen, vault), "id": asked[-1]}
         vault_id = worker.answer_request(request)
         prepared = store.find_prepared(request)

@@ -52,9 +52,9 @@ def prepare(home: Path, tmp_path: Path) -> Prepare:
         lines = [",".join(content), *(",".join(map(str, row)) for row in zip(*content.values(), strict=True))]
         if not again:
             path.write_text("\n".join(lines) + "\n")
-        source = {"_target_": "holdfast.data.sources.table.load", "_partial_": True, "path": str(path), "format": "csv"}
+        source = {"_target_": "holdfast.data.sources.table.load", "path": str(path), "format": "csv"}
         source["settings"] = {"target": "answer", **settings}
-        split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+        split = {"_target_": "holdfast.data.splits.Holdout"}
         request = store.make_request({"name": path.name, "source": source}, split, {"policy": policy})
         worker.answer_request(request)
         prepared = store.find_prepared(request)

@@ -22,7 +22,7 @@ from holdfast.data.store.store import Prepared
 from holdfast.data.store.worker import answer_request
 
 NUM_ROWS = 200
-SPLIT = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+SPLIT = {"_target_": "holdfast.data.splits.Holdout"}
 TIMES = np.arange(NUM_ROWS) * 1.5
 
 
@@ -43,7 +43,7 @@ def rows_of(frame: pd.DataFrame, **settings: Any) -> Rows:
 def prepare(monkeypatch: pytest.MonkeyPatch, rows: Rows, name: str = "mixed", vault: str = "once") -> Prepared:
     source = {"_target_": "holdfast.data.sources.embedded.digits"}
     monkeypatch.setattr(worker, "rows_of", lambda source: rows)
-    request = store.make_request({"name": name, "source": {**source, "_partial_": True}}, SPLIT, {"policy": vault})
+    request = store.make_request({"name": name, "source": {**source}}, SPLIT, {"policy": vault})
     answer_request({**request, "id": name})
     prepared = store.find_prepared({**request, "id": name})
     assert prepared is not None
@@ -169,7 +169,7 @@ def test_a_disk_that_fills_while_rows_are_written_is_told(
 
 
 def test_a_subset_of_more_rows_than_there_are_is_told_before_anything_is_sealed(home: Path) -> None:
-    data = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits", "_partial_": True}}
+    data = {"name": "digits", "source": {"_target_": "holdfast.data.sources.embedded.digits"}}
     with pytest.raises(InputError, match=r"data.subset: is 5,000; there are 1,438 train and val rows"):
         answer_request(store.make_request({**data, "subset": 5000}, SPLIT, {"policy": "once"}))
     assert list((home / "vaults").glob("[0-9a-f]*")) == []

@@ -83,9 +83,9 @@ def test_a_file_that_only_the_source_knew_of_is_watched(home: Path, tmp_path: Pa
     (tmp_path / "i.csv").write_text("path,label\n" + "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(20)))
 
     def request() -> dict[str, Any]:
-        source = {"_target_": "holdfast.data.sources.image_folder.load", "_partial_": True}
+        source = {"_target_": "holdfast.data.sources.image_folder.load"}
         data = {"name": "i", "source": {**source, "index": str(tmp_path / "i.csv")}}
-        return store.make_request(data, {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}, {})
+        return store.make_request(data, {"_target_": "holdfast.data.splits.Holdout"}, {})
 
     answer_request(request())
     assert store.find_prepared(request()) is not None
@@ -262,8 +262,8 @@ def test_a_killed_preparation_is_finished_by_the_next_start(
 ) -> None:
     """Rows are sealed for the first time, or sealed anew."""
     old = None if is_first else prepare_mine(split={"seed": 1})
-    source = {"_target_": "my_rows.load", "_partial_": True}
-    split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+    source = {"_target_": "my_rows.load"}
+    split = {"_target_": "holdfast.data.splits.Holdout"}
     request = store.make_request({"name": "mine", "source": source}, split, {})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     command = [sys.executable, "-c", KILLED, STEPS[step], json.dumps(request)]
@@ -283,8 +283,8 @@ def test_a_killed_preparation_is_finished_by_the_next_start(
 
 
 def test_rows_of_no_vault_are_removed_where_the_sealing_was_killed(prepare_mine: Prepare, home: Path) -> None:
-    source = {"_target_": "my_rows.load", "_partial_": True}
-    split = {"_target_": "holdfast.data.splits.Holdout", "_partial_": True}
+    source = {"_target_": "my_rows.load"}
+    split = {"_target_": "holdfast.data.splits.Holdout"}
     data = {"name": "mine", "source": source}
     everything = store.prepare(data, split, {"policy": "none"})
     assert len(everything.x) == 100

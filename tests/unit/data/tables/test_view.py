@@ -93,12 +93,47 @@ def test_types_that_are_asked_for(home: Path) -> None:
     columns = {"a": [1, 2] * 6, "when": ["2020-01-01", "2020-01-02"] * 6, "y": [0, 1] * 6}
     types = {"a": "category", "when": "number"}
     view, _, _ = view_of({"x": frame(**columns), "y": "y", "types": types})
-    assert view.columns == (Column("a", "category", ("1", "2")), Column("when", "number"))
+    when = Column("when", "number", source="when", part="elapsed")
+    assert view.columns == (Column("a", "category", ("1", "2")), when)
     assert view_of({"x": frame(**columns), "y": "y", "types": {"a": "drop", "when": "category"}})[0].columns == (
         Column("when", "category", ("2020-01-01", "2020-01-02")),
     )
-    with pytest.raises(InputError, match=r"'when' holds dates \(2020-01-01\)"):
-        view_of({"x": frame(**columns), "y": "y"})
+    listed = ["a: drop", "when: category"]  # for names that are no keys on a command line
+    assert view_of({"x": frame(**columns), "y": "y", "types": listed})[0].columns == (
+        Column("when", "category", ("2020-01-01", "2020-01-02")),
+    )
+
+
+def test_dates_become_the_parts_that_vary(home: Path) -> None:
+    days = ["31.12.2023 06:00", "2024-01-02 18:30", "1.1.2024"] * 4
+    view, _, notes = view_of({"x": frame(**{"when": days, "when: year": [*range(12)], "y": [0, 1] * 6}), "y": "y"})
+    assert table_view_from_dict(json.loads(json.dumps(view.as_dict()))) == view
+    names = [column.name for column in view.columns]
+    assert names[:3] == ["when: elapsed", "when: year (part)", "when: month"]
+    assert names[3:] == ["when: weekday", "when: day of year", "when: hour", "when: year"]
+    assert {(column.source, column.order) for column in view.columns[:6]} == {("when", "day_first")}
+    viewed = view.rows(pa.record_batch({"when": [*days[:3], "soon", None], "when: year": [0, 1, 2, 3, 4]}))
+    expected = [[19722.25, 2023, 12, 6, 365, 6], [19724 + 18.5 / 24, 2024, 1, 1, 2, 18.5], [19723, 2024, 1, 0, 1, 0]]
+    np.testing.assert_allclose(viewed.x[:3, :6], expected)
+    assert np.isnan(viewed.x[3:, :6]).all()
+    assert viewed.is_unreadable is not None
+    assert viewed.is_unreadable.any(axis=1).tolist() == [False, False, False, True, False]
+    assert notes == ["column 'when' holds dates in two forms: 4 with the year and others with the day first"]
+
+
+def test_texts_that_are_no_categories_are_left_out(home: Path) -> None:
+    words = [f"the {i}th of many reviews that nobody reads" for i in range(6)] * 2
+    columns = {"key": [f"k{i}" for i in range(12)], "review": words, "c": ["a", "b"] * 6, "y": [0, 1] * 6}
+    view, _, notes = view_of({"x": frame(**columns), "y": "y"})
+    assert [column.name for column in view.columns] == ["c"]
+    assert notes == [
+        "column 'key' has a text of its own in every row: left out; data.types.key=category keeps it",
+        "column 'review' holds free text (8 words a row): left out; data.types.review=category keeps it",
+    ]
+    types = {"key": "category", "review": "category"}
+    assert len(view_of({"x": frame(**columns), "y": "y", "types": types})[0].columns) == 3
+    with pytest.raises(InputError, match=r"no column is left: 'key' has a text .* next: data\.types\.key=category"):
+        view_of({"x": frame(key=columns["key"], y=columns["y"]), "y": "y"})
 
 
 def test_rows_with_a_cell_that_cannot_be_read_are_left_out_on_request(home: Path) -> None:

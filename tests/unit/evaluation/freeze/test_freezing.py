@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.data.store import store, worker
-from holdfast.ensembles.members import check_members
+from holdfast.ensembles import TopK
 from holdfast.evaluation.freeze import freezing
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
@@ -91,7 +92,7 @@ def test_runs_that_predict_nothing_are_neither_frozen_nor_averaged(
     with pytest.raises(InputError, match=words):
         freeze_runs([runs[1]])
     with pytest.raises(InputError, match=words):
-        check_members(OmegaConf.create({"ensemble": {"runs": [str(run) for run in runs], "weights": None}}))
+        TopK([str(run) for run in runs]).check(SimpleNamespace(config=OmegaConf.create({"monitor": "val/loss"})))
 
 
 def test_a_folder_that_is_no_run_is_told(home: Path, tmp_path: Path) -> None:
@@ -176,7 +177,11 @@ def _ensemble(make_run: Make) -> Path:
     best = {**records[0]["best"], "checkpoint": None, "metrics": metrics}
     # Its own config may name any split: the members' decides.
     return make_run(
-        "both", kind="ensemble", ensemble={"members": members}, best=best, config={"split": None, "loss": {}}
+        "both",
+        kind="ensemble",
+        ensemble={"members": members, "combine": "probabilities", "temperature": 1.0, "out_of_fold": False},
+        best=best,
+        config={"split": None, "loss": {}},
     )
 
 
@@ -196,6 +201,18 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
     checkpoint = Path(record["ensemble"]["members"][1]["run"]) / "checkpoints" / "best.ckpt"
     checkpoint.write_text("0.80")
     with pytest.raises(VaultRefused, match="was changed since the ensemble was made"):
+        freeze_runs([run])
+
+
+@pytest.mark.parametrize(("field", "value"), [("monitor", "val/accuracy"), ("mode", "max")])
+def test_the_monitor_of_an_ensemble_is_that_of_its_members(make_run: Make, field: str, value: str) -> None:
+    """It stands in run.json alone, which anybody can edit; theirs are in their checkpoints."""
+    run = _ensemble(make_run)
+    record = json.loads((run / "run.json").read_text())
+    record["best"][field] = value
+    (run / "run.json").write_text(json.dumps(record))
+    words = rf"one: was chosen by the {field} 'val/loss|min', and .*both by '{value}'; next: restore run.json"
+    with pytest.raises(VaultRefused, match=words):
         freeze_runs([run])
 
 

@@ -34,7 +34,10 @@ def _run(folder: Path, seed: int, value: float, **changes: Any) -> dict[str, Any
         "seed": seed,
         "config": {"seed": seed, "lr": 0.1},
         "data": {"val_sha256": "v"},
-        "best": {"monitor": "val/accuracy", "metrics": {"val/accuracy": value}},
+        "best": {
+            **{"monitor": "val/accuracy", "mode": "max", "value": value, "epoch": 1, "checkpoint": "best.ckpt"},
+            "metrics": {"val/accuracy": value},
+        },
     } | changes
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(record))

@@ -30,13 +30,12 @@ MEMBERS = [{"folder": ".", "checkpoint": "weight", "weight": 1.0}]
 
 @pytest.fixture
 def val(prepared: store.Prepared) -> RunRows:
-    derived = compute(prepared, call_target(SPLIT, "split"))
-    return RunRows(prepared, derived.train, derived.val, derived.statistics)
+    return compute(prepared, call_target(SPLIT, "split"))
 
 
 def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
     (tmp_path / "weight").write_text(str(weight))
-    return FakePredictor([MEMBERS], tmp_path)
+    return FakePredictor([{"members": MEMBERS}], tmp_path)
 
 
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: RunRows) -> None:

@@ -49,7 +49,7 @@ def built(tmp_path: Path, *overrides: str, task: str = "multiclass", **values: A
     odd = [word.partition("=")[2] for word in overrides if word.startswith("model._target_=")]
     config = make_config(*(word for word in overrides if not word.startswith("model._target_=")), **values)
     if odd:
-        config.model = {"_target_": odd[0], "_partial_": True}
+        config.model = {"_target_": odd[0]}
     data = make_data(task, image=any(word in ("model=cnn", "model=resnet") for word in overrides), seed=config.seed)
     with kept_random_state():
         return build(config, data, build_trainer(config, tmp_path))

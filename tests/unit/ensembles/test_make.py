@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from holdfast.ensembles.members import checks_of
+from holdfast.ensembles.make import checks_of
 
 
 def verdict(name: str, word: str, *causes: str, share: float = 0.0) -> dict[str, Any]:

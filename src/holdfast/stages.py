@@ -1,4 +1,4 @@
-"""Train and validate: the stage of every run that is not told to do something else."""
+"""Stages: what a run does. Every option is called `stage(experiment, record)` and returns the status of the run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from contextlib import nullcontext
 from holdfast.checks.kinds import checked_sweep, verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
 from holdfast.checks.lr_range import find_lr
-from holdfast.checks.run import tell
+from holdfast.checks.run import print_table, raise_failed, run_checks, tell
 from holdfast.checks.verdict import Verdict
 from holdfast.core.run_record import RunRecord
 from holdfast.experiment.experiment import Experiment, train_on
 from holdfast.experiment.ranks import other_ranks
+
+__all__ = ["check", "fit"]
+
+
+def check(*, experiment: Experiment, record: RunRecord) -> str:
+    """Make the pre-flight checks of the group `check` and print the verdicts; nothing is trained.
+
+    Raises:
+        RunFailed: A check fails.
+    """
+    datamodule = experiment.build().datamodule
+    record.update(data=datamodule.describe())
+    verdicts = run_checks(experiment)
+    _keep(record, verdicts)
+    record.update(stop_reason="all checks were made")
+    print_table(verdicts)
+    raise_failed(verdicts)
+    return "completed"
 
 
 def fit(*, experiment: Experiment, record: RunRecord) -> str:
