@@ -50,5 +50,6 @@ def files_of(module: str) -> dict[str, str]:
         name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
         with contextlib.suppress(ImportError, SyntaxError, OSError):  # who imports it is told
             finder.import_hook(name)
-    files |= {Path(found.__file__) for found in finder.modules.values() if found.__file__}
+    paths = [vars(imported)["__file__"] for imported in finder.modules.values()]
+    files |= {Path(path) for path in paths if path}
     return {file.relative_to(folder).as_posix(): sha256_file(file) for file in sorted(files) if file.suffix == ".py"}
