@@ -72,5 +72,5 @@ def test_own_parts_are_swept_resumed_exported_frozen_and_opened(typed: tuple[Pat
         assert entry["low"] < entry["value"] < entry["high"]
         assert entry["value"] == pytest.approx(val[f"val/{name}"], abs=0.2)
     assert opened["criterion"] == "mcc > 0.0"
-    assert list(opened["metrics"])[-2:] == ["sureness", "kappa"]
+    assert set(list(opened["metrics"])[-2:]) == {"sureness", "kappa"}
     run_line("holdfast vault verify", typed)

@@ -6,7 +6,7 @@ they tell of the test rows. A metric of the user's own is no entry: it is a torc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -243,6 +243,19 @@ def of_counts(name: str) -> Callable[[Counts], Array]:
 def is_share(name: str) -> bool:
     """Tell whether a metric is written in per cent."""
     return name in METRICS and METRICS[name].is_share
+
+
+def is_imbalanced(class_counts: Sequence[int]) -> bool:
+    """Tell whether the rarest class has less than half of the rows that each would have if all had the same."""
+    return 2 * min(class_counts) * len(class_counts) < sum(class_counts)
+
+
+def with_rare_classes(metrics: Mapping[str, Any], class_counts: Sequence[int] | None) -> dict[str, Any]:
+    """Val metrics as a summary shows them: where a class is rare, recall leads beside the accuracy, which hides it."""
+    leading = ("val/accuracy", "val/recall_macro")
+    if not class_counts or not is_imbalanced(class_counts) or not all(name in metrics for name in leading):
+        return dict(metrics)
+    return {name: metrics[name] for name in (*leading, *(name for name in metrics if name not in leading))}
 
 
 def in_order(names: Any) -> list[str]:

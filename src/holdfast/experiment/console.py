@@ -12,6 +12,7 @@ from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import Interrupted
 from holdfast.core.exits import program
 from holdfast.core.figures import figure
+from holdfast.core.metrics import is_imbalanced, with_rare_classes
 from holdfast.core.run_record import FILE_NAME
 from holdfast.experiment.compose import hydra_of_job
 from holdfast.experiment.experiment import Experiment
@@ -64,12 +65,17 @@ def run_job_of_hydra(config: DictConfig) -> float | None:
 
 def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> None:
     best, config = record["best"], record["config"]
-    scores = [f"{name} {figure(value)}" for name, value in best["metrics"].items() if name != best["monitor"]]
+    class_counts = record["data"].get("class_counts")
+    metrics = with_rare_classes(best["metrics"], class_counts)
+    scores = [f"{name} {figure(value)}" for name, value in metrics.items() if name != best["monitor"]]
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
     folder = in_shell(_relative(path))
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
+    if class_counts and is_imbalanced(class_counts):
+        rows = f"{min(class_counts):,} of {sum(class_counts):,} train rows"
+        print(f"rare   the rarest class has {rows}: val/recall_macro counts every class alike", flush=True)
     if ensemble := record["ensemble"]:
         mean, std = ensemble["mean"][best["monitor"]], ensemble["std"][best["monitor"]]
         num_members = len(ensemble["members"]) + len(ensemble["left_out"])

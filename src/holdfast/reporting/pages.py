@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import __version__
 from holdfast.core.figures import digits
-from holdfast.core.metrics import METRICS
+from holdfast.core.metrics import METRICS, with_rare_classes
 from holdfast.reporting import charts, plots
 from holdfast.reporting.formatting import metric_value, moment, number, plain, spoken
 from holdfast.reporting.style import STYLE
@@ -54,6 +54,7 @@ def _environment() -> Environment:
         style=Markup(STYLE),
         holdfast=__version__,
         SHARES=[name for name, metric in METRICS.items() if metric.is_share],
+        with_rare_classes=with_rare_classes,
         zip=zip,
         metric_value=metric_value,
         intervals=drawn(plots.intervals),

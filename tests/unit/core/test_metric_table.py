@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from holdfast.core.metrics import METRICS, Counts, in_order, metrics_of, of_counts
+from holdfast.core.metrics import METRICS, Counts, in_order, is_imbalanced, metrics_of, of_counts, with_rare_classes
 from holdfast.core.tasks import TASKS
 
 
@@ -47,3 +47,12 @@ def test_metrics_of_counts_are_scikit_learns(num_classes: int) -> None:
 def test_matthews_of_one_guessed_class_is_zero() -> None:
     counts = Counts(np.asarray(4.0), np.asarray(2), np.array([2, 0]), np.array([4, 0]), np.array([2, 2]))
     assert float(of_counts("mcc")(counts)) == 0.0
+
+
+def test_recall_leads_beside_accuracy_where_a_class_is_rare() -> None:
+    metrics = {"val/loss": 0.1, "val/accuracy": 0.99, "val/f1_macro": 0.6, "val/recall_macro": 0.5}
+    assert list(with_rare_classes(metrics, [990, 10]))[:2] == ["val/accuracy", "val/recall_macro"]
+    assert with_rare_classes(metrics, [990, 10]) == metrics
+    assert list(with_rare_classes(metrics, [60, 40])) == list(metrics)
+    assert list(with_rare_classes({"val/rmse": 1.0}, None)) == ["val/rmse"]
+    assert [is_imbalanced(counts) for counts in ([75, 25], [76, 24], [10, 10, 4])] == [False, True, False]

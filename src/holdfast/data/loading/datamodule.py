@@ -116,6 +116,7 @@ class DataModule(pl.LightningDataModule):
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,
             "class_names": list(prepared.class_names),
+            "class_counts": list(self.statistics.class_counts or ()) if task_of(prepared.task).is_classes else None,
             "feature_names": list(prepared.feature_names),
             "columns": [column.as_dict() for column in self.columns],
             "split": self.split.test_rule(),
