@@ -39,7 +39,7 @@ from holdfast.training.reporter import Stop
 
 MAY_CHANGE = ("data.path", "threads")
 LOCKS = Path("recipes", "locks")
-# Measured on digits, breast_cancer, diabetes and MNIST with one and two threads and three instruction sets.
+# Measured on digits, breast_cancer and diabetes (one and two threads, three instruction sets) and MNIST (threads).
 SCORE_TOLERANCE = 0.01  # of metrics from 0 to 1: 0.0009 was the most
 RELATIVE_TOLERANCE = 0.05  # of losses and errors: 0.015 was the most
 MEASURED = (
