@@ -53,12 +53,17 @@ def verdicts_of_stranger(name: str) -> list[Any]:
 
 
 def _verdicts(overrides: Sequence[str], parts: dict[str, Any]) -> list[Any]:
-    """The verdicts of `mistakes`, `gradient` and `chance_loss`."""
+    """The verdicts of `mistakes`, `gradient` and `chance_loss`; one where the experiment is refused with the reason."""
     from holdfast.checks import chance_loss, gradient, mistakes
     from holdfast.checks.subject import Subject
+    from holdfast.checks.verdict import Verdict
+    from holdfast.core.errors import InputError
     from holdfast.experiment.experiment import Experiment
 
-    subject = Subject(Experiment.compose([*overrides, "logger=none", "trainer=cpu"], parts=parts))
+    try:
+        subject = Subject(Experiment.compose([*overrides, "logger=none", "trainer=cpu"], parts=parts))
+    except InputError as error:
+        return [Verdict("refused", "fail", {}, (str(error),))]
     return [*mistakes(subject), *gradient(subject), *chance_loss(subject)]
 
 

@@ -595,7 +595,7 @@ FAULTY: dict[str, Kind] = {
     "labels_from_one": Kind(
         "sequences", loss=lambda o, y: functional.cross_entropy(o, (y - 1) % o.shape[1]), expected=("labels_shifted",)
     ),
-    "argmax_in_loss": Kind("digits", loss=argmax_loss, expected=("loss_cut_off",)),
+    "argmax_in_loss": Kind("digits", loss=argmax_loss, expected=("refused",)),
     "sigmoid_and_logits": Kind(
         "labels", behind(torch.sigmoid), expected=("sigmoid_outputs", "probabilities_as_logits")
     ),

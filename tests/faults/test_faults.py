@@ -73,7 +73,9 @@ FAST_STRANGERS = ("Shuffler", "bias_only", "ascent", "Binarised")
 @pytest.mark.parametrize("name", FAST_STRANGERS)
 def test_options_of_a_project(name: str, tmp_path: Path) -> None:
     write_project(tmp_path)
-    judge(verdicts_of_stranger(name), PROGRAMS[name].expected)
+    verdicts = verdicts_of_stranger(name)
+    judge(verdicts, PROGRAMS[name].expected)
+    assert not any("not_looked_at" in verdict.evidence for verdict in verdicts)
 
 
 @pytest.mark.slow

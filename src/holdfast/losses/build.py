@@ -82,7 +82,8 @@ def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
     outputs = torch.zeros(2, *kind.row_shape(num_outputs), requires_grad=True)
     targets = torch.zeros(2, dtype=torch.int64) if kind.is_softmax else torch.zeros_like(outputs)
     try:
-        value: object = loss(outputs, targets)
+        with torch.enable_grad():  # a check may build it where none are recorded
+            value: object = loss(outputs, targets)
     except InputError:
         raise
     except Exception as error:  # a user's own code may raise anything

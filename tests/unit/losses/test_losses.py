@@ -150,3 +150,8 @@ def test_mistakes(factory: Any, task: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         build_loss(factory, task, 3 if task == "multiclass" else 1, counts)
     assert str(caught.value) == message
+
+
+@torch.no_grad()
+def test_a_loss_is_built_where_no_gradients_are_recorded() -> None:
+    assert float(build_loss(losses.mse, "regression", 1)(torch.ones(2), torch.zeros(2))) == 1.0
