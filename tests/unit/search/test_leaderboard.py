@@ -31,7 +31,8 @@ def write_run(folder: Path, loss: float, num_epochs: int = 2) -> None:
     best = {"monitor": "val/loss", "mode": "min", "value": loss, "epoch": num_epochs, "checkpoint": f"best-{loss}.ckpt"}
     history = [{"epoch": epoch + 1, "seconds": 2.0} for epoch in range(num_epochs)]
     fields = {"best": {**best, "metrics": {"val/loss": loss, "val/accuracy": 1 - loss}}, "history": history}
-    whole = {"schema": 1, "id": "run", "kind": "fit", "status": "completed", "config": {}, "choices": CHOICES}
+    whole = {"schema": 1, "id": "run", "kind": "fit", "status": "completed", "created": "2026-11-26T12:00:00+00:00"}
+    whole |= {"config": {}, "choices": CHOICES}
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({**whole, "data": None, "ensemble": None, "threads": 1, **fields}))
 
