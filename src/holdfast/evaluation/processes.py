@@ -101,18 +101,12 @@ class Predictor:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The answer of the scorer.
+    """The answer of the scorer."""
 
-    Attributes:
-        models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
-        comparisons: The first model against each other one (`comparison.compare`).
-        details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
-        outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
-    """
-
-    models: list[dict[str, Any]]
-    comparisons: list[dict[str, Any]]
-    details: list[dict[str, Any]]
+    models: list[dict[str, Any]]  # {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}
+    comparisons: list[dict[str, Any]]  # the first model against each other one (`comparison.compare`)
+    details: list[dict[str, Any]]  # {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only
+    # (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted
     outcomes: NDArray[np.float32]
 
 
