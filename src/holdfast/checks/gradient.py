@@ -28,14 +28,21 @@ MAX_EVALUATIONS = 6000
 
 @dataclass
 class Comparison:
-    """Elements that were compared, at one point of one function."""
+    """Elements that were compared, at one point of one function.
 
-    num_compared: int = 0  # elements
-    num_kinks: int = 0  # elements set aside, because a kink lies within every step
-    num_uncertain: int = 0  # elements set aside, because the differences do not agree with each other
-    # {"parameter", "index", "analytic", "numeric", "relative_error", "h"} of the largest error
+    Attributes:
+        num_compared: Elements.
+        num_kinks: Elements set aside, because a kink lies within every step.
+        num_uncertain: Elements set aside, because the differences do not agree with each other.
+        worst: {"parameter", "index", "analytic", "numeric", "relative_error", "h"} of the largest error.
+        on_purpose: Operations that leave the gradient on purpose.
+    """
+
+    num_compared: int = 0
+    num_kinks: int = 0
+    num_uncertain: int = 0
     worst: dict[str, Any] = field(default_factory=dict)
-    on_purpose: frozenset[str] = frozenset()  # operations that leave the gradient on purpose
+    on_purpose: frozenset[str] = frozenset()
 
     @property
     def is_off_on_purpose(self) -> bool:
@@ -205,13 +212,21 @@ def _agree(errors: dict[float, tuple[float, float]]) -> bool:
 
 @dataclass(frozen=True)
 class Element:
-    """One number among the parameters of a function."""
+    """One number among the parameters of a function.
 
-    function: Callable[[], Tensor]  # of no arguments; it is multiplied by `scale`
-    name: str  # of the parameter
-    parameter: nn.Parameter  # holds the number, and is set back after each evaluation
-    index: int  # of the number, in the flattened parameter
-    scale: float  # brings the largest gradient to 1
+    Attributes:
+        function: Of no arguments; it is multiplied by `scale`.
+        name: Of the parameter.
+        parameter: Holds the number, and is set back after each evaluation.
+        index: Of the number, in the flattened parameter.
+        scale: Brings the largest gradient to 1.
+    """
+
+    function: Callable[[], Tensor]
+    name: str
+    parameter: nn.Parameter
+    index: int
+    scale: float
 
     @torch.no_grad()
     def difference(self, h: float) -> tuple[float, float]:

@@ -24,17 +24,6 @@ def as_plain(value: Any) -> Any:
     return value
 
 
-def leaves_of(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a nested config by their dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= leaves_of(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
-
-
 def arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments of an entry: all but `_target_`, `_partial_` and their like."""
     return {key: value for key, value in entry.items() if not key.startswith("_")}

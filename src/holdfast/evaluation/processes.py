@@ -58,7 +58,13 @@ class Predictor:
     def predict(
         self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = BATCH_ROWS
     ) -> NDArray[np.float32]:
-        """(models, n, ...) predictions of rows by each model; of sealed rows nothing but these comes back.
+        """(models, n, ...) predictions of rows by each model.
+
+        Args:
+            rows: As they are stored.
+            columns: Shape of one row's prediction.
+            is_sealed: The rows are sealed ones: nothing but predictions comes back.
+            batch_size: Rows in one forward pass.
 
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
@@ -101,12 +107,18 @@ class Predictor:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The answer of the scorer."""
+    """The answer of the scorer.
 
-    models: list[dict[str, Any]]  # {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}
-    comparisons: list[dict[str, Any]]  # the first model against each other one (`comparison.compare`)
-    details: list[dict[str, Any]]  # {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only
-    # (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted
+    Attributes:
+        models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
+        comparisons: The first model against each other one (`comparison.compare`).
+        details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
+        outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
+    """
+
+    models: list[dict[str, Any]]
+    comparisons: list[dict[str, Any]]
+    details: list[dict[str, Any]]
     outcomes: NDArray[np.float32]
 
 

@@ -12,7 +12,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from holdfast.config.overrides import quoted
-from holdfast.config.resolve import as_plain, leaves_of
 from holdfast.config.trust import trusted_here
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.run_record import read_run
@@ -87,8 +86,8 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     Raises:
         InputError: A key now has another value than the run recorded.
     """
-    recorded = leaves_of(read_run(folder)["config"])
-    composed = leaves_of(as_plain(config))
+    recorded = _flat(read_run(folder)["config"])
+    composed = _flat(OmegaConf.to_container(config, resolve=True))
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
     raise_problems(
         [
@@ -117,3 +116,11 @@ def _recorded_overrides(folder: Path) -> list[str]:
     if foreign:
         raise InputError(str(path), f"sets {foreign[0]}, which a run does not record", next="start the run anew")
     return words
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(node, dict) and node:
+        return {
+            k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()
+        }
+    return {path: node}

@@ -10,7 +10,6 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from holdfast.config.resolve import leaves_of
 from holdfast.core.figures import figure
 from holdfast.core.run_record import read_run
 from holdfast.core.terminal import Console
@@ -23,12 +22,19 @@ MISSING = "-"
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs."""
+    """One thing that differs.
 
-    kind: str  # one of `KINDS`
-    name: str  # a key, or what a record calls it
-    first: Any  # its value in the first run; "-" where it has none
-    second: Any  # its value in the second run
+    Attributes:
+        kind: One of `KINDS`.
+        name: A key, or what a record calls it.
+        first: Its value in the first run; "-" where it has none.
+        second: Its value in the second run.
+    """
+
+    kind: str
+    name: str
+    first: Any
+    second: Any
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -125,7 +131,7 @@ def _config(
     groups = list(_unlike(_choosing(first["choices"]), _choosing(second["choices"])))
     yield from groups
     changed = [name for name, _, _ in groups]
-    leaves = list(_unlike(*(leaves_of(_choosing(record["config"], changed)) for record in (first, second))))
+    leaves = list(_unlike(*(_leaves(_choosing(record["config"], changed)) for record in (first, second))))
     leading = {(name, repr(a), repr(b)) for name, a, b in leaves if "." not in name}
     for name, a, b in leaves:
         follows = "." in name and (name.rpartition(".")[2], repr(a), repr(b)) in leading
@@ -185,6 +191,17 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tup
         values = first.get(name, MISSING), second.get(name, MISSING)
         if values[0] != values[1]:
             yield name, *values
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested config by their dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
 
 
 def _shown(value: Any, kind: str) -> str:
