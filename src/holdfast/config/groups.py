@@ -18,32 +18,20 @@ RECIPES = _ROOT / "recipes"
 
 @dataclass(frozen=True)
 class Group:
-    """The targets that a group may have, and how they are called.
+    """The targets that a group may have, and how they are called."""
 
-    Attributes:
-        trusted: Modules that a target may come from: a library's with all below them, our packages with their
-            public names.
-        supplied: Arguments that Holdfast passes to a target that names them; a config must not set them.
-        fills: Arguments that Holdfast passes where the config does not set them.
-        by_place: How many arguments Holdfast passes first, whatever their names.
-        calls: How many arguments each call of the part has. A function that needs them is the part itself.
-        is_optional: Whether an option may be empty.
-        free: Keys beside `_target_` that are not arguments: an option that holds targets in its values.
-        required: Keys that an option of a free group must have.
-        only_entries: Every value of an option is a target.
-        own: Keys beside the arguments that Holdfast reads itself.
-    """
-
+    # modules that a target may come from: a library's with all below them, our packages with their public names
     trusted: tuple[str, ...] = ()
+    # arguments that Holdfast passes to a target that names them; a config must not set them
     supplied: tuple[str, ...] = ()
-    fills: tuple[str, ...] = ()
-    by_place: int = 0
-    calls: int = 0
-    is_optional: bool = False
-    free: bool = False
-    required: tuple[str, ...] = ()
-    only_entries: bool = False
-    own: tuple[str, ...] = ()
+    fills: tuple[str, ...] = ()  # arguments that Holdfast passes where the config does not set them
+    by_place: int = 0  # how many arguments Holdfast passes first, whatever their names
+    calls: int = 0  # how many arguments each call of the part has. A function that needs them is the part itself
+    is_optional: bool = False  # whether an option may be empty
+    free: bool = False  # keys beside `_target_` that are not arguments: an option that holds targets in its values
+    required: tuple[str, ...] = ()  # keys that an option of a free group must have
+    only_entries: bool = False  # every value of an option is a target
+    own: tuple[str, ...] = ()  # keys beside the arguments that Holdfast reads itself
 
 
 GROUPS: dict[str, Group] = {

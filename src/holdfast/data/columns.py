@@ -16,28 +16,20 @@ UNSEEN = -1
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a stored table, and what train rows say of it once that is known.
+    """One column of a stored table, and what train rows say of it once that is known."""
 
-    Attributes:
-        name: As the source has it.
-        type: A "number" is stored as it is, missing as NaN; a "category" is stored as its code.
-        categories: Sorted texts of a category column; a code is an index into them, "" is the category of missing
-            cells, and the code -1 a text that is not among them.
-        has_missing: Whether some train row lacks the number; None: a category, or not known yet.
-        unseen: Categories that no train row has; None: a number, or not known yet.
-        source: The column of the table that it is taken from, where it is more than a plain reading of its own cells.
-        part: What it takes of these cells: one of `data.tables.dates.PARTS`, or "amount", a number without its unit.
-        order: Of day and month in texts that are dates; empty where the year comes first.
-    """
-
-    name: str
-    type: ColumnType
+    name: str  # as the source has it
+    type: ColumnType  # a "number" is stored as it is, missing as NaN; a "category" is stored as its code
+    # sorted texts of a category column; a code is an index into them, "" is the category of missing cells, and the code
+    # -1 a text that is not among them
     categories: tuple[str, ...] = ()
-    has_missing: bool | None = None
-    unseen: tuple[str, ...] | None = None
+    has_missing: bool | None = None  # whether some train row lacks the number; None: a category, or not known yet
+    unseen: tuple[str, ...] | None = None  # categories that no train row has; None: a number, or not known yet
+    # the column of the table that it is taken from, where it is more than a plain reading of its own cells
     source: str = ""
+    # what it takes of these cells: one of `data.tables.dates.PARTS`, or "amount", a number without its unit
     part: str = ""
-    order: str = ""
+    order: str = ""  # of day and month in texts that are dates; empty where the year comes first
 
     @property
     def origin(self) -> str:

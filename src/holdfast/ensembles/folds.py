@@ -19,9 +19,6 @@ class Folds:
 
     (FAU, "Cross-validation"; Breiman 1996, "Stacked regressions", section 2, has the out-of-fold predictions.) New rows
     are predicted by the mean of all. No row is new to two members, so that nothing can tell which weights are better.
-
-    Attributes:
-        combine, weights, temperature: As of `make.Ensemble`.
     """
 
     combine: Combine = "probabilities"

@@ -45,13 +45,9 @@ Temperature = float | Literal["fit"]
 
 
 class Trains(Protocol):
-    """The experiment of an ensemble, as its options know it.
+    """The experiment of an ensemble, as its options know it."""
 
-    Attributes:
-        config: Resolved.
-    """
-
-    config: DictConfig
+    config: DictConfig  # resolved
 
     def build(self) -> Built:
         """Build what each member trains."""
@@ -64,17 +60,11 @@ class Trains(Protocol):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A completed run that may be a member.
+    """A completed run that may be a member."""
 
-    Attributes:
-        run: Its folder; relative to that of the ensemble where it lies there.
-        record: Its `run.json`.
-        checkpoint: That it predicts with, relative to its folder.
-    """
-
-    run: Path
-    record: dict[str, Any]
-    checkpoint: str
+    run: Path  # its folder; relative to that of the ensemble where it lies there
+    record: dict[str, Any]  # its `run.json`
+    checkpoint: str  # that it predicts with, relative to its folder
 
 
 class Ensemble(Protocol):

@@ -27,9 +27,6 @@ class Snapshots:
     """The ends of the cycles of one training whose rate starts again (CS231n; Huang et al. 2017, "Snapshot ensembles").
 
     Member n has gone on from where member n - 1 ended, so that together they cost one training.
-
-    Attributes:
-        combine, weights, temperature: As of `make.Ensemble`.
     """
 
     combine: Combine = "probabilities"

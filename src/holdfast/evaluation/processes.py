@@ -62,7 +62,13 @@ class Predictor:
     def predict(
         self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = BATCH_ROWS
     ) -> NDArray[np.float32]:
-        """(models, n, ...) predictions of rows by each model; of sealed rows nothing but these comes back.
+        """(models, n, ...) predictions of rows by each model.
+
+        Args:
+            rows: As they are stored.
+            columns: Shape of one row's prediction.
+            is_sealed: The rows are sealed ones: nothing but predictions comes back.
+            batch_size: Rows in one forward pass.
 
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.

@@ -51,21 +51,13 @@ DATA = ("name", "train_rows", "val_rows", "val_sha256", "content_sha256", "colum
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A run that was repeated.
+    """A run that was repeated."""
 
-    Attributes:
-        source: What was repeated: the folder of a run, or the name of a recipe.
-        run: The new run.
-        differences: Between the two.
-        is_exact: Whether the results were compared bit for bit, or else within the tolerance.
-        notes: What one must know to read the comparison.
-    """
-
-    source: str
-    run: Run
-    differences: list[Difference]
-    is_exact: bool
-    notes: list[str]
+    source: str  # what was repeated: the folder of a run, or the name of a recipe
+    run: Run  # the new run
+    differences: list[Difference]  # between the two
+    is_exact: bool  # whether the results were compared bit for bit, or else within the tolerance
+    notes: list[str]  # what one must know to read the comparison
 
     @property
     def is_reproduced(self) -> bool:

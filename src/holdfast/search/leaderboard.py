@@ -37,54 +37,31 @@ MOST_METRICS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A trial in the table.
+    """A trial in the table."""
 
-    Attributes:
-        number: Of the trial.
-        status: "running", "completed", "pruned", "failed" or "interrupted".
-        value: The monitored metric, the mean over its runs; of a trial that trains, the best so far.
-        spread: The standard deviation over its runs; None for one run.
-        metrics: The other val metrics of the best epochs, means over its runs.
-        runs: The folders of its runs.
-        checkpoints: The best checkpoint of each run that has one.
-        epochs: Trained by all runs together.
-        seconds: Of training, all runs together.
-        overrides: Its values.
-        reason: Why it failed, was pruned or stopped.
-    """
-
-    number: int
-    status: str
-    value: float | None
-    spread: float | None
-    metrics: dict[str, float]
-    runs: list[Path]
-    checkpoints: list[Path]
-    epochs: int
-    seconds: float
-    overrides: list[str]
-    reason: str | None
+    number: int  # of the trial
+    status: str  # "running", "completed", "pruned", "failed" or "interrupted"
+    value: float | None  # the monitored metric, the mean over its runs; of a trial that trains, the best so far
+    spread: float | None  # the standard deviation over its runs; None for one run
+    metrics: dict[str, float]  # the other val metrics of the best epochs, means over its runs
+    runs: list[Path]  # the folders of its runs
+    checkpoints: list[Path]  # the best checkpoint of each run that has one
+    epochs: int  # trained by all runs together
+    seconds: float  # of training, all runs together
+    overrides: list[str]  # its values
+    reason: str | None  # why it failed, was pruned or stopped
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A sweep and how far it has come.
+    """A sweep and how far it has come."""
 
-    Attributes:
-        folder: Of the sweep.
-        record: What it is.
-        rows: Its trials, best first; the first ones where only those were asked for.
-        counts: Status -> number of trials.
-        failures: Reason -> numbers of the trials that failed of it.
-        num_retried: How many of those a resumed sweep tries again.
-    """
-
-    folder: Path
-    record: SweepRecord
-    rows: list[Row]
-    counts: dict[str, int]
-    failures: dict[str, list[int]]
-    num_retried: int
+    folder: Path  # of the sweep
+    record: SweepRecord  # what it is
+    rows: list[Row]  # its trials, best first; the first ones where only those were asked for
+    counts: dict[str, int]  # status -> number of trials
+    failures: dict[str, list[int]]  # reason -> numbers of the trials that failed of it
+    num_retried: int  # how many of those a resumed sweep tries again
 
     @property
     def best(self) -> Row | None:

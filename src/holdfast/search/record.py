@@ -23,45 +23,26 @@ GRID = "grid"
 
 @dataclass(frozen=True)
 class SweepRecord:
-    """A sweep.
+    """A sweep."""
 
-    Attributes:
-        typed: All overrides as they were typed: what `resume=` repeats.
-        config_dir: The folder of more options, `--config-dir`.
-        cwd: Where the command was typed.
-        hydra: The overrides of Hydra itself that every job is composed with.
-        overrides: Those that all trials share.
-        space: What is searched.
-        sampler: "grid", or the name of a sampler.
-        arguments: Of the sampler.
-        seed: Of the sampler.
-        repeats: The overrides of each run of a trial: its seeds or folds; one empty list where a trial is one run.
-        trials: The budget: how many points are trained.
-        on_failure: Whether a failed trial ends the sweep ("stop") or not ("continue").
-        storage: A URL of a database; None for a journal in the folder.
-        monitor: The val metric that is searched for.
-        mode: Whether less or more of it is better.
-        workers: How many train at a time.
-        commands: How many commands have trained it: the one that began it, and each that resumed it.
-    """
-
-    typed: list[str]
-    config_dir: str | None
-    cwd: str
-    hydra: list[str]
-    overrides: list[str]
-    space: Space
-    sampler: str
-    arguments: dict[str, Any]
-    seed: int
+    typed: list[str]  # all overrides as they were typed: what `resume=` repeats
+    config_dir: str | None  # the folder of more options, `--config-dir`
+    cwd: str  # where the command was typed
+    hydra: list[str]  # the overrides of Hydra itself that every job is composed with
+    overrides: list[str]  # those that all trials share
+    space: Space  # what is searched
+    sampler: str  # "grid", or the name of a sampler
+    arguments: dict[str, Any]  # of the sampler
+    seed: int  # of the sampler
+    # the overrides of each run of a trial: its seeds or folds; one empty list where a trial is one run
     repeats: list[list[str]]
-    trials: int
-    on_failure: Literal["continue", "stop"]
-    storage: str | None
-    monitor: str
-    mode: Literal["min", "max"]
-    workers: int
-    commands: int = 1
+    trials: int  # the budget: how many points are trained
+    on_failure: Literal["continue", "stop"]  # whether a failed trial ends the sweep ("stop") or not ("continue")
+    storage: str | None  # a URL of a database; None for a journal in the folder
+    monitor: str  # the val metric that is searched for
+    mode: Literal["min", "max"]  # whether less or more of it is better
+    workers: int  # how many train at a time
+    commands: int = 1  # how many commands have trained it: the one that began it, and each that resumed it
 
     def create(self, folder: Path) -> None:
         """Write `sweep.json` into a folder that holds none yet; of two sweeps that try, one does.

@@ -40,59 +40,35 @@ Status = Literal["running", "completed", "pruned", "failed", "interrupted"]
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that this worker trains.
+    """A trial that this worker trains."""
 
-    Attributes:
-        number: From 0, in the order in which trials were asked for.
-        overrides: Its values, as overrides.
-        folder: Of its run, or of its runs where it is repeated.
-    """
-
-    number: int
-    overrides: list[str]
-    folder: Path
+    number: int  # from 0, in the order in which trials were asked for
+    overrides: list[str]  # its values, as overrides
+    folder: Path  # of its run, or of its runs where it is repeated
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial as everybody sees it.
+    """A trial as everybody sees it."""
 
-    Attributes:
-        number: From 0.
-        status: "interrupted" where it has not ended and nobody trains it.
-        value: The monitored value, the mean over its runs; None where it has none.
-        reason: Why it failed, was pruned or stopped.
-        overrides: Its values; empty where a worker died before they were chosen.
-        folder: Of its run or runs.
-        can_be_retried: Whether it has failed, and a resumed sweep tries it again.
-    """
-
-    number: int
-    status: Status
-    value: float | None
-    reason: str | None
-    overrides: list[str]
-    folder: Path
-    can_be_retried: bool
+    number: int  # from 0
+    status: Status  # "interrupted" where it has not ended and nobody trains it
+    value: float | None  # the monitored value, the mean over its runs; None where it has none
+    reason: str | None  # why it failed, was pruned or stopped
+    overrides: list[str]  # its values; empty where a worker died before they were chosen
+    folder: Path  # of its run or runs
+    can_be_retried: bool  # whether it has failed, and a resumed sweep tries it again
 
 
 @dataclass(frozen=True)
 class _End:
-    """The end of a trial.
+    """The end of a trial."""
 
-    Attributes:
-        status: How it ended.
-        time: When, ISO 8601.
-        reason: Why it failed or was pruned.
-        cause: The same for all trials that failed of one thing.
-        command: The number of the command that trained it, as in the sweep's record.
-    """
-
-    status: Literal["completed", "pruned", "failed"]
-    time: str
-    reason: str | None = None
-    cause: str | None = None
-    command: int = 0
+    status: Literal["completed", "pruned", "failed"]  # how it ended
+    time: str  # when, ISO 8601
+    reason: str | None = None  # why it failed or was pruned
+    cause: str | None = None  # the same for all trials that failed of one thing
+    command: int = 0  # the number of the command that trained it, as in the sweep's record
 
     @property
     def can_be_retried(self) -> bool:

@@ -39,19 +39,12 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a sweep.
+    """The end of a sweep."""
 
-    Attributes:
-        num_jobs: Jobs or trials that have ended.
-        failures: Number of a job that failed -> the reason.
-        stop_reason: Why it has not come to its end; None where it has.
-        is_retried: Whether failed jobs are tried again when the sweep is resumed.
-    """
-
-    num_jobs: int
-    failures: Mapping[int, str] = field(default_factory=dict)
-    stop_reason: str | None = None
-    is_retried: bool = False
+    num_jobs: int  # jobs or trials that have ended
+    failures: Mapping[int, str] = field(default_factory=dict)  # number of a job that failed -> the reason
+    stop_reason: str | None = None  # why it has not come to its end; None where it has
+    is_retried: bool = False  # whether failed jobs are tried again when the sweep is resumed
 
 
 def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:

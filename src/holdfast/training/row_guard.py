@@ -36,20 +36,14 @@ STEPS = ("forward", "training_step", "validation_step")
 
 
 class RowGuard:
-    """Looks at rows on behalf of one run.
-
-    Attributes:
-        is_in_step: Whether the module works on a batch that was admitted.
-        refusal: Raised once, and again at every later step.
-        num_looks: How often rows were shown to the process that knows.
-    """
+    """Looks at rows on behalf of one run."""
 
     def __init__(
         self, train: TrainStatistics, run: str, sealed: Path | None = None, *, is_in_step: bool = False
     ) -> None:
-        self.is_in_step = is_in_step
-        self.refusal: VaultRefused | None = None
-        self.num_looks = 0
+        self.is_in_step = is_in_step  # whether the module works on a batch that was admitted
+        self.refusal: VaultRefused | None = None  # raised once, and again at every later step
+        self.num_looks = 0  # how often rows were shown to the process that knows
         self._train = train
         self._run = run
         self._sealed = sealed

@@ -24,27 +24,17 @@ DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", "\\
 
 @dataclass(frozen=True)
 class CsvFile:
-    """One file of delimited text; a compressed one is known by its suffix.
+    """One file of delimited text; a compressed one is known by its suffix."""
 
-    Attributes:
-        path: Where it lies.
-        delimiter: Between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character.
-        decimal: The decimal point: point, comma, or auto (a comma where it cannot be anything else).
-        thousands: What may stand between thousands: none, point, comma, space, apostrophe, or auto.
-        encoding: As Python names them; auto: UTF-8, UTF-16 where the file begins so, else cp1252 (Windows).
-        skips: Whether lines with another number of cells are left out, and no error.
-        skipped: Is given the reason for every line left out.
-        marks: In its numbers, once they are known.
-    """
-
-    path: Path
+    path: Path  # where it lies
+    # between cells: auto (one of `, ; | tab`), comma, semicolon, tab, pipe, space, or one character
     delimiter: str = "auto"
-    decimal: str = "auto"
-    thousands: str = "auto"
-    encoding: str = "auto"
-    skips: bool = False
-    skipped: list[str] = field(default_factory=list)
-    marks: Marks = field(default_factory=Marks)
+    decimal: str = "auto"  # the decimal point: point, comma, or auto (a comma where it cannot be anything else)
+    thousands: str = "auto"  # what may stand between thousands: none, point, comma, space, apostrophe, or auto
+    encoding: str = "auto"  # as Python names them; auto: UTF-8, UTF-16 where the file begins so, else cp1252 (Windows)
+    skips: bool = False  # whether lines with another number of cells are left out, and no error
+    skipped: list[str] = field(default_factory=list)  # is given the reason for every line left out
+    marks: Marks = field(default_factory=Marks)  # in its numbers, once they are known
 
     def __post_init__(self) -> None:
         delimiter = DELIMITER_WORDS.get(self.delimiter, self.delimiter)

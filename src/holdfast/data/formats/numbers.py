@@ -24,17 +24,11 @@ SHARE_OF_NUMBERS = 0.8
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks in the numbers of a file.
+    """The marks in the numbers of a file."""
 
-    Attributes:
-        decimal: Before the fraction: a point or a comma.
-        thousands: Signs that may stand between thousands; empty: none.
-        either: A number that is read as a fraction and may be thousands; empty: there is none.
-    """
-
-    decimal: str = "."
-    thousands: str = ""
-    either: str = ""
+    decimal: str = "."  # before the fraction: a point or a comma
+    thousands: str = ""  # signs that may stand between thousands; empty: none
+    either: str = ""  # a number that is read as a fraction and may be thousands; empty: there is none
 
     @property
     def as_options(self) -> dict[str, str]:

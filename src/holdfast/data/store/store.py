@@ -50,51 +50,29 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZip
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The development rows of one vault as a view shows them: train and val, in the order of the source.
+    """The development rows of one vault as a view shows them: train and val, in the order of the source."""
 
-    Attributes:
-        folder: Where the view lies in the store.
-        vault: The id of the vault that holds the test rows.
-        view: What made `x` of the raw rows, as `data.views` has it.
-        name: That of the file, or of the data option (`shown_name`).
-        task: "multiclass", "binary", "multilabel" or "regression".
-        kind: "image", "table" or "array".
-        class_names: One per class or label; empty for regression.
-        num_test: How many rows are sealed.
-        num_left_out: Rows left out because a test row is equal to them, or near.
-        x: (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map.
-        y: (n,) int64 or float32, (n, k) uint8; a memory map.
-        digests: (n, 16) content digests of what the source holds; a memory map.
-        units: (n, 16) the same digest for all rows that stay on one side; `digests` where nothing links rows.
-        columns: The columns of a table; empty otherwise.
-        notes: Warnings of the source.
-        groups: (n,) numbers of the groups; None where none were declared.
-        times: (n,) When each row was taken; None where that is not known.
-        parts: (n,) int8, 0 train, 1 val, as they were declared; None where they were not.
-        is_new: (n,) Rows that came after the test rows were sealed; None: there are none.
-        pixel_scale: What the source's numbers were multiplied by to become bytes.
-    """
-
-    folder: Path
-    vault: str
-    view: dict[str, Any]
-    name: str
-    task: str
-    kind: str
-    class_names: tuple[str, ...]
-    num_test: int
-    num_left_out: int
-    x: Array
-    y: Array
-    digests: NDArray[np.uint8]
+    folder: Path  # where the view lies in the store
+    vault: str  # the id of the vault that holds the test rows
+    view: dict[str, Any]  # what made `x` of the raw rows, as `data.views` has it
+    name: str  # that of the file, or of the data option (`shown_name`)
+    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    kind: str  # "image", "table" or "array"
+    class_names: tuple[str, ...]  # one per class or label; empty for regression
+    num_test: int  # how many rows are sealed
+    num_left_out: int  # rows left out because a test row is equal to them, or near
+    x: Array  # (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map
+    y: Array  # (n,) int64 or float32, (n, k) uint8; a memory map
+    digests: NDArray[np.uint8]  # (n, 16) content digests of what the source holds; a memory map
+    # (n, 16) the same digest for all rows that stay on one side; `digests` where nothing links rows
     units: NDArray[np.uint8]
-    columns: tuple[Column, ...] = ()
-    notes: tuple[str, ...] = ()
-    groups: NDArray[np.int64] | None = None
-    times: Array | None = None
-    parts: NDArray[np.int8] | None = None
-    is_new: NDArray[np.bool_] | None = None
-    pixel_scale: float = 1.0
+    columns: tuple[Column, ...] = ()  # the columns of a table; empty otherwise
+    notes: tuple[str, ...] = ()  # warnings of the source
+    groups: NDArray[np.int64] | None = None  # (n,) numbers of the groups; None where none were declared
+    times: Array | None = None  # (n,) when each row was taken; None where that is not known
+    parts: NDArray[np.int8] | None = None  # (n,) int8, 0 train, 1 val, as they were declared; None where they were not
+    is_new: NDArray[np.bool_] | None = None  # (n,) rows that came after the test rows were sealed; None: there are none
+    pixel_scale: float = 1.0  # what the source's numbers were multiplied by to become bytes
 
     @property
     def feature_names(self) -> tuple[str, ...]:

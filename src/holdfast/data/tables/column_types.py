@@ -23,33 +23,20 @@ MAX_EXAMPLES = 1000
 
 @dataclass
 class ColumnFacts:
-    """The facts of a column that have been seen so far.
+    """The facts of a column that have been seen so far."""
 
-    Attributes:
-        numbers: Cells that are numbers, dates left out.
-        dates: Cells that are dates.
-        texts: Cells that are texts and neither numbers nor dates.
-        first_text: The row of the first of them; None: there is none.
-        examples: Some texts.
-        years_first: Dates that begin with their year.
-        in_order: Other dates by the order in which they can be read; most can be in both.
-        only_in: A date that can be read in this order alone.
-        has_codes: Whether some texts of digits have leading zeros.
-        only_digits: Whether all cells are texts of digits.
-        is_typed: Whether its source says that they are numbers or dates.
-    """
-
-    numbers: int = 0
-    dates: int = 0
-    texts: int = 0
-    first_text: int | None = None
-    examples: set[str] = field(default_factory=set)
-    years_first: int = 0
+    numbers: int = 0  # cells that are numbers, dates left out
+    dates: int = 0  # cells that are dates
+    texts: int = 0  # cells that are texts and neither numbers nor dates
+    first_text: int | None = None  # the row of the first of them; None: there is none
+    examples: set[str] = field(default_factory=set)  # some texts
+    years_first: int = 0  # dates that begin with their year
+    # other dates by the order in which they can be read; most can be in both
     in_order: dict[str, int] = field(default_factory=lambda: {DAY_FIRST: 0, MONTH_FIRST: 0})
-    only_in: dict[str, str] = field(default_factory=dict)
-    has_codes: bool = False
-    only_digits: bool = True
-    is_typed: bool = True
+    only_in: dict[str, str] = field(default_factory=dict)  # a date that can be read in this order alone
+    has_codes: bool = False  # whether some texts of digits have leading zeros
+    only_digits: bool = True  # whether all cells are texts of digits
+    is_typed: bool = True  # whether its source says that they are numbers or dates
 
     def add(self, array: Any, numbers: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
         """Take in some cells, and what they are as numbers; `places` are their rows."""

@@ -53,33 +53,20 @@ class TableFile(Protocol):
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A user's settings of a table; every name is that of a setting `data.<name>`.
+    """A user's settings of a table; every name is that of a setting `data.<name>`."""
 
-    Attributes:
-        target: One column, or the labels of a multilabel task.
-        task: Whether the target holds classes or values; auto: it is looked at.
-        types: By column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024.
-        drop: Columns that are left out.
-        drops_auto: Whether columns that look like identifiers or are constant are left out, too.
-        id: Columns that name a row: it is known by them even where its other cells have changed.
-        group: The column whose equal values stay on one side of a split.
-        time: The column that tells when a row was taken.
-        split_column: The column that says train, val or test.
-        missing: Texts that mean a missing cell.
-        skips: Whether rows that cannot be used are left out instead of being an error.
-    """
-
-    target: tuple[str, ...]
-    task: Task = "auto"
+    target: tuple[str, ...]  # one column, or the labels of a multilabel task
+    task: Task = "auto"  # whether the target holds classes or values; auto: it is looked at
+    # by column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024
     types: Mapping[str, str] = field(default_factory=dict)
-    drop: tuple[str, ...] = ()
-    drops_auto: bool = False
-    id: tuple[str, ...] = ()
-    group: str | None = None
-    time: str | None = None
-    split_column: str | None = None
-    missing: tuple[str, ...] = MISSING_TEXTS
-    skips: bool = False
+    drop: tuple[str, ...] = ()  # columns that are left out
+    drops_auto: bool = False  # whether columns that look like identifiers or are constant are left out, too
+    id: tuple[str, ...] = ()  # columns that name a row: it is known by them even where its other cells have changed
+    group: str | None = None  # the column whose equal values stay on one side of a split
+    time: str | None = None  # the column that tells when a row was taken
+    split_column: str | None = None  # the column that says train, val or test
+    missing: tuple[str, ...] = MISSING_TEXTS  # texts that mean a missing cell
+    skips: bool = False  # whether rows that cannot be used are left out instead of being an error
 
     @property
     def used(self) -> tuple[str, ...]:

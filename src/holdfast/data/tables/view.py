@@ -26,33 +26,23 @@ AMOUNT = "amount"
 
 @dataclass(frozen=True, eq=False)
 class Viewed:
-    """Some rows through a view.
+    """Some rows through a view."""
 
-    Attributes:
-        x: (n, ...) rows as a run stores them.
-        is_unreadable: (n, columns) Cells that the view cannot read, and that count as missing; None: it reads all.
-        unknown: (columns,) How many cells are texts that are no category of the view.
-    """
-
-    x: NDArray[Any]
+    x: NDArray[Any]  # (n, ...) rows as a run stores them
+    # (n, columns) cells that the view cannot read, and that count as missing; None: it reads all
     is_unreadable: NDArray[np.bool_] | None = None
+    # (columns,) how many cells are texts that are no category of the view
     unknown: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
 class TableView:
-    """The columns of a table as a run sees them.
+    """The columns of a table as a run sees them."""
 
-    Attributes:
-        columns: Names, types and categories, in the order of the source.
-        dtype: "float32" or "float64".
-        missing: Texts that mean a missing cell.
-        reading: How the source writes numbers (`TableFile.reading`), for new files of its format.
-    """
-
-    columns: tuple[Column, ...]
-    dtype: str
-    missing: tuple[str, ...] = MISSING_TEXTS
+    columns: tuple[Column, ...]  # names, types and categories, in the order of the source
+    dtype: str  # "float32" or "float64"
+    missing: tuple[str, ...] = MISSING_TEXTS  # texts that mean a missing cell
+    # how the source writes numbers (`TableFile.reading`), for new files of its format
     reading: Mapping[str, str] = field(default_factory=dict)
 
     @property

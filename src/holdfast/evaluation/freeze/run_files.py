@@ -21,23 +21,14 @@ SINGLE = {"combine": "probabilities", "temperature": 1.0, "out_of_fold": False}
 
 @dataclass(frozen=True)
 class Copied:
-    """A run whose files were copied.
+    """A run whose files were copied."""
 
-    Attributes:
-        index: Of the model in the selection.
-        run: Its folder.
-        record: Its record.
-        members: As a selection names them.
-        records: Of the members.
-        combined: How their predictions become one: "combine", "temperature" and "out_of_fold".
-    """
-
-    index: int
-    run: Path
-    record: Mapping[str, Any]
-    members: list[dict[str, Any]]
-    records: list[dict[str, Any]]
-    combined: dict[str, Any]
+    index: int  # of the model in the selection
+    run: Path  # its folder
+    record: Mapping[str, Any]  # its record
+    members: list[dict[str, Any]]  # as a selection names them
+    records: list[dict[str, Any]]  # of the members
+    combined: dict[str, Any]  # how their predictions become one: "combine", "temperature" and "out_of_fold"
 
 
 def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) -> Copied:
