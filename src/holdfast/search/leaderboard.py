@@ -243,10 +243,10 @@ def _advice(board: Leaderboard) -> Iterator[str]:
     if board.best is not None:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
-        yield f"save   holdfast runs {in_shell(folder)} --save recipes/best.yaml"
+        yield f"save   holdfast runs {folder} --save recipes/best.yaml"
     if (board.num_missing > 0 or board.num_retried > 0) and not board.counts.get("running"):
         parts = [f"missing: {board.num_missing}"] if board.num_missing > 0 else []
         parts += [f"failed, to be tried again: {board.num_retried}"] if board.num_retried > 0 else []
-        yield f"go on  {program()} -m {setting('resume', folder)}   ({'; '.join(parts)})"
+        yield f"go on  {program()} -m {setting('resume', board.folder)}   ({'; '.join(parts)})"
     if board.num_missing == 0 and board.best is not None and len(board.best.runs) == 1:
         yield f"next   holdfast freeze {in_shell(board.best.runs[0])}"
