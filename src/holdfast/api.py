@@ -112,16 +112,18 @@ def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: b
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.checks.kinds import check_kinds
     from holdfast.search.compose import check_sweep
-    from holdfast.search.dry_run import print_plan
+
+    configs = check_sweep(config, loader)  # imports no torch: a mistake is answered at once
+    if config.sweep.dry_run:
+        from holdfast.search.dry_run import print_plan
+
+        print_plan(config, loader, configs[0])
+        return
+    from holdfast.checks.kinds import check_kinds
     from holdfast.search.leaderboard import print_sweep
     from holdfast.search.sweep import raise_failures, run_sweep
 
-    configs = check_sweep(config, loader)
-    if config.sweep.dry_run:
-        print_plan(config, loader, configs[0])
-        return
     folder = Path(config.hydra.sweep.dir)
     check_kinds(configs, folder)
     try:

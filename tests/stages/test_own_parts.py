@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.commands import Done, run_command
+from commands import Done, run_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-parts.md"
 FILES = re.findall(r"^`(\S+)`:\n```\w+\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)

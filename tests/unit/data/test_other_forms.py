@@ -192,7 +192,7 @@ def test_a_table_with_columns_added_goes_on(
     assert second.vault == first.vault
     assert [path.name for path in (home / "vaults").glob("[0-9a-f]*")] == [first.vault]
     assert cells_of(second) == set(sibling["b"].astype(np.float32).tolist()) - sealed_cells(table)
-    assert set(second.feature_names) == set(sibling.columns) - {"a"}
+    assert set(second.feature_names) == set(sibling.columns) - {"a", "uid"}
     without = prepared(tmp_path / "sibling.csv", policy="none", target="a")
     assert cells_of(without) == cells_of(second)
     known = sibling["b"].astype(np.float32).isin(sealed_cells(table)).sum()

@@ -103,7 +103,7 @@ def test_a_module_of_ones_own_and_an_option_that_changed_are_named(
     module.write_text(OWN_NET.format(activation="Tanh"))
     (project / "conf" / "model" / "mine.yaml").write_text("_target_: holdfast.models.linear\n")
     again = holdfast.reproduce(run)
-    assert names(again, "code") == ["own_net_of_the_test:own_net_of_the_test.py"]
+    assert names(again, "code") == ["own_net_of_the_test.py"]
     assert names(again, "config") == ["model._target_"]
     assert again.notes == ["Options have changed since; the config of the record was run."]
 

@@ -92,7 +92,7 @@ def test_rows_that_differ_in_their_identifier_alone_stay_on_one_side(
     frame = mixed().drop(columns=["who", "part"])
     frame.iloc[1:10:2, :3] = frame.iloc[0:10:2, :3].to_numpy()  # five pairs
     frame = frame.assign(id=[f"row {number:03d}" for number in range(NUM_ROWS)])
-    prepared = prepare(monkeypatch, rows_of(frame, group=None, split_column=None))
+    prepared = prepare(monkeypatch, rows_of(frame, group=None, split_column=None, types={"id": "category"}))
     assert (prepared.columns[2].name, len(prepared.columns[2].categories)) == ("id", len(prepared.x))
     numbers = np.array([int(text.removeprefix("row ")) for text in prepared.columns[2].categories])
     assert not (np.bincount(numbers[numbers < 10] // 2, minlength=5) == 1).any()
