@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from commands import Done, run_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-parts.md"
