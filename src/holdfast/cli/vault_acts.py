@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,6 +88,8 @@ def disclose(
 
     if out.exists():
         raise InputError(str(out), "exists already", next="choose another file")
+    if not os.access(out.absolute().parent, os.W_OK | os.X_OK):  # the ledger counts what is disclosed, written or not
+        raise InputError("--out", f"{out} cannot be written", next="name a file in a folder of yours that exists")
     disclosure = disclose_selection(selection, reason=reason, key_file=key)
     with registry.on_disk(out, "it is in the ledger, and could not be written; disclose it again"):
         write_atomic(out, json.dumps(disclosure, indent=1))

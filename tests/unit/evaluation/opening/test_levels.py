@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from holdfast.cli import vault_acts
 from holdfast.cli.open import _bound
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store import store
@@ -177,6 +178,9 @@ def test_rows_are_disclosed_by_an_act_of_its_own(make_run: Make, prepared: store
     opened, _ = open_vault(selection)
     with pytest.raises(InputError, match="--reason: is empty"):
         disclose(selection, reason=" ")
+    with pytest.raises(InputError, match="--out: .* cannot be written"):
+        vault_acts.disclose(selection, reason="per class", out=Path("no such folder/file.json"))
+    assert registry.read_ledger(prepared.vault)[-1].type != "disclose"
     disclosed = disclose(selection, reason="per class")
     share = np.mean(np.array(disclosed["outcomes"])[:, 0] == np.array(disclosed["targets"]))
     assert share == pytest.approx(opened.metrics["accuracy"]["value"])
