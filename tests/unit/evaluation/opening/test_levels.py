@@ -178,7 +178,7 @@ def test_rows_are_disclosed_by_an_act_of_its_own(make_run: Make, prepared: store
     opened, _ = open_vault(selection)
     with pytest.raises(InputError, match="--reason: is empty"):
         disclose(selection, reason=" ")
-    with pytest.raises(InputError, match="--out: .* cannot be written"):
+    with pytest.raises(InputError, match=r"--out: .* cannot be written"):
         vault_acts.disclose(selection, reason="per class", out=Path("no such folder/file.json"))
     assert registry.read_ledger(prepared.vault)[-1].type != "disclose"
     disclosed = disclose(selection, reason="per class")
