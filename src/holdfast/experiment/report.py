@@ -28,6 +28,7 @@ def write_report(run: Path) -> WrittenReport:
     Raises:
         InputError: The folder holds no run, one that still goes on, or one whose best checkpoint is gone.
     """
+    from holdfast.inference.network import member_folder
     from holdfast.reporting.run_page import write_run_page
 
     record = read_run(run)
@@ -35,6 +36,8 @@ def write_report(run: Path) -> WrittenReport:
         raise InputError(str(run), "is still running", next="wait for its end")
     if record["best"] and record["best"]["checkpoint"]:
         best_checkpoint(run, record)
+    for member in record["ensemble"]["members"] if record["ensemble"] else ():
+        member_folder(run, member)
     facts, without = _facts_of_rows(run, record)
     path = write_run_page(run, record, **facts)
     return WrittenReport(path, facts.get("data"), facts.get("val"), without)

@@ -51,17 +51,26 @@ def load_run(folder: Path) -> Loaded:
 
 
 def _member(ensemble: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], Restored]:
+    run = member_folder(ensemble, entry)
+    path = run / entry["checkpoint"]
+    if sha256_file(path) != entry["sha256"]:
+        raise InputError(str(path), "is not the checkpoint that was averaged", next="average the runs again")
+    return read_run(run), load_model(run, entry["checkpoint"])
+
+
+def member_folder(ensemble: Path, entry: dict[str, Any]) -> Path:
+    """Find the folder of a member, which may have been moved together with its ensemble.
+
+    Raises:
+        InputError: Its checkpoint is gone.
+    """
     recorded = Path(entry["run"])
-    # The folders may have been moved together since.
     places = (
         ensemble / recorded,
         ensemble.parent / recorded.name,
         ensemble.parent.parent.joinpath(*recorded.parts[-2:]),
     )
     run = next((place for place in places if (place / entry["checkpoint"]).is_file()), places[0])
-    path = run / entry["checkpoint"]
-    if not path.is_file():
+    if not (run / entry["checkpoint"]).is_file():
         raise InputError(str(ensemble), f"its member {run} has no {entry['checkpoint']} any more", next="restore it")
-    if sha256_file(path) != entry["sha256"]:
-        raise InputError(str(path), "is not the checkpoint that was averaged", next="average the runs again")
-    return read_run(run), load_model(run, entry["checkpoint"])
+    return run

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from holdfast.core.errors import InputError
+from holdfast.experiment.report import write_report
 from holdfast.inference.network import load_run
 from holdfast.training.restore import load_model
 
@@ -54,6 +55,8 @@ def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
     path.unlink()
     with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt any more"):
         load_run(folder)
+    with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt any more"):
+        write_report(folder)
 
 
 def test_an_ensemble_that_was_moved_with_its_members(make_ensemble: MakeRun, tmp_path: Path) -> None:
