@@ -61,7 +61,7 @@ background:var(--accent)}
 .legend .s1::before{background:var(--second)}.legend .s2::before{background:var(--good)}
 .legend .s3::before{background:var(--bad)}
 .strip{display:block;max-width:100%}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(330px,100%),1fr));gap:0 22px}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:0 22px}
 .charts h3{margin-bottom:2px}
 .score{margin:14px 0 4px;font-size:17px}.score b{font-size:30px;margin-right:6px;font-variant-numeric:tabular-nums}
 .part{margin:34px 0 14px}.part h2{font-size:24px;margin:0}
