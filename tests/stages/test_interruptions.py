@@ -119,7 +119,7 @@ def test_a_signal_ends_a_run_that_can_go_on(
     wait_for_epoch(started, folder, 5)
     started.process.send_signal(number)
     assert started.ends_with() == code
-    assert f"resume={folder}" in started.stdout.read_text()
+    assert f"resume={folder.name}" in started.stderr.read_text()
     assert record(folder)["status"] == "interrupted"
     assert start(work, f"resume={folder.name}").ends_with() == 0
     assert record(folder)["best"] == left_alone["best"]

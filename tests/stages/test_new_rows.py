@@ -139,7 +139,7 @@ def test_an_exported_table(typed: Run, run: Path, form: str) -> None:
     if form == "onnx":
         pytest.importorskip("onnxruntime")
     answer: dict[str, Any] = json.loads(typed("holdfast", "export", "run", "--format", form, "--json").stdout)
-    assert answer["check"]["of"] == "val rows of csv"
+    assert answer["check"]["of"] == "val rows of houses.csv"
     assert answer["check"]["max_difference"] <= answer["check"]["tolerance"]
     described = json.loads((run.parent / answer["description"]).read_text())
     assert [column["name"] for column in described["input"]["columns"]] == ["town", "size", "age"]

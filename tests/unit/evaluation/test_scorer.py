@@ -94,10 +94,11 @@ def test_the_scorer_is_a_process_and_answers_the_same() -> None:
     random = np.random.default_rng(0)
     p, y, groups = random.random(120, np.float32), random.integers(0, 2, 120), np.arange(120) // 4
     options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
-    models = [{"name": "a", "has_loss": True}, {"name": "b", "has_loss": True}]
-    fields = {**options, "models": models, "intervals": {"seed": 3}}
+    metrics = ["accuracy", "auroc_macro"]
+    models = [{"name": name, "has_loss": True, "metrics": metrics} for name in "ab"]
+    fields = {**options, "models": models, "intervals": {"seed": 3}, "criterion": None}
     answer = processes.score(fields, [p, 1 - p], y, confidence=0.99, groups=groups)
-    sampling = Sampling(0.99, "clopper-pearson", groups, 3)
+    sampling = Sampling(0.99, groups, 3)
     expected = score_models([p, 1 - p], y, models=models, sampling=sampling, **options)
     assert answer.models == expected["models"]
     assert answer.comparisons == expected["comparisons"]

@@ -86,6 +86,8 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     for hook in hooks:
         hook.remove()
     yield from _activations(layers, losses)
+    if next(iter(layers.values()), 1.0) == 0:
+        return  # the first layer gives nothing but 0: what comes behind it is not to blame
     yield from _units(observer.activations, len(inputs))
     if loss.requires_grad:
         yield from _gradients(module, inputs, y, loss)
