@@ -1,4 +1,4 @@
-"""What a part is, told by its signature: an option that makes the part, or the part itself.
+"""A part is told by its signature: an option that makes the part, or the part itself.
 
 Holdfast calls an option with its arguments from the config and with what it knows beside them (`groups.Group`). A
 class or function of the user's own need not name all of that: it is handed what it names. A plain function such as
@@ -35,7 +35,7 @@ def takes_any(symbol: Callable[..., Any]) -> bool:
 
 
 def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that an option names."""
+    """Choose from the offered arguments those that an option names."""
     return {name: value for name, value in offered.items() if name in parameters_of(option)}
 
 

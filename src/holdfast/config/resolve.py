@@ -29,6 +29,17 @@ def arguments(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if not key.startswith("_")}
 
 
+def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested config by their dotted keys; an empty mapping is a value."""
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            values |= leaves(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
 def call_target(entry: Mapping[str, Any], where: str) -> Any:
     """Call what `_target_` names with the entry's other keys.
 

@@ -21,7 +21,7 @@ Interval = Literal["counts", "rows", "delong", "bootstrap"]
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What a metric of counts is computed from; the first axes are those of samples.
+    """The counts that a metric is computed from; the first axes are those of samples.
 
     Attributes:
         rows: (...,) how many rows there are.
@@ -47,7 +47,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Metric:
-    """What there is to know of a metric.
+    """An entry of the table of metrics.
 
     Attributes:
         name: As records, options and `monitor` have it.

@@ -44,7 +44,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import os
 import platform
 import socket
@@ -58,7 +57,7 @@ from typing import Any
 
 from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
-from holdfast.core.files import read_plain, sha256_hex, write_atomic
+from holdfast.core.files import finite, read_plain, sha256_hex, write_atomic
 from holdfast.core.record_form import ROWS, parse_object, problem_of
 
 SCHEMA = 1
@@ -158,7 +157,7 @@ class RunRecord:
         if not self.writes:
             return
         self.fields["heartbeat"] = now()
-        write_atomic(self.folder / FILE_NAME, json.dumps(_finite(self.fields), indent=1, ensure_ascii=False) + "\n")
+        write_atomic(self.folder / FILE_NAME, json.dumps(finite(self.fields), indent=1, ensure_ascii=False) + "\n")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -348,17 +347,6 @@ def _empty() -> dict[str, Any]:
         "timings": {},
     }
     return empty
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _as_csv(history: list[dict[str, Any]]) -> str:

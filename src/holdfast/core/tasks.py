@@ -47,7 +47,7 @@ class Task:
 
     @property
     def kind(self) -> Literal["classes", "labels", "values", "rows"]:
-        """What is predicted, in a word."""
+        """The word for what is predicted."""
         if self.is_values:
             return "values"
         if self.is_rows:

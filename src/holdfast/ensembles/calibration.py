@@ -28,7 +28,7 @@ def fit_temperature(loss_of: Callable[[float], float]) -> float:
 
 
 def calibration(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> dict[str, Any]:
-    """How well probabilities are calibrated.
+    """Measure how well probabilities are calibrated.
 
     Args:
         predictions: (n, classes) or (n, labels) probabilities, or (n,) P(second class).

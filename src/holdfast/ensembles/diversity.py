@@ -1,4 +1,4 @@
-"""How much the members of an ensemble differ: without a difference their mean brings nothing."""
+"""The differences between members of an ensemble: without a difference their mean brings nothing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def disagreement(predictions: NDArray[np.float32], task: str) -> Matrix:
     kind = task_of(task)
     if kind.is_values:
         exact = predictions.astype(np.float64)
-        return [[float(np.sqrt(np.square(one - other).mean())) for other in exact] for one in exact]
+        return [[float(np.sqrt(np.square(first - second).mean())) for second in exact] for first in exact]
     guesses = [kind.guesses(each) for each in predictions]
     if not kind.is_labels:
         guesses = [each.argmax(axis=1) for each in guesses]
-    return [[float((one != other).mean()) for other in guesses] for one in guesses]
+    return [[float((first != second).mean()) for second in guesses] for first in guesses]
 
 
 def error_correlation(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> Matrix:

@@ -72,7 +72,7 @@ class Ensemble(Protocol):
 
     @property
     def combine(self) -> Combine:
-        """What is averaged of classes or labels; values of a regression are."""
+        """The outputs that are averaged: of classes or labels; of a regression it is the values."""
         ...
 
     @property
@@ -82,12 +82,12 @@ class Ensemble(Protocol):
 
     @property
     def temperature(self) -> Temperature:
-        """Of the mean; "fit": the one with the least val loss."""
+        """The temperature of the mean; "fit": the one with the least val loss."""
         ...
 
     @property
     def out_of_fold(self) -> bool:
-        """Whether each member has val rows of its own."""
+        """Tell whether each member has val rows of its own."""
         ...
 
     def check(self, experiment: Trains) -> None:

@@ -155,7 +155,7 @@ def _sound_runs(folders: Sequence[Path]) -> list[Candidate]:
 
 
 def _problems(folder: Path, record: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a run by itself; a check that refuses it raises.
+    """The problems of a run by itself; a check that refuses it raises.
 
     Raises:
         InputError: It predicts nothing that can be averaged.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ValTerms:
-    """What is averaged over members, for every val row, and the targets.
+    """The values that are averaged over members, for every val row, and the targets.
 
     Attributes:
         terms: (members, n, ...) as of `combine.term_of`; out of fold (1, n, ...): that of the one member that was not
@@ -82,7 +82,7 @@ class ValTerms:
         return [self.metrics(self.predicted(self.terms[0][rows]), rows) for rows in folds]
 
     def diversity(self) -> dict[str, Any]:
-        """What the record says of curve, disagreement and correlation; nothing where no row is new to all members."""
+        """Curve, disagreement and correlation for the record; nothing where no row is new to all members."""
         if self.fold_of is not None:
             return {"curve": [], "disagreement": None, "error_correlation": None}
         members = np.stack([self.predicted(term) for term in self.terms])

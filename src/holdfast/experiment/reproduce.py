@@ -61,7 +61,7 @@ class Reproduction:
 
     @property
     def is_reproduced(self) -> bool:
-        """Whether the result is the same."""
+        """Tell whether the result is the same."""
         return not any(item.kind == "result" for item in self.differences)
 
     @property
@@ -313,7 +313,7 @@ def _compared(
 
 
 def _results(first: Mapping[str, Any], second: Mapping[str, Any], *, is_exact: bool) -> Iterator[Difference]:
-    """What came out differently; within the tolerance nothing did."""
+    """The results that came out differently; within the tolerance nothing did."""
     left_out = [] if is_exact else ["epoch", "stop reason"]
     if first["status"] in ("pruned", "interrupted"):
         left_out += ["status", "stop reason"]

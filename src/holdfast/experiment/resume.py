@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from holdfast.config.resolve import leaves
 from holdfast.config.trust import trusted_here
 from holdfast.core.advice import quoted
 from holdfast.core.errors import InputError, Problem, raise_problems
@@ -86,8 +87,8 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     Raises:
         InputError: A key now has another value than the run recorded.
     """
-    recorded = _flat(read_run(folder)["config"])
-    composed = _flat(OmegaConf.to_container(config, resolve=True))
+    now: Any = OmegaConf.to_container(config, resolve=True)
+    recorded, composed = leaves(read_run(folder)["config"]), leaves(now)
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
     raise_problems(
         [
@@ -116,11 +117,3 @@ def _recorded_overrides(folder: Path) -> list[str]:
     if foreign:
         raise InputError(str(path), f"sets {foreign[0]}, which a run does not record", next="start the run anew")
     return words
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    if isinstance(node, dict) and node:
-        return {
-            k: v for key, child in node.items() for k, v in _flat(child, f"{path}.{key}" if path else str(key)).items()
-        }
-    return {path: node}

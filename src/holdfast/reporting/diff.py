@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from holdfast.config.resolve import leaves
 from holdfast.core.figures import figure
 from holdfast.core.run_record import read_run
 from holdfast.core.terminal import Console
@@ -137,9 +138,9 @@ def _config(
     groups = list(_unlike(_choosing(first["choices"]), _choosing(second["choices"])))
     yield from groups
     changed = [name for name, _, _ in groups]
-    leaves = list(_unlike(*(_leaves(_choosing(record["config"], changed)) for record in (first, second))))
-    leading = {(name, repr(a), repr(b)) for name, a, b in leaves if "." not in name}
-    for name, a, b in leaves:
+    unlike = list(_unlike(*(_choices(_choosing(record["config"], changed)) for record in (first, second))))
+    leading = {(name, repr(a), repr(b)) for name, a, b in unlike if "." not in name}
+    for name, a, b in unlike:
         follows = "." in name and (name.rpartition(".")[2], repr(a), repr(b)) in leading
         is_place = name.startswith("data.") and name.rpartition(".")[2] in ("path", "test_path", "content")
         if not follows and not (has_same_rows and is_place):
@@ -162,9 +163,9 @@ def _code(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run learned from; the vault is left out, whose id is another one wherever the same rows are sealed."""
+    """The rows that a run learned from; the vault is left out, whose id differs wherever the same rows are sealed."""
     data = record.get("data") or {}
-    view = {f"view.{key}": value for key, value in _leaves(data.get("view") or {}).items() if key != "columns"}
+    view = {f"view.{key}": value for key, value in _choices(data.get("view") or {}).items() if key != "columns"}
     return {
         "data set": data.get("name"),
         "val rows": data.get("val_sha256"),
@@ -201,12 +202,12 @@ def _of_data(first: Facts, second: Facts) -> tuple[Facts, Facts]:
 
 
 def _known_of_both(first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    """What stands in both; an ensemble, whose members train, has no device of its own."""
+    """The facts that stand in both; an ensemble, whose members train, has no device of its own."""
     return _only([name for name in first if first[name] is not None and second.get(name) is not None], first, second)
 
 
 def _of_result(first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    """All but the metrics that one of them does not have: it has failed, or has another task."""
+    """Leave out the metrics that one of them does not have: it has failed, or has another task."""
     return _only([name for name in first if "/" not in name or name in second], first, second)
 
 
@@ -221,17 +222,9 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tup
             yield name, *values
 
 
-def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of a nested config by their dotted keys, without how a target is called, which is nobody's choice."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if key == "_partial_":
-            continue
-        if isinstance(value, Mapping) and value:
-            leaves |= _leaves(value, f"{prefix}{key}.")
-        else:
-            leaves[f"{prefix}{key}"] = value
-    return leaves
+def _choices(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a config by their dotted keys, without how a target is called, which is nobody's choice."""
+    return {key: value for key, value in leaves(config).items() if key.rpartition(".")[2] != "_partial_"}
 
 
 def _shown(value: Any, kind: str) -> str:

@@ -72,7 +72,7 @@ class _End:
 
     @property
     def can_be_retried(self) -> bool:
-        """Whether the trial may come to another end when it is tried again."""
+        """Tell whether the trial may come to another end when it is tried again."""
         return self.status == "failed" and self.cause != DIVERGED
 
 
@@ -242,11 +242,11 @@ class Study:
         return self._storage.get_all_trials(self._study._study_id, deepcopy=False)
 
     def _has_failed_now(self, end: _End) -> bool:
-        """Whether a trial has failed under the command that goes on."""
+        """Tell whether a trial has failed under the command that goes on."""
         return end.status == "failed" and end.command == self.record.commands
 
     def _is_retried(self, end: _End) -> bool:
-        """Whether a trial that has ended before this command is tried again under it."""
+        """Tell whether a trial that has ended before this command is tried again under it."""
         return end.can_be_retried and end.command < self.record.commands
 
     def _hand_out(self, trial_id: int) -> Trial:

@@ -13,7 +13,7 @@ SMALLEST_P = 1e-7  # of a probability whose logit is taken, in float32
 
 
 def term_of(outputs: Tensor, task: str, combine: Combine) -> Tensor:
-    """What is averaged over members: (n, ...) logits or probabilities of the outputs of one, or values as they are."""
+    """The terms of a mean over members: (n, ...) logits or probabilities of one's outputs, or values as they are."""
     if combine == "logits":
         return outputs.float()
     return as_predictions(outputs, task).float()

@@ -64,7 +64,7 @@ def build_metrics(
 
 
 def _facts(kind: Task, num_outputs: int) -> dict[str, Any]:
-    """What a metric is told of the task, where it names it; two classes are several classes here."""
+    """The facts of the task that a metric is told, where it names it; two classes are several classes here."""
     if kind.is_values or kind.is_rows:
         return {}
     columns = kind.num_columns(num_outputs)

@@ -56,7 +56,7 @@ class Network(nn.Module):
         return self.prediction_of(mean_of(self.terms(rows), self.weights))
 
     def terms(self, rows: Tensor) -> list[Tensor]:
-        """What is averaged: of every member (n, ...) probabilities, logits or values."""
+        """The values that are averaged: of every member (n, ...) probabilities, logits or values."""
         outputs = [member.outputs_in_units(rows) for member in self.members]  # type: ignore[operator]
         return [term_of(each, self.task, self.combine) for each in outputs]
 

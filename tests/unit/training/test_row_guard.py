@@ -139,15 +139,20 @@ def test_rows_of_ones_own_are_let_through(data: DataModule, module: SupervisedMo
     assert _refusals(data) == []
 
 
-def test_rows_in_a_penalty_of_ones_own(
-    data: DataModule, module: SupervisedModule, scaled: torch.Tensor, guard: RowGuard
-) -> None:
+def penalise(module: SupervisedModule, rows: torch.Tensor) -> None:
+    """Give a module a penalty of a user's own that looks at rows."""
     module.set_training(
         loss=nn.functional.cross_entropy,
         make_optimizer=None,  # type: ignore[arg-type]
         make_schedule=None,  # type: ignore[arg-type]
-        regularization=lambda model: model(scaled).sum(),
+        regularization=lambda model: model(rows).sum(),
     )
+
+
+def test_rows_in_a_penalty_of_ones_own(
+    data: DataModule, module: SupervisedModule, scaled: torch.Tensor, guard: RowGuard
+) -> None:
+    penalise(module, scaled)
     with pytest.raises(VaultRefused, match="are sealed in vault"):
         module.training_step(next(iter(data.train_dataloader())), 0)
 
@@ -155,12 +160,7 @@ def test_rows_in_a_penalty_of_ones_own(
 def test_rows_in_a_penalty_while_it_is_checked(
     data: DataModule, module: SupervisedModule, test_rows: torch.Tensor, scaled: torch.Tensor
 ) -> None:
-    module.set_training(
-        loss=nn.functional.cross_entropy,
-        make_optimizer=None,  # type: ignore[arg-type]
-        make_schedule=None,  # type: ignore[arg-type]
-        regularization=lambda model: model(scaled).sum(),
-    )
+    penalise(module, scaled)
 
     def check() -> None:
         with guarded(module, data, "run", is_check=True) as guard:

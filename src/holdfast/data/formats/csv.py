@@ -96,7 +96,7 @@ class CsvFile:
             known._refuse_unclosed()
 
     def reading(self) -> dict[str, str]:
-        """How its numbers are written, as options for other files of the kind."""
+        """The marks in its numbers, as options for other files of the kind."""
         return {"decimal": "point", "thousands": "none"} | self._sampled()[0].marks.as_options
 
     def place_of(self, row: int) -> str:

@@ -114,5 +114,5 @@ def _decimal_of(decimals: set[str], thousands: set[str], either: set[str], *, in
 
 
 def _kin(signs: str) -> str:
-    """All signs of the same kinds: a file may have two sorts of blanks."""
+    """Complete signs by those of the same kinds: a file may have two sorts of blanks."""
     return "".join(kin for kin in THOUSANDS.values() if set(kin) & set(signs))

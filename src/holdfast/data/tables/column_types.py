@@ -130,8 +130,8 @@ def order_of(name: str, facts: ColumnFacts, settings: TableSettings) -> str | Pr
         return facts.orders[0]
     if facts.orders:
         choices = f"{column_type(name, DAY_FIRST)}; or {column_type(name, MONTH_FIRST)}"
-        what = f"column {name!r} holds dates that can be read in two ways: with the day or with the month first"
-        return Problem("data.types", what, next=choices)
+        problem = f"column {name!r} holds dates that can be read in two ways: with the day or with the month first"
+        return Problem("data.types", problem, next=choices)
     shown = f"the day first ({facts.only_in[DAY_FIRST]}) and with the month first ({facts.only_in[MONTH_FIRST]})"
     return Problem("data.types", f"column {name!r} holds dates with {shown}", next=f"write one form; {_choices(name)}")
 
@@ -154,8 +154,8 @@ def _date_type(name: str, facts: ColumnFacts, settings: TableSettings, table: Ra
 
 
 def _unread_dates(name: str, example: str) -> Problem:
-    what = f"column {name!r} holds dates ({example}) in a form that is not read"
-    return Problem("data.types", what, next=f"write them as 2024-12-31; or {_choices(name)}")
+    problem = f"column {name!r} holds dates ({example}) in a form that is not read"
+    return Problem("data.types", problem, next=f"write them as 2024-12-31; or {_choices(name)}")
 
 
 def _choices(name: str) -> str:

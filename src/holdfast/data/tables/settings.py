@@ -45,7 +45,7 @@ class TableFile(Protocol):
         """Names and arrays of pyarrow's, some rows at a time: raw cells, read without any setting of a view."""
 
     def reading(self) -> dict[str, str]:
-        """What was found out about the file as options for others of the kind: the marks in numbers."""
+        """The marks that the file was found to have, as options for others of the kind: the marks in numbers."""
 
     def place_of(self, row: int) -> str:
         """The name of a row: line 17."""

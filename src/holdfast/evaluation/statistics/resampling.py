@@ -122,7 +122,7 @@ def _draws(weights: NDArray[np.int64], tallies: Array, draws: int, seed: int) ->
 def error_intervals(
     names: Sequence[str], predictions: Array, y: Array, target_std: float, sampling: Sampling
 ) -> dict[str, Interval]:
-    """Those of loss, MAE, RMSE, R2 and MAPE of a regression that are named."""
+    """The named ones of loss, MAE, RMSE, R2 and MAPE of a regression."""
     y = np.asarray(y, np.float64)
     errors = predictions.astype(np.float64) - y
     squares, centred = np.square(errors), y - y.mean()
