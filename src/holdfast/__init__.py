@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from holdfast.core.errors import RunFailed as RunFailed
     from holdfast.core.errors import VaultRefused as VaultRefused
     from holdfast.experiment.experiment import Experiment as Experiment
-    from holdfast.experiment.reproduce import Reproduction as Reproduction
+    from holdfast.experiment.reproduction import Reproduction as Reproduction
     from holdfast.experiment.run import Run as Run
     from holdfast.training.reporter import Stop as Stop
 
@@ -41,7 +41,7 @@ PUBLIC = {
         ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused"), "holdfast.core.errors"
     ),
     "Experiment": "holdfast.experiment.experiment",
-    "Reproduction": "holdfast.experiment.reproduce",
+    "Reproduction": "holdfast.experiment.reproduction",
     "Run": "holdfast.experiment.run",
     "Stop": "holdfast.training.reporter",
 }

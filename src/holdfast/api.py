@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdfast.evaluation.freeze.freezing import Frozen
     from holdfast.evaluation.opening.result import Opened
     from holdfast.experiment.compose import OptionsLoader
-    from holdfast.experiment.reproduce import Reproduction
+    from holdfast.experiment.reproduction import Reproduction
     from holdfast.experiment.run import Run
     from holdfast.training.reporter import Reporter
 

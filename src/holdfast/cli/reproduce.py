@@ -16,12 +16,14 @@ from holdfast.config.resolve import import_from_here
 from holdfast.core.terminal import Console
 
 if TYPE_CHECKING:
-    from holdfast.experiment.reproduce import Reproduction
+    from holdfast.experiment.reproduction import Reproduction
 
 
 def reproduce(
     source: Annotated[str, typer.Argument(metavar="RUN|RECIPE", help="The folder of a run, or a recipe with a lock.")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="data.path=DIR, threads=N.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="data.path=DIR, threads=N, trusted_modules=[...].")
+    ] = None,
     *,
     lock: Annotated[Path | None, typer.Option(help="Write what was measured, such as recipes/locks/NAME.json.")] = None,
     as_json: Json = False,

@@ -14,7 +14,8 @@ does not apply is null.
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
     data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
                                 "rows": where they lie in the store; "view": what made them of raw rows;
-                                "content_sha256": of train and val rows and their targets, in their order;
+                                "content_sha256": which train and val rows there are, with their targets;
+                                "order_sha256": of them in their order;
                                 a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
                                 the categories of train and val rows and those of them that no train row has;
                                 "subset", "sampling": null, or how train rows were chosen and drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,21 @@ def note_other_folder(record: Mapping[str, Any]) -> None:
         print(f"note: the run was started in {record['cwd']}; relative paths are looked for here", file=sys.stderr)
 
 
-def refuse_untrusted(where: str, folder: Path, trusted: Sequence[str]) -> None:
+def refuse_untrusted(where: str, folder: Path, trusted: Iterable[str], next: str = "") -> None:
     """A folder may come from a stranger: what it trusts counts only where the user has trusted it before.
 
     Args:
         where: The key or verb to blame.
         folder: Of a run or a sweep.
         trusted: Modules that it trusts.
+        next: What to do, if not to train once with them.
 
     Raises:
         InputError: The user has trusted one of them nowhere on this machine.
     """
     if unknown := set(trusted) - trusted_here() - {"__main__"}:
         problem = f"{folder} trusts {', '.join(sorted(unknown))}, and you have not on this machine"
-        raise InputError(where, problem, next="train once with trusted_modules=[...] if you know them")
+        raise InputError(where, problem, next=next or "train once with trusted_modules=[...] if you know them")
 
 
 def check_same_config(config: DictConfig, folder: Path) -> None:

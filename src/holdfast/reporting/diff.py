@@ -171,6 +171,7 @@ def _data(record: Mapping[str, Any]) -> dict[str, Any]:
         "val rows": data.get("val_sha256"),
         "train rows": data.get("train_rows"),
         "content of rows": data.get("content_sha256"),
+        "order of rows": data.get("order_sha256"),
         "columns": [f"{column['name']} ({column['type']})" for column in data.get("columns") or []],
         **view,
         "pretrained weights": [source["sha256"] for source in record.get("pretrained") or []],
@@ -185,20 +186,25 @@ def _environment(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _result(record: Mapping[str, Any]) -> dict[str, Any]:
     best = record.get("best") or {}
+    metrics = dict(best.get("metrics") or {})
+    if best and best["value"] != metrics.get(best["monitor"]):
+        metrics["best value"] = best["value"]  # somebody has edited one of the two
     return {
         "status": record.get("status"),
         "stop reason": str(record.get("stop_reason")).partition("; next:")[0],
         "parameters": record.get("parameters"),
         "epoch": best.get("epoch"),
-        **(best.get("metrics") or {}),
+        **metrics,
     }
 
 
 def _of_data(first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    """All of it; of data sets that have nothing in common only what says so."""
-    if first["data set"] == second["data set"] or first["val rows"] == second["val rows"]:
-        return first, second
-    return _only(("data set", "val rows", "train rows"), first, second)
+    """What says that rows differ: the name counts where their content does, their order where it does not."""
+    has_same_content = first["content of rows"] is not None and first["content of rows"] == second["content of rows"]
+    if first["data set"] != second["data set"] and first["val rows"] != second["val rows"] and not has_same_content:
+        return _only(("data set", "val rows", "train rows"), first, second)
+    ignored = "data set" if has_same_content else "order of rows"
+    return {**first, ignored: None}, {**second, ignored: None}
 
 
 def _known_of_both(first: Facts, second: Facts) -> tuple[Facts, Facts]:
@@ -208,7 +214,9 @@ def _known_of_both(first: Facts, second: Facts) -> tuple[Facts, Facts]:
 
 def _of_result(first: Facts, second: Facts) -> tuple[Facts, Facts]:
     """Leave out the metrics that one of them does not have: it has failed, or has another task."""
-    return _only([name for name in first if "/" not in name or name in second], first, second)
+    names = [name for name in {**first, **second} if "/" not in name or (name in first and name in second)]
+    left, right = ({name: facts[name] for name in names if name in facts} for facts in (first, second))
+    return left, right
 
 
 def _only(names: Sequence[str], first: Facts, second: Facts) -> tuple[Facts, Facts]:

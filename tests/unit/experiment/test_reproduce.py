@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 import holdfast
 from holdfast.cli.main import app
 from holdfast.core.errors import InputError
-from holdfast.experiment.reproduce import _compared, _measured, write_lock
+from holdfast.experiment.reproduce import _measured, write_lock
+from holdfast.experiment.reproduction import compared as compare
 from holdfast.reporting.diff import Difference
 
 SMALL = ["model.hidden=[8]", "max_epochs=2", "logger=none", "check=none"]
@@ -59,17 +60,25 @@ def test_a_run_is_the_same_to_the_bit_until_its_record_is_tampered_with(project:
     assert any(name.startswith("epoch 1, ") for name in names(other, "result"))
     assert other.conclusion == "The result is not the same (bit for bit): config changed."
 
+    changed(run.folder, config=run.record["config"] | {"batch_size": 32, "seed": 1}, seed=1)
+    seeded = holdfast.reproduce(run.folder)
+    assert names(seeded, "seed") == ["seed"]
+    assert seeded.conclusion == "The result is not the same (bit for bit): config and seed changed."
+
 
 def test_each_planted_change_is_named(project: Path) -> None:
     run = holdfast.train([*SMALL, "hydra.run.dir=first"])
     first = _measured(run.folder)
 
     def compared(**fields: Any) -> holdfast.Reproduction:
-        return _compared("first", copy.deepcopy(first) | fields, first, [], [])
+        return compare("first", copy.deepcopy(first) | fields, first, [], [])
 
     assert compared().differences == []
     data = first["data"] | {"content_sha256": "0" * 64}
     assert names(compared(data=data), "data") == ["content of rows"]
+    assert names(compared(data=first["data"] | {"order_sha256": "0" * 64}), "data") == ["order of rows"]
+    assert names(compared(data=first["data"] | {"name": "moved.csv"}), "data") == []
+    assert names(compared(best=first["best"] | {"value": 0.5}), "result") == ["best value"]
     assert names(compared(code=first["code"] | {"holdfast": "1"}), "code") == ["source of holdfast"]
     assert compared(code=first["code"] | {"holdfast": "1"}).is_exact
     assert not compared(cpu="another").is_exact
@@ -80,7 +89,7 @@ def test_each_planted_change_is_named(project: Path) -> None:
         metrics = dict(first["best"]["metrics"])
         metrics["val/loss"] *= factor
         metrics["val/accuracy"] += score
-        return first["best"] | {"metrics": metrics}
+        return first["best"] | {"metrics": metrics, "value": metrics["val/loss"]}
 
     near, far = compared(cpu="another", best=with_loss(1.01, 0.005)), compared(cpu="another", best=with_loss(1.3, 0.02))
     assert near.is_reproduced
@@ -105,7 +114,26 @@ def test_a_module_of_ones_own_and_an_option_that_changed_are_named(
     again = holdfast.reproduce(run)
     assert names(again, "code") == ["own_net_of_the_test.py"]
     assert names(again, "config") == ["model._target_"]
-    assert again.notes == ["Options have changed since; the config of the record was run."]
+    assert again.notes == ["What was typed composes another config today; that of the record was run."]
+
+
+def test_a_run_of_another_machine_says_what_it_needs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(project)
+    (project / "net_of_a_stranger.py").write_text(OWN_NET.format(activation="ReLU"))
+    rows = [f"{n % 17},{n % 5},{2 * (n % 17) + n % 5}" for n in range(60)]
+    (project / "rows.csv").write_text("\n".join(["a,b,y", *rows]))
+    run = holdfast.train(["model=linear", *SMALL[1:], "data=csv", "data.path=rows.csv", "data.target=y"])
+    (project / "rows.csv").rename("moved.csv")
+    with pytest.raises(InputError, match=r"rows\.csv does not exist; next: holdfast reproduce .* data\.path=\.\.\."):
+        holdfast.reproduce(run)
+    again = holdfast.reproduce(run, ["data.path=moved.csv"])
+    assert (again.is_reproduced, again.is_exact, again.differences) == (True, True, [])
+
+    changed(run.folder, config=run.record["config"] | {"trusted_modules": ["net_of_a_stranger"]})
+    with pytest.raises(InputError, match=r"trusts net_of_a_stranger.*trusted_modules=\[\.\.\.\], if you know them"):
+        holdfast.reproduce(run, ["data.path=moved.csv"])
+    trusted = holdfast.reproduce(run, ["data.path=moved.csv", "trusted_modules=[net_of_a_stranger]"])
+    assert trusted.is_reproduced
 
 
 def test_rows_in_memory_are_asked_for(project: Path) -> None:
@@ -131,8 +159,9 @@ def test_a_pruned_run_is_compared_as_far_as_it_came(project: Path) -> None:
 
 @pytest.mark.slow
 def test_members_of_an_ensemble_are_repeated_too(project: Path) -> None:
-    runs = [holdfast.train([*SMALL, f"seed={seed}", f"hydra.run.dir=run{seed}"]) for seed in (0, 1)]
-    ensemble = holdfast.train(["ensemble=members", f"ensemble.runs=[{runs[0].folder},{runs[1].folder}]"])
+    for seed in (0, 1, 2):
+        holdfast.train([*SMALL, f"seed={seed}", f"hydra.run.dir=runs/{seed}"])
+    ensemble = holdfast.train(["ensemble=top_k", "ensemble.runs=runs", "ensemble.size=2"])
     again = holdfast.reproduce(ensemble)
     assert (again.is_reproduced, again.differences) == (True, [])
     assert again.notes == ["2 of 2 members have the same result."]
@@ -161,7 +190,10 @@ def test_a_recipe_is_compared_with_its_lock(project: Path) -> None:
     [
         (["nothing"], "reproduce: there is no folder and no lock of a recipe nothing; allowed: "),
         (["chance_los"], "did you mean 'chance_loss'"),
-        (["x", ["lr=3"]], "lr=3: would be another experiment; allowed: data.path=..., threads=..."),
+        (
+            ["x", ["lr=3"]],
+            "lr=3: would be another experiment; allowed: data.path=..., threads=..., trusted_modules=...",
+        ),
     ],
 )
 def test_what_cannot_be_repeated_is_refused(project: Path, words: list[Any], message: str) -> None:

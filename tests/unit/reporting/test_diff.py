@@ -69,7 +69,11 @@ def test_a_key_that_follows_another_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("keys", "rows", "words"),
     [
-        ({"seed": 1, "best__metrics": {"val/loss": 0.5}}, [("seed", "seed"), ("result", "val/loss")], "Only the seed"),
+        (
+            {"seed": 1, "best__metrics": {"val/loss": 0.5}, "best__value": 0.5},
+            [("seed", "seed"), ("result", "val/loss")],
+            "Only the seed",
+        ),
         ({"git__dirty_sha256": "d"}, [("code", "uncommitted changes")], "Only code differs"),
         ({"data__train_rows": 50}, [("data", "train rows")], "Only data differs"),
         ({"data__val_sha256": "1" * 64}, [("data", "val rows")], "The val rows differ: the two scores cannot be"),
@@ -79,7 +83,7 @@ def test_a_key_that_follows_another_is_left_out() -> None:
             [("config", "model.dropout"), ("seed", "seed")],
             "2 things differ",
         ),
-        ({"best__metrics": {"val/loss": 0.5}}, [("result", "val/loss")], "Only the result differs"),
+        ({"best__metrics": {"val/loss": 0.5}, "best__value": 0.5}, [("result", "val/loss")], "Only the result differs"),
         ({"choices__check": "all"}, [], "Nothing differs."),
     ],
 )

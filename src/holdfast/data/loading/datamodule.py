@@ -27,7 +27,7 @@ from holdfast.data.loading.batches import (
 from holdfast.data.loading.train_val import derive
 from holdfast.data.splits import Split
 from holdfast.data.statistics import input_columns, input_width
-from holdfast.data.store.store import Prepared, content_sha256, val_sha256
+from holdfast.data.store.store import Prepared, content_sha256, order_sha256, val_sha256
 
 Resident = Literal["auto"] | bool
 Sampling = Literal["balanced"] | None
@@ -109,6 +109,7 @@ class DataModule(pl.LightningDataModule):
             "val_rows": len(self.val_rows),
             "val_sha256": self.val_sha256,
             "content_sha256": content_sha256(prepared, self.train_rows, self.val_rows),
+            "order_sha256": order_sha256(prepared, self.train_rows, self.val_rows),
             "row_shape": list(prepared.x.shape[1:]),
             "dtype": str(prepared.x.dtype),
             "pixel_scale": prepared.pixel_scale,

@@ -40,7 +40,7 @@ from holdfast.data.rows import Array
 from holdfast.data.store.source_files import source_state, state_of_files
 from holdfast.vault import policies, project_lock, registry
 from holdfast.vault.manifest import FILE_NAME, folder_of
-from holdfast.vault.rows.digest_sets import ascending
+from holdfast.vault.rows.digest_sets import ascending, keys_of
 
 FORMAT = 3
 OPEN = "none-"
@@ -92,9 +92,21 @@ def val_sha256(prepared: Prepared, val: NDArray[np.int64]) -> str:
 
 
 def content_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
-    """The SHA-256 over raw identities and targets of train rows, then of val rows, each in their order."""
-    parts = [np.asarray(array[rows]).tobytes() for rows in (train, val) for array in (prepared.digests, prepared.y)]
-    return sha256_hex(b"".join(parts))
+    """The SHA-256 that says which train rows and which val rows there are, with their targets, in whatever order.
+
+    A row's number depends on what it holds and on its target; the numbers of a part are summed up, modulo 2^64.
+    """
+    sums = []
+    for rows in (train, val):
+        targets = np.asarray(prepared.y[rows], np.float32).reshape(len(rows), -1).view(np.uint32).astype(np.uint64)
+        numbers = keys_of(np.asarray(prepared.digests[rows]))[:, None] * (targets + np.uint64(1))
+        sums.append(numbers.sum(axis=0, dtype=np.uint64).tobytes())
+    return sha256_hex(b"".join(sums))
+
+
+def order_sha256(prepared: Prepared, train: NDArray[np.int64], val: NDArray[np.int64]) -> str:
+    """The SHA-256 over raw identities of train rows, then of val rows, each in their order."""
+    return sha256_hex(b"".join(np.asarray(prepared.digests[rows]).tobytes() for rows in (train, val)))
 
 
 def prepare(
