@@ -113,7 +113,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     from holdfast.data.rows import check_rows
     from holdfast.data.sources.call import rows_of
     from holdfast.data.store import partition, row_keys, store, worker, write
-    from holdfast.vault import lifecycle, registry, sealing, stream  # noqa: F401
+    from holdfast.vault import lifecycle, registry, sealing
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
     data = {"name": "benchmark", "source": entry}

@@ -15,11 +15,10 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.cell_hashes import TableCells, hashes_of, known_by_cells
 from holdfast.vault.rows.digest_sets import BLOCK_ROWS, MOSTLY, content_id, keys_of, num_distinct, share_among
 from holdfast.vault.rows.fingerprints import Fingerprints
-from holdfast.vault.rows.identity import target_words, targeted_digests
+from holdfast.vault.rows.identity import RowArray, target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
 Columns = tuple[str, ...]

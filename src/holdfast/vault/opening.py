@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import contents, sealed_files, stream
+from holdfast.vault import contents, sealed_files
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
@@ -115,7 +115,7 @@ def keep(vault: str, entry: ledger.Entry, kind: str, array: NDArray[Any], ring: 
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
     key = key_files.derive(ring(KEPT[kind]), vault, purpose)
     try:
-        sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
+        sha256 = sealed_files.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
@@ -143,7 +143,7 @@ def kept(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> NDArray[Any]
     if (sha256 := sha256_file(path)) != fields["file"]:
         raise Mismatch(kind, stated=fields["file"], found=sha256)
     key = key_files.derive(ring(KEPT[kind]), vault, purpose)
-    return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(fields))
+    return _as_array(b"".join(sealed_files.open_file(path, key, _associated(vault, purpose))), dict(fields))
 
 
 def kept_path(vault: str, selection: str, kind: str) -> Path:
@@ -161,11 +161,11 @@ def _require(vault: str, entry: ledger.Entry, type: str) -> None:
 
 def _open_part(vault: str, part: str, ring: Ring) -> Iterator[bytes]:
     key = key_files.derive(ring(part), vault, f"seal {part}")
-    return stream.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
+    return sealed_files.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
 
 
 def _associated(vault: str, part: str) -> bytes:
-    return stream.associated_data(vault, part, read_manifest(folder_of(vault))[1])
+    return sealed_files.associated_data(vault, part, read_manifest(folder_of(vault))[1])
 
 
 def _as_array(content: bytes, layout: dict[str, Any]) -> NDArray[Any]:

@@ -23,8 +23,7 @@ from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.views import view_from_dict
 from holdfast.vault import known_rows
 from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Mask = NDArray[np.bool_]
 

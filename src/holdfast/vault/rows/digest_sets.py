@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.rows.arrays import Array, RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES
+from holdfast.vault.rows.identity import DIGEST_BYTES, Array, RowArray
 
 BLOCK_ROWS = 2**16
 SORT_BYTES = 12 * 2**20

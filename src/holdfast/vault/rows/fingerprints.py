@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.files import new_file, open_plain
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, as_items, digest_blocks, parts_of
-from holdfast.vault.rows.identity import DIGEST_BYTES, hash_rows
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, hash_rows
 
 Mask = NDArray[np.bool_]
 RECORD_BYTES = DIGEST_BYTES + 1
