@@ -34,8 +34,8 @@ from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME
-from holdfast.vault.contents import SELECTION_FILE, selection_problems
 from holdfast.vault.manifest import folder_of
+from holdfast.vault.verify import SELECTION_FILE, selection_problems
 
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
 COPIES = ".opening-files"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import contents, sealed_files
+from holdfast.vault import sealed_files, verify
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
@@ -48,7 +48,7 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """
     folder = folder_of(vault)
     entries = [ledger.read_entry(folder / "ledger", 0)]
-    problems = contents.manifest_problems(folder, vault, entries), contents.sealed_problems(folder, entries)
+    problems = verify.manifest_problems(folder, vault, entries), verify.sealed_problems(folder, entries)
     for _, where, problem in itertools.chain(*problems):
         raise VaultRefused(where, problem, next="restore it from a copy")
     return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)

@@ -22,7 +22,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.record_form import parse_object, problem_in
-from holdfast.vault import ledger_check, registry
+from holdfast.vault import registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
 
@@ -113,7 +113,7 @@ def check_heads(project: Path, vault: str) -> None:
     """
     locked = read_lock(project).get(vault, {"heads": {}})
     for act, head in locked["heads"].items():
-        for _, where, problem in ledger_check.head_problems(
+        for _, where, problem in ledger.head_problems(
             registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"
         ):
             hint = "restore the ledger from a copy; then holdfast vault verify"

@@ -14,9 +14,9 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
 from holdfast.evaluation.freeze.run_files import refuse_former
 from holdfast.vault import registry
-from holdfast.vault.contents import SELECTION_FILE
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
+from holdfast.vault.verify import SELECTION_FILE
 
 STAGING = ".freezing-"
 ATTEMPTS = 20

@@ -44,7 +44,7 @@ from holdfast.evaluation.freeze.validation import (
 )
 from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
-from holdfast.vault import known_rows, project_lock, refusals
+from holdfast.vault import known_rows, project_lock, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.fingerprints import Fingerprints
@@ -330,7 +330,7 @@ def _refusals_noted(vault: str, run: str) -> Iterator[None]:
     try:
         yield
     except VaultRefused:
-        refusals.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
+        registry.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
         raise
 
 

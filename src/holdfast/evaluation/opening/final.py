@@ -28,7 +28,7 @@ from holdfast.evaluation.freeze.validation import refuse_other_predictions
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
 from holdfast.evaluation.selections import find_selection, frozen_copy, with_hashes
-from holdfast.vault import lifecycle, opening, policies, project_lock, refusals, registry
+from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -134,7 +134,7 @@ def _failures_noted(intent: ledger.Entry) -> Iterator[None]:
         yield
     except RunFailed as error:
         body = {"reason": error.problems[0].what, "opening": intent.fields["opening"]}
-        refusals.note_refusal(str(intent.fields["vault"]), body, selection=intent.selection)
+        registry.note_refusal(str(intent.fields["vault"]), body, selection=intent.selection)
         raise
 
 

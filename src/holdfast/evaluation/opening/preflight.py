@@ -11,7 +11,7 @@ import holdfast
 from holdfast.config.provenance import files_of, installed_versions
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
-from holdfast.vault import ledger_check, policies, refusals, registry
+from holdfast.vault import policies, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -35,7 +35,7 @@ def allowed_opening(
     except VaultRefused as error:
         if selection in history.frozen:
             body = {"reason": error.problems[0].what, "policy": record["policy"]["policy"]}
-            refusals.note_refusal(vault, body, selection=selection)
+            registry.note_refusal(vault, body, selection=selection)
         raise
 
 
@@ -46,7 +46,7 @@ def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
         VaultRefused: Naming the first entry that is out of order.
     """
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    for kind, where, problem in ledger_check.order_problems(entries, policy):
+    for kind, where, problem in policies.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
 

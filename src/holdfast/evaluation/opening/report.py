@@ -25,7 +25,7 @@ from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
-from holdfast.vault.ledger_check import Found
+from holdfast.vault.ledger.ledger import Found
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 1
