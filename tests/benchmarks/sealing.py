@@ -139,7 +139,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
 
 def measure_fingerprints(x: Any, kind: str) -> float:
     """Rows per second that are digested and fingerprinted in one process."""
-    from holdfast.vault.rows.fingerprints import fingerprints_of
+    from holdfast.vault.rows.digest_sets import fingerprints_of
     from holdfast.vault.rows.identity import row_digests
 
     start = time.perf_counter()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 
 class MerkleTree:
     """The tree of a growing list; holds log2(n) hashes: 0x00 stands before leaves, 0x01 before nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._peaks: list[tuple[int, bytes]] = []
+        for leaf in leaves:
+            self.add(leaf)
 
     def add(self, leaf: bytes) -> None:
         """Append a leaf."""

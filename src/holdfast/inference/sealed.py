@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import known_rows, lifecycle, registry
-from holdfast.vault.rows.fingerprints import Fingerprints
+from holdfast.vault.rows.digest_sets import Fingerprints
 
 Forms = Sequence[NDArray[np.uint8]]
 

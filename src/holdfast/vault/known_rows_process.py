@@ -13,7 +13,7 @@ from pathlib import Path
 from holdfast.core import child
 from holdfast.core.messages import Array, Header
 from holdfast.vault import known_rows, registry
-from holdfast.vault.rows.fingerprints import Fingerprints
+from holdfast.vault.rows.digest_sets import Fingerprints
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:

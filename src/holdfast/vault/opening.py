@@ -109,13 +109,12 @@ def keep(vault: str, entry: ledger.Entry, kind: str, array: NDArray[Any], ring: 
         ring: Keys; predictions are kept under that of X, outcomes under that of y.
     """
     _require(vault, entry, "open.intent" if kind == "predictions" else "open.predicted")
-    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
+    path, key, associated = _kept_place(vault, entry, kind, ring)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
     try:
-        sha256 = sealed_files.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
+        sha256 = sealed_files.seal_file(temporary, [content.tobytes()], key, associated)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
@@ -136,20 +135,20 @@ def kept(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> NDArray[Any]
         VaultRefused: It is missing.
     """
     _require(vault, entry, "open.predicted" if kind == "predictions" else "open.result")
-    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
+    path, key, associated = _kept_place(vault, entry, kind, ring)
     fields = entry.body if kind == "predictions" else entry.body["outcomes"]
     if not path.is_file():
         raise VaultRefused(str(path), "is missing", next="restore it from a copy")
     if (sha256 := sha256_file(path)) != fields["file"]:
         raise Mismatch(kind, stated=fields["file"], found=sha256)
-    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
-    return _as_array(b"".join(sealed_files.open_file(path, key, _associated(vault, purpose))), dict(fields))
+    return _as_array(b"".join(sealed_files.open_file(path, key, associated)), dict(fields))
 
 
-def kept_path(vault: str, selection: str, kind: str) -> Path:
-    """Path of the encrypted predictions or outcomes of an opening."""
-    suffix = "" if kind == "predictions" else f".{kind}"
-    return folder_of(vault) / "openings" / f"{selection}{suffix}.sealed"
+def _kept_place(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> tuple[Path, bytes, bytes]:
+    """The file of the encrypted predictions or outcomes of an opening, its key and its associated data."""
+    suffix, purpose = "" if kind == "predictions" else f".{kind}", f"{kind} {entry.selection}"
+    path = folder_of(vault) / "openings" / f"{entry.selection}{suffix}.sealed"
+    return path, key_files.derive(ring(KEPT[kind]), vault, purpose), _associated(vault, purpose)
 
 
 def _require(vault: str, entry: ledger.Entry, type: str) -> None:

@@ -84,16 +84,13 @@ class History:
 def allowed(
     policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
 ) -> Allowed:
-    """The way in which a selection may be opened now.
+    """The way in which a selection may be opened now; VaultRefused where it may not.
 
     Args:
         policy: {"policy", "k"} of the manifest.
         selection: Its full id.
         reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
         where: First digits of the vault's id.
-
-    Raises:
-        VaultRefused: It may not.
     """
     name = f"selection {selection[:8]}"
     if selection not in history.frozen:
@@ -144,11 +141,7 @@ def order_problems(entries: Sequence[Entry], policy: Mapping[str, Any]) -> Itera
 
 
 def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the group `vault` with their defaults filled in.
-
-    Raises:
-        InputError: A key or value is not offered.
-    """
+    """The settings of the group `vault` with their defaults; InputError where a key or value is not offered."""
     chosen: dict[str, Any] = SETTINGS | dict(settings)
     if unknown := sorted(set(chosen) - set(SETTINGS)):
         hint = did_you_mean(unknown[0], SETTINGS)

@@ -168,9 +168,6 @@ def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None =
 
     The same refusal, of the same selection for the same reason, is noted once an hour; all together at most 60 in an
     hour and 1,000 ever.
-
-    Raises:
-        VaultRefused: The entry could not be written.
     """
     entries = [entry for entry in read_ledger(vault) if entry.type == "refused"]
     if not _is_due(entries, body, selection, time.time()):
@@ -179,11 +176,7 @@ def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None =
 
 
 def read_head(path: Path) -> dict[str, Any]:
-    """The head in a file of the registry, of this HOLDFAST_HOME or of a copy.
-
-    Raises:
-        VaultRefused: There is none in it.
-    """
+    """The head in a file of the registry, of this HOLDFAST_HOME or of a copy; refused where there is none in it."""
     try:
         fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
         head: dict[str, Any] = fields["head"]

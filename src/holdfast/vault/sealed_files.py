@@ -165,11 +165,7 @@ def seal_file(path: Path, blocks: Iterable[bytes], key: bytes, associated: bytes
 
 
 def open_file(path: Path, key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Decrypt a sealed file chunk by chunk, in memory only.
-
-    Raises:
-        VaultRefused: The file is damaged, cut, or belongs to another vault, part, manifest or key.
-    """
+    """Decrypt a sealed file chunk by chunk, in memory only; refused where it is damaged, cut, or another file."""
     cipher = AESGCM(key)
     with path.open("rb") as file:
         if file.read(len(MARK)) != MARK:

@@ -27,8 +27,16 @@ from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, 
 from holdfast.vault.keys import key_files, keyring
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, keys_of, num_distinct, sketch_of
-from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
+from holdfast.vault.rows.digest_sets import (
+    ascending,
+    content_id,
+    equal_to_marked,
+    fingerprints_of,
+    keys_of,
+    num_distinct,
+    sketch_of,
+    write_records,
+)
 from holdfast.vault.rows.identity import target_words, targeted_digests
 
 Mask = NDArray[np.bool_]

@@ -47,22 +47,14 @@ def verify_home(store_digests: StoreDigests = ()) -> list[Finding]:
 
 
 def verify_path(path: Path) -> list[Finding]:
-    """Check a copy: a whole HOLDFAST_HOME, a folder of vaults, or one vault.
-
-    Raises:
-        InputError: There is no vault.
-    """
+    """Check a copy: a whole HOLDFAST_HOME, a folder of vaults, or one vault; errors as of `vault_folders`."""
     if (path / "registry").is_dir():
         return _verify_registered(path / "vaults", path / "registry")
     return [finding for folder in vault_folders(path).values() for finding in verify_vault(folder, None)]
 
 
 def vault_folders(path: Path) -> dict[str, Path]:
-    """The vaults at a path, which is a home, a folder of vaults or a vault, by id.
-
-    Raises:
-        InputError: There is none.
-    """
+    """The vaults at a path, which is a home, a folder of vaults or a vault, by id; InputError: there is none."""
     if not (folders := _folders(path)):
         raise InputError(str(path), "holds no vault", next="name a HOLDFAST_HOME, or a vault's folder")
     return folders

@@ -21,11 +21,7 @@ MIN_FREE_BYTES = 16 * 2**20
 def allowed_opening(
     vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
 ) -> policies.Allowed:
-    """Ask the policy how a selection may be opened; a refusal is noted, not too often.
-
-    Raises:
-        VaultRefused: It may not.
-    """
+    """Ask the policy how a selection may be opened; a refusal is noted, not too often."""
     record = registry.record_of(vault)
     if record["status"] != registry.SEALED:
         raise VaultRefused(f"vault {vault[:8]}", f"was {record['status']}", next="holdfast vault status")
@@ -40,11 +36,7 @@ def allowed_opening(
 
 
 def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
-    """Every act in the ledger has the act before it, and the policy was kept: else a result was never that of a test.
-
-    Raises:
-        VaultRefused: Naming the first entry that is out of order.
-    """
+    """Refuse a ledger with an act that lacks the one before it, or is against the policy: no result was of a test."""
     policy = read_manifest(folder_of(vault))[0]["policy"]
     for kind, where, problem in policies.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again

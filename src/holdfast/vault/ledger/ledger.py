@@ -182,11 +182,7 @@ def head_problems(entries: Sequence[Entry], head: Mapping[str, Any], witness: st
 
 
 def read_entry(ledger: Path, index: int) -> Entry:
-    """One entry, its form checked.
-
-    Raises:
-        VaultRefused: It cannot be read or is malformed.
-    """
+    """One entry, refused where it cannot be read or is malformed."""
     path = ledger / f"{index:08d}.json"
     try:
         content = read_plain(path, MAX_ENTRY_BYTES)
@@ -255,11 +251,7 @@ def _link_new(ledger: Path, index: int, content: bytes) -> bool:
 
 
 def parse_entry(content: bytes) -> dict[str, Any]:
-    """The fields of an entry in canonical form.
-
-    Raises:
-        ValueError: With the reason in one sentence.
-    """
+    """The fields of an entry in canonical form; a ValueError has what is wrong with it in one sentence."""
     if len(content) > MAX_ENTRY_BYTES:
         raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
     fields = json.loads(content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
