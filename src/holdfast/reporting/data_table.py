@@ -10,8 +10,8 @@ from rich.table import Table
 
 from holdfast.core.figures import digits
 from holdfast.core.terminal import Console
+from holdfast.reporting.charts import short
 from holdfast.reporting.data_page import column_row, row_words, test_words
-from holdfast.reporting.svg import short
 
 # What a table's other columns take: longer texts, such as names of people, are cut off instead of squeezing them.
 OTHER_COLUMNS, LEAST_TEXT = 80, 18
