@@ -9,12 +9,11 @@ from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from holdfast.config.resolve import leaves
 from holdfast.core.figures import figure
 from holdfast.core.run_record import read_run
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, plain_table
 
 KINDS = ("config", "seed", "code", "data", "environment", "result")
 # Groups and keys that change nothing in what is trained; seed and threads have lines of their own.
@@ -118,11 +117,7 @@ def print_rows(rows: Sequence[Difference], first: str, second: str, console: Con
     """
     if not rows:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    table.add_column("", overflow="fold")
-    table.add_column(escape(first), overflow="fold")
-    table.add_column(escape(second), overflow="fold")
+    table = plain_table("", "", escape(first), escape(second))
     last = ""
     for row in rows:
         kind = "" if row.kind == last else row.kind

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from holdfast.core.errors import InputError
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, numbers_column, plain_table
 from holdfast.reporting.repeats import Repeats, data_name, find_repeats
 
 MAX_METRICS = 4
@@ -126,14 +126,9 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
 
 def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) -> Table:
     names = _columns(rows)[:num_metrics]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", no_wrap=True, overflow="fold")
-    table.add_column("status", overflow="fold")
-    for name in names:
-        table.add_column(name.removeprefix("val/") if name.count("/") == 1 else name, justify="right")
-    table.add_column("epoch", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("overrides that differ", overflow="fold")
+    metrics = [name.removeprefix("val/") if name.count("/") == 1 else name for name in names]
+    numbers = map(numbers_column, [*metrics, "epoch", "time"])
+    table = plain_table(Column("run", no_wrap=True, overflow="fold"), "status", *numbers, "overrides that differ")
     for row in rows:
         numbers = [figure(row.metrics[name]) if row.metrics.get(name) is not None else "" for name in names]
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
