@@ -18,8 +18,8 @@ from holdfast.config.resolve import build_option
 from holdfast.core.errors import Interrupted, RunFailed
 from holdfast.core.seeding import kept_random_state, seed_everything
 from holdfast.experiment.experiment import Experiment
+from holdfast.training.devices import set_threads
 from holdfast.training.row_guard import guarded
-from holdfast.training.threads import set_threads
 
 NUM_ROWS = 32
 MAX_WORDS = 160

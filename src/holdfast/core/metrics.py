@@ -96,6 +96,7 @@ def _classes(name: str, *kinds: str) -> dict[str, str]:
 
 
 _OURS = "holdfast.training.metrics"
+_AREA = dict.fromkeys(("classes", "labels"), f"{_OURS}.MacroArea")
 _MACRO: dict[str, Any] = {"arguments": {"average": "macro"}, "is_share": True, "state": "macro", "interval": "counts"}
 
 METRICS: dict[str, Metric] = {
@@ -148,18 +149,17 @@ METRICS: dict[str, Metric] = {
         Metric(
             "auroc_macro",
             "mean over classes that occur of the area under the ROC curve, the class against all others",
-            {"classes": f"{_OURS}.PresentClassAUROC", "labels": f"{_OURS}.PresentLabelAUROC"},
+            _AREA,
             interval="delong",
+            arguments={"area": "auroc"},
             is_share=True,
             is_for_val=True,
         ),
         Metric(
             "average_precision_macro",
             "mean over classes that occur of the area under the precision-recall curve, as a sum of steps",
-            {
-                "classes": f"{_OURS}.PresentClassAveragePrecision",
-                "labels": f"{_OURS}.PresentLabelAveragePrecision",
-            },
+            _AREA,
+            arguments={"area": "average_precision"},
             is_share=True,
             is_asked_for=True,
         ),

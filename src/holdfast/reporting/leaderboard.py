@@ -127,8 +127,8 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
 def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) -> Table:
     names = _columns(rows)[:num_metrics]
     metrics = [name.removeprefix("val/") if name.count("/") == 1 else name for name in names]
-    numbers = map(numbers_column, [*metrics, "epoch", "time"])
-    table = plain_table(Column("run", no_wrap=True, overflow="fold"), "status", *numbers, "overrides that differ")
+    run, scores = Column("run", no_wrap=True, overflow="fold"), map(numbers_column, [*metrics, "epoch", "time"])
+    table = plain_table(run, "status", *scores, "overrides that differ")
     for row in rows:
         numbers = [figure(row.metrics[name]) if row.metrics.get(name) is not None else "" for name in names]
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"

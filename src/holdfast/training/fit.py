@@ -24,7 +24,7 @@ from holdfast.core.seeding import random_states, restore_random_states, seed_eve
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_accelerator, check_shared
+from holdfast.training.devices import check_accelerator, check_half_rows, check_shared, precision_of, set_threads
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.first_batch import batch_facts
@@ -32,11 +32,9 @@ from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.metric_names import check_monitor, mode_of
 from holdfast.training.module import SupervisedModule
-from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
 from holdfast.training.row_guard import look_first
-from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
