@@ -12,6 +12,7 @@ import typer
 
 from holdfast.cli.arguments import Json, Overwrite, Run
 from holdfast.core.errors import InputError
+from holdfast.core.files import check_new_file
 from holdfast.core.terminal import Console
 
 
@@ -56,7 +57,6 @@ def predict(
 
 
 def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: bool) -> None:
-    from holdfast.inference.checks import check_new_file
     from holdfast.inference.tables import check_suffix
 
     check_suffix(output)
@@ -68,8 +68,6 @@ def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: 
         if output.exists() and path.samefile(output):
             raise InputError("--output", f"{output} is the input", next="name another file")
     check_new_file(output, overwrite=overwrite)
-    if not output.absolute().parent.is_dir():
-        raise InputError("--output", f"{output.parent} is no folder", next="make it first")
 
 
 def _is_array(inputs: Sequence[Path]) -> bool:

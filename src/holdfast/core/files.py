@@ -15,6 +15,8 @@ from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.errors import InputError
+
 PIECE_BYTES = 2**20
 
 
@@ -33,6 +35,27 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:
+    """Refuse a file that would be lost, and a path that cannot be written; its folder need not be there yet.
+
+    Args:
+        path: Of the file.
+        where: The option to blame.
+        overwrite: Whether a file that is there is replaced; None where that cannot be chosen.
+
+    Raises:
+        InputError: With what is wrong.
+    """
+    if path.is_dir():
+        raise InputError(where, f"{path} is a folder", next="name a file")
+    if path.exists() and not overwrite:
+        hint = "name another file" if overwrite is None else "name another file, or --overwrite"
+        raise InputError(where, f"{path} exists", next=hint)
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(where, f"{path} cannot be written", next="name a file in a folder of yours")
 
 
 @contextlib.contextmanager

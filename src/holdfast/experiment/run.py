@@ -88,7 +88,7 @@ class Run:
             InputError: A column is missing, or a cell cannot be read.
             VaultRefused: A row is sealed in a vault.
         """
-        from holdfast.inference.frames import predict_frame
+        from holdfast.inference.predict import predict_frame
 
         return predict_frame(self.folder, rows, batch_size=batch_size)
 

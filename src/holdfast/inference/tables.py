@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import finite
+from holdfast.core.files import check_new_file, finite
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.diversity import differing, entropy
 
@@ -105,18 +105,19 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write, close = _open(temporary, path.suffix.lower())
         try:
             yield write
         finally:
             close()
-        if path.exists() and not overwrite:
-            raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
+        check_new_file(path, overwrite=overwrite)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or could never be made
+            temporary.unlink()
 
 
 def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
