@@ -40,13 +40,10 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None
 def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:
     """Refuse a file that would be lost, and a path that cannot be written; its folder need not be there yet.
 
-    Args:
-        path: Of the file.
-        where: The option to blame.
-        overwrite: Whether a file that is there is replaced; None where that cannot be chosen.
+    An `overwrite` of None says that nobody can choose to replace a file.
 
     Raises:
-        InputError: With what is wrong.
+        InputError: Blaming the option `where`.
     """
     if path.is_dir():
         raise InputError(where, f"{path} is a folder", next="name a file")
@@ -152,3 +149,34 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits, read in a stream."""
     with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class MerkleTree:
+    """The Merkle tree hash of a growing list (RFC 6962, 2.1): one root commits to all of it, in its order.
+
+    It holds log2(n) hashes; 0x00 stands before leaves, 0x01 before nodes.
+    """
+
+    def __init__(self) -> None:
+        self._peaks: list[tuple[int, bytes]] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf."""
+        size, peak = 1, hashlib.sha256(b"\x00" + leaf).digest()
+        while self._peaks and self._peaks[-1][0] == size:
+            peak = _node(self._peaks.pop()[1], peak)
+            size *= 2
+        self._peaks.append((size, peak))
+
+    def root(self) -> str:
+        """The hash as 64 hex digits; of no leaf, the hash of the empty string."""
+        if not self._peaks:
+            return hashlib.sha256(b"").hexdigest()
+        *peaks, (_, total) = self._peaks
+        for _, peak in reversed(peaks):
+            total = _node(peak, total)
+        return total.hex()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()

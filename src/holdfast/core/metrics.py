@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.tasks import TASKS, Task, task_of
+from holdfast.core.tasks import Task, task_of
 
 Array = NDArray[Any]
 Interval = Literal["counts", "rows", "delong", "bootstrap"]
@@ -261,6 +261,3 @@ def with_rare_classes(metrics: Mapping[str, Any], class_counts: Sequence[int] | 
 def in_order(names: Any) -> list[str]:
     """Names as they are shown: those of the table first, in its order, then the user's own."""
     return [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]
-
-
-ALL_NAMES = tuple(name for name in METRICS if any(name in metrics_of(task) for task in TASKS.values()))

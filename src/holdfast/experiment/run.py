@@ -26,7 +26,7 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The whole of `run.json`, as it is now (`core.run_record` describes it)."""
+        """The whole of `run.json`, as it is now (`docs/formats.md` describes it)."""
         return read_run(self.folder)
 
     @property

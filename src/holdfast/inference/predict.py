@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core import places
-from holdfast.core.errors import InputError, VaultRefused, raise_problems
-from holdfast.data.in_memory import is_table, write_arrays, write_table
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.data.in_memory import is_table, told_without, write_arrays, write_table
 from holdfast.data.new_rows import NewRows, read_like
 from holdfast.inference.checks import read_predicting_run
 from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
@@ -79,12 +78,9 @@ def predict_frame(run: Path, rows: Any, *, batch_size: int = 1024) -> pd.DataFra
         path, _ = (
             write_table(rows, Path(folder), WHERE) if is_table(rows) else write_arrays(rows, None, Path(folder), WHERE)
         )
-        blocks = read_like(record["data"], path, settings=record["config"].get("data"))
-        try:
+        with told_without(path, WHERE):
+            blocks = read_like(record["data"], path, settings=record["config"].get("data"))
             tables = [table for _, table in predictions_of(run, record["data"], blocks, batch_size)]
-        except InputError as error:
-            raise_problems([_without_path(problem, path) for problem in error.problems])
-            raise
     columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     return pd.DataFrame(columns, index=rows.index if hasattr(rows, "iloc") else None)
 
@@ -106,8 +102,10 @@ def predictions_of(
     from holdfast.inference.network import load_run
 
     loaded = load_run(run)
+    names = data["feature_names"] if data["kind"] == "table" else ()
     for block in chain([first], checked):
-        refuse_sealed([*_digests(block.x, data), *block.digests])
+        as_arrays = row_digests(block.x, kind=data["kind"], feature_names=names)  # a vault knows rows in several forms
+        refuse_sealed([as_arrays, *block.digests])
         yield block, _columns(loaded, block.x, batch_size)
 
 
@@ -156,12 +154,6 @@ def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]
     return {**as_table(predictions, task, class_names), **doubts}
 
 
-def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:
-    """The form in which a vault knows rows that came as arrays."""
-    names = data["feature_names"] if data["kind"] == "table" else ()
-    return [row_digests(x, kind=data["kind"], feature_names=names)]
-
-
 def _checked(blocks: Iterable[NewRows], data: dict[str, Any]) -> Iterator[NewRows]:
     """The blocks that have rows.
 
@@ -177,9 +169,3 @@ def _checked(blocks: Iterable[NewRows], data: dict[str, Any]) -> Iterator[NewRow
             raise InputError("--input", f"has rows of {block.x.dtype}, the run takes {dtype}")
         if len(block.x):
             yield block
-
-
-def _without_path(problem: Any, path: Path) -> Any:
-    """Say "rows" in place of the file that they were written to."""
-    text = problem.what.replace(f"{path}: ", "").replace(f"{path}, ", "").replace(f"{path} ", "")
-    return replace(problem, where=WHERE, what=text)

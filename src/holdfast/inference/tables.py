@@ -50,7 +50,7 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 
     Args:
         predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) values.
-        task: "multiclass", "binary", "multilabel" or "regression".
+        task: The name of the task.
         class_names: In the order of the indices.
 
     Returns:
@@ -72,13 +72,7 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 def columns_of_doubt(
     members: NDArray[np.float32], predictions: NDArray[np.float32], task: str, weights: Sequence[float]
 ) -> dict[str, NDArray[np.float32]]:
-    """The columns that an ensemble adds.
-
-    Args:
-        members: (members, n, ...) predictions of each.
-        predictions: (n, ...) of the ensemble.
-        task: As of `as_table`.
-        weights: Of the members.
+    """The columns that an ensemble adds, by (members, n, ...) predictions of each member and (n, ...) of all.
 
     Returns:
         `entropy` of the predicted probabilities, in nats, and `disagreement`, the share of members, by weight, that
@@ -106,7 +100,8 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write, close = _open(temporary, path.suffix.lower())
+        suffix = path.suffix.lower()
+        write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
         try:
             yield write
         finally:
@@ -118,10 +113,6 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     finally:
         with suppress(OSError):  # it was renamed, or could never be made
             temporary.unlink()
-
-
-def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
-    return _open_parquet(path) if suffix == ".parquet" else _open_text(path, suffix)
 
 
 def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:

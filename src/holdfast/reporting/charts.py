@@ -29,18 +29,15 @@ def lines(
     mark: float | None = None,
     size: tuple[int, int] = LARGE,
 ) -> str:
-    """Curves over epochs, at most four, named on top.
+    """Curves over epochs, at most four, named on top, with a vertical line at the epoch `mark`, the best one.
 
-    Args:
-        series: Names and their points (epoch, value); values that are not finite, or not positive where `is_log`, are
-            left out.
-        label: What a reader who does not see it is told.
-        is_log: Whether the values are on a logarithmic axis.
-        mark: An epoch that gets a vertical line: the best one.
-        size: Width and height.
+    Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. A reader who does not see
+    the chart is told its `label`.
     """
-    drawn = [(name, _drawable(points, is_log)) for name, points in series]
-    drawn = [(name, points) for name, points in drawn if points]
+    drawn = []
+    for name, all_points in series:
+        points = [(x, y) for x, y in all_points if y is not None and math.isfinite(y) and (y > 0 or not is_log)]
+        drawn += [(name, points)] if points else []
     if not drawn:
         return ""
     epochs = [x for _, points in drawn for x, _ in points]
@@ -218,10 +215,6 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
 def _tick(value: float) -> str:
     """A number beside an axis: six digits have room there."""
     return digits(value) if abs(value) < 1e6 else f"{value:.4g}"
-
-
-def _drawable(points: Points, is_log: bool) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in points if y is not None and math.isfinite(y) and (y > 0 or not is_log)]
 
 
 def _axis(values: Sequence[float]) -> tuple[Range, Ticks]:

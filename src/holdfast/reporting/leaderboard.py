@@ -125,7 +125,9 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
 
 
 def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) -> Table:
-    names = _columns(rows)[:num_metrics]
+    monitors = [row.monitor for row in rows if row.value is not None]
+    names = [*dict.fromkeys([*monitors, *(name for row in rows for name in row.metrics)])]
+    names = names[: min(MAX_METRICS, num_metrics)]
     metrics = [name.removeprefix("val/") if name.count("/") == 1 else name for name in names]
     run, scores = Column("run", no_wrap=True, overflow="fold"), map(numbers_column, [*metrics, "epoch", "time"])
     table = plain_table(run, "status", *scores, "overrides that differ")
@@ -149,9 +151,3 @@ def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
     overrides = escape(" ".join(repeats.overrides))
     numbers = [means.get(name, "") for name in names]
     table.add_row(escape(run), status, *numbers, "", "", overrides)
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    monitors = [row.monitor for row in rows if row.value is not None]
-    names = dict.fromkeys([*monitors, *(name for row in rows for name in row.metrics)])
-    return list(names)[:MAX_METRICS]

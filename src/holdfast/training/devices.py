@@ -150,10 +150,7 @@ def device_of(accelerator: str) -> str:
 def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int) -> int:
     """Have torch compute with as many threads as the config asks for, or as pay; returns the number.
 
-    Args:
-        config: The run's: `threads` and `trainer`.
-        multiply_adds: Of a forward pass of one row.
-        batch_size: Rows of a step, over all devices.
+    A forward pass of one row takes `multiply_adds`; `batch_size` are the rows of a step over all devices.
     """
     share = max(1, min(MOST_THREADS, threads_allowed()) // max(1, num_devices(config["trainer"])))
     threads: Any = config.get("threads", "auto")

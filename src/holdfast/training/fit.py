@@ -96,7 +96,9 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         progress = _build_progress(config, trainer) if record.writes else None
         epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed, progress=progress)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        record.update(timings=_with_start_up(record, started))
+        timings = record.fields["timings"]  # with what the caller did before
+        start_up = timings.get("start_up", 0.0) + time.perf_counter() - started
+        record.update(timings={**timings, "start_up": start_up})
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
@@ -298,9 +300,3 @@ def _description(module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, A
     name = f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return {"device": name, "precision": str(trainer.precision), "parameters": parameters}
-
-
-def _with_start_up(record: RunRecord, started: float) -> dict[str, float]:
-    """The timings so far: what the caller measured before `fit`, and what `fit` took until here."""
-    timings = record.fields["timings"]
-    return {**timings, "start_up": timings.get("start_up", 0.0) + time.perf_counter() - started}

@@ -20,7 +20,7 @@ from torchmetrics.classification import MulticlassRecall
 
 from holdfast.config.parts import named
 from holdfast.config.resolve import build_option, resolve_target
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError, blamed, did_you_mean
 from holdfast.core.metrics import METRICS, in_order, metrics_of
 from holdfast.core.tasks import SMALLEST_P, Task, task_of
 
@@ -32,18 +32,13 @@ Own = Mapping[str, Mapping[str, Any]]
 def build_metrics(
     task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None
 ) -> MetricCollection:
-    """Metrics of `task` by their bare names; the loss is none of them.
+    """Metrics of `task` by their bare names; the loss is none of them. Without `names`: those of every epoch.
 
     Updated with (predictions, targets): class probabilities (rows, classes), P(1) (rows,) for binary, probabilities
     (rows, labels), or values (rows,); targets int64 or, for regression, float. Accuracy is the share of rows that are
     right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
     neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
-
-    Args:
-        task: Of the data.
-        num_outputs: Of the model.
-        names: Those to build; None: the ones of every epoch.
-        own: Entries of the config with the classes of those that are the user's own.
+    `own` are entries of the config with the classes of metrics that are the user's own.
 
     Raises:
         InputError: The task has no such metric, or one of the user's own does not fit it.
@@ -93,7 +88,8 @@ def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[s
     shape = (4,) if kind.is_values else (4, columns)
     predictions = torch.full(shape, 1.0 / columns)
     targets = torch.arange(4) % columns if kind.is_classes else torch.arange(4 * columns).reshape(shape) % 2
-    try:
+    problem = f"does not take predictions {shape} and targets {tuple(targets.shape)} of a {kind} task"
+    with blamed(where, problem):
         option = build_option(node, "metrics")
         metric = option(**named(option, facts))
         with warnings.catch_warnings():
@@ -101,9 +97,6 @@ def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[s
             metric.update(predictions, targets.float() if kind.is_values else targets)
             value = metric.compute()
         metric.reset()
-    except Exception as error:  # a user's own code may raise anything
-        problem = f"does not take predictions {shape} and targets {tuple(targets.shape)} of a {kind} task"
-        raise InputError(where, f"{problem} ({type(error).__name__}: {error})") from error
     if not isinstance(metric, Metric):
         raise InputError(where, f"is a {type(metric).__name__}", allowed="a class of torchmetrics, or one like them")
     if not isinstance(value, Tensor) or value.numel() != 1:
@@ -187,13 +180,9 @@ class EpochMetrics:
         if outputs.dtype == torch.float64 and not self._is_double:
             self._metrics.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
             self._is_double = True
-        if self._metrics_device != outputs.device:
+        if next(iter(self._metrics.values())).device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
-
-    @property
-    def _metrics_device(self) -> torch.device:
-        return next(iter(self._metrics.values())).device
 
 
 def over_ranks(loss_sum: Tensor, num_rows: int) -> tuple[float, int]:

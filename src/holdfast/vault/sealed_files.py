@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.merkle import MerkleTree
+from holdfast.core.files import MerkleTree
 from holdfast.vault import stream
 from holdfast.vault.keys import key_files
 from holdfast.vault.rows.arrays import RowArray
