@@ -31,6 +31,7 @@ from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, NO_PART_OF_A_RUN, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.yaml_text import as_yaml
 from holdfast.experiment.check import averages_runs, check_rows
 
 VERSION_BASE = "1.3"
@@ -230,21 +231,26 @@ def typed_overrides(config: DictConfig) -> list[str]:
     return list(words)
 
 
-def write_composed(config: DictConfig, folder: Path) -> None:
-    """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`."""
+def write_composed(composed: DictConfig, config: DictConfig, folder: Path) -> None:
+    """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`.
+
+    `config` is what `without_hydra` has taken out of it.
+    """
     place = folder / ".hydra"
     place.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(without_hydra(config), place / "config.yaml")
-    OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), place / "hydra.yaml")
-    OmegaConf.save(config.hydra.overrides.task, place / "overrides.yaml")
+    values: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
+    parts = {
+        "config": OmegaConf.to_container(config, resolve=False),
+        "hydra": {"hydra": values["hydra"]},
+        "overrides": values["hydra"]["overrides"]["task"],
+    }
+    for name, part in parts.items():
+        (place / f"{name}.yaml").write_text(as_yaml(part))
 
 
 def enter_job(config: DictConfig) -> None:
     """Make this process the one of a job, by Hydra's part of its config, as Hydra does for a launcher of its own."""
-    hydra = OmegaConf.masked_copy(config, "hydra")
-    with open_dict(hydra):
-        hydra.hydra.mode = None if config.hydra.mode is None else RunMode[config.hydra.mode]
-    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]  # Hydra copies its part, which takes a while
     os.environ.update(config.hydra.job.env_set or {})
     if config.hydra.job.chdir:
         Path(config.hydra.runtime.output_dir).mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -112,37 +113,21 @@ class Experiment:
         experiment.finds_lr = finds_lr(composed)
         return experiment
 
-    def as_plain(self) -> dict[str, Any]:
-        """Plain values that say all of an experiment that another process needs to run it, for JSON."""
-        source, name = (self.config, "config") if self._composed is None else (self._composed, "composed")
-        return {
-            name: OmegaConf.to_container(source, resolve=False, enum_to_str=True),
-            "folder": str(self.folder.absolute()),
-            "overrides": self.overrides,
-            "choices": self.choices,
-            "parts": self.parts,
-            "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
-            "title": self.title,
-        }
+    def as_bytes(self) -> bytes:
+        """Pickle an experiment, without what has been made of it, for a child process of this one."""
+        alone = copy.copy(self)
+        alone.reporter = alone._prepared = alone._datamodule = alone._built = None
+        return pickle.dumps(alone)
 
     @classmethod
-    def from_plain(cls, fields: Mapping[str, Any]) -> Experiment:
-        """Make an experiment of what `as_plain` gave; the process becomes that of a job where it is one of Hydra's."""
+    def from_bytes(cls, content: bytes) -> Experiment:
+        """Read what `as_bytes` gave; the process becomes that of a job where the experiment is one of Hydra's."""
         started = time.perf_counter()
-        if "composed" in fields:
-            composed = OmegaConf.create(fields["composed"])
-            assert isinstance(composed, DictConfig)
-            enter_job(composed)
-            experiment = cls.of(composed, started=started)
-            experiment.folder = Path(fields["folder"])
-        else:
-            config = OmegaConf.create(fields["config"])
-            assert isinstance(config, DictConfig)
-            named = {"overrides": fields["overrides"], "choices": fields["choices"]}
-            experiment = cls(config, fields["folder"], started=started, **named)
-        experiment.parts = fields["parts"]
-        experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
-        experiment.title = fields["title"]
+        experiment = pickle.loads(content)
+        assert isinstance(experiment, cls)
+        experiment.started = started
+        if experiment._composed is not None:
+            enter_job(experiment._composed)
         return experiment
 
     def check(self) -> None:
@@ -314,7 +299,7 @@ class Experiment:
             record.update(**self.fields)
             return record
         if self._composed is not None and not (self.folder / ".hydra").exists():
-            write_composed(self._composed, self.folder)
+            write_composed(self._composed, self.config, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
@@ -368,6 +353,7 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
         return experiment.make_ensemble(record)
     built = experiment.build()
     datamodule = built.datamodule
-    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
+    timings = {"start_up": time.perf_counter() - experiment.started}
+    record.fields.update(data=datamodule.describe(), timings=timings)  # written when all that trains is described
     with guarded(built.module, datamodule, record.folder.name):
         return fit(built, record, experiment.reporter)

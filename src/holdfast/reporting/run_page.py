@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, now
+from holdfast.core.yaml_text import as_yaml
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
@@ -39,7 +40,7 @@ def write_run_page(
     """
     path = folder / FILE_NAME
     batch = json.loads((folder / BATCH_FILE_NAME).read_text()) if (folder / BATCH_FILE_NAME).is_file() else None
-    write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch))
+    write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch), is_durable=False)
     return path
 
 
@@ -66,7 +67,7 @@ def run_page(
             **(_ensemble(record) if record.get("ensemble") else {}),
             "batch": batch,
             "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
-            "config": _as_yaml(record["config"]),
+            "config": as_yaml(record["config"]),
             "environment": _environment(record, has_data=data is not None),
             "written": now(),
         },
@@ -160,12 +161,6 @@ def _confused(counts: Sequence[int], index: int, names: Sequence[str]) -> str:
 
 def _is_chosen(option: Any) -> bool:
     return option not in (None, "none")
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
 def _environment(record: Record, *, has_data: bool) -> list[tuple[str, str]]:
