@@ -81,9 +81,8 @@ def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_targets_among_the_arguments_of_an_option_are_built_before_it() -> None:
     inner = {"_target_": "fractions.Fraction", "_args_": [1], "denominator": 4}
     later = {"_target_": "fractions.Fraction", "_partial_": True, "numerator": 3}
-    option = build_option(
-        {"_target_": "builtins.dict", "_partial_": True, "parts": [inner, {"deep": inner}], "of": later}
-    )
+    parts = [inner, {"deep": inner}]
+    option = build_option({"_target_": "builtins.dict", "_partial_": True, "parts": parts, "later": later})
     assert option.func is dict
     built = option()
     assert built["parts"] == [Fraction(1, 4), {"deep": Fraction(1, 4)}]
