@@ -20,21 +20,26 @@ from holdfast.core.errors import InputError
 PIECE_BYTES = 2**20
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part."""
+def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644, is_durable: bool = True) -> None:
+    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part.
+
+    What can be made again need not be durable: only where the machine itself fails, it may be lost.
+    """
     content = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)
 
 
 def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:
