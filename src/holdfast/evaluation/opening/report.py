@@ -177,7 +177,7 @@ def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
         "id": vault,
         "sealed": manifest["created"],
         "ambiguous": manifest["fingerprints"]["ambiguous"],
-        "key_mode": KEY_MODES[manifest["policy"]["key_mode"]],
+        "key_mode": KEY_MODES.get(manifest["policy"]["key_mode"], manifest["policy"]["key_mode"]),
         "source": _source(manifest["source"]),
     }
 
