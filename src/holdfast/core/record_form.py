@@ -38,7 +38,10 @@ RECORD: dict[str, Any] = {
     **dict.fromkeys(("monitor", "mode", "device", "precision"), TEXT_OR_NULL),
     **dict.fromkeys(("pid", "threads", "parameters", "seed"), WHOLE_OR_NULL),
     **dict.fromkeys(("choices", "versions", "code"), dict),
-    "config": {"data": dict, "trusted_modules": (list, NONE)},
+    "config": {
+        **{"data": dict, "trusted_modules": (list, NONE)},
+        **dict.fromkeys(("split", "loss", "debug", "metrics"), (dict, NONE)),
+    },
     **{"overrides": [str], "timings": METRICS, "history": [METRICS], "diagnosis": list},
     "checks": [{"name": str, "verdict": str, "evidence": dict, "causes": [str], "next": str}],
     "resumes": [{"time": str, "epoch": WHOLE_OR_NULL}],

@@ -180,8 +180,10 @@ def check_data(folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse a record that does not say what the rows were that the run was trained on.
 
     Raises:
-        InputError: A field of its `data` is missing, or names a task that is not known.
+        InputError: A field of its `data` is missing, or names a task or a type that is not known.
     """
+    import numpy as np
+
     from holdfast.core.tasks import TASKS
 
     if missing := [name for name in ROWS if name not in (record["data"] or {})]:
@@ -190,6 +192,11 @@ def check_data(folder: Path, record: Mapping[str, Any]) -> None:
     if record["data"]["task"] not in TASKS:
         problem = f"has the unknown task {record['data']['task']!r:.40}"
         raise InputError(str(folder), problem, ", ".join(TASKS), next="restore run.json")
+    try:
+        np.dtype(record["data"]["dtype"])
+    except (TypeError, ValueError, SyntaxError):  # what numpy makes of a text that names no type
+        problem = f"has rows of the unknown type {record['data']['dtype']!r:.40}"
+        raise InputError(str(folder), problem, next="restore run.json") from None
 
 
 def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ def subset_of(
     """
     if subset is None or subset == 1:
         return train
-    count = subset if isinstance(subset, int) else round(subset * len(train))
+    # A record from elsewhere may hold a share that no number of rows is.
+    count = subset if isinstance(subset, int) else round(min(max(subset, 0.0), 2.0) * len(train))
     if not 2 <= count <= len(train):
         problem = f"is {subset}, which makes {count} rows" if isinstance(subset, float) else f"is {subset}"
         raise InputError("data.subset", f"{problem}; there are {len(train):,} train rows", ALLOWED)

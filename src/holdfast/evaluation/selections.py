@@ -85,16 +85,14 @@ def refuse_former(where: str, vault: str) -> None:
         record = registry.record_of(vault)
     except InputError:
         problem = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
-        raise VaultRefused(
-            where, problem, next="set HOLDFAST_HOME to where it was trained, or train it again"
-        ) from None
+        hint = "set HOLDFAST_HOME to where it was trained, or train it again"
+        raise VaultRefused(where, problem, next=hint) from None
     if record["status"] != registry.SEALED:
         problem = f"belongs to the former vault {vault[:8]}"
         if record["replaced_by"]:
             problem += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
-        raise VaultRefused(
-            where, problem, next="train it again with the split and the vault settings that are in force"
-        )
+        hint = "train it again with the split and the vault settings that are in force"
+        raise VaultRefused(where, problem, next=hint)
 
 
 def find_selection(prefix: str) -> tuple[str, str]:
@@ -142,9 +140,8 @@ def run_folder(run: Path) -> Path:
     vault, selection = find_selection(str(run))
     chosen = read_selection(vault, selection)["models"][0]
     if len(chosen["members"]) > 1:
-        raise InputError(
-            "selection", f"{run} is an ensemble", next=f"holdfast predict {in_shell(chosen['run'])} --input FILE"
-        )
+        hint = f"holdfast predict {in_shell(chosen['run'])} --input FILE"
+        raise InputError("selection", f"{run} is an ensemble", next=hint)
     folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.config.check import check_recorded
-from holdfast.core.errors import HoldfastError, InputError
+from holdfast.core.errors import HoldfastError, InputError, VaultRefused
 from holdfast.core.run_record import best_checkpoint, check_data, read_run
 
 
@@ -65,6 +65,8 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
 
         try:
             facts["val"] = val_facts(run, rows.prepared.x, rows.prepared.y, rows.val)
+        except VaultRefused:  # a member was changed since the ensemble was made
+            raise
         except HoldfastError as error:
             return facts, f"no predictions ({error})"
     return facts, None

@@ -37,7 +37,7 @@ NEEDS = {
     "open.mismatch": "open.intent",
     "disclose": "open.result",
 }
-ONCE = ("open.intent", "open.predicted", "open.result")
+NOT_TWICE = ("open.intent", "open.predicted", "open.result")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def order_problems(entries: Sequence[Entry], policy: Mapping[str, Any]) -> Itera
             yield "order", where, "opens a selection that was not frozen"
         elif entry.type == "open.intent":
             yield from _policy_problems(entry, history, policy)
-        if entry.type in ONCE and (entry.type, *step) in seen:
+        if entry.type in NOT_TWICE and (entry.type, *step) in seen:
             yield "order", where, f"is a second {entry.type} of the same opening"
         seen.add((entry.type, *step))
         history.add(entry)

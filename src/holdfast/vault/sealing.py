@@ -78,9 +78,8 @@ def seal(request: SealRequest) -> str:
     public = keyring.public_key_of(settings)
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        own = [
-            record for record in registry.records() if not key_files.key_path(record["vault"], "fingerprint").exists()
-        ]
+        vaults = [record["vault"] for record in registry.records()]
+        own = [vault for vault in vaults if not key_files.key_path(vault, "fingerprint").exists()]
         key = key_files.fingerprint_key(may_create=not own)
         fields = _fields(request, secrets.token_hex(16))
         fields |= {"policy": policies.policy_of(settings), "public_key": public}

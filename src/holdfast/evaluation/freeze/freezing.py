@@ -131,9 +131,8 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
 def _completed(run: Path) -> dict[str, Any]:
     record = read_run(run)
     if record["status"] != "completed":
-        hint = (
-            f"python train.py {setting('resume', run)}" if record["status"] == "interrupted" else "choose another run"
-        )
+        is_interrupted = record["status"] == "interrupted"
+        hint = f"python train.py {setting('resume', run)}" if is_interrupted else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")

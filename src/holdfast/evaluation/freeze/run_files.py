@@ -30,7 +30,7 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        InputError: A checkpoint is gone.
+        InputError: A checkpoint is gone, or a record lacks what a model is judged by.
         VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
@@ -44,6 +44,8 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
             problem = "was changed since the ensemble was made"
             raise VaultRefused(str(folder / checkpoint), problem, next="make the ensemble again")
         own = read_run(staging / place)
+        if missing := [name for name in ("split", "loss") if not own["config"].get(name)]:
+            raise InputError(str(folder), f"its record says nothing of its {missing[0]}", next="restore run.json")
         for name in ("vault",) if combined["out_of_fold"] else ("vault", "val_sha256"):
             if own["data"][name] != record["data"][name]:
                 raise VaultRefused(str(folder), f"has another {name} than the ensemble")

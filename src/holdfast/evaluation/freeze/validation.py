@@ -155,7 +155,7 @@ def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -
 def has_standard_loss(config: Mapping[str, Any]) -> bool:
     """Tell whether the loss follows from probabilities or values: ours, without smoothing."""
     loss = config["loss"]
-    return loss["_target_"] in STANDARD_LOSSES and not loss.get("label_smoothing")
+    return loss.get("_target_") in STANDARD_LOSSES and not loss.get("label_smoothing")
 
 
 def tolerance_of(record: Mapping[str, Any]) -> float:

@@ -177,7 +177,7 @@ def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
         "id": vault,
         "sealed": manifest["created"],
         "ambiguous": manifest["fingerprints"]["ambiguous"],
-        "key_mode": KEY_MODES[manifest["policy"]["key_mode"]],
+        "key_mode": KEY_MODES.get(manifest["policy"]["key_mode"], manifest["policy"]["key_mode"]),
         "source": _source(manifest["source"]),
     }
 
@@ -199,16 +199,16 @@ def _source(source: Mapping[str, Any], is_there: bool | None = None) -> dict[str
 
 
 def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
-    results = {entry.fields["opening"]: entry.fields["bits"] for entry in entries if entry.type == "open.result"}
+    bits = {entry.fields["opening"]: entry.fields["bits"] for entry in entries if entry.type == "open.result"}
     return [
         {
-            "opening": (number := entry.fields["opening"]),
+            "opening": entry.fields["opening"],
             "selection": entry.selection,
             "time": entry.fields["time"],
             "level": entry.body.get("level", "full"),
             "reason": entry.body.get("reason"),
-            "bits": results.get(number),
-            "state": "opened" if number in results else "begun",
+            "bits": bits.get(entry.fields["opening"]),
+            "state": "opened" if entry.fields["opening"] in bits else "begun",
         }
         for entry in entries
         if entry.type == "open.intent"
