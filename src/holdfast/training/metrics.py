@@ -166,7 +166,7 @@ class EpochMetrics:
             "loss": loss_sum / num_rows,
             **(compute_metrics(self._metrics) if len(self._metrics) else {}),
         }
-        self.reset()
+        self._loss_sum, self._num_rows = None, 0
         return {name: numbers[name] for name in in_order(numbers)}
 
     def reset(self) -> None:
@@ -196,7 +196,7 @@ class EpochMetrics:
 
     @property
     def _metrics_device(self) -> torch.device:
-        return next(iter(self._metrics.values())).device
+        return next(iter(self._metrics.values(copy_state=False))).device
 
 
 def over_ranks(loss_sum: Tensor, num_rows: int) -> tuple[float, int]:
