@@ -1,4 +1,4 @@
-"""The fastest way to train members: a few steps of each way are timed on the first batches, and all is set back.
+"""The faster way to train members: a few steps of both are timed on the first batches.
 
 Before that, the gradients of the first step are compared with those of members alone: a network whose rows or draws do
 not come out as in a single run is not stacked.
@@ -23,48 +23,44 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.stack import Stack
 
-NUM_TIMED = 5  # steps of each of the two layouts and of two members alone: twenty
+NUM_TIMED = 5  # steps of the stack, and of each of two members alone
 NUM_ALONE = 2
 TOLERANCE, TOLERANCE_IN_DOUBLE = 1e-4, 1e-9  # of gradients: the norm of the difference over that of the gradient
 MOST_BY_TIES = 0.1  # likewise, in single precision
 NEGLIGIBLE = 1e-5  # a gradient below this share of the largest is zero but for rounding: a bias before batch norm
 
 
-def fastest(members: Sequence[Built]) -> Stack:
-    """Stack what was built in the way that takes the least time.
+def stack_if_faster(members: Sequence[Built]) -> Stack:
+    """Stack what was built, where a step of all at once takes less time than one of each in turn.
 
     Raises:
         NotStackable: Nothing is gained, or the networks cannot be computed at once; with the reason.
     """
     with kept_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a map that goes over the members one by one
-        timed = [_tried(members, is_interleaved=is_interleaved) for is_interleaved in (False, True)]
+        seconds = _seconds_together(members)
         alone = sum(map(_seconds_alone, members[:NUM_ALONE])) / len(members[:NUM_ALONE]) * len(members)
-    seconds, stack = min(timed, key=lambda each: each[0])
     if seconds > alone:
         times = f"{1e3 * seconds:.2f} ms a step for {len(members)} members at once, {1e3 * alone:.2f} ms in turn"
         raise NotStackable(f"it would be slower: {times}")
-    return stack
+    return Stack(members)
 
 
-def _tried(members: Sequence[Built], *, is_interleaved: bool) -> tuple[float, Stack]:
-    """The seconds of a step of a stack, and the stack as it was."""
+def _seconds_together(members: Sequence[Built]) -> float:
+    """The seconds of a step of a stack of copies.
+
+    Raises:
+        NotStackable: The members cannot be computed at once, or not exactly.
+    """
     try:
-        stack = Stack(members, is_interleaved=is_interleaved)
-        weights, states = stack.weights.state(), [generator.get_state() for generator in stack.generators]
+        stack = Stack(members)
         _check_gradients(stack)
-        batches = list(itertools.islice(stack.train_batches(0), NUM_TIMED))
-        seconds = _least_seconds(stack.step, batches)
+        return _least_seconds(stack.step, list(itertools.islice(stack.train_batches(0), NUM_TIMED)))
     except NotStackable:
         raise
     except Exception as error:  # what a map cannot do, and a user's own code, raise anything
         line = (str(error).splitlines() or [""])[0]
         raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
-    stack.weights.load(weights)
-    for generator, state in zip(stack.generators, states, strict=True):
-        generator.set_state(state)
-    stack.start_optimizing()
-    return seconds, stack
 
 
 def _check_gradients(stack: Stack) -> None:
@@ -84,7 +80,7 @@ def _check_gradients(stack: Stack) -> None:
     if is_single and tolerance < difference <= MOST_BY_TIES:
         tolerance = TOLERANCE_IN_DOUBLE
         doubles = [replace(stack.members[end], module=_copy(stack.members[end]).double()) for end in ends]
-        twin = Stack(doubles, is_interleaved=stack.layout.is_interleaved)
+        twin = Stack(doubles)
         name, difference = _largest_difference(twin, range(len(doubles)))
     if not difference <= tolerance:
         problem = f"the gradient of {name} differs from that of a single run by {difference:.1e} of its norm"

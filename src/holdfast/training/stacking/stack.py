@@ -39,7 +39,7 @@ class Part:
 class Stack:
     """The networks of K runs as one, with what trains them."""
 
-    def __init__(self, members: Sequence[Built], *, is_interleaved: bool) -> None:
+    def __init__(self, members: Sequence[Built]) -> None:
         """Stack what was built.
 
         Raises:
@@ -48,7 +48,7 @@ class Stack:
         self.members = list(members)  # what was built for each run; their order is that of all tensors (K, ...)
         # one for each run, which masks and augmentation are drawn from
         self.generators = [torch.Generator().set_state(built.random["torch"]) for built in members]
-        self.layout = Layout(len(members), is_interleaved)
+        self.layout = Layout(len(members))
         models = [built.module.model for built in members]
         self.weights = Weights(models)
         self.network = stack_network(models, self.weights.tensors, self.layout, self.generators).train()
@@ -57,7 +57,8 @@ class Stack:
         if not all(isinstance(loader, ResidentBatches) for loader in self._loaders):
             raise NotStackable("the rows are read from files as they are needed (data.resident)")
         self._x, self._is_transformed = self._train_rows()
-        self.start_optimizing()
+        # optimizers and schedules as each member would build them for itself
+        self.parts = [self._part(places) for places in alike([built.config for built in members])]
 
     def _train_rows(self) -> tuple[Tensor, bool]:
         """The rows that batches are taken from, and whether they are transformed: once for all, where they are few."""
@@ -68,10 +69,6 @@ class Stack:
             return look_first(module._as_input)(hand_over(x)), True
 
     # --- members ------------------------------------------------------------------------------------------------------
-
-    def start_optimizing(self) -> None:
-        """Build optimizers and schedules anew, as each member would for itself."""
-        self.parts = [self._part(members) for members in alike([built.config for built in self.members])]
 
     def part_of(self, member: int) -> Part:
         """The part that a member belongs to."""
@@ -100,7 +97,6 @@ class Stack:
     def state(self) -> dict[str, Any]:
         """All that training goes on from, beside the members' records."""
         return {
-            "is_interleaved": self.layout.is_interleaved,
             "weights": self.weights.state(),
             "generators": [generator.get_state() for generator in self.generators],
             "optimizers": [part.optimizer.state_dict() for part in self.parts],
