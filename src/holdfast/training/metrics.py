@@ -156,7 +156,7 @@ class EpochMetrics:
             "loss": loss_sum / num_rows,
             **(compute_metrics(self._metrics) if len(self._metrics) else {}),
         }
-        self.reset()
+        self._loss_sum, self._num_rows = None, 0
         return {name: numbers[name] for name in in_order(numbers)}
 
     def reset(self) -> None:
@@ -180,7 +180,7 @@ class EpochMetrics:
         if outputs.dtype == torch.float64 and not self._is_double:
             self._metrics.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
             self._is_double = True
-        if next(iter(self._metrics.values())).device != outputs.device:
+        if next(iter(self._metrics.values(copy_state=False))).device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
 

@@ -29,7 +29,7 @@ from holdfast.training.metrics import ROWS_PER_UPDATE
 from holdfast.training.progress import epoch_line
 from holdfast.training.reporter import Reporter
 from holdfast.training.row_guard import guarded
-from holdfast.training.stacking.choice import fastest
+from holdfast.training.stacking.choice import stack_if_faster
 from holdfast.training.stacking.grouping import group, why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
@@ -126,14 +126,14 @@ def _train_stack(experiments: Sequence[Trainable[Any]], reporters: Reporters) ->
         with guarded(built[0].module, datamodule, experiments[0].folder.name):
             states: list[Any] = [None] * len(built)
             if path is None:
-                path, stack = experiments[0].folder / FOLDER / NAME, fastest(built)
+                path, stack = experiments[0].folder / FOLDER / NAME, stack_if_faster(built)
             else:
                 content = read_checkpoint(path)
                 states = content["members"]
                 order = _order([experiment.folder.name for experiment in experiments], [s["folder"] for s in states])
                 experiments, built = [experiments[i] for i in order], [built[i] for i in order]
                 reporters = [reporters[i] for i in order]
-                stack = Stack(built, is_interleaved=content["stack"]["is_interleaved"])
+                stack = Stack(built)
                 stack.load(content["stack"])
             training = _Training(stack, path, signals)
             for experiment, reporter, state in zip(experiments, reporters, states, strict=True):
