@@ -225,12 +225,8 @@ def boot_id() -> str | None:
 
 def environment() -> dict[str, Any]:
     """The `versions`, `git` and `cpu` fields."""
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+    system = {"python": platform.python_version(), "platform": platform.platform()}
+    versions = {**system, **{name: metadata.version(name) for name in PACKAGES}}
     return {"versions": versions, "git": _git_state(Path.cwd()), "cpu": _cpu()}
 
 
