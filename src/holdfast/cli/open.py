@@ -62,7 +62,7 @@ def _report(opened: Opened) -> Path | None:
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:
-    from holdfast.evaluation.opening.citation import quotable
+    from holdfast.evaluation.opening.result import quotable
 
     console = Console(highlight=False, soft_wrap=True)
     if opened.replayed:

@@ -82,7 +82,7 @@ def disclose(
     as_json: Json = False,
 ) -> None:
     """Write per-class results and outcomes of single rows of an opened selection; the ledger counts the bits."""
-    from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
+    from holdfast.evaluation.opening.final import disclose as disclose_selection
     from holdfast.vault import registry
 
     check_new_file(out, "--out", overwrite=None)  # the ledger counts what is disclosed, written or not

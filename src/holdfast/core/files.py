@@ -10,7 +10,7 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,21 @@ from holdfast.core.errors import InputError
 PIECE_BYTES = 2**20
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part."""
+def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644, is_durable: bool = True) -> None:
+    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part.
+
+    What can be made again need not be durable: only where the machine itself fails, it may be lost.
+    """
     content = content.encode() if isinstance(content, str) else content
     with replaced(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    sync_folder(path.parent)
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+    if is_durable:
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -164,8 +169,10 @@ class MerkleTree:
     It holds log2(n) hashes; 0x00 stands before leaves, 0x01 before nodes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._peaks: list[tuple[int, bytes]] = []
+        for leaf in leaves:
+            self.add(leaf)
 
     def add(self, leaf: bytes) -> None:
         """Append a leaf."""

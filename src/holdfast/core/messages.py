@@ -1,6 +1,7 @@
 """Messages between processes: 8 bytes with the length of a JSON header, the header, and the bytes of its arrays.
 
-The header lists type and shape of the arrays under "arrays". Nothing is pickled, so nothing in a message can run.
+The header lists type and shape of the arrays under "arrays". Nothing is unpickled here, so nothing in a message can
+run; only `experiment.warm` unpickles what the process that has started it sends.
 """
 
 from __future__ import annotations

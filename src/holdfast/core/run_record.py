@@ -6,6 +6,7 @@ Nothing in it comes from a test row.
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -89,7 +90,7 @@ class RunRecord:
         """Replace the history: on resume, epochs after the checkpoint are dropped."""
         self.update(history=history)
         if self.writes:
-            write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history))
+            write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history), is_durable=False)
 
     def finish(self, status: str, stop_reason: str, **fields: Any) -> None:
         """Write the last word: `status`, why it stopped and when."""
@@ -225,11 +226,16 @@ def boot_id() -> str | None:
 
 def environment() -> dict[str, Any]:
     """The `versions`, `git` and `cpu` fields."""
+    return {"versions": dict(_versions()), "git": _git_state(Path.cwd()), "cpu": _cpu()}
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
     system = {"python": platform.python_version(), "platform": platform.platform()}
-    versions = {**system, **{name: metadata.version(name) for name in PACKAGES}}
-    return {"versions": versions, "git": _git_state(Path.cwd()), "cpu": _cpu()}
+    return {**system, **{name: metadata.version(name) for name in PACKAGES}}
 
 
+@functools.cache
 def _cpu() -> str:
     """Name, family, model and stepping of the processor: sums in another order differ in their last bits."""
     try:

@@ -45,9 +45,9 @@ def parse_criterion(text: str, task: str | None = None) -> Criterion:
     return Criterion(match[1], match[2], float(match[3]))
 
 
-def passes(criterion: Criterion | str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
+def passes(criterion: str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     """Tell whether the value of the metric keeps the bound; a value that is not defined does not."""
-    chosen = parse_criterion(criterion) if isinstance(criterion, str) else criterion
+    chosen = parse_criterion(criterion)
     value = metrics[chosen.metric]["value"]
     return value is not None and bool(OPERATORS[chosen.sign](value, chosen.bound))
 

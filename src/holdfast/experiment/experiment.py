@@ -6,6 +6,7 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -105,34 +106,21 @@ class Experiment:
         experiment.finds_lr = finds_lr(composed)
         return experiment
 
-    def as_plain(self) -> dict[str, Any]:
-        """Plain values that say all of an experiment that another process needs to run it, for JSON."""
-        return {
-            "config": OmegaConf.to_container(self._composed, resolve=False, enum_to_str=True),
-            "folder": str(self.folder.absolute()),
-            "overrides": self.overrides,
-            "choices": self.choices,
-            "parts": self.parts,
-            "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
-            "title": self.title,
-        }
+    def as_bytes(self) -> bytes:
+        """Pickle an experiment, without what has been made of it, for a child process of this one."""
+        alone = copy.copy(self)
+        alone.reporter = alone._prepared = alone._datamodule = alone._built = None
+        return pickle.dumps(alone)
 
     @classmethod
-    def from_plain(cls, fields: Mapping[str, Any]) -> Experiment:
-        """Make an experiment of what `as_plain` gave; the process becomes that of a job where it is one of Hydra's."""
+    def from_bytes(cls, content: bytes) -> Experiment:
+        """Read what `as_bytes` gave; the process becomes that of a job where the experiment is one of Hydra's."""
         started = time.perf_counter()
-        config = OmegaConf.create(fields["config"])
-        assert isinstance(config, DictConfig)
-        if "hydra" in config:
-            enter_job(config)
-            experiment = cls.of(config, started=started)
-            experiment.folder = Path(fields["folder"])
-        else:
-            named = {"overrides": fields["overrides"], "choices": fields["choices"]}
-            experiment = cls(config, fields["folder"], started=started, **named)
-        experiment.parts = fields["parts"]
-        experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
-        experiment.title = fields["title"]
+        experiment = pickle.loads(content)
+        assert isinstance(experiment, cls)
+        experiment.started = started
+        if "hydra" in experiment._composed:
+            enter_job(experiment._composed)
         return experiment
 
     def check(self) -> None:
@@ -299,7 +287,7 @@ class Experiment:
             record.update(**self.fields)
             return record
         if "hydra" in self._composed and not (self.folder / ".hydra").exists():
-            write_composed(self._composed, self.folder)
+            write_composed(self._composed, self.config, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(

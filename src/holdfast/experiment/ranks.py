@@ -77,7 +77,8 @@ def train_on(experiment: Experiment, record: RunRecord) -> str:
         return experiment.make_ensemble(record)
     built = experiment.build()
     datamodule = built.datamodule
-    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
+    timings = {"start_up": time.perf_counter() - experiment.started}
+    record.fields.update(data=datamodule.describe(), timings=timings)  # written when all that trains is described
     with guarded(built.module, datamodule, record.folder.name):
         return fit(built, record, experiment.reporter)
 

@@ -21,7 +21,7 @@ from holdfast.data.new_rows import NewRows, read_like
 from holdfast.inference.checks import read_predicting_run
 from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
 from holdfast.vault import known_rows, lifecycle, registry
-from holdfast.vault.rows.fingerprints import Fingerprints
+from holdfast.vault.rows.digest_sets import Fingerprints
 from holdfast.vault.rows.identity import row_digests
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, now
+from holdfast.core.yaml_text import as_yaml
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
@@ -26,7 +25,7 @@ def write_run_page(folder: Path, record: Record, **facts: Any) -> Path:
     """Write `report.html` into a run's folder, with facts as of `run_page`."""
     path, batch = folder / FILE_NAME, folder / BATCH_FILE_NAME
     shown = json.loads(batch.read_text()) if batch.is_file() else None
-    write_atomic(path, run_page(record, batch=shown, **facts))
+    write_atomic(path, run_page(record, batch=shown, **facts), is_durable=False)
     return path
 
 
@@ -61,7 +60,7 @@ def run_page(
             **(_ensemble(record) if record.get("ensemble") else {}),
             "batch": batch,
             "chosen": [choice for choice in sorted(record["choices"].items()) if choice[1] not in (None, "none")],
-            "config": OmegaConf.to_yaml(OmegaConf.create(dict(record["config"]))),
+            "config": as_yaml(record["config"]),
             "environment": _environment(record, has_data=data is not None),
             "written": now(),
         },

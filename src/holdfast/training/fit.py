@@ -122,16 +122,15 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
         timings = record.fields["timings"]  # with what the caller did before
         start_up = timings.get("start_up", 0.0) + time.perf_counter() - started
-        record.update(timings={**timings, "start_up": start_up})
+        record.fields["timings"] = {**timings, "start_up": start_up}
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)
-    record.update(
-        stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
-    )
+    record.fields["stop_reason"] = epoch_callback.stop_reason
+    record.fields["timings"] = {**record.fields["timings"], **epoch_callback.clock.timings()}
     return "pruned" if epoch_callback.is_pruned else "completed"
 
 
@@ -177,9 +176,10 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         compiled = module.model._compiled_call_impl
         assert compiled is not None
         module.model._compiled_call_impl = look_first(compiled)
-    record.update(threads=_set_threads(built, record))
+    record.fields["threads"] = _set_threads(built, record)
     if record.writes and not (record.folder / BATCH_FILE_NAME).exists():
-        write_atomic(record.folder / BATCH_FILE_NAME, json.dumps(batch_facts(config, built.datamodule)) + "\n")
+        facts = json.dumps(batch_facts(config, built.datamodule)) + "\n"
+        write_atomic(record.folder / BATCH_FILE_NAME, facts, is_durable=False)
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 from contextlib import nullcontext
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -23,6 +25,8 @@ from holdfast.training.metric_names import names_test_rows
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+# Lightning asks for each Trainer which callbacks other packages bring, by the metadata of all that is installed.
+registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[attr-defined, assignment]
 # the run's own record, checkpoints, display and loggers take the places of Lightning's
 OURS: dict[str, Any] = {
     "logger": False,

@@ -15,10 +15,9 @@ from holdfast.cli.open import _bound
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store import store
 from holdfast.evaluation.freeze.freezing import freeze_runs
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.disclosing import disclose
-from holdfast.evaluation.opening.final import open_vault
+from holdfast.evaluation.opening.final import disclose, open_vault
 from holdfast.evaluation.opening.report import gather
+from holdfast.evaluation.opening.result import quotable
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.ledger import leaked_bits
