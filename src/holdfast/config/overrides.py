@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, VALUES, Group
+from holdfast.config.targets import fits, type_name
 from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
@@ -275,23 +276,14 @@ def _type_mismatch(key: str, default: Any, value: Any) -> str:
         return "" if _is_interpolation(value) or rule.accepts(value) else rule.allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):
         return ""
-    if isinstance(default, bool):
-        return "" if isinstance(value, bool) else "true, false"
-    if isinstance(default, int | float):
-        if value is None:
-            return ""
-        fits = isinstance(value, int if isinstance(default, int) else int | float) and not isinstance(value, bool)
-        words = ", ".join(("a whole number" if isinstance(default, int) else "a number", *WORDS.get(key, ())))
-        return "" if fits else words
-    if OmegaConf.is_list(default):
-        return "" if isinstance(value, list) or value is None else "a list, such as [1,2]"
     if OmegaConf.is_dict(default):
-        return (
-            ""
-            if isinstance(value, dict)
-            else "keys below it, such as " + ", ".join(f"{key}.{k}" for k in map(str, default))
-        )
-    return "" if not isinstance(value, list | dict) else "one value, not a list"
+        keys = ", ".join(f"{key}.{name}" for name in map(str, default))
+        return "" if isinstance(value, dict) else f"keys below it, such as {keys}"
+    if isinstance(default, str):
+        return "one value, not a list" if isinstance(value, list | dict) else ""
+    kind = list if OmegaConf.is_list(default) else type(default)
+    is_right = fits(value, kind) or (value is None and kind is not bool)
+    return "" if is_right else ", ".join((type_name(kind), *WORDS.get(key, ())))
 
 
 def _is_interpolation(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """The places of options and recipes: the user's `./conf` and `./recipes` first, then ours.
 
-Registered by `holdfast.cli.train` for this process only; a global plugin would leak our groups into other Hydra apps.
+They are registered for this process only; a global plugin would leak our groups into other Hydra apps.
 """
 
 from __future__ import annotations
@@ -26,11 +26,7 @@ _ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}
 
 
 def _read(source: FileConfigSource, config_path: str) -> ConfigResult:
-    """Load a file that somebody else wrote.
-
-    Raises:
-        InputError: It is no YAML, or cannot be read.
-    """
+    """Load a file that somebody else wrote; what is no YAML, or cannot be read, is refused."""
     try:
         return FileConfigSource.load_config(source, config_path)
     except (YAMLError, UnicodeDecodeError, OSError) as error:

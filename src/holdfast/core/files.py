@@ -26,20 +26,27 @@ def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644, is_dura
     What can be made again need not be durable: only where the machine itself fails, it may be lost.
     """
     content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with replaced(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             if is_durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     if is_durable:
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A place beside `path` to write to, which is renamed to it when the block ends, and removed after an error."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):  # it was renamed, or could never be made
+            temporary.unlink()
 
 
 def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:

@@ -238,13 +238,8 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    system = {"python": platform.python_version(), "platform": platform.platform()}
+    return {**system, **{name: metadata.version(name) for name in PACKAGES}}
 
 
 @functools.cache

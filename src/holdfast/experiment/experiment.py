@@ -23,15 +23,8 @@ from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
 from holdfast.experiment.check import averages_runs, check_free, check_settings
-from holdfast.experiment.compose import (
-    compose_run,
-    enter_job,
-    finds_lr,
-    typed_overrides,
-    without_hydra,
-    write_composed,
-)
-from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
+from holdfast.experiment.compose import compose_run, enter_job, finds_lr, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.parts import NOTEBOOK, notebook_parts, option_of, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
@@ -90,7 +83,7 @@ class Experiment:
             InputError: Every mistake in the overrides at once; or the run cannot go on.
         """
         config = compose_run(resume_overrides(overrides))
-        nodes = nodes_of(parts or {})
+        nodes = {group: option_of(group, part) for group, part in (parts or {}).items()}
         if config.resume is not None:
             nodes = read_run(Path(config.resume)).get("parts", {}) | nodes
         put_parts(config, nodes)

@@ -96,7 +96,7 @@ class Run:
         """Write `report.html` into the folder, with data and val rows where the store has them; returns its path."""
         from holdfast.experiment.report import write_report
 
-        return write_report(self.folder).path
+        return write_report(self.folder)[0]
 
     def _repr_html_(self) -> str:
         """Show the run in a notebook: its page, in a frame of its own."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.files import check_new_file
 from holdfast.core.run_record import check_data, read_run
 
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
@@ -38,3 +39,16 @@ def check_format(form: str) -> None:
     if missing:
         hint = f"pip install {' '.join(missing)}"
         raise InputError("--format", f"{form} needs {', '.join(missing)}, not installed here", next=hint)
+
+
+def check_export(run: Path, form: str, output: Path | None, *, overwrite: bool) -> Path:
+    """The file that an export is written to; without `output` it lies in the folder of the run.
+
+    Raises:
+        InputError: The folder is no run that predicts, the format cannot be written, or the file exists.
+    """
+    check_format(form)
+    read_predicting_run(run)
+    path = output or run / "export" / f"model{SUFFIXES[form]}"
+    check_new_file(path, overwrite=overwrite)
+    return path

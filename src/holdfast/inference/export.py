@@ -9,12 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
-import secrets
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,10 +22,10 @@ from numpy.typing import NDArray
 
 from holdfast.config.check import check_recorded
 from holdfast.core.errors import HoldfastError, RunFailed
-from holdfast.core.files import check_new_file, sha256_file, write_atomic
+from holdfast.core.files import replaced, sha256_file, write_atomic
 from holdfast.core.run_record import environment
 from holdfast.core.tasks import task_of
-from holdfast.inference.checks import NEEDED, SUFFIXES, check_format
+from holdfast.inference.checks import NEEDED, SUFFIXES, check_export
 from holdfast.inference.network import Loaded, load_run
 from holdfast.training.restore import BUILT, Network
 
@@ -47,19 +44,8 @@ CELLS = (
 FITS = {"stretch": "Image.resize", "crop": "ImageOps.fit", "pad": "ImageOps.pad"}
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An exported model."""
-
-    path: Path  # the model's file; `<path>.json` describes it
-    rows: int  # how many rows it was tried with
-    rows_from: str  # which rows these are
-    max_difference: float  # of its predictions to those of the run, on these rows
-    tolerance: float  # what was allowed
-
-
-def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:
-    """Export a run or an ensemble, try the file and describe it.
+def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> dict[str, Any]:
+    """Export a run or an ensemble, try the file and describe it; gives the description.
 
     Without `output` the file is `export/model.<suffix>` in the folder of the run.
 
@@ -67,25 +53,18 @@ def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: b
         InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.
         RunFailed: The model cannot be exported, or the exported one predicts something else: no file is left.
     """
-    check_format(form)
-    path = output or run / "export" / f"model{SUFFIXES[form]}"
-    check_new_file(path, overwrite=overwrite)
+    path = check_export(run, form, output, overwrite=overwrite)
     loaded = load_run(run)
     x, words = trial_rows(loaded.record)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{SUFFIXES[form]}")
-    try:
+    with replaced(path, SUFFIXES[form]) as temporary:
         with quiet():
             predict = WRITERS[form](loaded.network, temporary, x)
-            difference, tolerance = _compare(loaded, predict, x)
-        exported = Exported(path, len(x), words, difference, tolerance)
-        description = json.dumps(_description(loaded, form, temporary, exported), indent=1, ensure_ascii=False)
+            check = {"rows": len(x), "of": words, **_compare(loaded, predict, x)}
+        description = {**_description(loaded, form, temporary), "check": check}
         temporary.chmod(0o644)  # safetensors makes a file that others cannot read
-        os.replace(temporary, path)
-        write_atomic(description_path(path), description + "\n")
-    finally:
-        temporary.unlink(missing_ok=True)
-    return exported
+    write_atomic(description_path(path), json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+    return description
 
 
 def description_path(path: Path) -> Path:
@@ -93,12 +72,8 @@ def description_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, float]:
-    """The greatest difference to the run's own predictions, over all rows at once and over the first alone.
-
-    Raises:
-        RunFailed: It is beyond the tolerance.
-    """
+def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> dict[str, float]:
+    """The greatest difference to the run's own predictions, of all rows and of the first alone, and the tolerance."""
     expected = loaded.network.predict(x)
     pairs = [(predict(x), expected), (predict(x[:1]), expected[:1])]
     difference = max(greatest_difference(predicted, wanted) for predicted, wanted in pairs)
@@ -109,7 +84,7 @@ def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, 
     if not difference <= tolerance:
         problem = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
         raise RunFailed("model", problem, next="another --format")
-    return difference, tolerance
+    return {"max_difference": difference, "tolerance": tolerance}
 
 
 def greatest_difference(predicted: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -126,7 +101,7 @@ def _image_words(loaded: Loaded) -> str:
     return f"turned upright by EXIF, {mode}, values 0 to 255; an image of another size by Pillow's {fit}, bilinear"
 
 
-def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> dict[str, Any]:
+def _description(loaded: Loaded, form: str, file: Path) -> dict[str, Any]:
     data = loaded.data
     columns = data.get("columns") or [{"name": name, "type": "number"} for name in data["feature_names"]]
     width = list(task_of(data["task"]).row_shape(data["num_outputs"]))
@@ -166,12 +141,6 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
         "network": network,
         "combine": loaded.network.combine,
         "temperature": loaded.network.temperature,
-        "check": {
-            "rows": exported.rows,
-            "of": exported.rows_from,
-            "max_difference": exported.max_difference,
-            "tolerance": exported.tolerance,
-        },
         "versions": {**environment()["versions"], **{name: metadata.version(name) for name in NEEDED[form]}},
     }
 

@@ -155,11 +155,7 @@ def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]
 
 
 def _checked(blocks: Iterable[NewRows], data: dict[str, Any]) -> Iterator[NewRows]:
-    """The blocks that have rows.
-
-    Raises:
-        InputError: Rows have another shape, or another type of numbers, than those that the run was trained on.
-    """
+    """The blocks that have rows; those of another shape or type than the run was trained on are refused."""
     shape, dtype = tuple(data["row_shape"]), np.dtype(data["dtype"])
     for block in blocks:
         if block.x.shape[1:] != shape:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import check_new_file, finite
+from holdfast.core.files import check_new_file, finite, replaced
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.diversity import differing, entropy
 
@@ -97,22 +95,18 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     Raises:
         InputError: The file cannot be written, or has appeared meanwhile.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    suffix = path.suffix.lower()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        suffix = path.suffix.lower()
-        write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
-        try:
-            yield write
-        finally:
-            close()
-        check_new_file(path, overwrite=overwrite)
-        os.replace(temporary, path)
+        with replaced(path) as temporary:
+            write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
+            try:
+                yield write
+            finally:
+                close()
+            check_new_file(path, overwrite=overwrite)
     except OSError as error:
         raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):  # it was renamed, or could never be made
-            temporary.unlink()
 
 
 def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:

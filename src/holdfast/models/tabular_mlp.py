@@ -35,8 +35,7 @@ def tabular_mlp(
         hidden: Units of each hidden layer.
         embedding_size: Numbers that a category becomes; None: by `rule_of_thumb`.
         embedding_dropout: Share of these numbers set to zero in training.
-        activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch" (Ioffe and Szegedy 2015) or "layer" (Ba et al. 2016), in the hidden layers.
+        activation, norm: As of `mlp`.
         dropout: Share of hidden units set to zero in training.
 
     Raises:

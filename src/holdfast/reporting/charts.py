@@ -27,12 +27,12 @@ def lines(
     label: str,
     is_log: bool = False,
     mark: float | None = None,
-    size: tuple[int, int] = LARGE,
+    x_ticks: Ticks | None = None,
 ) -> str:
     """Curves over epochs, at most four, named on top, with a vertical line at the epoch `mark`, the best one.
 
     Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. A reader who does not see
-    the chart is told its `label`.
+    the chart is told its `label`. With `x_ticks` it is over something else than epochs.
     """
     drawn = []
     for name, all_points in series:
@@ -44,17 +44,17 @@ def lines(
     values = [y for _, points in drawn for _, y in points]
     x_range = (min(epochs), max(epochs)) if max(epochs) > min(epochs) else (min(epochs) - 1, max(epochs) + 1)
     y_axis = _log_axis(values) if is_log else _axis(values)
-    place, parts = _frame((x_range, _epoch_ticks(*x_range)), y_axis, size)
+    place, parts = _frame((x_range, x_ticks or _epoch_ticks(*x_range)), y_axis, SMALL)
     if mark is not None:
         x = place(mark, 0.0)[0]
-        parts.append(line("mark", x, TOP, x, size[1] - BOTTOM))
+        parts.append(line("mark", x, TOP, x, SMALL[1] - BOTTOM))
     for index, (_, points) in enumerate(drawn):
         placed = [place(x, math.log10(y) if is_log else y) for x, y in points]
         if len(placed) > 1:
             parts.append(polyline(f"line s{index}", placed))
         if len(placed) <= FEW_POINTS:
             parts += [circle(f"fill s{index}", x, y, 2.4) for x, y in placed]
-    return drawing(parts, label, (0, 0, *size)) + legend([name for name, _ in drawn])
+    return drawing(parts, label, (0, 0, *SMALL)) + legend([name for name, _ in drawn])
 
 
 def rate_range(points: Points, marks: Mapping[str, float], *, label: str) -> str:

@@ -19,13 +19,13 @@ from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.data.store.store import is_open
 from holdfast.reporting.dataset import (
+    MAX_NUMBERS,
     Facts,
     class_facts,
     column_facts,
     example_rows,
     number_facts,
     take_sample,
-    thinned,
 )
 from holdfast.reporting.leak_checks import leak_checks
 
@@ -53,7 +53,7 @@ def dataset_facts(rows: RunRows, target: Any = None) -> Facts:
         "classes": class_facts(rows),
         "values": number_facts(prepared.y[rows.train]) if task_of(prepared.task).is_values else None,
         "columns": columns,
-        "pixels": None if is_table else number_facts(thinned(sample.x_train)),
+        "pixels": None if is_table else number_facts(sample.x_train[:: 1 + sample.x_train.size // MAX_NUMBERS]),
         "examples": example_rows(rows, target) if is_table else None,
         "checks": leak_checks(rows, sample, columns),
     }

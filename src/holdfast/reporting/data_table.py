@@ -11,7 +11,7 @@ from rich.table import Column
 from holdfast.core.figures import digits
 from holdfast.core.terminal import Console, numbers_column, plain_table
 from holdfast.reporting.charts import short
-from holdfast.reporting.data_page import column_row, row_words, test_words
+from holdfast.reporting.data_page import column_row, overview
 
 # What a table's other columns take: longer texts, such as names of people, are cut off instead of squeezing them.
 OTHER_COLUMNS, LEAST_TEXT = 80, 18
@@ -24,12 +24,9 @@ Facts = Mapping[str, Any]
 
 def print_data(facts: Facts, batch: Facts, console: Console) -> None:
     """Print what `data inspect` found, and what a batch is like when the model gets it."""
-    rows, classes = facts["rows"], facts["classes"]
-    target = f" {facts['target']}" if facts["target"] else ""
-    counts = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
-    console.print(f"data      [bold]{escape(facts['name'])}[/]: {row_words(facts)}")
-    console.print(f"rows      {counts if rows['test'] else counts.removesuffix(' looked at')}")
-    console.print(f"target   {escape(target)} {facts['task']}" + (f", {len(classes)} classes" if classes else ""))
+    console.print(f"data      [bold]{escape(facts['name'])}[/]")
+    for name, words in overview(facts):
+        console.print(f"{name:9} {words}", markup=False)
     shape, numbers = " x ".join(map(str, batch["shape"])), f"{digits(batch['least'])} to {digits(batch['largest'])}"
     spread = f"{digits(batch['mean'])} ± {digits(batch['std'])}"
     console.print(f"batch     rows of {shape} as the model gets them, from {numbers}, {spread}")
@@ -38,8 +35,8 @@ def print_data(facts: Facts, batch: Facts, console: Console) -> None:
     console.print()
     if facts["columns"]:
         _print_columns(facts["columns"], console)
-    if classes:
-        _print_classes(classes, console)
+    if facts["classes"]:
+        _print_classes(facts["classes"], console)
     elif facts["values"]:
         values = facts["values"]
         numbers = ", ".join(f"{name} {digits(values[name])}" for name in ("mean", "std", "min", "median", "max"))

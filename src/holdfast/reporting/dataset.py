@@ -142,12 +142,6 @@ def target_text(prepared: Prepared, y: Any) -> str:
     return prepared.class_names[int(y)]
 
 
-def thinned(x: NDArray[Any]) -> NDArray[Any]:
-    """Some of the rows, so that there are at most four million numbers."""
-    step = -(-x.size // MAX_NUMBERS)
-    return x[:: max(1, step)]
-
-
 def missing_share(column: Mapping[str, Any]) -> float:
     """Share of train rows that lack a value."""
     return float(column["missing_train"] / max(1, column["rows_train"]))

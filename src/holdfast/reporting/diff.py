@@ -24,19 +24,12 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs.
+    """One thing that differs."""
 
-    Attributes:
-        kind: One of `KINDS`.
-        name: A key, or what a record calls it.
-        first: Its value in the first run; "-" where it has none.
-        second: Its value in the second run.
-    """
-
-    kind: str
-    name: str
-    first: Any
-    second: Any
+    kind: str  # one of `KINDS`
+    name: str  # a key, or what a record calls it
+    first: Any  # its value in the first run; "-" where it has none
+    second: Any  # its value in the second run
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:

@@ -76,16 +76,16 @@ def _curves(record: Record) -> list[tuple[str, str]]:
     for name in names:
         pair = [(f"{part}/{name}", _points(history, f"{part}/{name}")) for part in ("train", "val")]
         series = [(label, points) for label, points in pair if points]
-        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=charts.SMALL)))
+        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark)))
         if name == "loss":
             words = "loss by epoch, logarithmic"
-            log = charts.lines(series, label=words, mark=mark, is_log=True, size=charts.SMALL)
+            log = charts.lines(series, label=words, mark=mark, is_log=True)
             drawn.append(("loss, logarithmic", log))
     if rate := _points(history, "lr"):
         values = [value for _, value in rate]
         is_wide = min(values) > 0 and max(values) > 20 * min(values)
         series = [("lr at the end of the epoch", rate)]
-        chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide, size=charts.SMALL)
+        chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide)
         drawn.append(("learning rate", chart))
     return drawn
 
@@ -106,7 +106,7 @@ def _ensemble(record: Record) -> dict[str, Any]:
         for count, metrics in enumerate(ensemble["curve"], start=1)
         if metrics.get(monitor) is not None
     ]
-    curve = charts.lines([(monitor, points)], label=f"{monitor} by number of members", size=charts.SMALL)
+    curve = charts.lines([(monitor, points)], label=f"{monitor} by number of members")
     has_temperature = ensemble["temperature"] != 1.0
     names = {"before": "before the temperature", "after": "after it"} if has_temperature else {"before": "of the mean"}
     facts = ensemble["calibration"] or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -63,10 +62,6 @@ class Shapes:
         columns = tuple(column_from_dict(column) for column in values.get("columns", ()))
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
-    def neutral_statistics(self) -> TrainStatistics:
-        """Statistics that a transform can be built from before its own are loaded."""
-        return neutral_statistics(self.kind, self.input_shape, self.columns, self.dtype)
-
 
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
@@ -74,7 +69,7 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     Without `statistics` of the train rows, they are loaded afterwards with the weights.
     """
     if statistics is None:
-        statistics = shapes.neutral_statistics()
+        statistics = neutral_statistics(shapes.kind, shapes.input_shape, shapes.columns, shapes.dtype)
     with blamed("model", "cannot be built"):
         model = _build_model(config["model"], shapes)
     spec = TaskSpec(
@@ -285,32 +280,19 @@ def _counted(model: nn.Module, shapes: Shapes) -> tuple[Any, float]:
     counter = FlopCounterMode(display=False)
     try:
         with counter:
-            outputs = _try_rows(model, NUM_TRIED, shapes)
+            outputs = try_rows(model, NUM_TRIED, shapes)
         counted = counter.get_total_flops() / 2 / NUM_TRIED
     except InputError:  # a user's own code may not like to be watched
-        outputs, counted = _try_rows(model, NUM_TRIED, shapes), 0.0
+        outputs, counted = try_rows(model, NUM_TRIED, shapes), 0.0
     return outputs, counted or float(sum(parameter.numel() for parameter in model.parameters()))
 
 
-def check_single_row(module: SupervisedModule, shapes: Shapes) -> None:
-    """Refuse a model that cannot train on one row at a time, as batch normalisation cannot.
+def try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
+    """The outputs of a model for rows of zeros.
 
     Raises:
-        InputError: With what the model said.
+        InputError: The model does not take them.
     """
-    _try_rows(copy.deepcopy(module.model).train(), 1, shapes)
-
-
-def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: int) -> None:
-    """Build optimizer and schedule once, to have their refusals before anything is written.
-
-    Raises:
-        InputError: An argument of either is refused.
-    """
-    module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-
-
-def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
     problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
     with torch.no_grad(), blamed("model", problem):
         return model(torch.zeros(num_rows, *shapes.input_shape))

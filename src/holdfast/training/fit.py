@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -21,10 +22,10 @@ from holdfast.core.errors import Diverged, InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
+from holdfast.training.build import Shapes, build_trainable, goal_of, try_rows
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_accelerator, check_half_rows, check_shared, precision_of, set_threads
+from holdfast.training.devices import check_half_rows, check_shared, precision_of, set_threads
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.first_batch import batch_facts
@@ -61,13 +62,36 @@ class Built:
 
 
 def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Built:
-    """Build what will be trained, from the seed of the config.
+    """Build what will be trained, from the seed of the config; whatever does not fit the machine or the data is told.
 
     Raises:
-        InputError: Parts do not fit each other, the machine or the data.
+        InputError: Clipping, monitor, model, loss, optimizer or schedule.
     """
     seed_everything(config.seed)
-    module, shapes = check_parts(config, datamodule)
+    check_combinations(config)
+    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
+    statistics = datamodule.statistics
+    shapes = Shapes(
+        datamodule.task,
+        statistics.kind,
+        tuple(datamodule.input_shape),
+        datamodule.num_outputs,
+        datamodule.columns,
+        statistics.dtype,
+        datamodule.view,
+    )
+    check_half_rows(config.trainer, shapes.kind, shapes.task)
+    module = build_trainable(config, shapes, statistics)
+    num_steps = steps_per_epoch(config, datamodule)
+    check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
+    if config.batch_size == 1:
+        try_rows(copy.deepcopy(module.model).train(), 1, shapes)  # batch normalisation takes no row alone
+    # what optimizer and schedule refuse is told before anything is written
+    optimizer = module.make_optimizer(module)
+    module.make_schedule(optimizer, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
+    check_loggers(config.get("logger"))
+    if config.get("early_stopping"):
+        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode, config.get("metrics")))
     return Built(config, datamodule, module, shapes, trainer, random_states(with_devices=False))
 
 
@@ -185,38 +209,6 @@ def settings_kept(config: DictConfig) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(deterministic)
-
-
-def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedModule, Shapes]:
-    """Build what will be trained; whatever does not fit the machine or the data is told here.
-
-    Raises:
-        InputError: Accelerator, clipping, monitor, model, loss, optimizer or schedule.
-    """
-    check_accelerator(config.trainer)
-    check_combinations(config)
-    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
-    statistics = datamodule.statistics
-    shapes = Shapes(
-        datamodule.task,
-        statistics.kind,
-        tuple(datamodule.input_shape),
-        datamodule.num_outputs,
-        datamodule.columns,
-        statistics.dtype,
-        datamodule.view,
-    )
-    check_half_rows(config.trainer, shapes.kind, shapes.task)
-    module = build_trainable(config, shapes, statistics)
-    num_steps = steps_per_epoch(config, datamodule)
-    check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
-    if config.batch_size == 1:
-        check_single_row(module, shapes)
-    check_steps(module, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
-    check_loggers(config.get("logger"))
-    if config.get("early_stopping"):
-        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode, config.get("metrics")))
-    return module, shapes
 
 
 def steps_per_epoch(config: DictConfig, datamodule: DataModule) -> int:

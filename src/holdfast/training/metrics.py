@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.nn import functional
 from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection
 from torchmetrics import functional as areas
 from torchmetrics.classification import MulticlassRecall
@@ -79,11 +78,7 @@ def _build_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping
 
 
 def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[str, Any]) -> Metric:
-    """Build a metric of the user's own, and try it on made-up rows.
-
-    Raises:
-        InputError: It cannot be built, does not take the rows, or gives more than one number.
-    """
+    """Build a metric of the user's own, and refuse it where it does not take made-up rows, or gives several numbers."""
     where, columns = f"metrics.{name}", facts.get("num_classes") or facts.get("num_labels") or 1
     shape = (4,) if kind.is_values else (4, columns)
     predictions = torch.full(shape, 1.0 / columns)
@@ -152,10 +147,7 @@ class EpochMetrics:
         if self._loss_sum is None:
             return {}
         loss_sum, num_rows = over_ranks(self._loss_sum, self._num_rows)
-        numbers = {
-            "loss": loss_sum / num_rows,
-            **(compute_metrics(self._metrics) if len(self._metrics) else {}),
-        }
+        numbers = {"loss": loss_sum / num_rows, **(compute_metrics(self._metrics) if len(self._metrics) else {})}
         self._loss_sum, self._num_rows = None, 0
         return {name: numbers[name] for name in in_order(numbers)}
 
@@ -276,8 +268,8 @@ class MacroArea(Metric):
     def compute(self) -> Tensor:
         """Give the value of all rows."""
         predictions, targets = _joined(self.predictions), _joined(self.targets)
-        is_true = targets if targets.ndim == 2 else functional.one_hot(targets, predictions.shape[1])
-        counts = is_true.sum(dim=0)
+        is_of_labels = targets.ndim == 2
+        counts = targets.sum(dim=0) if is_of_labels else torch.bincount(targets, minlength=predictions.shape[1])
         return _mean_over(self._area(predictions, targets), (counts > 0) & (counts < len(targets)))
 
 
