@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.columns import Column, number_columns, unnamed
+from holdfast.data.columns import Column, Ranges, number_columns, unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.tables.labels import targets_from_array
-from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
 
 Layout = Literal["auto", "nhwc", "nchw", "nhw", "array"]

@@ -17,13 +17,12 @@ from holdfast.data.arrays import features_like
 from holdfast.data.formats import TABLE_SUFFIXES, format_of, images
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
-from holdfast.data.images.read import decoded, file_problems
+from holdfast.data.images import decoded, file_problems
 from holdfast.data.sources import arrays
 from holdfast.data.tables.cells import kind_of, raw_cells
 from holdfast.data.tables.dates import PARTS
-from holdfast.data.tables.problems import listed
-from holdfast.data.tables.settings import TableFile, as_names
-from holdfast.data.tables.view import TableView, table_view_from_dict
+from holdfast.data.tables.settings import TableFile, as_names, listed
+from holdfast.data.views import TableView, table_view_from_dict
 from holdfast.vault import known_rows
 from holdfast.vault.rows.identity import table_digests
 
@@ -142,7 +141,7 @@ def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> 
     if kind_of(array.type) == "nested":
         raise InputError(WHERE, f"{place}, column {name!r}: holds {array.type}, which is no cell of a table")
     cells = view.cells(view.columns[at], array)
-    if cells.is_text is not None and cells.is_text[row]:
+    if cells.is_text[row]:
         text = str(array[row].as_py()).strip()
         raise InputError(WHERE, f"{place}, column {name!r}: is {text!r}, the run has {words} there")
     raise InputError(WHERE, f"{place}, column {name!r}: is infinite as {view.dtype}")

@@ -52,11 +52,7 @@ class ArrayRows:
         return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self.x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """The rows in an order, piece by piece; every row is digested again.
-
-        Raises:
-            InputError: A row is not what it was when it was read.
-        """
+        """The rows in an order, piece by piece; every row is digested again, and a changed one refused."""
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
@@ -108,7 +104,7 @@ def bytes_digest(content: bytes) -> NDArray[np.uint8]:
 
 
 def read_piece(layout: dict[str, Any], content: bytes) -> Any:
-    """A sealed piece as rows: a record batch, a list of encoded images, or an array; what a view takes."""
+    """A sealed piece as rows, as a view takes them: a record batch, a list of encoded images, or an array."""
     if layout["form"] == "array":
         return np.frombuffer(content, layout["dtype"]).reshape(-1, *layout["shape"])
     import pyarrow as pa

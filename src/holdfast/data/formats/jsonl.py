@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,11 +32,7 @@ class JsonlFile:
         """Unknown before all lines were read: each may have keys of its own."""
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows, again and again.
-
-        Raises:
-            InputError: The file is malformed.
-        """
+        """The names of the columns and the arrays of some rows, again and again."""
         import pyarrow as pa
 
         with opened(self.path, WHERE) as stream:
@@ -59,10 +56,7 @@ class JsonlFile:
 
     def place_of(self, row: int) -> str:
         """The line of a row, counted from 0 over the lines that are not empty."""
-        for count, (line, _) in enumerate(self._lines()):
-            if count == row:
-                return f"line {line}"
-        return f"row {row}"
+        return next((f"line {line}" for line, _ in itertools.islice(self._lines(), row, None)), f"row {row}")
 
     def _table(self) -> Any:
         """All good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
@@ -89,18 +83,16 @@ class JsonlFile:
                     raise InputError(WHERE, problem, next=f"write one kind of value under {name!r}")
 
     def _object(self, line: int, text: bytes) -> dict[str, Any]:
-        where, problem = f"{self.path}, line {line}", ""
+        where = f"{self.path}, line {line}"
         try:
             value = json.loads(text)
         except UnicodeDecodeError:
             raise InputError(WHERE, f"{where}: is not utf-8") from None
         except (ValueError, RecursionError) as error:
-            problem = f"is no JSON ({str(error)[:100]})"
-        if not problem and not isinstance(value, dict):
-            problem = f"is a {type(value).__name__}, not an object"
-        if problem:
-            raise InputError(WHERE, f"{where}: {problem}", next=ADVICE)
-        return dict(value)
+            raise InputError(WHERE, f"{where}: is no JSON ({str(error)[:100]})", next=ADVICE) from None
+        if not isinstance(value, dict):
+            raise InputError(WHERE, f"{where}: is a {type(value).__name__}, not an object", next=ADVICE)
+        return value
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are neither empty nor bad, by their numbers."""

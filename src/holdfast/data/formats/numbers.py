@@ -94,6 +94,8 @@ def plain_numbers(texts: Any, marks: Marks) -> Any:
         has_marks = pc.match_substring_regex(texts, pattern)
         texts = pc.if_else(has_marks, pc.replace_substring_regex(texts, rf"[{signs}](\d{{3}})", r"\1"), texts)
     if marks.decimal == "," and _any(pc.match_substring(texts, ",")):
+        if pc.all(pc.match_substring_regex(texts, r"^[+-]?\d*,\d+$")).as_py():  # in a third of the time
+            return pc.replace_substring(texts, ",", ".")
         pattern = rf"^(\s*{BEFORE}\d*),(\d+(?:[eE][+-]?\d+)?{AFTER}\s*)$"
         texts = pc.replace_substring_regex(texts, pattern, r"\1.\4")
     return texts

@@ -17,30 +17,19 @@ Opened = AbstractContextManager[tuple[Any, Iterator[Any]]]
 
 @dataclass(frozen=True)
 class TypedFile:
-    """A table whose columns have types, so that it has no malformed rows to skip.
-
-    `opened` gives the schema and the record batches, as a context manager; `skipped` stays empty.
-    """
+    """A table whose columns have types, so that it has no malformed rows to skip."""
 
     path: Any
     format: str
-    opened: Callable[[], Opened]
-    skipped: list[str] = field(default_factory=list)
+    opened: Callable[[], Opened]  # gives the schema and the record batches, as a context manager
+    skipped: list[str] = field(default_factory=list)  # stays empty
 
     def column_names(self) -> list[str]:
-        """The names in its schema.
-
-        Raises:
-            InputError: It is of another format, or damaged.
-        """
+        """The names in its schema; an InputError where the file is of another format, or damaged."""
         return next(self.batches())[0]
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the arrays of some rows, again and again; at least once, with no rows.
-
-        Raises:
-            InputError: It is of another format, or damaged.
-        """
+        """The names of the columns and the arrays of some rows, again and again; at least once, with no rows."""
         import pyarrow as pa
 
         try:
@@ -63,7 +52,7 @@ class TypedFile:
 
 
 def feather_file(path: Path, *, skips: bool = False) -> TypedFile:
-    """A file in Arrow's IPC file format, which is Feather 2; it has no malformed rows to skip."""
+    """A file in Arrow's IPC file format, which is Feather 2."""
 
     @contextmanager
     def opened() -> Iterator[tuple[Any, Iterator[Any]]]:
@@ -76,7 +65,7 @@ def feather_file(path: Path, *, skips: bool = False) -> TypedFile:
 
 
 def parquet_file(path: Path, *, skips: bool = False) -> TypedFile:
-    """A Parquet file, which has no malformed rows to skip."""
+    """A Parquet file."""
 
     @contextmanager
     def opened() -> Iterator[tuple[Any, Iterator[Any]]]:

@@ -16,6 +16,7 @@ from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.data.splits import Split, facts_of
+from holdfast.data.splits.ordering import subset_of
 from holdfast.data.statistics import (
     TrainStatistics,
     statistics_as_arrays,
@@ -23,7 +24,6 @@ from holdfast.data.statistics import (
     train_statistics,
 )
 from holdfast.data.store.store import UNREADABLE, Prepared, open_prepared, val_sha256
-from holdfast.data.subset import subset_of
 
 VERSION = 4  # of what is remembered
 
@@ -49,7 +49,7 @@ class RunRows:
 
 
 def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
-    """Train rows, val rows and train statistics, of a subset (`subset.subset_of`) of the train rows.
+    """Train rows, val rows and train statistics, of a subset (`splits.ordering.subset_of`) of the train rows.
 
     For splits of ours they are read from the store when they were taken before.
     """

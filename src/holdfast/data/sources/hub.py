@@ -15,11 +15,10 @@ import numpy as np
 from holdfast.core.errors import InputError
 from holdfast.data.formats.images import Fit, image_form
 from holdfast.data.formats.typed import TypedFile
-from holdfast.data.images.rows import Listing, image_rows
+from holdfast.data.images import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.tables.problems import check_names
 from holdfast.data.tables.read import load_table
-from holdfast.data.tables.settings import TableFile, table_settings
+from holdfast.data.tables.settings import TableFile, check_names, table_settings
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}

@@ -21,8 +21,7 @@ from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, image_form
-from holdfast.data.images.read import file_problems, gray_or_rgb
-from holdfast.data.images.rows import Listing, image_rows
+from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import texts_of
 from holdfast.data.tables.read import load_table

@@ -26,13 +26,21 @@ from holdfast.core.files import canonical_json, write_atomic
 from holdfast.core.messages import Array, Header
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
+from holdfast.data.splits.ordering import check_subset
 from holdfast.data.store import store
-from holdfast.data.store.decided import recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
-from holdfast.data.subset import check_count
+from holdfast.data.store.write import (
+    MadeView,
+    make_view,
+    notes_of,
+    recall,
+    remember,
+    remove_rows,
+    write_raw,
+    write_view,
+)
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.digest_sets import content_id
@@ -90,7 +98,7 @@ def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division, Mad
 
 
 def _view_of(request: Mapping[str, Any], division: Division) -> MadeView:
-    check_count(request.get("subset"), division.counts["development"])
+    check_subset(request.get("subset"), division.counts["development"])
     return make_view(division.rows, division.development)
 
 

@@ -1,13 +1,21 @@
-"""Train and val rows into the store: what is known of them once, and each view of them; folders that appear whole."""
+"""Train and val rows into the store: what is known of them once, and each view of them; folders that appear whole.
+
+What was decided about the rows of a table is remembered as well: another view of the same rows is made without deciding
+anew. `store/decided/<key>.npz` holds masks of test rows and of rows for train and val. The key is made of the rows as
+they were read (SHA-256 over every cell, in their order), of what is predicted, grouped, timed and declared, of split
+and vault, and of the vaults in force: a table with one other cell is decided anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +23,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core import places
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.store import store
 from holdfast.data.store.partition import Division
-from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.views import view_from_dict
-from holdfast.vault import known_rows
+from holdfast.vault import known_rows, registry
+from holdfast.vault.known_rows import RowForms
 from holdfast.vault.rows import fingerprints
 from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
@@ -224,3 +234,52 @@ def _save_blocks(path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, .
             file.write(np.ascontiguousarray(block).tobytes())
         file.flush()
         os.fsync(file.fileno())
+
+
+def remember(request: Mapping[str, Any], rows: Rows, folder: Path, division: Division) -> None:
+    """Write down what was decided of a table whose rows for train and val lie in a folder of the store."""
+    path = _decision_file(request, rows)
+    if path is None:
+        return
+    meta = json.dumps([folder.name, division.counts, division.num_sealed])
+    content = io.BytesIO()
+    np.savez_compressed(content, test=division.test, development=division.development, meta=np.array(meta))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content.getvalue())
+
+
+def recall(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division] | None:
+    """The decision about these very rows, but for what they are known by, which no view asks for.
+
+    None where nothing was decided, or where the rows or their vault are gone.
+    """
+    path = _decision_file(request, rows)
+    if path is None or not path.exists():
+        return None
+    with contextlib.suppress(*store.UNREADABLE), np.load(path, allow_pickle=False) as known:
+        name, counts, num_sealed = json.loads(str(known["meta"]))
+        folder, vault = store.rows_folder(name), store.vault_of(store.rows_folder(name))
+        if store.can_be_read(store.read_raw, folder / "raw") and store.stands(vault):
+            none = np.zeros((0, DIGEST_BYTES), np.uint8)
+            division = Division(
+                *(rows, RowForms(none, rows.y), none, known["test"], known["development"], counts),
+                vault=None if store.is_open(vault) else vault,
+                num_sealed=num_sealed,
+            )
+            return folder, division
+    return None
+
+
+def _decision_file(request: Mapping[str, Any], rows: Rows) -> Path | None:
+    if rows.table is None or rows.settings is None:
+        return None
+    used = [b"" if array is None else array.tobytes() for array in (rows.y, rows.groups, rows.times, rows.parts)]
+    fixed = {
+        "rows": rows.table.sha256,
+        "target": [rows.target_name, rows.task, *rows.class_names],
+        "id": list(rows.settings.id),
+        "used": [hashlib.sha256(content).hexdigest() for content in used],
+        **{key: request[key] for key in ("test_rule", "vault")},
+        "in_force": sorted(record["vault"] for record in registry.in_force()),
+    }
+    return places.store() / "decided" / f"{sha256_hex(canonical_json(fixed))}.npz"

@@ -1,8 +1,8 @@
 """Dates as people write them, and what a model is given of a date.
 
-A date that begins with its year is read wherever it stands. Of others, 01/02/2024, the order of day and month is a
-property of the column: the one in which all its dates are dates. Days are counted from 1970-01-01 in UTC; a date
-without a zone is taken as UTC.
+A date that begins with its year, or names its month in English, German or French, is read wherever it stands. Of
+others, 01/02/2024, the order of day and month is a property of the column: the one in which all its dates are dates.
+Days are counted from 1970-01-01 in UTC; a date without a zone is taken as UTC.
 """
 
 from __future__ import annotations
@@ -27,6 +27,22 @@ _PATTERNS = {
 }
 # Texts that may be dates in one of the last two orders.
 MAY_BE_DATE = r"^\d{1,2}[-/.]\d{1,2}[-/.]\d{2}"
+_MONTHS = (
+    "jan(?:uar|uary|v|vier)?|jänner",
+    "feb(?:ruar|ruary)?|févr?(?:ier)?",
+    "mar(?:ch|s)?|märz?|mrz",
+    "apr(?:il)?|avr(?:il)?",
+    "may|mai",
+    "june?|juni|juin",
+    "july?|juli|juil(?:let)?",
+    "aug(?:ust)?|août",
+    "sept?(?:ember|embre)?",
+    "o[ck]t(?:ober|obre)?",
+    "nov(?:ember|embre)?",
+    "de[cz](?:ember)?|déc(?:embre)?",
+)
+MONTH = rf"(?:{'|'.join(_MONTHS)})\.?"
+_NAMED_DAY = r"(\d{1,2})(?:\.|st|nd|rd|th|er)?"
 # A two-digit year is one from 1969 to 2068, as in POSIX.
 FIRST_SHORT_YEAR = 69
 ELAPSED = "elapsed"
@@ -49,8 +65,9 @@ def days_in(texts: Any, order: str) -> NDArray[np.float64]:
 def _days_in(texts: Any, order: str) -> NDArray[np.float64]:
     from pyarrow import compute as pc
 
+    texts = _with_numbers(texts) if order == YEAR_FIRST else texts
     fields = pc.extract_regex(texts, pattern=_PATTERNS[order])
-    is_date = np.asarray(fields.is_valid().to_numpy(zero_copy_only=False), bool)
+    is_date = as_mask(fields.is_valid())
     if not is_date.any():
         return np.full(len(texts), np.nan)
     number = {name: _numbers(pc.struct_field(fields, name)) for name in ("year", "month", "day", "hour", "minute")}
@@ -59,8 +76,8 @@ def _days_in(texts: Any, order: str) -> NDArray[np.float64]:
     half = pc.utf8_lower(pc.struct_field(fields, "half"))
     year, month, day, hour, minute = number.values()
     year = np.where(year >= 100, year, year + np.where(year < FIRST_SHORT_YEAR, 2000, 1900))
-    has_half = _mask(pc.not_equal(half, ""))
-    hour = np.where(has_half, hour % 12 + 12 * _mask(pc.equal(half, "pm")), hour)
+    has_half = as_mask(pc.not_equal(half, ""))
+    hour = np.where(has_half, hour % 12 + 12 * as_mask(pc.equal(half, "pm")), hour)
     first = ((year - 1970) * 12 + np.clip(month, 1, 12) - 1).astype("datetime64[M]")
     date = first.astype("datetime64[D]") + (day - 1)
     is_date &= (month >= 1) & (month <= 12) & (date.astype("datetime64[M]") == first)
@@ -68,6 +85,19 @@ def _days_in(texts: Any, order: str) -> NDArray[np.float64]:
     seconds = (hour * 60 + minute) * 60 + second - _zone_seconds(pc.struct_field(fields, "zone"))
     moments = date.astype(np.int64) * DAY_US + seconds * 1_000_000 + _numbers(fraction)
     return np.where(is_date, moments / DAY_US, np.nan)
+
+
+def _with_numbers(texts: Any) -> Any:
+    """Texts in which dates that name their month, 3 Jan 2024 or March 1st, 2024, begin with their year instead."""
+    from pyarrow import compute as pc
+
+    pattern = rf"(?i)^(?:{_NAMED_DAY}[-/ ]{MONTH}[-/ ]|{MONTH} {_NAMED_DAY},? )\d{{4}}"
+    if not pc.any(pc.match_substring_regex(texts, pattern)).as_py():
+        return texts
+    for number, names in enumerate(_MONTHS, start=1):
+        for form in (rf"{_NAMED_DAY}[-/ ](?:{names})\.?[-/ ]", rf"(?:{names})\.? {_NAMED_DAY},? "):
+            texts = pc.replace_substring_regex(texts, rf"(?i)^{form}(\d{{4}})", rf"\2-{number}-\1")
+    return texts
 
 
 def typed_days(array: Any) -> NDArray[np.float64]:
@@ -118,9 +148,10 @@ def _zone_seconds(zones: Any) -> NDArray[np.int64]:
 
     digits = pc.replace_substring_regex(zones, "[Z:]", "")
     hours, minutes = (pc.utf8_slice_codeunits(digits, start, start + 2) for start in (1, 3))
-    sign = np.where(_mask(pc.starts_with(digits, "-")), -1, 1)
+    sign = np.where(as_mask(pc.starts_with(digits, "-")), -1, 1)
     return np.asarray(sign * (_numbers(hours) * 60 + _numbers(minutes)) * 60, np.int64)
 
 
-def _mask(array: Any) -> NDArray[np.bool_]:
+def as_mask(array: Any) -> NDArray[np.bool_]:
+    """(n,) An array of truth values of pyarrow's; False where there is none."""
     return np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), bool)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,14 +16,23 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.data.first_look import reading_begins
-from holdfast.data.formats.files import files_of
-from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
+from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
 from holdfast.data.tables.labels import rare_note, target_of
-from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
-from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
+from holdfast.data.tables.raw_table import RawTable, cell_problem
+from holdfast.data.tables.settings import (
+    ABSENT,
+    INFINITE,
+    NO_PART,
+    PART_WORDS,
+    STRAY,
+    TableFile,
+    TableSettings,
+    check_names,
+    check_same_names,
+    is_part,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -38,44 +46,8 @@ class UsedColumn:
     wrong: dict[str, Mask] = field(default_factory=dict)  # reasons, and the rows that cannot be used for them
 
 
-def load_files(
-    open_file: Callable[[Path], TableFile],
-    settings: TableSettings,
-    *,
-    path: Any,
-    suffixes: Sequence[str],
-    val_path: Any = None,
-    test_path: Any = None,
-) -> Rows:
-    """The rows of all files; those of `val_path` and `test_path` are declared val and test.
-
-    Raises:
-        InputError: A file cannot be read, or the table cannot be used.
-    """
-    has_parts = val_path is not None or test_path is not None
-    files: list[tuple[TableFile, int | None]] = []
-    seen: dict[Path, str] = {}
-    for where, given, part in (
-        ("data.path", path, TRAIN),
-        ("data.val_path", val_path, VAL),
-        ("data.test_path", test_path, TEST),
-    ):
-        if given is None and part != TRAIN:
-            continue
-        for file in files_of(given, where, suffixes):
-            if file.resolve() in seen:
-                raise InputError(where, f"{file} is read twice", next=f"it belongs to {seen[file.resolve()]}")
-            seen[file.resolve()] = where
-            files.append((open_file(file), part if has_parts else None))
-    if settings.split_column is not None and has_parts:
-        raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
-    return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")
-
-
 def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSettings, name: str) -> Rows:
-    """Read a table.
-
-    Each file has the part that its rows belong to, None where the files do not say.
+    """Read the files of a table, each with the part that its rows belong to, None where the files do not say.
 
     Raises:
         InputError: The table cannot be used; the line and the column are named.
@@ -170,7 +142,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
         cells = [dates_of(batch.column(0), settings.missing, str(order)) for _, batch in table.blocks([name])]
     if not _is_text(facts, settings, name):
         values = np.concatenate([block.values for block in cells])
-        stray = np.concatenate([np.zeros(len(b.values), bool) if b.is_text is None else b.is_text for b in cells])
+        stray = np.concatenate([block.is_text for block in cells])
         if stray.any() and not settings.skips:
             raise_problems([stray_problem(name, facts, settings, table)])
         wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}

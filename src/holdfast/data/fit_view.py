@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 
 from holdfast.core.advice import column_type
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.columns import MISSING, Column
+from holdfast.data.columns import MISSING, Column, Ranges
 from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
-from holdfast.data.tables.column_types import ColumnFacts, order_of, type_of
+from holdfast.data.tables.column_types import (
+    ColumnFacts,
+    date_note,
+    looks_like_id,
+    order_of,
+    says_nothing,
+    text_advice,
+    text_note,
+    type_of,
+)
 from holdfast.data.tables.dates import ELAPSED, PARTS, part_of
-from holdfast.data.tables.doubtful import date_note, looks_like_id, never_repeats, says_nothing, text_advice, text_note
-from holdfast.data.tables.problems import INFINITE, STRAY, cell_problem, listed
-from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import TableSettings
-from holdfast.data.tables.value_ranges import Ranges
-from holdfast.data.tables.view import AMOUNT, TableView
+from holdfast.data.tables.raw_table import RawTable, cell_problem
+from holdfast.data.tables.settings import INFINITE, STRAY, TableSettings, listed
+from holdfast.data.views import AMOUNT, TableView
 
 Mask = NDArray[np.bool_]
 MAX_CATEGORIES = 1_000_000
@@ -187,8 +193,7 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
         for name, at in columns.items():
             if not is_unreadable[:, at].any():
                 continue
-            is_text = view.cells(view.columns[at], batch.column(name)).is_text
-            strays = 0 if is_text is None else int(is_text.sum())
+            strays = int(view.cells(view.columns[at], batch.column(name)).is_text.sum())
             for reason, count in ((STRAY, strays), (INFINITE, int(is_unreadable[:, at].sum()) - strays)):
                 words = f"{reason} in column {name!r}"
                 left_out[words] = left_out.get(words, 0) + count
@@ -208,8 +213,8 @@ def _suspects(
         if is_constant:
             suspects[name] = "is the same in every row"
         elif type == "number" and rows.sum() >= MIN_ROWS_OF_IDS and looks_like_id(name) and ranges.is_whole(at):
-            blocks = (numbers_of(batch.column(0), ()).values for _, _, batch in rows_of(table, rows, [name]))
-            if never_repeats(blocks):
+            values = np.concatenate([numbers_of(b.column(0), ()).values for _, _, b in rows_of(table, rows, [name])])
+            if len(np.unique(values)) == len(values):
                 suspects[name] = "looks like an identifier"
     return suspects
 
