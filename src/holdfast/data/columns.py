@@ -79,7 +79,7 @@ def column_from_dict(plain: Mapping[str, Any]) -> Column:
 
 
 class Ranges:
-    """The ranges of columns of numbers, block by block: do they vary, and does float32 tell their values apart?"""
+    """The ranges of columns of numbers, taken in block by block: they say whether values vary, and fit float32."""
 
     def __init__(self, width: int) -> None:
         self._least = np.full(width, np.inf)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.advice import column_type
 from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.data.arrow import pa
 from holdfast.data.columns import MISSING, Column, Ranges
 from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import (
@@ -76,8 +77,6 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
     """Some rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
-    import pyarrow as pa
-
     for start, batch in table.blocks(columns):
         chosen = rows[start : start + batch.num_rows]
         if chosen.any():
@@ -86,21 +85,14 @@ def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -
 
 def _features(table: RawTable, settings: TableSettings) -> list[str]:
     left_out = {*settings.used, *settings.dropped}
-    nested = {name: kind for name, kind in table.nested.items() if name not in left_out}
-    raise_problems(
-        [
-            Problem(
-                "data.path",
-                f"column {name!r} holds {kind}, which is no cell of a table",
-                next=f"{column_type(name, 'drop')} leaves it out",
-            )
-            for name, kind in nested.items()
-        ]
-    )
+    problems = []
+    for name in table.nested.keys() - left_out:
+        message = f"column {name!r} holds {table.nested[name]}, which is no cell of a table"
+        problems.append(Problem("data.path", message, next=f"{column_type(name, 'drop')} leaves it out"))
+    raise_problems(problems)
     features = [name for name in table.names if name not in left_out]
     if not features:
-        advice = f"the columns are {listed(table.names)}"
-        raise InputError("data.drop", "leaves no column but the target", next=advice)
+        raise InputError("data.drop", "leaves no column but the target", next=f"the columns are {listed(table.names)}")
     return features
 
 
@@ -174,9 +166,7 @@ def _named_apart(columns: Sequence[Column]) -> tuple[Column, ...]:
     """The columns, each with a name of its own: a part of a date may be called like a column of the table."""
     taken = {column.name for column in columns if column.name == column.origin}
     return tuple(
-        replace(column, name=f"{column.name} (part)")
-        if column.name != column.origin and column.name in taken
-        else column
+        replace(column, name=f"{column.name} (part)") if column.name in taken - {column.origin} else column
         for column in columns
     )
 
@@ -222,5 +212,5 @@ def _suspects(
 def _words(columns: Sequence[Column]) -> str:
     numbers = [column.name for column in columns if column.type == "number"]
     categories = [f"{column.name} ({len(column.categories)})" for column in columns if column.type == "category"]
-    kinds = [f"{len(numbers)} numbers: {listed(numbers)}"] if numbers else []
-    return "; ".join(kinds + ([f"{len(categories)} categories: {listed(categories)}"] if categories else []))
+    kinds = {"numbers": numbers, "categories": categories}
+    return "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names)

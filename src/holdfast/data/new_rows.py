@@ -92,9 +92,8 @@ def _table_blocks(
         file, row = _open_table(path, {**settings, **view.reading}), 0
         for names, blocks in file.batches():
             if not row:
-                _check_names(
-                    path, names, [*dict.fromkeys(column.origin for column in view.columns), *as_names(id_column)]
-                )
+                origins = dict.fromkeys(column.origin for column in view.columns)
+                _check_names(path, names, [*origins, *as_names(id_column)])
             columns = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
@@ -124,14 +123,10 @@ def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
 
 def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
     """Refuse a file without the columns that are wanted, and tell of others."""
-    lacking = [name for name in wanted if name not in names]
-    if lacking:
-        hint = did_you_mean(lacking[0], names) or f"its columns are {listed(names)}"
-        raise InputError(
-            WHERE, f"{path} has no column {listed(list(map(repr, lacking)))}, which the run needs", next=hint
-        )
-    ignored = [name for name in names if name not in wanted]
-    if ignored:
+    if lacking := [repr(name) for name in wanted if name not in names]:
+        hint = did_you_mean(lacking[0][1:-1], names) or f"its columns are {listed(names)}"
+        raise InputError(WHERE, f"{path} has no column {listed(lacking)}, which the run needs", next=hint)
+    if ignored := [name for name in names if name not in wanted]:
         shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
         print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
 
@@ -152,10 +147,7 @@ def _source_forms(
 ) -> list[NDArray[np.uint8]]:
     """Digests over the columns that the rows of vaults in force are known by, whichever of them the run needs.
 
-    Args:
-        columns: Arrays by name.
-        lists: These columns; the empty list stands for all columns of a table without names.
-        left_out: Columns that are no features: targets, names of rows.
+    The empty one of these `lists` stands for all columns of a table without names, but those that are no features.
     """
     cells = {name: raw_cells(array) for name, array in columns.items() if kind_of(array.type) != "nested"}
     features = [name for name in cells if name not in left_out]

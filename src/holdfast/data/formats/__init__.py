@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import COMPRESSED
-from holdfast.data.formats.jsonl import JsonlFile
-from holdfast.data.formats.typed import feather_file, parquet_file
+from holdfast.data.formats.typed import JsonlFile, feather_file, parquet_file
 
 
 class Format(NamedTuple):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.data.arrow import pa
 from holdfast.data.formats import text
 from holdfast.data.formats.files import WHERE, opened, unique_names
 from holdfast.data.formats.numbers import DECIMALS, THOUSANDS, Marks, guess_marks, plain_numbers
@@ -66,8 +67,6 @@ class CsvFile:
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the texts of some rows, again and again; at least once, with no rows."""
-        import pyarrow as pa
-
         known, names = self._sampled
         known._tell(self)
         ragged: list[tuple[int, int]] = []
@@ -130,7 +129,6 @@ class CsvFile:
             print(f"holdfast: {self.path.name}: read {', '.join(words)}", file=sys.stderr, flush=True)
 
     def _reader(self, stream: Any, ragged: list[Any]) -> Any:
-        import pyarrow as pa
         from pyarrow import csv
 
         def note(row: Any) -> Literal["skip"]:

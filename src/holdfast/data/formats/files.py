@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.arrow import pa
 
 WHERE = "data.path"
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".xz")
@@ -71,8 +72,6 @@ def open_stream(path: Path) -> Any:
     """A binary stream over a file, decompressed by its suffix."""
     if path.suffix == ".xz":
         return io.BufferedReader(lzma.open(path))
-    import pyarrow as pa
-
     if path.suffix in COMPRESSED:
         return io.BufferedReader(pa.input_stream(str(path), compression="detect"))
     return path.open("rb")

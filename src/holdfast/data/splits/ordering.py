@@ -127,10 +127,7 @@ def subset_of(
         train: (t,) indices of all train rows, ascending.
         digests: (n, bytes) content digests of the development rows.
         strata: (n,) their classes; None for tasks without classes.
-        subset: A share or a count; None or 1: all.
-
-    Raises:
-        InputError: It asks for more rows than there are, or for fewer than two.
+        subset: A share or a count, of two rows or more; None or 1: all.
     """
     if subset is None or subset == 1:
         return train

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.arrow import pa, pc
 from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import ArrayRows, EncodedImages
@@ -191,7 +192,6 @@ def _raw_cells(batch: Any) -> dict[str, Cells]:
 
 def _table_cells(table: RawTable, settings: TableSettings) -> TableCells:
     """The cells of a table but for its targets, to be known one by one."""
-    import pyarrow as pa
 
     def blocks(columns: Sequence[str], rows: Mask | None) -> Iterator[Digests]:
         for start, whole in table.blocks(columns):
@@ -248,9 +248,6 @@ def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], s
 
 def _says_parts(array: Any) -> bool:
     """Tell whether cells are words for parts alone."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
     if kind_of(array.type) != "text":
         return False
     texts = pc.unique(pc.utf8_lower(trimmed(array)))

@@ -32,6 +32,7 @@ from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
 from holdfast.data.store.write import (
+    REASONS,
     MadeView,
     make_view,
     notes_of,
@@ -47,7 +48,6 @@ from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-OTHER_REASONS = ("sealed_elsewhere", "left_out_group", "left_out_declared", "left_out_late")
 MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
@@ -269,7 +269,7 @@ def _summary(vault: str, division: Division) -> str:
     stored = f"{counts['development']:,} train and val rows in the store"
     if store.is_open(vault):
         return f"{stored}, no vault"
-    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
+    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in REASONS)
     left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 else ""
     return f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out}"
 

@@ -37,6 +37,13 @@ from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 
 Mask = NDArray[np.bool_]
+# Rows that are left out, as `Division.counts` has them, but for those that equal a test row.
+REASONS = {
+    "sealed_elsewhere": "are sealed in another vault",
+    "left_out_group": "are of the group of a sealed row",
+    "left_out_declared": "are declared test and were not when the vault was sealed",
+    "left_out_late": "are not earlier than the first sealed row",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +56,7 @@ class MadeView:
 
 
 def make_view(rows: Rows, development: Mask) -> MadeView:
-    """Decide how a run sees the rows, from those for train and val.
-
-    Raises:
-        InputError: They cannot be seen as the settings say.
-    """
+    """Decide how a run sees the rows, from those for train and val."""
     if rows.table is not None:
         assert rows.settings is not None
         view, kept, notes = fit_view(rows.table, rows.settings, development)
@@ -102,14 +105,7 @@ def notes_of(division: Division) -> list[str]:
         gone = division.num_sealed - counts["test"]
         words = f", {gone:,} of its rows are not in this source" if gone > 0 else ""
         notes.append(f"goes on with vault {division.vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
-    for key, words in (
-        ("sealed_elsewhere", "rows left out that are sealed in another vault"),
-        ("left_out_group", "rows left out that are of the group of a sealed row"),
-        ("left_out_declared", "rows left out that are declared test and were not when the vault was sealed"),
-        ("left_out_late", "rows left out that are not earlier than the first sealed row"),
-    ):
-        if counts.get(key):
-            notes.append(f"{counts[key]:,} {words}")
+    notes += [f"{counts[key]:,} rows left out that {words}" for key, words in REASONS.items() if counts.get(key)]
     return notes
 
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.arrow import pa, pc
 from holdfast.data.formats.numbers import AFTER, BEFORE, looks_written
 from holdfast.data.tables.dates import MONTH, YEAR_FIRST, as_mask, days_in, typed_days
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS, Cells, Mixed
@@ -50,7 +51,7 @@ class Numbers:
 
 def kind_of(type: Any) -> Kind:
     """The kind of cells that a type of pyarrow's stands for."""
-    from pyarrow import types
+    types = pa.types
 
     if types.is_dictionary(type):
         return kind_of(type.value_type)
@@ -80,8 +81,6 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
 
 def amounts_of(array: Any, missing: Collection[str]) -> Numbers:
     """Read cells as numbers, those with a currency or a per cent sign without it."""
-    from pyarrow import compute as pc
-
     if kind_of(array.type) == "text":
         array = pc.replace_substring_regex(_as_strings(array), _AMOUNT, r"\1\2\3")
     return numbers_of(array, missing)
@@ -102,15 +101,11 @@ def dates_of(array: Any, missing: Collection[str], order: str) -> Numbers:
 
 def trimmed(array: Any) -> Any:
     """Texts without white space around them."""
-    from pyarrow import compute as pc
-
     return pc.utf8_trim_whitespace(_as_strings(array))
 
 
 def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Read cells as categories: (n,) codes, -1 where missing, and their texts."""
-    import pyarrow as pa
-
     array = _as_strings(array) if kind_of(array.type) == "text" else array.cast(pa.string())
     array = array.dictionary_encode()
     codes = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
@@ -121,8 +116,6 @@ def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], t
 
 def raw_cells(array: Any) -> Cells:
     """Cells as `vault.rows.canonical_cells` takes them: what a row is known by."""
-    import pyarrow as pa
-
     kind = kind_of(array.type)
     if kind == "number":
         if pa.types.is_dictionary(array.type):
@@ -155,16 +148,11 @@ def is_code(text: str) -> bool:
 
 def has_codes(array: Any) -> bool:
     """Tell whether texts hold digits with leading zeros."""
-    from pyarrow import compute as pc
-
     return bool(pc.any(pc.match_substring_regex(_as_strings(array), _CODE)).as_py())
 
 
 def are_digits(array: Any, missing: Collection[str]) -> bool:
     """Tell whether all texts that are not missing are digits alone."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
     array = _as_strings(array)
     is_missing = pc.is_in(array, value_set=pa.array(sorted(missing), pa.string()))
     return pc.all(pc.or_(is_missing, pc.utf8_is_decimal(array))).as_py() is not False
@@ -192,8 +180,6 @@ def canonical_text(text: str) -> str:
 
 
 def _as_strings(array: Any) -> Any:
-    import pyarrow as pa
-
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     return array if pa.types.is_string(array.type) else array.cast(pa.string())
@@ -201,9 +187,6 @@ def _as_strings(array: Any) -> Any:
 
 def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
     """Each cell as a number, a date, or a text, whatever the others are."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
     # A try that fails takes longer than one that succeeds: the first cells say which is worth it.
     start = [text.strip() for text in array[:TRIED_ROWS].to_pylist() if text is not None]
     with suppress(pa.ArrowInvalid):
@@ -227,15 +210,10 @@ def _only_numbers(values: NDArray[np.float64]) -> Numbers:
 
 def _present(array: Any, missing: Collection[str]) -> Any:
     """Texts without white space around them, null where they mean a missing cell."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
     array = pc.utf8_trim_whitespace(array)
     return pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
 
 
 def _floats(array: Any) -> NDArray[np.float64]:
-    import pyarrow as pa
-
     is_text = pa.types.is_string(array.type)
     return np.asarray(array.cast(pa.float64(), safe=is_text).to_numpy(zero_copy_only=False), np.float64)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import Problem
+from holdfast.data.arrow import pc
 from holdfast.data.columns import MISSING
 from holdfast.data.formats.numbers import guess_marks, has_unit
 from holdfast.data.tables.cells import (
@@ -79,8 +80,6 @@ class ColumnFacts:
 
     def _add_dates(self, texts: Any) -> NDArray[np.bool_]:
         """Count texts that are dates without the year first; returns which are."""
-        from pyarrow import compute as pc
-
         may_be = pc.match_substring_regex(texts, MAY_BE_DATE)
         are_dates = as_mask(may_be)
         if not are_dates.any():

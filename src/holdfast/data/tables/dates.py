@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.arrow import pa, pc
+
 DAY_US = 86_400_000_000
 YEAR_FIRST, DAY_FIRST, MONTH_FIRST = "year_first", "day_first", "month_first"
 _CLOCK = (
@@ -51,8 +53,6 @@ PARTS = (ELAPSED, "year", "month", "weekday", "day of year", "hour")
 
 def days_in(texts: Any, order: str) -> NDArray[np.float64]:
     """(n,) The days since 1970 of an array of texts of pyarrow's that are dates in an order; NaN of others."""
-    import pyarrow as pa
-
     if order == YEAR_FIRST:
         with suppress(pa.ArrowInvalid):  # where all are plain ISO, in a twentieth of the time
             return typed_days(texts.cast(pa.timestamp("us")))
@@ -63,8 +63,6 @@ def days_in(texts: Any, order: str) -> NDArray[np.float64]:
 
 
 def _days_in(texts: Any, order: str) -> NDArray[np.float64]:
-    from pyarrow import compute as pc
-
     texts = _with_numbers(texts) if order == YEAR_FIRST else texts
     fields = pc.extract_regex(texts, pattern=_PATTERNS[order])
     is_date = as_mask(fields.is_valid())
@@ -89,8 +87,6 @@ def _days_in(texts: Any, order: str) -> NDArray[np.float64]:
 
 def _with_numbers(texts: Any) -> Any:
     """Texts in which dates that name their month, 3 Jan 2024 or March 1st, 2024, begin with their year instead."""
-    from pyarrow import compute as pc
-
     pattern = rf"(?i)^(?:{_NAMED_DAY}[-/ ]{MONTH}[-/ ]|{MONTH} {_NAMED_DAY},? )\d{{4}}"
     if not pc.any(pc.match_substring_regex(texts, pattern)).as_py():
         return texts
@@ -102,8 +98,6 @@ def _with_numbers(texts: Any) -> Any:
 
 def typed_days(array: Any) -> NDArray[np.float64]:
     """(n,) The days since 1970 of an array of dates or timestamps of pyarrow's; NaN where there is none."""
-    import pyarrow as pa
-
     moments = array.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
     return np.asarray(moments.to_numpy(zero_copy_only=False), np.float64) / DAY_US
 
@@ -135,17 +129,12 @@ def part_of(days: NDArray[np.float64], part: str) -> NDArray[np.float64]:
 
 def _numbers(texts: Any) -> NDArray[np.int64]:
     """(n,) Whole numbers of texts of digits; 0 where there are none."""
-    import pyarrow as pa
-    from pyarrow import compute as pc
-
     digits = pc.if_else(pc.equal(texts, ""), "0", texts)
     return np.asarray(digits.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _zone_seconds(zones: Any) -> NDArray[np.int64]:
     """(n,) Seconds east of UTC of texts such as +02:00, Z or nothing."""
-    from pyarrow import compute as pc
-
     digits = pc.replace_substring_regex(zones, "[Z:]", "")
     hours, minutes = (pc.utf8_slice_codeunits(digits, start, start + 2) for start in (1, 3))
     sign = np.where(as_mask(pc.starts_with(digits, "-")), -1, 1)

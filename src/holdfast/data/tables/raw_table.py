@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import Problem
+from holdfast.data.arrow import pa
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import Order, ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
@@ -59,8 +60,6 @@ class RawTable:
 
     def append(self, names: Sequence[str], arrays: Sequence[Any], *, file: int, row: int) -> None:
         """Add some rows: one array of pyarrow's a column; `row` is the number of the first in its file."""
-        import pyarrow as pa
-
         columns = dict(zip(names, arrays, strict=True))
         self.nested |= {name: str(array.type) for name, array in columns.items() if kind_of(array.type) == "nested"}
         plain = {name: array for name, array in columns.items() if name not in self.nested}
@@ -89,8 +88,6 @@ class RawTable:
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Record batches of pyarrow's in order, each with the number of its first row."""
-        import pyarrow as pa
-
         done, begin = 0, 0
         for start, end in zip(self._starts, self._ends, strict=True):
             with pa.ipc.open_stream(pa.py_buffer(self._spool[begin:end])) as reader:
@@ -116,8 +113,6 @@ class RawTable:
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
         """The rows in an order, piece by piece, each piece an Arrow IPC stream."""
-        import pyarrow as pa
-
         row_bytes = max(1, self.nbytes // max(1, self._num_read))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in windows(order, max(1, GATHER_BYTES // row_bytes)):
@@ -156,8 +151,6 @@ def _cell_text(table: RawTable, name: str, row: int) -> str:
 
 def _plain(array: Any) -> Any:
     """An array without a dictionary, texts as strings."""
-    import pyarrow as pa
-
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     is_string = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
@@ -171,8 +164,6 @@ def _as_type(array: Any, type: Any) -> Any:
 
 def _wider(first: Any, second: Any) -> Any:
     """A type that holds the values of both."""
-    import pyarrow as pa
-
     if first == second or pa.types.is_null(second):
         return first
     if pa.types.is_null(first):

@@ -31,7 +31,6 @@ from holdfast.data.tables.settings import (
     TableSettings,
     check_names,
     check_same_names,
-    is_part,
 )
 
 Mask = NDArray[np.bool_]
@@ -52,28 +51,24 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
     Raises:
         InputError: The table cannot be used; the line and the column are named.
     """
-    names = files[0][0].column_names()
-    if names is not None:
+    if (names := files[0][0].column_names()) is not None:
         check_names(settings, names)
     reading_begins()
     table, parts, left_out = _read(files, settings)
     used = {column: _used(table, settings, column) for column in settings.used}
     good, reasons = _usable(table, settings, used)
     left_out += reasons
-    if not good.any():
-        _refuse_empty(files, left_out)
+    _refuse_empty(table, int(good.sum()), left_out)
     if not good.all():
         table.keep(good)
         parts = parts[good]
         used = {column: _kept(cells, good) for column, cells in used.items()}
     columns = [used[name] for name in settings.target]
-    target = target_of(
-        settings.target, [column.values for column in columns], [column.texts for column in columns], settings.task
-    )
+    values, texts = [column.values for column in columns], [column.texts for column in columns]
+    target = target_of(settings.target, values, texts, settings.task)
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
-    notes += [note] if (note := rare_note(target)) else []
     declared = _parts(files, settings, used, parts)
-    notes += [] if declared is None else [parts_note(declared)]
+    notes += [rare_note(target), "" if declared is None else parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
         x=None,
@@ -87,7 +82,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         groups=None if settings.group is None else np.unique(used[settings.group].values, return_inverse=True)[1],
         times=None if settings.time is None else _times(settings.time, used[settings.time]),
         parts=declared,
-        notes=tuple(notes),
+        notes=tuple(note for note in notes if note),
     )
 
 
@@ -109,21 +104,19 @@ def _read(
             row += len(arrays[0])
             parts.append(np.full(len(arrays[0]), TRAIN if part is None else part, np.int8))
         left_out.update(file.skipped)
-    if not len(table):
-        _refuse_empty(files, left_out)
-    nested = [name for name in settings.used if name in table.nested]
-    if nested:
+    _refuse_empty(table, len(table), left_out)
+    if nested := [name for name in settings.used if name in table.nested]:
         problem = f"column {nested[0]!r} holds {table.nested[nested[0]]}, which is no cell of a table"
         raise InputError("data.target" if nested[0] in settings.target else "data.path", problem)
     return table, np.concatenate(parts), left_out
 
 
-def _refuse_empty(files: Sequence[tuple[TableFile, int | None]], left_out: Counter[str]) -> None:
-    path = files[0][0].path
-    problem = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
-    raise InputError(
-        "data.path", problem + "".join(f"; {n:,} left out with {reason}" for reason, n in left_out.items())
-    )
+def _refuse_empty(table: RawTable, num_rows: int, left_out: Counter[str]) -> None:
+    if not num_rows:
+        path = table.files[0].path
+        problem = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
+        reasons = [f"{count:,} left out with {reason}" for reason, count in left_out.items()]
+        raise InputError("data.path", "; ".join([problem, *reasons]))
 
 
 def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
@@ -155,7 +148,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
     codes = np.concatenate([np.array([*(code_of.get(text, -1) for text in local), -1])[at] for at, local in blocks])
     wrong = {ABSENT: codes < 0}
     if name == settings.split_column:
-        wrong[NO_PART] = np.array([*(not is_part(text) for text in texts), False])[codes]
+        wrong[NO_PART] = np.array([*(text.lower() not in PART_WORDS for text in texts), False])[codes]
     return UsedColumn(codes, texts, {reason: rows for reason, rows in wrong.items() if rows.any()})
 
 
@@ -180,13 +173,10 @@ def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
 def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn]) -> tuple[Mask, Counter[str]]:
     """The rows of which all such columns can be used, and why others cannot."""
     wrong = [(name, reason, rows) for name, column in used.items() for reason, rows in column.wrong.items()]
-    if wrong and not settings.skips:
-        raise_problems(
-            [cell_problem(settings, table, name, int(np.flatnonzero(rows)[0]), reason) for name, reason, rows in wrong]
-        )
-    good = np.ones(len(table), bool)
-    for _, _, rows in wrong:
-        good &= ~rows
+    if not settings.skips:
+        firsts = [(name, int(rows.argmax()), reason) for name, reason, rows in wrong]
+        raise_problems([cell_problem(settings, table, *first) for first in firsts])
+    good = ~np.logical_or.reduce([np.zeros(len(table), bool), *(rows for _, _, rows in wrong)])
     return good, Counter({f"{reason} in column {name!r}": int(rows.sum()) for name, reason, rows in wrong})
 
 
@@ -213,6 +203,5 @@ def _parts(
 ) -> NDArray[np.int8] | None:
     if settings.split_column is not None:
         column = used[settings.split_column]
-        part_of: NDArray[np.int8] = np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)
-        return np.asarray(part_of[column.values])
+        return np.asarray(np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values])
     return parts if any(part is not None for _, part in files) else None

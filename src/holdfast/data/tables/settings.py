@@ -26,11 +26,6 @@ ABSENT = "no value"
 NO_PART = "neither train, val nor test"
 
 
-def is_part(text: str) -> bool:
-    """Tell whether a text is a word for a part."""
-    return text.lower() in PART_WORDS
-
-
 class TableFile(Protocol):
     """A table that can be read block by block, as often as it takes."""
 
