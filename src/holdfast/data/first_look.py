@@ -26,11 +26,7 @@ def reading_begins() -> None:
 
 
 def first_look(entry: Mapping[str, Any]) -> None:
-    """Look at the files and headers of a `data.source`, where its `_target_` has a first look.
-
-    Raises:
-        InputError: What the source says of them.
-    """
+    """Look at the files and headers of a `data.source`, where its `_target_` has a first look."""
     if entry["_target_"] not in WITH_FIRST_LOOK:
         return
     token = _is_looking.set(True)

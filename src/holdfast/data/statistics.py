@@ -45,21 +45,17 @@ class TrainStatistics:
 def train_statistics(
     x: Array, y: Array, train: NDArray[np.int64], *, kind: str, num_classes: int, columns: Sequence[Column] = ()
 ) -> TrainStatistics:
-    """Take the statistics of the rows `train` of a memory map, in blocks.
-
-    `x` are (n, ...) development rows, `y` (n,) or (n, k) their targets, and `train` the indices of train rows.
-    """
+    """Take the statistics of the rows `train` of a memory map `x`, in blocks; `y` are (n,) or (n, k) targets."""
     codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
     counts, mean, squares = _moments(x, train)
     std = np.sqrt(squares / np.maximum(counts, 1))
     std[std <= SMALLEST_SPREAD.get(x.dtype.name, SMALLEST_SPREAD_FLOAT32) * np.abs(mean)] = 0.0
     rest: dict[str, Any] = {"dtype": x.dtype.name}
     if kind == "table":
-        numbers = np.array([index for index in range(x.shape[1]) if index not in codes], np.int64)
         mean[list(codes)], std[list(codes)] = 0.0, 0.0
         has_missing = counts < len(train)
         has_missing[list(codes)] = False
-        rest |= {"median": _medians(x, train, numbers), "has_missing": has_missing}
+        rest |= {"median": _medians(x, train, codes), "has_missing": has_missing}
         rest["category_counts"] = _category_counts(x, train, codes)
     targets = np.asarray(y[train])
     if num_classes:
@@ -134,8 +130,7 @@ def statistics_as_arrays(statistics: TrainStatistics) -> dict[str, Array]:
     """The statistics as arrays, for `numpy.savez`; what is None is left out."""
     known = {name: value for name, value in vars(statistics).items() if value is not None}
     counts = {f"category_counts.{index}": array for index, array in known.pop("category_counts").items()}
-    dtype = np.zeros(0, known.pop("dtype"))
-    return {name: np.asarray(value) for name, value in known.items()} | counts | {"dtype": dtype}
+    return {name: np.asarray(value) for name, value in known.items()} | counts
 
 
 def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
@@ -148,7 +143,6 @@ def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
     known |= {name: value.item() for name, value in known.items() if value is not None and not value.ndim}
     if known["class_counts"] is not None:
         known["class_counts"] = tuple(known["class_counts"].tolist())
-    known["dtype"] = known["dtype"].dtype.name
     return TrainStatistics(**known, category_counts=dict(sorted(counts.items())))
 
 
@@ -174,7 +168,7 @@ def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float
     return counts, mean, squares
 
 
-def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+def _medians(x: Array, rows: NDArray[np.int64], codes: Mapping[int, Column]) -> NDArray[np.float64]:
     """(d,) The median of each number column, NaN left out; some columns at a time. 0 for the others."""
     medians = np.zeros(x.shape[1])
     size = max(1, MEDIAN_BYTES // max(1, len(rows) * x.dtype.itemsize))
@@ -182,8 +176,7 @@ def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> N
         values = x[:, start : start + size][rows]
         present = ~np.isnan(values).all(axis=0)
         medians[start : start + size][present] = np.nanmedian(values[:, present].astype(np.float64), axis=0)
-    others = np.setdiff1d(np.arange(x.shape[1]), numbers)
-    medians[others] = 0.0
+    medians[list(codes)] = 0.0
     return medians
 
 

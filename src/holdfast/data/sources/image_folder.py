@@ -21,8 +21,7 @@ from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import SUFFIXES, Fit, image_form
-from holdfast.data.images.read import file_problems, gray_or_rgb
-from holdfast.data.images.rows import Listing, image_rows
+from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import texts_of
 from holdfast.data.tables.read import load_table
@@ -88,10 +87,8 @@ def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
     """The paths outside the folder that are read: the files of an index without one, and folders behind links."""
     if root is None:
         return tuple(os.path.abspath(file) for file in files)
-    folders, real = {os.path.dirname(file) for file in files}, root.resolve()
-    return tuple(
-        sorted(os.path.abspath(folder) for folder in folders if not Path(folder).resolve().is_relative_to(real))
-    )
+    folders, real = {file.parent for file in files}, root.resolve()
+    return tuple(sorted(os.path.abspath(folder) for folder in folders if not folder.resolve().is_relative_to(real)))
 
 
 # --- which files there are -----------------------------------------------------------------------------------------
@@ -190,11 +187,7 @@ def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) ->
 
 
 def _read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[str]]:
-    """The rows of an index as those of a table, and the path in each; empty where there is none.
-
-    Raises:
-        InputError: The file cannot be read, a column is missing, or a row cannot be used.
-    """
+    """The rows of an index as those of a table, and the path in each; empty where there is none."""
     try:
         table = CsvFile(file)
         columns = _columns_of(file, table.column_names())
@@ -214,18 +207,12 @@ def _read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[s
 def _columns_of(file: Path, columns: Sequence[str]) -> dict[str, str]:
     """The columns that are used, by the names that they have here."""
     spelled = {name.lower(): name for name in reversed(columns)}
-    column_of = {
-        name: next((spelled[word] for word in words if word in spelled), None) for name, words in INDEX_COLUMNS.items()
-    }
+    matches = {name: [spelled[word] for word in words if word in spelled] for name, words in INDEX_COLUMNS.items()}
+    lacking = [name for name in ("path", "label") if not matches[name]]
     allowed = f"its columns: {', '.join(columns)}"
-    raise_problems(
-        [
-            Problem(INDEX, f"{file} has no column {name!r}", allowed, did_you_mean(name, columns))
-            for name in ("path", "label")
-            if column_of[name] is None
-        ]
-    )
-    return {name: column for name, column in column_of.items() if column is not None}
+    problems = [(f"{file} has no column {name!r}", allowed, did_you_mean(name, columns)) for name in lacking]
+    raise_problems([Problem(INDEX, *problem) for problem in problems])
+    return {name: names[0] for name, names in matches.items() if names}
 
 
 def _folder(path: str) -> Path:

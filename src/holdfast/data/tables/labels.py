@@ -13,7 +13,7 @@ from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import class_task, task_of
 from holdfast.data.rows import Array, Task
-from holdfast.data.tables.doubtful import as_numbers
+from holdfast.data.tables.column_types import as_numbers
 
 WHERE = "data.target"
 MAX_INTEGER_CLASSES = 20
