@@ -208,7 +208,7 @@ class _Channels(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K x rows, channels, ...) -> the same."""
-        return self.layout.from_channels(super().forward(self.layout.as_channels(x)))
+        return self.layout.from_channels(super().forward(self.layout.as_channels(x)))  # type: ignore[no-untyped-call]
 
 
 class _Convolution(_Layer):
