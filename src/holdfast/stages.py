@@ -10,8 +10,8 @@ from holdfast.checks.lr_range import find_lr
 from holdfast.checks.run import print_table, raise_failed, run_checks, tell
 from holdfast.checks.verdict import Verdict
 from holdfast.core.run_record import RunRecord
-from holdfast.experiment.experiment import Experiment, train_on
-from holdfast.experiment.ranks import other_ranks
+from holdfast.experiment.experiment import Experiment
+from holdfast.experiment.ranks import other_ranks, train_on
 
 __all__ = ["check", "fit"]
 

@@ -20,9 +20,8 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
-from holdfast.training.devices import StartedRanks, num_devices
+from holdfast.training.devices import StartedRanks, num_devices, precision_of
 from holdfast.training.metric_names import names_test_rows
-from holdfast.training.precision import precision_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
