@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-HALF = (torch.float16, torch.bfloat16)
+from holdfast.training.devices import HALF
+
 SQUASHING = ("sigmoid", "tanh", "hardtanh", "hardsigmoid")
 RECTIFYING = ("relu", "threshold", "clamp_min")
 # by how an operation picks: the sign of its input, the place of its winner, or the sign of a difference

@@ -12,7 +12,7 @@ from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, seeded_outputs, trainable
-from holdfast.training.precision import HALF
+from holdfast.training.devices import HALF
 
 NUM_ROWS = 64
 LARGE_INPUT, SMALL_INPUT = 5.0, 0.02
