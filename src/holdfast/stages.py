@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from holdfast.checks.kinds import checked_sweep, verdicts_on
+from holdfast.checks.kinds import verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
 from holdfast.checks.lr_range import find_lr
 from holdfast.checks.run import print_table, raise_failed, run_checks, tell
-from holdfast.checks.verdict import Verdict
+from holdfast.checks.verdict import Verdict, checked_sweep
 from holdfast.core.run_record import RunRecord
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.ranks import other_ranks, train_on

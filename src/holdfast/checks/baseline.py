@@ -22,6 +22,7 @@ from holdfast.reporting.leak_checks import GIVES_AWAY
 MAX_TRAIN, MAX_VAL = 10_000, 5_000
 MAX_NUMBERS = 20_000_000
 MAX_LABELS = 20
+FEW = 30
 
 Array = NDArray[Any]
 
@@ -50,6 +51,16 @@ def baseline(subject: Subject) -> Verdict:
     leaks = leaking_columns(subject)
     if leaks:
         return leak(evidence, leaks)
+    simple, *others = scores.values()
+    # of values the mean has an R2 of 0; of classes a share of rows differs by chance
+    by_chance = 0.0 if subject.task.is_values else 2.0 * math.sqrt(simple * (1.0 - simple) / len(val[1]))
+    if len(val[1]) >= FEW and max(others) <= simple + by_chance:
+        causes = (
+            "neither a linear model nor trees predict the target better than without the inputs: "
+            "targets of other rows, or at random",
+            "inputs that say nothing row by row, as the pixels of photographs",
+        )
+        return Verdict("baseline", "doubtful", evidence, causes, "look at the data: `holdfast data inspect`")
     return Verdict("baseline", "pass", evidence)
 
 

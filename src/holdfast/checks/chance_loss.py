@@ -69,7 +69,7 @@ def _favourite(outputs: torch.Tensor) -> int | None:
     """The class whose output is the largest for every row, by more than outputs differ from row to row."""
     means, spread = outputs.mean(dim=0), float(outputs.std(dim=0).max())
     first, second = means.topk(2).values.tolist()
-    return int(means.argmax()) if first - second > 3.0 * spread and len(outputs) > 1 else None
+    return int(means.argmax()) if first - second > 6.0 * spread and len(outputs) > 1 else None
 
 
 def _verdict(chance: float, losses: list[float], evidence: dict[str, Any]) -> Verdict:

@@ -14,7 +14,17 @@ from torch import Tensor, nn
 from holdfast.checks.probes.observer import Observer, Purposes
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.run import check
-from holdfast.checks.subject import Subject, data_loss, inputs_of, plain_number, regularization_of, trainable
+from holdfast.checks.subject import (
+    Subject,
+    data_loss,
+    inputs_of,
+    is_rows,
+    loss_of,
+    outputs_of,
+    plain_number,
+    regularization_of,
+    trainable,
+)
 from holdfast.checks.verdict import Verdict, skipped
 
 STEPS = (1e-5, 1e-4, 1e-6)
@@ -118,9 +128,11 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
     if not torch.equal(loss().detach(), loss().detach()):
         return skipped("gradient", "the loss differs from one evaluation to the next, with one seed and the same rows")
     with Purposes() as purposes:
-        data_loss(module, inputs, y)
+        outputs = outputs_of(module, inputs)
+    with Purposes() as purposes_of_loss:
+        loss_of(module, outputs, inputs if is_rows(module) else y)
     hooks = {HOOK for parameter in parameters.values() if parameter._backward_hooks}
-    on_purpose = frozenset(purposes.names | hooks)
+    on_purpose = frozenset(purposes.names | purposes_of_loss.names | hooks)
     comparisons = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
     if comparisons["at_the_start"].is_off_on_purpose:
         # what goes on with each pass in train mode, as the vectors of a spectral norm do, is still in eval mode
@@ -132,7 +144,11 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
     if regularization_of(regular) is not None:
         term = _term_of(regular)
         comparisons["of_the_regularization"] = compare(term, trainable(regular.model), num_elements)
-    return _verdict(comparisons, num_layers=sum(parameter.ndim >= 2 for parameter in parameters.values()))
+    # weights of rows, and targets that follow from outputs, are detached on purpose
+    is_meant = purposes_of_loss.names == {"detach"} and not purposes.names | hooks
+    return _verdict(
+        comparisons, is_meant=is_meant, num_layers=sum(parameter.ndim >= 2 for parameter in parameters.values())
+    )
 
 
 def _term_of(module: Any) -> Callable[[], Tensor]:
@@ -304,7 +320,7 @@ def _are_equal(first: list[Tensor], other: list[Tensor]) -> bool:
     )
 
 
-def _verdict(comparisons: dict[str, Comparison], num_layers: int) -> Verdict:
+def _verdict(comparisons: dict[str, Comparison], *, is_meant: bool, num_layers: int) -> Verdict:
     room = max(1.0, num_layers / LAYERS_PER_BAND)
     evidence = {
         name: {
@@ -320,7 +336,7 @@ def _verdict(comparisons: dict[str, Comparison], num_layers: int) -> Verdict:
     place = max(comparisons, key=lambda name: comparisons[name].error)
     worst = comparisons[place]
     where = place.replace("_", " ")
-    if worst.error <= UNCOMFORTABLE * room or worst.is_scaled:
+    if worst.error <= UNCOMFORTABLE * room or worst.is_scaled or is_meant:
         return Verdict("gradient", "pass", evidence)
     element = f"{worst.worst['parameter']}[{worst.worst['index']}]"
     numbers = f"{worst.worst['analytic']:.4g} and not {worst.worst['numeric']:.4g}"

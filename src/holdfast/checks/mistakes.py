@@ -8,7 +8,7 @@ from typing import Any
 from holdfast.checks.probes.attention import attention_mistakes
 from holdfast.checks.probes.causes import Finding, likeliest_first
 from holdfast.checks.probes.data import data_mistakes
-from holdfast.checks.probes.first_steps import decay_mistakes, first_step_mistakes
+from holdfast.checks.probes.first_steps import direction_mistakes, first_step_mistakes
 from holdfast.checks.probes.linear import linearity_mistakes
 from holdfast.checks.probes.loss import loss_mistakes
 from holdfast.checks.probes.modes import mode_mistakes
@@ -39,8 +39,8 @@ PROBES: tuple[Probe, ...] = (
     input_mistakes,
     optimizer_mistakes,
     scale_mistakes,
+    direction_mistakes,
     first_step_mistakes,
-    decay_mistakes,
     attention_mistakes,
     linearity_mistakes,
     data_mistakes,

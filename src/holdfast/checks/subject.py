@@ -12,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from holdfast.checks.verdict import checked_sweep
 from holdfast.config.resolve import build_option
 from holdfast.core.seeding import seed_everything
 from holdfast.core.tasks import Task, task_of
@@ -43,6 +44,8 @@ class Subject:
         self.config: DictConfig = experiment.config
         self.datamodule = self._built.datamodule  # its rows; checks take train rows, and val rows where they compare
         self.task: Task = task_of(self._built.module.spec.task)  # of the run; that of its data, or to give rows back
+        # whether other runs, of other rates and strengths, share the verdicts, or the rate is still to be found
+        self.is_rate_open = experiment.finds_lr or checked_sweep(experiment.folder) is not None
         self.num_outputs = self.datamodule.num_outputs  # outputs of the model for one row
         self.multiply_adds = self._built.module.multiply_adds  # of a forward pass of one row
         # indices of each category column, which come last in a row

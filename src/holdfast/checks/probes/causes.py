@@ -312,6 +312,18 @@ CAUSES: dict[str, Cause] = {
         "the outputs are never {sign} (a ReLU, square or exponential at the end of the model), and {wanted}",
         "leave what stands behind the last layer out",
     ),
+    "norm_of_one": Cause(
+        "fail",
+        "{part} normalises single numbers: each one less itself is 0, whatever the row",
+        "normalise over several features, or leave the norm out",
+        explains=("inputs_ignored",),
+    ),
+    "no_gradient": Cause(
+        "fail",
+        "the gradient of every parameter is 0 at the start: factors of 0 that are multiplied, dead units or a rounding",
+        "let one of two factors start away from 0; biases of 0; init=he_normal",
+        explains=("inputs_ignored",),
+    ),
     "inputs_ignored": Cause(
         "fail",
         "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
@@ -332,6 +344,7 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "the loss hardly moves: it is {chance_loss:.3g} for equal outputs and {least_loss:.3g} for the best ones",
         "a temperature near 1, less label smoothing",
+        explains=("wrong_minimum",),
     ),
     "loss_tiny": Cause(
         "doubtful",

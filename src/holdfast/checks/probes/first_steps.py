@@ -78,8 +78,12 @@ def _clip(model: nn.Module, trainer: Any) -> float:
 
 
 def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
-    """A rate that makes the loss explode, and steps that will not get anywhere within the run."""
-    steps = first_steps(subject)
+    """A rate that makes the loss explode, and steps that will not get anywhere within the run.
+
+    They are left out where the rate is still to be found, and in a sweep, whose runs share the verdicts and have rates
+    of their own.
+    """
+    steps = FirstSteps() if subject.is_rate_open else first_steps(subject)
     if not steps.num_steps:
         return
     first, largest = steps.losses[0], max(steps.losses, key=lambda value: math.inf if math.isnan(value) else value)
@@ -127,15 +131,17 @@ def _warms_up(subject: Subject) -> bool:
     return any(group["lr"] < 0.5 * rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
 
 
-def decay_mistakes(subject: Subject) -> Iterator[Finding]:
-    """Weight decay must not outweigh the gradient.
+def direction_mistakes(subject: Subject) -> Iterator[Finding]:
+    """The first step must go down the slope, and weight decay must not outweigh the gradient.
 
     A decay that takes the same share of every weight is compared with the rest of the step; one that is added to the
     gradient, which the optimizer may scale afterwards, with the gradient.
     """
     plain, decayed = _first_step(subject, has_decay=False), _first_step(subject, has_decay=True)
-    if plain is None or decayed is None:
+    if plain is None or decayed is None or not bool(plain.slope.any()):
         return
+    if float(plain.moved @ plain.slope) > 0:
+        yield finding("steps_uphill")
     by_decay = decayed.moved - plain.moved
     weights = plain.weights * (by_decay != 0)  # biases and norms have none
     is_apart = float(torch.cosine_similarity(by_decay, -weights, dim=0)) > ALIKE

@@ -49,8 +49,9 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _missing_log(trial)
         yield from _rows(trial)
         yield from _range(trial)
-        yield from _silent_outputs(trial, slope)
-        if not subject.task.is_values and not subject.config.loss.get("class_weights"):
+        silent_outputs = list(_silent_outputs(trial, slope))
+        yield from silent_outputs
+        if not silent_outputs and not subject.task.is_values and not subject.config.loss.get("class_weights"):
             yield from _silent_rows(trial, slope)
             yield from _class_weights(trial, subject.datamodule.statistics.class_counts)
 
@@ -74,7 +75,7 @@ def _is_unbounded(trial: LossTrial) -> bool:
         return False
     right, near, far = (trial.value(trial.y + shift) for shift in (0.0, 1e2, 1e4))
     _, near_below, far_below = (trial.value(trial.y - shift) for shift in (0.0, 1e2, 1e4))
-    return far < 2 * near < 2 * right - 1.0 or far_below < 2 * near_below < 2 * right - 1.0
+    return far < near - 1.0 < right - 2.0 or far_below < near_below - 1.0 < right - 2.0
 
 
 def _missing_log(trial: LossTrial) -> Iterator[Finding]:

@@ -141,7 +141,8 @@ def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator
     """
     weights = trainable(module.model)
     outputs = seeded_outputs(module, inputs)
-    stepping = []
+    stepping = list[str]()
+    flat = {name for name in flat if not weights[name]._backward_hooks}  # the gradient check tells of hooks
     with torch.no_grad():
         for name in sorted(flat):
             original = weights[name].clone()
