@@ -28,8 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import canonical_json, new_file
-from holdfast.core.merkle import MerkleTree
+from holdfast.core.files import MerkleTree, canonical_json, new_file
 from holdfast.vault.keys import key_files
 from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
-from holdfast.core.merkle import MerkleTree
+from holdfast.core.files import MerkleTree
 from holdfast.core.run_record import read_run, record_bytes
 from holdfast.core.sweep_folder import runs_of, sweep_of
 

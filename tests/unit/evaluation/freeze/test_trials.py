@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.merkle import MerkleTree
+from holdfast.core.files import MerkleTree
 from holdfast.core.sweep_folder import sweep_of
 from holdfast.evaluation.freeze.trials import describe_trials
 

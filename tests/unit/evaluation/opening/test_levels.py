@@ -178,7 +178,7 @@ def test_rows_are_disclosed_by_an_act_of_its_own(make_run: Make, prepared: store
     with pytest.raises(InputError, match="--reason: is empty"):
         disclose(selection, reason=" ")
     with pytest.raises(InputError, match=r"--out: .* cannot be written"):
-        vault_acts.disclose(selection, reason="per class", out=Path("no such folder/file.json"))
+        vault_acts.disclose(selection, reason="per class", out=Path("/dev/null/file.json"))
     assert registry.read_ledger(prepared.vault)[-1].type != "disclose"
     disclosed = disclose(selection, reason="per class")
     share = np.mean(np.array(disclosed["outcomes"])[:, 0] == np.array(disclosed["targets"]))
