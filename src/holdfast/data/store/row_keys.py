@@ -23,11 +23,10 @@ from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells, trimmed
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import PART_WORDS, TableSettings
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.digest_sets import digest_blocks, first_words
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -32,9 +32,8 @@ from holdfast.data.store.partition import Division
 from holdfast.data.views import view_from_dict
 from holdfast.vault import known_rows, registry
 from holdfast.vault.known_rows import RowForms
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.vault.rows import digest_sets
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Mask = NDArray[np.bool_]
 # Rows that are left out, as `Division.counts` has them, but for those that equal a test row.
@@ -174,7 +173,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
         for start, x in _viewed(rows, made):
             place = slice(start, start + len(x))
             if has_other_looks and (is_sealed := division.test[place]).any():
-                prints.append(fingerprints.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
+                prints.append(digest_sets.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
             yield x[kept[place]]
 
     has_other_looks = division.test.any() and (rows.kind == "table" or rows.images is not None)
@@ -183,7 +182,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
     _save_blocks(folder / "x.npy", blocks(), (int(kept.sum()), *shape), np.dtype(dtype))
     # The guard of a training process knows rows by these; rows that are alike in this view prove nothing.
     whole = np.concatenate(prints)
-    fingerprints.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
+    digest_sets.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
     if not kept[division.development].all():
         np.save(folder / "kept.npy", kept[division.development])
     meta = {"view": made.plain, "columns": columns, "notes": list(notes)}
