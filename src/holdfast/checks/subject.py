@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from holdfast.experiment.experiment import Experiment
     from holdfast.losses import Loss
+    from holdfast.training.metrics import EpochMetrics
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]
@@ -47,7 +49,11 @@ class Subject:
         self.category_sizes = self._built.shapes.category_sizes
         self._loss_factory = build_option(self.config.loss)
         self._ends: float | None = None
-        self._metrics = copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
+
+    @functools.cached_property
+    def _metrics(self) -> tuple[EpochMetrics, EpochMetrics]:
+        """Train and val metrics of all copies: copying metrics takes longer than the rest of a small module."""
+        return copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
 
     def limit(self, seconds: float | None) -> None:
         """Have checks that consist of many leave out the rest after so many seconds from now; None: no limit."""
@@ -61,7 +67,6 @@ class Subject:
     def module(self) -> SupervisedModule:
         """A copy of the module that will be trained, in train mode on the CPU, with a loss of its own."""
         original = self._built.module
-        # copying metrics takes longer than the rest of a small module: all copies have the same
         metrics = zip((original.train_metrics, original.val_metrics), self._metrics, strict=True)
         try:
             module = copy.deepcopy(original, {id(own): shared for own, shared in metrics})

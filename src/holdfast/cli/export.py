@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.arguments import Json, Overwrite, Run
+from holdfast.core.files import check_new_file
 
 
 def export(
@@ -19,7 +20,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's model, preprocessing included, as one file; kept only if it gives the same predictions."""
-    from holdfast.inference.checks import SUFFIXES, check_format, check_new_file, read_predicting_run
+    from holdfast.inference.checks import SUFFIXES, check_format, read_predicting_run
 
     check_format(form)
     data = read_predicting_run(run)["data"]

@@ -36,12 +36,9 @@ def with_open_key(word: str) -> str:
 
 
 def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_sweep: bool) -> list[Problem]:
-    """Compare every override with what the options offer.
+    """Compare every override, as it was typed, with what the options offer.
 
-    Args:
-        arguments: The overrides as typed, sweeps such as `lr=1e-2,1e-3` included.
-        loader: Hydra's config loader of this process.
-        is_sweep: Whether `-m` was given: only then may an override have several values.
+    `is_sweep` says whether `-m` was given: only then may an override have several values.
     """
     problems: list[Problem] = []
     choices: dict[str, list[str]] = {}
@@ -192,12 +189,9 @@ def _swept(override: Override) -> list[Any]:
     value = override.value()
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
-    return [override.value() if override.value_type == ValueType.ELEMENT else v for v in _sweep_values(override)]
-
-
-def _sweep_values(override: Override) -> list[Any]:
     parser = OverridesParser.create()
-    return [parser.parse_override(f"key={text}").value() for text in override.sweep_string_iterator()]
+    values = [parser.parse_override(f"key={text}").value() for text in override.sweep_string_iterator()]
+    return [value for _ in values] if override.value_type == ValueType.ELEMENT else values
 
 
 def _compose(loader: ConfigLoader, choices: list[str], problems: list[Problem]) -> DictConfig | None:

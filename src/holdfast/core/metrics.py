@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.tasks import TASKS, Task, task_of
+from holdfast.core.tasks import Task, task_of
 
 Array = NDArray[Any]
 Interval = Literal["counts", "rows", "delong", "bootstrap"]
@@ -96,6 +96,7 @@ def _classes(name: str, *kinds: str) -> dict[str, str]:
 
 
 _OURS = "holdfast.training.metrics"
+_AREA = dict.fromkeys(("classes", "labels"), f"{_OURS}.MacroArea")
 _MACRO: dict[str, Any] = {"arguments": {"average": "macro"}, "is_share": True, "state": "macro", "interval": "counts"}
 
 METRICS: dict[str, Metric] = {
@@ -148,18 +149,17 @@ METRICS: dict[str, Metric] = {
         Metric(
             "auroc_macro",
             "mean over classes that occur of the area under the ROC curve, the class against all others",
-            {"classes": f"{_OURS}.PresentClassAUROC", "labels": f"{_OURS}.PresentLabelAUROC"},
+            _AREA,
             interval="delong",
+            arguments={"area": "auroc"},
             is_share=True,
             is_for_val=True,
         ),
         Metric(
             "average_precision_macro",
             "mean over classes that occur of the area under the precision-recall curve, as a sum of steps",
-            {
-                "classes": f"{_OURS}.PresentClassAveragePrecision",
-                "labels": f"{_OURS}.PresentLabelAveragePrecision",
-            },
+            _AREA,
+            arguments={"area": "average_precision"},
             is_share=True,
             is_asked_for=True,
         ),
@@ -261,6 +261,3 @@ def with_rare_classes(metrics: Mapping[str, Any], class_counts: Sequence[int] | 
 def in_order(names: Any) -> list[str]:
     """Names as they are shown: those of the table first, in its order, then the user's own."""
     return [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]
-
-
-ALL_NAMES = tuple(name for name in METRICS if any(name in metrics_of(task) for task in TASKS.values()))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.data.formats.files import unique_names
 
@@ -92,3 +95,22 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     path = folder / "rows.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return path, digest.hexdigest()
+
+
+@contextmanager
+def told_without(path: Path | None, where: str) -> Iterator[None]:
+    """Tell mistakes in rows in memory without the file that they were written to: `where` is to blame, not its path."""
+    try:
+        yield
+    except InputError as error:
+        if path is None:
+            raise
+        raise_problems([_about_rows(problem, path, where) for problem in error.problems])
+
+
+def _about_rows(problem: Problem, path: Path, where: str) -> Problem:
+    message = problem.what
+    for ending in (", ", ": ", " "):
+        message = message.replace(f"{path}{ending}", "")
+    message = message.replace(str(path), "the table")
+    return replace(problem, where=where if problem.where in ("data.path", "--input") else problem.where, what=message)

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Order = NDArray[np.int64]
 PIECE_BYTES = 2**20

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import UNSEEN, Column, number_columns, unnamed
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray
 
 if TYPE_CHECKING:
     from holdfast.data.raw import EncodedImages

@@ -44,14 +44,10 @@ def score_models(
     """Every model on the same rows, and the first against the others.
 
     Args:
-        predictions: Of each model (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values.
-        y: (n,) or (n, labels) targets.
+        predictions: Of each model, as of `metric_intervals`, like `y`, `task`, `target_std` and `sampling`.
         models: {"name", "has_loss", "metrics"} of each: whether the loss it was trained with follows from its
             predictions, and the names of its metrics, where they are not the usual ones.
-        task: "multiclass", "binary", "multilabel" or "regression".
         num_outputs: Classes, labels, or 1.
-        target_std: Spread of the train targets, the unit of a regression's loss.
-        sampling: How intervals are taken.
 
     Returns:
         "models": {"name", "metrics"} of each; "comparisons"; "details": {"name", "confusion", "per_class"} of each.

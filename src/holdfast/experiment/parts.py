@@ -19,11 +19,9 @@ Node = dict[str, Any]
 
 
 def nodes_of(parts: Mapping[str, Any]) -> dict[str, Node]:
-    """Describe parts as options of a config.
+    """Describe parts by group as options of a config: classes, functions, or `functools.partial` of one with keywords.
 
-    Args:
-        parts: Group -> class, function, or `functools.partial` of one with keyword arguments; of a group of which
-            several can be chosen, such as callbacks, also a list of them.
+    Of a group of which several can be chosen, such as callbacks, a part may also be a list of them.
 
     Raises:
         InputError: There is no such group, or the part cannot be named from outside.

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 
+import numpy as np
+
 from holdfast.config.resolve import search_path
 from holdfast.core.child import Child
 from holdfast.core.cores import threads_allowed
@@ -125,8 +127,9 @@ class _Slot:
             raise InputError(place, problem, next="move it into a module")
         self.experiment, self._error, self._is_interrupted = experiment, None, False
         self._reporter = None if reporter is None else reporter(experiment)
-        request = {"experiment": experiment.as_plain(), "has_reporter": reporter is not None, "program": sys.argv[0]}
-        self.child.send({**request, "worker": self._number, "workers": self._workers})
+        request = {"has_reporter": reporter is not None, "argv": [sys.argv[0], *experiment.overrides]}
+        content = np.frombuffer(experiment.as_bytes(), np.uint8)
+        self.child.send({**request, "worker": self._number, "workers": self._workers}, content)
 
     def go_on(self) -> Run | None:
         """Read a message of the run; gives the run when it has ended."""

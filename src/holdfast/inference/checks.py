@@ -1,8 +1,7 @@
-"""Refusals before torch is imported: runs that cannot predict, paths that cannot be written."""
+"""Refusals before torch is imported: runs that cannot predict, formats that cannot be written."""
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,21 +24,6 @@ def read_predicting_run(folder: Path) -> dict[str, Any]:
         raise InputError(str(folder), f"has no trained model (status {record['status']})", next="choose another run")
     check_data(folder, record)
     return record
-
-
-def check_new_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that would be lost, and a path that cannot be written.
-
-    Raises:
-        InputError: Blaming `--output`.
-    """
-    if path.is_dir():
-        raise InputError("--output", f"{path} is a folder", next="name a file")
-    if path.exists() and not overwrite:
-        raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError("--output", f"{path} cannot be written", next="name a file in a folder of yours")
 
 
 def check_format(form: str) -> None:

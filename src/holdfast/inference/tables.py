@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import finite
+from holdfast.core.files import check_new_file, finite
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.diversity import differing, entropy
 
@@ -50,7 +50,7 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 
     Args:
         predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) values.
-        task: "multiclass", "binary", "multilabel" or "regression".
+        task: The name of the task.
         class_names: In the order of the indices.
 
     Returns:
@@ -72,13 +72,7 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 def columns_of_doubt(
     members: NDArray[np.float32], predictions: NDArray[np.float32], task: str, weights: Sequence[float]
 ) -> dict[str, NDArray[np.float32]]:
-    """The columns that an ensemble adds.
-
-    Args:
-        members: (members, n, ...) predictions of each.
-        predictions: (n, ...) of the ensemble.
-        task: As of `as_table`.
-        weights: Of the members.
+    """The columns that an ensemble adds, by (members, n, ...) predictions of each member and (n, ...) of all.
 
     Returns:
         `entropy` of the predicted probabilities, in nats, and `disagreement`, the share of members, by weight, that
@@ -105,22 +99,20 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write, close = _open(temporary, path.suffix.lower())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        suffix = path.suffix.lower()
+        write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
         try:
             yield write
         finally:
             close()
-        if path.exists() and not overwrite:
-            raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
+        check_new_file(path, overwrite=overwrite)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
-    return _open_parquet(path) if suffix == ".parquet" else _open_text(path, suffix)
+        with suppress(OSError):  # it was renamed, or could never be made
+            temporary.unlink()
 
 
 def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:

@@ -67,10 +67,7 @@ def rule_of_thumb(num_categories: int) -> int:
 class EntityEmbeddings(nn.Module):
     """(rows, numbers + columns) -> (rows, numbers + all embeddings); the unknown category 0 becomes zeros.
 
-    Args:
-        category_sizes: Indices of each column.
-        embedding_sizes: Numbers that each column becomes.
-        dropout: Share of these set to zero in training.
+    Each column has a number of indices, and a number of numbers that an index becomes.
     """
 
     def __init__(self, category_sizes: Sequence[int], embedding_sizes: Sequence[int], dropout: float) -> None:

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.config.parts import named
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, blamed
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
@@ -75,12 +75,8 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     """
     if statistics is None:
         statistics = shapes.neutral_statistics()
-    try:
+    with blamed("model", "cannot be built"):
         model = _build_model(config["model"], shapes)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
     spec = TaskSpec(
         goal_of(config, shapes.task), shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0
     )
@@ -183,42 +179,31 @@ def _optimizer_option(config: Mapping[str, Any]) -> Callable[..., torch.optim.Op
 
 
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary."""
-    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"], config.get("metrics"))}
-    return partial(_make_schedule, build_option(config["schedule"], "schedule"), config["schedule"], goal)
+    """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary.
 
-
-def _make_schedule(
-    option: Callable[..., Any],
-    node: Mapping[str, Any],
-    goal: Mapping[str, str],
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-) -> dict[str, Any]:
-    """Call a schedule option; a scheduler of torch's own kind gets its place in Lightning's dictionary.
-
-    It moves by `interval` of the option's file: else every step where it was told their number, every epoch where not.
+    A scheduler of torch's own kind gets its place in that dictionary. It moves by `interval` of the option's file: else
+    every step where it was told their number, every epoch where not.
     """
-    supplied = named(option, {**goal, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch})
-    try:
-        schedule = option(optimizer, **supplied)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("schedule", f"cannot be built ({type(error).__name__}: {error})") from error
-    if isinstance(schedule, dict):
-        if "interval" in node:
-            raise InputError("schedule.interval", "is given, and this schedule has an interval of its own")
-        return schedule
-    if not isinstance(schedule, LRScheduler):
-        allowed = "a scheduler of torch.optim.lr_scheduler, or Lightning's dictionary of one"
-        raise InputError("schedule", f"gives a {type(schedule).__name__}", allowed)
-    if isinstance(schedule, ReduceLROnPlateau):
-        return {"scheduler": schedule, "interval": "epoch", "frequency": 1, "monitor": goal["monitor"], "strict": True}
-    interval = node.get("interval") or ("step" if "total_steps" in supplied else "epoch")
-    return {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
+    option, interval = build_option(config["schedule"], "schedule"), config["schedule"].get("interval")
+    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"], config.get("metrics"))}
+
+    def make(optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
+        supplied = named(option, {**goal, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch})
+        with blamed("schedule", "cannot be built"):
+            schedule = option(optimizer, **supplied)
+        if isinstance(schedule, dict):
+            if interval is not None:
+                raise InputError("schedule.interval", "is given, and this schedule has an interval of its own")
+            return schedule
+        if not isinstance(schedule, LRScheduler):
+            allowed = "a scheduler of torch.optim.lr_scheduler, or Lightning's dictionary of one"
+            raise InputError("schedule", f"gives a {type(schedule).__name__}", allowed)
+        entry = {"scheduler": schedule, "frequency": 1}
+        if isinstance(schedule, ReduceLROnPlateau):
+            return {**entry, "interval": "epoch", "monitor": goal["monitor"], "strict": True}
+        return {**entry, "interval": interval or ("step" if "total_steps" in supplied else "epoch"), "name": "lr"}
+
+    return make
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
@@ -239,7 +224,7 @@ def build_optimizer(
     Args:
         factory: The option; where its `fused` is null, the fused kernel is taken: on a CPU it is three times as fast.
         model: What is trained.
-        may_fuse: Whether it may be.
+        may_fuse: Whether a fused kernel can be used.
         rates: Gives the share of the rate of each parameter; None: all have the whole.
         arrange: Puts other tensors in the place of the parameters in the groups, such as those of several models.
 
@@ -326,12 +311,9 @@ def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: 
 
 
 def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
-    with torch.no_grad():
-        try:
-            return model(torch.zeros(num_rows, *shapes.input_shape))
-        except Exception as error:  # a user's own code may raise anything
-            problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
-            raise InputError("model", f"{problem} ({type(error).__name__}: {error})") from error
+    problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
+    with torch.no_grad(), blamed("model", problem):
+        return model(torch.zeros(num_rows, *shapes.input_shape))
 
 
 def _shape_text(shape: Sequence[int]) -> str:

@@ -118,7 +118,9 @@ class EpochCallback(pl.Callback):
         numbers = {f"train/{name}": value for name, value in pl_module.train_metrics.compute().items()}
         numbers |= {f"val/{name}": value for name, value in pl_module.val_metrics.compute().items()}
         self.history.append({**entry, "seconds": self.clock.epoch_seconds(), **numbers})
-        _tell_plateau(trainer, self.monitor, self.history[-1][self.monitor])
+        value = self.history[-1][self.monitor]
+        # where Lightning looks for what a plateau schedule goes by
+        trainer.callback_metrics[self.monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
         self._check_finite()
         self._choose_best()
         log_epoch(self.loggers, self.history[-1])
@@ -211,11 +213,6 @@ class EpochCallback(pl.Callback):
             self.record.set_history(self.history)
             keep = None if self.best is None else Path(self.best["checkpoint"]).name
             remove_other_bests(last.parent, keep)
-
-
-def _tell_plateau(trainer: pl.Trainer, monitor: str, value: float | None) -> None:
-    """Put the monitored value where Lightning looks for what a plateau schedule goes by."""
-    trainer.callback_metrics[monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
 
 
 def _start_at_border(trainer: pl.Trainer) -> None:

@@ -24,7 +24,7 @@ from holdfast.core.seeding import random_states, restore_random_states, seed_eve
 from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_accelerator, check_shared
+from holdfast.training.devices import check_accelerator, check_half_rows, check_shared, precision_of, set_threads
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.first_batch import batch_facts
@@ -32,11 +32,9 @@ from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.metric_names import check_monitor, mode_of
 from holdfast.training.module import SupervisedModule
-from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
 from holdfast.training.row_guard import look_first
-from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -98,16 +96,17 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         progress = _build_progress(config, trainer) if record.writes else None
         epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed, progress=progress)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        record.update(timings=_with_start_up(record, started))
+        timings = record.fields["timings"]  # with what the caller did before
+        start_up = timings.get("start_up", 0.0) + time.perf_counter() - started
+        record.fields["timings"] = {**timings, "start_up": start_up}
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)
-    record.update(
-        stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
-    )
+    record.fields["stop_reason"] = epoch_callback.stop_reason
+    record.fields["timings"] = {**record.fields["timings"], **epoch_callback.clock.timings()}
     return "pruned" if epoch_callback.is_pruned else "completed"
 
 
@@ -153,9 +152,10 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         compiled = module.model._compiled_call_impl
         assert compiled is not None
         module.model._compiled_call_impl = look_first(compiled)
-    record.update(threads=_set_threads(built, record))
+    record.fields["threads"] = _set_threads(built, record)
     if record.writes and not (record.folder / BATCH_FILE_NAME).exists():
-        write_atomic(record.folder / BATCH_FILE_NAME, json.dumps(batch_facts(config, built.datamodule)) + "\n")
+        facts = json.dumps(batch_facts(config, built.datamodule)) + "\n"
+        write_atomic(record.folder / BATCH_FILE_NAME, facts, is_durable=False)
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)
@@ -300,9 +300,3 @@ def _description(module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, A
     name = f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return {"device": name, "precision": str(trainer.precision), "parameters": parameters}
-
-
-def _with_start_up(record: RunRecord, started: float) -> dict[str, float]:
-    """The timings so far: what the caller measured before `fit`, and what `fit` took until here."""
-    timings = record.fields["timings"]
-    return {**timings, "start_up": timings.get("start_up", 0.0) + time.perf_counter() - started}

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.core.tasks import task_of
 from holdfast.mixing import Mixing
+from holdfast.training.devices import HALF
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
-from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart
 from holdfast.tta import Views
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -18,13 +20,14 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
-from holdfast.training.devices import StartedRanks, num_devices
+from holdfast.training.devices import StartedRanks, num_devices, precision_of
 from holdfast.training.metric_names import names_test_rows
-from holdfast.training.precision import precision_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+# Lightning asks for each Trainer which callbacks other packages bring, by the metadata of all that is installed.
+registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[attr-defined, assignment]
 # the run's own record, checkpoints, display and loggers take the places of Lightning's
 OURS: dict[str, Any] = {
     "logger": False,

@@ -24,11 +24,19 @@ from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, new_file, sha256_file, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import now
 from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, sealed_files
-from holdfast.vault.keys import key_files, keyring, wrapping
+from holdfast.vault.keys import key_files, keyring
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, keys_of, num_distinct, sketch_of
-from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
+from holdfast.vault.rows.digest_sets import (
+    ascending,
+    content_id,
+    equal_to_marked,
+    fingerprints_of,
+    keys_of,
+    num_distinct,
+    sketch_of,
+    write_records,
+)
 from holdfast.vault.rows.identity import target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
@@ -130,7 +138,7 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str 
         (staging / "selections").mkdir()
         secret, wrapped = keyring.draw_keys(vault, mode, public)
         if wrapped:
-            write_atomic(staging / wrapping.FILE_NAME, canonical_json(wrapped))
+            write_atomic(staging / keyring.WRAPPED, canonical_json(wrapped))
         check = {part: key_files.check_value(secret[part], vault, part) for part in key_files.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)

@@ -21,7 +21,7 @@ from holdfast.data.store.row_keys import forms_of
 from holdfast.data.store.store import Prepared, open_prepared, prepare
 from holdfast.data.tables.view import TableView
 from holdfast.data.views import ImageView
-from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.inference.predict import sealed_rows_refusal
 from holdfast.vault import registry
 from holdfast.vault.rows.identity import row_digests
 

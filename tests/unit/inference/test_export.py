@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from holdfast.core.errors import InputError, RunFailed
-from holdfast.inference import formats
+from holdfast.inference import export
 from holdfast.inference.export import export_run, greatest_difference
 from holdfast.inference.network import load_run
 from holdfast.training.restore import Network
@@ -68,12 +68,12 @@ def test_one_file_holds_members_weights_and_temperature(make_ensemble: MakeRun, 
 def test_a_model_that_predicts_something_else_is_not_kept(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    def write(network: Network, path: Path, x: Any) -> formats.Predict:
+    def write(network: Network, path: Path, x: Any) -> export.Predict:
         path.write_bytes(b"model")
-        right = formats.WRITERS["torch_export"](network, path, x)
+        right = export.WRITERS["torch_export"](network, path, x)
         return lambda rows: right(rows)[:, :2] if broken == "shape" else right(rows) + np.float32(1e-3)
 
-    monkeypatch.setitem(formats.WRITERS, "safetensors", write)
+    monkeypatch.setitem(export.WRITERS, "safetensors", write)
     run = make_run()
     with pytest.raises(RunFailed, match=r"predicts something else: off by (0\.001|inf), allowed 0\.0001"):
         export_run(run, "safetensors")

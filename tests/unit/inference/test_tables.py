@@ -106,9 +106,10 @@ def test_unknown_formats(tmp_path: Path) -> None:
     check_suffix(tmp_path / "P.CSV")
     with pytest.raises(InputError, match=r"p\.xlsx has no known format; allowed: \*\.csv, \*\.tsv, "):
         check_suffix(Path("p.xlsx"))
+    (tmp_path / "file").write_text("")
     with (
-        pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"),
-        table_writer(tmp_path / "no" / "p.csv", overwrite=False),
+        pytest.raises(InputError, match=r"cannot be written \(File exists\)"),
+        table_writer(tmp_path / "file" / "p.csv", overwrite=False),
     ):
         pass
 

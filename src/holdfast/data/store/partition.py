@@ -25,8 +25,8 @@ from holdfast.data.store import overlaps, store
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, equal_to_marked
+from holdfast.vault.rows.identity import RowArray
 
 Mask = NDArray[np.bool_]
 TEST_PART = "test part"

@@ -16,10 +16,9 @@ from holdfast.data.tables.cells import numbers_of
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.row_identity import id_digests, identity_columns, in_order, table_cells
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
 SAMPLE_ROWS = 100_000

@@ -22,9 +22,8 @@ from holdfast.data.store.partition import Division
 from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.views import view_from_dict
 from holdfast.vault import known_rows
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.vault.rows import digest_sets
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Mask = NDArray[np.bool_]
 
@@ -168,7 +167,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
         for start, x in _viewed(rows, made):
             place = slice(start, start + len(x))
             if has_other_looks and (is_sealed := division.test[place]).any():
-                prints.append(fingerprints.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
+                prints.append(digest_sets.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
             yield x[kept[place]]
 
     has_other_looks = division.test.any() and (rows.kind == "table" or rows.images is not None)
@@ -177,7 +176,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
     _save_blocks(folder / "x.npy", blocks(), (int(kept.sum()), *shape), np.dtype(dtype))
     # The guard of a training process knows rows by these; rows that are alike in this view prove nothing.
     whole = np.concatenate(prints)
-    fingerprints.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
+    digest_sets.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
     if not kept[division.development].all():
         np.save(folder / "kept.npy", kept[division.development])
     meta = {"view": made.plain, "columns": columns, "notes": list(notes)}

@@ -18,11 +18,10 @@ from holdfast.data.tables.cells import kind_of, raw_cells, texts_of
 from holdfast.data.tables.raw_table import RawTable
 from holdfast.data.tables.settings import TableSettings, is_part
 from holdfast.vault.known_rows import Columns
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
 from holdfast.vault.rows.digest_sets import digest_blocks, first_words
-from holdfast.vault.rows.identity import DIGEST_BYTES, table_digests
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, table_digests
 
 # Where more rows than this are equal, columns do not tell rows apart.
 MOST_EQUAL = 0.05

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,11 +78,7 @@ def exact_loss(predictor: Predictor, val: RunRows, task: str, num_outputs: int) 
 def refuse_other_predictions(
     predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: RunRows
 ) -> None:
-    """Preflight: the same evaluator must predict the val rows as it did when the models were frozen.
-
-    Raises:
-        VaultRefused: It does not.
-    """
+    """Refuse models that predict the val rows otherwise than when they were frozen, by the same evaluator."""
     columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
     of_models = predictor.predict(_stored(val, val.val), columns, is_sealed=False)
     for model, predictions in zip(models, of_models, strict=True):
@@ -96,11 +92,9 @@ def refuse_other_predictions(
 def refuse_unstable(
     predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], task: str, tolerance: float
 ) -> None:
-    """Predict the val rows in reverse order and in batches of another size, and some of them alone.
+    """Refuse predictions that depend on the rows that come with a row: by more than 1e-4 (2e-2 in half precision).
 
-    Raises:
-        VaultRefused: A prediction depends on the rows that come with it: by more than 1e-4 (2e-2 in half precision),
-            or so that a decision changes that was no tie.
+    The val rows are predicted in reverse order and in batches of another size, and some of them alone.
     """
     tolerance = max(tolerance, PREDICTION_ATOL)
     num = len(predictions)
@@ -115,11 +109,7 @@ def refuse_unstable(
 
 
 def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
-    """Compare what a checkpoint holds of the train rows with what train rows alone give.
-
-    Raises:
-        VaultRefused: One of them differs, as where val rows had a part in it.
-    """
+    """Refuse a checkpoint whose statistics are not what the train rows alone give, as where val rows had a part."""
     for name, value in expected.items():
         held = np.asarray(state[name]) if name in state else np.empty(0)
         far = np.full(1, np.inf)
@@ -131,11 +121,7 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
 
 
 def refuse_other_record(where: str, record: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Compare a record with what its checkpoint says: how the epoch was chosen, which rows and weights it came from.
-
-    Raises:
-        VaultRefused: They differ: the record was edited.
-    """
+    """Refuse a record that was edited: its checkpoint says how the epoch was chosen, by which rows and weights."""
     state = content.get("holdfast", {})
     best, data = state.get("best") or {}, state.get("data") or {}
     pairs = {f"best.{name}": (record["best"][name], best.get(name)) for name in ("monitor", "mode", "epoch")}
@@ -156,11 +142,7 @@ def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) 
 
 
 def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -> None:
-    """Compare the view in a checkpoint with that of the val rows, and vocabularies with what train rows alone give.
-
-    Raises:
-        VaultRefused: They differ.
-    """
+    """Refuse a checkpoint with another view than the val rows, or vocabularies of more than the train rows."""
     shapes = content.get("holdfast", {}).get("shapes", {})
     if shapes.get("view") != val.prepared.view:
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
@@ -203,28 +185,33 @@ def val_scores(
     def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
         return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std, names=names)
 
-    values = scored(predictions)
-    step = tolerance * (std if task_of(task).is_values else 1.0)
-    bounds = [scored(moved) for moved in _moved(predictions, y, task, step)]
-    slacks = {name: max(abs(bound[name] - value) for bound in bounds) for name, value in values.items()}
+    scores = _with_slack(scored, predictions, val, task, tolerance)
     if not task_of(task).is_values:
         # A loss does not move with small probabilities, but with what is lost where they round to 0 or 1.
         losses = [task_of(task).row_losses(moved, y).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]
-        slacks["loss"] = tolerance + max(abs(float(loss) - values["loss"]) for loss in losses)
-    return {name: (value, slacks[name]) for name, value in values.items()}
+        loss = scores["loss"][0]
+        scores["loss"] = (loss, tolerance + max(abs(float(moved) - loss) for moved in losses))
+    return scores
 
 
 def own_val_scores(
     metrics: OwnMetrics, predictions: NDArray[np.float32], val: RunRows, task: str, tolerance: float
 ) -> dict[str, tuple[float, float]]:
-    """The val metrics of the user's own, and how far each can move, as `val_scores` has it.
+    """The val metrics of the user's own, and how far each can move, as `val_scores` has it."""
+    return _with_slack(lambda moved: metrics.values(moved, val.targets), predictions, val, task, tolerance)
 
-    Raises:
-        RunFailed: Their code failed.
-    """
+
+def _with_slack(
+    scored: Callable[[NDArray[np.float32]], dict[str, float]],
+    predictions: NDArray[np.float32],
+    val: RunRows,
+    task: str,
+    tolerance: float,
+) -> dict[str, tuple[float, float]]:
+    """Each score of the predictions, and how far it is from those of predictions that have moved."""
     step = tolerance * (val.target_std if task_of(task).is_values else 1.0)
-    values = metrics.values(predictions, val.targets)
-    bounds = [metrics.values(moved, val.targets) for moved in _moved(predictions, val.targets, task, step)]
+    bounds = [scored(moved) for moved in _moved(predictions, val.targets, task, step)]
+    values = scored(predictions)
     return {name: (value, max(abs(bound[name] - value) for bound in bounds)) for name, value in values.items()}
 
 
@@ -246,11 +233,7 @@ def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: f
 def refuse_other_scores(
     recorded: Mapping[str, float], scores: Mapping[str, tuple[float, float]], tolerance: float
 ) -> None:
-    """Compare recorded val metrics with those of the evaluator (`val_scores`).
-
-    Raises:
-        VaultRefused: One of them is not reproduced.
-    """
+    """Refuse recorded val metrics that the evaluator does not reproduce (`val_scores`)."""
     rtol = SCORE_RTOL if tolerance <= PREDICTION_ATOL else 2 * tolerance
     for name, (value, slack) in scores.items():
         before, now = recorded.get(f"val/{name}"), value if np.isfinite(value) else None

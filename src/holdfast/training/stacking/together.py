@@ -21,11 +21,11 @@ from holdfast.core.run_record import read_run
 from holdfast.core.seeding import kept_random_state
 from holdfast.training.checkpoints import FOLDER, STATE, read_checkpoint
 from holdfast.training.combinations import cautions
+from holdfast.training.devices import precision_of, set_threads
 from holdfast.training.fit import SHOWN, settings_kept
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import close_failed
 from holdfast.training.metrics import ROWS_PER_UPDATE
-from holdfast.training.precision import precision_of
 from holdfast.training.progress import epoch_line
 from holdfast.training.reporter import Reporter
 from holdfast.training.row_guard import guarded
@@ -34,7 +34,6 @@ from holdfast.training.stacking.grouping import group, why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
 from holdfast.training.stacking.stack import Kept, Stack
-from holdfast.training.threads import set_threads
 from holdfast.training.trainer import AtomicCheckpointIO
 
 NAME = "stack.ckpt"

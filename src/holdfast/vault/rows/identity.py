@@ -16,17 +16,43 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.rows.arrays import Array, RowArray
 from holdfast.vault.rows.canonical_cells import WORD_BYTES, Cells, Mixed, canonical_numbers, is_numeric, words_of
 
 DIGEST_BYTES = 16
 BLOCK_BYTES = 4 * 2**20
 TARGET_ROWS = 2**16
 CHANNELS = (1, 3, 4)
+
+Array: TypeAlias = NDArray[Any]
+
+
+class RowArray(Protocol):
+    """An array of rows, or what gives rows as it is indexed, by slices and by arrays of numbers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, then the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: Any, /) -> Array: ...
 
 
 def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
