@@ -208,7 +208,8 @@ class _Channels(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K x rows, channels, ...) -> the same."""
-        return self.layout.from_channels(super().forward(self.layout.as_channels(x)))  # type: ignore[no-untyped-call]
+        x = super().forward(self.layout.as_channels(x))  # type: ignore[no-untyped-call]
+        return self.layout.from_channels(x)
 
 
 class _Convolution(_Layer):
