@@ -10,7 +10,8 @@ does not apply is null.
     cwd                         the folder in which the command was typed
     overrides, choices, config  what was typed; group -> option; the resolved config
     seed, monitor, mode         the monitored metric and "min" or "max"
-    best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
+    best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}; of several targets with
+                                "by_target": target -> its metrics
     history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
     data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
                                 "rows": where they lie in the store; "view": what made them of raw rows;

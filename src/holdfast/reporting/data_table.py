@@ -40,10 +40,9 @@ def print_data(facts: Facts, batch: Facts, console: Console) -> None:
         _print_columns(facts["columns"], console)
     if classes:
         _print_classes(classes, console)
-    elif facts["values"]:
-        values = facts["values"]
+    for values in facts["values"] or ():
         numbers = ", ".join(f"{name} {digits(values[name])}" for name in ("mean", "std", "min", "median", "max"))
-        console.print(f"target    {bars(values['histogram'])}  {numbers}\n")
+        console.print(f"target    {escape(values['name'])} {bars(values['histogram'])}  {numbers}\n")
     checks = Table(box=None, header_style="bold", pad_edge=False)
     for name in ("check", "", "found"):
         checks.add_column(name, overflow="fold")

@@ -35,7 +35,7 @@ def write_run_page(
         record: Its `run.json`.
         data: What `data_facts.dataset_facts` tells; None leaves the sections of the data out.
         strips: Examples of train images.
-        val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
+        val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "targets"} for values; None leaves it out.
     """
     path = folder / FILE_NAME
     batch = json.loads((folder / BATCH_FILE_NAME).read_text()) if (folder / BATCH_FILE_NAME).is_file() else None

@@ -36,8 +36,9 @@ def output_mistakes(subject: Subject) -> Iterator[Finding]:
         return
     numbers = {"least_output": float(f"{outputs.min():.4g}"), "largest_output": float(f"{outputs.max():.4g}")}
     is_unit = bool((outputs >= 0).all() and (outputs <= 1 + NEAR).all())
-    is_logarithm = not subject.task.is_flat and _is_near(outputs.logsumexp(dim=-1), 0.0)
-    sums_to_one = not subject.task.is_flat and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
+    has_columns = not (subject.task.is_flat or subject.task.is_values)
+    is_logarithm = has_columns and _is_near(outputs.logsumexp(dim=-1), 0.0)
+    sums_to_one = has_columns and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
     if subject.task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         cause = "a softmax over the wrong dimension: each column of the outputs sums to one over the rows of the batch"
         yield Finding("softmax_over_batch", "fail", cause, "softmax over the classes, or none: the loss wants logits")

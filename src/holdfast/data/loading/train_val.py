@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.splits import Split, facts_of
 from holdfast.data.statistics import (
     TrainStatistics,
@@ -38,8 +39,8 @@ class RunRows:
     statistics: TrainStatistics
 
     @property
-    def target_std(self) -> float:
-        """Spread of the train targets of a regression; else 1."""
+    def target_std(self) -> PerTarget:
+        """Spread of the train targets where they are values; else 1."""
         return self.statistics.target_std or 1.0
 
     @property
@@ -78,7 +79,7 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
         prepared.y,
         train,
         kind=prepared.kind,
-        num_classes=len(prepared.class_names),
+        num_classes=0 if task_of(prepared.task).is_values else len(prepared.class_names),
         columns=prepared.columns,
     )
     return RunRows(prepared, train, np.flatnonzero(val), statistics)

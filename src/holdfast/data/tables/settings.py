@@ -55,7 +55,7 @@ class TableFile(Protocol):
 class TableSettings:
     """A user's settings of a table; every name is that of a setting `data.<name>`."""
 
-    target: tuple[str, ...]  # one column, or the labels of a multilabel task
+    target: tuple[str, ...]  # one column, or several labels or values
     task: Task = "auto"  # whether the target holds classes or values; auto: it is looked at
     # by column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024
     types: Mapping[str, str] = field(default_factory=dict)
@@ -108,6 +108,10 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
         for key, value, allowed in choices
         if value not in allowed
     ]
+    target = as_names(settings.get("target"))
+    problems += [
+        Problem("data.target", f"names {name!r} twice") for name in sorted({*target}) if target.count(name) > 1
+    ]
     names = {key: settings[key] for key in ("group", "time", "split_column") if key in settings}
     problems += [
         Problem(f"data.{key}", f"is {name!r}", "the name of one column")
@@ -117,7 +121,7 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
     raise_problems(problems)
     dropped = as_names(settings.get("drop"))
     return TableSettings(
-        target=tuple(as_names(settings.get("target"))),
+        target=tuple(target),
         task=task,
         types={str(name): str(kind) for name, kind in types.items()},
         drop=tuple(name for name in dropped if name != AUTO),
