@@ -143,7 +143,8 @@ def compute_by_target(metrics: MetricCollection) -> dict[str, list[float]]:
         values = metrics.compute()
     metrics.reset()
     numbers = torch.stack([value.detach().to(torch.float64).reshape(-1) for value in values.values()]).tolist()
-    return dict(zip(values, numbers, strict=True))
+    by_target = dict(zip(values, numbers, strict=True))
+    return {name: by_target[name] for name in in_order(by_target)}
 
 
 class EpochMetrics:
