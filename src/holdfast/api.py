@@ -41,7 +41,7 @@ def train(
         overrides: As typed, such as `["optimizer=adam", "lr=3e-4"]`; `["resume=RUN"]` goes on with a run.
         data: Rows in memory, in place of a `data` option: a DataFrame (pandas, polars) or an Arrow table, or an array
             of features (n, ...). The test rows among them are sealed like any others, but this process has them all.
-        target: Of a table the column to predict, or the columns of labels; of arrays the targets, (n,) or (n, labels).
+        target: Of a table the column to predict, or several; of arrays the targets, (n,) or (n, labels or targets).
         parts: Group -> class or function of yours in place of an option, such as `{"model": MyNet}`; arguments by
             `functools.partial(MyNet, width=64)`.
         reporter: Is told the metrics of every epoch, and may end the run (`holdfast.Stop`).

@@ -69,10 +69,10 @@ def _tell(opened: Opened, changes: list[str]) -> None:
         console.print("[dim]repeated from the ledger; nothing was decrypted[/dim]")
     if opened.heading:
         console.print(f"[bold yellow]{opened.heading}[/bold yellow]: {opened.reason}")
-    tables = [(str(model["name"]), model["metrics"]) for model in opened.models]
-    for name, metrics in tables if len(tables) > 1 else [("test", opened.metrics)]:
-        if metrics:
-            console.print(_table(name, metrics, _percent(opened)))
+    tables = opened.models if len(opened.models) > 1 else [{"name": "test", "metrics": opened.metrics}, *opened.targets]
+    for table in tables:
+        if table["metrics"]:
+            console.print(_table(str(table["name"]), table["metrics"], _percent(opened)))
             console.print()
     for comparison in opened.comparisons:
         console.print(_comparison(comparison, _percent(opened)), markup=False)

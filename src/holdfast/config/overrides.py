@@ -152,8 +152,11 @@ def _grammar_problem(argument: str, error: HydraException) -> Problem:
         return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     key, _, value = argument.partition("=")
-    written = setting(key, value)
-    return Problem(argument, f"cannot be read ({lines[0]})", next=f"quote the value: {written}")
+    if names := re.fullmatch(r"""\[([^][{}'"]+)\]""", value):
+        words = f"quote the values: {setting(key, [name.strip() for name in names[1].split(',')])}"
+    else:
+        words = f"quote the value: {setting(key, value)}"
+    return Problem(argument, f"cannot be read ({lines[0]})", next=words)
 
 
 def _option_problems(override: Override, options: list[str], loader: ConfigLoader) -> Iterator[Problem]:

@@ -49,7 +49,7 @@ RECORD: dict[str, Any] = {
     "parts": {...: {"_target_": str}},
 }
 OBJECTS_OR_NULL: dict[str, Any] = {
-    **{"best": BEST, "data": DATA, "ensemble": ENSEMBLE},
+    **{"best": {**BEST, "by_target": {...: METRICS}}, "data": DATA, "ensemble": ENSEMBLE},
     **{"error": {}, "git": {"commit": str, "dirty_sha256": TEXT_OR_NULL}, "stack": {}, "loggers": {}},
 }
 REQUIRED = {

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from holdfast.data.tables.raw_table import RawTable
     from holdfast.data.tables.settings import TableSettings
 
-Task = Literal["multiclass", "binary", "multilabel", "regression"]
+Task = Literal["multiclass", "binary", "multilabel", "regression", "multitarget"]
 Kind = Literal["image", "table", "array"]
 
 Array = NDArray[Any]
 BLOCK_BYTES = 4 * 2**20
 TRAIN, VAL, TEST = 0, 1, 2
-TARGET_TYPES = {"multiclass": "int64", "binary": "int64", "multilabel": "uint8", "regression": "float32"}
+TARGET_TYPES = {
+    **{"multiclass": "int64", "binary": "int64", "multilabel": "uint8"},
+    **{"regression": "float32", "multitarget": "float32"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +42,11 @@ class Rows:
     # (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
     # `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`
     x: RowArray | None
-    y: Array  # (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels
+    # (n,) int64 class indices (binary: 0 and 1), (n,) or (n, k) float32 values, or (n, k) uint8 labels
+    y: Array
     task: Task  # what is predicted
     kind: Kind  # how `x` is laid out
-    class_names: tuple[str, ...] = ()  # one per class or label, in the order of the indices; empty for regression
+    class_names: tuple[str, ...] = ()  # one per class, label or target of several; empty for one value
     target_name: str = "target"  # what `y` is called: a table's column
     # (n,) number of the group of each row: a patient, a scene; a group stays on one side. None: no groups
     groups: NDArray[np.int64] | None = None
@@ -127,16 +131,16 @@ def _target_problems(rows: Rows) -> list[str]:
     if expected is None:
         return [f"task {rows.task!r} is none of {', '.join(TARGET_TYPES)}"]
     y, task = rows.y, task_of(rows.task)
-    dimensions = 2 if task.is_labels else 1
+    dimensions = 1 if task.is_classes or task.is_flat else 2
     if str(y.dtype) != expected or y.ndim != dimensions:
         return [
             f"targets of a {rows.task} task are {y.dtype} with {y.ndim} axes, expected {expected} with {dimensions}"
         ]
+    num_classes = len(rows.class_names)
+    if dimensions == 2:
+        return [] if y.shape[1] == num_classes else [f"has targets of {y.shape[1]} columns and {num_classes} names"]
     if task.is_values:
         return []
-    num_classes = len(rows.class_names)
-    if task.is_labels:
-        return [] if y.shape[1] == num_classes else [f"has {y.shape[1]} labels and {num_classes} class names"]
     if num_classes < 2 or (task.is_flat and num_classes != 2):
         return [f"a {rows.task} task has {num_classes} class names"]
     outside = np.flatnonzero((y < 0) | (y >= num_classes))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.tasks import PerTarget
 from holdfast.data.columns import Column
 from holdfast.data.rows import Array
 
@@ -30,8 +31,8 @@ class TrainStatistics:
     mean: NDArray[np.float64]
     # population standard deviation of every feature; 0 for a constant one and for a category column
     std: NDArray[np.float64]
-    target_mean: float | None  # of the targets; None unless the task is a regression
-    target_std: float | None  # likewise
+    target_mean: PerTarget | None  # of the targets, one by one; None where they are no values
+    target_std: PerTarget | None  # likewise; 1 where all train rows have the same
     class_counts: tuple[int, ...] | None  # rows of each class, or with each label; None for a regression
     # (d,) of the numbers of a table that are not missing; None for other kinds
     median: NDArray[np.float64] | None = None
@@ -45,7 +46,10 @@ class TrainStatistics:
 def train_statistics(
     x: Array, y: Array, train: NDArray[np.int64], *, kind: str, num_classes: int, columns: Sequence[Column] = ()
 ) -> TrainStatistics:
-    """Take the statistics of the rows `train` of a memory map `x`, in blocks; `y` are (n,) or (n, k) targets."""
+    """Take the statistics of the rows `train` of a memory map `x`, in blocks; `y` are (n,) or (n, k) targets.
+
+    `num_classes` is the number of classes or labels, and 0 where targets are values.
+    """
     codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
     counts, mean, squares = _moments(x, train)
     std = np.sqrt(squares / np.maximum(counts, 1))
@@ -61,8 +65,9 @@ def train_statistics(
     if num_classes:
         of_classes = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
         return TrainStatistics(kind, len(train), mean, std, None, None, tuple(of_classes.tolist()), **rest)
-    target_mean, target_std = float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
-    return TrainStatistics(kind, len(train), mean, std, target_mean, target_std, None, **rest)
+    target_mean, target_std = targets.mean(axis=0, dtype=np.float64), targets.std(axis=0, dtype=np.float64)
+    target_std = np.where(target_std > 0, target_std, 1.0)
+    return TrainStatistics(kind, len(train), mean, std, target_mean.tolist(), target_std.tolist(), None, **rest)
 
 
 def neutral_statistics(
@@ -141,6 +146,7 @@ def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
     names = {field.name for field in fields(TrainStatistics)}
     known |= {name: np.asarray(arrays[name]) for name in arrays if name in names}
     known |= {name: value.item() for name, value in known.items() if value is not None and not value.ndim}
+    known |= {name: known[name].tolist() for name in ("target_mean", "target_std") if np.ndim(known[name])}
     if known["class_counts"] is not None:
         known["class_counts"] = tuple(known["class_counts"].tolist())
     return TrainStatistics(**known, category_counts=dict(sorted(counts.items())))

@@ -109,7 +109,7 @@ class Scored:
         models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
         comparisons: The first model against each other one (`comparison.compare`).
         details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
-        outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
+        outcomes: (n, models, ...) what each model made of each row (`Task.outcomes`). They stay encrypted.
         not_confined: What code of the user's own could have done with predictions and targets, in words.
     """
 
@@ -138,7 +138,7 @@ def score(
         groups: (n,) group of every row, where groups were declared.
     """
     header = {
-        **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
+        **{key: fields[key] for key in ("task", "num_outputs", "target_std", "class_names")},
         "seed": fields["intervals"]["seed"],
         "models": [
             {"name": model["name"], "has_loss": model["has_loss"], "metrics": _asked(fields, model)}

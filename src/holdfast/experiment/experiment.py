@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
 from holdfast.config.provenance import by_file, user_modules
-from holdfast.config.resolve import build_option
+from holdfast.config.resolve import as_plain, build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
+from holdfast.data.first_look import first_look
 from holdfast.experiment.check import averages_runs, check_free, check_settings
 from holdfast.experiment.compose import compose_run, enter_job, finds_lr, typed_overrides, without_hydra, write_composed
 from holdfast.experiment.parts import NOTEBOOK, notebook_parts, option_of, put_parts
@@ -147,14 +148,17 @@ class Experiment:
         if not averages_runs(self.config):
             self.build()
 
-    def prepare(self) -> DataModule:
-        """Prepare the train and val rows; the test rows are sealed first where they are new."""
+    def prepare(self, before: Callable[[], None] = lambda: None) -> DataModule:
+        """Prepare the train and val rows; the test rows are sealed first where they are new.
+
+        `before` is called where rows are not prepared yet.
+        """
         if self._datamodule is None:
             from holdfast.data.loading.datamodule import DataModule
 
             config = self.config
             self._datamodule = DataModule(
-                self._prepared or self._prepared_rows(),
+                self._prepared or self._prepared_rows(before),
                 build_option(config.split)(),
                 batch_size=config.batch_size,
                 seed=config.seed,
@@ -165,13 +169,21 @@ class Experiment:
             )
         return self._datamodule
 
-    def _prepared_rows(self) -> Prepared:
+    def _prepared_rows(self, before: Callable[[], None]) -> Prepared:
         from holdfast.data.store.store import is_from_memory, open_prepared, prepare
 
         config = self.config
         if config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
             return open_prepared(read_run(self.folder)["data"]["rows"])
-        return prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
+        return prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory, before=before)
+
+    def _check_ahead(self) -> None:
+        """Refuse a model whose outputs do not fit what is known of the rows before they are read."""
+        from holdfast.training.build import check_outputs_ahead
+
+        if header := first_look(as_plain(self.config.data.source)):
+            with one_at_a_time():
+                check_outputs_ahead(self.config, header)
 
     def build(self) -> Built:
         """Build everything that trains, once: network, loss, optimizer, schedule and Trainer.
@@ -189,7 +201,7 @@ class Experiment:
                 problem = f"{own[0][1]} is not in a file, and other processes cannot import it"
                 raise InputError(own[0][0], problem, next="move it into a module, or take trainer.devices=1")
             trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
-            datamodule = self.prepare()
+            datamodule = self.prepare(self._check_ahead)
             with one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built

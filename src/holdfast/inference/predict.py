@@ -150,7 +150,7 @@ def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]
     if loaded.record["kind"] != "ensemble":
         return as_table(network.predict(x, batch_size=batch_size), task, class_names)
     members, predictions = network.predict_members(x, batch_size=batch_size)
-    doubts = columns_of_doubt(members, predictions, task, network.weights)
+    doubts = columns_of_doubt(members, predictions, task, class_names, network.weights)
     return {**as_table(predictions, task, class_names), **doubts}
 
 

@@ -21,8 +21,8 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     `x` and `y` are the development rows as stored, and `val` the indices of the val rows.
 
     Returns:
-        {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "points", "residuals"} for values;
-        None for labels.
+        {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "targets"} for values, with {"name",
+        "points", "residuals"} of each target; None for labels.
     """
     from holdfast.inference.network import load_run
     from holdfast.reporting.dataset import number_facts, spread_over
@@ -38,9 +38,14 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
         targets, predictions = np.asarray(y[rows]), loaded.network.predict(np.asarray(x[rows]))
     task = task_of(loaded.data["task"])
     if task.is_values:
-        points = np.column_stack([targets, predictions])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
-        residuals = number_facts(predictions.astype(np.float64) - targets)["histogram"]
-        return {"rows": len(rows), "points": points, "residuals": residuals}
+        of_targets = []
+        names = loaded.data["class_names"] or [""]
+        columns = (values.reshape(len(rows), -1).T for values in (targets, predictions))
+        for name, y_of, predicted in zip(names, *columns, strict=True):
+            points = np.column_stack([y_of, predicted])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
+            residuals = number_facts(predicted.astype(np.float64) - y_of)["histogram"]
+            of_targets.append({"name": name, "points": points, "residuals": residuals})
+        return {"rows": len(rows), "targets": of_targets}
     if task.is_labels:
         return None
     guessed = task.guesses(predictions).argmax(axis=1)

@@ -37,10 +37,9 @@ def print_data(facts: Facts, batch: Facts, console: Console) -> None:
         _print_columns(facts["columns"], console)
     if facts["classes"]:
         _print_classes(facts["classes"], console)
-    elif facts["values"]:
-        values = facts["values"]
+    for values in facts["values"] or ():
         numbers = ", ".join(f"{name} {digits(values[name])}" for name in ("mean", "std", "min", "median", "max"))
-        console.print(f"target    {bars(values['histogram'])}  {numbers}\n")
+        console.print(f"target    {escape(values['name'])} {bars(values['histogram'])}  {numbers}\n")
     checks = plain_table("check", "", "found")
     for check in facts["checks"]:
         checks.add_row(check["name"], MARKS[check["verdict"]], escape(check["what"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError, blamed
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
+from holdfast.data.first_look import Header
 from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
 from holdfast.losses.build import build_loss
 from holdfast.mixing import build_mixing
@@ -72,9 +73,9 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
         statistics = neutral_statistics(shapes.kind, shapes.input_shape, shapes.columns, shapes.dtype)
     with blamed("model", "cannot be built"):
         model = _build_model(config["model"], shapes)
-    spec = TaskSpec(
-        goal_of(config, shapes.task), shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0
-    )
+    spec = TaskSpec(goal_of(config, shapes.task), shapes.num_outputs)
+    if task_of(spec.task).is_values and statistics.target_mean is not None and statistics.target_std is not None:
+        spec = replace(spec, target_mean=statistics.target_mean, target_std=statistics.target_std)
     views = build_views(config.get("tta"), shapes.input_shape)
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
@@ -263,6 +264,26 @@ def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
     module.eval()
     outputs, module.multiply_adds = _counted(module.model, shapes)
     module.train()
+    _refuse_other_shape(outputs, shapes)
+
+
+def check_outputs_ahead(config: Any, header: Header) -> None:
+    """Refuse a model whose outputs have the wrong shape before rows are prepared, as far as their header tells.
+
+    One that fails may still take the rows as they are: `check_outputs` tells then.
+
+    Raises:
+        InputError: With both shapes.
+    """
+    shapes = Shapes(header.task, header.kind, header.input_shape, header.num_outputs)
+    try:
+        outputs = try_rows(_build_model(config["model"], shapes).eval(), NUM_TRIED, shapes)
+    except Exception:  # a user's own code may raise anything
+        return
+    _refuse_other_shape(outputs, shapes)
+
+
+def _refuse_other_shape(outputs: Any, shapes: Shapes) -> None:
     answer = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     expected = (NUM_TRIED, shapes.num_outputs)
     if answer != expected:

@@ -7,7 +7,7 @@ which alone says how far the run is, then the record.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from holdfast.early_stopping import StoppingRule
 from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
-from holdfast.training.metric_names import is_better
+from holdfast.training.metric_names import is_better, named_by_target
 from holdfast.training.module import SupervisedModule
 from holdfast.training.progress import Progress
 from holdfast.training.reporter import Reporter
@@ -122,7 +122,7 @@ class EpochCallback(pl.Callback):
         # where Lightning looks for what a plateau schedule goes by
         trainer.callback_metrics[self.monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
         self._check_finite()
-        self._choose_best()
+        self._choose_best(pl_module.val_metrics.by_target)
         log_epoch(self.loggers, self.history[-1])
         if self._stopping is not None:
             values = [math.nan if past[self.monitor] is None else past[self.monitor] for past in self.history]
@@ -180,7 +180,7 @@ class EpochCallback(pl.Callback):
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",
                 )
 
-    def _choose_best(self) -> None:
+    def _choose_best(self, by_target: Mapping[str, Sequence[float]]) -> None:
         entry = self.history[-1]
         value = entry[self.monitor]
         if not is_better(value, None if self.best is None else self.best["value"], self.mode):
@@ -192,6 +192,7 @@ class EpochCallback(pl.Callback):
             "epoch": entry["epoch"],
             "checkpoint": f"{FOLDER}/{best_name(entry['epoch'], self.monitor, value)}",
             "metrics": {name: number for name, number in entry.items() if name.startswith("val/")},
+            **named_by_target(by_target, self.record.fields["data"]),
         }
 
     def _write(self, trainer: pl.Trainer) -> None:

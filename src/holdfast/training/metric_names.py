@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from holdfast.config.resolve import resolve_target
 from holdfast.core.errors import InputError, did_you_mean
 from holdfast.core.metrics import METRICS, metrics_of
+from holdfast.core.tasks import task_of
 
 # Cyrillic and Greek letters
 LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")
@@ -73,6 +74,25 @@ def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal
     if mode not in ("min", "max"):
         raise InputError("mode", f"is '{mode}'", allowed="auto, min, max", next=did_you_mean(mode, ("min", "max")))
     return "min" if mode == "min" else "max"
+
+
+def named_by_target(
+    by_target: Mapping[str, Sequence[float]], data: Mapping[str, Any] | None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The field `by_target` of a record's `best`: target -> metric -> value; no field where there is one target.
+
+    Args:
+        by_target: As of `metrics.compute_by_target`, of the val rows.
+        data: The field `data` of the record.
+    """
+    if data is None or not task_of(data["task"]).is_multitarget:
+        return {}
+    return {
+        "by_target": {
+            target: {f"val/{name}": values[place] for name, values in by_target.items()}
+            for place, target in enumerate(data["class_names"])
+        }
+    }
 
 
 def is_better(value: float, best: float | None, mode: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, distributed
 from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection
 from torchmetrics import functional as areas
 from torchmetrics.classification import MulticlassRecall
+from torchmetrics.wrappers import MultioutputWrapper
 
 from holdfast.config.parts import named
 from holdfast.config.resolve import build_option, resolve_target
@@ -34,10 +36,11 @@ def build_metrics(
     """Metrics of `task` by their bare names; the loss is none of them. Without `names`: those of every epoch.
 
     Updated with (predictions, targets): class probabilities (rows, classes), P(1) (rows,) for binary, probabilities
-    (rows, labels), or values (rows,); targets int64 or, for regression, float. Accuracy is the share of rows that are
-    right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
-    neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
-    `own` are entries of the config with the classes of metrics that are the user's own.
+    (rows, labels), or values (rows,) or (rows, targets); targets int64 or, for values, float. Accuracy is the share of
+    rows that are right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A
+    class that neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of
+    them. A metric of several targets computes the value of each by itself. `own` are entries of the config with the
+    classes of metrics that are the user's own.
 
     Raises:
         InputError: The task has no such metric, or one of the user's own does not fit it.
@@ -46,6 +49,8 @@ def build_metrics(
     chosen = [name for name in (metrics_of(kind, asked_for=False) if names is None else names) if name != "loss"]
     facts = _facts(kind, num_outputs)
     metrics = {name: _build_metric(name, kind, facts, (own or {}).get(name)) for name in in_order(chosen)}
+    if kind.is_multitarget:
+        metrics = {name: MultioutputWrapper(metric, num_outputs, remove_nans=False) for name, metric in metrics.items()}
     # states of torchmetrics that are the same are kept once
     groups: dict[str, list[str]] = {}
     for name in metrics:
@@ -111,23 +116,34 @@ def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tens
 
 
 def compute_metrics(metrics: MetricCollection) -> dict[str, float]:
-    """Read all metrics in one transfer and start anew; NaN where a metric is not defined on these rows."""
+    """Read all metrics and start anew, as `compute_by_target` does; of several targets each is the mean."""
+    return {name: fmean(numbers) for name, numbers in compute_by_target(metrics).items()}
+
+
+def compute_by_target(metrics: MetricCollection) -> dict[str, list[float]]:
+    """Read all metrics in one transfer and start anew: a number for each of several targets, one for other tasks."""
     with warnings.catch_warnings():
         # rows without some class are told by the value; R2 of fewer than two rows is not defined
         warnings.filterwarnings("ignore", module="torchmetrics")
         values = metrics.compute()
     metrics.reset()
-    numbers = torch.stack([value.detach().to(torch.float64).reshape(()) for value in values.values()]).tolist()
-    return dict(zip(values, numbers, strict=True))
+    numbers = torch.stack([value.detach().to(torch.float64).reshape(-1) for value in values.values()]).tolist()
+    by_target = dict(zip(values, numbers, strict=True))
+    return {name: by_target[name] for name in in_order(by_target)}
 
 
 class EpochMetrics:
-    """Loss and metrics of one pass over rows; nothing is read from the device before `compute`."""
+    """Loss and metrics of one pass over rows; nothing is read from the device before `compute`.
+
+    Attributes:
+        by_target: The metrics of the last pass that was computed, each a number for every one of several targets.
+    """
 
     def __init__(self, task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None) -> None:
         """Begin a pass; the arguments are those of `build_metrics`."""
         self._task = task
         self._metrics = build_metrics(task, num_outputs, names, own)
+        self.by_target: dict[str, list[float]] = {}
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
@@ -147,7 +163,8 @@ class EpochMetrics:
         if self._loss_sum is None:
             return {}
         loss_sum, num_rows = over_ranks(self._loss_sum, self._num_rows)
-        numbers = {"loss": loss_sum / num_rows, **(compute_metrics(self._metrics) if len(self._metrics) else {})}
+        self.by_target = compute_by_target(self._metrics) if len(self._metrics) else {}
+        numbers = {"loss": loss_sum / num_rows, **{name: fmean(each) for name, each in self.by_target.items()}}
         self._loss_sum, self._num_rows = None, 0
         return {name: numbers[name] for name in in_order(numbers)}
 
@@ -170,7 +187,9 @@ class EpochMetrics:
         if not len(self._metrics):
             return
         if outputs.dtype == torch.float64 and not self._is_double:
-            self._metrics.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
+            for metric in self._metrics.modules():
+                if isinstance(metric, Metric):
+                    metric.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
             self._is_double = True
         if next(iter(self._metrics.values(copy_state=False))).device != outputs.device:
             self._metrics.to(outputs.device)

@@ -118,8 +118,8 @@ def trial_of(loss: Loss, task: Task, num_outputs: int) -> LossTrial:
     """Make targets up, and find out what the loss wants of outputs."""
     generator = torch.Generator().manual_seed(1)
     if task.is_values:
-        trial = LossTrial(loss, task, torch.randn(NUM_ROWS, generator=generator), num_outputs, "values")
-        return _scaled(trial)
+        y = torch.randn((NUM_ROWS, *task.row_shape(num_outputs)), generator=generator)
+        return _scaled(LossTrial(loss, task, y, num_outputs, "values"))
     if task.is_softmax:
         y = torch.arange(max(NUM_ROWS, 2 * num_outputs)) % num_outputs
         y = y[torch.randperm(len(y), generator=generator)]

@@ -43,13 +43,14 @@ def _unlike(by_factor: dict[float, Tensor], trial: LossTrial) -> Iterator[Findin
     task, outputs = trial.task, torch.stack(list(by_factor.values()))
     numbers = {"least_output": plain_number(outputs.min()), "largest_output": plain_number(outputs.max())}
     is_unit = bool((outputs >= 0).all() and (outputs <= 1 + NEAR).all())
-    is_logarithm = not task.is_flat and _is_near(next(iter(by_factor.values())).logsumexp(dim=-1), 0.0, NEARLY)
-    sums_to_one = not task.is_flat and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
+    has_columns = not (task.is_flat or task.is_values)
+    is_logarithm = has_columns and _is_near(next(iter(by_factor.values())).logsumexp(dim=-1), 0.0, NEARLY)
+    sums_to_one = has_columns and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
     if torch.equal(outputs, outputs.round()):
         yield finding("outputs_rounded", numbers)
     elif task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         yield finding("softmax_over_batch", place="model")
-    elif not task.is_flat and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
+    elif has_columns and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
         yield finding("outputs_equal", numbers, columns="classes" if task.is_softmax else "labels")
     elif (is_logarithm or (sums_to_one and trial.wants == "probabilities")) and _is_squashed_twice(outputs):
         how = "in the model: however large its weights, no class has a probability near one"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.splits import Split, facts_of
 from holdfast.data.splits.ordering import subset_of
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
@@ -33,8 +34,8 @@ class RunRows:
     statistics: TrainStatistics
 
     @property
-    def target_std(self) -> float:
-        """Spread of the train targets of a regression; else 1."""
+    def target_std(self) -> PerTarget:
+        """Spread of the train targets where they are values; else 1."""
         return self.statistics.target_std or 1.0
 
     @property
@@ -68,7 +69,7 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
     facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
-    num_classes = len(prepared.class_names)
+    num_classes = 0 if task_of(prepared.task).is_values else len(prepared.class_names)
     statistics = train_statistics(
         prepared.x, prepared.y, train, kind=prepared.kind, num_classes=num_classes, columns=prepared.columns
     )

@@ -17,10 +17,11 @@ import numpy as np
 
 from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.first_look import reading_begins
+from holdfast.core.tasks import class_task, task_of
+from holdfast.data.first_look import Header, reading_begins
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import files_of
-from holdfast.data.formats.images import SUFFIXES, Fit, image_form
+from holdfast.data.formats.images import CHANNELS, SUFFIXES, Fit, ImageForm, image_form
 from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import texts_of
@@ -71,6 +72,8 @@ def load(
     root = _folder(path) if path is not None else None
     if index is not None:
         files_of(index, INDEX, INDEX_SUFFIXES)
+    if root is not None and index is None and on_error == "stop":  # else classes may be left out
+        reading_begins(_header_of(root, form))
     reading_begins()
     listing = _from_folders(root or Path()) if index is None else _from_index(index, root, task, on_error)
     if not listing.images:
@@ -92,6 +95,16 @@ def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
 
 
 # --- which files there are -----------------------------------------------------------------------------------------
+
+
+def _header_of(root: Path, form: ImageForm) -> Header | None:
+    """The shapes of rows that class folders and the asked-for size tell."""
+    parts = {PART_WORDS.get(folder.name.lower()): folder for folder in _folders_in(root)}
+    num_classes = len(_folders_in(parts[TRAIN] if TRAIN in parts and None not in parts else root))
+    if form.size is None or num_classes < 2:
+        return None
+    task = class_task(num_classes)
+    return Header(task, "image", (CHANNELS[form.mode], *form.size), task_of(task).num_outputs(num_classes))
 
 
 def _from_folders(root: Path) -> Listing[Path]:

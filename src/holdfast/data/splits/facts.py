@@ -31,7 +31,8 @@ class SplitFacts:
     times: NDArray[Any] | None = None  # (n,) when each row was taken, as a number; None where that is not known
     # (n,) int8, what the source declares: 0 train, 1 val, 2 test; None where nothing is declared
     parts: NDArray[np.int8] | None = None
-    targets: NDArray[np.float32] | None = None  # (n,) the targets of a regression; None for other tasks
+    # (n,) or (n, targets) the values of a regression; None for other tasks
+    targets: NDArray[np.float32] | None = None
     # (n,) rows that were appended since test rows were chosen: they move no other row; None: there are none
     is_new: Mask | None = None
 

@@ -58,9 +58,16 @@ def with_new_rows(
 
 
 def strata_of(facts: SplitFacts, *, stratify: bool, num_bins: int | None = None) -> Strata:
-    """(n,) The classes of rows, or ranges of a regression's targets of as many rows each."""
+    """(n,) The classes of rows, or ranges of a regression's targets of as many rows each.
+
+    Raises:
+        InputError: Ranges are asked for of several targets.
+    """
     if not stratify or num_bins is None or facts.targets is None:
         return facts.strata if stratify else None
+    if facts.targets.ndim > 1:
+        problem = f"makes ranges of one target, and there are {facts.targets.shape[1]}"
+        raise InputError("split.num_bins", problem, next="a split without ranges, such as split=holdout")
     num_bins = max(1, min(num_bins, len(facts) // 3))
     edges = np.quantile(facts.targets, np.arange(1, num_bins) / num_bins)
     return np.searchsorted(edges, facts.targets, side="right").astype(np.int64)

@@ -103,6 +103,8 @@ def prepare(
     vault: Mapping[str, Any],
     project: Path | None = None,
     rows_in_memory: Path | None = None,
+    *,
+    before: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
@@ -112,6 +114,7 @@ def prepare(
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
         rows_in_memory: The file with the rows that the caller holds in memory (`data.in_memory`).
+        before: Is called where the rows are not prepared yet; what it raises keeps them so.
 
     Raises:
         InputError: The source, its files or the split are at fault.
@@ -124,6 +127,7 @@ def prepare(
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
+        before()
         _run_preparation(request, rows_in_memory)
         prepared = find_prepared(request)
     if prepared is None:

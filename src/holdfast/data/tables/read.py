@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.first_look import reading_begins
+from holdfast.data.first_look import Header, reading_begins
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
@@ -53,7 +53,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
     """
     if (names := files[0][0].column_names()) is not None:
         check_names(settings, names)
-    reading_begins()
+    reading_begins(None if names is None else _header_of(settings, names))
     table, parts, left_out = _read(files, settings)
     used = {column: _used(table, settings, column) for column in settings.used}
     good, reasons = _usable(table, settings, used)
@@ -84,6 +84,15 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         parts=declared,
         notes=tuple(note for note in notes if note),
     )
+
+
+def _header_of(settings: TableSettings, names: Sequence[str]) -> Header | None:
+    """The shapes of rows that the names of the columns tell: those of values, and of several targets."""
+    num_targets = len(settings.target)
+    if num_targets == 1 and settings.task != "regression":
+        return None  # how many classes there are, only the rows tell
+    features = set(names) - set(settings.used) - settings.dropped
+    return Header("regression" if num_targets == 1 else "multitarget", "table", (len(features),), num_targets)
 
 
 def _read(

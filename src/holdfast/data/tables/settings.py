@@ -54,7 +54,7 @@ class TableFile(Protocol):
 class TableSettings:
     """A user's settings of a table; every name is that of a setting `data.<name>`."""
 
-    target: tuple[str, ...]  # one column, or the labels of a multilabel task
+    target: tuple[str, ...]  # one column, or several labels or values
     task: Task = "auto"  # whether the target holds classes or values; auto: it is looked at
     # by column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024
     types: Mapping[str, str] = field(default_factory=dict)
@@ -97,13 +97,16 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
     choices = [("task", task, get_args(Task)), ("on_error", on_error, get_args(OnError))]
     choices += [(f"types.{name}", kind, TYPES) for name, kind in types.items()]
     wrong = [(key, value, ", ".join(allowed)) for key, value, allowed in choices if value not in allowed]
+    target = as_names(settings.get("target"))
+    if twice := sorted({name for name in target if target.count(name) > 1}):
+        wrong.append(("target", twice[0], "each column once"))
     names = {key: settings[key] for key in ("group", "time", "split_column") if key in settings}
     several = [(key, name) for key, name in names.items() if isinstance(name, list | tuple | Mapping)]
     wrong += [(key, name, "the name of one column") for key, name in several]
     raise_problems([Problem(f"data.{key}", f"is {value!r}", allowed) for key, value, allowed in wrong])
     dropped = as_names(settings.get("drop"))
     return TableSettings(
-        target=tuple(as_names(settings.get("target"))),
+        target=tuple(target),
         task=task,
         types={str(name): str(kind) for name, kind in types.items()},
         drop=tuple(name for name in dropped if name != AUTO),

@@ -258,7 +258,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         rows = [rows_of_run(own["config"]["split"], own["data"], anew=True) for own in copied.records]
     with processes.Predictor([model], staging) as predictor:
         predictions = predict_val(predictor, val, columns)
-        refuse_unstable(predictor, val, predictions, task, tolerance)
+        refuse_unstable(predictor, val, predictions, tolerance)
         expected = _expected_states(predictor, rows)
         # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
         loss = None

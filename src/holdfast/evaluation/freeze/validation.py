@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.messages import ArrayBlocks
-from holdfast.core.tasks import task_of
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
@@ -83,15 +83,13 @@ def refuse_other_predictions(
     of_models = predictor.predict(_stored(val, val.val), columns, is_sealed=False)
     for model, predictions in zip(models, of_models, strict=True):
         frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
-        worst = _distance(predictions, frozen, fields["task"], val.target_std)
+        worst = _distance(predictions, frozen, val.target_std)
         if not worst <= PREDICTION_ATOL:
             problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
             raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
 
 
-def refuse_unstable(
-    predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], task: str, tolerance: float
-) -> None:
+def refuse_unstable(predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], tolerance: float) -> None:
     """Refuse predictions that depend on the rows that come with a row: by more than 1e-4 (2e-2 in half precision).
 
     The val rows are predicted in reverse order and in batches of another size, and some of them alone.
@@ -101,7 +99,7 @@ def refuse_unstable(
     reverse, single = np.arange(num)[::-1], np.unique(np.linspace(0, num - 1, SINGLE_ROWS).astype(np.int64))
     for places, batch_size, words in ((reverse, OTHER_BATCH_ROWS, "the order of rows or"), (single, 1, "")):
         again = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
-        worst = _distance(again, predictions[places], task, val.target_std)
+        worst = _distance(again, predictions[places], val.target_std)
         if not worst <= tolerance:
             problem = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
             hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
@@ -209,14 +207,16 @@ def _with_slack(
     tolerance: float,
 ) -> dict[str, tuple[float, float]]:
     """Each score of the predictions, and how far it is from those of predictions that have moved."""
-    step = tolerance * (val.target_std if task_of(task).is_values else 1.0)
+    step = tolerance * np.asarray(val.target_std)
     bounds = [scored(moved) for moved in _moved(predictions, val.targets, task, step)]
     values = scored(predictions)
     return {name: (value, max(abs(bound[name] - value) for bound in bounds)) for name, value in values.items()}
 
 
-def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float) -> list[NDArray[np.float32]]:
-    """Predictions that have moved by a step towards the truth, and away from it."""
+def _moved(
+    predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float | NDArray[np.float64]
+) -> list[NDArray[np.float32]]:
+    """Predictions that have moved by a step, or one for each target, towards the truth, and away from it."""
     kind = task_of(task)
     if kind.is_values:
         truth, is_above = y, y > predictions
@@ -248,11 +248,11 @@ def refuse_other_scores(
             raise VaultRefused(f"val/{name}", problem, next=hint)
 
 
-def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
-    """The largest difference of two predictions; in units of the targets' spread for a regression."""
+def _distance(predictions: NDArray[Any], expected: NDArray[Any], target_std: PerTarget) -> float:
+    """The largest difference of two predictions; of values in units of their targets' spread."""
     if predictions.shape != expected.shape:
         return float("inf")
-    return float(np.abs(predictions - expected).max(initial=0.0)) / (target_std if task_of(task).is_values else 1.0)
+    return float((np.abs(predictions - expected) / np.asarray(target_std)).max(initial=0.0))
 
 
 def _stored(val: RunRows, rows: NDArray[np.int64]) -> ArrayBlocks:

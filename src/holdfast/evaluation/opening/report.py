@@ -127,10 +127,11 @@ def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
 
 def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every model with what was known when it was chosen, and with its test metrics where it was opened."""
-    tests = {model["name"]: model["metrics"] for model in body.get("models", [])}
+    tests = {model["name"]: model for model in body.get("models", [])}
     reported, cells = [], body.get("cells", [])
     for index, model in enumerate(fields["models"]):
-        test = tests.get(model["name"]) or (body.get("metrics") if index == 0 else None)
+        known = tests.get(model["name"], {})
+        test = known.get("metrics") or (body.get("metrics") if index == 0 else None)
         reported.append(
             {
                 "name": model["name"],
@@ -139,6 +140,7 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "rule": model["selection_rule"],
                 "val": {name.removeprefix("val/"): value for name, value in model["val"].items()},
                 "test": in_order(test) if test else {},
+                "targets": [{**target, "metrics": in_order(target["metrics"])} for target in known.get("targets", ())],
                 "trials": model["trials"],
                 "cells": cells[index] if index < len(cells) else None,
                 "features": [column.get("source", column["name"]) for column in model["view"].get("columns", [])],

@@ -34,7 +34,7 @@ class Opened:
     head: str  # of the ledger with the result in it
     replayed: bool  # whether it was only repeated
     level: str = policies.FULL  # "full", "primary" (not a clean test) or "criterion"
-    # {"name", "metrics"} of each, where several were frozen together
+    # {"name", "metrics"} of each; of several targets with "targets": {"name", "metrics"} of each
     models: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)  # the first model against each other one
     confidence: float = 0.95  # of each interval
@@ -46,6 +46,11 @@ class Opened:
     former: list[dict[str, Any]] = field(default_factory=list)
     # what the models could have done with the rows beside predicting, in words
     not_confined: list[str] = field(default_factory=list)
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        """{"name", "metrics"} of each of several targets, by the first model; empty for other tasks."""
+        return self.models[0].get("targets", []) if self.models else []
 
     @property
     def is_clean(self) -> bool:
@@ -60,7 +65,7 @@ class Opened:
     def as_dict(self) -> dict[str, Any]:
         """The values for JSON; what does not apply is left out."""
         names = ["selection", "vault", "opening", "n", "metrics", "head", "replayed"]
-        names += ["models"] if len(self.models) > 1 else []
+        names += ["models"] if len(self.models) > 1 or self.targets else []
         names += ["confidence"] if self.confidence != Opened.confidence else []
         names += ["reason", "wear", "heading"] if self.heading else []
         names += [name for name in ("comparisons", "former", "not_confined") if getattr(self, name)]
@@ -82,9 +87,10 @@ def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_row
         body["criterion"] = {"criterion": criterion, "passed": passes(criterion, first)}
     if level == policies.CRITERION:
         return body, leaked_bits.PASS_BITS
-    models = [{"name": model["name"], "metrics": in_order(model["metrics"])} for model in scored.models]
+    models = [_in_order(model) for model in scored.models]
     body |= {"metrics": first, "models": models, "comparisons": scored.comparisons}
     bits = sum(bits_of(model["metrics"]) for model in models)
+    bits += sum(bits_of(target["metrics"]) for model in models for target in model.get("targets", ()))
     return body, bits + COMPARISON_BITS * len(scored.comparisons)
 
 
@@ -99,7 +105,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             head=result.sha256,
             replayed=is_replayed,
             metrics=in_order(body["metrics"]),
-            models=[{"name": model["name"], "metrics": in_order(model["metrics"])} for model in body.get("models", [])],
+            models=[_in_order(model) for model in body.get("models", [])],
             comparisons=body.get("comparisons", []),
             criterion=body.get("criterion"),
             n=int(body["n"]),
@@ -133,6 +139,12 @@ def quotable(opened: Opened) -> str:
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics in the order in which they are shown."""
     return {name: metrics[name] for name in table.in_order(metrics)}
+
+
+def _in_order(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model, or one of its targets, with its metrics in the order in which they are shown."""
+    targets = {"targets": [_in_order(target) for target in model["targets"]]} if "targets" in model else {}
+    return {**model, "metrics": in_order(model["metrics"]), **targets}
 
 
 def find_entry(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:

@@ -100,12 +100,21 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
     targeted = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])
-        cells: Cells = (part, class_names) if class_names else part
-        words = part.astype(np.uint8) if part.ndim == 2 else words_of(cells)[0]
+        words = _target_words(part, class_names)
         targeted[start : start + len(part)] = _hash_rows(
             "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
         )
     return targeted
+
+
+def _target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """(n, bytes) the bytes of targets, the same whatever type of numbers they come in."""
+    if y.ndim == 1:
+        cells: Cells = (y, class_names) if class_names else y
+        return words_of(cells)[0]
+    if y.dtype.kind != "f":  # labels of 0 and 1
+        return y.astype(np.uint8)
+    return np.concatenate([words_of(column)[0] for column in y.T], axis=1)
 
 
 def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
