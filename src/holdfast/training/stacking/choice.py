@@ -29,6 +29,8 @@ TOLERANCE, TOLERANCE_IN_DOUBLE = 1e-4, 1e-9  # of gradients: the norm of the dif
 MOST_BY_TIES = 0.1  # likewise, in single precision
 NEGLIGIBLE = 1e-5  # a gradient below this share of the largest is zero but for rounding: a bias before batch norm
 
+Step = Callable[[Batch], object]
+
 
 def stack_if_faster(members: Sequence[Built]) -> Stack:
     """Stack what was built, where a step of all at once takes less time than one of each in turn.
@@ -38,29 +40,21 @@ def stack_if_faster(members: Sequence[Built]) -> Stack:
     """
     with kept_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a map that goes over the members one by one
-        seconds = _seconds_together(members)
-        alone = sum(map(_seconds_alone, members[:NUM_ALONE])) / len(members[:NUM_ALONE]) * len(members)
-    if seconds > alone:
-        times = f"{1e3 * seconds:.2f} ms a step for {len(members)} members at once, {1e3 * alone:.2f} ms in turn"
+        try:
+            stack = Stack(members)
+            _check_gradients(stack)
+            together = stack.step, list(itertools.islice(stack.train_batches(0), NUM_TIMED))
+            seconds, *single = _least_seconds([together, *map(_alone, members[:NUM_ALONE])])
+        except NotStackable:
+            raise
+        except Exception as error:  # what a map cannot do, and a user's own code, raise anything
+            line = (str(error).splitlines() or [""])[0]
+            raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
+    in_turn = sum(single) / len(single) * len(members)
+    if seconds > in_turn:
+        times = f"{1e3 * seconds:.2f} ms a step for {len(members)} members at once, {1e3 * in_turn:.2f} ms in turn"
         raise NotStackable(f"it would be slower: {times}")
     return Stack(members)
-
-
-def _seconds_together(members: Sequence[Built]) -> float:
-    """The seconds of a step of a stack of copies.
-
-    Raises:
-        NotStackable: The members cannot be computed at once, or not exactly.
-    """
-    try:
-        stack = Stack(members)
-        _check_gradients(stack)
-        return _least_seconds(stack.step, list(itertools.islice(stack.train_batches(0), NUM_TIMED)))
-    except NotStackable:
-        raise
-    except Exception as error:  # what a map cannot do, and a user's own code, raise anything
-        line = (str(error).splitlines() or [""])[0]
-        raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
 
 
 def _check_gradients(stack: Stack) -> None:
@@ -108,8 +102,8 @@ def _largest_difference(stack: Stack, places: Iterable[int]) -> tuple[str, float
     return name, differences[name]
 
 
-def _seconds_alone(built: Built) -> float:
-    """The seconds of a step of a member alone."""
+def _alone(built: Built) -> tuple[Step, list[Batch]]:
+    """A step of a member alone, and batches for it."""
     module = _copy(built)
     optimizer = module.make_optimizer(module.model)
 
@@ -118,7 +112,7 @@ def _seconds_alone(built: Built) -> float:
         module.training_step(batch, 0).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    return _least_seconds(step, _first_batches(built))
+    return step, _first_batches(built)
 
 
 def _copy(built: Built) -> SupervisedModule:
@@ -131,11 +125,16 @@ def _first_batches(built: Built) -> list[Batch]:
     return list(itertools.islice(loader, NUM_TIMED))
 
 
-def _least_seconds(step: Callable[[Batch], object], batches: Sequence[Batch]) -> float:
-    """The least seconds of a step; the first one, which makes room in memory, counts where it is the only one."""
-    seconds = []
-    for batch in batches:
-        started = time.perf_counter()
-        step(batch)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:] or seconds)
+def _least_seconds(ways: Sequence[tuple[Step, Sequence[Batch]]]) -> list[float]:
+    """The least seconds of a step of each way.
+
+    The ways take turns, so that what else runs on the machine slows all of them. The first step, which makes room in
+    memory, counts where it is the only one.
+    """
+    seconds: list[list[float]] = [[] for _ in ways]
+    for place in range(min(len(batches) for _, batches in ways)):
+        for (step, batches), of_way in zip(ways, seconds, strict=True):
+            started = time.perf_counter()
+            step(batches[place])
+            of_way.append(time.perf_counter() - started)
+    return [min(of_way[1:] or of_way) for of_way in seconds]
