@@ -97,13 +97,13 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
     choices = [("task", task, get_args(Task)), ("on_error", on_error, get_args(OnError))]
     choices += [(f"types.{name}", kind, TYPES) for name, kind in types.items()]
     wrong = [(key, value, ", ".join(allowed)) for key, value, allowed in choices if value not in allowed]
-    target = as_names(settings.get("target"))
-    if twice := sorted({name for name in target if target.count(name) > 1}):
-        wrong.append(("target", twice[0], "each column once"))
     names = {key: settings[key] for key in ("group", "time", "split_column") if key in settings}
     several = [(key, name) for key, name in names.items() if isinstance(name, list | tuple | Mapping)]
     wrong += [(key, name, "the name of one column") for key, name in several]
-    raise_problems([Problem(f"data.{key}", f"is {value!r}", allowed) for key, value, allowed in wrong])
+    problems = [Problem(f"data.{key}", f"is {value!r}", allowed) for key, value, allowed in wrong]
+    target = as_names(settings.get("target"))
+    twice = sorted({name for name in target if target.count(name) > 1})
+    raise_problems([*problems, *(Problem("data.target", f"names {name!r} twice") for name in twice)])
     dropped = as_names(settings.get("drop"))
     return TableSettings(
         target=tuple(target),
