@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.data.loading.batches import ResidentBatches, RowOrder
 from holdfast.data.statistics import TrainStatistics
 
@@ -87,3 +88,10 @@ def make_config(*overrides: str, **values: Any) -> DictConfig:
     config.data = {"sampling": None}  # the rows themselves are handed over
     config.transform = {"_target_": "holdfast.transforms.Standardize"}
     return config
+
+
+def expected_names(task: str) -> tuple[str, ...]:
+    """The metrics that every epoch of `task` has: `val/...`, then `train/...`."""
+    names = metrics_of(task, asked_for=False)
+    train = (name for name in names if not METRICS[name].is_for_val)
+    return (*(f"val/{name}" for name in names), *(f"train/{name}" for name in train))

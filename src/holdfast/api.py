@@ -7,13 +7,11 @@ other. Nothing here ends the process: an error is an exception of `holdfast.erro
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +41,7 @@ def train(
         overrides: As typed, such as `["optimizer=adam", "lr=3e-4"]`; `["resume=RUN"]` goes on with a run.
         data: Rows in memory, in place of a `data` option: a DataFrame (pandas, polars) or an Arrow table, or an array
             of features (n, ...). The test rows among them are sealed like any others, but this process has them all.
-        target: Of a table the column to predict, or the columns of labels; of arrays the targets, (n,) or (n, labels).
+        target: Of a table the column to predict, or several; of arrays the targets, (n,) or (n, labels or targets).
         parts: Group -> class or function of yours in place of an option, such as `{"model": MyNet}`; arguments by
             `functools.partial(MyNet, width=64)`.
         reporter: Is told the metrics of every epoch, and may end the run (`holdfast.Stop`).
@@ -57,6 +55,7 @@ def train(
         RunFailed: Training failed; the record says why.
         Interrupted: A signal asked to stop; `train(["resume=RUN"])` goes on.
     """
+    from holdfast.data.in_memory import told_without
     from holdfast.experiment.experiment import Experiment
 
     _refuse_text(overrides)
@@ -66,7 +65,7 @@ def train(
             raise InputError("data", "is given beside an override that chooses the rows", next="leave one of them out")
         experiment = Experiment.compose([*overrides, *words], parts=parts)
         experiment.rows_in_memory = rows
-        with _told_without(rows):
+        with told_without(rows, "data"):
             experiment.check()
         return experiment.run(reporter)
 
@@ -251,22 +250,6 @@ def reproduce(
 def _refuse_text(overrides: Sequence[str]) -> None:
     if isinstance(overrides, str):
         raise InputError("overrides", "is one text", "a list of texts", next=f"[{overrides!r}]")
-
-
-@contextmanager
-def _told_without(rows: Path | None) -> Iterator[None]:
-    """Tell mistakes in rows in memory without the file in which another process is handed them."""
-    try:
-        yield
-    except InputError as error:
-        if rows is None:
-            raise
-        raise_problems([_about_data(problem, rows) for problem in error.problems])
-
-
-def _about_data(problem: Problem, rows: Path) -> Problem:
-    where = "data" if problem.where == "data.path" else problem.where
-    return replace(problem, where=where, what=problem.what.replace(f"{rows}, ", "").replace(str(rows), "the table"))
 
 
 def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, list[str]]:

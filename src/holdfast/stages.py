@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from holdfast.checks.kinds import checked_sweep, verdicts_on
+from holdfast.checks.kinds import verdicts_on
 from holdfast.checks.look_back import compare_with_baseline
 from holdfast.checks.lr_range import find_lr
 from holdfast.checks.run import print_table, raise_failed, run_checks, tell
-from holdfast.checks.verdict import Verdict
+from holdfast.checks.verdict import Verdict, checked_sweep
 from holdfast.core.run_record import RunRecord
-from holdfast.experiment.experiment import Experiment, train_on
-from holdfast.experiment.ranks import other_ranks
+from holdfast.experiment.experiment import Experiment
+from holdfast.experiment.ranks import other_ranks, train_on
 
 __all__ = ["check", "fit"]
 
@@ -23,10 +23,10 @@ def check(*, experiment: Experiment, record: RunRecord) -> str:
         RunFailed: A check fails.
     """
     datamodule = experiment.build().datamodule
-    record.update(data=datamodule.describe())
+    record.fields["data"] = datamodule.describe()
     verdicts = run_checks(experiment)
     _keep(record, verdicts)
-    record.update(stop_reason="all checks were made")
+    record.fields["stop_reason"] = "all checks were made"
     print_table(verdicts)
     raise_failed(verdicts)
     return "completed"

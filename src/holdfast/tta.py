@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, require
+from holdfast.core.errors import InputError, blamed, require
 
 __all__ = ["mirror", "mirror_shift", "shift"]
 
@@ -62,12 +62,8 @@ def build_views(node: Any, input_shape: Sequence[int]) -> Views | None:
         return None
     views: Views = build_option(node)
     images = torch.zeros(2, *input_shape)
-    try:
+    with blamed("tta", "cannot be built", next="tta=none"):
         shapes = {tuple(view.shape) for view in views(images)}
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("tta", f"cannot be built ({type(error).__name__}: {error})", next="tta=none") from error
     if shapes != {tuple(images.shape)}:
         raise InputError("tta", f"gives views of {sorted(shapes)} of images {tuple(images.shape)}", "the same shape")
     return views

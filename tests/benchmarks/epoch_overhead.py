@@ -148,13 +148,14 @@ def data() -> Any:
     import pytorch_lightning as pl
     import torch
 
-    from holdfast.data.loading.batches import ResidentBatches, RowOrder
+    from holdfast.data.loading.batches import ResidentBatches, RowOrder, hand_over
     from holdfast.data.statistics import train_statistics
 
     x, y = rows()
 
     class Data(pl.LightningDataModule):
         task, num_outputs, input_shape, columns, batch_size = "multiclass", 10, (1, 28, 28), (), BATCH_SIZE
+        view = {"form": "array", "shape": [28, 28, 1], "dtype": "uint8"}  # noqa: RUF012 - nobody writes into it
 
         def __init__(self) -> None:
             super().__init__()
@@ -171,6 +172,9 @@ def data() -> Any:
 
         def val_dataloader(self) -> ResidentBatches:
             return self._batches(torch.arange(NUM_TRAIN, NUM_ROWS), 4 * BATCH_SIZE, None)
+
+        def first_train_rows(self, count: int) -> torch.Tensor:
+            return hand_over(torch.from_numpy(x[:count].copy()))
 
         def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
             return batch

@@ -113,7 +113,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
     from holdfast.data.rows import check_rows
     from holdfast.data.sources.call import rows_of
     from holdfast.data.store import partition, row_keys, store, worker, write
-    from holdfast.vault import lifecycle, registry, sealing, stream  # noqa: F401
+    from holdfast.vault import lifecycle, registry, sealing
 
     entry = {"_target_": "sealing.timed", "source": source, "path": str(path)}
     data = {"name": "benchmark", "source": entry}
@@ -139,7 +139,7 @@ def measure_sealing(source: str, path: Path, split: str) -> dict[str, float]:
 
 def measure_fingerprints(x: Any, kind: str) -> float:
     """Rows per second that are digested and fingerprinted in one process."""
-    from holdfast.vault.rows.fingerprints import fingerprints_of
+    from holdfast.vault.rows.digest_sets import fingerprints_of
     from holdfast.vault.rows.identity import row_digests
 
     start = time.perf_counter()

@@ -13,9 +13,9 @@ from omegaconf import DictConfig
 
 from holdfast.core.advice import column_type, in_shell, setting
 from holdfast.core.errors import InputError
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows
 from holdfast.data.sources import table
-from holdfast.data.tables.fit_view import fit_view
 from holdfast.experiment.compose import compose
 
 Paste = Callable[[str], list[str]]

@@ -309,7 +309,7 @@ MODEL_FAULTS: dict[str, tuple[Callable[[Network, int], nn.Module], tuple[str, ..
     "hidden_softmax_dim_0": (lambda n, w: Between(n, nn.Softmax(dim=0)), ("rows_see_each_other",)),
     "sigmoid_output": (lambda n, w: Around(n, behind=nn.Sigmoid()), ("sigmoid_outputs",)),
     "relu_output": (lambda n, w: Around(n, behind=nn.ReLU()), ("relu_outputs",)),
-    "tanh_output": (lambda n, w: Around(n, behind=nn.Tanh()), ("tanh_outputs",)),
+    "tanh_output": (lambda n, w: Around(n, behind=nn.Tanh()), ("outputs_bounded",)),
     "batch_mean": (lambda n, w: Between(n, lambda h: h - h.mean(dim=0)), ("rows_see_each_other",)),
     "no_statistics": (no_statistics, ("rows_see_each_other",)),
     "always_trains": (lambda n, w: AlwaysTrains(Between(n, nn.Dropout(0.5))), ("stuck_in_train_mode",)),

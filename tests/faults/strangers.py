@@ -644,3 +644,130 @@ def dice():
 
 def noisy_logits():
     return lambda o, t: F.cross_entropy(o + 0.1 * torch.randn_like(o), t)
+
+
+class Small(nn.Module):
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.shape, self.width, self.outputs = tuple(input_shape), math.prod(input_shape), num_outputs
+        self.make()
+
+
+def mlp(i, h, o, depth=2, act=nn.ReLU):
+    layers = [nn.Flatten()]
+    for k in range(depth):
+        layers += [nn.Linear(i if k == 0 else h, h), act()]
+    return nn.Sequential(*layers, nn.Linear(h, o))
+
+
+class Plain(Small):
+    def make(self):
+        self.net = mlp(self.width, 40, self.outputs)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class Clamped(Plain):
+    def forward(self, x):
+        return self.net(x).clamp(-0.1, 0.1)
+
+
+class BrainFloat(Small):
+    def make(self):
+        self.a, self.b = nn.Linear(self.width, 40), nn.Linear(40, self.outputs)
+
+    def forward(self, x):
+        h = F.linear(x.flatten(1).bfloat16(), self.a.weight.bfloat16(), self.a.bias.bfloat16())
+        return self.b(torch.relu(h).to(x.dtype))
+
+
+class Thousandth(Plain):
+    def forward(self, x):
+        return self.net(x) / 1000
+
+
+class FrozenBody(Small):
+    def make(self):
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(self.width, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
+        self.head = nn.Linear(32, self.outputs)
+        for p in self.parameters():
+            p.requires_grad = False
+        self.head.bias.requires_grad = True
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+class OneForAll(Small):
+    def make(self):
+        self.net, self.n = mlp(self.width, 32, 1), self.outputs
+
+    def forward(self, x):
+        return self.net(x).expand(-1, self.n)
+
+
+class RoundedOut(Plain):
+    def forward(self, x):
+        return torch.round(self.net(x))
+
+
+class CosineHead(Small):
+    def make(self):
+        self.f, self.w = mlp(self.width, 40, 24), nn.Parameter(torch.randn(self.outputs, 24))
+
+    def forward(self, x):
+        return 30 * F.linear(F.normalize(self.f(x)), F.normalize(self.w))
+
+
+class Prototypes(Small):
+    def make(self):
+        self.f, self.c = mlp(self.width, 40, 8), nn.Parameter(torch.randn(self.outputs, 8))
+
+    def forward(self, x):
+        return -(torch.cdist(self.f(x), self.c) ** 2)
+
+
+class SlowBody(Small):
+    def make(self):
+        self.f, self.o = mlp(self.width, 40, 24), nn.Linear(24, self.outputs)
+
+    def forward(self, x):
+        h = self.f(x)
+        return self.o(torch.relu(0.1 * h + 0.9 * h.detach()))
+
+
+class Ordinal(Small):
+    def make(self):
+        self.f, self.c = mlp(self.width, 32, 1), nn.Parameter(torch.linspace(-1, 1, self.outputs - 1))
+
+    def forward(self, x):
+        p = torch.sigmoid(self.c - self.f(x))
+        p = torch.cat([p, torch.ones_like(p[:, :1])], 1)
+        p = torch.cat([p[:, :1], p[:, 1:] - p[:, :-1]], 1)
+        return p.clamp_min(1e-4).log()
+
+
+class Tempered(Plain):
+    def make(self):
+        super().make()
+        self.log_t = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return self.log_t.exp() * self.net(x)
+
+
+def mse_of_numbers():
+    return lambda o, t: F.mse_loss(o.mean(1), t.to(o.dtype))
+
+
+def positives_only():
+    return lambda o, t: -(t * F.logsigmoid(o)).mean()
+
+
+def tiny_huber():
+    return lambda o, t: F.huber_loss(o, t, delta=1e-5)
+
+
+def smooth90():
+    return lambda o, t: F.cross_entropy(o, t, label_smoothing=0.9)

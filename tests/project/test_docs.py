@@ -23,7 +23,7 @@ from holdfast.experiment.compose import options_loader
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 LOCKS = {path.stem: json.loads(path.read_text()) for path in sorted((RECIPES / "locks").glob("*.json"))}
-TAKES_OVERRIDES = ("inspect", "preview", "batch-size", "check")
+TAKES_OVERRIDES = ("inspect", "preview", "check")
 
 
 def blocks(page: Path) -> list[str]:

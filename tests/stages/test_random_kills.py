@@ -154,7 +154,7 @@ def test_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) ->
                 time.sleep(draw.uniform(0.0, 1.0))
                 os.kill(workers[0] if kinds.pop() == "worker" else master.pid, signal.SIGKILL)
         code = master.wait(300)
-        if code == -signal.SIGKILL:
+        if code != 0:  # it was killed, or gave up after workers that were all killed before they had trained an epoch
             code = start("-m", "resume=killed").wait(300)
         assert code == 0, (tmp_path / "log").read_text()
     assert sum(len(record["resumes"]) for record in records("killed")) >= num_kills // 2

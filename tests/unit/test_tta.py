@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from holdfast.core.errors import InputError
-from holdfast.training.fit import check_parts
+from holdfast.training.fit import build
 from holdfast.training.restore import load_model
 from holdfast.tta import build_views, mirror, mirror_shift, shift
 from small_runs import make_config, make_data
@@ -62,7 +62,7 @@ def test_val_metrics_and_predictions_average_over_the_views(run, tmp_path: Path)
 
 def test_views_are_tried_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"tta\.pixels: is 8; allowed: 1 to 7"):
-        check_parts(make_config("model=cnn", "tta=shift", "tta.pixels=8"), make_data("multiclass", image=True))
+        build(make_config("model=cnn", "tta=shift", "tta.pixels=8"), make_data("multiclass", image=True), trainer=None)
 
 
 @pytest.mark.parametrize(

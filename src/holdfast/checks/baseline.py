@@ -22,6 +22,7 @@ from holdfast.reporting.leak_checks import GIVES_AWAY
 MAX_TRAIN, MAX_VAL = 10_000, 5_000
 MAX_NUMBERS = 20_000_000
 MAX_LABELS = 20
+FEW = 30
 
 Array = NDArray[Any]
 
@@ -30,8 +31,9 @@ Array = NDArray[Any]
 def baseline(subject: Subject) -> Verdict:
     """Fit the majority class or the mean, a linear model and boosted trees, and score them on the val rows.
 
-    The trees are scikit-learn's HistGradientBoosting. Of labels each has a model of its own, and a row counts as right
-    with all of them. A column that alone gives the target away is told.
+    The trees are scikit-learn's HistGradientBoosting. Each label and each of several targets has a model of its own; a
+    row counts as right with all labels, and the score of targets is the mean of theirs. A column that alone gives the
+    target away is told.
     """
     if subject.task.is_rows:
         return skipped("baseline", "rows are given back, and no target is predicted")
@@ -50,6 +52,16 @@ def baseline(subject: Subject) -> Verdict:
     leaks = leaking_columns(subject)
     if leaks:
         return leak(evidence, leaks)
+    simple, *others = scores.values()
+    # of values the mean has an R2 of 0; of classes a share of rows differs by chance
+    by_chance = 0.0 if subject.task.is_values else 2.0 * math.sqrt(simple * (1.0 - simple) / len(val[1]))
+    if len(val[1]) >= FEW and max(others) <= simple + by_chance:
+        causes = (
+            "neither a linear model nor trees predict the target better than without the inputs: "
+            "targets of other rows, or at random",
+            "inputs that say nothing row by row, as the pixels of photographs",
+        )
+        return Verdict("baseline", "doubtful", evidence, causes, "look at the data: `holdfast data inspect`")
     return Verdict("baseline", "pass", evidence)
 
 
@@ -59,11 +71,12 @@ def metric_of(task: Task) -> str:
 
 
 def score_of_constant(task: Task, train: Array, val: Array) -> dict[str, float]:
-    """R2 of the mean of the train rows; or the accuracy of their majority class, or of the majority of each label."""
+    """R2 of the mean of the train rows, the mean over targets; or the accuracy of the majority class or labels."""
     if task.is_values:
-        spread = float(np.square(val - val.mean()).sum())
-        error = float(np.square(val - train.mean()).sum())
-        return {"mean": plain_number(1.0 - error / spread) if spread > 0 else 0.0}
+        spread = np.square(val - val.mean(axis=0)).sum(axis=0)
+        error = np.square(val - train.mean(axis=0)).sum(axis=0)
+        score = 1.0 - np.divide(error, spread, out=np.ones_like(spread), where=spread > 0)
+        return {"mean": plain_number(score.mean())}
     if task.is_labels:
         return {"majority": plain_number((val == (train.mean(axis=0) > 0.5)).all(axis=1).mean())}
     return {"majority": plain_number((val == np.bincount(train.astype(np.int64)).argmax()).mean())}
@@ -116,12 +129,17 @@ def _models(subject: Subject) -> dict[str, Any]:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, RidgeCV
     from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.multioutput import MultiOutputRegressor
     from sklearn.pipeline import make_pipeline
 
     is_values = subject.task.is_values
-    linear: Any = RidgeCV() if is_values else LogisticRegression(max_iter=300)
+    linear: Any = (
+        RidgeCV(alpha_per_target=subject.task.is_multitarget) if is_values else LogisticRegression(max_iter=300)
+    )
     trees: Any = HistGradientBoostingRegressor if is_values else HistGradientBoostingClassifier
     trees = trees(max_iter=50, early_stopping=False, random_state=0)
+    if subject.task.is_multitarget:
+        trees = MultiOutputRegressor(trees)
     if not subject.task.is_labels:
         return {"linear": make_pipeline(SimpleImputer(), linear), "trees": trees}
     models = {"linear": make_pipeline(SimpleImputer(), OneVsRestClassifier(linear))}

@@ -10,15 +10,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from holdfast.checks.run import raise_failed, run_checks, tell
-from holdfast.checks.verdict import Verdict
+from holdfast.checks.verdict import FILE_NAME, Verdict, checked_sweep
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.experiment.check import averages_runs
 from holdfast.experiment.experiment import Experiment
 
-FILE_NAME = "checks.json"
 SAME_ROWS = ("data", "split", "transform", "check")
 SAME_PARTS = ("model", "init", "loss", "regularization")
-LEVELS = 3  # from the folder of a run up to that of its sweep
 
 
 def check_kinds(configs: Sequence[DictConfig], sweep: Path) -> None:
@@ -58,12 +56,6 @@ def verdicts_on(experiment: Experiment) -> list[Verdict]:
     if experiment.config.check and experiment.config.check.on_fail == "stop":
         raise_failed(verdicts)
     return verdicts
-
-
-def checked_sweep(run: Path) -> Path | None:
-    """The folder of the sweep that keeps the verdicts for a run; None where the run is on its own."""
-    folders = [run, *run.absolute().parents[:LEVELS]]
-    return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)
 
 
 def _kind_of(config: DictConfig) -> str:

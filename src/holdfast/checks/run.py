@@ -18,8 +18,8 @@ from holdfast.config.resolve import build_option
 from holdfast.core.errors import Interrupted, RunFailed
 from holdfast.core.seeding import kept_random_state, seed_everything
 from holdfast.experiment.experiment import Experiment
+from holdfast.training.devices import set_threads
 from holdfast.training.row_guard import guarded
-from holdfast.training.threads import set_threads
 
 NUM_ROWS = 32
 MAX_WORDS = 160
@@ -115,14 +115,11 @@ def first_cause(verdict: Verdict) -> str:
 def print_table(verdicts: Sequence[Verdict]) -> None:
     """Print all verdicts with evidence, causes and what to do next."""
     from rich.markup import escape
-    from rich.table import Table
 
-    from holdfast.core.terminal import Console
+    from holdfast.core.terminal import Console, plain_table
 
     colours = {"pass": "green", "doubtful": "yellow", "fail": "red", "skipped": "dim"}
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("check", "verdict", "what was found", "next"):
-        table.add_column(name, overflow="fold")
+    table = plain_table("check", "verdict", "what was found", "next")
     for verdict in verdicts:
         lines = [*verdict.causes] or [textwrap.shorten(words_of(verdict.evidence), MAX_WORDS, placeholder=" ...")]
         word = f"[{colours[verdict.verdict]}]{verdict.verdict}[/]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from holdfast.checks.verdict import checked_sweep
 from holdfast.config.resolve import build_option
 from holdfast.core.seeding import seed_everything
 from holdfast.core.tasks import Task, task_of
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from holdfast.experiment.experiment import Experiment
     from holdfast.losses import Loss
+    from holdfast.training.metrics import EpochMetrics
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]
@@ -41,13 +44,19 @@ class Subject:
         self.config: DictConfig = experiment.config
         self.datamodule = self._built.datamodule  # its rows; checks take train rows, and val rows where they compare
         self.task: Task = task_of(self._built.module.spec.task)  # of the run; that of its data, or to give rows back
+        # whether other runs, of other rates and strengths, share the verdicts, or the rate is still to be found
+        self.is_rate_open = experiment.finds_lr or checked_sweep(experiment.folder) is not None
         self.num_outputs = self.datamodule.num_outputs  # outputs of the model for one row
         self.multiply_adds = self._built.module.multiply_adds  # of a forward pass of one row
         # indices of each category column, which come last in a row
         self.category_sizes = self._built.shapes.category_sizes
         self._loss_factory = build_option(self.config.loss)
         self._ends: float | None = None
-        self._metrics = copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
+
+    @functools.cached_property
+    def _metrics(self) -> tuple[EpochMetrics, EpochMetrics]:
+        """Train and val metrics of all copies: copying metrics takes longer than the rest of a small module."""
+        return copy.deepcopy((self._built.module.train_metrics, self._built.module.val_metrics))
 
     def limit(self, seconds: float | None) -> None:
         """Have checks that consist of many leave out the rest after so many seconds from now; None: no limit."""
@@ -61,7 +70,6 @@ class Subject:
     def module(self) -> SupervisedModule:
         """A copy of the module that will be trained, in train mode on the CPU, with a loss of its own."""
         original = self._built.module
-        # copying metrics takes longer than the rest of a small module: all copies have the same
         metrics = zip((original.train_metrics, original.val_metrics), self._metrics, strict=True)
         try:
             module = copy.deepcopy(original, {id(own): shared for own, shared in metrics})

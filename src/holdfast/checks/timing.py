@@ -10,7 +10,7 @@ import torch
 from holdfast.checks.run import check
 from holdfast.checks.subject import Subject, plain_number
 from holdfast.checks.verdict import Verdict
-from holdfast.training.precision import device_of
+from holdfast.training.devices import device_of
 
 DICEY_SECONDS = 0.5
 MOSTLY_DATA = 0.5

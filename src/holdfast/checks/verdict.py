@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Word = Literal["pass", "doubtful", "fail", "skipped"]
 GRAVEST_FIRST: tuple[Word, ...] = ("fail", "doubtful", "pass", "skipped")
+FILE_NAME = "checks.json"  # in the folder of a sweep: the verdicts for its runs
+LEVELS = 3  # from the folder of a run up to that of its sweep
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for the record."""
         return {**asdict(self), "causes": list(self.causes)}
+
+
+def checked_sweep(run: Path) -> Path | None:
+    """The folder of the sweep that keeps the verdicts for a run; None where the run is on its own."""
+    folders = [run, *run.absolute().parents[:LEVELS]]
+    return next((folder for folder in folders if (folder / FILE_NAME).is_file()), None)
 
 
 def skipped(name: str, reason: str) -> Verdict:

@@ -14,8 +14,7 @@ import typer
 
 from holdfast.cli.arguments import Json, Overrides
 from holdfast.config.resolve import build_option, import_from_here
-from holdfast.core.errors import InputError
-from holdfast.core.files import write_atomic
+from holdfast.core.files import check_new_file, write_atomic
 from holdfast.core.run_record import now
 from holdfast.core.terminal import Console
 
@@ -30,8 +29,8 @@ def inspect(
 
     import_from_here()
     config = compose(overrides or [], reads_rows=True)
-    if output is not None and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise InputError("--output", f"{output} cannot be written", next="name a file in a folder that exists")
+    if output is not None:
+        check_new_file(output, overwrite=True)
     from holdfast.data.loading.train_val import derive
     from holdfast.experiment.experiment import Experiment
     from holdfast.reporting.data_facts import dataset_facts

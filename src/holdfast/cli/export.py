@@ -19,22 +19,19 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's model, preprocessing included, as one file; kept only if it gives the same predictions."""
-    from holdfast.inference.checks import SUFFIXES, check_format, check_new_file, read_predicting_run
+    from holdfast.inference.checks import check_export
 
-    check_format(form)
-    data = read_predicting_run(run)["data"]
-    path = output or run / "export" / f"model{SUFFIXES[form]}"
-    check_new_file(path, overwrite=overwrite)
+    path = check_export(run, form, output, overwrite=overwrite)
     from holdfast.inference.export import description_path, export_run
 
-    done = export_run(run, form, path, overwrite=overwrite)
+    description = export_run(run, form, path, overwrite=overwrite)
+    check, rows = description["check"], description["input"]
     if as_json:
-        check = {"rows": done.rows, "of": done.rows_from, "max_difference": done.max_difference}
-        answer = {"file": str(done.path), "description": str(description_path(done.path)), "format": form}
-        print(json.dumps({**answer, "check": {**check, "tolerance": done.tolerance}}))
+        answer = {"file": str(path), "description": str(description_path(path)), "format": form, "check": check}
+        print(json.dumps(answer))
         return
-    shape = " x ".join(["batch", *map(str, data["row_shape"])])
-    agreement = f"max difference {done.max_difference:.3g} (allowed {done.tolerance:.3g})"
-    print(f"file       {done.path} ({done.path.stat().st_size:,} bytes; {data['dtype']} {shape} rows as stored)")
-    print(f"described  {description_path(done.path)}")
-    print(f"check      {agreement} on {done.rows:,} {done.rows_from}")
+    shape = " x ".join(map(str, rows["shape"]))
+    agreement = f"max difference {check['max_difference']:.3g} (allowed {check['tolerance']:.3g})"
+    print(f"file       {path} ({path.stat().st_size:,} bytes; {rows['dtype']} {shape} rows as stored)")
+    print(f"described  {description_path(path)}")
+    print(f"check      {agreement} on {check['rows']:,} {check['of']}")

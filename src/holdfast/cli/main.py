@@ -15,7 +15,6 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli import vault, vault_acts
-from holdfast.cli.batch_size import batch_size
 from holdfast.cli.check import check
 from holdfast.cli.data import inspect
 from holdfast.cli.diff import diff
@@ -75,7 +74,6 @@ _add_verbs(
         "report": report,
         "predict": predict,
         "export": export,
-        "batch-size": batch_size,
         "check": check,
     },
 )

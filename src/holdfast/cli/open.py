@@ -13,7 +13,7 @@ from rich.table import Table
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.figures import figure
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, numbers_column, plain_table
 
 if TYPE_CHECKING:
     from holdfast.evaluation.opening.result import Opened
@@ -62,17 +62,17 @@ def _report(opened: Opened) -> Path | None:
 
 
 def _tell(opened: Opened, changes: list[str]) -> None:
-    from holdfast.evaluation.opening.citation import quotable
+    from holdfast.evaluation.opening.result import quotable
 
     console = Console(highlight=False, soft_wrap=True)
     if opened.replayed:
         console.print("[dim]repeated from the ledger; nothing was decrypted[/dim]")
     if opened.heading:
         console.print(f"[bold yellow]{opened.heading}[/bold yellow]: {opened.reason}")
-    tables = [(str(model["name"]), model["metrics"]) for model in opened.models]
-    for name, metrics in tables if len(tables) > 1 else [("test", opened.metrics)]:
-        if metrics:
-            console.print(_table(name, metrics, _percent(opened)))
+    tables = opened.models if len(opened.models) > 1 else [{"name": "test", "metrics": opened.metrics}, *opened.targets]
+    for table in tables:
+        if table["metrics"]:
+            console.print(_table(str(table["name"]), table["metrics"], _percent(opened)))
             console.print()
     for comparison in opened.comparisons:
         console.print(_comparison(comparison, _percent(opened)), markup=False)
@@ -86,11 +86,7 @@ def _tell(opened: Opened, changes: list[str]) -> None:
 
 
 def _table(name: str, metrics: dict[str, Any], percent: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(name)
-    for column in ("value", f"{percent} interval"):
-        table.add_column(column, justify="right")
-    table.add_column("method")
+    table = plain_table(name, *map(numbers_column, ("value", f"{percent} interval")), "method")
     for metric, entry in metrics.items():
         table.add_row(metric, _number(entry["value"]), _interval(entry), entry["method"])
     return table

@@ -12,6 +12,7 @@ import typer
 
 from holdfast.cli.arguments import Json, Overwrite, Run
 from holdfast.core.errors import InputError
+from holdfast.core.files import check_new_file
 from holdfast.core.terminal import Console
 
 
@@ -35,7 +36,8 @@ def predict(
     data = record["data"]
     _check(input, output, batch_size, overwrite=overwrite)
     names = column_names(data["task"], data["class_names"], is_ensemble=record["kind"] == "ensemble")
-    id_name = id or ("path" if data["kind"] == "image" and not _is_array(input) else "row")
+    is_array = input[0].suffix.lower() in (".npy", ".npz", ".safetensors")
+    id_name = id or ("path" if data["kind"] == "image" and not is_array else "row")
     if id_name in names:
         raise InputError("--id", f"is {id_name!r}, a name that the output has for something else")
     from holdfast.data.new_rows import read_like
@@ -56,7 +58,6 @@ def predict(
 
 
 def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: bool) -> None:
-    from holdfast.inference.checks import check_new_file
     from holdfast.inference.tables import check_suffix
 
     check_suffix(output)
@@ -68,12 +69,6 @@ def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: 
         if output.exists() and path.samefile(output):
             raise InputError("--output", f"{output} is the input", next="name another file")
     check_new_file(output, overwrite=overwrite)
-    if not output.absolute().parent.is_dir():
-        raise InputError("--output", f"{output.parent} is no folder", next="make it first")
-
-
-def _is_array(inputs: Sequence[Path]) -> bool:
-    return inputs[0].suffix.lower() in (".npy", ".npz", ".safetensors")
 
 
 @contextmanager

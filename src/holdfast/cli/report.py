@@ -25,14 +25,13 @@ def report(
 def _report_run(run: Path, as_json: bool) -> None:
     from holdfast.experiment.report import write_report
 
-    report = write_report(run)
+    path, facts = write_report(run)
     if as_json:
-        facts = {"data": report.data, "val": report.val, "without": report.without}
-        print(json.dumps({"html": str(report.path), **facts}))
+        print(json.dumps({"html": str(path), **facts}))
         return
-    print(f"html      {report.path}")
-    if report.without:
-        print(f"without   data and val rows: {report.without}")
+    print(f"html      {path}")
+    if facts["without"]:
+        print(f"without   data and val rows: {facts['without']}")
 
 
 def _report_selection(prefix: str, as_json: bool) -> None:

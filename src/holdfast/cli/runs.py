@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,9 +60,10 @@ def _show_sweep(
     if save is not None:
         save_best(board, save, overwrite=overwrite)
     if as_json:
-        trials = [_plain(asdict(row)) for row in board.rows]
+        trials = [asdict(row) for row in board.rows]
         fields = {"counts": board.counts, "missing": board.num_missing, "border": list(border_warnings(board))}
-        print(json.dumps({"sweep": str(path), "trials": trials, **fields, "saved": str(save) if save else None}))
+        answer = {"sweep": path, "trials": trials, **fields, "saved": save}
+        print(json.dumps(answer, default=str))  # paths are texts
     elif save is not None:
         print(f"wrote {save}: python train.py {setting('recipes', save.stem)}")
     else:
@@ -88,7 +89,3 @@ def _watch(path: Path, console: Console) -> None:
                 time.sleep(REFRESH_S)
         except KeyboardInterrupt:
             return
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "runs": [str(run) for run in row["runs"]], "checkpoints": [str(file) for file in row["checkpoints"]]}

@@ -167,11 +167,7 @@ def _is_override(word: str) -> bool:
 
 
 def _read_flags(words: list[str]) -> Namespace:
-    """The command line as Hydra's parser reads it; a wrong flag is answered in one line, not with the whole usage.
-
-    Raises:
-        InputError: A flag is unknown, has a wrong value, or does not go with another.
-    """
+    """The command line as Hydra's parser reads it; a wrong flag is refused in one line, not with the whole usage."""
 
     def refuse(message: str) -> NoReturn:
         flags = [flag for action in parser._actions for flag in action.option_strings]

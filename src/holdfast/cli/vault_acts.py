@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection, Vault
 from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import write_atomic
+from holdfast.core.files import check_new_file, write_atomic
 
 
 def keygen(
@@ -83,15 +82,13 @@ def disclose(
     as_json: Json = False,
 ) -> None:
     """Write per-class results and outcomes of single rows of an opened selection; the ledger counts the bits."""
-    from holdfast.evaluation.opening.disclosing import disclose as disclose_selection
+    from holdfast.evaluation.opening.final import disclose as disclose_selection
     from holdfast.vault import registry
 
-    if out.exists():
-        raise InputError(str(out), "exists already", next="choose another file")
-    if not os.access(out.absolute().parent, os.W_OK | os.X_OK):  # the ledger counts what is disclosed, written or not
-        raise InputError("--out", f"{out} cannot be written", next="name a file in a folder of yours that exists")
+    check_new_file(out, "--out", overwrite=None)  # the ledger counts what is disclosed, written or not
     disclosure = disclose_selection(selection, reason=reason, key_file=key)
     with registry.on_disk(out, "it is in the ledger, and could not be written; disclose it again"):
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, json.dumps(disclosure, indent=1))
     answer = {"selection": disclosure["selection"], "head": disclosure["head"], "file": str(out)}
     _tell(as_json, answer, f"disclosed  {out}   (the test rows are no longer fresh for what is built on it)")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.groups import GROUPS, PRIMARY, SCALARS, SWEEP, VALUES, Group
+from holdfast.config.targets import fits, type_name
 from holdfast.core.advice import in_shell, setting
 from holdfast.core.errors import InputError, Problem, did_you_mean
 
@@ -36,12 +37,9 @@ def with_open_key(word: str) -> str:
 
 
 def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_sweep: bool) -> list[Problem]:
-    """Compare every override with what the options offer.
+    """Compare every override, as it was typed, with what the options offer.
 
-    Args:
-        arguments: The overrides as typed, sweeps such as `lr=1e-2,1e-3` included.
-        loader: Hydra's config loader of this process.
-        is_sweep: Whether `-m` was given: only then may an override have several values.
+    `is_sweep` says whether `-m` was given: only then may an override have several values.
     """
     problems: list[Problem] = []
     choices: dict[str, list[str]] = {}
@@ -154,8 +152,11 @@ def _grammar_problem(argument: str, error: HydraException) -> Problem:
         return Problem(argument, "is no override", "key=value", "`python train.py --help` shows examples")
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     key, _, value = argument.partition("=")
-    written = setting(key, value)
-    return Problem(argument, f"cannot be read ({lines[0]})", next=f"quote the value: {written}")
+    if names := re.fullmatch(r"""\[([^][{}'"]+)\]""", value):
+        words = f"quote the values: {setting(key, [name.strip() for name in names[1].split(',')])}"
+    else:
+        words = f"quote the value: {setting(key, value)}"
+    return Problem(argument, f"cannot be read ({lines[0]})", next=words)
 
 
 def _option_problems(override: Override, options: list[str], loader: ConfigLoader) -> Iterator[Problem]:
@@ -192,12 +193,9 @@ def _swept(override: Override) -> list[Any]:
     value = override.value()
     if isinstance(value, IntervalSweep):
         return [value.start, value.end]
-    return [override.value() if override.value_type == ValueType.ELEMENT else v for v in _sweep_values(override)]
-
-
-def _sweep_values(override: Override) -> list[Any]:
     parser = OverridesParser.create()
-    return [parser.parse_override(f"key={text}").value() for text in override.sweep_string_iterator()]
+    values = [parser.parse_override(f"key={text}").value() for text in override.sweep_string_iterator()]
+    return [value for _ in values] if override.value_type == ValueType.ELEMENT else values
 
 
 def _compose(loader: ConfigLoader, choices: list[str], problems: list[Problem]) -> DictConfig | None:
@@ -281,23 +279,14 @@ def _type_mismatch(key: str, default: Any, value: Any) -> str:
         return "" if _is_interpolation(value) or rule.accepts(value) else rule.allowed
     if default is None or _is_interpolation(value) or value in WORDS.get(key, ()):
         return ""
-    if isinstance(default, bool):
-        return "" if isinstance(value, bool) else "true, false"
-    if isinstance(default, int | float):
-        if value is None:
-            return ""
-        fits = isinstance(value, int if isinstance(default, int) else int | float) and not isinstance(value, bool)
-        words = ", ".join(("a whole number" if isinstance(default, int) else "a number", *WORDS.get(key, ())))
-        return "" if fits else words
-    if OmegaConf.is_list(default):
-        return "" if isinstance(value, list) or value is None else "a list, such as [1,2]"
     if OmegaConf.is_dict(default):
-        return (
-            ""
-            if isinstance(value, dict)
-            else "keys below it, such as " + ", ".join(f"{key}.{k}" for k in map(str, default))
-        )
-    return "" if not isinstance(value, list | dict) else "one value, not a list"
+        keys = ", ".join(f"{key}.{name}" for name in map(str, default))
+        return "" if isinstance(value, dict) else f"keys below it, such as {keys}"
+    if isinstance(default, str):
+        return "one value, not a list" if isinstance(value, list | dict) else ""
+    kind = list if OmegaConf.is_list(default) else type(default)
+    is_right = fits(value, kind) or (value is None and kind is not bool)
+    return "" if is_right else ", ".join((type_name(kind), *WORDS.get(key, ())))
 
 
 def _is_interpolation(value: Any) -> bool:

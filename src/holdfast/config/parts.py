@@ -42,10 +42,7 @@ def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, A
 def is_itself(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> bool:
     """Tell whether a function is the part itself: it needs what each call of the part has, and nobody else gives.
 
-    Args:
-        group: That of the part.
-        symbol: What the `_target_` names.
-        given: Its arguments in the config.
+    `given` are the arguments that stand in the config.
     """
     count = GROUPS[group].calls
     first = list(parameters_of(symbol).values())[:count]

@@ -1,11 +1,10 @@
 """The places of options and recipes: the user's `./conf` and `./recipes` first, then ours.
 
-Registered by `holdfast.cli.train` for this process only; a global plugin would leak our groups into other Hydra apps.
+They are registered for this process only; a global plugin would leak our groups into other Hydra apps.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Set
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,11 +26,7 @@ _ALLOWED_HYDRA_KEYS = {"sweeper", "mode"}
 
 
 def _read(source: FileConfigSource, config_path: str) -> ConfigResult:
-    """Load a file that somebody else wrote.
-
-    Raises:
-        InputError: It is no YAML, or cannot be read.
-    """
+    """Load a file that somebody else wrote; what is no YAML, or cannot be read, is refused."""
     try:
         return FileConfigSource.load_config(source, config_path)
     except (YAMLError, UnicodeDecodeError, OSError) as error:
@@ -63,7 +58,7 @@ class UserOptions(FileConfigSource):
 
 
 class Recipes(FileConfigSource):
-    """A folder of recipes, shown to Hydra as the group `recipes`; a recipe sets values from the root of the config."""
+    """The folder `recipes` within the path, as a group; a recipe sets values from the root of the config."""
 
     contents: ClassVar[dict[str, Any]] = {}  # the recipes that were read, by name
 
@@ -74,30 +69,26 @@ class Recipes(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read a recipe and refuse what a stranger's recipe must not say."""
-        result = _read(self, _inside(config_path))
+        result = _read(self, config_path)
         result.header["package"] = result.header.get("package") or "_global_"
-        _refuse_what_runs_code(config_path, result)
-        self.contents[_inside(config_path)] = OmegaConf.to_container(result.config)
+        name = config_path.removeprefix(f"{GROUP}/")
+        _refuse_what_runs_code(name, result)
+        self.contents[name] = OmegaConf.to_container(result.config)
         return result
 
     def is_group(self, config_path: str) -> bool:
         """Tell whether it is the group itself or a folder in it."""
-        return config_path in ("", GROUP) or (_is_inside(config_path) and super().is_group(_inside(config_path)))
+        return config_path == "" or (_is_recipe(config_path) and super().is_group(config_path))
 
     def is_config(self, config_path: str) -> bool:
         """Tell whether there is such a recipe."""
-        return _is_inside(config_path) and super().is_config(_inside(config_path))
+        return _is_recipe(config_path) and super().is_config(config_path)
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """The recipes, or the one group at the root."""
         if config_path in ("", "/"):
             return [] if results_filter == ObjectType.CONFIG else [GROUP]
-        if not self.is_group(config_path):
-            return []
-        names: list[str] = []
-        for name in os.listdir(Path(self.path) / _inside(config_path)):
-            self._list_add_result(names, f"{config_path}/{name}", name, results_filter)
-        return sorted(set(names))
+        return super().list(config_path, results_filter) if self.is_group(config_path) else []
 
 
 class SearchPath(SearchPathPlugin):
@@ -107,12 +98,13 @@ class SearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Add our sources to Hydra's search path."""
-        for folder, ours, scheme in (("conf", CONF, "user"), ("recipes", RECIPES, "recipes")):
-            user = (self.user_folder / folder).absolute()
+        for ours in (CONF, RECIPES):
+            user = (self.user_folder / ours.name).absolute()
             if user.is_dir() and not (ours.is_dir() and user.samefile(ours)):
-                search_path.prepend(f"user's ./{folder}", f"{scheme}://{user}", SearchPathQuery(provider="main"))
+                place = f"user://{user}" if ours is CONF else f"recipes://{user.parent}"
+                search_path.prepend(f"user's ./{ours.name}", place, SearchPathQuery(provider="main"))
         if RECIPES.is_dir():
-            search_path.append("recipes", f"recipes://{RECIPES}")
+            search_path.append("recipes", f"recipes://{RECIPES.parent}")
 
 
 def register(user_folder: Path) -> None:
@@ -157,19 +149,15 @@ def shadowed(user_folder: Path) -> list[str]:
     return replaced
 
 
-def _inside(config_path: str) -> str:
-    return config_path.removeprefix(GROUP).removeprefix("/")
+def _is_recipe(config_path: str) -> bool:
+    return config_path == GROUP or config_path.startswith(f"{GROUP}/")
 
 
-def _is_inside(config_path: str) -> bool:
-    return config_path.startswith(f"{GROUP}/")
-
-
-def _refuse_what_runs_code(config_path: str, result: ConfigResult) -> None:
+def _refuse_what_runs_code(name: str, result: ConfigResult) -> None:
     """A recipe may come from a stranger: it chooses among trusted code, it does not bring or trust any."""
     content: Any = result.config
     keys = set(content) if hasattr(content, "keys") else set()
-    where = f"recipe {_inside(config_path)}"
+    where = f"recipe {name}"
     if "trusted_modules" in keys:
         raise InputError(where, "a recipe cannot trust modules", next="give trusted_modules on the command line")
     if result.header["package"] != "_global_":

@@ -28,14 +28,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from holdfast.core.errors import (
-    HoldfastError,
-    Interrupted,
-    Problem,
-    RunFailed,
-    VaultRefused,
-    error_of_code,
-)
+from holdfast.core.errors import HoldfastError, Interrupted, Problem, RunFailed, VaultRefused, error_of_code
 from holdfast.core.messages import UNREADABLE, Array, ArrayBlocks, Header, Message, receive, send
 
 END_S = 10.0

@@ -245,10 +245,7 @@ DEFERRED: dict[str, Deferral] = {
         "torch", ("2.13",), {"OptimizedModule": OptimizedModule, "disable": disable, "graph_break": graph_break}
     ),
     "scipy.signal": Deferral(
-        "torchmetrics",
-        ("1.8", "1.9"),
-        {"hamming": _deferred_function("scipy.signal", "hamming")},
-        [_restore_hamming],
+        "torchmetrics", ("1.8", "1.9"), {"hamming": _deferred_function("scipy.signal", "hamming")}, [_restore_hamming]
     ),
     "torchmetrics.utilities.plot": Deferral(
         "torchmetrics",

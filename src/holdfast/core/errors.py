@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 
@@ -111,13 +112,28 @@ def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:
 
 
 def require(is_right: bool, where: str, value: object, allowed: str) -> None:
-    """Refuse a value that is out of its range.
+    """Refuse a value that is out of its range; `is_right` is false for every comparison with NaN.
 
     Raises:
-        InputError: `is_right` is false, as every comparison with NaN is.
+        InputError: With the value and what is allowed.
     """
     if not is_right:
         raise InputError(where, f"is {value}", allowed)
+
+
+@contextmanager
+def blamed(where: str, problem: str, next: str = "") -> Iterator[None]:
+    """Tell whatever a user's own code raises in the body as a problem of `where`; errors of ours are told as they are.
+
+    Raises:
+        InputError: With the type and the text of what was raised.
+    """
+    try:
+        yield
+    except HoldfastError:
+        raise
+    except Exception as error:
+        raise InputError(where, f"{problem} ({type(error).__name__}: {error})", next=next) from error
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

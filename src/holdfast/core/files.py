@@ -10,29 +10,61 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.errors import InputError
+
 PIECE_BYTES = 2**20
 
 
-def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part."""
+def write_atomic(path: Path, content: bytes | str, *, mode: int = 0o644, is_durable: bool = True) -> None:
+    """Write `content` so that a reader, or a crash, sees the old file or the new one, never a part.
+
+    What can be made again need not be durable: only where the machine itself fails, it may be lost.
+    """
     content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    with replaced(path) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+    if is_durable:
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
+    """A place beside `path` to write to, which is renamed to it when the block ends, and removed after an error."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{suffix}")
+    try:
+        yield temporary
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):  # it was renamed, or could never be made
+            temporary.unlink()
+
+
+def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:
+    """Refuse a file that would be lost, and a path that cannot be written; its folder need not be there yet.
+
+    An `overwrite` of None says that nobody can choose to replace a file.
+
+    Raises:
+        InputError: Blaming the option `where`.
+    """
+    if path.is_dir():
+        raise InputError(where, f"{path} is a folder", next="name a file")
+    if path.exists() and not overwrite:
+        hint = "name another file" if overwrite is None else "name another file, or --overwrite"
+        raise InputError(where, f"{path} exists", next=hint)
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(where, f"{path} cannot be written", next="name a file in a folder of yours")
 
 
 @contextlib.contextmanager
@@ -129,3 +161,36 @@ def sha256_file(path: Path) -> str:
     """SHA-256 of a file, as 64 hex digits, read in a stream."""
     with open_plain(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class MerkleTree:
+    """The Merkle tree hash of a growing list (RFC 6962, 2.1): one root commits to all of it, in its order.
+
+    It holds log2(n) hashes; 0x00 stands before leaves, 0x01 before nodes.
+    """
+
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
+        self._peaks: list[tuple[int, bytes]] = []
+        for leaf in leaves:
+            self.add(leaf)
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf."""
+        size, peak = 1, hashlib.sha256(b"\x00" + leaf).digest()
+        while self._peaks and self._peaks[-1][0] == size:
+            peak = _node(self._peaks.pop()[1], peak)
+            size *= 2
+        self._peaks.append((size, peak))
+
+    def root(self) -> str:
+        """The hash as 64 hex digits; of no leaf, the hash of the empty string."""
+        if not self._peaks:
+            return hashlib.sha256(b"").hexdigest()
+        *peaks, (_, total) = self._peaks
+        for _, peak in reversed(peaks):
+            total = _node(peak, total)
+        return total.hex()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()

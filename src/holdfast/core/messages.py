@@ -1,6 +1,7 @@
 """Messages between processes: 8 bytes with the length of a JSON header, the header, and the bytes of its arrays.
 
-The header lists type and shape of the arrays under "arrays". Nothing is pickled, so nothing in a message can run.
+The header lists type and shape of the arrays under "arrays". Nothing is unpickled here, so nothing in a message can
+run; only `experiment.warm` unpickles what the process that has started it sends.
 """
 
 from __future__ import annotations
@@ -55,16 +56,15 @@ def receive(file: BinaryIO) -> Message:
     if (size := int.from_bytes(_exactly(file, 8), "big")) > MAX_HEADER_BYTES:
         raise ValueError("is no header")
     header = json.loads(_exactly(file, size))
-    arrays = [_read_array(file, np.dtype(layout["dtype"]), layout["shape"]) for layout in header.pop("arrays")]
+    arrays = []
+    for layout in header.pop("arrays"):
+        dtype, shape = np.dtype(layout["dtype"]), layout["shape"]
+        arrays.append(np.frombuffer(_exactly(file, dtype.itemsize * math.prod(shape)), dtype).reshape(shape))
     return header, arrays
 
 
 def _portable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype.newbyteorder("<")
-
-
-def _read_array(file: BinaryIO, dtype: np.dtype[Any], shape: list[int]) -> Array:
-    return np.frombuffer(_exactly(file, dtype.itemsize * math.prod(shape)), dtype).reshape(shape)
 
 
 def _exactly(file: BinaryIO, size: int) -> bytearray:

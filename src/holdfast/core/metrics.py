@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.tasks import TASKS, Task, task_of
+from holdfast.core.tasks import Task, task_of
 
 Array = NDArray[Any]
 Interval = Literal["counts", "rows", "delong", "bootstrap"]
@@ -21,23 +21,14 @@ Interval = Literal["counts", "rows", "delong", "bootstrap"]
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """The counts that a metric is computed from; the first axes are those of samples.
+    """The counts that a metric is computed from; the first axes are those of samples."""
 
-    Attributes:
-        rows: (...,) how many rows there are.
-        right: (...,) those that are right; of labels, with all of them right.
-        hits: (..., columns) rows of the class or label that were guessed so.
-        guessed: (..., columns) rows that were guessed so.
-        true: (..., columns) rows of it.
-        is_labels: Columns are labels.
-    """
-
-    rows: Array
-    right: Array
-    hits: Array
-    guessed: Array
-    true: Array
-    is_labels: bool = False
+    rows: Array  # (...,) how many rows there are
+    right: Array  # (...,) those that are right; of labels, with all of them right
+    hits: Array  # (..., columns) rows of the class or label that were guessed so
+    guessed: Array  # (..., columns) rows that were guessed so
+    true: Array  # (..., columns) rows of it
+    is_labels: bool = False  # whether columns are labels
 
     def macro(self, top: Array, bottom: Array) -> Array:
         """The mean over columns of a ratio, 0/0 = 0; a class that neither occurs nor is guessed does not count."""
@@ -47,34 +38,22 @@ class Counts:
 
 @dataclass(frozen=True)
 class Metric:
-    """An entry of the table of metrics.
+    """An entry of the table of metrics."""
 
-    Attributes:
-        name: As records, options and `monitor` have it.
-        definition: In words; frozen with a selection.
-        targets: Kind of task -> its torchmetrics class, as a dotted path; empty for the loss, which no class gives.
-        interval: "counts": by draws of the counts that it follows from, which also bound its bits; "rows": by the
-            bootstrap of a mean over rows; "delong"; "bootstrap": by computing it again on rows that are drawn.
-        arguments: Of the class, beside the facts of the task.
-        of_counts: The metric of counts.
-        is_lower_better: Whether less of it is better.
-        is_share: It is written in per cent.
-        is_asked_for: It is computed only where `metrics`, `monitor` or a criterion names it.
-        is_for_val: It is not computed on train rows, where it costs more than it tells.
-        state: Metrics of one state are computed from the same sums.
-    """
-
-    name: str
-    definition: str
+    name: str  # as records, options and `monitor` have it
+    definition: str  # in words; frozen with a selection
+    # kind of task -> its torchmetrics class, as a dotted path; empty for the loss, which no class gives
     targets: Mapping[str, str] = field(default_factory=dict)
+    # "counts": by draws of the counts that it follows from, which also bound its bits; "rows": by the bootstrap of a
+    # mean over rows; "delong"; "bootstrap": by computing it again on rows that are drawn
     interval: Interval = "bootstrap"
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    of_counts: Callable[[Counts], Array] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # of the class, beside the facts of the task
+    of_counts: Callable[[Counts], Array] | None = None  # the metric of counts
     is_lower_better: bool = False
-    is_share: bool = False
-    is_asked_for: bool = False
-    is_for_val: bool = False
-    state: str = ""
+    is_share: bool = False  # whether it is written in per cent
+    is_asked_for: bool = False  # whether it is computed only where `metrics`, `monitor` or a criterion names it
+    is_for_val: bool = False  # whether it is left out on train rows, where it costs more than it tells
+    state: str = ""  # metrics of one state are computed from the same sums
 
 
 def _mean_ratio(top: Array, bottom: Array, counts: Array) -> Array:
@@ -96,6 +75,7 @@ def _classes(name: str, *kinds: str) -> dict[str, str]:
 
 
 _OURS = "holdfast.training.metrics"
+_AREA = dict.fromkeys(("classes", "labels"), f"{_OURS}.MacroArea")
 _MACRO: dict[str, Any] = {"arguments": {"average": "macro"}, "is_share": True, "state": "macro", "interval": "counts"}
 
 METRICS: dict[str, Metric] = {
@@ -148,18 +128,17 @@ METRICS: dict[str, Metric] = {
         Metric(
             "auroc_macro",
             "mean over classes that occur of the area under the ROC curve, the class against all others",
-            {"classes": f"{_OURS}.PresentClassAUROC", "labels": f"{_OURS}.PresentLabelAUROC"},
+            _AREA,
             interval="delong",
+            arguments={"area": "auroc"},
             is_share=True,
             is_for_val=True,
         ),
         Metric(
             "average_precision_macro",
             "mean over classes that occur of the area under the precision-recall curve, as a sum of steps",
-            {
-                "classes": f"{_OURS}.PresentClassAveragePrecision",
-                "labels": f"{_OURS}.PresentLabelAveragePrecision",
-            },
+            _AREA,
+            arguments={"area": "average_precision"},
             is_share=True,
             is_asked_for=True,
         ),
@@ -261,6 +240,3 @@ def with_rare_classes(metrics: Mapping[str, Any], class_counts: Sequence[int] | 
 def in_order(names: Any) -> list[str]:
     """Names as they are shown: those of the table first, in its order, then the user's own."""
     return [*(name for name in METRICS if name in names), *(name for name in names if name not in METRICS)]
-
-
-ALL_NAMES = tuple(name for name in METRICS if any(name in metrics_of(task) for task in TASKS.values()))

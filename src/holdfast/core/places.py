@@ -10,12 +10,8 @@ import platformdirs
 
 def home() -> Path:
     """`HOLDFAST_HOME`, or the platform's user data folder."""
-    chosen = os.environ.get("HOLDFAST_HOME")
-    return (
-        Path(chosen).expanduser().absolute()
-        if chosen
-        else Path(platformdirs.user_data_dir("holdfast", appauthor=False))
-    )
+    chosen = os.environ.get("HOLDFAST_HOME") or platformdirs.user_data_dir("holdfast", appauthor=False)
+    return Path(chosen).expanduser().absolute()
 
 
 def store() -> Path:

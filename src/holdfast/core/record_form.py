@@ -38,7 +38,10 @@ RECORD: dict[str, Any] = {
     **dict.fromkeys(("monitor", "mode", "device", "precision"), TEXT_OR_NULL),
     **dict.fromkeys(("pid", "threads", "parameters", "seed"), WHOLE_OR_NULL),
     **dict.fromkeys(("choices", "versions", "code"), dict),
-    "config": {"data": dict, "trusted_modules": (list, NONE)},
+    "config": {
+        **{"data": dict, "trusted_modules": (list, NONE)},
+        **dict.fromkeys(("split", "loss", "debug", "metrics"), (dict, NONE)),
+    },
     **{"overrides": [str], "timings": METRICS, "history": [METRICS], "diagnosis": list},
     "checks": [{"name": str, "verdict": str, "evidence": dict, "causes": [str], "next": str}],
     "resumes": [{"time": str, "epoch": WHOLE_OR_NULL}],
@@ -46,7 +49,7 @@ RECORD: dict[str, Any] = {
     "parts": {...: {"_target_": str}},
 }
 OBJECTS_OR_NULL: dict[str, Any] = {
-    **{"best": BEST, "data": DATA, "ensemble": ENSEMBLE},
+    **{"best": {**BEST, "by_target": {...: METRICS}}, "data": DATA, "ensemble": ENSEMBLE},
     **{"error": {}, "git": {"commit": str, "dirty_sha256": TEXT_OR_NULL}, "stack": {}, "loggers": {}},
 }
 REQUIRED = {

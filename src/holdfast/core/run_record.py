@@ -1,48 +1,12 @@
-"""`run.json`: the one record of a run that every tool reads. Nothing in it comes from a test row.
+"""`run.json`: the one record of a run that every tool reads; `docs/formats.md` describes its fields.
 
-Schema 1 (`core.record_form` has the kinds of its values). Times are UTC, ISO 8601; durations are seconds. A field that
-does not apply is null.
-
-    schema, id, kind            1; the folder's name; "fit", "ensemble", or "check" where nothing was trained
-    status, stop_reason         "running", "completed", "failed", "interrupted"; a sentence
-    created, finished           when the run started and ended
-    host, pid, boot_id, heartbeat   who writes this file, and when it last did
-    cwd                         the folder in which the command was typed
-    overrides, choices, config  what was typed; group -> option; the resolved config
-    seed, monitor, mode         the monitored metric and "min" or "max"
-    best                        {"monitor", "mode", "value", "epoch", "checkpoint", "metrics"}
-    history                     one entry an epoch: {"epoch" (from 1), "step", "lr", "seconds", "train/...", "val/..."}
-    data                        {"name", "task", "vault", "rows", "view", "train_rows", "val_rows", "val_sha256", ...};
-                                "rows": where they lie in the store; "view": what made them of raw rows;
-                                "content_sha256": which train and val rows there are, with their targets;
-                                "order_sha256": of them in their order;
-                                a table's "columns": [{"name", "type", "has_missing" or "categories" and "unseen"}],
-                                the categories of train and val rows and those of them that no train row has;
-                                "subset", "sampling": null, or how train rows were chosen and drawn
-    versions, git               of Python and packages; {"commit", "dirty_sha256"} of the working folder
-    code                        SHA-256 of the source of Holdfast and of each file of the user's own modules
-    cpu                         name and model of the processor
-    device, precision, parameters   where and how it ran; the number of trained parameters
-    threads                     of torch, that computed the steps; the last bits of all numbers depend on it
-    timings                     {"start_up", "first_step", "step_data", "step_compute", "total"}
-    checks                      of the pre-flight checks, [{"name", "verdict", "evidence", "causes", "next"}];
-                                a verdict is "pass", "doubtful", "fail" or "skipped"
-    diagnosis                   empty until one was made
-    resumes                     [{"time", "epoch"}]: every time the run went on from a checkpoint
-    loggers                     {name: id of this run in a tracking service}; absent where there is none
-    error                       null or {"code", "where", "what", "allowed", "next"}
-    pretrained                  where the weights came from, the nearest run first; empty where from nowhere:
-                                [{"run", "checkpoint", "sha256", "vault", "data", "rows", "loss",
-                                "initialised_anew"}]
-    reproduces                  the run or recipe that this one repeats; absent where it repeats none
-    stack                       {"size", "position"} of a run that was trained together with others, {"reason"} where it
-                                could not be; absent where nobody asked; while it goes on with its "checkpoint"
-    ensemble                    null, or what an ensemble is and brings, as `ensembles.make` describes it
+Nothing in it comes from a test row.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import os
@@ -96,18 +60,8 @@ class RunRecord:
         """
         if (folder / FILE_NAME).exists():
             raise InputError(str(folder), "this folder holds a run already", next="choose another hydra.run.dir")
-        record = cls(
-            folder,
-            {
-                "schema": SCHEMA,
-                "id": folder.name,
-                "kind": "fit",
-                "created": now(),
-                **_empty(),
-                "cwd": str(Path.cwd()),
-                **fields,
-            },
-        )
+        known = {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), "cwd": str(Path.cwd())}
+        record = cls(folder, {**known, **_empty(), **fields})
         record._begin()
         return record
 
@@ -136,7 +90,7 @@ class RunRecord:
         """Replace the history: on resume, epochs after the checkpoint are dropped."""
         self.update(history=history)
         if self.writes:
-            write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history))
+            write_atomic(self.folder / METRICS_FILE_NAME, _as_csv(history), is_durable=False)
 
     def finish(self, status: str, stop_reason: str, **fields: Any) -> None:
         """Write the last word: `status`, why it stopped and when."""
@@ -173,12 +127,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(str(path), f"cannot be read ({error})") from None
     if fields.get("schema") != SCHEMA:
-        raise InputError(
-            str(path),
-            f"has schema {fields.get('schema')!r:.40}",
-            allowed=str(SCHEMA),
-            next="read it with the version that wrote it",
-        )
+        message = f"has schema {fields.get('schema')!r:.40}"
+        raise InputError(str(path), message, str(SCHEMA), next="read it with the version that wrote it")
     if problem := problem_of(fields):
         raise InputError(str(path), f"is no whole record: {problem}", next="restore the file")
     try:
@@ -230,8 +180,10 @@ def check_data(folder: Path, record: Mapping[str, Any]) -> None:
     """Refuse a record that does not say what the rows were that the run was trained on.
 
     Raises:
-        InputError: A field of its `data` is missing, or names a task that is not known.
+        InputError: A field of its `data` is missing, or names a task or a type that is not known.
     """
+    import numpy as np
+
     from holdfast.core.tasks import TASKS
 
     if missing := [name for name in ROWS if name not in (record["data"] or {})]:
@@ -240,6 +192,11 @@ def check_data(folder: Path, record: Mapping[str, Any]) -> None:
     if record["data"]["task"] not in TASKS:
         problem = f"has the unknown task {record['data']['task']!r:.40}"
         raise InputError(str(folder), problem, ", ".join(TASKS), next="restore run.json")
+    try:
+        np.dtype(record["data"]["dtype"])
+    except (TypeError, ValueError, SyntaxError):  # what numpy makes of a text that names no type
+        problem = f"has rows of the unknown type {record['data']['dtype']!r:.40}"
+        raise InputError(str(folder), problem, next="restore run.json") from None
 
 
 def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
@@ -262,11 +219,8 @@ def check_predicts(folder: Path, record: Mapping[str, Any]) -> None:
     if config.get("debug"):
         raise InputError(str(folder), f"was a trial (debug={config['debug'].get('preset')})", next="train it whole")
     if str((config.get("loss") or {}).get("_target_")).endswith(".reconstruction"):
-        problem, hint = (
-            "gives rows back and predicts nothing (loss=reconstruction)",
-            setting("model.pretrained", folder),
-        )
-        raise InputError(str(folder), problem, next=f"train a model with {hint}")
+        hint = f"train a model with {setting('model.pretrained', folder)}"
+        raise InputError(str(folder), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
 
 
 def boot_id() -> str | None:
@@ -279,15 +233,16 @@ def boot_id() -> str | None:
 
 def environment() -> dict[str, Any]:
     """The `versions`, `git` and `cpu` fields."""
-    versions = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {"versions": versions, "git": _git_state(Path.cwd()), "cpu": _cpu()}
+    return {"versions": dict(_versions()), "git": _git_state(Path.cwd()), "cpu": _cpu()}
 
 
+@functools.cache
+def _versions() -> dict[str, str]:
+    system = {"python": platform.python_version(), "platform": platform.platform()}
+    return {**system, **{name: metadata.version(name) for name in PACKAGES}}
+
+
+@functools.cache
 def _cpu() -> str:
     """Name, family, model and stepping of the processor: sums in another order differ in their last bits."""
     try:
@@ -340,14 +295,8 @@ def _empty() -> dict[str, Any]:
     outcome = ("stop_reason", "finished", "best", "data", "error", "ensemble")
     nulls = (*outcome, "device", "precision", "threads", "parameters")
     lists = ("overrides", "history", "checks", "diagnosis", "resumes", "pretrained")
-    empty: dict[str, Any] = {
-        **dict.fromkeys(nulls),
-        **{name: [] for name in lists},
-        "choices": {},
-        "config": {},
-        "timings": {},
-    }
-    return empty
+    objects = ("choices", "config", "timings")
+    return {**dict.fromkeys(nulls), **{name: [] for name in lists}, **{name: {} for name in objects}}
 
 
 def _as_csv(history: list[dict[str, Any]]) -> str:

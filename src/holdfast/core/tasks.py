@@ -1,4 +1,4 @@
-"""Tasks: one of several classes, one of two, labels or a value is predicted, or the row itself is given back.
+"""Tasks: one of several classes, one of two, labels, a value or several are predicted, or the row is given back.
 
 A task is an object that says what follows for outputs, targets, metrics, losses and words. Records keep its name;
 `task_of` gives the object. Arrays are numpy's; `probabilities` takes tensors of torch, which is not imported here.
@@ -17,6 +17,7 @@ Array = NDArray[Any]
 Mask = NDArray[np.bool_]
 SMALLEST_P = 1e-12
 Combine = Literal["probabilities", "logits"]  # what is averaged over several models of classes or labels
+PerTarget = float | Sequence[float]  # a number of the one target of a regression, or one for each of several
 
 
 class Task:
@@ -27,7 +28,8 @@ class Task:
         prediction: What the model predicts for a row, in words.
         is_classes: Each row has one of some classes.
         is_labels: Each row has each of some labels or not.
-        is_values: Each row has a number.
+        is_values: Each row has a number, or one for each of several targets.
+        is_multitarget: Each row has a number for each of several targets.
         is_rows: Each row is given back; there is no target.
         is_softmax: Outputs are logits of classes of which one is true, and targets are their indices.
         is_flat: The network has one output for a row, and predictions have no second axis.
@@ -38,6 +40,7 @@ class Task:
     is_classes = False
     is_labels = False
     is_values = False
+    is_multitarget = False
     is_rows = False
     is_softmax = False
     is_flat = False
@@ -55,7 +58,7 @@ class Task:
         return "labels" if self.is_labels else "classes"
 
     def num_outputs(self, num_names: int) -> int:
-        """Outputs of the network, given the number of classes or labels."""
+        """Outputs of the network, given the number of classes, labels or targets."""
         return 1 if self.is_flat else num_names
 
     def outputs_in_words(self, num_outputs: int) -> str:
@@ -86,10 +89,11 @@ class Task:
         """(n, columns) what areas under curves rank the rows by."""
         return predictions
 
-    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
+    def row_losses(self, predictions: Array, y: Array, target_std: PerTarget = 1.0) -> NDArray[np.float64]:
         """(n,) the loss of every row by its prediction alone: -log p of what is true, p at least 1e-12.
 
-        Of labels it is their mean; of values the squared error in units of the train targets' variance.
+        Of labels it is their mean; of values the squared error in units of the train targets' variance, the mean over
+        several targets.
         """
         p = np.clip(predictions.astype(np.float64), SMALLEST_P, 1.0)
         other = np.clip(1.0 - predictions.astype(np.float64), SMALLEST_P, 1.0)
@@ -97,7 +101,10 @@ class Task:
         return np.asarray(losses.mean(axis=1))
 
     def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
-        """(n,) what a model made of each row: the guessed class, whether all labels are right, or the error."""
+        """(n,) what a model made of each row: the guessed class, whether all labels are right, or the error.
+
+        Of several targets (n, targets), the error of each.
+        """
         return np.asarray(self.guesses(predictions).argmax(axis=1), np.float32)
 
     def chance_loss(self, shares: Sequence[float]) -> float:
@@ -129,7 +136,7 @@ class Multiclass(Task):
         """The likeliest class."""
         return self.truth(predictions.argmax(axis=1), predictions.shape[1])
 
-    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
+    def row_losses(self, predictions: Array, y: Array, target_std: PerTarget = 1.0) -> NDArray[np.float64]:
         """-log p of the true class."""
         p = np.clip(predictions.astype(np.float64), SMALLEST_P, 1.0)
         return np.asarray(-np.log(p[np.arange(len(y)), y]))
@@ -201,9 +208,10 @@ class Regression(Task):
         """Values are what they are."""
         return outputs
 
-    def row_losses(self, predictions: Array, y: Array, target_std: float = 1.0) -> NDArray[np.float64]:
-        """Squared errors in units of the train targets' variance."""
-        return np.asarray(np.square((predictions.astype(np.float64) - y) / target_std))
+    def row_losses(self, predictions: Array, y: Array, target_std: PerTarget = 1.0) -> NDArray[np.float64]:
+        """Squared errors in units of the train targets' variance; of several targets their mean."""
+        squares = np.square((predictions.astype(np.float64) - y) / np.asarray(target_std))
+        return np.asarray(squares.reshape(len(y), -1).mean(axis=1))
 
     def outcomes(self, predictions: Array, y: Array) -> NDArray[np.float32]:
         """Errors, in original units."""
@@ -212,6 +220,19 @@ class Regression(Task):
     def chance_loss(self, shares: Sequence[float]) -> float:
         """The variance of the standardised targets, which a network that gives 0 has."""
         return 1.0
+
+
+class Multitarget(Regression):
+    """Several values; outputs are standardised target by target, predictions (n, targets) in original units."""
+
+    name = "multitarget"
+    prediction = "value of each target in original units"
+    is_multitarget = True
+    is_flat = False
+
+    def outputs_in_words(self, num_outputs: int) -> str:
+        """The standardised value of each target."""
+        return f"a row has {num_outputs} outputs, one for each target; a value in units of its train targets' spread"
 
 
 class Reconstruction(Task):
@@ -227,7 +248,7 @@ class Reconstruction(Task):
 
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression(), Reconstruction())
+    task.name: task for task in (Multiclass(), Binary(), Multilabel(), Regression(), Multitarget(), Reconstruction())
 }
 
 

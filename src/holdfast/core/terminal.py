@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any
 
 from rich import console
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -24,3 +25,14 @@ class Console(console.Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Turn a string into what is shown."""
         return super().render_str(printable(text), **options)
+
+
+def plain_table(*columns: str | Column) -> Table:
+    """A table without lines; a header stands for a column whose long texts are folded."""
+    columns = tuple(Column(column, overflow="fold") if isinstance(column, str) else column for column in columns)
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def numbers_column(header: str) -> Column:
+    """A column whose cells end at the right."""
+    return Column(header, justify="right", no_wrap=True)

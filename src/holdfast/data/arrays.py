@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.columns import Column, number_columns, unnamed
+from holdfast.data.columns import Column, Ranges, number_columns, unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.tables.labels import targets_from_array
-from holdfast.data.tables.value_ranges import Ranges
 from holdfast.vault.rows.identity import row_digests
 
 Layout = Literal["auto", "nhwc", "nchw", "nhw", "array"]
@@ -62,7 +61,7 @@ def rows_from_arrays(
             raise InputError(where, problem, next="are they of one set?")
     target = targets_from_array(y, task, class_names)
     kind: Literal["image", "table", "array"]
-    digests: dict[str, Any] = {}
+    digests: NDArray[np.uint8] | None = None
     pixel_scale = 1.0
     columns: tuple[Column, ...] = ()
     if x.ndim == 2 and layout in ("auto", "array"):
@@ -81,7 +80,7 @@ def rows_from_arrays(
         groups=None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1),
         times=None if times is None else np.asarray(times, np.float64),
         pixel_scale=pixel_scale,
-        **digests,
+        digests=digests,
     )
 
 
@@ -95,13 +94,10 @@ def features_like(
     pixel_scale: float | None,
     where: str,
 ) -> Any:
-    """(n, *row_shape) features in the form in which a run's own are stored.
+    """(n, *row_shape) features in the form in which a run's own are stored; others are refused.
 
     Images of floats become bytes by the rule of the run's own, `Rows.pixel_scale`, whatever the new ones look like: a
     few dark images may hold nothing but 0 and 1.
-
-    Raises:
-        InputError: They have another shape, or hold what the run's rows cannot.
     """
     x = as_array(x, "x", where)
     if kind == "table":
@@ -125,11 +121,7 @@ def describe(x: Any) -> str:
 
 
 def as_array(values: Any, name: str, where: str) -> NDArray[Any]:
-    """An array of rows, "x" of numbers in two axes or more, "y" of numbers or texts.
-
-    Raises:
-        InputError: The values are something else, or there are none.
-    """
+    """An array of rows, "x" of numbers in two axes or more, "y" of numbers or texts; anything else is refused."""
     if hasattr(values, "detach"):  # a tensor
         values = values.detach().cpu().numpy()
     try:
@@ -161,17 +153,17 @@ def _columns(width: int, given: Sequence[str], where: str) -> tuple[Column, ...]
     return number_columns(names)
 
 
-def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, dict[str, Any]]:
-    """Stored in float32 where that is enough; known by what the source holds."""
+def _table(x: NDArray[Any], names: Sequence[str], where: str) -> tuple[Any, NDArray[np.uint8] | None]:
+    """A table in float32 where that is enough, and the digests of what the source holds, where that is another type."""
     _refuse_infinite(x, np.dtype(np.float64), where)
     ranges = Ranges(x.shape[1])
     for _, block in blocks_of(x):
         ranges.add(block.astype(np.float64))
     dtype = np.float64 if ranges.needs_double(range(x.shape[1])) else np.float32
     if x.dtype == dtype:
-        return x, {}
+        return x, None
     digests = row_digests(x, kind="table", feature_names=names)
-    return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), {"digests": digests}
+    return _converted(x, x.shape[1:], np.dtype(dtype), lambda block: block.astype(dtype)), digests
 
 
 def _refuse_infinite(x: NDArray[Any], dtype: np.dtype[Any], where: str) -> None:

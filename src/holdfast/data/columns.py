@@ -1,8 +1,8 @@
-"""Columns of a table: numbers, or categories with the texts that their codes stand for."""
+"""Columns of a table: numbers with their ranges, or categories with the texts that their codes stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 ColumnType = Literal["number", "category"]
 MISSING = ""
 UNSEEN = -1
+# float32 is enough where its rounding is so small a part of the range of a column.
+ROUNDING_SHARE = 2e-4
+EPSILON = float(np.finfo(np.float32).eps) / 2
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,7 @@ def unnamed(width: int) -> list[str]:
 
 
 def column_from_dict(plain: Mapping[str, Any]) -> Column:
-    """The inverse of `Column.as_dict`.
-
-    Raises:
-        ValueError: The mapping describes no column.
-    """
+    """The inverse of `Column.as_dict`; a ValueError where the mapping describes no column."""
     name, kind, categories = plain.get("name"), plain.get("type"), plain.get("categories", [])
     has_missing, unseen = plain.get("has_missing"), plain.get("unseen")
     if not isinstance(name, str) or kind not in ("number", "category"):
@@ -76,3 +76,41 @@ def column_from_dict(plain: Mapping[str, Any]) -> Column:
         raise ValueError(f"column {name!r} has categories that are no texts")
     taken = {key: str(plain.get(key, "")) for key in ("source", "part", "order")}
     return Column(name, kind, tuple(categories), has_missing, None if unseen is None else tuple(unseen), **taken)
+
+
+class Ranges:
+    """The ranges of columns of numbers, taken in block by block: they say whether values vary, and fit float32."""
+
+    def __init__(self, width: int) -> None:
+        self._least = np.full(width, np.inf)
+        self._most = np.full(width, -np.inf)
+        self._has_missing = np.zeros(width, bool)
+        self._whole = np.ones(width, bool)
+
+    def add(self, block: NDArray[np.float64]) -> None:
+        """Take in (n, columns) numbers; NaN where missing."""
+        self._least = np.fmin(self._least, np.fmin.reduce(block, axis=0))  # the least of what is no NaN
+        self._most = np.fmax(self._most, np.fmax.reduce(block, axis=0))
+        self._has_missing |= np.isnan(block).any(axis=0)
+        self._whole &= (np.rint(block) == block).all(axis=0)
+
+    def is_constant(self, column: int) -> bool:
+        """Tell whether a column says nothing: one value in every row, or none in any."""
+        is_empty = self._least[column] > self._most[column]
+        return bool(is_empty or (self._least[column] == self._most[column] and not self._has_missing[column]))
+
+    def is_single(self, column: int) -> bool:
+        """Tell whether the cells of a column that are not missing are all one value."""
+        return bool(self._least[column] >= self._most[column])
+
+    def is_whole(self, column: int) -> bool:
+        """Tell whether a column holds whole numbers only, none missing."""
+        return bool(self._whole[column])
+
+    def needs_double(self, columns: Sequence[int]) -> bool:
+        """Tell whether float32 would lose what distinguishes the values of one of the columns."""
+        least, most = self._least[list(columns)], self._most[list(columns)]
+        largest = np.maximum(np.abs(least), np.abs(most))
+        with np.errstate(over="ignore", invalid="ignore"):
+            loses = (most > least) & (largest * EPSILON > ROUNDING_SHARE * (most - least))
+        return bool((loses | (np.isfinite(largest) & (largest > LARGEST))).any())

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_file
+from holdfast.data.arrow import pa
 from holdfast.data.formats.files import unique_names
 
 HANDED_OVER = "HOLDFAST_HANDED_OVER"  # the variable that names the file to the process that prepares the rows
@@ -20,18 +24,13 @@ FEATURES, TARGETS = "x", "y"
 def handed_over(content: str | None) -> Path:
     """Find the file that the caller's rows were written to, in the process that prepares them.
 
-    The store and the vault have the rows afterwards, and nothing else: to prepare them again, the caller gives them
-    again.
-
-    Raises:
-        InputError: There is none.
+    Afterwards only the store and the vault have the rows: to prepare them again, the caller gives them again.
     """
     path = os.environ.get(HANDED_OVER)
     if path is None or not Path(path).is_file():
-        problem = (
-            f"was given in memory ({str(content)[:12]}), and is in the store no more in the form that is asked for"
-        )
-        raise InputError("data", problem, next="give the same rows again: holdfast.train(..., data=...)")
+        place = "and is in the store no more in the form that is asked for"
+        advice = "give the same rows again: holdfast.train(..., data=...)"
+        raise InputError("data", f"was given in memory ({str(content)[:12]}), {place}", next=advice)
     return Path(path)
 
 
@@ -41,13 +40,7 @@ def is_table(rows: Any) -> bool:
 
 
 def arrow_table(rows: Any, where: str) -> Any:
-    """A DataFrame, whose index is left out, or anything that Arrow takes for a table, as a table of pyarrow's.
-
-    Raises:
-        InputError: A column holds what Arrow has no type for, or has no name of its own.
-    """
-    import pyarrow as pa
-
+    """A DataFrame, whose index is left out, or anything that Arrow takes for a table, as a table of pyarrow's."""
     is_pandas = hasattr(rows, "iloc")
     if is_pandas:
         unique_names("the table", [str(name) for name in rows.columns], where)
@@ -62,8 +55,6 @@ def arrow_table(rows: Any, where: str) -> Any:
 
 def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str]:
     """Write a table (`arrow_table`) as Arrow IPC; returns the file and the SHA-256 of its content."""
-    import pyarrow as pa
-
     table, path = arrow_table(rows, where), folder / "rows.arrow"
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         for batch in table.combine_chunks().to_batches():
@@ -92,3 +83,22 @@ def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tu
     path = folder / "rows.npz"
     np.savez(path, **arrays)  # type: ignore[arg-type]
     return path, digest.hexdigest()
+
+
+@contextmanager
+def told_without(path: Path | None, where: str) -> Iterator[None]:
+    """Tell mistakes in rows in memory without the file that they were written to: `where` is to blame, not its path."""
+    try:
+        yield
+    except InputError as error:
+        if path is None:
+            raise
+        raise_problems([_about_rows(problem, path, where) for problem in error.problems])
+
+
+def _about_rows(problem: Problem, path: Path, where: str) -> Problem:
+    message = problem.what
+    for ending in (", ", ": ", " "):
+        message = message.replace(f"{path}{ending}", "")
+    message = message.replace(str(path), "the table")
+    return replace(problem, where=where if problem.where in ("data.path", "--input") else problem.where, what=message)

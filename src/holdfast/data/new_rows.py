@@ -17,13 +17,12 @@ from holdfast.data.arrays import features_like
 from holdfast.data.formats import TABLE_SUFFIXES, format_of, images
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
-from holdfast.data.images.read import decoded, file_problems
+from holdfast.data.images import decoded, file_problems
 from holdfast.data.sources import arrays
 from holdfast.data.tables.cells import kind_of, raw_cells
 from holdfast.data.tables.dates import PARTS
-from holdfast.data.tables.problems import listed
-from holdfast.data.tables.settings import TableFile, as_names
-from holdfast.data.tables.view import TableView, table_view_from_dict
+from holdfast.data.tables.settings import TableFile, as_names, listed
+from holdfast.data.views import TableView, table_view_from_dict
 from holdfast.vault import known_rows
 from holdfast.vault.rows.identity import table_digests
 
@@ -93,9 +92,8 @@ def _table_blocks(
         file, row = _open_table(path, {**settings, **view.reading}), 0
         for names, blocks in file.batches():
             if not row:
-                _check_names(
-                    path, names, [*dict.fromkeys(column.origin for column in view.columns), *as_names(id_column)]
-                )
+                origins = dict.fromkeys(column.origin for column in view.columns)
+                _check_names(path, names, [*origins, *as_names(id_column)])
             columns = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
@@ -125,14 +123,10 @@ def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
 
 def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
     """Refuse a file without the columns that are wanted, and tell of others."""
-    lacking = [name for name in wanted if name not in names]
-    if lacking:
-        hint = did_you_mean(lacking[0], names) or f"its columns are {listed(names)}"
-        raise InputError(
-            WHERE, f"{path} has no column {listed(list(map(repr, lacking)))}, which the run needs", next=hint
-        )
-    ignored = [name for name in names if name not in wanted]
-    if ignored:
+    if lacking := [repr(name) for name in wanted if name not in names]:
+        hint = did_you_mean(lacking[0][1:-1], names) or f"its columns are {listed(names)}"
+        raise InputError(WHERE, f"{path} has no column {listed(lacking)}, which the run needs", next=hint)
+    if ignored := [name for name in names if name not in wanted]:
         shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
         print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
 
@@ -142,7 +136,7 @@ def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> 
     if kind_of(array.type) == "nested":
         raise InputError(WHERE, f"{place}, column {name!r}: holds {array.type}, which is no cell of a table")
     cells = view.cells(view.columns[at], array)
-    if cells.is_text is not None and cells.is_text[row]:
+    if cells.is_text[row]:
         text = str(array[row].as_py()).strip()
         raise InputError(WHERE, f"{place}, column {name!r}: is {text!r}, the run has {words} there")
     raise InputError(WHERE, f"{place}, column {name!r}: is infinite as {view.dtype}")
@@ -153,10 +147,7 @@ def _source_forms(
 ) -> list[NDArray[np.uint8]]:
     """Digests over the columns that the rows of vaults in force are known by, whichever of them the run needs.
 
-    Args:
-        columns: Arrays by name.
-        lists: These columns; the empty list stands for all columns of a table without names.
-        left_out: Columns that are no features: targets, names of rows.
+    The empty one of these `lists` stands for all columns of a table without names, but those that are no features.
     """
     cells = {name: raw_cells(array) for name, array in columns.items() if kind_of(array.type) != "nested"}
     features = [name for name in cells if name not in left_out]

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.data.arrow import pa
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Order = NDArray[np.int64]
 PIECE_BYTES = 2**20
@@ -52,11 +52,7 @@ class ArrayRows:
         return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self.x.shape[1:]]}
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
-        """The rows in an order, piece by piece; every row is digested again.
-
-        Raises:
-            InputError: A row is not what it was when it was read.
-        """
+        """The rows in an order, piece by piece; every row is digested again, and a changed one refused."""
         row_bytes = max(1, self.nbytes // max(1, len(self)))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
@@ -87,8 +83,6 @@ class EncodedImages:
 
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
         """The images in an order, piece by piece; as `ArrayRows.pieces`."""
-        import pyarrow as pa
-
         for rows in windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
             images = []
             for row in rows.tolist():
@@ -108,11 +102,9 @@ def bytes_digest(content: bytes) -> NDArray[np.uint8]:
 
 
 def read_piece(layout: dict[str, Any], content: bytes) -> Any:
-    """A sealed piece as rows: a record batch, a list of encoded images, or an array; what a view takes."""
+    """A sealed piece as rows, as a view takes them: a record batch, a list of encoded images, or an array."""
     if layout["form"] == "array":
         return np.frombuffer(content, layout["dtype"]).reshape(-1, *layout["shape"])
-    import pyarrow as pa
-
     with pa.ipc.open_stream(content) as reader:
         table = reader.read_all().combine_chunks()
     if layout["form"] == "image":
@@ -122,8 +114,6 @@ def read_piece(layout: dict[str, Any], content: bytes) -> Any:
 
 def ipc_stream(table: Any) -> Any:
     """A table or record batch of pyarrow's as a buffer that holds an Arrow IPC stream."""
-    import pyarrow as pa
-
     with pa.BufferOutputStream() as sink:
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write(table)

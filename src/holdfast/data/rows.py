@@ -11,22 +11,24 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.tasks import task_of
-from holdfast.data.columns import UNSEEN, Column, number_columns, unnamed
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES
+from holdfast.data.columns import Column, number_columns, unnamed
+from holdfast.vault.rows.identity import RowArray
 
 if TYPE_CHECKING:
     from holdfast.data.raw import EncodedImages
     from holdfast.data.tables.raw_table import RawTable
     from holdfast.data.tables.settings import TableSettings
 
-Task = Literal["multiclass", "binary", "multilabel", "regression"]
+Task = Literal["multiclass", "binary", "multilabel", "regression", "multitarget"]
 Kind = Literal["image", "table", "array"]
 
 Array = NDArray[Any]
 BLOCK_BYTES = 4 * 2**20
 TRAIN, VAL, TEST = 0, 1, 2
-TARGET_TYPES = {"multiclass": "int64", "binary": "int64", "multilabel": "uint8", "regression": "float32"}
+TARGET_TYPES = {
+    **{"multiclass": "int64", "binary": "int64", "multilabel": "uint8"},
+    **{"regression": "float32", "multitarget": "float32"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,11 @@ class Rows:
     # (n, H, W, C) uint8 images, (n, d) float32 or float64 tables, (n, ...) arrays; a memory map or a
     # `data.encrypted_spool.Spool` where they may be many. None: the rows are those of `table`
     x: RowArray | None
-    y: Array  # (n,) int64 class indices (binary: 0 and 1), (n,) float32 targets, or (n, k) uint8 labels
+    # (n,) int64 class indices (binary: 0 and 1), (n,) or (n, k) float32 values, or (n, k) uint8 labels
+    y: Array
     task: Task  # what is predicted
     kind: Kind  # how `x` is laid out
-    class_names: tuple[str, ...] = ()  # one per class or label, in the order of the indices; empty for regression
+    class_names: tuple[str, ...] = ()  # one per class, label or target of several; empty for one value
     target_name: str = "target"  # what `y` is called: a table's column
     # (n,) number of the group of each row: a patient, a scene; a group stays on one side. None: no groups
     groups: NDArray[np.int64] | None = None
@@ -79,16 +82,11 @@ class Rows:
 
 
 def check_rows(rows: Rows, where: str = "data.source") -> None:
-    """Refuse rows that no run could use.
-
-    Raises:
-        InputError: Every problem found, each with the row or column it was found in.
-    """
+    """Refuse rows whose parts do not fit each other, every problem at once; what they hold is the source's to check."""
     features = rows.table if rows.table is not None else rows.x
-    messages = (
-        [*_shape_problems(rows), *_target_problems(rows)] if features is not None and len(features) else ["has no rows"]
-    )
-    raise_problems([Problem(where, message) for message in messages or _value_problems(rows)])
+    has_rows = features is not None and len(features)
+    messages = [*_shape_problems(rows), *_target_problems(rows)] if has_rows else ["has no rows"]
+    raise_problems([Problem(where, message) for message in messages])
 
 
 def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
@@ -125,25 +123,6 @@ def _shape_problems(rows: Rows) -> list[str]:
             problems.append(f"{name} has shape {values.shape}, expected ({num_rows},)")
     if rows.parts is not None and not np.isin(rows.parts, (TRAIN, VAL, TEST)).all():
         problems.append(f"parts holds {np.unique(rows.parts).tolist()}, expected {TRAIN}, {VAL} and {TEST}")
-    for digests in (() if rows.digests is None else (rows.digests,)) + rows.other_digests:
-        if digests.dtype != np.uint8 or digests.shape != (num_rows, DIGEST_BYTES):
-            actual = f"digests are {digests.dtype} of shape {digests.shape}"
-            problems.append(f"{actual}, expected uint8 of shape (n, {DIGEST_BYTES})")
-    return problems if x is None else problems + _layout_problems(rows, x)
-
-
-def _layout_problems(rows: Rows, x: RowArray) -> list[str]:
-    problems = []
-    if rows.kind == "image" and (x.ndim != 4 or x.dtype != np.uint8):
-        problems.append(
-            f"images are {x.dtype} of shape {x.shape}, expected uint8 of shape (n, height, width, channels)"
-        )
-    if rows.kind == "table" and (x.ndim != 2 or x.dtype not in (np.float32, np.float64)):
-        problems.append(f"a table is {x.dtype} of shape {x.shape}, expected float32 or float64 of shape (n, columns)")
-    if rows.kind == "table" and x.ndim == 2 and len(rows.columns) != x.shape[1]:
-        problems.append(f"x has {x.shape[1]} columns and `columns` {len(rows.columns)}")
-    if 0 in x.shape[1:]:
-        problems.append(f"rows have no features (shape {x.shape})")
     return problems
 
 
@@ -152,48 +131,17 @@ def _target_problems(rows: Rows) -> list[str]:
     if expected is None:
         return [f"task {rows.task!r} is none of {', '.join(TARGET_TYPES)}"]
     y, task = rows.y, task_of(rows.task)
-    dimensions = 2 if task.is_labels else 1
+    dimensions = 1 if task.is_classes or task.is_flat else 2
     if str(y.dtype) != expected or y.ndim != dimensions:
         return [
             f"targets of a {rows.task} task are {y.dtype} with {y.ndim} axes, expected {expected} with {dimensions}"
         ]
+    num_classes = len(rows.class_names)
+    if dimensions == 2:
+        return [] if y.shape[1] == num_classes else [f"has targets of {y.shape[1]} columns and {num_classes} names"]
     if task.is_values:
         return []
-    num_classes = len(rows.class_names)
-    if task.is_labels:
-        return [] if y.shape[1] == num_classes else [f"has {y.shape[1]} labels and {num_classes} class names"]
     if num_classes < 2 or (task.is_flat and num_classes != 2):
         return [f"a {rows.task} task has {num_classes} class names"]
     outside = np.flatnonzero((y < 0) | (y >= num_classes))
     return [f"row {outside[0]} has class {y[outside[0]]}, expected 0 to {num_classes - 1}"] if len(outside) else []
-
-
-def _value_problems(rows: Rows) -> list[str]:
-    """Values that are not finite, NaN in the columns of numbers left out; codes that stand for nothing."""
-    if rows.y.dtype.kind == "f" and not np.isfinite(rows.y).all():
-        places = np.flatnonzero(~np.isfinite(rows.y))
-        return [f"y has {len(places)} values that are not finite; the first in row {places[0]}"]
-    if rows.x is None or rows.x.dtype.kind != "f":
-        return []
-    count, first = 0, ""
-    for start, block in blocks_of(rows.x):
-        is_wrong = _wrong_values(block, rows.columns)
-        if is_wrong.any():
-            row, *rest = np.argwhere(is_wrong)[0].tolist()
-            name = f", column {rows.feature_names[rest[0]]!r}" if rows.columns else ""
-            first = first or f"{start + row}{name} ({block[(row, *rest)]:g})"
-            count += int(is_wrong.sum())
-    return [f"x has {count} values that are not finite or stand for no category; the first in row {first}"] * (
-        count > 0
-    )
-
-
-def _wrong_values(block: Array, columns: tuple[Column, ...]) -> NDArray[np.bool_]:
-    is_wrong: NDArray[np.bool_] = ~np.isfinite(block)
-    for index, column in enumerate(columns):
-        values = block[:, index]
-        if column.type == "number":
-            is_wrong[:, index] = np.isinf(values)
-        else:
-            is_wrong[:, index] |= (values != np.rint(values)) | (values < UNSEEN) | (values >= len(column.categories))
-    return is_wrong

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.tasks import PerTarget
 from holdfast.data.columns import Column
 from holdfast.data.rows import Array
 
@@ -30,8 +31,8 @@ class TrainStatistics:
     mean: NDArray[np.float64]
     # population standard deviation of every feature; 0 for a constant one and for a category column
     std: NDArray[np.float64]
-    target_mean: float | None  # of the targets; None unless the task is a regression
-    target_std: float | None  # likewise
+    target_mean: PerTarget | None  # of the targets, one by one; None where they are no values
+    target_std: PerTarget | None  # likewise; 1 where all train rows have the same
     class_counts: tuple[int, ...] | None  # rows of each class, or with each label; None for a regression
     # (d,) of the numbers of a table that are not missing; None for other kinds
     median: NDArray[np.float64] | None = None
@@ -45,9 +46,9 @@ class TrainStatistics:
 def train_statistics(
     x: Array, y: Array, train: NDArray[np.int64], *, kind: str, num_classes: int, columns: Sequence[Column] = ()
 ) -> TrainStatistics:
-    """Take the statistics of the rows `train` of a memory map, in blocks.
+    """Take the statistics of the rows `train` of a memory map `x`, in blocks; `y` are (n,) or (n, k) targets.
 
-    `x` are (n, ...) development rows, `y` (n,) or (n, k) their targets, and `train` the indices of train rows.
+    `num_classes` is the number of classes or labels, and 0 where targets are values.
     """
     codes = {index: column for index, column in enumerate(columns) if column.type == "category"}
     counts, mean, squares = _moments(x, train)
@@ -55,18 +56,18 @@ def train_statistics(
     std[std <= SMALLEST_SPREAD.get(x.dtype.name, SMALLEST_SPREAD_FLOAT32) * np.abs(mean)] = 0.0
     rest: dict[str, Any] = {"dtype": x.dtype.name}
     if kind == "table":
-        numbers = np.array([index for index in range(x.shape[1]) if index not in codes], np.int64)
         mean[list(codes)], std[list(codes)] = 0.0, 0.0
         has_missing = counts < len(train)
         has_missing[list(codes)] = False
-        rest |= {"median": _medians(x, train, numbers), "has_missing": has_missing}
+        rest |= {"median": _medians(x, train, codes), "has_missing": has_missing}
         rest["category_counts"] = _category_counts(x, train, codes)
     targets = np.asarray(y[train])
     if num_classes:
         of_classes = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
         return TrainStatistics(kind, len(train), mean, std, None, None, tuple(of_classes.tolist()), **rest)
-    target_mean, target_std = float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
-    return TrainStatistics(kind, len(train), mean, std, target_mean, target_std, None, **rest)
+    target_mean, target_std = targets.mean(axis=0, dtype=np.float64), targets.std(axis=0, dtype=np.float64)
+    target_std = np.where(target_std > 0, target_std, 1.0)
+    return TrainStatistics(kind, len(train), mean, std, target_mean.tolist(), target_std.tolist(), None, **rest)
 
 
 def neutral_statistics(
@@ -134,8 +135,7 @@ def statistics_as_arrays(statistics: TrainStatistics) -> dict[str, Array]:
     """The statistics as arrays, for `numpy.savez`; what is None is left out."""
     known = {name: value for name, value in vars(statistics).items() if value is not None}
     counts = {f"category_counts.{index}": array for index, array in known.pop("category_counts").items()}
-    dtype = np.zeros(0, known.pop("dtype"))
-    return {name: np.asarray(value) for name, value in known.items()} | counts | {"dtype": dtype}
+    return {name: np.asarray(value) for name, value in known.items()} | counts
 
 
 def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
@@ -146,9 +146,9 @@ def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
     names = {field.name for field in fields(TrainStatistics)}
     known |= {name: np.asarray(arrays[name]) for name in arrays if name in names}
     known |= {name: value.item() for name, value in known.items() if value is not None and not value.ndim}
+    known |= {name: known[name].tolist() for name in ("target_mean", "target_std") if np.ndim(known[name])}
     if known["class_counts"] is not None:
         known["class_counts"] = tuple(known["class_counts"].tolist())
-    known["dtype"] = known["dtype"].dtype.name
     return TrainStatistics(**known, category_counts=dict(sorted(counts.items())))
 
 
@@ -174,7 +174,7 @@ def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float
     return counts, mean, squares
 
 
-def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+def _medians(x: Array, rows: NDArray[np.int64], codes: Mapping[int, Column]) -> NDArray[np.float64]:
     """(d,) The median of each number column, NaN left out; some columns at a time. 0 for the others."""
     medians = np.zeros(x.shape[1])
     size = max(1, MEDIAN_BYTES // max(1, len(rows) * x.dtype.itemsize))
@@ -182,8 +182,7 @@ def _medians(x: Array, rows: NDArray[np.int64], numbers: NDArray[np.int64]) -> N
         values = x[:, start : start + size][rows]
         present = ~np.isnan(values).all(axis=0)
         medians[start : start + size][present] = np.nanmedian(values[:, present].astype(np.float64), axis=0)
-    others = np.setdiff1d(np.arange(x.shape[1]), numbers)
-    medians[others] = 0.0
+    medians[list(codes)] = 0.0
     return medians
 
 

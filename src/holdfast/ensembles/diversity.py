@@ -33,12 +33,13 @@ def disagreement(predictions: NDArray[np.float32], task: str) -> Matrix:
 def error_correlation(predictions: NDArray[np.float32], y: NDArray[Any], task: str) -> Matrix:
     """(members, members) the correlation of the losses of rows; of values that of the errors with their signs.
 
-    Where a member has the same loss in all rows it is None.
+    Of several targets it is the mean of their correlations. Where a member has the same loss in all rows it is None.
     """
     kind = task_of(task)
-    errors = [kind.outcomes(each, y) if kind.is_values else kind.row_losses(each, y) for each in predictions]
+    errors = np.stack([kind.outcomes(each, y) if kind.is_values else kind.row_losses(each, y) for each in predictions])
+    of_targets = errors.astype(np.float64).reshape(*errors.shape[:2], -1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        matrix = np.atleast_2d(np.corrcoef(np.stack(errors).astype(np.float64)))
+        matrix = np.mean([np.atleast_2d(np.corrcoef(of_target)) for of_target in np.moveaxis(of_targets, 2, 0)], axis=0)
     return [[float(number) if np.isfinite(number) else None for number in row] for row in matrix]
 
 

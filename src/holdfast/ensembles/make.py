@@ -36,6 +36,7 @@ from holdfast.core.tasks import Combine, task_of
 from holdfast.ensembles.calibration import fit_temperature
 from holdfast.ensembles.val_terms import val_terms
 from holdfast.ensembles.weights import Weights, check_weights, given_shares, greedy
+from holdfast.training.metric_names import named_by_target
 
 if TYPE_CHECKING:
     from holdfast.training.fit import Built
@@ -120,13 +121,13 @@ def make(ensemble: Ensemble, experiment: Trains, record: RunRecord) -> None:
     check_settings(ensemble, len(candidates), candidates[0].record["data"]["task"])
     records = [candidate.record for candidate in candidates]
     record.update(data=records[0]["data"], checks=checks_of(records))
-    judged, metrics = judge(ensemble, candidates, record.folder, str(record.fields["monitor"]), record.fields["mode"])
+    judged, scored = judge(ensemble, candidates, record.folder, str(record.fields["monitor"]), record.fields["mode"])
     monitor = record.fields["monitor"]
-    best = {"monitor": monitor, "mode": record.fields["mode"], "value": metrics[monitor], "epoch": None}
+    best = {"monitor": monitor, "mode": record.fields["mode"], "value": scored["metrics"][monitor], "epoch": None}
     trained = "averaged" if "runs" in experiment.config.ensemble else "trained and averaged"
     record.update(
         ensemble=judged,
-        best={**best, "checkpoint": None, "metrics": metrics},
+        best={**best, "checkpoint": None, **scored},
         stop_reason=f"{trained} {len(candidates)} runs",
     )
 
@@ -148,8 +149,10 @@ def check_settings(ensemble: Ensemble, num_members: int, task: str | None = None
 
 def judge(
     ensemble: Ensemble, candidates: Sequence[Candidate], folder: Path, monitor: str, mode: str
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Weigh and judge candidates on val rows; gives what the record says of the ensemble, and its val metrics.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weigh and judge candidates on val rows; gives what the record says of the ensemble, and how good it is.
+
+    The second has the fields `metrics` and, of several targets, `by_target` of the record's `best`.
 
     Args:
         ensemble: The option.
@@ -199,7 +202,9 @@ def judge(
         "calibration": val.calibration(mean, temperature),
         "cost": {"parameters": parameters, "seconds_per_1000_rows": 1000 * seconds_per_row * len(used)},
     }
-    return facts, val.metrics(val.predicted(mean, temperature))
+    predictions = val.predicted(mean, temperature)
+    by_target = named_by_target(val.metrics_by_target(predictions), records[0]["data"])
+    return facts, {"metrics": val.metrics(predictions), **by_target}
 
 
 def checks_of(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

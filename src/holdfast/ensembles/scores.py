@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.metrics import in_order
-from holdfast.core.tasks import task_of
+from holdfast.core.tasks import PerTarget, task_of
 
 
 def score(
@@ -18,7 +19,7 @@ def score(
     *,
     task: str,
     num_outputs: int,
-    target_std: float,
+    target_std: PerTarget,
     names: Sequence[str] | None = None,
     own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, float]:
@@ -29,15 +30,29 @@ def score(
     The loss is the negative log likelihood of the probabilities or, in a regression, the squared error in units of the
     train targets' variance: what `loss=auto` minimises. Runs with another loss have their own.
     """
+    by_target = score_by_target(predictions, y, task=task, num_outputs=num_outputs, names=names, own=own)
+    losses = task_of(task).row_losses(predictions, y, target_std)
+    values = {"loss": float(losses.mean()), **{name: fmean(each) for name, each in by_target.items()}}
+    return {name: values[name] for name in in_order(values)}
+
+
+def score_by_target(
+    predictions: NDArray[np.float32],
+    y: NDArray[Any],
+    *,
+    task: str,
+    num_outputs: int,
+    names: Sequence[str] | None = None,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, list[float]]:
+    """The metrics of `score` but for the loss: a number for each of several targets, one for other tasks."""
     import torch
 
-    from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
+    from holdfast.training.metrics import build_metrics, compute_by_target, update_metrics
 
     metrics = build_metrics(task, num_outputs, names, own)
     update_metrics(metrics, torch.from_numpy(predictions), torch.from_numpy(np.array(y)), task)
-    losses = task_of(task).row_losses(predictions, y, target_std)
-    values = {"loss": float(losses.mean()), **compute_metrics(metrics)}
-    return {name: values[name] for name in in_order(values)}
+    return compute_by_target(metrics)
 
 
 def scorer(
@@ -46,7 +61,7 @@ def scorer(
     *,
     task: str,
     num_outputs: int,
-    target_std: float,
+    target_std: PerTarget,
     own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[NDArray[np.float32]], float]:
     """A function that gives one metric of predictions for these rows, much faster than all of them."""

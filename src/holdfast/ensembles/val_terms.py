@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.core.metrics import metrics_of
-from holdfast.core.tasks import Combine, task_of
+from holdfast.core.tasks import Combine, PerTarget, task_of
 from holdfast.ensembles.calibration import calibration
 from holdfast.ensembles.diversity import disagreement, error_correlation
-from holdfast.ensembles.scores import score, scorer
+from holdfast.ensembles.scores import score, score_by_target, scorer
 from holdfast.training.metric_names import asked_for
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ValTerms:
         terms: (members, n, ...) as of `combine.term_of`; out of fold (1, n, ...): that of the one member that was not
             trained on the row.
         fold_of: (n,) that member; None where all members predict all rows.
-        targets: (n,) or (n, labels).
+        targets: (n,), (n, labels) or (n, targets).
         combine: What is averaged.
         task, num_outputs, target_std: As of `scores.score`.
         asked_for: The metrics of the members beside the usual ones (`metric_names.asked_for`).
@@ -41,7 +41,7 @@ class ValTerms:
     combine: Combine
     task: str
     num_outputs: int
-    target_std: float
+    target_std: PerTarget
     asked_for: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def mean(self, shares: Sequence[float]) -> NDArray[np.float32]:
@@ -61,13 +61,21 @@ class ValTerms:
 
     def metrics(self, predictions: NDArray[np.float32], rows: Any = slice(None)) -> dict[str, float]:
         """Val metrics of predictions for some of the rows."""
-        names = [*metrics_of(self.task, asked_for=False), *self.asked_for]
-        values = score(predictions, self.targets[rows], names=names, **self._facts)
+        values = score(predictions, self.targets[rows], names=self._names, **self._facts)
         return {f"val/{name}": value for name, value in values.items()}
+
+    def metrics_by_target(self, predictions: NDArray[np.float32]) -> dict[str, list[float]]:
+        """Metrics of predictions for each of several targets, as of `scores.score_by_target`."""
+        facts: dict[str, Any] = {"task": self.task, "num_outputs": self.num_outputs, "own": self.asked_for}
+        return score_by_target(predictions, self.targets, names=self._names, **facts)
 
     def scorer(self, monitor: str) -> Callable[[NDArray[np.float32]], float]:
         """A function that gives one val metric of predictions."""
         return scorer(monitor.removeprefix("val/"), self.targets, **self._facts)
+
+    @property
+    def _names(self) -> list[str]:
+        return [*metrics_of(self.task, asked_for=False), *self.asked_for]
 
     @property
     def _facts(self) -> dict[str, Any]:

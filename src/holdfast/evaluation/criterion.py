@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.core.metrics import ALL_NAMES, metrics_of
+from holdfast.core.metrics import METRICS, metrics_of
 
 OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 FORM = re.compile(r"\s*(?:test/)?(\w+)\s*(>=|<=|>|<)\s*(\S+)\s*")
@@ -34,7 +34,7 @@ def parse_criterion(text: str, task: str | None = None) -> Criterion:
     Raises:
         InputError: It has another form, or the task has no such metric.
     """
-    known = metrics_of(task) if task else ALL_NAMES
+    known = metrics_of(task) if task else tuple(METRICS)
     match = FORM.fullmatch(text)
     if match is None or not _is_number(match[3]):
         allowed = "METRIC > NUMBER, with one of > >= < <="
@@ -45,9 +45,9 @@ def parse_criterion(text: str, task: str | None = None) -> Criterion:
     return Criterion(match[1], match[2], float(match[3]))
 
 
-def passes(criterion: Criterion | str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
+def passes(criterion: str, metrics: Mapping[str, Mapping[str, Any]]) -> bool:
     """Tell whether the value of the metric keeps the bound; a value that is not defined does not."""
-    chosen = parse_criterion(criterion) if isinstance(criterion, str) else criterion
+    chosen = parse_criterion(criterion)
     value = metrics[chosen.metric]["value"]
     return value is not None and bool(OPERATORS[chosen.sign](value, chosen.bound))
 

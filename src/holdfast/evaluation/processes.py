@@ -78,20 +78,12 @@ class Predictor:
         return _checked(answers, np.float32, (len(self._models), rows.shape[0], *columns))
 
     def log_probabilities(self, rows: ArrayBlocks, columns: tuple[int, ...]) -> NDArray[np.float64]:
-        """Log-probabilities of open rows in float64, of a single model.
-
-        Raises:
-            RunFailed: As `predict`.
-        """
+        """Log-probabilities of open rows in float64, of a single model; errors as of `predict`."""
         header = {"ask": "log_probabilities", "batch_size": BATCH_ROWS}
         return _checked(self._ask(header, rows)[1], np.float64, (rows.shape[0], *columns))
 
     def statistics_state(self, statistics: TrainStatistics) -> dict[str, NDArray[Any]]:
-        """The buffers that modules built with these train statistics hold, by "<number of the member>/<name>".
-
-        Raises:
-            RunFailed: A module cannot be built.
-        """
+        """The buffers that modules built with these train statistics hold, by "<number of the member>/<name>"."""
         arrays = statistics_as_arrays(statistics)
         kind = str(arrays.pop("kind"))
         answer, state = self._ask({"ask": "statistics", "kind": kind, "names": list(arrays)}, *arrays.values())
@@ -117,7 +109,7 @@ class Scored:
         models: {"name", "metrics"} of each; metrics as {"value", "low", "high", "method"}.
         comparisons: The first model against each other one (`comparison.compare`).
         details: {"name", "confusion", "per_class"} of each; they leave the vault by `disclose` only.
-        outcomes: (n, models) what each model made of each row (`scorer.outcomes_of`). They stay encrypted.
+        outcomes: (n, models, ...) what each model made of each row (`Task.outcomes`). They stay encrypted.
         not_confined: What code of the user's own could have done with predictions and targets, in words.
     """
 
@@ -144,12 +136,9 @@ def score(
         y: (n,) or (n, labels) targets.
         confidence: Of each interval.
         groups: (n,) group of every row, where groups were declared.
-
-    Raises:
-        RunFailed: The process failed.
     """
     header = {
-        **{key: fields[key] for key in ("task", "num_outputs", "target_std")},
+        **{key: fields[key] for key in ("task", "num_outputs", "target_std", "class_names")},
         "seed": fields["intervals"]["seed"],
         "models": [
             {"name": model["name"], "has_loss": model["has_loss"], "metrics": _asked(fields, model)}
@@ -173,13 +162,7 @@ class OwnMetrics:
     """A process that computes the metrics of a model whose classes are the user's own; a context manager."""
 
     def __init__(self, model: Mapping[str, Any], task: str, num_outputs: int) -> None:
-        """Start it.
-
-        Args:
-            model: As a selection has it: "config", and the names "own_metrics".
-            task: Of the data.
-            num_outputs: Of the model.
-        """
+        """Start it for a model of a selection, which has "config" and the names "own_metrics"."""
         self._names: list[str] = list(model["own_metrics"])
         config = {"metrics": model["config"]["metrics"], "trusted_modules": model["config"]["trusted_modules"]}
         self._header = {"config": config, "names": self._names, "task": task, "num_outputs": num_outputs}
@@ -193,11 +176,7 @@ class OwnMetrics:
         self._child.close()
 
     def values(self, predictions: NDArray[np.float32], y: NDArray[Any]) -> dict[str, float]:
-        """The metrics of open rows.
-
-        Raises:
-            RunFailed: The code failed.
-        """
+        """The metrics of open rows; RunFailed where the code failed."""
         return dict(zip(self._names, self._ask(predictions, y, DEFAULT, 0)[0].tolist(), strict=True))
 
     def intervals(self, predictions: NDArray[np.float32], y: NDArray[Any], sampling: Sampling) -> dict[str, Any]:

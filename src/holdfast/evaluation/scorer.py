@@ -15,7 +15,8 @@ import numpy as np
 
 from holdfast.core import child
 from holdfast.core.messages import Array, Header
-from holdfast.core.tasks import task_of
+from holdfast.core.metrics import metrics_of
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.ensembles.scores import score
 from holdfast.evaluation.statistics.comparison import compare
 from holdfast.evaluation.statistics.intervals import metric_intervals
@@ -38,36 +39,64 @@ def score_models(
     models: Sequence[Mapping[str, Any]],
     task: str,
     num_outputs: int,
-    target_std: float,
+    target_std: PerTarget,
+    class_names: Sequence[str] = (),
     sampling: Sampling = DEFAULT,
 ) -> dict[str, Any]:
     """Every model on the same rows, and the first against the others.
 
     Args:
-        predictions: Of each model (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values.
-        y: (n,) or (n, labels) targets.
+        predictions: Of each model, as of `metric_intervals`, like `y`, `task`, `target_std` and `sampling`.
         models: {"name", "has_loss", "metrics"} of each: whether the loss it was trained with follows from its
             predictions, and the names of its metrics, where they are not the usual ones.
-        task: "multiclass", "binary", "multilabel" or "regression".
-        num_outputs: Classes, labels, or 1.
-        target_std: Spread of the train targets, the unit of a regression's loss.
-        sampling: How intervals are taken.
+        num_outputs: Classes, labels, targets, or 1.
+        class_names: Of classes, labels or targets.
 
     Returns:
-        "models": {"name", "metrics"} of each; "comparisons"; "details": {"name", "confusion", "per_class"} of each.
+        "models": {"name", "metrics"} of each, of several targets with "targets": {"name", "metrics"} of each;
+        "comparisons"; "details": {"name", "confusion", "per_class"} of each.
     """
     scored, details = [], []
     for model, p in zip(models, predictions, strict=True):
-        measure = partial(score, task=task, num_outputs=num_outputs, target_std=target_std)
-        values = measure(np.array(p), y, names=model.get("metrics"))
-        if not model["has_loss"]:
-            del values["loss"]
-        metrics = metric_intervals(values, p, y, task=task, target_std=target_std, sampling=sampling, measure=measure)
+        names = model.get("metrics") or metrics_of(task, asked_for=False)
+        names = [name for name in names if name != "loss" or model["has_loss"]]
+        metrics = _metrics(p, y, names, sampling, task=task, num_outputs=num_outputs, target_std=target_std)
         scored.append({"name": model["name"], "metrics": metrics})
+        if task_of(task).is_multitarget:
+            scored[-1]["targets"] = _of_targets(p, y, names, class_names, sampling)
         details.append({"name": model["name"], **details_of(p, y, task)})
-    names = [str(model["name"]) for model in models]
-    comparisons = compare(predictions, names, y, task=task, sampling=sampling)
+    comparisons = compare(predictions, [str(model["name"]) for model in models], y, task=task, sampling=sampling)
     return {"models": scored, "comparisons": comparisons, "details": details}
+
+
+def _metrics(
+    predictions: Array,
+    y: Array,
+    names: Sequence[str],
+    sampling: Sampling,
+    *,
+    task: str,
+    num_outputs: int = 1,
+    target_std: PerTarget = 1.0,
+) -> dict[str, dict[str, Any]]:
+    """The named metrics of a model with their intervals."""
+    measure = partial(score, task=task, num_outputs=num_outputs, target_std=target_std)
+    values = measure(np.array(predictions), y, names=names)
+    chosen = {name: value for name, value in values.items() if name in names}
+    options: dict[str, Any] = {"task": task, "target_std": target_std}
+    return metric_intervals(chosen, predictions, y, sampling=sampling, measure=measure, **options)
+
+
+def _of_targets(
+    predictions: Array, y: Array, names: Sequence[str], targets: Sequence[str], sampling: Sampling
+) -> list[dict[str, Any]]:
+    """The metrics of each target with their intervals, as if it were the only one; the loss is of all together."""
+    own_names = [name for name in names if name != "loss"]
+    columns = zip(targets, predictions.T, y.T, strict=True)
+    return [
+        {"name": target, "metrics": _metrics(p, own_y, own_names, sampling, task="regression")}
+        for target, p, own_y in columns
+    ]
 
 
 def details_of(predictions: Array, y: Array, task: str) -> dict[str, Any]:

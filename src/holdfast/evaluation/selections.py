@@ -23,22 +23,76 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from holdfast.core import places
 from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import copy_hashed
+from holdfast.core.files import canonical_json, copy_hashed, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import FILE_NAME
-from holdfast.vault.contents import SELECTION_FILE, selection_problems
+from holdfast.vault import registry
+from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of
+from holdfast.vault.verify import SELECTION_FILE, selection_problems
 
 PREFIX = re.compile(r"[0-9a-f]{8,64}")
 COPIES = ".opening-files"
+STAGING = ".freezing-"
+ATTEMPTS = 20
+STALE_S = 86_400
+
+
+def enter(staging: Path, fields: dict[str, Any], projects: Sequence[Path] = ()) -> tuple[str, bool]:
+    """The selection's id, and whether it is new; the folder `staging` becomes its own.
+
+    Raises:
+        VaultRefused: The vault was replaced meanwhile, or its ledger cannot be written.
+    """
+    vault = fields["vault"]
+    with registry.locked():
+        _sweep(staging.parent)
+        refuse_former(str(fields["models"][0]["run"]), vault)
+        for _ in range(ATTEMPTS):
+            entries = registry.read_ledger(vault)
+            if known := _same_selection(vault, fields, entries):
+                return known, False
+            head = entries[-1].sha256
+            content = canonical_json({**fields, "ledger_head": head})
+            selection = sha256_hex(content)
+            folder = selection_folder(vault, selection)
+            write_atomic(staging / SELECTION_FILE, content)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.rename(staging, folder)
+            sync_folder(folder.parent)
+            try:
+                registry.append(vault, "freeze", _body(fields, projects), selection=selection, expected_head=head)
+            except ledger.LedgerMoved:
+                os.rename(folder, staging)
+                continue
+            return selection, True
+    raise VaultRefused(f"vault {vault[:8]}", "its ledger moved on every attempt", next="try again")
+
+
+def refuse_former(where: str, vault: str) -> None:
+    """Refuse a run whose vault is not the one in force: it is unknown here, or its rows were sealed anew."""
+    try:
+        record = registry.record_of(vault)
+    except InputError:
+        problem = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
+        hint = "set HOLDFAST_HOME to where it was trained, or train it again"
+        raise VaultRefused(where, problem, next=hint) from None
+    if record["status"] != registry.SEALED:
+        problem = f"belongs to the former vault {vault[:8]}"
+        if record["replaced_by"]:
+            problem += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
+        hint = "train it again with the split and the vault settings that are in force"
+        raise VaultRefused(where, problem, next=hint)
 
 
 def find_selection(prefix: str) -> tuple[str, str]:
@@ -67,11 +121,7 @@ def selection_folder(vault: str, selection: str) -> Path:
 
 
 def read_selection(vault: str, selection: str) -> dict[str, Any]:
-    """A selection, every file checked.
-
-    Raises:
-        VaultRefused: A file is missing or was changed.
-    """
+    """A selection, every file checked; refused where one is missing or was changed."""
     folder = selection_folder(vault, selection)
     for _, where, problem in selection_problems(folder, selection):
         raise VaultRefused(where, problem, next="freeze the run again; a changed selection is another one")
@@ -90,22 +140,18 @@ def run_folder(run: Path) -> Path:
     vault, selection = find_selection(str(run))
     chosen = read_selection(vault, selection)["models"][0]
     if len(chosen["members"]) > 1:
-        raise InputError(
-            "selection", f"{run} is an ensemble", next=f"holdfast predict {in_shell(chosen['run'])} --input FILE"
-        )
+        hint = f"holdfast predict {in_shell(chosen['run'])} --input FILE"
+        raise InputError("selection", f"{run} is an ensemble", next=hint)
     folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
     return folder
 
 
 @contextlib.contextmanager
 def frozen_copy(vault: str, selection: str) -> Iterator[tuple[dict[str, Any], Path]]:
-    """A selection and a folder with its files, each hashed while it was copied there.
+    """A selection and a folder with its files, each hashed while it was copied there, and refused where it was changed.
 
     What the models are loaded from is what was hashed: a file that is exchanged after its hash was taken changes
     nothing. The caller holds the vault's opening lock, so that a folder there is one that a killed opening left.
-
-    Raises:
-        VaultRefused: A file is missing or was changed.
     """
     folder, copies = selection_folder(vault, selection), folder_of(vault) / COPIES
     shutil.rmtree(copies, ignore_errors=True)
@@ -137,3 +183,41 @@ def _copy_checked(source: Path, target: Path, sha256: str) -> None:
     if copied != sha256:
         hint = "freeze the run again; a changed selection is another one"
         raise VaultRefused(str(source), "was changed since the freeze", next=hint)
+
+
+def _body(fields: dict[str, Any], projects: Sequence[Path]) -> dict[str, Any]:
+    """The body of a freeze in the ledger."""
+    first = fields["models"][0]
+    return {
+        "name": fields["name"],
+        "run": first["run"],
+        "val": first["val"],
+        "rule": first["selection_rule"],
+        "models": [model["name"] for model in fields["models"]],
+        "criterion": fields["criterion"],
+        "trials": first["trials"],
+        "projects": [str(folder) for folder in projects],
+    }
+
+
+def _sweep(selections: Path) -> None:
+    """Remove what a freeze that was killed long ago left."""
+    for path in selections.glob(f"{STAGING}*"):
+        if path.stat().st_mtime < time.time() - STALE_S:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _same_selection(vault: str, fields: dict[str, Any], entries: list[ledger.Entry]) -> str | None:
+    """A selection that differs in nothing but the ledger's head."""
+    wanted = canonical_json(fields)
+    for entry in entries:
+        if entry.type == "freeze":
+            path = selection_folder(vault, str(entry.selection)) / SELECTION_FILE
+            try:
+                known = json.loads(path.read_bytes())
+                known.pop("ledger_head")
+            except (OSError, ValueError, KeyError):
+                continue
+            if canonical_json(known) == wanted:
+                return entry.selection
+    return None

@@ -5,8 +5,8 @@ Only this module and `holdfast.cli` know of `HydraConfig` and `GlobalHydra`.
 
 from __future__ import annotations
 
-import copy
 import os
+import pickle
 import secrets
 import threading
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, NO_PART_OF_A_RUN, PRIMARY
 from holdfast.config.overrides import command_line_problems, composition_problem, with_open_key
 from holdfast.core.errors import InputError, raise_problems
+from holdfast.core.yaml_text import as_yaml
 from holdfast.experiment.check import averages_runs, check_rows
 
 VERSION_BASE = "1.3"
@@ -48,7 +49,8 @@ class OptionsLoader(ConfigLoaderImpl):
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
         self.more_options: str | None = None  # the folder that was given as --config-dir
-        self._composed: dict[tuple[object, ...], DictConfig] = {}
+        # pickled, which is copied in half the time of `copy.deepcopy`
+        self._composed: dict[tuple[object, ...], bytes] = {}
 
     def load_configuration(
         self,
@@ -73,10 +75,11 @@ class OptionsLoader(ConfigLoaderImpl):
         words = [str(override.input_line) for override in others]
         key = (config_name, *words)
         if key not in self._composed:
-            self._composed[key] = super().load_configuration(
+            composed = super().load_configuration(
                 config_name, words, run_mode, from_shell, validate_sweep_overrides=False
             )
-        config = copy.deepcopy(self._composed[key])
+            self._composed[key] = pickle.dumps(composed)
+        config: DictConfig = pickle.loads(self._composed[key])
         try:
             self._apply_overrides_to_config(values, config)
         except OmegaConfBaseException as error:
@@ -191,8 +194,10 @@ def without_hydra(config: DictConfig) -> DictConfig:
     Raises:
         InputError: No rate can be found for the run.
     """
-    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key not in NO_PART_OF_A_RUN])
-    assert isinstance(plain, DictConfig)
+    plain: DictConfig = pickle.loads(pickle.dumps(config))  # twice as fast as `OmegaConf.masked_copy`
+    plain._set_flag(["readonly", "struct"], None)
+    for key in NO_PART_OF_A_RUN:
+        plain.pop(key, None)
     if finds_lr(plain):
         _check_finds_lr(plain)
         plain.lr = START_LR
@@ -230,21 +235,26 @@ def typed_overrides(config: DictConfig) -> list[str]:
     return list(words)
 
 
-def write_composed(config: DictConfig, folder: Path) -> None:
-    """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`."""
+def write_composed(composed: DictConfig, config: DictConfig, folder: Path) -> None:
+    """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`.
+
+    `config` is what `without_hydra` has taken out of it.
+    """
     place = folder / ".hydra"
     place.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(without_hydra(config), place / "config.yaml")
-    OmegaConf.save(OmegaConf.masked_copy(config, "hydra"), place / "hydra.yaml")
-    OmegaConf.save(config.hydra.overrides.task, place / "overrides.yaml")
+    values: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
+    parts = {
+        "config": OmegaConf.to_container(config, resolve=False),
+        "hydra": {"hydra": values["hydra"]},
+        "overrides": values["hydra"]["overrides"]["task"],
+    }
+    for name, part in parts.items():
+        (place / f"{name}.yaml").write_text(as_yaml(part))
 
 
 def enter_job(config: DictConfig) -> None:
     """Make this process the one of a job, by Hydra's part of its config, as Hydra does for a launcher of its own."""
-    hydra = OmegaConf.masked_copy(config, "hydra")
-    with open_dict(hydra):
-        hydra.hydra.mode = None if config.hydra.mode is None else RunMode[config.hydra.mode]
-    HydraConfig.instance().cfg = hydra  # type: ignore[assignment]
+    HydraConfig.instance().cfg = config  # type: ignore[assignment]  # Hydra copies its part, which takes a while
     os.environ.update(config.hydra.job.env_set or {})
     if config.hydra.job.chdir:
         Path(config.hydra.runtime.output_dir).mkdir(parents=True, exist_ok=True)

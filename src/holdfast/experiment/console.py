@@ -73,6 +73,9 @@ def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> 
     print(f"\nrun    {folder}")
     parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
     print(f"best   {'; '.join(parts)}", flush=True)
+    for target, values in best.get("by_target", {}).items():
+        words = ", ".join(f"{name} {figure(value)}" for name, value in values.items())
+        print(f"target {target}: {words}", flush=True)
     if class_counts and is_imbalanced(class_counts):
         rows = f"{min(class_counts):,} of {sum(class_counts):,} train rows"
         print(f"rare   the rarest class has {rows}: val/recall_macro counts every class alike", flush=True)

@@ -6,8 +6,9 @@ Command line, notebook, jobs of a sweep and the processes of several devices all
 from __future__ import annotations
 
 import copy
+import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +17,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
 from holdfast.config.provenance import by_file, user_modules
-from holdfast.config.resolve import build_option
+from holdfast.config.resolve import as_plain, build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
+from holdfast.data.first_look import first_look
 from holdfast.experiment.check import averages_runs, check_free, check_settings
-from holdfast.experiment.compose import (
-    compose_run,
-    enter_job,
-    finds_lr,
-    typed_overrides,
-    without_hydra,
-    write_composed,
-)
-from holdfast.experiment.parts import NOTEBOOK, nodes_of, notebook_parts, put_parts
+from holdfast.experiment.compose import compose_run, enter_job, finds_lr, typed_overrides, without_hydra, write_composed
+from holdfast.experiment.parts import NOTEBOOK, notebook_parts, option_of, put_parts
 from holdfast.experiment.resume import check_same_config, resume_overrides
 from holdfast.experiment.run import Run
 from holdfast.reporting.run_page import write_run_page
@@ -74,7 +69,7 @@ class Experiment:
         self.finds_lr = False  # whether `lr=auto` is still to find a learning rate; until then it is one to start from
         # `time.perf_counter()` when work on it began
         self.started = time.perf_counter() if started is None else started
-        self._composed: DictConfig | None = None
+        self._composed = config  # with Hydra's part, where it was composed with one
         self._prepared: Prepared | None = None
         self._datamodule: DataModule | None = None
         self._built: Built | None = None
@@ -89,7 +84,7 @@ class Experiment:
             InputError: Every mistake in the overrides at once; or the run cannot go on.
         """
         config = compose_run(resume_overrides(overrides))
-        nodes = nodes_of(parts or {})
+        nodes = {group: option_of(group, part) for group, part in (parts or {}).items()}
         if config.resume is not None:
             nodes = read_run(Path(config.resume)).get("parts", {}) | nodes
         put_parts(config, nodes)
@@ -112,37 +107,21 @@ class Experiment:
         experiment.finds_lr = finds_lr(composed)
         return experiment
 
-    def as_plain(self) -> dict[str, Any]:
-        """Plain values that say all of an experiment that another process needs to run it, for JSON."""
-        source, name = (self.config, "config") if self._composed is None else (self._composed, "composed")
-        return {
-            name: OmegaConf.to_container(source, resolve=False, enum_to_str=True),
-            "folder": str(self.folder.absolute()),
-            "overrides": self.overrides,
-            "choices": self.choices,
-            "parts": self.parts,
-            "rows_in_memory": None if self.rows_in_memory is None else str(self.rows_in_memory),
-            "title": self.title,
-        }
+    def as_bytes(self) -> bytes:
+        """Pickle an experiment, without what has been made of it, for a child process of this one."""
+        alone = copy.copy(self)
+        alone.reporter = alone._prepared = alone._datamodule = alone._built = None
+        return pickle.dumps(alone)
 
     @classmethod
-    def from_plain(cls, fields: Mapping[str, Any]) -> Experiment:
-        """Make an experiment of what `as_plain` gave; the process becomes that of a job where it is one of Hydra's."""
+    def from_bytes(cls, content: bytes) -> Experiment:
+        """Read what `as_bytes` gave; the process becomes that of a job where the experiment is one of Hydra's."""
         started = time.perf_counter()
-        if "composed" in fields:
-            composed = OmegaConf.create(fields["composed"])
-            assert isinstance(composed, DictConfig)
-            enter_job(composed)
-            experiment = cls.of(composed, started=started)
-            experiment.folder = Path(fields["folder"])
-        else:
-            config = OmegaConf.create(fields["config"])
-            assert isinstance(config, DictConfig)
-            named = {"overrides": fields["overrides"], "choices": fields["choices"]}
-            experiment = cls(config, fields["folder"], started=started, **named)
-        experiment.parts = fields["parts"]
-        experiment.rows_in_memory = None if fields["rows_in_memory"] is None else Path(fields["rows_in_memory"])
-        experiment.title = fields["title"]
+        experiment = pickle.loads(content)
+        assert isinstance(experiment, cls)
+        experiment.started = started
+        if "hydra" in experiment._composed:
+            enter_job(experiment._composed)
         return experiment
 
     def check(self) -> None:
@@ -169,21 +148,17 @@ class Experiment:
         if not averages_runs(self.config):
             self.build()
 
-    def prepare(self) -> DataModule:
-        """Prepare the train and val rows; the test rows are sealed first where they are new."""
+    def prepare(self, before: Callable[[], None] = lambda: None) -> DataModule:
+        """Prepare the train and val rows; the test rows are sealed first where they are new.
+
+        `before` is called where rows are not prepared yet.
+        """
         if self._datamodule is None:
             from holdfast.data.loading.datamodule import DataModule
-            from holdfast.data.store.store import is_from_memory, open_prepared, prepare
 
             config = self.config
-            if self._prepared is not None:
-                pass
-            elif config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
-                self._prepared = open_prepared(read_run(self.folder)["data"]["rows"])
-            else:
-                self._prepared = prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory)
             self._datamodule = DataModule(
-                self._prepared,
+                self._prepared or self._prepared_rows(before),
                 build_option(config.split)(),
                 batch_size=config.batch_size,
                 seed=config.seed,
@@ -193,6 +168,22 @@ class Experiment:
                 sampling=config.data.get("sampling"),
             )
         return self._datamodule
+
+    def _prepared_rows(self, before: Callable[[], None]) -> Prepared:
+        from holdfast.data.store.store import is_from_memory, open_prepared, prepare
+
+        config = self.config
+        if config.resume is not None and is_from_memory(config.data) and self.rows_in_memory is None:
+            return open_prepared(read_run(self.folder)["data"]["rows"])
+        return prepare(config.data, config.split, config.vault, Path.cwd(), self.rows_in_memory, before=before)
+
+    def _check_ahead(self) -> None:
+        """Refuse a model whose outputs do not fit what is known of the rows before they are read."""
+        from holdfast.training.build import check_outputs_ahead
+
+        if header := first_look(as_plain(self.config.data.source)):
+            with one_at_a_time():
+                check_outputs_ahead(self.config, header)
 
     def build(self) -> Built:
         """Build everything that trains, once: network, loss, optimizer, schedule and Trainer.
@@ -210,7 +201,7 @@ class Experiment:
                 problem = f"{own[0][1]} is not in a file, and other processes cannot import it"
                 raise InputError(own[0][0], problem, next="move it into a module, or take trainer.devices=1")
             trainer = build_trainer(self.config, self.folder)  # before rows are prepared, which takes longer
-            datamodule = self.prepare()
+            datamodule = self.prepare(self._check_ahead)
             with one_at_a_time():
                 self._built = build(self.config, datamodule, trainer)
         return self._built
@@ -218,11 +209,7 @@ class Experiment:
     def member(self, folder: Path, changes: Mapping[str, Any]) -> Experiment:
         """The same experiment as a member of this ensemble; it goes on where its run has begun.
 
-        Rows are prepared and checks are made by the ensemble.
-
-        Args:
-            folder: Of the member.
-            changes: Key -> value, where it differs, such as {"split.fold": 2}.
+        The ensemble prepares rows and makes checks. `changes` are values by their keys, as in {"split.fold": 2}.
         """
         groups, keys = ("ensemble", "check"), ("lr", *changes)
         words = []
@@ -232,22 +219,21 @@ class Experiment:
                 words.append(word)
         changes = {"lr": self.config.lr, **changes}
         words += [*(f"{key}={value}" for key, value in changes.items()), "ensemble=none", "check=none"]
-        config = copy.deepcopy(self.config if self._composed is None else self._composed)
+        config = copy.deepcopy(self._composed)
         with open_dict(config):
             config.update(ensemble={}, check={})
             for key, value in changes.items():
                 OmegaConf.update(config, key, value)
             config.resume = str(folder) if (folder / FILE_NAME).exists() else None
-            if self._composed is not None:
+            if "hydra" in config:
                 OmegaConf.set_readonly(config.hydra, False)  # Hydra does not let its part be changed once a job runs
                 OmegaConf.set_readonly(config.hydra.runtime, False)
                 config.hydra.runtime.output_dir = config.hydra.run.dir = str(folder)
                 config.hydra.overrides.task = words
-        plain = config if self._composed is None else without_hydra(config)
         choices = {**self.choices, "ensemble": "none", "check": "none"}
-        member = Experiment(plain, folder, overrides=words, choices=choices)
+        member = Experiment(without_hydra(config), folder, overrides=words, choices=choices)
         member.parts, member.rows_in_memory = self.parts, self.rows_in_memory
-        member._composed = config if self._composed is not None else None
+        member._composed = config
         member._prepared = self.prepare().prepared
         return member
 
@@ -264,7 +250,6 @@ class Experiment:
 
     def set_lr(self, lr: float, record: RunRecord) -> None:
         """Take the learning rate that was found, wherever the config names it; what was built is built anew."""
-        assert self._composed is not None
         self._composed.lr = lr
         self.config = without_hydra(self._composed)
         self.finds_lr = False
@@ -313,8 +298,8 @@ class Experiment:
             record = RunRecord.reopen(self.folder)
             record.update(**self.fields)
             return record
-        if self._composed is not None and not (self.folder / ".hydra").exists():
-            write_composed(self._composed, self.folder)
+        if "hydra" in self._composed and not (self.folder / ".hydra").exists():
+            write_composed(self._composed, self.config, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
@@ -353,21 +338,3 @@ class Experiment:
             return self.make_ensemble(record)
         status: str = build_option(self.config.stage)(experiment=self, record=record)
         return status
-
-
-def train_on(experiment: Experiment, record: RunRecord) -> str:
-    """Train as one of the processes of a run, which is most often the only one; or train an ensemble.
-
-    Returns:
-        The status of the run: "completed" or "pruned".
-    """
-    from holdfast.training.fit import fit
-    from holdfast.training.row_guard import guarded
-
-    if experiment.config.ensemble:
-        return experiment.make_ensemble(record)
-    built = experiment.build()
-    datamodule = built.datamodule
-    record.update(data=datamodule.describe(), timings={"start_up": time.perf_counter() - experiment.started})
-    with guarded(built.module, datamodule, record.folder.name):
-        return fit(built, record, experiment.reporter)

@@ -18,17 +18,22 @@ NOTEBOOK = "__main__"
 Node = dict[str, Any]
 
 
-def nodes_of(parts: Mapping[str, Any]) -> dict[str, Node]:
-    """Describe parts as options of a config.
+def option_of(group: str, part: Any) -> Node:
+    """Describe a class, a function, or a `functools.partial` with keyword arguments as the option of a group.
 
-    Args:
-        parts: Group -> class, function, or `functools.partial` of one with keyword arguments; of a group of which
-            several can be chosen, such as callbacks, also a list of them.
+    Of a group of which several can be chosen, such as callbacks, the part may also be a list of them.
 
     Raises:
         InputError: There is no such group, or the part cannot be named from outside.
     """
-    return {group: _option_of(group, part) for group, part in parts.items()}
+    allowed = [name for name, known in GROUPS.items() if known.only_entries or not known.free]
+    if group not in allowed:
+        hint = did_you_mean(group, allowed)
+        raise InputError("parts", f"has {group!r}, which is no group of parts", ", ".join(allowed), hint)
+    if not GROUPS[group].only_entries:
+        return _node_of(group, part)
+    nodes = [_node_of(group, each) for each in (part if isinstance(part, list | tuple) else [part])]
+    return {str(node["_target_"]).rpartition(".")[2]: node for node in nodes}
 
 
 def put_parts(config: DictConfig, nodes: Mapping[str, Node]) -> None:
@@ -55,17 +60,6 @@ def notebook_parts(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for place, node in targets_below(group, as_plain(config.get(group))):
             if str(node["_target_"]).startswith(f"{NOTEBOOK}."):
                 yield place, str(node["_target_"])
-
-
-def _option_of(group: str, part: Any) -> Node:
-    allowed = [name for name, known in GROUPS.items() if known.only_entries or not known.free]
-    if group not in allowed:
-        hint = did_you_mean(group, allowed)
-        raise InputError("parts", f"has {group!r}, which is no group of parts", ", ".join(allowed), hint)
-    if not GROUPS[group].only_entries:
-        return _node_of(group, part)
-    nodes = [_node_of(group, each) for each in (part if isinstance(part, list | tuple) else [part])]
-    return {str(node["_target_"]).rpartition(".")[2]: node for node in nodes}
 
 
 def _node_of(group: str, part: Any) -> Node:

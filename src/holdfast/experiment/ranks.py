@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from holdfast.config.resolve import search_path
 from holdfast.core import child
 from holdfast.core.errors import HoldfastError, InputError
 from holdfast.core.messages import Array, Header
+from holdfast.core.run_record import RunRecord
+from holdfast.experiment.experiment import Experiment
 
 SET_FROM_OUTSIDE = ("LOCAL_RANK", "WORLD_SIZE")
 END_S = 60.0
@@ -61,6 +64,25 @@ def other_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
         _raise_failures(ranks, END_S)
 
 
+def train_on(experiment: Experiment, record: RunRecord) -> str:
+    """Train as one of the processes of a run, which is most often the only one; or train an ensemble.
+
+    Returns:
+        The status of the run: "completed" or "pruned".
+    """
+    from holdfast.training.fit import fit
+    from holdfast.training.row_guard import guarded
+
+    if experiment.config.ensemble:
+        return experiment.make_ensemble(record)
+    built = experiment.build()
+    datamodule = built.datamodule
+    timings = {"start_up": time.perf_counter() - experiment.started}
+    record.fields.update(data=datamodule.describe(), timings=timings)  # written when all that trains is described
+    with guarded(built.module, datamodule, record.folder.name):
+        return fit(built, record, experiment.reporter)
+
+
 def _start(number: int, request: dict[str, Any]) -> child.Child:
     rank = child.Child(
         "holdfast.experiment.ranks",
@@ -90,9 +112,6 @@ def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]
     del arrays
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from holdfast.core.run_record import RunRecord
-    from holdfast.experiment.experiment import Experiment, train_on
-
     folder = Path(header["folder"])
     config = OmegaConf.create(header["config"])
     assert isinstance(config, DictConfig)

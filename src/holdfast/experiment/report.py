@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from holdfast.config.check import check_recorded
-from holdfast.core.errors import HoldfastError, InputError
+from holdfast.core.errors import HoldfastError, InputError, VaultRefused
 from holdfast.core.run_record import best_checkpoint, check_data, read_run
 
 
-@dataclass(frozen=True)
-class WrittenReport:
-    """A page that was written, and what is in it."""
-
-    path: Path  # of the page
-    # what `data inspect` says of the train and val rows; None where the store has them no more
-    data: dict[str, Any] | None
-    val: dict[str, Any] | None  # what the model predicts for val rows; None likewise
-    without: str | None  # why data or predictions are not on the page; None where they are
-
-
-def write_report(run: Path) -> WrittenReport:
+def write_report(run: Path) -> tuple[Path, dict[str, Any]]:
     """Write `report.html` into a run's folder.
+
+    Returns:
+        The page, and facts on it: "data", what `data inspect` says of the train and val rows, and "val", what the model
+        predicts for val rows, each None where the store has them no more; "without" says why, and is else None.
 
     Raises:
         InputError: The folder holds no run, one that still goes on, or one whose best checkpoint is gone.
@@ -40,7 +32,7 @@ def write_report(run: Path) -> WrittenReport:
         member_folder(run, member)
     facts, without = _facts_of_rows(run, record)
     path = write_run_page(run, record, **facts)
-    return WrittenReport(path, facts.get("data"), facts.get("val"), without)
+    return path, {"data": facts.get("data"), "val": facts.get("val"), "without": without}
 
 
 def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
@@ -65,6 +57,8 @@ def _facts_of_rows(run: Path, record: dict[str, Any]) -> tuple[dict[str, Any], s
 
         try:
             facts["val"] = val_facts(run, rows.prepared.x, rows.prepared.y, rows.val)
+        except VaultRefused:  # a member was changed since the ensemble was made
+            raise
         except HoldfastError as error:
             return facts, f"no predictions ({error})"
     return facts, None

@@ -68,14 +68,10 @@ def note_other_folder(record: Mapping[str, Any]) -> None:
 def refuse_untrusted(where: str, folder: Path, trusted: Iterable[str], next: str = "") -> None:
     """A folder may come from a stranger: what it trusts counts only where the user has trusted it before.
 
-    Args:
-        where: The key or verb to blame.
-        folder: Of a run or a sweep.
-        trusted: Modules that it trusts.
-        next: What to do, if not to train once with them.
+    `next` says what to do, if not to train once with them.
 
     Raises:
-        InputError: The user has trusted one of them nowhere on this machine.
+        InputError: The user has trusted one of the modules nowhere on this machine; it blames the key or verb `where`.
     """
     if unknown := set(trusted) - trusted_here() - {"__main__"}:
         problem = f"{folder} trusts {', '.join(sorted(unknown))}, and you have not on this machine"

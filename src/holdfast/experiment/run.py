@@ -26,7 +26,7 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The whole of `run.json`, as it is now (`core.run_record` describes it)."""
+        """The whole of `run.json`, as it is now (`docs/formats.md` describes it)."""
         return read_run(self.folder)
 
     @property
@@ -88,7 +88,7 @@ class Run:
             InputError: A column is missing, or a cell cannot be read.
             VaultRefused: A row is sealed in a vault.
         """
-        from holdfast.inference.frames import predict_frame
+        from holdfast.inference.predict import predict_frame
 
         return predict_frame(self.folder, rows, batch_size=batch_size)
 
@@ -96,7 +96,7 @@ class Run:
         """Write `report.html` into the folder, with data and val rows where the store has them; returns its path."""
         from holdfast.experiment.report import write_report
 
-        return write_report(self.folder).path
+        return write_report(self.folder)[0]
 
     def _repr_html_(self) -> str:
         """Show the run in a notebook: its page, in a frame of its own."""

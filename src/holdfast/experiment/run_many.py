@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 
+import numpy as np
+
 from holdfast.config.resolve import search_path
 from holdfast.core.child import Child
 from holdfast.core.cores import threads_allowed
@@ -53,6 +55,7 @@ def run_many(
     """
     source = iter(experiments)
     waiting: Experiment | None = None
+    ended: list[Run] = []
     has_more = True
     with ExitStack() as stack, caught_signals() as signals:
         slots = [_Slot(number, workers) for number in range(workers)]
@@ -63,29 +66,40 @@ def run_many(
                 has_more, waiting = False, None
                 for slot in slots:
                     slot.interrupt(signals.number)
-            if has_more and waiting is None:
-                waiting, has_more = _fetch(source)
             free = [slot for slot in slots if slot.experiment is None]
             if waiting is not None and free:
                 free[0].start(waiting, reporter)
                 waiting = None
-                continue
+            yield from ended  # whatever the caller does with them, the next run has begun
+            ended = []
+            if has_more and waiting is None:
+                waiting, has_more = _fetch(source)
+                if waiting is not None:
+                    continue
             busy = [slot for slot in slots if slot.experiment is not None]
             if not busy and not has_more:
                 break
             ready, _, _ = select.select([slot.child for slot in busy], [], [], WAIT_S)
-            for slot in busy:
-                if slot.child in ready and (run := slot.go_on()) is not None:
-                    yield run
+            runs = [slot.go_on() for slot in busy if slot.child in ready]
+            ended = [run for run in runs if run is not None]
         signals.check()
 
 
 def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool]:
-    """The next experiment, if there is one at the moment, and whether there may be more."""
+    """The next experiment, if there is one at the moment, and whether there may be more.
+
+    Raises:
+        InputError: A part of it lives in this process alone.
+    """
     try:
-        return next(source), True
+        experiment = next(source)
     except StopIteration:
         return None, False
+    if experiment is not None:
+        for place, target in notebook_parts(experiment.config):
+            problem = f"{target} is not in a file, and other processes cannot import it"
+            raise InputError(place, problem, next="move it into a module")
+    return experiment, True
 
 
 class _Slot:
@@ -115,18 +129,12 @@ class _Slot:
         return self._child
 
     def start(self, experiment: Experiment, reporter: Reporters | None) -> None:
-        """Begin with an experiment.
-
-        Raises:
-            InputError: A part of it lives in this process alone.
-        """
-        for place, target in notebook_parts(experiment.config):
-            problem = f"{target} is not in a file, and other processes cannot import it"
-            raise InputError(place, problem, next="move it into a module")
+        """Begin with an experiment."""
         self.experiment, self._error, self._is_interrupted = experiment, None, False
         self._reporter = None if reporter is None else reporter(experiment)
-        request = {"experiment": experiment.as_plain(), "has_reporter": reporter is not None, "program": sys.argv[0]}
-        self.child.send({**request, "worker": self._number, "workers": self._workers})
+        request = {"has_reporter": reporter is not None, "argv": [sys.argv[0], *experiment.overrides]}
+        content = np.frombuffer(experiment.as_bytes(), np.uint8)
+        self.child.send({**request, "worker": self._number, "workers": self._workers}, content)
 
     def go_on(self) -> Run | None:
         """Read a message of the run; gives the run when it has ended."""

@@ -33,23 +33,33 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def warm_up() -> None:
-    """Import what a run needs, and freeze the heap."""
+    """Import what a run needs, look up what is the same for all, and freeze the heap."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy would start threads when it is imported
 
     import numpy.random  # noqa: F401
+    import PIL.Image
+    import tensorboard.plugins.hparams.metadata  # noqa: F401
     import torch.utils.serialization
     import torch.utils.tensorboard.writer  # noqa: F401
+    from lightning_fabric.utilities import registry
 
     import holdfast.data.loading.datamodule
+    import holdfast.data.sources.embedded
     import holdfast.experiment.console
     import holdfast.training.fit  # noqa: F401
+    from holdfast.core.run_record import environment
     from holdfast.reporting.pages import compile_templates
+    from holdfast.vault.ledger.ledger import code_sha256
 
     for group in GROUPS.values():
         for module in group.trusted:
             if module.startswith("holdfast.") and find_spec(module) is not None:
                 import_module(module)
     compile_templates()
+    PIL.Image.preinit()  # the formats of pictures
+    registry.entry_points(group="pytorch_lightning.callbacks_factory")  # type: ignore[attr-defined]
+    environment()
+    code_sha256()
 
     gc.collect()
     gc.freeze()
@@ -61,14 +71,14 @@ def main() -> None:
     warm_up()
     while True:
         try:
-            request, _ = receive(questions)
+            request, contents = receive(questions)
         except EOFError:
             return
-        if "experiment" not in request:  # a word to a run that has ended
+        if not contents:  # a word to a run that has ended
             continue
         process = os.fork()
         if process == 0:
-            _train(request, questions, answers)
+            _train(request, contents[0].tobytes(), questions, answers)
         _, status = os.waitpid(process, 0)
         try:
             send(answers, {"ended": os.waitstatus_to_exitcode(status)})
@@ -106,8 +116,8 @@ class _PipedReporter:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _train(request: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -> NoReturn:
-    """Run one experiment, with what it prints on the console; it ends the process."""
+def _train(request: Mapping[str, Any], content: bytes, questions: BinaryIO, answers: BinaryIO) -> NoReturn:
+    """Run the experiment of a request, with what it prints on the console; it ends the process."""
     from holdfast.core.exits import ending
     from holdfast.experiment.compose import set_up_hydra
     from holdfast.experiment.console import run_on_console
@@ -116,14 +126,14 @@ def _train(request: Mapping[str, Any], questions: BinaryIO, answers: BinaryIO) -
     code = 1
     try:
         set_up_hydra()
-        sys.argv = [request["program"], *request["experiment"]["overrides"]]
+        sys.argv = request["argv"]
         _take_one_gpu(request["worker"], request["workers"])
         if request["workers"] > 1:  # the lines of several runs would mix; errors are shown
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         parent = _PipedReporter(questions, answers)
         with ending():
             try:
-                experiment = Experiment.from_plain(request["experiment"])
+                experiment = Experiment.from_bytes(content)
                 print(f"\n{experiment.title}", flush=True)
                 run_on_console(experiment, in_sweep=True, reporter=parent if request["has_reporter"] else None)
             except HoldfastError as error:

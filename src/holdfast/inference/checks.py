@@ -1,13 +1,13 @@
-"""Refusals before torch is imported: runs that cannot predict, paths that cannot be written."""
+"""Refusals before torch is imported: runs that cannot predict, formats that cannot be written."""
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.files import check_new_file
 from holdfast.core.run_record import check_data, read_run
 
 SUFFIXES = {"onnx": ".onnx", "torch_export": ".pt2", "safetensors": ".safetensors"}
@@ -27,21 +27,6 @@ def read_predicting_run(folder: Path) -> dict[str, Any]:
     return record
 
 
-def check_new_file(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that would be lost, and a path that cannot be written.
-
-    Raises:
-        InputError: Blaming `--output`.
-    """
-    if path.is_dir():
-        raise InputError("--output", f"{path} is a folder", next="name a file")
-    if path.exists() and not overwrite:
-        raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
-    there = next(parent for parent in path.absolute().parents if parent.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise InputError("--output", f"{path} cannot be written", next="name a file in a folder of yours")
-
-
 def check_format(form: str) -> None:
     """Refuse a format that is unknown, or whose packages are not installed.
 
@@ -54,3 +39,16 @@ def check_format(form: str) -> None:
     if missing:
         hint = f"pip install {' '.join(missing)}"
         raise InputError("--format", f"{form} needs {', '.join(missing)}, not installed here", next=hint)
+
+
+def check_export(run: Path, form: str, output: Path | None, *, overwrite: bool) -> Path:
+    """The file that an export is written to; without `output` it lies in the folder of the run.
+
+    Raises:
+        InputError: The folder is no run that predicts, the format cannot be written, or the file exists.
+    """
+    check_format(form)
+    read_predicting_run(run)
+    path = output or run / "export" / f"model{SUFFIXES[form]}"
+    check_new_file(path, overwrite=overwrite)
+    return path

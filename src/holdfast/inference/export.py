@@ -6,28 +6,33 @@ FILE.json     what goes in (shape, type, columns with their categories), what co
 
 from __future__ import annotations
 
+import copy
 import json
-import os
-import secrets
-from dataclasses import dataclass
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from holdfast.core.errors import RunFailed
-from holdfast.core.files import sha256_file, write_atomic
+from holdfast.config.check import check_recorded
+from holdfast.core.errors import HoldfastError, RunFailed
+from holdfast.core.files import replaced, sha256_file, write_atomic
 from holdfast.core.run_record import environment
 from holdfast.core.tasks import task_of
-from holdfast.inference.checks import NEEDED, SUFFIXES, check_format, check_new_file
-from holdfast.inference.formats import WRITERS, Predict, quiet
+from holdfast.inference.checks import NEEDED, SUFFIXES, check_export
 from holdfast.inference.network import Loaded, load_run
-from holdfast.inference.trial_rows import trial_rows
-from holdfast.training.restore import BUILT
+from holdfast.training.restore import BUILT, Network
 
 TOLERANCE = 1e-4
+ONNX_BYTES = 2**31 - 2**20
+NUM_TRIAL_ROWS = 512
+Predict = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 # How the cells of a table become numbers.
 CELLS = (
@@ -39,19 +44,8 @@ CELLS = (
 FITS = {"stretch": "Image.resize", "crop": "ImageOps.fit", "pad": "ImageOps.pad"}
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An exported model."""
-
-    path: Path  # the model's file; `<path>.json` describes it
-    rows: int  # how many rows it was tried with
-    rows_from: str  # which rows these are
-    max_difference: float  # of its predictions to those of the run, on these rows
-    tolerance: float  # what was allowed
-
-
-def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> Exported:
-    """Export a run or an ensemble, try the file and describe it.
+def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: bool = False) -> dict[str, Any]:
+    """Export a run or an ensemble, try the file and describe it; gives the description.
 
     Without `output` the file is `export/model.<suffix>` in the folder of the run.
 
@@ -59,25 +53,18 @@ def export_run(run: Path, form: str, output: Path | None = None, *, overwrite: b
         InputError: The format is unknown or its packages are missing, the file exists, or the folder is no run.
         RunFailed: The model cannot be exported, or the exported one predicts something else: no file is left.
     """
-    check_format(form)
-    path = output or run / "export" / f"model{SUFFIXES[form]}"
-    check_new_file(path, overwrite=overwrite)
+    path = check_export(run, form, output, overwrite=overwrite)
     loaded = load_run(run)
     x, words = trial_rows(loaded.record)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp{SUFFIXES[form]}")
-    try:
+    with replaced(path, SUFFIXES[form]) as temporary:
         with quiet():
             predict = WRITERS[form](loaded.network, temporary, x)
-            difference, tolerance = _compare(loaded, predict, x)
-        exported = Exported(path, len(x), words, difference, tolerance)
-        description = json.dumps(_description(loaded, form, temporary, exported), indent=1, ensure_ascii=False)
+            check = {"rows": len(x), "of": words, **_compare(loaded, predict, x)}
+        description = {**_description(loaded, form, temporary), "check": check}
         temporary.chmod(0o644)  # safetensors makes a file that others cannot read
-        os.replace(temporary, path)
-        write_atomic(description_path(path), description + "\n")
-    finally:
-        temporary.unlink(missing_ok=True)
-    return exported
+    write_atomic(description_path(path), json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+    return description
 
 
 def description_path(path: Path) -> Path:
@@ -85,26 +72,19 @@ def description_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-# --- the check -------------------------------------------------------------------------------------------------------
-
-
-def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> tuple[float, float]:
-    """The greatest difference to the run's own predictions, over all rows at once and over the first alone.
-
-    Raises:
-        RunFailed: It is beyond the tolerance.
-    """
+def _compare(loaded: Loaded, predict: Predict, x: NDArray[Any]) -> dict[str, float]:
+    """The greatest difference to the run's own predictions, of all rows and of the first alone, and the tolerance."""
     expected = loaded.network.predict(x)
     pairs = [(predict(x), expected), (predict(x[:1]), expected[:1])]
     difference = max(greatest_difference(predicted, wanted) for predicted, wanted in pairs)
     tolerance = TOLERANCE
     if task_of(loaded.data["task"]).is_values:
-        spread = max(float(restored.module.target_std) for _, restored in loaded.members)
+        spread = max(float(restored.module.target_std.min()) for _, restored in loaded.members)
         tolerance = TOLERANCE * spread + 1e-6 * float(np.nanmax(np.abs(expected)))
     if not difference <= tolerance:
         problem = f"the exported model predicts something else: off by {difference:.3g}, allowed {tolerance:.3g}"
         raise RunFailed("model", problem, next="another --format")
-    return difference, tolerance
+    return {"max_difference": difference, "tolerance": tolerance}
 
 
 def greatest_difference(predicted: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
@@ -121,7 +101,7 @@ def _image_words(loaded: Loaded) -> str:
     return f"turned upright by EXIF, {mode}, values 0 to 255; an image of another size by Pillow's {fit}, bilinear"
 
 
-def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> dict[str, Any]:
+def _description(loaded: Loaded, form: str, file: Path) -> dict[str, Any]:
     data = loaded.data
     columns = data.get("columns") or [{"name": name, "type": "number"} for name in data["feature_names"]]
     width = list(task_of(data["task"]).row_shape(data["num_outputs"]))
@@ -161,11 +141,121 @@ def _description(loaded: Loaded, form: str, file: Path, exported: Exported) -> d
         "network": network,
         "combine": loaded.network.combine,
         "temperature": loaded.network.temperature,
-        "check": {
-            "rows": exported.rows,
-            "of": exported.rows_from,
-            "max_difference": exported.max_difference,
-            "tolerance": exported.tolerance,
-        },
         "versions": {**environment()["versions"], **{name: metadata.version(name) for name in NEEDED[form]}},
     }
+
+
+# --- the formats: each is written, read back, and given as a function that predicts
+
+
+def _write_torch_export(network: Network, path: Path, x: NDArray[Any]) -> Predict:
+    torch.export.save(_program(network, x), path)
+    module = torch.export.load(path).module()
+    return lambda rows: _numbers(module(torch.from_numpy(rows)))
+
+
+def _write_onnx(network: Network, path: Path, x: NDArray[Any]) -> Predict:
+    import onnxruntime
+
+    if sum(value.numel() * value.element_size() for value in network.state_dict().values()) > ONNX_BYTES:
+        raise RunFailed("--format", "an onnx file holds 2 GiB of weights at most", next="--format torch_export")
+    example = torch.from_numpy(_example(x))
+    options: dict[str, Any] = {"input_names": ["rows"], "output_names": ["predictions"], "external_data": False}
+    shapes: Any = ({0: "batch"},)
+    try:
+        torch.onnx.export(
+            _program(network, x), (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False, **options
+        )
+    except RunFailed:
+        raise
+    except Exception as error:  # the exporter's own errors have no common parent
+        raise RunFailed("model", f"cannot be written as onnx ({_first_line(error)})") from error
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda rows: np.asarray(session.run(None, {"rows": rows})[0], np.float32)
+
+
+def _write_safetensors(network: Network, path: Path, x: NDArray[Any]) -> Predict:
+    from safetensors.torch import load_file, save_file
+
+    state = {name: value.contiguous().clone() for name, value in network.state_dict().items()}
+    save_file(state, path, metadata={"format": "pt"})
+    blank = copy.deepcopy(network)
+    for value in blank.state_dict().values():
+        value.zero_()
+    blank.load_state_dict(load_file(path))
+    return lambda rows: _numbers(blank(torch.from_numpy(rows)))
+
+
+WRITERS: dict[str, Callable[[Network, Path, NDArray[Any]], Predict]] = {
+    "onnx": _write_onnx,
+    "torch_export": _write_torch_export,
+    "safetensors": _write_safetensors,
+}
+
+
+def _program(network: Network, x: NDArray[Any]) -> torch.export.ExportedProgram:
+    example = torch.from_numpy(_example(x))
+    try:
+        with torch.no_grad():
+            return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    except Exception as error:  # a user's own model may do what cannot be traced
+        raise RunFailed("model", f"cannot be exported ({_first_line(error)})") from error
+
+
+def _example(x: NDArray[Any]) -> NDArray[Any]:
+    """Two rows or more: a batch of one would be taken for a constant."""
+    return np.array(x[:4] if len(x) > 1 else np.repeat(x, 2, axis=0))
+
+
+def _numbers(predictions: torch.Tensor) -> NDArray[np.float32]:
+    numbers: NDArray[np.float32] = predictions.detach().numpy()
+    return numbers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what the exporters tell of themselves; what matters is the check."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+# --- rows to try a model with
+
+
+def trial_rows(record: dict[str, Any]) -> tuple[NDArray[Any], str]:
+    """At most 512 rows as they are stored, and what they are in words."""
+    from holdfast.data.loading.train_val import rows_of_run
+
+    try:
+        check_recorded(record["config"], ("split",))
+        rows = rows_of_run(record["config"]["split"], record["data"])
+        return np.asarray(rows.prepared.x[rows.val[:NUM_TRIAL_ROWS]]), f"val rows of {record['data']['name']}"
+    except HoldfastError:
+        return random_rows(record["data"], 64), "random rows, as the store does not have the val rows"
+
+
+def random_rows(data: Mapping[str, Any], num_rows: int) -> NDArray[Any]:
+    """Made-up rows of the shape and type of stored ones, by the record's field `data`."""
+    generator = np.random.default_rng(0)
+    shape, dtype = (num_rows, *data["row_shape"]), np.dtype(data["dtype"])
+    if dtype.kind in "iub":
+        high = 2 if dtype.kind == "b" else 256 if dtype.itemsize == 1 and dtype.kind == "u" else 128
+        return generator.integers(0, high, shape).astype(dtype)
+    x = generator.normal(size=shape).astype(dtype)
+    for index, column in enumerate(data.get("columns") or ()):
+        if column["type"] == "category":
+            x[:, index] = generator.integers(-1, max(1, len(column.get("categories", ()))), num_rows)
+        elif column.get("has_missing"):
+            x[generator.random(num_rows) < 0.1, index] = np.nan
+    return x

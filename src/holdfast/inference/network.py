@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import read_run
 from holdfast.inference.checks import read_predicting_run
@@ -33,7 +33,8 @@ def load_run(folder: Path) -> Loaded:
     """Restore a run, or all members of an ensemble, on the CPU.
 
     Raises:
-        InputError: A folder is no run, a member is gone or has changed, or a checkpoint does not fit.
+        InputError: A folder is no run, a member is gone, or a checkpoint does not fit.
+        VaultRefused: A member was changed since the ensemble was made.
     """
     record = read_predicting_run(folder)
     if record["kind"] != "ensemble":
@@ -54,7 +55,7 @@ def _member(ensemble: Path, entry: dict[str, Any]) -> tuple[dict[str, Any], Rest
     run = member_folder(ensemble, entry)
     path = run / entry["checkpoint"]
     if sha256_file(path) != entry["sha256"]:
-        raise InputError(str(path), "is not the checkpoint that was averaged", next="average the runs again")
+        raise VaultRefused(str(path), "was changed since the ensemble was made", next="make the ensemble again")
     return read_run(run), load_model(run, entry["checkpoint"])
 
 

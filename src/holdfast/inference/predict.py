@@ -1,8 +1,12 @@
-"""Apply a run to new rows, a block at a time: what is in memory does not grow with their number."""
+"""A run applied to new rows: of files a block at a time, so that memory does not grow with them, or of a frame.
+
+Rows that are sealed in a vault are not predicted on: that would be an opening that no ledger tells of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError
-from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.core import places
+from holdfast.core.errors import InputError, VaultRefused
+from holdfast.data.in_memory import is_table, told_without, write_arrays, write_table
+from holdfast.data.new_rows import NewRows, read_like
+from holdfast.inference.checks import read_predicting_run
 from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
+from holdfast.vault import known_rows, lifecycle, registry
+from holdfast.vault.rows.digest_sets import Fingerprints
 from holdfast.vault.rows.identity import row_digests
 
 if TYPE_CHECKING:
-    from holdfast.data.new_rows import NewRows
+    import pandas as pd
+
     from holdfast.inference.network import Loaded
+
+WHERE = "rows"  # of a frame
+Forms = Sequence[NDArray[np.uint8]]
 
 
 def predict_blocks(
@@ -51,6 +64,27 @@ def predict_blocks(
     return done
 
 
+def predict_frame(run: Path, rows: Any, *, batch_size: int = 1024) -> pd.DataFrame:
+    """Predict rows in memory; see `holdfast.Run.predict`.
+
+    The rows are read as `holdfast predict` reads a file, so that both refuse the same and answer the same.
+    """
+    import pandas as pd
+
+    record = read_predicting_run(run)
+    if batch_size < 1:
+        raise InputError("batch_size", f"is {batch_size}", allowed="1 or more")
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        path, _ = (
+            write_table(rows, Path(folder), WHERE) if is_table(rows) else write_arrays(rows, None, Path(folder), WHERE)
+        )
+        with told_without(path, WHERE):
+            blocks = read_like(record["data"], path, settings=record["config"].get("data"))
+            tables = [table for _, table in predictions_of(run, record["data"], blocks, batch_size)]
+    columns = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    return pd.DataFrame(columns, index=rows.index if hasattr(rows, "iloc") else None)
+
+
 def predictions_of(
     run: Path, data: dict[str, Any], blocks: Iterable[NewRows], batch_size: int
 ) -> Iterator[tuple[NewRows, dict[str, Any]]]:
@@ -68,9 +102,46 @@ def predictions_of(
     from holdfast.inference.network import load_run
 
     loaded = load_run(run)
+    names = data["feature_names"] if data["kind"] == "table" else ()
     for block in chain([first], checked):
-        refuse_sealed([*_digests(block.x, data), *block.digests])
+        as_arrays = row_digests(block.x, kind=data["kind"], feature_names=names)  # a vault knows rows in several forms
+        refuse_sealed([as_arrays, *block.digests])
         yield block, _columns(loaded, block.x, batch_size)
+
+
+def sealed_rows_refusal() -> Callable[[Forms], None]:
+    """A function that refuses blocks with sealed rows; it does nothing where there is no HOLDFAST_HOME.
+
+    It takes the digests of a block's rows, in one form or several: a match of any is a match. Rows whose fingerprint
+    is ambiguous match nothing.
+
+    Raises:
+        VaultRefused: The key of the fingerprints is gone; later, a row is sealed in a vault.
+    """
+    sealed = _sealed_vaults() if places.vaults().is_dir() or places.registry().is_dir() else []
+    num_rows = 0
+
+    def refuse(forms: Forms) -> None:
+        nonlocal num_rows
+        num_rows += len(forms[0])
+        for record, rows in sealed:
+            is_sealed = np.logical_or.reduce([rows.are_sealed(digests) for digests in forms])
+            if is_sealed.any():
+                name = f"vault {record['vault'][:8]} ({record['name']})"
+                problem = (
+                    f"{is_sealed.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
+                )
+                hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
+                raise VaultRefused("--input", problem, next=hint)
+
+    return refuse
+
+
+def _sealed_vaults() -> list[tuple[dict[str, Any], Fingerprints]]:
+    if lifecycle.unregistered():
+        with registry.locked():
+            lifecycle.recover()
+    return [(record, known_rows.sealed_rows(record["vault"])) for record in registry.in_force()]
 
 
 def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]:
@@ -79,22 +150,12 @@ def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]
     if loaded.record["kind"] != "ensemble":
         return as_table(network.predict(x, batch_size=batch_size), task, class_names)
     members, predictions = network.predict_members(x, batch_size=batch_size)
-    doubts = columns_of_doubt(members, predictions, task, network.weights)
+    doubts = columns_of_doubt(members, predictions, task, class_names, network.weights)
     return {**as_table(predictions, task, class_names), **doubts}
 
 
-def _digests(x: NDArray[Any], data: dict[str, Any]) -> list[NDArray[np.uint8]]:
-    """The form in which a vault knows rows that came as arrays."""
-    names = data["feature_names"] if data["kind"] == "table" else ()
-    return [row_digests(x, kind=data["kind"], feature_names=names)]
-
-
 def _checked(blocks: Iterable[NewRows], data: dict[str, Any]) -> Iterator[NewRows]:
-    """The blocks that have rows.
-
-    Raises:
-        InputError: Rows have another shape, or another type of numbers, than those that the run was trained on.
-    """
+    """The blocks that have rows; those of another shape or type than the run was trained on are refused."""
     shape, dtype = tuple(data["row_shape"]), np.dtype(data["dtype"])
     for block in blocks:
         if block.x.shape[1:] != shape:

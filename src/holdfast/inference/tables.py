@@ -1,11 +1,9 @@
-"""Predictions as a table: ids, the prediction, a column of probabilities for each class; written block by block."""
+"""Predictions as a table: ids, predictions, a column of probabilities for each class; written block by block."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.core.files import finite
+from holdfast.core.files import check_new_file, finite, replaced
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.diversity import differing, entropy
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
-PREDICTION = "prediction"
+PREDICTION, SPREAD = "prediction", "spread"
 Table = Mapping[str, Sequence[Any] | NDArray[Any]]
 
 
@@ -39,28 +37,35 @@ def check_suffix(path: Path) -> None:
 def column_names(task: str, class_names: Sequence[str], *, is_ensemble: bool = False) -> list[str]:
     """The columns beside that of the ids."""
     kind = task_of(task)
+    predictions = _by_name(PREDICTION, task, class_names)
+    if kind.is_values:
+        return [*predictions, *(_by_name(SPREAD, task, class_names) if is_ensemble else ())]
     probabilities = [f"probability_{name}" for name in class_names]
-    predictions = [f"{PREDICTION}_{name}" for name in class_names] if kind.is_labels else [PREDICTION]
-    doubts = (["spread"] if kind.is_values else ["entropy", "disagreement"]) if is_ensemble else []
-    return [*predictions, *probabilities, *doubts]
+    return [*predictions, *probabilities, *(("entropy", "disagreement") if is_ensemble else ())]
+
+
+def _by_name(column: str, task: str, class_names: Sequence[str]) -> list[str]:
+    """The names of a kind of column: one for each label, or for each of several targets; else one."""
+    kind = task_of(task)
+    return [f"{column}_{name}" for name in class_names] if kind.is_labels or kind.is_multitarget else [column]
 
 
 def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[str]) -> dict[str, Any]:
     """Predictions as columns.
 
     Args:
-        predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) values.
-        task: "multiclass", "binary", "multilabel" or "regression".
-        class_names: In the order of the indices.
+        predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) or (n, targets) values.
+        task: The name of the task.
+        class_names: Of classes, labels or targets, in the order of the indices.
 
     Returns:
         The name of the likeliest class (of two, the second where it is more than one half), or 0 and 1 for each label,
-        and the probabilities; or the value.
+        and the probabilities; or the value, of each of several targets.
     """
     names = column_names(task, class_names)
     kind = task_of(task)
     if kind.is_values:
-        return {names[0]: predictions}
+        return dict(zip(names, predictions.reshape(len(predictions), -1).T, strict=True))
     guesses = kind.guesses(predictions)
     if kind.is_flat:
         predictions = np.stack([1.0 - predictions, predictions], axis=1)
@@ -70,15 +75,15 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 
 
 def columns_of_doubt(
-    members: NDArray[np.float32], predictions: NDArray[np.float32], task: str, weights: Sequence[float]
+    members: NDArray[np.float32],
+    predictions: NDArray[np.float32],
+    task: str,
+    class_names: Sequence[str],
+    weights: Sequence[float],
 ) -> dict[str, NDArray[np.float32]]:
-    """The columns that an ensemble adds.
+    """The columns that an ensemble adds, by (members, n, ...) predictions of each member and (n, ...) of all.
 
-    Args:
-        members: (members, n, ...) predictions of each.
-        predictions: (n, ...) of the ensemble.
-        task: As of `as_table`.
-        weights: Of the members.
+    `class_names` are those of `as_table`.
 
     Returns:
         `entropy` of the predicted probabilities, in nats, and `disagreement`, the share of members, by weight, that
@@ -87,7 +92,8 @@ def columns_of_doubt(
     if task_of(task).is_values:
         exact = members.astype(np.float64)
         variance = np.average(np.square(exact - np.average(exact, axis=0, weights=weights)), axis=0, weights=weights)
-        return {"spread": np.sqrt(variance).astype(np.float32)}
+        spread = np.sqrt(variance).astype(np.float32).reshape(len(predictions), -1)
+        return dict(zip(_by_name(SPREAD, task, class_names), spread.T, strict=True))
     return {"entropy": entropy(predictions, task), "disagreement": differing(members, predictions, task, weights)}
 
 
@@ -103,24 +109,18 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     Raises:
         InputError: The file cannot be written, or has appeared meanwhile.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    suffix = path.suffix.lower()
     try:
-        write, close = _open(temporary, path.suffix.lower())
-        try:
-            yield write
-        finally:
-            close()
-        if path.exists() and not overwrite:
-            raise InputError("--output", f"{path} exists", next="name another file, or --overwrite")
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as temporary:
+            write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
+            try:
+                yield write
+            finally:
+                close()
+            check_new_file(path, overwrite=overwrite)
     except OSError as error:
         raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _open(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
-    return _open_parquet(path) if suffix == ".parquet" else _open_text(path, suffix)
 
 
 def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:

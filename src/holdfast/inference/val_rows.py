@@ -21,27 +21,31 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     `x` and `y` are the development rows as stored, and `val` the indices of the val rows.
 
     Returns:
-        {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "points", "residuals"} for values;
-        None for labels.
+        {"rows", "confusion"}: true class by row, guessed one by column; {"rows", "targets"} for values, with {"name",
+        "points", "residuals"} of each target; None for labels.
     """
     from holdfast.inference.network import load_run
+    from holdfast.reporting.dataset import number_facts, spread_over
 
     loaded = load_run(run)
     if (loaded.record["ensemble"] or {}).get("out_of_fold"):
         records, members = zip(*loaded.members, strict=True)
         terms = val_terms(records, members, loaded.network.combine, out_of_fold=True)
-        rows = _evenly(np.arange(len(terms.targets)))
+        rows = spread_over(np.arange(len(terms.targets)), MAX_ROWS)
         targets, predictions = terms.targets[rows], terms.predicted(terms.terms[0][rows], loaded.network.temperature)
     else:
-        rows = _evenly(val)
+        rows = spread_over(val, MAX_ROWS)
         targets, predictions = np.asarray(y[rows]), loaded.network.predict(np.asarray(x[rows]))
     task = task_of(loaded.data["task"])
     if task.is_values:
-        from holdfast.reporting.dataset import number_facts
-
-        points = np.column_stack([targets, predictions])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
-        residuals = number_facts(predictions.astype(np.float64) - targets)["histogram"]
-        return {"rows": len(rows), "points": points, "residuals": residuals}
+        of_targets = []
+        names = loaded.data["class_names"] or [""]
+        columns = (values.reshape(len(rows), -1).T for values in (targets, predictions))
+        for name, y_of, predicted in zip(names, *columns, strict=True):
+            points = np.column_stack([y_of, predicted])[:: -(-len(rows) // MAX_POINTS)].astype(float).tolist()
+            residuals = number_facts(predicted.astype(np.float64) - y_of)["histogram"]
+            of_targets.append({"name": name, "points": points, "residuals": residuals})
+        return {"rows": len(rows), "targets": of_targets}
     if task.is_labels:
         return None
     guessed = task.guesses(predictions).argmax(axis=1)
@@ -49,7 +53,3 @@ def val_facts(run: Path, x: Any, y: Any, val: NDArray[np.int64]) -> dict[str, An
     confusion = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(confusion, (targets, guessed), 1)
     return {"rows": len(rows), "confusion": confusion.tolist()}
-
-
-def _evenly(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return rows[np.linspace(0, len(rows) - 1, min(MAX_ROWS, len(rows))).astype(np.int64)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
@@ -68,13 +69,29 @@ def cross_entropy(
     """
     _check_fits("cross_entropy", task, task_of(task).is_softmax)
     require(0.0 <= label_smoothing <= 1.0, "loss.label_smoothing", label_smoothing, "0 <= label_smoothing <= 1")
-    weights = _as_tensor(class_weights)
+    return CrossEntropy(_as_tensor(class_weights), label_smoothing)
 
-    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        weight = None if weights is None else weights.to(outputs)
-        return functional.cross_entropy(outputs, targets, weight=weight, label_smoothing=label_smoothing)
 
-    return loss
+@dataclass(frozen=True)
+class CrossEntropy:
+    """The loss that `cross_entropy` gives."""
+
+    weights: Tensor | None
+    label_smoothing: float
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The mean over rows."""
+        weight = None if self.weights is None else self.weights.to(outputs)
+        return functional.cross_entropy(outputs, targets, weight=weight, label_smoothing=self.label_smoothing)
+
+    def of_members(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss (members,) of each network of a stack, from outputs (members, rows, classes)."""
+        # classes in front: torch's softmax over a last dimension of few classes takes twenty times as long on a CPU
+        weight = None if self.weights is None else self.weights.to(outputs)
+        losses = functional.cross_entropy(
+            outputs.mT, targets, weight=weight, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        return losses.mean(dim=1) if weight is None else losses.sum(dim=1) / weight[targets].sum(dim=1)
 
 
 def binary_cross_entropy(*, task: str = "binary", class_weights: ClassWeights = None) -> Loss:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from holdfast.config.parts import is_itself, named
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, blamed
 from holdfast.core.tasks import task_of
 from holdfast.losses import Loss
 
@@ -34,13 +34,9 @@ def build_loss(
     if given.get("class_weights") is not None:
         supplied["class_weights"] = _weights_of(given["class_weights"], task, num_outputs, class_counts)
     loss: Loss = partial(factory, **supplied)
-    try:
-        if not is_itself("loss", getattr(factory, "func", factory), given):
+    if not is_itself("loss", getattr(factory, "func", factory), given):
+        with blamed("loss", "cannot be built"):
             loss = factory(**supplied)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("loss", f"cannot be built ({type(error).__name__}: {error})") from error
     check_loss(loss, task, num_outputs)
     return loss
 
@@ -81,15 +77,10 @@ def check_loss(loss: Loss, task: str, num_outputs: int) -> None:
     kind = task_of(task)
     outputs = torch.zeros(2, *kind.row_shape(num_outputs), requires_grad=True)
     targets = torch.zeros(2, dtype=torch.int64) if kind.is_softmax else torch.zeros_like(outputs)
-    try:
-        with torch.enable_grad():  # a check may build it where none are recorded
-            value: object = loss(outputs, targets)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        shapes = f"outputs {tuple(outputs.shape)} and {targets.dtype} targets {tuple(targets.shape)} of two rows"
-        problem = f"does not fit a {task} task: given {shapes} it says: {error}"
-        raise InputError("loss", problem, next="loss=auto chooses by the task") from None
+    shapes = f"outputs {tuple(outputs.shape)} and {targets.dtype} targets {tuple(targets.shape)} of two rows"
+    problem, hint = f"does not fit a {task} task: it fails for {shapes}", "loss=auto chooses by the task"
+    with blamed("loss", problem, hint), torch.enable_grad():  # a check may build it where none are recorded
+        value: object = loss(outputs, targets)
     allowed = "a tensor of one number: a mean over rows"
     if not isinstance(value, Tensor):
         raise InputError("loss", f"gives a {type(value).__name__}", allowed)

@@ -8,12 +8,4 @@ from holdfast.models.resnet import resnet
 from holdfast.models.tabular_mlp import tabular_mlp
 from holdfast.models.timm import timm
 
-__all__ = [
-    "autoencoder",
-    "cnn",
-    "linear",
-    "mlp",
-    "resnet",
-    "tabular_mlp",
-    "timm",
-]
+__all__ = ["autoencoder", "cnn", "linear", "mlp", "resnet", "tabular_mlp", "timm"]

@@ -34,8 +34,7 @@ def autoencoder(
         input_shape: Shape of one row; images are flattened.
         hidden: Units of the encoder's layers; the decoder has them in reverse.
         code: Units of the layer in the middle.
-        activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch", "layer" or "group".
+        activation, norm: As of `mlp`.
         dropout: Share of the encoder's units set to zero in training.
         noise: Standard deviation of what is added to a standardised row in training before it is encoded; the row
             without it is what has to be reconstructed (a denoising autoencoder, Vincent et al. 2010).

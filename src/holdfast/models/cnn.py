@@ -41,8 +41,7 @@ def cnn(
         channels: Feature maps of each block.
         kernel_size: Odd side of the kernels; borders are padded with zeros.
         hidden: Units of the hidden layer.
-        activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch", "layer" or "group".
+        activation, norm: As of `mlp`.
         dropout: Share of units set to zero in training, in front of the last two layers.
         channels_last: Kernels in this order; see `layers.laid_out`.
 

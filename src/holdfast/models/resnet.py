@@ -45,8 +45,7 @@ def resnet(
     Args:
         depth: 9, 18 or 6n + 2.
         width: Feature maps of the first stage, doubled by each later one; None: 16 for 6n + 2, else 64.
-        activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch", "layer" or "group".
+        activation, norm: As of `mlp`.
         dropout: Share of the pooled features set to zero in training.
         channels_last: Kernels in this order; see `layers.laid_out`.
 

@@ -35,8 +35,7 @@ def tabular_mlp(
         hidden: Units of each hidden layer.
         embedding_size: Numbers that a category becomes; None: by `rule_of_thumb`.
         embedding_dropout: Share of these numbers set to zero in training.
-        activation: A name of `layers.ACTIVATIONS`.
-        norm: "none", "batch" (Ioffe and Szegedy 2015) or "layer" (Ba et al. 2016), in the hidden layers.
+        activation, norm: As of `mlp`.
         dropout: Share of hidden units set to zero in training.
 
     Raises:
@@ -67,10 +66,7 @@ def rule_of_thumb(num_categories: int) -> int:
 class EntityEmbeddings(nn.Module):
     """(rows, numbers + columns) -> (rows, numbers + all embeddings); the unknown category 0 becomes zeros.
 
-    Args:
-        category_sizes: Indices of each column.
-        embedding_sizes: Numbers that each column becomes.
-        dropout: Share of these set to zero in training.
+    Each column has a number of indices, and a number of numbers that an index becomes.
     """
 
     def __init__(self, category_sizes: Sequence[int], embedding_sizes: Sequence[int], dropout: float) -> None:

@@ -31,11 +31,7 @@ class Lion(Optimizer):
     """
 
     def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-4,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
+        self, params: Any, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
     ) -> None:
         if not lr >= 0.0:
             raise ValueError(f"Invalid learning rate: {lr}")
@@ -67,7 +63,7 @@ class Lion(Optimizer):
 
 
 class Muon(Optimizer):
-    """torch's Muon on parameters with two dimensions, torch's AdamW on the others.
+    """torch's Muon on parameters with two dimensions, torch's AdamW on the others; arguments as torch has them.
 
     Muon (Jordan 2024): B = momentum B + (1 - momentum) g; U = (1 - momentum) g + momentum B with `nesterov`, else B;
     x -= lr weight_decay x; x -= lr s NewtonSchulz(U). Jordan's text has B = momentum B + g: the same direction, since
@@ -75,20 +71,8 @@ class Muon(Optimizer):
     columns is 0.2 sqrt(max(A, B)) for `match_rms_adamw` (Liu et al. 2025, equation 4) or sqrt(max(1, A / B)).
 
     Matrices are told by their shape alone: Jordan gives the last layer to AdamW and flattens convolution kernels to
-    matrices; here the last layer is Muon's and kernels are AdamW's.
-
-    Args:
-        params: Parameter groups, or parameters.
-        lr: Of both.
-        weight_decay: Decoupled, of both.
-        momentum: Of Muon.
-        nesterov: Whether Muon looks ahead.
-        ns_coefficients: Of the Newton-Schulz polynomial.
-        eps: Least norm that the iteration divides by.
-        ns_steps: Its steps.
-        adjust_lr_fn: How Muon's rate goes with the shape.
-        betas: Of AdamW.
-        adamw_eps: Of AdamW.
+    matrices; here the last layer is Muon's and kernels are AdamW's. `betas` and `adamw_eps` are AdamW's, `lr` and
+    `weight_decay` those of both.
 
     Raises:
         ValueError: `ns_steps` is below 1, `eps` is negative, or torch refuses an argument.

@@ -21,16 +21,16 @@ def column_scores(
     """Score each column alone as a predictor of the target of val rows: 0 as by chance, 1 always right.
 
     A tree on the one column is grown on train rows; a category gives its most frequent class or its mean. Classes are
-    scored by balanced accuracy above chance, values by R2 or squared rank correlation; of labels the best one counts.
+    scored by balanced accuracy above chance, values by R2 or squared rank correlation; of labels and of several
+    targets the best one counts.
     """
     if y_train.ndim == 2:
-        labels = [
-            column_scores(x_train, train_label, x_val, val_label, is_category)
-            for train_label, val_label in zip(
-                y_train.T[:MAX_LABELS].astype(np.int64), y_val.T[:MAX_LABELS].astype(np.int64), strict=True
-            )
+        columns = [y.T[:MAX_LABELS].astype(y.dtype if y.dtype.kind == "f" else np.int64) for y in (y_train, y_val)]
+        of_columns = [
+            column_scores(x_train, train_column, x_val, val_column, is_category)
+            for train_column, val_column in zip(*columns, strict=True)
         ]
-        return np.asarray(np.max(labels, axis=0))
+        return np.asarray(np.max(of_columns, axis=0))
     scores = np.zeros(min(x_train.shape[1], MAX_COLUMNS))
     if not len(y_val) or len(np.unique(y_train)) < 2:
         return scores

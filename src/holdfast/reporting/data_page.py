@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ from holdfast.core.figures import digits
 from holdfast.core.tasks import task_of
 from holdfast.reporting.dataset import missing_share
 from holdfast.reporting.pages import render
-from holdfast.reporting.pictures import as_data_uri
 
 MAX_COLUMNS = 100
 Facts = Mapping[str, Any]
@@ -18,9 +18,7 @@ Strips = Sequence[tuple[str, bytes]]
 
 def data_page(facts: Facts, strips: Strips, batch: Facts, written: str) -> str:
     """The page of `holdfast data inspect`; `written` is when, ISO 8601."""
-    test_rows = test_words(facts["rows"]["test"])
-    shown = {**data_sections(facts, strips), "batch": batch}
-    return render("data_page.html", {**shown, "test_rows": test_rows, "written": written})
+    return render("data_page.html", {**data_sections(facts, strips), "batch": batch, "written": written})
 
 
 def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
@@ -29,21 +27,16 @@ def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
     listed = [examples["header"], *examples["rows"]] if examples else []
     return {
         "facts": facts,
-        "overview": _overview(facts),
+        "overview": overview(facts),
         "has_labels": task_of(facts["task"]).is_labels,
-        "strips": [(name, as_data_uri(png)) for name, png in strips],
+        "strips": [(name, base64.b64encode(png).decode()) for name, png in strips],
         # the target first: a wide table is scrolled
         "examples": [[cells[-1], *cells[: min(len(cells) - 1, MAX_COLUMNS)]] for cells in listed],
         "column_rows": [column_row(column) for column in facts["columns"][:MAX_COLUMNS]],
     }
 
 
-def test_words(count: int) -> str:
-    """The test rows in words."""
-    return f"{count:,} test rows are sealed and were not" if count else "no test rows were set aside"
-
-
-def row_words(facts: Facts) -> str:
+def _row_words(facts: Facts) -> str:
     """A stored row in words."""
     shape = " x ".join(map(str, facts["row"]["shape"])) or "one number"
     kinds = {"image": f"image, {shape} (height, width, channels)", "array": f"array, {shape}"}
@@ -55,13 +48,15 @@ def row_words(facts: Facts) -> str:
     return f"table of {columns}, {facts['row']['dtype']}"
 
 
-def _overview(facts: Facts) -> list[tuple[str, str]]:
+def overview(facts: Facts) -> list[tuple[str, str]]:
+    """Names of what is known of a data set and, in words, what it is."""
     rows, classes = facts["rows"], facts["classes"]
-    entries = [("rows", row_words(facts)), ("task", facts["task"] + (f", {len(classes)} classes" if classes else ""))]
+    entries = [("rows", _row_words(facts)), ("task", facts["task"] + (f", {len(classes)} classes" if classes else ""))]
     if facts["target"]:
         entries.append(("target", facts["target"]))
     entries += [("train", f"{rows['train']:,} rows"), ("val", f"{rows['val']:,} rows")]
-    entries.append(("test", f"{rows['test']:,} rows, sealed: nothing on this page comes from them"))
+    test = f"{rows['test']:,} rows, sealed: nothing here comes from them" if rows["test"] else "no rows were set aside"
+    entries.append(("test", test))
     if rows["left_out"]:
         entries.append(("left out", f"{rows['left_out']:,} rows that are equal to a test row, or of its group"))
     if rows["looked_at"] < rows["train"] + rows["val"]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from holdfast.core.figures import digits
-from holdfast.core.terminal import Console
-from holdfast.reporting.data_page import column_row, row_words, test_words
-from holdfast.reporting.svg import short
+from holdfast.core.terminal import Console, numbers_column, plain_table
+from holdfast.reporting.charts import short
+from holdfast.reporting.data_page import column_row, overview
 
 # What a table's other columns take: longer texts, such as names of people, are cut off instead of squeezing them.
 OTHER_COLUMNS, LEAST_TEXT = 80, 18
@@ -24,12 +24,9 @@ Facts = Mapping[str, Any]
 
 def print_data(facts: Facts, batch: Facts, console: Console) -> None:
     """Print what `data inspect` found, and what a batch is like when the model gets it."""
-    rows, classes = facts["rows"], facts["classes"]
-    target = f" {facts['target']}" if facts["target"] else ""
-    counts = f"{rows['train']:,} train, {rows['val']:,} val; {test_words(rows['test'])} looked at"
-    console.print(f"data      [bold]{escape(facts['name'])}[/]: {row_words(facts)}")
-    console.print(f"rows      {counts if rows['test'] else counts.removesuffix(' looked at')}")
-    console.print(f"target   {escape(target)} {facts['task']}" + (f", {len(classes)} classes" if classes else ""))
+    console.print(f"data      [bold]{escape(facts['name'])}[/]")
+    for name, words in overview(facts):
+        console.print(f"{name:9} {words}", markup=False)
     shape, numbers = " x ".join(map(str, batch["shape"])), f"{digits(batch['least'])} to {digits(batch['largest'])}"
     spread = f"{digits(batch['mean'])} ± {digits(batch['std'])}"
     console.print(f"batch     rows of {shape} as the model gets them, from {numbers}, {spread}")
@@ -38,15 +35,12 @@ def print_data(facts: Facts, batch: Facts, console: Console) -> None:
     console.print()
     if facts["columns"]:
         _print_columns(facts["columns"], console)
-    if classes:
-        _print_classes(classes, console)
-    elif facts["values"]:
-        values = facts["values"]
+    if facts["classes"]:
+        _print_classes(facts["classes"], console)
+    for values in facts["values"] or ():
         numbers = ", ".join(f"{name} {digits(values[name])}" for name in ("mean", "std", "min", "median", "max"))
-        console.print(f"target    {bars(values['histogram'])}  {numbers}\n")
-    checks = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("check", "", "found"):
-        checks.add_column(name, overflow="fold")
+        console.print(f"target    {escape(values['name'])} {bars(values['histogram'])}  {numbers}\n")
+    checks = plain_table("check", "", "found")
     for check in facts["checks"]:
         checks.add_row(check["name"], MARKS[check["verdict"]], escape(check["what"]))
     console.print(checks)
@@ -64,14 +58,10 @@ def bars(histogram: Mapping[str, Any] | None) -> str:
 
 
 def _print_columns(columns: Sequence[Facts], console: Console) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("column", overflow="fold")
-    table.add_column("type", no_wrap=True)
-    for name in ("missing %", "distinct"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("mean ± std, or most frequent", overflow="ellipsis")
-    for name in ("range", ""):
-        table.add_column(name, no_wrap=True)
+    numbers = map(numbers_column, ("missing %", "distinct"))
+    middle = Column("mean ± std, or most frequent", overflow="ellipsis")
+    short_texts = [Column(header, no_wrap=True) for header in ("type", "range", "")]
+    table = plain_table("column", short_texts[0], *numbers, middle, *short_texts[1:])
     room = max(LEAST_TEXT, console.width - OTHER_COLUMNS)
     for column in columns[:MAX_COLUMNS]:
         name, cells, histogram = column_row(column)
@@ -83,11 +73,7 @@ def _print_columns(columns: Sequence[Facts], console: Console) -> None:
 
 
 def _print_classes(classes: Sequence[Facts], console: Console) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("class", overflow="fold")
-    for name in ("train", "val", "share"):
-        table.add_column(name, justify="right")
-    table.add_column("")
+    table = plain_table("class", *map(numbers_column, ("train", "val", "share")), "")
     total, most = (max(1, of(entry["train"] for entry in classes)) for of in (sum, max))
     for entry in classes[:MAX_CLASSES]:
         share = f"{100 * entry['train'] / total:.1f} %"

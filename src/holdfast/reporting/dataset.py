@@ -136,16 +136,10 @@ def cell_text(column: Column, value: float) -> str:
 def target_text(prepared: Prepared, y: Any) -> str:
     """A target as a person reads it."""
     if task_of(prepared.task).is_values:
-        return digits(float(y), 6)
+        return ", ".join(digits(value, 6) for value in np.ravel(y).tolist())
     if task_of(prepared.task).is_labels:
         return ", ".join(name for name, is_set in zip(prepared.class_names, y, strict=True) if is_set) or "none"
     return prepared.class_names[int(y)]
-
-
-def thinned(x: NDArray[Any]) -> NDArray[Any]:
-    """Some of the rows, so that there are at most four million numbers."""
-    step = -(-x.size // MAX_NUMBERS)
-    return x[:: max(1, step)]
 
 
 def missing_share(column: Mapping[str, Any]) -> float:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from holdfast.config.resolve import leaves
 from holdfast.core.figures import figure
-from holdfast.core.run_record import read_run
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, plain_table
 
 KINDS = ("config", "seed", "code", "data", "environment", "result")
 # Groups and keys that change nothing in what is trained; seed and threads have lines of their own.
@@ -27,19 +24,12 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs.
+    """One thing that differs."""
 
-    Attributes:
-        kind: One of `KINDS`.
-        name: A key, or what a record calls it.
-        first: Its value in the first run; "-" where it has none.
-        second: Its value in the second run.
-    """
-
-    kind: str
-    name: str
-    first: Any
-    second: Any
+    kind: str  # one of `KINDS`
+    name: str  # a key, or what a record calls it
+    first: Any  # its value in the first run; "-" where it has none
+    second: Any  # its value in the second run
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
@@ -86,43 +76,11 @@ def conclusion(rows: Sequence[Difference]) -> str:
     )
 
 
-def compare_runs(first: Path, second: Path) -> dict[str, Any]:
-    """Compare two runs by their folders, for a script.
-
-    Raises:
-        InputError: A folder holds no run.
-    """
-    rows = differences(read_run(first), read_run(second))
-    return {"differences": [asdict(row) for row in rows], "conclusion": conclusion(rows)}
-
-
-def print_differences(first: Path, second: Path, console: Console) -> None:
-    """Print what differs between two runs, and the conclusion.
-
-    Raises:
-        InputError: A folder holds no run.
-    """
-    rows = differences(read_run(first), read_run(second))
-    print_rows(rows, first.name, second.name, console)
-    console.print(conclusion(rows), highlight=False, markup=False)
-
-
 def print_rows(rows: Sequence[Difference], first: str, second: str, console: Console) -> None:
-    """Print differences as a table, a line each.
-
-    Args:
-        rows: By their kind.
-        first: The name of the first run.
-        second: The name of the second run.
-        console: Where to.
-    """
+    """Print differences of a first and a second run, sorted by their kind, as a table with a line each."""
     if not rows:
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    table.add_column("", overflow="fold")
-    table.add_column(escape(first), overflow="fold")
-    table.add_column(escape(second), overflow="fold")
+    table = plain_table("", "", escape(first), escape(second))
     last = ""
     for row in rows:
         kind = "" if row.kind == last else row.kind

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from holdfast.core.errors import InputError
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, numbers_column, plain_table
 from holdfast.reporting.repeats import Repeats, data_name, find_repeats
 
 MAX_METRICS = 4
@@ -125,15 +125,12 @@ def print_table(rows: Sequence[Row], console: Console, repeats: Sequence[Repeats
 
 
 def _table(rows: Sequence[Row], repeats: Sequence[Repeats], num_metrics: int) -> Table:
-    names = _columns(rows)[:num_metrics]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("run", no_wrap=True, overflow="fold")
-    table.add_column("status", overflow="fold")
-    for name in names:
-        table.add_column(name.removeprefix("val/") if name.count("/") == 1 else name, justify="right")
-    table.add_column("epoch", justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("overrides that differ", overflow="fold")
+    monitors = [row.monitor for row in rows if row.value is not None]
+    names = [*dict.fromkeys([*monitors, *(name for row in rows for name in row.metrics)])]
+    names = names[: min(MAX_METRICS, num_metrics)]
+    metrics = [name.removeprefix("val/") if name.count("/") == 1 else name for name in names]
+    run, scores = Column("run", no_wrap=True, overflow="fold"), map(numbers_column, [*metrics, "epoch", "time"])
+    table = plain_table(run, "status", *scores, "overrides that differ")
     for row in rows:
         numbers = [figure(row.metrics[name]) if row.metrics.get(name) is not None else "" for name in names]
         time = "" if row.seconds is None else f"{row.seconds:.{1 if row.seconds < 10 else 0}f} s"
@@ -154,9 +151,3 @@ def _add_means(table: Table, repeats: Repeats, names: Sequence[str]) -> None:
     overrides = escape(" ".join(repeats.overrides))
     numbers = [means.get(name, "") for name in names]
     table.add_row(escape(run), status, *numbers, "", "", overrides)
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    monitors = [row.monitor for row in rows if row.value is not None]
-    names = dict.fromkeys([*monitors, *(name for row in rows for name in row.metrics)])
-    return list(names)[:MAX_METRICS]

@@ -1,9 +1,10 @@
-"""The learning curve of a sweep over `data.subset`: scores against the number of train rows, as a table and a plot."""
+"""The learning curve of a sweep over `data.subset`: scores against the number of train rows, as a table and a page."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
+from holdfast.core.run_record import now
+from holdfast.reporting import charts
 from holdfast.reporting.leaderboard import find_runs
+from holdfast.reporting.pages import render
 from holdfast.reporting.repeats import REPEATED, mean_and_std, others
 
-TABLE, PLOT = "learning_curve.csv", "learning_curve.png"
+TABLE, PAGE = "learning_curve.csv", "learning_curve.html"
 SUBSET = "data.subset"
 
 
@@ -33,7 +37,7 @@ class Point:
 
 
 def leave_learning_curve(sweep: Path) -> list[Path]:
-    """Write table and plot into a sweep's folder, where its runs differ in their number of train rows; the files."""
+    """Write table and page into a sweep's folder, where its runs differ in their number of train rows; the files."""
     try:
         records = [record for _, record in find_runs(sweep)]
     except InputError:
@@ -41,9 +45,9 @@ def leave_learning_curve(sweep: Path) -> list[Path]:
     points = curve([record for record in records if record["status"] == "completed" and record.get("best")])
     if len({point.subset for point in points}) < 2:
         return []
-    write_atomic(sweep / TABLE, _as_csv(points).encode())
-    _plot(points, sweep / PLOT)
-    return [sweep / TABLE, sweep / PLOT]
+    write_atomic(sweep / TABLE, _as_csv(points))
+    write_atomic(sweep / PAGE, _page(points))
+    return [sweep / TABLE, sweep / PAGE]
 
 
 def curve(records: Sequence[Mapping[str, Any]]) -> list[Point]:
@@ -90,25 +94,16 @@ def _as_csv(points: Sequence[Point]) -> str:
     return text.getvalue()
 
 
-def _plot(points: Sequence[Point], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for number, name in enumerate(dict.fromkeys((point.series, point.metric) for point in points)):
-        mine = [point for point in points if (point.series, point.metric) == name]
-        for part, style in (("val", "-o"), ("train", "--o")):
-            scores = [(point.train_rows, *score) for point in mine if (score := getattr(point, part)) is not None]
-            if scores:
-                rows, mean, std = zip(*scores, strict=True)
-                label = f"{part}/{name[1]} {name[0]}".strip()
-                axes.errorbar(rows, mean, std, fmt=style, color=f"C{number}", label=label, capsize=3)
-    axes.set(xscale="log", xlabel="train rows", ylabel=" and ".join(dict.fromkeys(point.metric for point in points)))
-    axes.set_xticks(sorted({point.train_rows for point in points}), minor=False)
-    axes.set_xticklabels([f"{rows:,.0f}" for rows in sorted({point.train_rows for point in points})])
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
-    write_atomic(path, content.getvalue())
+def _page(points: Sequence[Point]) -> str:
+    """A chart for each series, over the logarithm of the number of train rows, and the table."""
+    drawn = []
+    for series, metric in dict.fromkeys((point.series, point.metric) for point in points):
+        chosen = [point for point in points if (point.series, point.metric) == (series, metric)]
+        curves = []
+        for part in ("val", "train"):
+            scores = [(point.train_rows, getattr(point, part)) for point in chosen]
+            curves.append((f"{part}/{metric}", [(math.log10(rows), score[0]) for rows, score in scores if score]))
+        x_ticks = [(math.log10(point.train_rows), f"{point.train_rows:,.0f}") for point in chosen]
+        title = f"{metric} {series}".strip()
+        drawn.append((title, charts.lines(curves, label=f"{title} by train rows", x_ticks=x_ticks)))
+    return render("learning_curve.html", {"curves": drawn, "points": points, "written": now()})

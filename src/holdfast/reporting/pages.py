@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from holdfast import __version__
 from holdfast.core.figures import digits
 from holdfast.core.metrics import METRICS, with_rare_classes
-from holdfast.reporting import charts, plots
+from holdfast.reporting import charts
 from holdfast.reporting.formatting import metric_value, moment, number, plain, spoken
-from holdfast.reporting.style import STYLE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,14 +50,13 @@ def _environment() -> Environment:
     )
     environment.filters.update(moment=moment, number=number, digits=digits, plain=plain, spoken=spoken)
     environment.globals.update(
-        style=Markup(STYLE),
         holdfast=__version__,
         SHARES=[name for name, metric in METRICS.items() if metric.is_share],
         with_rare_classes=with_rare_classes,
         zip=zip,
         metric_value=metric_value,
-        intervals=drawn(plots.intervals),
-        confusion=drawn(plots.confusion),
+        intervals=drawn(charts.intervals),
+        confusion=drawn(charts.confusion),
         class_bars=drawn(charts.class_bars),
         histogram=drawn(charts.histogram),
         scatter=drawn(charts.scatter),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import Any
 
@@ -49,11 +48,6 @@ def strip(images: NDArray[np.uint8]) -> bytes:
     content = io.BytesIO()
     picture.save(content, "PNG", optimize=True)
     return content.getvalue()
-
-
-def as_data_uri(png: bytes) -> str:
-    """A PNG as the address of an image that lies in the page itself."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _as_image(pixels: NDArray[np.uint8]) -> Any:

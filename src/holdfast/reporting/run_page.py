@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, now
+from holdfast.core.yaml_text import as_yaml
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
 from holdfast.reporting.formatting import moment, spoken
@@ -20,26 +21,11 @@ MAX_MEMBERS = 16  # of a matrix on the page
 Record = Mapping[str, Any]
 
 
-def write_run_page(
-    folder: Path,
-    record: Record,
-    *,
-    data: Mapping[str, Any] | None = None,
-    strips: Strips = (),
-    val: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write `report.html` into a run's folder.
-
-    Args:
-        folder: Of the run.
-        record: Its `run.json`.
-        data: What `data_facts.dataset_facts` tells; None leaves the sections of the data out.
-        strips: Examples of train images.
-        val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
-    """
-    path = folder / FILE_NAME
-    batch = json.loads((folder / BATCH_FILE_NAME).read_text()) if (folder / BATCH_FILE_NAME).is_file() else None
-    write_atomic(path, run_page(record, data=data, strips=strips, val=val, batch=batch))
+def write_run_page(folder: Path, record: Record, **facts: Any) -> Path:
+    """Write `report.html` into a run's folder, with facts as of `run_page`."""
+    path, batch = folder / FILE_NAME, folder / BATCH_FILE_NAME
+    shown = json.loads(batch.read_text()) if batch.is_file() else None
+    write_atomic(path, run_page(record, batch=shown, **facts), is_durable=False)
     return path
 
 
@@ -51,7 +37,15 @@ def run_page(
     val: Mapping[str, Any] | None = None,
     batch: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole page; arguments as of `write_run_page`, and a batch as `first_batch.batch_facts` has it."""
+    """The whole page.
+
+    Args:
+        record: The run's `run.json`.
+        data: What `data_facts.dataset_facts` tells; None leaves the sections of the data out.
+        strips: Examples of train images.
+        val: Of val rows: {"rows", "confusion"} for classes, or {"rows", "points"} for values; None leaves it out.
+        batch: What `first_batch.batch_facts` tells.
+    """
     shown = data_sections(data, strips) if data is not None else {"facts": None}
     return render(
         "run_page.html",
@@ -65,8 +59,8 @@ def run_page(
             "max_classes": MAX_CLASSES,
             **(_ensemble(record) if record.get("ensemble") else {}),
             "batch": batch,
-            "chosen": [(group, option) for group, option in sorted(record["choices"].items()) if _is_chosen(option)],
-            "config": _as_yaml(record["config"]),
+            "chosen": [choice for choice in sorted(record["choices"].items()) if choice[1] not in (None, "none")],
+            "config": as_yaml(record["config"]),
             "environment": _environment(record, has_data=data is not None),
             "written": now(),
         },
@@ -82,16 +76,16 @@ def _curves(record: Record) -> list[tuple[str, str]]:
     for name in names:
         pair = [(f"{part}/{name}", _points(history, f"{part}/{name}")) for part in ("train", "val")]
         series = [(label, points) for label, points in pair if points]
-        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark, size=charts.SMALL)))
+        drawn.append((name, charts.lines(series, label=f"{name} by epoch", mark=mark)))
         if name == "loss":
             words = "loss by epoch, logarithmic"
-            log = charts.lines(series, label=words, mark=mark, is_log=True, size=charts.SMALL)
+            log = charts.lines(series, label=words, mark=mark, is_log=True)
             drawn.append(("loss, logarithmic", log))
     if rate := _points(history, "lr"):
         values = [value for _, value in rate]
         is_wide = min(values) > 0 and max(values) > 20 * min(values)
         series = [("lr at the end of the epoch", rate)]
-        chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide, size=charts.SMALL)
+        chart = charts.lines(series, label="learning rate by epoch", is_log=is_wide)
         drawn.append(("learning rate", chart))
     return drawn
 
@@ -112,7 +106,7 @@ def _ensemble(record: Record) -> dict[str, Any]:
         for count, metrics in enumerate(ensemble["curve"], start=1)
         if metrics.get(monitor) is not None
     ]
-    curve = charts.lines([(monitor, points)], label=f"{monitor} by number of members", size=charts.SMALL)
+    curve = charts.lines([(monitor, points)], label=f"{monitor} by number of members")
     has_temperature = ensemble["temperature"] != 1.0
     names = {"before": "before the temperature", "after": "after it"} if has_temperature else {"before": "of the mean"}
     facts = ensemble["calibration"] or {}
@@ -156,16 +150,6 @@ def _confused(counts: Sequence[int], index: int, names: Sequence[str]) -> str:
         return ""
     count, place = max(others)
     return f"{names[place]} ({count:,})"
-
-
-def _is_chosen(option: Any) -> bool:
-    return option not in (None, "none")
-
-
-def _as_yaml(config: Mapping[str, Any]) -> str:
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
 def _environment(record: Record, *, has_data: bool) -> list[tuple[str, str]]:

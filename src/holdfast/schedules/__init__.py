@@ -217,20 +217,8 @@ def plateau(
     """Multiply the rate by `factor` where the monitored val metric stopped improving (CS231n, "Step decay"; FAU).
 
     torch's ReduceLROnPlateau, asked after every epoch's validation: the rate drops once more than `patience` epochs
-    in a row were not better than the best by the relative `threshold`. It has no warm-up: there is no best to be
-    better than while the rate rises.
-
-    Args:
-        optimizer: Its rates are multiplied.
-        total_steps: Not needed.
-        steps_per_epoch: Not needed.
-        monitor: The run's monitor.
-        mode: Whether less or more of it is better.
-        factor: In (0, 1).
-        patience: Epochs without an improvement that are waited through.
-        threshold: Share of the best by which a value must beat it.
-        cooldown: Epochs after a drop that do not count.
-        min_lr: No rate falls below it.
+    in a row were not better than the best by the relative `threshold`; `cooldown` epochs after a drop do not count. It
+    has no warm-up: there is no best to be better than while the rate rises.
 
     Raises:
         InputError: An argument is out of its range.

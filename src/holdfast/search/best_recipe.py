@@ -19,6 +19,7 @@ from holdfast.core.errors import InputError
 from holdfast.core.figures import figure
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import read_run
+from holdfast.core.yaml_text import as_yaml
 from holdfast.experiment.compose import OptionsLoader, options_loader
 from holdfast.search.leaderboard import Leaderboard, Row, duration
 
@@ -52,7 +53,7 @@ def save_best(board: Leaderboard, path: Path, *, overwrite: bool) -> None:
     trusted = [word for word in words if word.startswith("trusted_modules=")]  # a recipe cannot trust modules
     content = recipe_of(words, read_run(board.best.runs[0])["choices"], options_loader(board.record.config_dir))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, _header(board, board.best, path, trusted) + OmegaConf.to_yaml(OmegaConf.create(content)))
+    write_atomic(path, _header(board, board.best, path, trusted) + as_yaml(content))
 
 
 def recipe_of(words: Sequence[str], choices: dict[str, str], loader: OptionsLoader) -> dict[str, Any]:

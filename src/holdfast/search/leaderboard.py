@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from holdfast.core.advice import in_shell, setting
@@ -24,7 +24,7 @@ from holdfast.core.exits import program
 from holdfast.core.figures import figure
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.core.sweep_folder import SWEEP_FILE, runs_of
-from holdfast.core.terminal import Console
+from holdfast.core.terminal import Console, numbers_column, plain_table
 from holdfast.search.record import SweepRecord, read_sweep
 
 if TYPE_CHECKING:
@@ -145,15 +145,9 @@ def print_sweep(folder: Path) -> None:
 def render(board: Leaderboard, width: int) -> RenderableType:
     """The table with a line on the whole sweep."""
     names = _metric_names(board.rows, board.record.monitor)[: max(0, min(MOST_METRICS, width // 40 - 1))]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("trial", justify="right")
-    table.add_column("status", no_wrap=True)
-    table.add_column(board.record.monitor, justify="right", no_wrap=True)
-    for name in names:
-        table.add_column(name.removeprefix("val/"), justify="right", no_wrap=True)
-    table.add_column("epochs", justify="right")
-    table.add_column("time", justify="right", no_wrap=True)
-    table.add_column("values", overflow="fold")
+    scores = [board.record.monitor, *(name.removeprefix("val/") for name in names)]
+    numbers = map(numbers_column, [*scores, "epochs", "time"])
+    table = plain_table(numbers_column("trial"), Column("status", no_wrap=True), *numbers, "values")
     for row in board.rows:
         spread = f" ± {figure(row.spread)}" if row.spread is not None else ""
         value = f"{figure(row.value)}{spread}" if row.value is not None else ""

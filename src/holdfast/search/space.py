@@ -122,11 +122,6 @@ class Space:
         return list(self.first_points(None))
 
     @property
-    def num_points(self) -> int | None:
-        """The number of points; None where an interval holds any number of them."""
-        return None if self.has_interval else len(self.points)
-
-    @property
     def has_interval(self) -> bool:
         """Tell whether an interval is among the dimensions, so that the points cannot be listed."""
         return any(not dimension.values for dimension in self.dimensions)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Literal
 
 import optuna
-from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
@@ -97,7 +96,7 @@ class Study:
             directions = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
             self._study = optuna.create_study(
                 storage=self._storage,
-                sampler=RandomSampler() if record.sampler == GRID else sampler_of(record),
+                sampler=sampler_of(record),
                 study_name=name.read_text(),
                 direction=directions[record.mode],
                 load_if_exists=True,

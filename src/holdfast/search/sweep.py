@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
@@ -18,7 +18,8 @@ from holdfast.config.groups import PRIMARY
 from holdfast.config.resolve import search_path
 from holdfast.core.advice import in_shell, setting
 from holdfast.core.child import Child
-from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed
+from holdfast.core.errors import HoldfastError, Interrupted, RunFailed
+from holdfast.core.run_record import METRICS_FILE_NAME
 from holdfast.experiment.compose import OptionsLoader, typed_overrides
 from holdfast.experiment.console import run_job_of_hydra
 from holdfast.search.hydra_jobs import FinishedJob
@@ -71,28 +72,28 @@ def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
     return outcome if isinstance(outcome, Outcome) else _outcome_of_jobs(finished)
 
 
-def run_study(folder: Path, launcher: Any) -> Outcome:
+def run_study(folder: Path, launcher: Launcher) -> Outcome:
     """Train the trials of a sweep that have not ended, by workers of the launcher that ask for them.
 
     A worker that dies is replaced; its trials go on.
 
     Raises:
-        InputError: The launcher starts no workers, or the storage cannot be written.
-        RunFailed: Workers die one after the other.
+        InputError: The storage cannot be written.
+        RunFailed: Workers die one after the other, and none of them brings a trial further.
         Interrupted: A signal came; the trials that were trained can go on.
     """
-    check_launcher(launcher)
     study = Study.open(folder)
     deaths = 0
     with caught_signals() as signals:
         while not study.is_over():
-            left, name = study.num_left(), secrets.token_hex(8)
+            left, trained, name = study.num_left(), _trained_bytes(study), secrets.token_hex(8)
             try:
                 with launcher.start_workers(folder, name) as worker:
                     _wait(worker, signals)
             except HoldfastError as error:
                 signals.check()
-                deaths = 1 if study.num_left() < left else deaths + 1
+                has_progress = study.num_left() < left or _trained_bytes(study) > trained
+                deaths = 1 if has_progress else deaths + 1
                 if not isinstance(error, RunFailed) or deaths == DEATHS_IN_A_ROW:
                     raise
             finally:
@@ -108,17 +109,6 @@ def start_workers(folder: Path, name: str, workers: int, lease_s: float) -> Chil
     process = Child("holdfast.search.worker", name="worker", path=search_path(), has_console=True)
     process.send({"folder": str(folder), "worker": name, "workers": workers, "lease_s": lease_s})
     return process
-
-
-def check_launcher(launcher: Any) -> None:
-    """Refuse a launcher that runs jobs in batches: the workers of a study ask for one trial after the other.
-
-    Raises:
-        InputError: It is no launcher of ours.
-    """
-    if not hasattr(launcher, "start_workers"):
-        problem = f"{type(launcher).__module__}.{type(launcher).__qualname__} starts no workers"
-        raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")
 
 
 def outcome_of_study(study: Study) -> Outcome:
@@ -148,6 +138,12 @@ def raise_failures(outcome: Outcome, folder: Path) -> None:
         again = f"-m {setting('resume', folder)} tries them again"
         hint = again if outcome.is_retried else f"`holdfast runs {in_shell(folder)}`"
         raise RunFailed("sweep", problem, next=hint)
+
+
+def _trained_bytes(study: Study) -> int:
+    """The size of the metrics of all runs of trials that have not ended; it grows with every epoch."""
+    unended = [trial.folder for trial in study.trials() if trial.status in ("running", "interrupted")]
+    return sum(path.stat().st_size for folder in unended for path in folder.rglob(METRICS_FILE_NAME))
 
 
 def _wait(worker: Child, signals: SignalFlag) -> None:

@@ -16,9 +16,8 @@ from holdfast.testing.losses import check_loss
 from holdfast.testing.metrics import check_metric
 from holdfast.testing.models import check_model
 from holdfast.testing.optimizers import check_optimizer
+from holdfast.testing.rows import check_source, check_split
 from holdfast.testing.schedules import check_schedule
-from holdfast.testing.sources import check_source
-from holdfast.testing.splits import check_split
 
 __all__ = [
     "check_loss",

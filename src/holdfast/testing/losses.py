@@ -42,11 +42,11 @@ def _right_outputs(task: str) -> tuple[Tensor, Tensor]:
 
 
 def made_up_targets(task: str, num_rows: int, num_classes: int) -> Tensor:
-    """Values, or targets of as many classes or labels, of which each occurs; int64 where they are no values."""
+    """Values of one target or of several; or targets of as many classes or labels, of which each occurs, in int64."""
     generator = torch.Generator().manual_seed(0)
     kind = task_of(task)
     if kind.is_values:
-        return torch.randn(num_rows, generator=generator)
+        return torch.randn((num_rows, *kind.row_shape(num_classes)), generator=generator)
     if kind.is_labels:
         return torch.randint(2, (num_rows, num_classes), generator=generator)
     return torch.arange(num_rows) % (2 if kind.is_flat else num_classes)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from holdfast.config.parts import is_itself, named
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.errors import InputError, Problem, blamed, raise_problems
 from holdfast.core.seeding import kept_random_state
 
 MAX_PIXEL = 255.0
@@ -72,14 +72,12 @@ def build_augmentation(nodes: Mapping[str, Any] | None, input_shape: Sequence[in
 
 
 def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
-    images = torch.zeros(2, *input_shape)
-    try:
+    images, shape = torch.zeros(2, *input_shape), " x ".join(map(str, input_shape))
+    if (padding := node.get("padding")) is not None and torch.as_tensor(padding).min() < 0:  # kornia would cut instead
+        raise InputError(f"{where}.padding", f"is {padding}", "numbers from 0")
+    with blamed(where, f"does not take images of {shape}", next="augment=none"):
         step = _build_step(node, tuple(input_shape[1:]))
         answer: Any = step(images)
-    except Exception as error:  # kornia and a user's own code raise anything
-        message = (str(error).splitlines() or [type(error).__name__])[0]
-        shape = " x ".join(map(str, input_shape))
-        raise InputError(where, f"does not take images of {shape} ({message})", next="augment=none") from None
     if not isinstance(answer, Tensor) or answer.shape != images.shape or not answer.is_floating_point():
         shape = str(tuple(answer.shape)) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(where, f"makes {shape} of images {tuple(images.shape)}", "floats of the same shape")
@@ -88,8 +86,6 @@ def _tried_step(where: str, node: Any, input_shape: Sequence[int]) -> Step:
 
 def _build_step(node: Any, size: tuple[int, ...]) -> Step:
     """A step: a function of images itself, or what a class or another function makes, given the images' size."""
-    if (padding := node.get("padding")) is not None and torch.as_tensor(padding).min() < 0:  # kornia would cut instead
-        raise ValueError(f"padding is {padding}, and allowed are numbers from 0")
     option = build_option(node)
     supplied = named(option, {"size": size})
     if is_itself("augment", option.func, option.keywords):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from holdfast.config.parts import named
 from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, blamed
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
+from holdfast.data.first_look import Header
 from holdfast.data.statistics import TrainStatistics, category_sizes, neutral_statistics
 from holdfast.losses.build import build_loss
 from holdfast.mixing import build_mixing
@@ -63,10 +63,6 @@ class Shapes:
         columns = tuple(column_from_dict(column) for column in values.get("columns", ()))
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "columns": columns})
 
-    def neutral_statistics(self) -> TrainStatistics:
-        """Statistics that a transform can be built from before its own are loaded."""
-        return neutral_statistics(self.kind, self.input_shape, self.columns, self.dtype)
-
 
 def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | None = None) -> SupervisedModule:
     """The module for predicting: network and transform, without loss and optimizer.
@@ -74,16 +70,12 @@ def build_untrained(config: Any, shapes: Shapes, statistics: TrainStatistics | N
     Without `statistics` of the train rows, they are loaded afterwards with the weights.
     """
     if statistics is None:
-        statistics = shapes.neutral_statistics()
-    try:
+        statistics = neutral_statistics(shapes.kind, shapes.input_shape, shapes.columns, shapes.dtype)
+    with blamed("model", "cannot be built"):
         model = _build_model(config["model"], shapes)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("model", f"cannot be built ({type(error).__name__}: {error})") from error
-    spec = TaskSpec(
-        goal_of(config, shapes.task), shapes.num_outputs, statistics.target_mean or 0.0, statistics.target_std or 1.0
-    )
+    spec = TaskSpec(goal_of(config, shapes.task), shapes.num_outputs)
+    if task_of(spec.task).is_values and statistics.target_mean is not None and statistics.target_std is not None:
+        spec = replace(spec, target_mean=statistics.target_mean, target_std=statistics.target_std)
     views = build_views(config.get("tta"), shapes.input_shape)
     return SupervisedModule(model, build_option(config["transform"])(statistics), spec, views)
 
@@ -183,42 +175,31 @@ def _optimizer_option(config: Mapping[str, Any]) -> Callable[..., torch.optim.Op
 
 
 def build_schedule(config: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary."""
-    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"], config.get("metrics"))}
-    return partial(_make_schedule, build_option(config["schedule"], "schedule"), config["schedule"], goal)
+    """A function of (optimizer, total_steps, steps_per_epoch) that gives Lightning's dictionary.
 
-
-def _make_schedule(
-    option: Callable[..., Any],
-    node: Mapping[str, Any],
-    goal: Mapping[str, str],
-    optimizer: torch.optim.Optimizer,
-    *,
-    total_steps: int,
-    steps_per_epoch: int,
-) -> dict[str, Any]:
-    """Call a schedule option; a scheduler of torch's own kind gets its place in Lightning's dictionary.
-
-    It moves by `interval` of the option's file: else every step where it was told their number, every epoch where not.
+    A scheduler of torch's own kind gets its place in that dictionary. It moves by `interval` of the option's file: else
+    every step where it was told their number, every epoch where not.
     """
-    supplied = named(option, {**goal, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch})
-    try:
-        schedule = option(optimizer, **supplied)
-    except InputError:
-        raise
-    except Exception as error:  # a user's own code may raise anything
-        raise InputError("schedule", f"cannot be built ({type(error).__name__}: {error})") from error
-    if isinstance(schedule, dict):
-        if "interval" in node:
-            raise InputError("schedule.interval", "is given, and this schedule has an interval of its own")
-        return schedule
-    if not isinstance(schedule, LRScheduler):
-        allowed = "a scheduler of torch.optim.lr_scheduler, or Lightning's dictionary of one"
-        raise InputError("schedule", f"gives a {type(schedule).__name__}", allowed)
-    if isinstance(schedule, ReduceLROnPlateau):
-        return {"scheduler": schedule, "interval": "epoch", "frequency": 1, "monitor": goal["monitor"], "strict": True}
-    interval = node.get("interval") or ("step" if "total_steps" in supplied else "epoch")
-    return {"scheduler": schedule, "interval": interval, "frequency": 1, "name": "lr"}
+    option, interval = build_option(config["schedule"], "schedule"), config["schedule"].get("interval")
+    goal = {"monitor": config["monitor"], "mode": mode_of(config["monitor"], config["mode"], config.get("metrics"))}
+
+    def make(optimizer: torch.optim.Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
+        supplied = named(option, {**goal, "total_steps": total_steps, "steps_per_epoch": steps_per_epoch})
+        with blamed("schedule", "cannot be built"):
+            schedule = option(optimizer, **supplied)
+        if isinstance(schedule, dict):
+            if interval is not None:
+                raise InputError("schedule.interval", "is given, and this schedule has an interval of its own")
+            return schedule
+        if not isinstance(schedule, LRScheduler):
+            allowed = "a scheduler of torch.optim.lr_scheduler, or Lightning's dictionary of one"
+            raise InputError("schedule", f"gives a {type(schedule).__name__}", allowed)
+        entry = {"scheduler": schedule, "frequency": 1}
+        if isinstance(schedule, ReduceLROnPlateau):
+            return {**entry, "interval": "epoch", "monitor": goal["monitor"], "strict": True}
+        return {**entry, "interval": interval or ("step" if "total_steps" in supplied else "epoch"), "name": "lr"}
+
+    return make
 
 
 def clips_mixed(trainer: Mapping[str, Any]) -> bool:
@@ -239,7 +220,7 @@ def build_optimizer(
     Args:
         factory: The option; where its `fused` is null, the fused kernel is taken: on a CPU it is three times as fast.
         model: What is trained.
-        may_fuse: Whether it may be.
+        may_fuse: Whether a fused kernel can be used.
         rates: Gives the share of the rate of each parameter; None: all have the whole.
         arrange: Puts other tensors in the place of the parameters in the groups, such as those of several models.
 
@@ -283,6 +264,26 @@ def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
     module.eval()
     outputs, module.multiply_adds = _counted(module.model, shapes)
     module.train()
+    _refuse_other_shape(outputs, shapes)
+
+
+def check_outputs_ahead(config: Any, header: Header) -> None:
+    """Refuse a model whose outputs have the wrong shape before rows are prepared, as far as their header tells.
+
+    One that fails may still take the rows as they are: `check_outputs` tells then.
+
+    Raises:
+        InputError: With both shapes.
+    """
+    shapes = Shapes(header.task, header.kind, header.input_shape, header.num_outputs)
+    try:
+        outputs = try_rows(_build_model(config["model"], shapes).eval(), NUM_TRIED, shapes)
+    except Exception:  # a user's own code may raise anything
+        return
+    _refuse_other_shape(outputs, shapes)
+
+
+def _refuse_other_shape(outputs: Any, shapes: Shapes) -> None:
     answer = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     expected = (NUM_TRIED, shapes.num_outputs)
     if answer != expected:
@@ -300,38 +301,22 @@ def _counted(model: nn.Module, shapes: Shapes) -> tuple[Any, float]:
     counter = FlopCounterMode(display=False)
     try:
         with counter:
-            outputs = _try_rows(model, NUM_TRIED, shapes)
+            outputs = try_rows(model, NUM_TRIED, shapes)
         counted = counter.get_total_flops() / 2 / NUM_TRIED
     except InputError:  # a user's own code may not like to be watched
-        outputs, counted = _try_rows(model, NUM_TRIED, shapes), 0.0
+        outputs, counted = try_rows(model, NUM_TRIED, shapes), 0.0
     return outputs, counted or float(sum(parameter.numel() for parameter in model.parameters()))
 
 
-def check_single_row(module: SupervisedModule, shapes: Shapes) -> None:
-    """Refuse a model that cannot train on one row at a time, as batch normalisation cannot.
+def try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
+    """The outputs of a model for rows of zeros.
 
     Raises:
-        InputError: With what the model said.
+        InputError: The model does not take them.
     """
-    _try_rows(copy.deepcopy(module.model).train(), 1, shapes)
-
-
-def check_steps(module: SupervisedModule, *, total_steps: int, steps_per_epoch: int) -> None:
-    """Build optimizer and schedule once, to have their refusals before anything is written.
-
-    Raises:
-        InputError: An argument of either is refused.
-    """
-    module.make_schedule(module.make_optimizer(module), total_steps=total_steps, steps_per_epoch=steps_per_epoch)
-
-
-def _try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
-    with torch.no_grad():
-        try:
-            return model(torch.zeros(num_rows, *shapes.input_shape))
-        except Exception as error:  # a user's own code may raise anything
-            problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
-            raise InputError("model", f"{problem} ({type(error).__name__}: {error})") from error
+    problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
+    with torch.no_grad(), blamed("model", problem):
+        return model(torch.zeros(num_rows, *shapes.input_shape))
 
 
 def _shape_text(shape: Sequence[int]) -> str:

@@ -1,9 +1,13 @@
-"""The devices of a run: the accelerator there is, and how many processes share the rows.
+"""The devices of a run: the accelerator there is, how many processes share the rows, number formats, and threads.
 
 On several devices (`trainer.devices=2 trainer.strategy=ddp`) `batch_size` stays the rows of one step, over all devices:
 each process takes every n-th row of every batch, and a run gives the same numbers as on one device, but for batch
 norms and the weighted means of `cross_entropy` with class weights, which see the share of their own device, and for
 what is drawn: dropout, augmentation and mixing.
+
+One thread and two give sums that differ in the last bits, so the number of threads that compute a run's steps
+(`threads=auto`) must be the same whenever a run goes on: it is decided once, before the first step, by the size of a
+step and never by its time, and stands in the record.
 """
 
 from __future__ import annotations
@@ -15,10 +19,22 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 
+from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.training.precision import check_precision
+from holdfast.core.tasks import task_of
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp")
+HALF = (torch.float16, torch.bfloat16)
+# other names of Lightning's for the same
+SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+HAS = {
+    "cpu": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
+    "mps": ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
+}
+# Measured on two cores (`tests/benchmarks/start_up.py steps`): below it a second thread gains less than a tenth of a
+# step where nothing else runs, and doubles the step where other processes do.
+MULTIPLY_ADDS_PER_THREAD = 15e6
+MOST_THREADS = torch.get_num_threads()  # as torch found them: one for each core that computes
 
 
 class StartedRanks(LightningEnvironment):
@@ -86,6 +102,63 @@ def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, mod
         if config.get("averaging"):
             problems.append(Problem("averaging", "was not tried on several devices", "none"))
     raise_problems(problems)
+
+
+def check_precision(trainer: Mapping[str, Any]) -> None:
+    """Refuse a precision that the device lacks.
+
+    Raises:
+        InputError: With those that it has.
+    """
+    device, precision = device_of(str(trainer.get("accelerator") or "auto")), precision_of(trainer)
+    is_known = precision in {name for names in HAS.values() for name in names}  # others are judged by Lightning
+    if device in HAS and is_known and precision not in HAS[device]:
+        problem = f"is '{precision}', which {'a CPU' if device == 'cpu' else 'an Apple GPU'} lacks"
+        raise InputError("trainer.precision", problem, ", ".join(HAS[device]))
+    if device == "cuda" and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
+        problem = f"is '{precision}', which {torch.cuda.get_device_name()} lacks"
+        raise InputError("trainer.precision", problem, "32-true, 64-true, 16-mixed, 16-true")
+
+
+def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
+    """Refuse half-precision weights where rows or targets are numbers that half precision would round.
+
+    Raises:
+        InputError: With the precision to take instead.
+    """
+    precision = precision_of(trainer)
+    if precision in ("16-true", "bf16-true") and (kind != "image" or task_of(task).is_values):
+        problem = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
+        raise InputError("trainer.precision", problem, next=f"trainer.precision={precision.replace('true', 'mixed')}")
+
+
+def precision_of(trainer: Mapping[str, Any]) -> str:
+    """The precision of a trainer option, by Lightning's long name."""
+    given = str(trainer.get("precision") or "32-true")
+    return SHORT.get(given, given)
+
+
+def device_of(accelerator: str) -> str:
+    """The kind of device that an accelerator's name comes to here: cpu, cuda, mps, or the name itself."""
+    if accelerator not in ("auto", "gpu"):
+        return accelerator
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def set_threads(config: Mapping[str, Any], multiply_adds: float, batch_size: int) -> int:
+    """Have torch compute with as many threads as the config asks for, or as pay; returns the number.
+
+    A forward pass of one row takes `multiply_adds`; `batch_size` are the rows of a step over all devices.
+    """
+    share = max(1, min(MOST_THREADS, threads_allowed()) // max(1, num_devices(config["trainer"])))
+    threads: Any = config.get("threads", "auto")
+    if threads == "auto":
+        work = 3 * batch_size * multiply_adds  # forward, and twice as much backward
+        threads = max(1, min(share, int(work / MULTIPLY_ADDS_PER_THREAD)))
+    torch.set_num_threads(threads)
+    return int(threads)
 
 
 def _device_problems(trainer_config: Mapping[str, Any]) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ which alone says how far the run is, then the record.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from holdfast.early_stopping import StoppingRule
 from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
-from holdfast.training.metric_names import is_better
+from holdfast.training.metric_names import is_better, named_by_target
 from holdfast.training.module import SupervisedModule
 from holdfast.training.progress import Progress
 from holdfast.training.reporter import Reporter
@@ -118,9 +118,11 @@ class EpochCallback(pl.Callback):
         numbers = {f"train/{name}": value for name, value in pl_module.train_metrics.compute().items()}
         numbers |= {f"val/{name}": value for name, value in pl_module.val_metrics.compute().items()}
         self.history.append({**entry, "seconds": self.clock.epoch_seconds(), **numbers})
-        _tell_plateau(trainer, self.monitor, self.history[-1][self.monitor])
+        value = self.history[-1][self.monitor]
+        # where Lightning looks for what a plateau schedule goes by
+        trainer.callback_metrics[self.monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
         self._check_finite()
-        self._choose_best()
+        self._choose_best(pl_module.val_metrics.by_target)
         log_epoch(self.loggers, self.history[-1])
         if self._stopping is not None:
             values = [math.nan if past[self.monitor] is None else past[self.monitor] for past in self.history]
@@ -178,7 +180,7 @@ class EpochCallback(pl.Callback):
                     next=f"a smaller lr; the weights before this epoch are in {FOLDER}/{LAST}",
                 )
 
-    def _choose_best(self) -> None:
+    def _choose_best(self, by_target: Mapping[str, Sequence[float]]) -> None:
         entry = self.history[-1]
         value = entry[self.monitor]
         if not is_better(value, None if self.best is None else self.best["value"], self.mode):
@@ -190,6 +192,7 @@ class EpochCallback(pl.Callback):
             "epoch": entry["epoch"],
             "checkpoint": f"{FOLDER}/{best_name(entry['epoch'], self.monitor, value)}",
             "metrics": {name: number for name, number in entry.items() if name.startswith("val/")},
+            **named_by_target(by_target, self.record.fields["data"]),
         }
 
     def _write(self, trainer: pl.Trainer) -> None:
@@ -211,11 +214,6 @@ class EpochCallback(pl.Callback):
             self.record.set_history(self.history)
             keep = None if self.best is None else Path(self.best["checkpoint"]).name
             remove_other_bests(last.parent, keep)
-
-
-def _tell_plateau(trainer: pl.Trainer, monitor: str, value: float | None) -> None:
-    """Put the monitored value where Lightning looks for what a plateau schedule goes by."""
-    trainer.callback_metrics[monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
 
 
 def _start_at_border(trainer: pl.Trainer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -21,10 +22,10 @@ from holdfast.core.errors import Diverged, InputError
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
-from holdfast.training.build import Shapes, build_trainable, check_single_row, check_steps, goal_of
+from holdfast.training.build import Shapes, build_trainable, goal_of, try_rows
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_accelerator, check_shared
+from holdfast.training.devices import check_half_rows, check_shared, precision_of, set_threads
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.first_batch import batch_facts
@@ -32,11 +33,9 @@ from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import build_loggers, check_loggers, close_failed, log_outcome
 from holdfast.training.metric_names import check_monitor, mode_of
 from holdfast.training.module import SupervisedModule
-from holdfast.training.precision import check_half_rows, precision_of
 from holdfast.training.pretrained import describe_pretraining
 from holdfast.training.progress import Progress
 from holdfast.training.row_guard import look_first
-from holdfast.training.threads import set_threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -63,13 +62,36 @@ class Built:
 
 
 def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Built:
-    """Build what will be trained, from the seed of the config.
+    """Build what will be trained, from the seed of the config; whatever does not fit the machine or the data is told.
 
     Raises:
-        InputError: Parts do not fit each other, the machine or the data.
+        InputError: Clipping, monitor, model, loss, optimizer or schedule.
     """
     seed_everything(config.seed)
-    module, shapes = check_parts(config, datamodule)
+    check_combinations(config)
+    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
+    statistics = datamodule.statistics
+    shapes = Shapes(
+        datamodule.task,
+        statistics.kind,
+        tuple(datamodule.input_shape),
+        datamodule.num_outputs,
+        datamodule.columns,
+        statistics.dtype,
+        datamodule.view,
+    )
+    check_half_rows(config.trainer, shapes.kind, shapes.task)
+    module = build_trainable(config, shapes, statistics)
+    num_steps = steps_per_epoch(config, datamodule)
+    check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
+    if config.batch_size == 1:
+        try_rows(copy.deepcopy(module.model).train(), 1, shapes)  # batch normalisation takes no row alone
+    # what optimizer and schedule refuse is told before anything is written
+    optimizer = module.make_optimizer(module)
+    module.make_schedule(optimizer, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
+    check_loggers(config.get("logger"))
+    if config.get("early_stopping"):
+        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode, config.get("metrics")))
     return Built(config, datamodule, module, shapes, trainer, random_states(with_devices=False))
 
 
@@ -98,16 +120,17 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         progress = _build_progress(config, trainer) if record.writes else None
         epoch_callback = begin(built, record, reporter, signals=signals, resumed=resumed, progress=progress)
         trainer.callbacks[:0] = [FiniteLoss(), epoch_callback]  # type: ignore[attr-defined]
-        record.update(timings=_with_start_up(record, started))
+        timings = record.fields["timings"]  # with what the caller did before
+        start_up = timings.get("start_up", 0.0) + time.perf_counter() - started
+        record.fields["timings"] = {**timings, "start_up": start_up}
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)
-    record.update(
-        stop_reason=epoch_callback.stop_reason, timings={**record.fields["timings"], **epoch_callback.clock.timings()}
-    )
+    record.fields["stop_reason"] = epoch_callback.stop_reason
+    record.fields["timings"] = {**record.fields["timings"], **epoch_callback.clock.timings()}
     return "pruned" if epoch_callback.is_pruned else "completed"
 
 
@@ -153,9 +176,10 @@ def _make_ready(built: Built, record: RunRecord) -> None:
         compiled = module.model._compiled_call_impl
         assert compiled is not None
         module.model._compiled_call_impl = look_first(compiled)
-    record.update(threads=_set_threads(built, record))
+    record.fields["threads"] = _set_threads(built, record)
     if record.writes and not (record.folder / BATCH_FILE_NAME).exists():
-        write_atomic(record.folder / BATCH_FILE_NAME, json.dumps(batch_facts(config, built.datamodule)) + "\n")
+        facts = json.dumps(batch_facts(config, built.datamodule)) + "\n"
+        write_atomic(record.folder / BATCH_FILE_NAME, facts, is_durable=False)
     if module.pretrained:
         record.fields["pretrained"] = module.pretrained
         print(describe_pretraining(module.pretrained), flush=True)
@@ -185,38 +209,6 @@ def settings_kept(config: DictConfig) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(deterministic)
-
-
-def check_parts(config: DictConfig, datamodule: DataModule) -> tuple[SupervisedModule, Shapes]:
-    """Build what will be trained; whatever does not fit the machine or the data is told here.
-
-    Raises:
-        InputError: Accelerator, clipping, monitor, model, loss, optimizer or schedule.
-    """
-    check_accelerator(config.trainer)
-    check_combinations(config)
-    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
-    statistics = datamodule.statistics
-    shapes = Shapes(
-        datamodule.task,
-        statistics.kind,
-        tuple(datamodule.input_shape),
-        datamodule.num_outputs,
-        datamodule.columns,
-        statistics.dtype,
-        datamodule.view,
-    )
-    check_half_rows(config.trainer, shapes.kind, shapes.task)
-    module = build_trainable(config, shapes, statistics)
-    num_steps = steps_per_epoch(config, datamodule)
-    check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
-    if config.batch_size == 1:
-        check_single_row(module, shapes)
-    check_steps(module, total_steps=config.max_epochs * num_steps, steps_per_epoch=num_steps)
-    check_loggers(config.get("logger"))
-    if config.get("early_stopping"):
-        build_option(config.early_stopping)([], mode=mode_of(config.monitor, config.mode, config.get("metrics")))
-    return module, shapes
 
 
 def steps_per_epoch(config: DictConfig, datamodule: DataModule) -> int:
@@ -300,9 +292,3 @@ def _description(module: pl.LightningModule, trainer: pl.Trainer) -> dict[str, A
     name = f"{device} {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
     parameters = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     return {"device": name, "precision": str(trainer.precision), "parameters": parameters}
-
-
-def _with_start_up(record: RunRecord, started: float) -> dict[str, float]:
-    """The timings so far: what the caller measured before `fit`, and what `fit` took until here."""
-    timings = record.fields["timings"]
-    return {**timings, "start_up": timings.get("start_up", 0.0) + time.perf_counter() - started}

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from holdfast.config.resolve import resolve_target
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.core.metrics import ALL_NAMES, METRICS, metrics_of
+from holdfast.core.metrics import METRICS, metrics_of
+from holdfast.core.tasks import task_of
 
 # Cyrillic and Greek letters
 LOOK_ALIKES = str.maketrans("\u0442\u0435\u0455\u03c4\u03b5\u03c3", "testes")
 Own = Mapping[str, Mapping[str, Any]]
-
-
-def expected_names(task: str) -> tuple[str, ...]:
-    """The metrics that every epoch of `task` has: `val/...`, then `train/...`."""
-    names = metrics_of(task, asked_for=False)
-    train = (name for name in names if not METRICS[name].is_for_val)
-    return (*(f"val/{name}" for name in names), *(f"train/{name}" for name in train))
 
 
 def asked_for(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -38,15 +32,12 @@ def asked_for(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def check_monitor(monitor: str, task: str | None = None, own: Own | None = None) -> None:
     """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
 
-    Args:
-        monitor: Such as `val/accuracy`.
-        task: None while the rows are not read yet: the metrics of every task are admitted.
-        own: The node `metrics` of the config.
+    Without a task, while no rows are read yet, the metrics of every task are admitted. `own` is the node `metrics`.
 
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.
     """
-    names = dict.fromkeys([*(metrics_of(task) if task else ALL_NAMES), *(own or {})])
+    names = dict.fromkeys([*(metrics_of(task) if task else METRICS), *(own or {})])
     known = [f"val/{name}" for name in names]
     if monitor in known:
         return
@@ -65,12 +56,7 @@ def names_test_rows(name: str) -> bool:
 
 
 def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal["min", "max"]:
-    """The better direction of `monitor`; `auto` knows it by the metric.
-
-    Args:
-        monitor: Such as `val/accuracy`.
-        mode: As the config has it.
-        own: The node `metrics` of the config.
+    """The better direction of `monitor`; `auto` knows it by the metric. `own` is the node `metrics` of the config.
 
     Raises:
         InputError: `mode` is neither auto, min nor max; or a metric of the user's own says nothing of it.
@@ -88,6 +74,25 @@ def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal
     if mode not in ("min", "max"):
         raise InputError("mode", f"is '{mode}'", allowed="auto, min, max", next=did_you_mean(mode, ("min", "max")))
     return "min" if mode == "min" else "max"
+
+
+def named_by_target(
+    by_target: Mapping[str, Sequence[float]], data: Mapping[str, Any] | None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The field `by_target` of a record's `best`: target -> metric -> value; no field where there is one target.
+
+    Args:
+        by_target: As of `metrics.compute_by_target`, of the val rows.
+        data: The field `data` of the record.
+    """
+    if data is None or not task_of(data["task"]).is_multitarget:
+        return {}
+    return {
+        "by_target": {
+            target: {f"val/{name}": values[place] for name, values in by_target.items()}
+            for place, target in enumerate(data["class_names"])
+        }
+    }
 
 
 def is_better(value: float, best: float | None, mode: str) -> bool:

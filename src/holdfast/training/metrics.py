@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MulticlassAUROC,
-    MulticlassAveragePrecision,
-    MulticlassRecall,
-    MultilabelAUROC,
-    MultilabelAveragePrecision,
-)
+from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection
+from torchmetrics import functional as areas
+from torchmetrics.classification import MulticlassRecall
+from torchmetrics.wrappers import MultioutputWrapper
 
 from holdfast.config.parts import named
 from holdfast.config.resolve import build_option, resolve_target
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError, blamed, did_you_mean
 from holdfast.core.metrics import METRICS, in_order, metrics_of
 from holdfast.core.tasks import SMALLEST_P, Task, task_of
 
@@ -35,18 +33,14 @@ Own = Mapping[str, Mapping[str, Any]]
 def build_metrics(
     task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None
 ) -> MetricCollection:
-    """Metrics of `task` by their bare names; the loss is none of them.
+    """Metrics of `task` by their bare names; the loss is none of them. Without `names`: those of every epoch.
 
     Updated with (predictions, targets): class probabilities (rows, classes), P(1) (rows,) for binary, probabilities
-    (rows, labels), or values (rows,); targets int64 or, for regression, float. Accuracy is the share of rows that are
-    right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A class that
-    neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of them.
-
-    Args:
-        task: Of the data.
-        num_outputs: Of the model.
-        names: Those to build; None: the ones of every epoch.
-        own: Entries of the config with the classes of those that are the user's own.
+    (rows, labels), or values (rows,) or (rows, targets); targets int64 or, for values, float. Accuracy is the share of
+    rows that are right (all labels of a row, for multilabel). Macro means are over classes; for binary over both. A
+    class that neither occurs nor is predicted does not count; AUROC counts the classes that have rows in and outside of
+    them. A metric of several targets computes the value of each by itself. `own` are entries of the config with the
+    classes of metrics that are the user's own.
 
     Raises:
         InputError: The task has no such metric, or one of the user's own does not fit it.
@@ -55,6 +49,8 @@ def build_metrics(
     chosen = [name for name in (metrics_of(kind, asked_for=False) if names is None else names) if name != "loss"]
     facts = _facts(kind, num_outputs)
     metrics = {name: _build_metric(name, kind, facts, (own or {}).get(name)) for name in in_order(chosen)}
+    if kind.is_multitarget:
+        metrics = {name: MultioutputWrapper(metric, num_outputs, remove_nans=False) for name, metric in metrics.items()}
     # states of torchmetrics that are the same are kept once
     groups: dict[str, list[str]] = {}
     for name in metrics:
@@ -87,16 +83,13 @@ def _build_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping
 
 
 def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[str, Any]) -> Metric:
-    """Build a metric of the user's own, and try it on made-up rows.
-
-    Raises:
-        InputError: It cannot be built, does not take the rows, or gives more than one number.
-    """
+    """Build a metric of the user's own, and refuse it where it does not take made-up rows, or gives several numbers."""
     where, columns = f"metrics.{name}", facts.get("num_classes") or facts.get("num_labels") or 1
     shape = (4,) if kind.is_values else (4, columns)
     predictions = torch.full(shape, 1.0 / columns)
     targets = torch.arange(4) % columns if kind.is_classes else torch.arange(4 * columns).reshape(shape) % 2
-    try:
+    problem = f"does not take predictions {shape} and targets {tuple(targets.shape)} of a {kind} task"
+    with blamed(where, problem):
         option = build_option(node, "metrics")
         metric = option(**named(option, facts))
         with warnings.catch_warnings():
@@ -104,9 +97,6 @@ def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[s
             metric.update(predictions, targets.float() if kind.is_values else targets)
             value = metric.compute()
         metric.reset()
-    except Exception as error:  # a user's own code may raise anything
-        problem = f"does not take predictions {shape} and targets {tuple(targets.shape)} of a {kind} task"
-        raise InputError(where, f"{problem} ({type(error).__name__}: {error})") from error
     if not isinstance(metric, Metric):
         raise InputError(where, f"is a {type(metric).__name__}", allowed="a class of torchmetrics, or one like them")
     if not isinstance(value, Tensor) or value.numel() != 1:
@@ -126,23 +116,34 @@ def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tens
 
 
 def compute_metrics(metrics: MetricCollection) -> dict[str, float]:
-    """Read all metrics in one transfer and start anew; NaN where a metric is not defined on these rows."""
+    """Read all metrics and start anew, as `compute_by_target` does; of several targets each is the mean."""
+    return {name: fmean(numbers) for name, numbers in compute_by_target(metrics).items()}
+
+
+def compute_by_target(metrics: MetricCollection) -> dict[str, list[float]]:
+    """Read all metrics in one transfer and start anew: a number for each of several targets, one for other tasks."""
     with warnings.catch_warnings():
         # rows without some class are told by the value; R2 of fewer than two rows is not defined
         warnings.filterwarnings("ignore", module="torchmetrics")
         values = metrics.compute()
     metrics.reset()
-    numbers = torch.stack([value.detach().to(torch.float64).reshape(()) for value in values.values()]).tolist()
-    return dict(zip(values, numbers, strict=True))
+    numbers = torch.stack([value.detach().to(torch.float64).reshape(-1) for value in values.values()]).tolist()
+    by_target = dict(zip(values, numbers, strict=True))
+    return {name: by_target[name] for name in in_order(by_target)}
 
 
 class EpochMetrics:
-    """Loss and metrics of one pass over rows; nothing is read from the device before `compute`."""
+    """Loss and metrics of one pass over rows; nothing is read from the device before `compute`.
+
+    Attributes:
+        by_target: The metrics of the last pass that was computed, each a number for every one of several targets.
+    """
 
     def __init__(self, task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None) -> None:
         """Begin a pass; the arguments are those of `build_metrics`."""
         self._task = task
         self._metrics = build_metrics(task, num_outputs, names, own)
+        self.by_target: dict[str, list[float]] = {}
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
@@ -162,11 +163,9 @@ class EpochMetrics:
         if self._loss_sum is None:
             return {}
         loss_sum, num_rows = over_ranks(self._loss_sum, self._num_rows)
-        numbers = {
-            "loss": loss_sum / num_rows,
-            **(compute_metrics(self._metrics) if len(self._metrics) else {}),
-        }
-        self.reset()
+        self.by_target = compute_by_target(self._metrics) if len(self._metrics) else {}
+        numbers = {"loss": loss_sum / num_rows, **{name: fmean(each) for name, each in self.by_target.items()}}
+        self._loss_sum, self._num_rows = None, 0
         return {name: numbers[name] for name in in_order(numbers)}
 
     def reset(self) -> None:
@@ -188,20 +187,18 @@ class EpochMetrics:
         if not len(self._metrics):
             return
         if outputs.dtype == torch.float64 and not self._is_double:
-            self._metrics.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
+            for metric in self._metrics.modules():
+                if isinstance(metric, Metric):
+                    metric.set_dtype(torch.float64)  # before any row: it would turn kept targets into floats, too
             self._is_double = True
-        if self._metrics_device != outputs.device:
+        if next(iter(self._metrics.values(copy_state=False))).device != outputs.device:
             self._metrics.to(outputs.device)
         update_metrics(self._metrics, as_predictions(outputs, self._task), targets, self._task)
-
-    @property
-    def _metrics_device(self) -> torch.device:
-        return next(iter(self._metrics.values())).device
 
 
 def over_ranks(loss_sum: Tensor, num_rows: int) -> tuple[float, int]:
     """The sums of all processes of a run; torchmetrics adds up its states by itself."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not _is_shared():
         return float(loss_sum), num_rows
     both = torch.stack([loss_sum, torch.tensor(float(num_rows)).to(loss_sum)])
     distributed.all_reduce(both)
@@ -213,12 +210,16 @@ def weight_of_share(num_rows: int, device: torch.device) -> Tensor | None:
 
     Processes that share a batch may have one row more or less than others: n_own * processes / n.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not _is_shared():
         return None
     total = torch.tensor(float(num_rows), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
     own = total.clone()
     distributed.all_reduce(total)
     return own * distributed.get_world_size() / total
+
+
+def _is_shared() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
 
 def as_predictions(outputs: Tensor, task: str) -> Tensor:
@@ -260,48 +261,35 @@ class R2(Metric):
         return value.to(self.device, torch.float32)
 
 
-class PresentClassAUROC(MulticlassAUROC):
-    """Macro AUROC over the classes that have rows in and outside of them (torchmetrics counts absent ones as 0)."""
+class MacroArea(Metric):
+    """The mean area under a curve over the classes or labels that have rows in and outside of them.
 
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, average="none", validate_args=False)
+    torchmetrics counts the others as 0.
+    """
 
-    def compute(self) -> Any:
+    is_differentiable, higher_is_better, full_state_update = False, True, False
+    predictions: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, area: str, task: str, num_classes: int | None = None, num_labels: int | None = None) -> None:
+        """Begin with no row; `area` is a function of `torchmetrics.functional`."""
+        super().__init__()
+        facts = {"task": task, "num_classes": num_classes, "num_labels": num_labels, "validate_args": False}
+        self._area = partial(getattr(areas, area), average="none", **facts)
+        for name in ("predictions", "targets"):
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        """Add rows."""
+        self.predictions.append(predictions)
+        self.targets.append(targets)
+
+    def compute(self) -> Tensor:
         """Give the value of all rows."""
-        return _mean_over(super().compute(), _present_classes(self))
-
-
-class PresentClassAveragePrecision(MulticlassAveragePrecision):
-    """Macro average precision over the classes that have rows in and outside of them."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__(num_classes, average="none", validate_args=False)
-
-    def compute(self) -> Any:
-        """Give the value of all rows."""
-        return _mean_over(super().compute(), _present_classes(self))
-
-
-class PresentLabelAUROC(MultilabelAUROC):
-    """Macro AUROC over the labels that some rows have and some have not."""
-
-    def __init__(self, num_labels: int) -> None:
-        super().__init__(num_labels, average="none", validate_args=False)
-
-    def compute(self) -> Any:
-        """Give the value of all rows."""
-        return _mean_over(super().compute(), _present_labels(self))
-
-
-class PresentLabelAveragePrecision(MultilabelAveragePrecision):
-    """Macro average precision over the labels that some rows have and some have not."""
-
-    def __init__(self, num_labels: int) -> None:
-        super().__init__(num_labels, average="none", validate_args=False)
-
-    def compute(self) -> Any:
-        """Give the value of all rows."""
-        return _mean_over(super().compute(), _present_labels(self))
+        predictions, targets = _joined(self.predictions), _joined(self.targets)
+        is_of_labels = targets.ndim == 2
+        counts = targets.sum(dim=0) if is_of_labels else torch.bincount(targets, minlength=predictions.shape[1])
+        return _mean_over(self._area(predictions, targets), (counts > 0) & (counts < len(targets)))
 
 
 class BalancedAccuracy(MulticlassRecall):
@@ -316,65 +304,38 @@ class BalancedAccuracy(MulticlassRecall):
         return _mean_over(super().compute(), (hits + missed).reshape(-1) > 0)
 
 
-class LogLoss(Metric):
+class LogLoss(MeanMetric):
     """The mean over rows of -log p of what is true, p at least 1e-12; of labels, of the mean over them."""
 
-    is_differentiable, higher_is_better, full_state_update = False, False, False
-    total: Tensor
-    rows: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", default=torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("rows", default=torch.tensor(0), dist_reduce_fx="sum")
+        super().__init__(nan_strategy="disable")
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
+    def update(self, predictions: Tensor, targets: Tensor) -> None:  # type: ignore[override]
         """Add rows."""
         if targets.ndim == 1:
             p = predictions.gather(1, targets[:, None])
         else:
             p = torch.where(targets > 0, predictions, 1.0 - predictions)
-        self.total += -p.clamp(SMALLEST_P, 1.0).log().mean(dim=1).sum()
-        self.rows += len(targets)
-
-    def compute(self) -> Tensor:
-        """Give the value of all rows."""
-        return self.total / self.rows
+        super().update(-p.clamp(SMALLEST_P, 1.0).log().mean(dim=1))
 
 
-class AbsoluteErrorQuantile(Metric):
+class AbsoluteErrorQuantile(CatMetric):
     """The absolute error that a share of the rows does not exceed, between two rows linearly, as numpy has it."""
 
-    is_differentiable, higher_is_better, full_state_update = False, False, False
-    errors: list[Tensor]
-
     def __init__(self, share: float) -> None:
-        super().__init__()
+        super().__init__(nan_strategy="disable")
         self.share = share
-        self.add_state("errors", default=[], dist_reduce_fx="cat")
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
+    def update(self, predictions: Tensor, targets: Tensor) -> None:  # type: ignore[override]
         """Add rows."""
-        self.errors.append((predictions - targets).abs())
+        super().update((predictions - targets).abs())
 
     def compute(self) -> Tensor:
         """Give the value of all rows."""
-        errors = _joined(self.errors).sort().values  # torch's own quantile takes 16 million numbers at most
+        errors = _joined(super().compute()).sort().values  # torch's own quantile takes 16 million numbers at most
         place = self.share * (len(errors) - 1)
         low, high = errors[int(place)], errors[min(int(place) + 1, len(errors) - 1)]
         return torch.lerp(low, high, place - int(place))
-
-
-def _present_classes(metric: Any) -> Tensor:
-    targets = _joined(metric.target)
-    counts = torch.bincount(targets, minlength=metric.num_classes)
-    return (counts > 0) & (counts < len(targets))
-
-
-def _present_labels(metric: Any) -> Tensor:
-    targets = _joined(metric.target)
-    counts = targets.sum(dim=0)
-    return (counts > 0) & (counts < len(targets))
 
 
 def _joined(state: Any) -> Tensor:

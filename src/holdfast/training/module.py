@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.metrics import METRICS, metrics_of
-from holdfast.core.tasks import task_of
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.mixing import Mixing
+from holdfast.training.devices import HALF
 from holdfast.training.metrics import EpochMetrics, as_predictions, weight_of_share
-from holdfast.training.precision import HALF
 from holdfast.training.row_guard import apart
 from holdfast.tta import Views
 
@@ -23,10 +23,10 @@ from holdfast.tta import Views
 class TaskSpec:
     """The meaning of the outputs."""
 
-    task: str  # "multiclass", "binary", "multilabel" or "regression"
+    task: str  # of `core.tasks`
     num_outputs: int  # outputs of the model for one row
-    target_mean: float = 0.0  # mean of the train targets, in original units; 0 where targets are classes
-    target_std: float = 1.0  # their standard deviation; 1 where targets are classes
+    target_mean: PerTarget = 0.0  # mean of the train targets, in original units; 0 where they are no values
+    target_std: PerTarget = 1.0  # their standard deviation; 1 where they are no values
 
 
 class SupervisedModule(pl.LightningModule):
@@ -51,8 +51,9 @@ class SupervisedModule(pl.LightningModule):
         self._is_regression = task.is_values
         self._is_flat = task.is_flat
         self._is_softmax = task.is_softmax
-        self.register_buffer("target_mean", torch.tensor(spec.target_mean, dtype=torch.float32))
-        self.register_buffer("target_std", torch.tensor(spec.target_std, dtype=torch.float32))
+        shape = task.row_shape(spec.num_outputs) if task.is_values else ()
+        for name, value in (("target_mean", spec.target_mean), ("target_std", spec.target_std)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float32).expand(shape).clone())
         self.pretrained: list[dict[str, Any]] = []  # where the weights come from, for the record
         self.multiply_adds = 0.0  # of a forward pass of one row
         self._place: tuple[int, int] | None = None
@@ -98,12 +99,15 @@ class SupervisedModule(pl.LightningModule):
         return torch.stack([self._outputs(view) for view in self._views(x)]).mean(dim=0)
 
     def outputs_in_units(self, x: Tensor) -> Tensor:
-        """Logits as of `forward`, or values (rows,) in original units."""
+        """Logits as of `forward`, or values (rows,) or (rows, targets) in original units."""
         outputs: Tensor = self(x)
         return self._original_units(outputs) if self._is_regression else outputs
 
     def predict(self, x: Tensor) -> Tensor:
-        """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values (rows,)."""
+        """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values.
+
+        Values are (rows,), or (rows, targets).
+        """
         return as_predictions(self.outputs_in_units(x), self.spec.task)
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from holdfast.core.figures import figure
@@ -21,13 +22,7 @@ class Progress:
     """The display of one training; it looks at `position` by itself, so a step does nothing for it."""
 
     def __init__(self, num_epochs: int, shown: Sequence[str], position: Callable[[], tuple[int, float]]) -> None:
-        """Prepare the display.
-
-        Args:
-            num_epochs: The last epoch.
-            shown: Metrics that an epoch's line shows.
-            position: Gives (epochs done, share of the current one).
-        """
+        """Prepare the display of metrics `shown`; `position` gives (epochs done, share of the current one)."""
         self._num_epochs = num_epochs
         self._shown = shown
         self._position = position
@@ -68,7 +63,8 @@ class Progress:
         total = min(done + share, float(self._num_epochs))
         elapsed = time.monotonic() - self._started
         fresh = total - self._first_done
-        left = f"{duration_text(elapsed / fresh * (self._num_epochs - total))} left" if fresh > 0 else "starting"
+        seconds = round(elapsed / fresh * (self._num_epochs - total)) if fresh > 0 else None
+        left = "starting" if seconds is None else f"{timedelta(seconds=seconds)} left"
         bar = ProgressBar(total=self._num_epochs, completed=total, width=40)
         epoch = min(done + 1, self._num_epochs)
         return Columns([f"epoch {epoch}/{self._num_epochs}", bar, f"{share:4.0%}", left])
@@ -86,10 +82,3 @@ def epoch_line(entry: Mapping[str, Any], shown: Sequence[str], num_epochs: int, 
     parts += [f"{name} {figure(entry[name])}" for name in shown if name in entry]
     parts.append(f"{entry['seconds']:.1f} s")
     return "  ".join([*parts, *(["best"] if is_best else [])])
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds as 0:07, 3:05 or 1:02:03."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

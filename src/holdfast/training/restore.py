@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from holdfast.config.check import check_recorded
-from holdfast.core.errors import InputError, VaultRefused
+from holdfast.core.errors import InputError, VaultRefused, blamed
 from holdfast.core.files import sha256_file
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.core.tasks import Combine
@@ -125,14 +125,10 @@ def load_model(
     if reconstructs(config):
         hint = "train with model.pretrained set to this run"
         raise InputError(str(path), "gives rows back and predicts nothing (loss=reconstruction)", next=hint)
-    try:
+    problem = f"the network that {run_folder / FILE_NAME} names cannot be built"
+    with blamed(str(path), problem, next="restore run.json and the checkpoint"):
         shapes = Shapes.from_dict(content[STATE]["shapes"])
         module = build_untrained(config, shapes)
-    except InputError:
-        raise
-    except Exception as error:  # options and shapes may be anything in a folder from elsewhere
-        problem = f"the network that {run_folder / FILE_NAME} names cannot be built ({type(error).__name__}: {error})"
-        raise InputError(str(path), problem, next="restore run.json and the checkpoint") from None
     try:
         module.load_state_dict(content["state_dict"])
     except RuntimeError as error:

@@ -105,13 +105,9 @@ _guards: list[RowGuard] = []  # of the run that trains in this process
 
 @contextlib.contextmanager
 def guarded(module: nn.Module, data: DataModule, run: str, *, is_check: bool = False) -> Iterator[RowGuard]:
-    """Guard a module of ours and all layers of its kinds in this process.
+    """Guard a module of ours, which has a `model` and a `transform`, and all layers of its kinds in this process.
 
-    Args:
-        module: What is trained; has a `model` and a `transform`.
-        data: Its rows; the statistics of the train rows say what a stored row is like.
-        run: Its name.
-        is_check: All batches are of ours, whichever way they are made; a user's functions are looked at alone.
+    In a check all batches are of ours, whichever way they are made; a user's functions are looked at alone.
 
     Raises:
         VaultRefused: At the end, where a refusal was swallowed.

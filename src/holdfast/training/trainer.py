@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -18,13 +19,14 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
-from holdfast.training.devices import StartedRanks, num_devices
+from holdfast.training.devices import StartedRanks, num_devices, precision_of
 from holdfast.training.metric_names import names_test_rows
-from holdfast.training.precision import precision_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+# Lightning asks for each Trainer which callbacks other packages bring, by the metadata of all that is installed.
+registry.entry_points = functools.cache(registry.entry_points)  # type: ignore[attr-defined, assignment]
 # the run's own record, checkpoints, display and loggers take the places of Lightning's
 OURS: dict[str, Any] = {
     "logger": False,
@@ -59,7 +61,7 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     """Build the option's Trainer with the callbacks that the config asks for.
 
     Raises:
-        InputError: Lightning refuses a value or a combination.
+        InputError: Lightning refuses a value or a combination, or weights are too coarse to be averaged.
     """
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):  # no notes on the console
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -67,12 +69,15 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     deterministic = config.trainer.get("deterministic") or None
     if deterministic is None:
         torch.set_deterministic_debug_mode("default")
-    finetuning = [build_option(config.finetune)()] if config.get("finetune") else []
+    if config.get("averaging") and precision_of(config.trainer) in ("bf16-true", "16-true"):
+        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
+        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
+    chosen = [build_option(config[group])() for group in ("averaging", "finetune") if config.get(group)]
     try:
         trainer: pl.Trainer = build_option(config.trainer)(
             max_epochs=config.max_epochs,
             deterministic=deterministic,
-            callbacks=[*build_averaging(config), *finetuning, *_own_callbacks(config)],
+            callbacks=[*chosen, *_own_callbacks(config)],
             plugins=[AtomicCheckpointIO(), *([StartedRanks()] if num_devices(config.trainer) > 1 else [])],
             default_root_dir=folder,
             **({} if config.trainer.get("profiler") else {"profiler": NotProfiled()}),
@@ -81,20 +86,6 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         raise InputError("trainer", (str(error).splitlines() or [""])[0]) from None
     return trainer
-
-
-def build_averaging(config: Mapping[str, Any]) -> list[pl.Callback]:
-    """The callback of the option `averaging`, if one is chosen.
-
-    Raises:
-        InputError: An argument is out of its range, or the weights are too coarse to be averaged.
-    """
-    if not config.get("averaging"):
-        return []
-    if precision_of(config["trainer"]) in ("bf16-true", "16-true"):
-        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
-        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
-    return [build_option(config["averaging"])()]
 
 
 def _own_callbacks(config: DictConfig) -> list[pl.Callback]:

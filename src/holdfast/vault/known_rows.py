@@ -15,11 +15,17 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.vault import manifest, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.cell_hashes import TableCells, hashes_of, known_by_cells
-from holdfast.vault.rows.digest_sets import BLOCK_ROWS, MOSTLY, content_id, keys_of, num_distinct, share_among
-from holdfast.vault.rows.fingerprints import Fingerprints
-from holdfast.vault.rows.identity import target_words, targeted_digests
+from holdfast.vault.rows.digest_sets import (
+    BLOCK_ROWS,
+    MOSTLY,
+    Fingerprints,
+    content_id,
+    keys_of,
+    num_distinct,
+    share_among,
+)
+from holdfast.vault.rows.identity import RowArray, target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
 Columns = tuple[str, ...]
@@ -92,11 +98,7 @@ def fingerprint_key(vault: str) -> bytes:
 
 
 def sealed_rows(vault: str) -> Fingerprints:
-    """The rows that are sealed in a vault, by their fingerprints in the registry.
-
-    Raises:
-        VaultRefused: The key of the fingerprints is missing, or another one.
-    """
+    """The rows that are sealed in a vault, by their fingerprints in the registry; errors as of `fingerprint_key`."""
     return Fingerprints(registry.copy_of(vault, "fingerprints"), fingerprint_key(vault))
 
 
@@ -111,11 +113,7 @@ def column_lists() -> set[Columns]:
 
 
 def look(forms: RowForms) -> list[Seen]:
-    """Look some rows up in every vault in force.
-
-    Raises:
-        VaultRefused: A key is missing.
-    """
+    """Look some rows up in every vault in force; errors as of `fingerprint_key`."""
     return [_seen(record, forms) for record in registry.in_force()]
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from holdfast.core import child
 from holdfast.core.messages import Array, Header
-from holdfast.vault import known_rows, refusals
-from holdfast.vault.rows.fingerprints import Fingerprints
+from holdfast.vault import known_rows, registry
+from holdfast.vault.rows.digest_sets import Fingerprints
 
 
 def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
@@ -37,7 +37,7 @@ def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]
     if not counts.get(vault):
         return {"rows": 0, "vault": ""}, ()
     reason = "sealed rows were handed to a model while it was trained"
-    refusals.note_refusal(vault, {"reason": reason, "run": header["run"], "rows": counts[vault]})
+    registry.note_refusal(vault, {"reason": reason, "run": header["run"], "rows": counts[vault]})
     return {"rows": counts[vault], "vault": vault}, ()
 
 

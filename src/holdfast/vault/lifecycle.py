@@ -17,12 +17,12 @@ from holdfast.core import places
 from holdfast.core.errors import HoldfastError, InputError, VaultRefused
 from holdfast.core.files import sync_folder
 from holdfast.vault import manifest, registry, sealed_files
-from holdfast.vault.keys import key_files, wrapping
+from holdfast.vault.keys import key_files, keyring
 from holdfast.vault.ledger import ledger
 
 STAGING = ".sealing-"
 VAULT_NAME = re.compile("[0-9a-f]{32}")
-SECRET_FILES = (*sealed_files.FILES.values(), wrapping.FILE_NAME)
+SECRET_FILES = (*sealed_files.FILES.values(), keyring.WRAPPED)
 
 
 def recover() -> None:
@@ -101,7 +101,7 @@ def shred(vault: str) -> None:
     """Remove keys and sealed parts of a vault whose ledger says that it has ended. Safe to repeat."""
     key_files.remove_keys(vault)
     folder = manifest.folder_of(vault)
-    key_files.overwrite(folder / wrapping.FILE_NAME)
+    key_files.overwrite(folder / keyring.WRAPPED)
     for name in SECRET_FILES:
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)

@@ -37,25 +37,11 @@ FILE_NAME = "manifest.json"
 MAX_BYTES = 2**28
 DEVELOPMENT_FILE = "development.bin"  # <u8, ascending: the keys (`vault.rows.digest_sets`) of all train and val rows
 GROUPS_FILE = "groups.bin"  # <i8, the group of every sealed row, where groups were declared
-FIELDS = frozenset(
-    {
-        *(
-            "version",
-            "vault",
-            "created",
-            "name",
-            "source",
-            "kind",
-            "task",
-            "class_names",
-            "target",
-            "content",
-            "columns",
-        ),
-        *("cell_columns", "sketch", "test_rule", "strata", "first_time", "policy", "public_key", "keys", "num_test"),
-        *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
-    }
-)
+FIELDS = {
+    *("version", "vault", "created", "name", "source", "kind", "task", "class_names", "target", "content", "columns"),
+    *("cell_columns", "sketch", "test_rule", "strata", "first_time", "policy", "public_key", "keys", "num_test"),
+    *("num_development", "parts", "fingerprints", "counts", "replaces", "shares", "lineage", "framework"),
+}
 
 
 def folder_of(vault: str) -> Path:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
 from holdfast.core.files import sha256_file, sha256_hex, sync_folder
-from holdfast.vault import contents, sealed_files, stream
+from holdfast.vault import sealed_files, verify
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
@@ -48,7 +48,7 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     """
     folder = folder_of(vault)
     entries = [ledger.read_entry(folder / "ledger", 0)]
-    problems = contents.manifest_problems(folder, vault, entries), contents.sealed_problems(folder, entries)
+    problems = verify.manifest_problems(folder, vault, entries), verify.sealed_problems(folder, entries)
     for _, where, problem in itertools.chain(*problems):
         raise VaultRefused(where, problem, next="restore it from a copy")
     return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)
@@ -109,13 +109,12 @@ def keep(vault: str, entry: ledger.Entry, kind: str, array: NDArray[Any], ring: 
         ring: Keys; predictions are kept under that of X, outcomes under that of y.
     """
     _require(vault, entry, "open.intent" if kind == "predictions" else "open.predicted")
-    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
+    path, key, associated = _kept_place(vault, entry, kind, ring)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
     try:
-        sha256 = stream.seal_file(temporary, [content.tobytes()], key, _associated(vault, purpose))
+        sha256 = sealed_files.seal_file(temporary, [content.tobytes()], key, associated)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
@@ -136,20 +135,20 @@ def kept(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> NDArray[Any]
         VaultRefused: It is missing.
     """
     _require(vault, entry, "open.predicted" if kind == "predictions" else "open.result")
-    path, purpose = kept_path(vault, str(entry.selection), kind), f"{kind} {entry.selection}"
+    path, key, associated = _kept_place(vault, entry, kind, ring)
     fields = entry.body if kind == "predictions" else entry.body["outcomes"]
     if not path.is_file():
         raise VaultRefused(str(path), "is missing", next="restore it from a copy")
     if (sha256 := sha256_file(path)) != fields["file"]:
         raise Mismatch(kind, stated=fields["file"], found=sha256)
-    key = key_files.derive(ring(KEPT[kind]), vault, purpose)
-    return _as_array(b"".join(stream.open_file(path, key, _associated(vault, purpose))), dict(fields))
+    return _as_array(b"".join(sealed_files.open_file(path, key, associated)), dict(fields))
 
 
-def kept_path(vault: str, selection: str, kind: str) -> Path:
-    """Path of the encrypted predictions or outcomes of an opening."""
-    suffix = "" if kind == "predictions" else f".{kind}"
-    return folder_of(vault) / "openings" / f"{selection}{suffix}.sealed"
+def _kept_place(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> tuple[Path, bytes, bytes]:
+    """The file of the encrypted predictions or outcomes of an opening, its key and its associated data."""
+    suffix, purpose = "" if kind == "predictions" else f".{kind}", f"{kind} {entry.selection}"
+    path = folder_of(vault) / "openings" / f"{entry.selection}{suffix}.sealed"
+    return path, key_files.derive(ring(KEPT[kind]), vault, purpose), _associated(vault, purpose)
 
 
 def _require(vault: str, entry: ledger.Entry, type: str) -> None:
@@ -161,11 +160,11 @@ def _require(vault: str, entry: ledger.Entry, type: str) -> None:
 
 def _open_part(vault: str, part: str, ring: Ring) -> Iterator[bytes]:
     key = key_files.derive(ring(part), vault, f"seal {part}")
-    return stream.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
+    return sealed_files.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
 
 
 def _associated(vault: str, part: str) -> bytes:
-    return stream.associated_data(vault, part, read_manifest(folder_of(vault))[1])
+    return sealed_files.associated_data(vault, part, read_manifest(folder_of(vault))[1])
 
 
 def _as_array(content: bytes, layout: dict[str, Any]) -> NDArray[Any]:

@@ -7,12 +7,12 @@ criterion    up to K selections (10 by default), pass or fail against the criter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from holdfast.core.errors import InputError, VaultRefused, did_you_mean
-from holdfast.vault.ledger.ledger import Entry
+from holdfast.vault.ledger.ledger import Entry, Found
 
 NONE = "none"
 MAX_K = 1000
@@ -31,6 +31,13 @@ SETTINGS: dict[str, Any] = {
     "id": None,
 }
 FULL, PRIMARY, CRITERION = "full", "primary", "criterion"
+NEEDS = {
+    "open.predicted": "open.intent",
+    "open.result": "open.predicted",
+    "open.mismatch": "open.intent",
+    "disclose": "open.result",
+}
+NOT_TWICE = ("open.intent", "open.predicted", "open.result")
 
 
 @dataclass(frozen=True)
@@ -77,16 +84,13 @@ class History:
 def allowed(
     policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
 ) -> Allowed:
-    """The way in which a selection may be opened now.
+    """The way in which a selection may be opened now; VaultRefused where it may not.
 
     Args:
         policy: {"policy", "k"} of the manifest.
         selection: Its full id.
         reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
         where: First digits of the vault's id.
-
-    Raises:
-        VaultRefused: It may not.
     """
     name = f"selection {selection[:8]}"
     if selection not in history.frozen:
@@ -112,12 +116,32 @@ def allowed(
     raise VaultRefused(f"vault {where}".strip(), problem, next=f"{hint}{again}")
 
 
-def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the group `vault` with their defaults filled in.
+def order_problems(entries: Sequence[Entry], policy: Mapping[str, Any]) -> Iterator[Found]:
+    """Every act has the act before it, and the policy was kept."""
+    seen: set[tuple[str, str | None, int | None]] = set()
+    history = History()
+    for entry in entries:
+        where, step = f"entry {entry.index}", (entry.selection, entry.fields["opening"])
+        if (entry.type == "seal") != (entry.index == 0):
+            yield "order", where, "is a second seal" if entry.type == "seal" else "is the first entry and no seal"
+        if entry.type in NEEDS and (NEEDS[entry.type], *step) not in seen:
+            yield "order", where, f"is {entry.type} without its {NEEDS[entry.type]}"
+        if entry.type == "open.intent" and ("freeze", entry.selection, None) not in seen:
+            yield "order", where, "opens a selection that was not frozen"
+        elif entry.type == "open.intent":
+            yield from _policy_problems(entry, history, policy)
+        if entry.type in NOT_TWICE and (entry.type, *step) in seen:
+            yield "order", where, f"is a second {entry.type} of the same opening"
+        seen.add((entry.type, *step))
+        history.add(entry)
+    for entry in entries:
+        if entry.type == "open.mismatch" and ("open.result", entry.selection, entry.fields["opening"]) not in seen:
+            problem = f"the opening found other {str(entry.body.get('what'))[:32]} than the ledger states"
+            yield "mismatch", f"entry {entry.index}", problem
 
-    Raises:
-        InputError: A key or value is not offered.
-    """
+
+def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the group `vault` with their defaults; InputError where a key or value is not offered."""
     chosen: dict[str, Any] = SETTINGS | dict(settings)
     if unknown := sorted(set(chosen) - set(SETTINGS)):
         hint = did_you_mean(unknown[0], SETTINGS)
@@ -173,3 +197,19 @@ def _against(policy: Mapping[str, Any], history: History, selection: str) -> tup
     if used + asked <= policy["k"]:
         return None
     return f"{used} of the {policy['k']} models of its batch were opened, and selection {selection[:8]} has {asked}", ""
+
+
+def _policy_problems(entry: Entry, history: History, policy: Mapping[str, Any]) -> Iterator[Found]:
+    selection, level = str(entry.selection), str(entry.body.get("level", FULL))
+    if selection in history.opened:
+        return
+    where = f"entry {entry.index}"
+    try:
+        how = allowed(policy, history, selection, reason=entry.body.get("reason"))
+    except VaultRefused:
+        yield "policy", where, f"opens selection {selection[:8]}, which the policy {policy['policy']} does not allow"
+        return
+    if level != how.level:
+        yield "policy", where, f"opens selection {selection[:8]} at level {level}, where {how.level} is allowed"
+    if entry.fields["opening"] != how.number:
+        yield "policy", where, f"says that it is opening {entry.fields['opening']}, and it is opening {how.number}"

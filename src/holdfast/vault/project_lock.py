@@ -22,7 +22,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.record_form import parse_object, problem_in
-from holdfast.vault import ledger_check, registry
+from holdfast.vault import registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.digest_sets import MOSTLY, content_id, in_common, sketch_of
 
@@ -37,11 +37,7 @@ ENTRY = {"name": str, "content": str, "columns": [str], "sketch": [str], "heads"
 
 
 def read_lock(project: Path) -> dict[str, dict[str, Any]]:
-    """The entries of a project's lock by vault; none where there is no file.
-
-    Raises:
-        VaultRefused: The file is of no form known here.
-    """
+    """The entries of a project's lock by vault, none where there is no file; refused where its form is not known."""
     path = project / FILE_NAME
     try:
         fields = parse_object(read_plain(path, MAX_BYTES))
@@ -60,11 +56,7 @@ def read_lock(project: Path) -> dict[str, dict[str, Any]]:
 
 
 def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
-    """Refuse rows for which a project's lock names a vault that is not here.
-
-    Raises:
-        VaultRefused: A vault was frozen over these rows elsewhere.
-    """
+    """Refuse rows that something was frozen over by a vault that is not here, as a project's lock says."""
     for entry in unknown(locked):
         digests = forms.over(entry["columns"])
         if not entry["sketch"]:
@@ -77,11 +69,7 @@ def refuse_other(locked: Sequence[Mapping[str, Any]], forms: RowForms) -> None:
 
 
 def refuse_beside(locked: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
-    """Refuse a vault beside one that a project's lock names for the same rows, and that is not here.
-
-    Raises:
-        VaultRefused: There is one.
-    """
+    """Refuse a vault beside one that a project's lock names for the same rows, and that is not here."""
     for entry in unknown(locked):
         is_same = entry["content"] == record["content"]
         if is_same or in_common(entry["sketch"], record["sketch"]) >= MOSTLY:
@@ -106,16 +94,11 @@ def _is_binding(entry: Mapping[str, Any]) -> bool:
 
 
 def check_heads(project: Path, vault: str) -> None:
-    """Refuse a ledger that lacks a head of the project's lock.
-
-    Raises:
-        VaultRefused: It was cut, rewritten, or is an older copy.
-    """
+    """Refuse a ledger that lacks a head of the project's lock: it was cut, rewritten, or is an older copy."""
     locked = read_lock(project).get(vault, {"heads": {}})
     for act, head in locked["heads"].items():
-        for _, where, problem in ledger_check.head_problems(
-            registry.read_ledger(vault), head, f"that {FILE_NAME} has ({act})"
-        ):
+        witness = f"that {FILE_NAME} has ({act})"
+        for _, where, problem in ledger.head_problems(registry.read_ledger(vault), head, witness):
             hint = "restore the ledger from a copy; then holdfast vault verify"
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next=hint)
 
@@ -141,18 +124,17 @@ def projects_of(vault: str, *starts: Path) -> list[Path]:
     """The projects whose lock names a vault: those that something was frozen from, and those that `starts` lie in."""
     frozen = [entry.body.get("projects") for entry in registry.read_ledger(vault) if entry.type == "freeze"]
     folders = [Path(str(folder)) for noted in frozen if isinstance(noted, list) for folder in noted]
-    folders += [folder for start in starts if (folder := find_project(start.resolve()))]
+    folders += filter(None, map(find_project, starts))
     return [folder for folder in dict.fromkeys(folders) if vault in read_lock(folder)]
 
 
 def refuse_other_ledger(vault: str, *starts: Path) -> None:
-    """Ask the locks of a vault's projects, and of those that `starts` lie in, whatever the working folder.
+    """Refuse a vault that the locks of its projects, and of those that `starts` lie in, speak against.
 
-    Raises:
-        VaultRefused: The ledger lacks a head, or another vault is named for these rows that is not here.
+    They name another vault for these rows that is not here, or a head that its ledger lacks.
     """
     record = registry.record_of(vault)
-    for folder in [project for start in starts if (project := find_project(start.resolve()))]:
+    for folder in filter(None, map(find_project, starts)):
         refuse_beside(list(read_lock(folder).values()), record)
     for folder in projects_of(vault, *starts):
         check_heads(folder, vault)
@@ -194,4 +176,5 @@ def anchor(vault: str, project: Path) -> str:
 
 def find_project(start: Path) -> Path | None:
     """The nearest folder with a lock, from `start` upwards; None where there is none."""
-    return next((folder for folder in (start, *start.parents) if (folder / FILE_NAME).exists()), None)
+    here = start.resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / FILE_NAME).exists()), None)

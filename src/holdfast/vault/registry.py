@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,6 @@ from filelock import FileLock, Timeout
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import canonical_json, read_plain, write_atomic
-from holdfast.vault import ledger_check
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, parse_manifest
 
@@ -36,6 +37,8 @@ COPIED = {
     "cells": "cells.bin",
 }
 SEALED, REPLACED, SUPERSEDED, DESTROYED = "sealed", "replaced", "superseded", "destroyed"
+MAX_REFUSALS, MAX_REFUSALS_IN_AN_HOUR = 1000, 60  # who asks again and again must not fill the disk
+HOUR_S = 3600.0
 ENDS = {"supersede": SUPERSEDED, "destroy": DESTROYED}
 
 
@@ -148,7 +151,7 @@ def read_ledger(vault: str) -> list[ledger.Entry]:
         VaultRefused: It is broken, or is not the one last seen: an old copy, a fork, or cut.
     """
     entries = ledger.read(folder_of(vault) / "ledger")
-    for _, where, problem in ledger_check.head_problems(entries, head_of(vault), "seen last"):
+    for _, where, problem in ledger.head_problems(entries, head_of(vault), "seen last"):
         raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
     return entries
 
@@ -160,12 +163,20 @@ def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledge
     return entry
 
 
-def read_head(path: Path) -> dict[str, Any]:
-    """The head in a file of the registry, of this HOLDFAST_HOME or of a copy.
+def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None = None) -> ledger.Entry | None:
+    """Add `refused` to a vault's ledger; None where enough of them stand there.
 
-    Raises:
-        VaultRefused: There is none in it.
+    The same refusal, of the same selection for the same reason, is noted once an hour; all together at most 60 in an
+    hour and 1,000 ever.
     """
+    entries = [entry for entry in read_ledger(vault) if entry.type == "refused"]
+    if not _is_due(entries, body, selection, time.time()):
+        return None
+    return append(vault, "refused", dict(body), selection=selection)
+
+
+def read_head(path: Path) -> dict[str, Any]:
+    """The head in a file of the registry, of this HOLDFAST_HOME or of a copy; refused where there is none in it."""
     try:
         fields = json.loads(read_plain(path, MAX_RECORD_BYTES))
         head: dict[str, Any] = fields["head"]
@@ -187,3 +198,17 @@ def _entries_or_none(vault: str) -> list[ledger.Entry]:
         return ledger.read(folder_of(vault) / "ledger")
     except VaultRefused:
         return []
+
+
+def _is_due(entries: Sequence[ledger.Entry], body: Mapping[str, Any], selection: str | None, now: float) -> bool:
+    # A clock that was set back makes an entry newer, never older.
+    recent = [entry for entry in entries if now - _seconds(entry) < HOUR_S]
+    is_known = any(entry.selection == selection and entry.body.get("reason") == body["reason"] for entry in recent)
+    return not is_known and len(recent) < MAX_REFUSALS_IN_AN_HOUR and len(entries) < MAX_REFUSALS
+
+
+def _seconds(entry: ledger.Entry) -> float:
+    try:
+        return datetime.fromisoformat(str(entry.fields["time"])).astimezone(UTC).timestamp()
+    except ValueError:
+        return 0.0

@@ -24,11 +24,19 @@ from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, new_file, sha256_file, sha256_hex, sync_folder, write_atomic
 from holdfast.core.run_record import now
 from holdfast.vault import known_rows, lifecycle, manifest, policies, registry, sealed_files
-from holdfast.vault.keys import key_files, keyring, wrapping
+from holdfast.vault.keys import key_files, keyring
 from holdfast.vault.ledger import ledger
 from holdfast.vault.rows.cell_hashes import hashes_of
-from holdfast.vault.rows.digest_sets import ascending, content_id, equal_to_marked, keys_of, num_distinct, sketch_of
-from holdfast.vault.rows.fingerprints import fingerprints_of, write_records
+from holdfast.vault.rows.digest_sets import (
+    ascending,
+    content_id,
+    equal_to_marked,
+    fingerprints_of,
+    keys_of,
+    num_distinct,
+    sketch_of,
+    write_records,
+)
 from holdfast.vault.rows.identity import target_words, targeted_digests
 
 Mask = NDArray[np.bool_]
@@ -70,9 +78,8 @@ def seal(request: SealRequest) -> str:
     public = keyring.public_key_of(settings)
     _check(request)
     with registry.on_disk(places.vaults(), "the test rows could not be sealed"):
-        own = [
-            record for record in registry.records() if not key_files.key_path(record["vault"], "fingerprint").exists()
-        ]
+        vaults = [record["vault"] for record in registry.records()]
+        own = [vault for vault in vaults if not key_files.key_path(vault, "fingerprint").exists()]
         key = key_files.fingerprint_key(may_create=not own)
         fields = _fields(request, secrets.token_hex(16))
         fields |= {"policy": policies.policy_of(settings), "public_key": public}
@@ -130,7 +137,7 @@ def _seal(request: SealRequest, fields: dict[str, Any], key: bytes, public: str 
         (staging / "selections").mkdir()
         secret, wrapped = keyring.draw_keys(vault, mode, public)
         if wrapped:
-            write_atomic(staging / wrapping.FILE_NAME, canonical_json(wrapped))
+            write_atomic(staging / keyring.WRAPPED, canonical_json(wrapped))
         check = {part: key_files.check_value(secret[part], vault, part) for part in key_files.PARTS}
         fields["keys"] = {"mode": mode, "check": check}
         fields["fingerprints"], order = _write_fingerprints(request, staging, key)

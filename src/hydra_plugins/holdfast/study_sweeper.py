@@ -24,7 +24,7 @@ class StudySweeper(Sweeper):
         """Keep what Hydra hands over, and make the launcher."""
         self.loader = hydra_context.config_loader
         self.composed = config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 

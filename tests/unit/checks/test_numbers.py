@@ -168,6 +168,13 @@ def test_labels_have_baselines() -> None:
     assert verdict.causes[0].startswith("the column 'a' alone predicts the target (1.000")
 
 
+def test_targets_that_no_simple_model_predicts_are_doubted() -> None:
+    labels(leak=False).to_csv("labels.csv", index=False)
+    verdict = only(baseline(subject("data=csv", "data.path=labels.csv", "data.target=y0", "data.drop=[y1,y2]")))
+    assert verdict.verdict == "doubtful"
+    assert verdict.causes[0].startswith("neither a linear model nor trees predict the target better")
+
+
 @pytest.mark.parametrize(
     ("target", "lr", "words"),
     [

@@ -57,6 +57,7 @@ def lines_of(*arguments: str, is_sweep: bool = False) -> list[str]:
         ("lr=1,2", "lr: has several values (1,2) and this is one run; next: add -m"),
         ("sweep.trials=3", "sweep.trials: belongs to a sweep and this is one run; next: add -m"),
         ("lr=(", "lr=(: cannot be read"),
+        ("data.path=[a, größe]", """next: quote the values: 'data.path=[a,"größe"]'"""),
     ],
 )
 def test_one_mistake_is_one_line(argument: str, words: str) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import os
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from holdfast.config.resolve import as_plain, call_target, find_module_file, find_target
+from holdfast.config.resolve import as_plain, build_option, call_target, find_module_file, find_target
 from holdfast.core.errors import InputError
 from holdfast.data.store.source_files import source_state
 
@@ -75,3 +76,14 @@ def test_files_of_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     os.utime(tmp_path / "images" / "cat" / "0.png", (1, 1))
     (tmp_path / "images" / "cat" / "1.png").rename(tmp_path / "images" / "1.png")
     assert len({str(source_state(source)), str(more), str(state)}) == 3
+
+
+def test_targets_among_the_arguments_of_an_option_are_built_before_it() -> None:
+    inner = {"_target_": "fractions.Fraction", "_args_": [1], "denominator": 4}
+    later = {"_target_": "fractions.Fraction", "_partial_": True, "numerator": 3}
+    parts = [inner, {"deep": inner}]
+    option = build_option({"_target_": "builtins.dict", "_partial_": True, "parts": parts, "later": later})
+    assert option.func is dict
+    built = option()
+    assert built["parts"] == [Fraction(1, 4), {"deep": Fraction(1, 4)}]
+    assert built["later"](denominator=5) == Fraction(3, 5)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.cli.diff import diff
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import MAX_BYTES, boot_id, read_run
-from holdfast.reporting.diff import compare_runs
 from holdfast.reporting.leaderboard import leaderboard
 
 BEST = {
@@ -38,7 +38,7 @@ def run(tmp_path: Path) -> Path:
 
 def refused(run: Path, words: str) -> None:
     """The record is refused by its path wherever it is read alone; the table of runs shows the others all the same."""
-    for read in (lambda: read_run(run), lambda: compare_runs(run.with_name("good"), run)):
+    for read in (lambda: read_run(run), lambda: diff(run.with_name("good"), run)):
         with pytest.raises(InputError, match=words) as raised:
             read()
         assert str(run) in raised.value.problems[0].where

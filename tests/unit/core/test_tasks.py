@@ -14,7 +14,7 @@ Y3 = np.array([1, 2, 2])
 
 
 def test_every_task_is_found_by_its_name() -> None:
-    assert list(TASKS) == ["multiclass", "binary", "multilabel", "regression", "reconstruction"]
+    assert list(TASKS) == ["multiclass", "binary", "multilabel", "regression", "multitarget", "reconstruction"]
     assert all(task_of(name).name == str(task_of(name)) == name for name in TASKS)
 
 
@@ -50,3 +50,10 @@ def test_values_keep_their_units() -> None:
     assert task.outcomes(p, y).tolist() == [-1, 2]
     assert task.row_losses(p, y, target_std=2.0).tolist() == [0.25, 1.0]
     assert task.probabilities(p) is p
+
+
+def test_several_values_count_alike() -> None:
+    task, p, y = task_of("multitarget"), np.array([[1.0, 40.0], [4.0, 20.0]]), np.array([[2.0, 20.0], [2.0, 20.0]])
+    assert (task.kind, task.num_outputs(2), task.row_shape(2), task.is_flat) == ("values", 2, (2,), False)
+    assert task.outcomes(p, y).tolist() == [[-1, 20], [2, 0]]
+    assert task.row_losses(p, y, target_std=[2.0, 10.0]).tolist() == [(0.25 + 4.0) / 2, 0.5]

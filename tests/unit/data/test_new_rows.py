@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
+from holdfast.data import images
 from holdfast.data.columns import Column
 from holdfast.data.formats import csv as csv_format
-from holdfast.data.images import read
 from holdfast.data.new_rows import read_like
 from holdfast.data.store.store import prepare
 from holdfast.data.tables.cells import MISSING_TEXTS
-from holdfast.data.tables.view import TableView
-from holdfast.data.views import ImageView
+from holdfast.data.views import ImageView, TableView
 
 
 def table_of(*columns: Column, missing: Sequence[str] = ()) -> dict[str, Any]:
@@ -136,7 +135,7 @@ def test_images_are_brought_to_the_size_and_mode_of_the_run(home: Path, tmp_path
     with pytest.raises(InputError, match=r"^--input: bad\.png is no image; next: mend or remove them$"):
         list(read_like(data, tmp_path / "new"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read, "CHUNK_FILES", 1)
+        patch.setattr(images, "CHUNK_FILES", 1)
         (tmp_path / "new" / "zero.png").touch()
         with pytest.raises(InputError, match=r"bad\.png is no image(.|\n)*zero\.png is empty"):
             list(read_like(data, tmp_path / "new"))

@@ -19,9 +19,8 @@ from holdfast.data.new_rows import read_like
 from holdfast.data.sources.call import as_rows
 from holdfast.data.store.row_keys import forms_of
 from holdfast.data.store.store import Prepared, open_prepared, prepare
-from holdfast.data.tables.view import TableView
-from holdfast.data.views import ImageView
-from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.data.views import ImageView, TableView
+from holdfast.inference.predict import sealed_rows_refusal
 from holdfast.vault import registry
 from holdfast.vault.rows.identity import row_digests
 

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from holdfast.data.columns import Column
-from holdfast.data.tables.view import TableView
-from holdfast.data.views import ArrayView, ImageView, mismatch, view_from_dict
+from holdfast.data.views import ArrayView, ImageView, TableView, mismatch, view_from_dict
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 TABLE = TableView((Column("a", "number"),), "float64")

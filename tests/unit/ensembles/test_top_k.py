@@ -16,8 +16,8 @@ from holdfast.ensembles import TopK
 from holdfast.ensembles.make import Candidate
 from holdfast.ensembles.top_k import _refuse_other_monitor
 from holdfast.experiment.run import Run
-from holdfast.inference.frames import predict_frame
 from holdfast.inference.network import load_run
+from holdfast.inference.predict import predict_frame
 
 from .conftest import Train, train_in
 

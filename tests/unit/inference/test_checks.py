@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.inference.checks import NEEDED, check_format, check_new_file
-from holdfast.inference.trial_rows import random_rows
+from holdfast.inference.checks import NEEDED, check_format
+from holdfast.inference.export import random_rows
 
 
 def test_formats(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,15 +14,6 @@ def test_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(NEEDED, "onnx", ("no_such_package",))
     with pytest.raises(InputError, match=r"onnx needs no_such_package, not installed here; next: pip install no_such"):
         check_format("onnx")
-
-
-def test_files(tmp_path: Path) -> None:
-    check_new_file(tmp_path / "not" / "there.onnx", overwrite=False)
-    with pytest.raises(InputError, match="is a folder"):
-        check_new_file(tmp_path, overwrite=True)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        check_new_file(tmp_path / "file" / "below.onnx", overwrite=False)
 
 
 def test_random_rows_are_like_stored_ones() -> None:

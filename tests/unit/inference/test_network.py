@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, VaultRefused
 from holdfast.experiment.report import write_report
 from holdfast.inference.network import load_run
 from holdfast.training.restore import load_model
@@ -50,8 +50,9 @@ def test_a_member_that_changed_or_is_gone(make_ensemble: MakeRun) -> None:
     folder = make_ensemble()
     path = folder.parent / "other" / "checkpoints" / "best.ckpt"
     path.write_bytes(path.read_bytes() + b"x")
-    with pytest.raises(InputError, match="is not the checkpoint that was averaged"):
+    with pytest.raises(VaultRefused, match="was changed since the ensemble was made") as raised:
         load_run(folder)
+    assert raised.value.exit_code == 3, "as freeze does"
     path.unlink()
     with pytest.raises(InputError, match=r"has no checkpoints/best\.ckpt any more"):
         load_run(folder)

@@ -13,8 +13,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.run_record import read_run
 from holdfast.data.new_rows import NewRows
 from holdfast.data.store import store, worker
-from holdfast.inference.predict import predict_blocks
-from holdfast.inference.sealed import sealed_rows_refusal
+from holdfast.inference.predict import predict_blocks, sealed_rows_refusal
 from holdfast.inference.tables import table_writer
 from holdfast.training.restore import load_model
 from holdfast.vault.rows.identity import row_digests
@@ -130,7 +129,6 @@ def test_wrong_requests(make_run: MakeRun, tmp_path: Path) -> None:
         (r"no\.csv does not exist", "no.csv", "p.csv", 1),
         (r"in\.csv is the input", "in.csv", "in.csv", 1),
         (r"p\.xls has no known format", "in.csv", "p.xls", 1),
-        (r"no is no folder; next: make it first", "in.csv", "no/p.csv", 1),
         (r"--batch-size: is 0", "in.csv", "p.csv", 0),
         (r"checkpoints/best\.ckpt\S* exists|has no known format", "in.csv", "run/checkpoints/best.ckpt", 1),
     ):

@@ -36,10 +36,10 @@ def test_two_classes() -> None:
 
 def test_an_ensemble_says_how_sure_it_is() -> None:
     members = np.array([[1.0, 5.0], [4.0, 5.0]], np.float32)
-    table = columns_of_doubt(members, members.mean(axis=0), "regression", [0.25, 0.75])
+    table = columns_of_doubt(members, members.mean(axis=0), "regression", (), [0.25, 0.75])
     assert {name: column.tolist() for name, column in table.items()} == {"spread": pytest.approx([1.6875**0.5, 0.0])}
     members = np.array([[0.9, 0.6], [0.2, 0.8]], np.float32)
-    table = columns_of_doubt(members, np.array([0.5, 0.7], np.float32), "binary", [0.25, 0.75])
+    table = columns_of_doubt(members, np.array([0.5, 0.7], np.float32), "binary", ("no", "yes"), [0.25, 0.75])
     assert table["entropy"].tolist() == pytest.approx([np.log(2), -0.7 * np.log(0.7) - 0.3 * np.log(0.3)])
     assert table["disagreement"].tolist() == [0.25, 0.0]
     for task, classes in (("regression", ()), ("binary", ("no", "yes")), ("multilabel", ("sun", "rain"))):
@@ -55,6 +55,21 @@ def test_labels_and_values() -> None:
     assert list(table)[2:] == ["probability_sun", "probability_rain"]
     assert as_table(np.array([1.5], np.float32), "regression", ())["prediction"].tolist() == [1.5]
     assert column_names("regression", ()) == ["prediction"]
+
+
+def test_several_targets_have_a_column_each() -> None:
+    names, p = ("price", "rent"), np.array([[1.5, 8.0], [2.5, 9.0]], np.float32)
+    table = as_table(p, "multitarget", names)
+    assert {name: column.tolist() for name, column in table.items()} == {
+        "prediction_price": [1.5, 2.5],
+        "prediction_rent": [8.0, 9.0],
+    }
+    doubts = columns_of_doubt(np.stack([p, p + [0.0, 2.0]]), p, "multitarget", names, [0.5, 0.5])
+    assert {name: column.tolist() for name, column in doubts.items()} == {
+        "spread_price": [0.0, 0.0],
+        "spread_rent": [1.0, 1.0],
+    }
+    assert column_names("multitarget", names, is_ensemble=True) == [*table, *doubts]
 
 
 @pytest.mark.parametrize("suffix", READERS)
@@ -106,9 +121,10 @@ def test_unknown_formats(tmp_path: Path) -> None:
     check_suffix(tmp_path / "P.CSV")
     with pytest.raises(InputError, match=r"p\.xlsx has no known format; allowed: \*\.csv, \*\.tsv, "):
         check_suffix(Path("p.xlsx"))
+    (tmp_path / "file").write_text("")
     with (
-        pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)"),
-        table_writer(tmp_path / "no" / "p.csv", overwrite=False),
+        pytest.raises(InputError, match=r"cannot be written \(File exists\)"),
+        table_writer(tmp_path / "file" / "p.csv", overwrite=False),
     ):
         pass
 

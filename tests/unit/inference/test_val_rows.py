@@ -28,6 +28,7 @@ def test_values_and_labels(make_run: MakeRun) -> None:
     y = X.sum(axis=1)
     facts = val_facts(make_run(task="regression"), X, y, VAL)
     assert facts is not None
-    assert [point[0] for point in facts["points"]] == y[VAL].tolist()
-    assert sum(facts["residuals"]["counts"]) == 40
+    (target,) = facts["targets"]
+    assert [point[0] for point in target["points"]] == y[VAL].tolist()
+    assert sum(target["residuals"]["counts"]) == 40
     assert val_facts(make_run("other", task="multilabel"), X, (X > 0).astype(np.uint8)[:, :3], VAL) is None

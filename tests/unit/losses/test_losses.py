@@ -50,6 +50,17 @@ def test_smoothed_and_weighted_cross_entropy_weighs_each_class() -> None:
     assert loss == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("class_weights", [None, [0.2, 1.0, 3.0]])
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_cross_entropy_of_several_networks(class_weights: Any, label_smoothing: float) -> None:
+    loss: Any = losses.cross_entropy(class_weights=class_weights, label_smoothing=label_smoothing)
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randn(4, 7, 3, generator=generator, dtype=torch.float64)
+    targets = torch.randint(3, (4, 7), generator=generator)
+    alone = torch.stack([loss(*member) for member in zip(outputs, targets, strict=True)])
+    torch.testing.assert_close(loss.of_members(outputs, targets), alone, atol=1e-14, rtol=0.0)
+
+
 def test_weighted_binary_cross_entropy() -> None:
     weights = np.array([0.5, 2.0])
     expected = (weights[BIT] * -np.log(P_BIT)).mean()

@@ -76,3 +76,25 @@ def test_ticks_have_room_beside_their_axis() -> None:
     ticks = re.findall(r'class="tick"[^>]*>([0-9e+.]+)<', svg)
     assert {"40000", "2e+09"} <= set(ticks)
     assert max(map(len, ticks)) <= 6
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
+def test_ticks_are_few_and_round(low: float, high: float) -> None:
+    ticks = charts.ticks(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert all(low <= tick <= high for tick in ticks)
+
+
+def test_an_interval_without_width_is_drawn() -> None:
+    entry = {"value": 1.0, "low": 1.0, "high": 1.0, "method": "none"}
+    assert "circle" in charts.intervals([("a", entry)], is_share=False, label="x")
+    assert charts.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""
+
+
+def test_what_is_written_beside_an_interval_has_room() -> None:
+    entry = {"value": 12345678.0, "low": 11000000.0, "high": 14000000.0, "method": "none"}
+    drawn = charts.intervals([("a", entry)], is_share=False, label="x")
+    match = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
+    assert match
+    assert match[2] == "12345678 [11000000, 14000000]"
+    assert float(match[1]) + 7 * len(match[2]) <= charts.WIDTH

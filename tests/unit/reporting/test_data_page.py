@@ -72,12 +72,12 @@ def test_a_table(make_rows: MakeRows, task: str) -> None:
     text = read(data_page(facts, [], BATCH, MOMENT))
     for words in ("made <b>", "<town>", "Bonn & Ulm (", "table of 1 number column and 1 category column, float32"):
         assert words in text
-    assert "7 test rows are sealed and were not" in text
+    assert "7 rows, sealed: nothing here comes from them" in text
     assert "column 'a' was left out" in text
     console = Console(file=io.StringIO(), width=140)
     print_data(facts, BATCH, console)
     printed = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "7 test rows are sealed and were not looked at" in printed
+    assert "test      7 rows, sealed: nothing here comes from them" in printed
     assert "batch     rows of 2 as the model gets them, from -1.5 to 2, 0.1 ± 0.9" in printed
     assert "Bonn & Ulm (" in printed
 

@@ -32,7 +32,8 @@ def test_columns_are_described_by_train_rows(make_rows: MakeRows) -> None:
 def test_values_and_labels(make_rows: MakeRows) -> None:
     facts = dataset_facts(make_rows(X, np.arange(8, dtype=np.float32), COLUMNS))
     assert facts["classes"] is None
-    assert (facts["values"]["min"], facts["values"]["max"]) == (0, 6)
+    (values,) = facts["values"]
+    assert (values["name"], values["min"], values["max"]) == ("target", 0, 6)
     assert facts["examples"]["rows"][0][-1] == "0"
     labels = np.array([[1, 0], [1, 1], [0, 0], [0, 1]] * 2, np.uint8)
     facts = dataset_facts(make_rows(X, labels, COLUMNS))

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from holdfast.reporting.diff import compare_runs, conclusion, differences, print_differences
+from holdfast.cli.diff import diff
+from holdfast.reporting.diff import conclusion, differences
 
 RECORD: dict[str, Any] = {
     **{"schema": 1, "id": "a", "status": "completed", "stop_reason": "all 3 epochs are done", "seed": 0},
@@ -93,16 +92,16 @@ def test_each_kind_is_told(keys: dict[str, Any], rows: list[tuple[str, str]], wo
     assert result[1].startswith(words)
 
 
-def test_folders_are_compared_for_a_person_and_for_a_script(tmp_path: Path) -> None:
+def test_folders_are_compared_for_a_person_and_for_a_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = tmp_path / "one", tmp_path / "two"
     for folder, record in zip(folders, (RECORD, changed(config__lr=0.5, config__optimizer__lr=0.5)), strict=True):
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps(record))
     row = {"kind": "config", "name": "lr", "first": 0.001, "second": 0.5}
-    assert compare_runs(*folders)["differences"] == [row]
-    text = io.StringIO()
-    print_differences(*folders, Console(file=text, width=80))
-    lines = [line.split() for line in text.getvalue().splitlines()]
+    diff(*folders, as_json=True)
+    assert json.loads(capsys.readouterr().out)["differences"] == [row]
+    diff(*folders)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[:2] == [["one", "two"], ["config", "lr", "0.001", "0.5"]]
 
 

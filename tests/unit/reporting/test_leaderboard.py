@@ -104,7 +104,7 @@ def test_learning_curve_of_a_sweep(tmp_path: Path) -> None:
         for seed in (0, 1)
         for model in ("linear", "mlp")
     ]
-    table, plot = leave_learning_curve(make_sweep(tmp_path, jobs, rows))
+    table, page = leave_learning_curve(make_sweep(tmp_path, jobs, rows))
     lines = list(csv.DictReader(table.read_text().splitlines()))
     assert [(line["series"], line["train_rows"], line["n"]) for line in lines] == [
         (f"model={model}", str(number), "2") for model in ("linear", "mlp") for number in (10, 50, 100)
@@ -112,7 +112,9 @@ def test_learning_curve_of_a_sweep(tmp_path: Path) -> None:
     assert [float(line["val_mean"]) for line in lines[:3]] == [0.875, 0.625, 0.375]
     assert float(lines[0]["val_std"]) == pytest.approx(0.125 * 2**0.5)
     assert float(lines[0]["train_mean"]) == 0.4375
-    assert plot.read_bytes().startswith(b"\x89PNG")
+    text = page.read_text()
+    assert text.count("<polyline") == 4, "train and val of both series"
+    assert all(words in text for words in ("loss model=mlp</h3>", ">100</text>", "<td", "0.875 ± 0.1768"))
 
 
 def test_a_sweep_over_something_else_has_no_curve(tmp_path: Path) -> None:

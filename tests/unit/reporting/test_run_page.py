@@ -82,7 +82,8 @@ def test_without_the_data(tmp_path: Path) -> None:
 
 
 def test_values_and_their_predictions() -> None:
-    val = {"rows": 2, "points": [[1.0, 1.5], [2.0, 2.0]], "residuals": {"counts": [1, 1], "low": 0, "high": 0.5}}
+    residuals = {"counts": [1, 1], "low": 0, "high": 0.5}
+    val = {"rows": 2, "targets": [{"name": "", "points": [[1.0, 1.5], [2.0, 2.0]], "residuals": residuals}]}
     text = read(run_page(RECORD, val=val))
     assert "Prediction minus value" in text
     assert "2 val rows, predicted by the best checkpoint" in text

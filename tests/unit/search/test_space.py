@@ -29,7 +29,7 @@ def values_of(points: list[list[str]], key: str) -> list[str]:
 
 def test_points_with_a_key_of_one_option_only() -> None:
     space = Space((MOMENTUM, OPTIMIZER, Dimension("lr", ("0.1", "0.2"))))
-    assert space.num_points == 6
+    assert len(space.points) == 6
     assert space.points == [
         ["optimizer=adam", "lr=0.1"],
         ["optimizer=adam", "lr=0.2"],
@@ -50,7 +50,7 @@ def test_lists_that_go_together() -> None:
 
 
 def test_points_of_intervals_are_countless_and_those_of_nothing_one() -> None:
-    assert Space((RATE, OPTIMIZER)).num_points is None
+    assert Space((RATE, OPTIMIZER)).has_interval
     assert Space().points == [[]]
     assert Space().samples() == [[]]
 

@@ -102,7 +102,11 @@ def test_a_function_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
     ("overrides", "image", "words"),
     [
         (["augment=mirror"], False, r"augment: takes images, and a row of this data is a table row; next: augment=no"),
-        (["model=cnn", "augment=crop", "augment.crop.padding=-1"], True, r"augment\.crop: .*\(padding is -1, and"),
+        (
+            ["model=cnn", "augment=crop", "augment.crop.padding=-1"],
+            True,
+            r"augment\.crop\.padding: is -1; allowed: numb",
+        ),
         (["model=cnn", "augment=color"], True, r"augment\.color: does not take images of 1 x 8 x 8 \(.*3, H, W"),
         (["model=cnn", "augment=rotation", "augment.rotation.degrees=-5"], True, r"augment\.rotation: .*-5"),
         (["model=cnn", "augment=crop", "augment.crop.padding_mode=x"], True, r"augment\.crop: .*x"),

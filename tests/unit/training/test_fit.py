@@ -10,9 +10,8 @@ import torch
 
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.training.checkpoints import read_checkpoint
-from holdfast.training.metric_names import expected_names
 from holdfast.training.restore import load_model
-from small_runs import make_config, make_data
+from small_runs import expected_names, make_config, make_data
 
 
 @pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])

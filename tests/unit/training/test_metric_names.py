@@ -6,26 +6,12 @@ import sys
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.training.metric_names import asked_for, check_monitor, expected_names, is_better, mode_of
+from holdfast.training.metric_names import asked_for, check_monitor, is_better, mode_of
 
 
 def test_known_without_torch() -> None:
     code = "import sys, holdfast.training.metric_names; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_names_of_a_regression() -> None:
-    assert expected_names("regression") == (
-        "val/loss",
-        "val/mae",
-        "val/rmse",
-        "val/r2",
-        "train/loss",
-        "train/mae",
-        "train/rmse",
-        "train/r2",
-    )
-    assert "train/auroc_macro" not in expected_names("binary")
 
 
 def test_an_unknown_monitor_lists_those_there_are() -> None:

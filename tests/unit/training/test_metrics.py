@@ -85,6 +85,23 @@ def test_regression_is_scikit_learns() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_several_targets_are_scikit_learns_means(dtype: type) -> None:
+    y = GENERATOR.normal([100.0, -3e5], [20.0, 1e4], (50, 2)).astype(dtype)
+    outputs = (y + GENERATOR.normal(size=(50, 2)) * [1.0, 5e3]).astype(dtype)
+    epoch = EpochMetrics("multitarget", 2)
+    for rows in torch.arange(50).split(20):
+        epoch.add(torch.tensor(1.0), torch.from_numpy(outputs[rows]), torch.from_numpy(y[rows]))
+    numbers, tolerance = epoch.compute(), 1e-4 if dtype is np.float32 else 1e-9
+    errors = {"mae": sk.mean_absolute_error, "rmse": sk.root_mean_squared_error}
+    for name, error in errors.items():
+        by_target = error(y, outputs, multioutput="raw_values")
+        assert epoch.by_target[name] == pytest.approx(by_target.tolist(), rel=tolerance)
+        assert numbers[name] == pytest.approx(by_target.mean(), rel=tolerance)
+    assert epoch.by_target["r2"] == pytest.approx(sk.r2_score(y, outputs, multioutput="raw_values").tolist(), rel=1e-4)
+    assert numbers["r2"] == pytest.approx(sk.r2_score(y, outputs), rel=1e-4)
+
+
 def test_absent_classes_do_not_count_and_do_not_warn() -> None:
     p = np.float32([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1]])
     numbers = computed("multiclass", 3, p, np.array([0, 0, 1, 1]))

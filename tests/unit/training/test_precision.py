@@ -8,7 +8,7 @@ import torch
 
 from holdfast.core.errors import InputError
 from holdfast.training.checkpoints import read_checkpoint
-from holdfast.training.precision import check_precision, device_of
+from holdfast.training.devices import check_precision, device_of
 from holdfast.training.restore import load_model
 from small_runs import make_config, make_data
 

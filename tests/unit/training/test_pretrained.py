@@ -17,7 +17,7 @@ from holdfast.training.pretrained import load_pretrained
 from holdfast.training.restore import load_model
 from small_runs import make_config, make_data
 
-DATA = {"name": "made up", "vault": "v" * 32, "rows": "v" * 32 + "-0/1"}
+DATA = {"name": "made up", "task": "multiclass", "vault": "v" * 32, "rows": "v" * 32 + "-0/1"}
 
 
 def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from holdfast.training import threads as threads_module
+from holdfast.training import devices
 from holdfast.training.build import Shapes, check_outputs
+from holdfast.training.devices import set_threads
 from holdfast.training.module import SupervisedModule, TaskSpec
-from holdfast.training.threads import set_threads
 from small_runs import make_config, make_data
 
 
 @pytest.fixture(autouse=True)
 def _four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads_module, "MOST", 4)
-    monkeypatch.setattr(threads_module, "threads_allowed", lambda: 4)
+    monkeypatch.setattr(devices, "MOST_THREADS", 4)
+    monkeypatch.setattr(devices, "threads_allowed", lambda: 4)
     yield
     torch.set_num_threads(before)
 

@@ -95,7 +95,7 @@ def test_predictions_are_kept_encrypted(vault: str) -> None:
     body = opening.keep(vault, _enter(vault, "open.intent"), "predictions", predictions, _ring(vault))
     predicted = _enter(vault, "open.predicted", **body)
     assert np.array_equal(opening.kept(vault, predicted, "predictions", _ring(vault)), predictions)
-    path = opening.kept_path(vault, SELECTION, "predictions")
+    path = folder_of(vault) / "openings" / f"{SELECTION}.sealed"
     assert predictions.tobytes()[:32] not in path.read_bytes()
     path.write_bytes(path.read_bytes()[:-1] + b"\x00")
     with pytest.raises(VaultRefused, match="the predictions are not those that the ledger states"):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from holdfast.vault.ledger.ledger import Entry
-from holdfast.vault.refusals import MAX_IN_ALL, MAX_IN_AN_HOUR, _is_due
+from holdfast.vault.registry import MAX_REFUSALS, MAX_REFUSALS_IN_AN_HOUR, _is_due
 
 NOW = 1_800_000_000.0
 
@@ -23,7 +23,7 @@ def test_the_same_refusal_is_noted_once_an_hour() -> None:
 
 
 def test_refusals_have_a_rate_and_a_number() -> None:
-    for age_s, num in ((10, MAX_IN_AN_HOUR), (10_000, MAX_IN_ALL)):
+    for age_s, num in ((10, MAX_REFUSALS_IN_AN_HOUR), (10_000, MAX_REFUSALS)):
         entries = [_refused(age_s, f"{index:064x}") for index in range(num)]
         assert not _is_due(entries, {"reason": "once"}, "f" * 64, NOW)
         assert _is_due(entries[1:], {"reason": "once"}, "f" * 64, NOW)

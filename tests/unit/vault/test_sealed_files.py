@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.vault import sealed_files, stream
+from holdfast.core.errors import VaultRefused
+from holdfast.vault import sealed_files
 from holdfast.vault.keys import key_files
 from holdfast.vault.rows.identity import row_digests
 
@@ -19,6 +21,8 @@ X = np.random.default_rng(0).normal(size=(30, 4))
 DIGESTS = row_digests(X, kind="table")
 Y = np.arange(30) * 10
 ORDER = np.array([7, 3, 29, 0, 12, 5])
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+HEADER, CHUNK = 23, 64 + 16
 
 
 def _pieces(*sizes: int) -> Iterator[tuple[NDArray[np.int64], bytes]]:
@@ -36,7 +40,9 @@ def _write(folder: Path, *sizes: int, y: NDArray[np.int64] = Y) -> tuple[dict[st
 
 def _decrypted(folder: Path, part: str) -> bytes:
     key = key_files.derive(SECRET[part], VAULT, f"seal {part}")
-    return b"".join(stream.open_file(folder / f"{part}.sealed", key, stream.associated_data(VAULT, part, MANIFEST)))
+    return b"".join(
+        sealed_files.open_file(folder / f"{part}.sealed", key, sealed_files.associated_data(VAULT, part, MANIFEST))
+    )
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 100, 10**6])
@@ -98,3 +104,72 @@ def test_the_root_is_the_merkle_tree_hash(count: int) -> None:
     for index in range(count):
         other.add(b"row%d" % index, b"y", 1)
     assert count == 0 or other.root() != tree.root()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealed_files, "CHUNK_BYTES", 64)
+
+
+def _data(part: str = "x", vault: str = "v1") -> bytes:
+    return sealed_files.associated_data(vault, part, "m" * 64)
+
+
+def _seal(path: Path, content: bytes) -> Path:
+    sealed_files.seal_file(path, [content[:10], content[10:]], KEY, _data())
+    return path
+
+
+def _open(path: Path) -> bytes:
+    return b"".join(sealed_files.open_file(path, KEY, _data()))
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 128, 1000])
+def test_what_is_sealed_is_opened(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path = _seal(tmp_path / "x", content)
+    assert _open(path) == content
+    assert path.stat().st_size == HEADER + size + 16 * max(1, -(-size // 64))
+    assert size < 16 or content not in path.read_bytes()
+
+
+def _chunks(raw: bytes) -> list[bytes]:
+    return [raw[start : start + CHUNK] for start in range(HEADER, len(raw), CHUNK)]
+
+
+def _join(raw: bytes, chunks: list[bytes]) -> bytes:
+    return raw[:HEADER] + b"".join(chunks)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "a bit of the first chunk": lambda raw: raw[:HEADER] + bytes([raw[HEADER] ^ 1]) + raw[HEADER + 1 :],
+    "a bit of the last tag": lambda raw: raw[:-1] + bytes([raw[-1] ^ 128]),
+    "a bit of the prefix": lambda raw: raw[:16] + bytes([raw[16] ^ 1]) + raw[17:],
+    "the first two chunks swapped": lambda raw: _join(raw, [_chunks(raw)[i] for i in (1, 0, 2, 3)]),
+    "a chunk dropped": lambda raw: _join(raw, [_chunks(raw)[i] for i in (0, 2, 3)]),
+    "the last chunk dropped": lambda raw: _join(raw, _chunks(raw)[:-1]),
+    "a chunk twice": lambda raw: _join(raw, [_chunks(raw)[i] for i in (0, 0, 1, 2, 3)]),
+    "the last byte cut": lambda raw: raw[:-1],
+    "a byte more": lambda raw: raw + b"\x00",
+    "only the header": lambda raw: raw[:HEADER],
+    "another mark": lambda raw: b"HOLDFAST SEAL 2\n" + raw[16:],
+}
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_refused(tmp_path: Path, damage: str) -> None:
+    path = _seal(tmp_path / "x", os.urandom(200))
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    with pytest.raises(VaultRefused, match=r"chunk \d is not what was sealed|was cut|no sealed file"):
+        _open(path)
+
+
+def test_a_file_opens_only_as_what_it_is(tmp_path: Path) -> None:
+    path = _seal(tmp_path / "x", b"rows")
+    for key, associated in ((OTHER_KEY, _data()), (KEY, _data("y")), (KEY, _data(vault="v2"))):
+        with pytest.raises(VaultRefused, match="chunk 0 is not what was sealed for this vault and part"):
+            list(sealed_files.open_file(path, key, associated))
+    with pytest.raises(FileExistsError):
+        _seal(path, b"again")

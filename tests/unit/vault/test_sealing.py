@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.raw import ArrayRows
-from holdfast.vault import lifecycle, opening, registry, sealing, stream
+from holdfast.vault import lifecycle, opening, registry, sealed_files, sealing
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -140,7 +140,7 @@ class Killed(BaseException):
 
 STEPS = {
     "keys": (key_files, "create_keys"),
-    "y": (stream, "seal_file"),
+    "y": (sealed_files, "seal_file"),
     "ledger": (ledger, "append"),
     "rename": (os, "rename"),
     "registry": (lifecycle, "adopt"),
@@ -197,7 +197,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(stream, "seal_file", fail)
+        patch.setattr(sealed_files, "seal_file", fail)
         with pytest.raises(VaultRefused, match=r"the test rows could not be sealed .No space left on device."):
             seal(make_request(*rows))
     assert _files(home) == ["keys/fingerprint.key"]

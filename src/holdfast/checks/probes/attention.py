@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.observer import base_name
 from holdfast.checks.subject import Subject, outputs_of, plain_number
 
@@ -67,15 +67,7 @@ def attention_mistakes(subject: Subject) -> Iterator[Finding]:
     wrong = [sums for sums in weights.sums if float((sums - 1.0).abs().max()) > NEAR]
     if wrong:
         low, high = float(wrong[0].min()), float(wrong[0].max())
-        cause = (
-            f"weights of a softmax sum to {low:.2g} to {high:.2g} and not to one over what they weigh: "
-            "a softmax over the wrong dimension, or a mask behind the softmax and not in front of it"
-        )
-        numbers = {"least_sum": plain_number(low), "largest_sum": plain_number(high)}
-        next_step = "softmax(dim=-1) of scores (..., queries, keys), masked with -inf before it"
-        yield Finding("softmax_not_normalised", "doubtful", cause, next_step, numbers)
+        yield finding("softmax_not_normalised", {"least_sum": plain_number(low), "largest_sum": plain_number(high)})
     share = max(weights.saturated, default=0.0)
     if share >= MOSTLY_SATURATED:
-        cause = f"{100 * share:.0f} % of the rows of a softmax inside the model are saturated: no slope is left"
-        numbers = {"share": plain_number(share)}
-        yield Finding("softmax_saturated", "doubtful", cause, "divide scores by the root of their width", numbers)
+        yield finding("softmax_saturated", {"share": plain_number(share)})

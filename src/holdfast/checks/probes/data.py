@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.subject import Subject
 from holdfast.vault.rows.digest_sets import DigestSet, num_distinct
 
@@ -23,10 +23,7 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
     if len(datamodule.val_rows) and len(datamodule.train_rows) <= MAX_ROWS:
         yield from _shared_rows(subject)
     if targets.ndim == 1 and len(targets) and (targets == targets[0]).all():
-        cause = "all train rows have the same target: there is nothing to learn"
-        yield Finding(
-            "one_target", "doubtful", cause, "look at the data: `holdfast data inspect`", {"rows": len(targets)}
-        )
+        yield finding("one_target", {"rows": len(targets)})
 
 
 def _shared_rows(subject: Subject) -> Iterator[Finding]:
@@ -43,14 +40,5 @@ def _shared_rows(subject: Subject) -> Iterator[Finding]:
         return
     repeated = len(train) - num_distinct(train_digests)
     is_natural = count < FEW or count / len(val) < BEYOND_NATURAL * repeated / len(train)
-    cause = f"val rows are among the train rows: {count:,} of {len(val):,} are equal to a train row"
-    if is_natural:
-        cause += f"; {repeated:,} of {len(train):,} train rows repeat another one as well"
     numbers = {"val_rows_in_train": count, "val_rows": len(val), "train_rows_repeated": repeated}
-    yield Finding(
-        "val_rows_in_train",
-        "doubtful" if is_natural else "fail",
-        cause,
-        "leave repeated rows out, or keep them on one side (data.group)",
-        numbers,
-    )
+    yield finding("val_rows_in_train", numbers, word="doubtful" if is_natural else "fail")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.subject import Subject, has_categories, multiplies, seeded_outputs, trainable
 
 NUM_ROWS = 16
@@ -29,6 +29,4 @@ def linearity_mistakes(subject: Subject) -> Iterator[Finding]:
     apart = seeded_outputs(module, inputs) + seeded_outputs(module, others)
     scale = float((apart - apart.mean(dim=0)).abs().max())
     if scale > 0 and float((together - apart).abs().max()) < SAME * scale:
-        cause = f"the network is linear: it has {len(layers)} layers with weights and no activation between them"
-        next_step = "an activation (nn.ReLU) between layers, or model=linear"
-        yield Finding("network_is_linear", "doubtful", cause, next_step, {"layers": layers[:10]})
+        yield finding("network_is_linear", {"layers": layers[:10], "count": len(layers)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +16,16 @@ from holdfast.losses import Loss
 # "unit": outputs that are best at 0 and 1, whatever they come from, as a squared error of one-hot targets
 Wants = Literal["logits", "probabilities", "log-probabilities", "unit", "values"]
 NUM_ROWS = 32
+SAME = 1e-5
+NUM_STEPS = 60
 STRENGTHS = (2.0, 3.0, 5.0, 8.0, 13.0, 30.0)
+
+
+class Best(NamedTuple):
+    """Outputs that make a loss least."""
+
+    outputs: Tensor
+    least: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,15 @@ class LossTrial:
     y: Tensor  # made-up targets: int64 (n,) for classes, else float
     num_outputs: int  # outputs for one row
     wants: Wants = "logits"  # what the loss takes outputs for
+    scale: float = 1.0  # the loss of random outputs, at most 1: smaller differences than a hundred-thousandth are none
+
+    def is_same(self, first: float, other: float) -> bool:
+        """Tell whether two losses differ by no more than rounding."""
+        return abs(first - other) <= SAME * max(self.scale, abs(first), abs(other))
+
+    def is_less(self, first: float, other: float) -> bool:
+        """Tell whether a loss is less than another one, by more than rounding."""
+        return first < other and not self.is_same(first, other)
 
     def value(self, outputs: Tensor, y: Tensor | None = None) -> float:
         """The loss as a number; NaN where it refuses the outputs."""
@@ -62,6 +80,33 @@ class LossTrial:
             return probabilities.clamp(1e-6, 1 - 1e-6)
         return logits.log_softmax(dim=1) if self.wants == "log-probabilities" else logits
 
+    def best(self) -> Best:
+        """Outputs that make the loss least, found by going down its slope from random ones.
+
+        They are logits, of which the loss is handed what it wants.
+        """
+        generator = torch.Generator().manual_seed(0)
+        shape = (len(self.y), *self.task.row_shape(self.num_outputs))
+        logits = (0.1 * torch.randn(shape, generator=generator)).requires_grad_()
+        optimizer = torch.optim.Adam([logits], lr=0.5)
+        least = math.inf
+        for _ in range(NUM_STEPS):
+            loss = self.loss(self.as_wanted(logits), self.y)
+            if not loss.requires_grad or not bool(loss.isfinite()):
+                break
+            least = min(least, float(loss.detach()))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return Best(logits.detach(), least)
+
+    def share_right(self, logits: Tensor) -> float:
+        """The share of rows, or of labels, of which outputs say what their targets say."""
+        if self.task.is_softmax:
+            return float((logits.argmax(dim=1) == self.y).float().mean())
+        middle = 0.5 if self.wants == "unit" else 0.0
+        return float(((logits > middle) == (self.y > 0.5)).float().mean())
+
     def some(self, scale: float = 1.0) -> Tensor:
         """Random outputs, always the same."""
         generator = torch.Generator().manual_seed(0)
@@ -73,14 +118,20 @@ def trial_of(loss: Loss, task: Task, num_outputs: int) -> LossTrial:
     """Make targets up, and find out what the loss wants of outputs."""
     generator = torch.Generator().manual_seed(1)
     if task.is_values:
-        return LossTrial(loss, task, torch.randn(NUM_ROWS, generator=generator), num_outputs, "values")
+        y = torch.randn((NUM_ROWS, *task.row_shape(num_outputs)), generator=generator)
+        return _scaled(LossTrial(loss, task, y, num_outputs, "values"))
     if task.is_softmax:
         y = torch.arange(max(NUM_ROWS, 2 * num_outputs)) % num_outputs
         y = y[torch.randperm(len(y), generator=generator)]
     else:
         y = torch.randint(2, (NUM_ROWS, *task.row_shape(num_outputs)), generator=generator).float()
     trial = LossTrial(loss, task, y, num_outputs)
-    return replace(trial, wants=_wants(trial))
+    return _scaled(replace(trial, wants=_wants(trial)))
+
+
+def _scaled(trial: LossTrial) -> LossTrial:
+    value = abs(trial.value(trial.some()))
+    return replace(trial, scale=min(1.0, value) if 0 < value < math.inf else 1.0)
 
 
 def _wants(trial: LossTrial) -> Wants:

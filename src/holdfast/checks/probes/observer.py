@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from holdfast.training.devices import HALF
+
 SQUASHING = ("sigmoid", "tanh", "hardtanh", "hardsigmoid")
 RECTIFYING = ("relu", "threshold", "clamp_min")
 # by how an operation picks: the sign of its input, the place of its winner, or the sign of a difference
@@ -43,6 +45,7 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # one tensor for each operation with a kink: which side of it every element is on
         self.winners: list[Tensor] = []
         self.activations: list[tuple[str, Tensor]] = []  # (name, output) of every rectifying or squashing operation
+        self.halves: list[torch.dtype] = []  # those of half precision that numbers were cast to
 
     def __torch_dispatch__(self, operation: Any, types: Any, values: Any = (), options: Any = None) -> Any:
         """Look at an operation, and let it run."""
@@ -53,6 +56,8 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = operation(*values, **(options or {}))
         if before is not None and before.is_floating_point():
             self._keep(name, before, values, options or {}, result)
+        if name == "_to_copy" and isinstance(result, Tensor) and result.dtype in HALF:
+            self.halves.append(result.dtype)
         if name in COMPARING and isinstance(result, Tensor):
             self.winners.append(result.detach().clone())
         return result

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, has_categories, seeded_outputs
+from holdfast.checks.subject import Subject, has_categories, plain_number, seeded_outputs
 from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
@@ -28,10 +28,7 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
     if not bool(outputs.isfinite().all()):
         return  # another probe tells it
     if not torch.equal(before, inputs):
-        cause = "the model writes into its inputs (an operation in place): the rows of the data change"
-        yield Finding(
-            "writes_into_inputs", "doubtful", cause, "work on a copy, or leave out inplace in the first layer"
-        )
+        yield finding("writes_into_inputs")
         inputs = before
     yield from _others(subject, module, inputs, outputs)
     if _is_constant(outputs):
@@ -40,14 +37,9 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
             later = seeded_outputs(module.eval(), inputs)
         if _is_constant(later):
             spread = float((later - later[:1]).abs().max())
-            cause = "the outputs ignore the input: all rows have the same, also after five steps"
-            if spread > 0:
-                cause = (
-                    f"the outputs hardly depend on the input: they differ by {spread:.1g} from row to row, also after "
-                )
-                cause += "five steps: what the input says fades from layer to layer"
-            numbers = {"spread_of_outputs_over_rows": spread}
-            yield Finding("inputs_ignored", "fail", cause, "let the outputs depend on x; look for dead units", numbers)
+            how = f"hardly depend on the input (they differ by {spread:.1g} from row to row)"
+            how = how if spread > 0 else "ignore the input: all rows have the same"
+            yield finding("inputs_ignored", {"spread_of_outputs_over_rows": spread}, how=how)
             return
     yield from _unseen(subject, module, inputs)
 
@@ -68,25 +60,23 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
     if largest <= SEEN * scale:
         return
     if _is_kept(module, inputs, outputs):
-        cause = "the outputs are those of an earlier batch: something is computed in the first pass and kept"
-        yield Finding("outputs_of_an_earlier_batch", "fail", cause, "compute it anew in every forward pass")
+        yield finding("outputs_of_an_earlier_batch")
         return
     numbers = {"change_of_a_row_by_the_others": float(f"{largest:.4g}"), "largest_output": float(f"{scale:.4g}")}
-    next_step = "reduce over features (dim=1), never over the batch (dim=0)"
-    cause = "a reduction over the batch (mean, sum or normalisation over dimension 0)"
+    advice = "reduce over features (dim=1), never over the batch (dim=0); transpose, do not reshape, what has rows"
+    why = "a reduction over the batch (mean, sum or normalisation over dimension 0), or a view that mixes rows"
     if max(changes[1:]) <= SEEN * scale:
-        cause = "what a row gives depends on its place in the batch (an encoding that is added along dimension 0)"
+        why = "what a row gives depends on its place in the batch (an encoding that is added along dimension 0)"
     norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     if softmax_over_rows(subject):
-        cause = "a softmax over the wrong dimension (the batch, dimension 0)"
+        why = "a softmax over the wrong dimension (the batch, dimension 0)"
     elif any(norm.training or not norm.track_running_stats for norm in norms):
-        cause = "batch normalisation with the statistics of the batch in eval mode"
-        next_step = "nn.BatchNorm1d(..., track_running_stats=True), and eval() must reach it"
+        why = "batch normalisation with the statistics of the batch in eval mode"
+        advice = "nn.BatchNorm1d(..., track_running_stats=True), and eval() must reach it"
     elif any(_is_sequence_first(part) for part in module.modules()):
-        cause = "the batch is taken for the sequence (batch_first is missing)"
-        next_step = "batch_first=True"
-    words = f"the rows of a batch see each other in eval mode: {cause}"
-    yield Finding("rows_see_each_other", "fail", words, next_step, numbers)
+        why = "the batch is taken for the sequence (batch_first is missing)"
+        advice = "batch_first=True"
+    yield finding("rows_see_each_other", numbers, why=why, advice=advice)
 
 
 @torch.no_grad()
@@ -123,11 +113,7 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
     share = float(is_unseen.float().mean())
     unseen_channels = int(channels.sum()) if is_unseen.ndim == 3 else 0
     if share > MOSTLY or unseen_channels:
-        cause = f"the outputs ignore {100 * share:.0f} % of the inputs"
-        numbers = {"share_of_inputs_without_effect": float(f"{share:.4g}")}
-        yield Finding(
-            "inputs_ignored_in_part", "doubtful", cause, "look for a slice of x, or units that are dead", numbers
-        )
+        yield finding("inputs_ignored_in_part", {"share_of_inputs_without_effect": plain_number(share)})
 
 
 @torch.no_grad()
@@ -140,8 +126,4 @@ def _rounded(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     near, far = (seeded_outputs(module, inputs + step * noise) for step in (1e-5, 1.0))
     share = float((near == outputs).all(dim=1).float().mean())
     if share > MOSTLY and not torch.equal(far, outputs):
-        cause = "the model rounds its inputs (a cast to whole numbers, or a comparison): small differences are lost"
-        numbers = {"share_of_rows_that_stay_the_same": float(f"{share:.4g}")}
-        yield Finding(
-            "inputs_rounded", "doubtful", cause, "take the inputs as they are: x.float(), not x.int()", numbers
-        )
+        yield finding("inputs_rounded", {"share_of_rows_that_stay_the_same": plain_number(share)})

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, seeded_outputs, trainable
+from holdfast.training.devices import HALF
 
 NUM_ROWS = 64
 LARGE_INPUT, SMALL_INPUT = 5.0, 0.02
@@ -29,9 +30,11 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
     """Inputs of the first layer with weights: their scale, and whether they are numbers."""
     module, inputs, _ = subject.start(NUM_ROWS)
     if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-        cause = "the inputs hold missing or infinite values: every output of such a row is not a number"
-        yield Finding("inputs_not_finite", "fail", cause, "transform.impute=median, or data.missing", {})
+        yield finding("inputs_not_finite")
         return
+    if inputs.ndim == 4 and inputs.shape[-1] in (1, 3) and inputs.shape[1] > inputs.shape[-1]:
+        shape = " x ".join(map(str, inputs.shape[1:]))
+        yield finding("channels_last", shape=shape, channels=inputs.shape[1])
     seen = _first_input(module, inputs)
     if seen is None:
         return
@@ -41,12 +44,10 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
     ratio = float(used.max() / used.min()) if len(used) and seen.ndim == 2 else 1.0
     numbers = {"root_mean_square": plain_number(overall), "largest_against_smallest_feature": plain_number(ratio)}
     if overall > LARGE_INPUT or (ratio > UNLIKE_FEATURES and float(used.max()) > LARGE_INPUT):
-        cause = f"the inputs are not normalised: their root mean square is {overall:.3g}, of standardised ones 1"
-        yield Finding("inputs_not_normalised", "doubtful", cause, "transform=standardize", numbers)
+        yield finding("inputs_not_normalised", numbers, how="not normalised", advice="transform=standardize")
     elif 0 < overall < SMALL_INPUT:
-        cause = f"the inputs are scaled down twice: their root mean square is {overall:.3g}, of standardised ones 1"
-        next_step = "leave a division (as that by 255) out of the model: transform=standardize has scaled them"
-        yield Finding("inputs_not_normalised", "doubtful", cause, next_step, numbers)
+        advice = "leave a division (as that by 255) out of the model: transform=standardize has scaled them"
+        yield finding("inputs_not_normalised", numbers, how="scaled down twice", advice=advice)
 
 
 @torch.no_grad()
@@ -85,6 +86,8 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
         loss = data_loss(module, inputs, y)
     for hook in hooks:
         hook.remove()
+    if observer.halves and all(parameter.dtype not in HALF for parameter in module.model.parameters()):
+        yield finding("half_precision", dtype=str(observer.halves[0]).removeprefix("torch."))
     yield from _activations(layers, losses)
     if next(iter(layers.values()), 1.0) == 0:
         return  # the first layer gives nothing but 0: what comes behind it is not to blame
@@ -98,16 +101,11 @@ def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Find
     if not hidden:
         return
     largest, smallest = max(hidden, key=lambda n: hidden[n]), min(hidden, key=lambda n: hidden[n])
-    numbers = {"layer": largest, "root_mean_square": plain_number(hidden[largest]), "loss": plain_number(losses[0])}
     if hidden[largest] > EXPLODED:
-        cause = f"activations explode at the start: those of {largest} have a root mean square of {hidden[largest]:.3g}"
-        yield Finding("activations_explode", "doubtful", cause, "init=he_normal, or a norm (model.norm=batch)", numbers)
+        numbers = {"root_mean_square": plain_number(hidden[largest]), "loss": plain_number(losses[0])}
+        yield finding("activations_explode", {"layer": largest, **numbers})
     elif hidden[smallest] < VANISHED:
-        numbers = {"layer": smallest, "root_mean_square": plain_number(hidden[smallest])}
-        cause = (
-            f"activations vanish at the start: those of {smallest} have a root mean square of {hidden[smallest]:.3g}"
-        )
-        yield Finding("activations_vanish", "doubtful", cause, "init=he_normal, or a norm (model.norm=batch)", numbers)
+        yield finding("activations_vanish", {"layer": smallest, "root_mean_square": plain_number(hidden[smallest])})
 
 
 def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator[Finding]:
@@ -127,17 +125,12 @@ def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator
     if not scales:
         return
     largest, smallest = max(scales, key=lambda n: scales[n]), min(scales, key=lambda n: scales[n])
-    numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
     if scales[largest] > EXPLODED:
-        cause = f"gradients explode at the start: that of {largest} has a root mean square of {scales[largest]:.3g}"
-        yield Finding(
-            "gradients_explode", "doubtful", cause, "init=he_normal, a norm, or a smaller scale of the loss", numbers
-        )
+        yield finding("gradients_explode", {"parameter": largest, "root_mean_square": plain_number(scales[largest])})
     elif scales[smallest] < VANISHED * scales[largest]:
-        small, large = f"{scales[smallest]:.2g}", f"{scales[largest]:.2g}"
-        cause = f"gradients vanish at the start: that of {smallest} is {small}, that of {largest} {large}"
-        next_step = "relu in place of sigmoid or tanh, init=he_normal, a norm, or short cuts around layers"
-        yield Finding("gradients_vanish", "doubtful", cause, next_step, numbers)
+        numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
+        how = f"that of {smallest} is {scales[smallest]:.2g}, that of {largest} {scales[largest]:.2g}"
+        yield finding("gradients_vanish", numbers, how=how)
 
 
 def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator[Finding]:
@@ -148,7 +141,8 @@ def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator
     """
     weights = trainable(module.model)
     outputs = seeded_outputs(module, inputs)
-    stepping = []
+    stepping = list[str]()
+    flat = {name for name in flat if not weights[name]._backward_hooks}  # the gradient check tells of hooks
     with torch.no_grad():
         for name in sorted(flat):
             original = weights[name].clone()
@@ -158,15 +152,11 @@ def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator
                     stepping.append(name)
             weights[name].copy_(original)
     if stepping:
-        cause = f"the gradient of {stepping[0]} is 0, and outputs depend on it: a rounding, a sign, a comparison or a "
-        cause += "clamp stands behind it, which has no slope"
-        next_step = "a smooth function in its place, or a gradient of your own that passes it (straight-through)"
-        yield Finding("steps_without_slope", "doubtful", cause, next_step, {"weights": stepping[:5]})
+        yield finding("steps_without_slope", {"weights": stepping[:5]}, weight=stepping[0])
     idle = flat & _without_gradient(module, inputs, y) - set(stepping)
     if idle:
-        cause = f"gradients vanish: that of {sorted(idle)[0]} is 0, and outputs do not depend on it"
-        next_step = "look for dead units, a factor of 0, or a mask that hides everything"
-        yield Finding("gradients_vanish", "doubtful", cause, next_step, {"weights": sorted(idle)[:5]})
+        how = f"that of {sorted(idle)[0]} is 0, and outputs do not depend on it (dead units, a factor of 0, or a mask "
+        yield finding("gradients_vanish", {"weights": sorted(idle)[:5]}, how=how + "that hides everything)")
 
 
 def _without_gradient(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
@@ -193,20 +183,11 @@ def _units(activations: list[tuple[str, Tensor]], num_rows: int) -> Iterator[Fin
         if name in RECTIFYING:
             share = float((output.abs().amax(dim=dims) == 0).float().mean())
             if share >= MOSTLY_DEAD:
-                cause = f"{100 * share:.0f} % of the units of a ReLU layer are dead at the start: 0 for every row"
-                next_step = "biases of 0, init=he_normal, or leaky_relu"
-                numbers = {"share": plain_number(share), "activation": place}
-                yield Finding("dead_units", "doubtful", cause, next_step, numbers)
+                yield finding("dead_units", {"share": plain_number(share), "activation": place})
                 return
         elif name in SQUASHING and place < len(activations) - (output.shape[1] <= 2):
             middle = 0.5 if "sigmoid" in name else 0.0
             share = float(((output - middle).abs() > NEAR_LIMIT * (1 - middle)).float().mean())
             if share >= MOSTLY_SATURATED:
-                cause = (
-                    f"{100 * share:.0f} % of the values of a {name} layer are saturated at the start: no slope is left"
-                )
-                numbers = {"share": plain_number(share), "activation": place}
-                yield Finding(
-                    "saturated_units", "doubtful", cause, "smaller weights, or transform=standardize", numbers
-                )
+                yield finding("saturated_units", {"share": plain_number(share), "activation": place}, name=name)
                 return

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.checks.probes.autograd import leaves_behind
-from holdfast.checks.probes.finding import Finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.subject import Subject, data_loss, outputs_of, trainable
 
 NUM_ROWS = 32
 NOISE = 1e-7
 NUM_PASSES = 4
-MUCH_DECAY = 0.1
 
 
 def take_steps(module: Any, inputs: Tensor, y: Tensor, count: int, length: float = 0.1) -> list[float]:
@@ -47,34 +46,31 @@ def step_mistakes(subject: Subject) -> Iterator[Finding]:
             loss.backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # a user's own code may raise anything
         problem = str(error).partition(". Hint:")[0]
-        cause = f"a training step ends in {type(error).__name__}: {problem}"
-        yield Finding("step_fails", "fail", cause, "the run would end in the same way: mend it first")
+        yield finding("step_fails", error=type(error).__name__, problem=problem)
         return
     if not math.isfinite(float(loss.detach())):
-        cause = "the loss of the first training step is not a number, or infinite"
-        yield Finding("loss_not_finite", "fail", cause, "look for logarithms of 0, divisions by 0 and missing values")
+        yield finding("loss_not_finite")
         return
     gradients = {name: p.grad for name, p in trainable(module.model).items() if p.grad is not None}
     if wrong := [name for name, gradient in gradients.items() if not bool(gradient.isfinite().all())]:
-        cause = f"the loss of the first training step is finite, and the gradient of {wrong[0]} is not"
-        next_step = "look for roots of 0, norms of 0, logarithms of 0 and where() with a branch that is not finite"
-        yield Finding("gradient_not_finite", "fail", cause, next_step, {"parameters": wrong[:5]})
+        yield finding("gradient_not_finite", {"parameters": wrong[:5]}, parameter=wrong[0])
+    elif gradients and not any(bool(gradient.any()) for gradient in gradients.values()):
+        yield finding("no_gradient")
 
 
 def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
     """Parameters that nothing trains, tensors that are trained by nobody, and layers that stand in a list twice."""
     module, inputs, y = subject.start(NUM_ROWS)
     parameters = trainable(module.model)
+    are_frozen = [not parameter.requires_grad for parameter in module.model.parameters() if parameter.ndim >= 2]
+    if parameters and are_frozen and all(are_frozen):
+        yield finding("only_biases_trained", parameter=next(iter(parameters)))
     loss = data_loss(module, inputs, y)
     leaves = leaves_behind(loss) if loss.requires_grad else []
     reached = {id(leaf) for leaf in leaves}
     if parameters and not any(id(parameter) in reached for parameter in parameters.values()):
         place = "loss" if outputs_of(module, inputs).requires_grad else "model"
-        cause = (
-            f"the graph is cut off in the {place}: no parameter of the model gets a gradient from the loss "
-            "(detach, .data, item, numpy, argmax or no_grad on the way)"
-        )
-        yield Finding("graph_cut_off", "fail", cause, f"compute the {place} of its inputs with torch alone")
+        yield finding("graph_cut_off", place=place)
         return
     later = leaves_behind(data_loss(module, inputs.flip(0), y.flip(0)))
     yield from _hidden(module, leaves, later)
@@ -106,23 +102,14 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
         reached |= own
         trained |= own if is_training else set()
     if untrained := [name for name in missed if name in reached - trained]:
-        cause = f"{untrained[0]} takes part in eval mode alone: nothing trains it, and predictions are made with it"
-        next_step = "use the same layers in both modes"
-        yield Finding("used_in_eval_mode_alone", "doubtful", cause, next_step, {"parameters": untrained[:5]})
+        yield finding("used_in_eval_mode_alone", {"parameters": untrained[:5]}, parameter=untrained[0])
     missed = [name for name in missed if name not in reached]
     numbers = {"parameters": missed[:5], "count": len(missed)}
     if unused := [name for name in missed if name.rpartition(".")[0] not in called]:
         layer = unused[0].rpartition(".")[0] or unused[0]
-        cause = f"layers are never used: {layer} is part of the model and of no forward pass"
-        yield Finding("layer_unused", "doubtful", cause, "use it in forward, or leave it out", numbers)
+        yield finding("layer_unused", numbers, layer=layer)
     if cut := [name for name in missed if name not in unused]:
-        cause = (
-            f"trainable parameters get no gradient: {cut[0]} is used, and cut off from the loss "
-            "(detach, .data, no_grad or argmax behind it)"
-        )
-        yield Finding(
-            "parameter_cut_off", "fail", cause, "remove the cut, or freeze them by requires_grad_(False)", numbers
-        )
+        yield finding("parameter_cut_off", numbers, parameter=cut[0])
 
 
 def _repeated(model: nn.Module) -> Iterator[Finding]:
@@ -132,10 +119,8 @@ def _repeated(model: nn.Module) -> Iterator[Finding]:
             continue
         layers = [layer for layer in part if next(layer.parameters(), None) is not None]
         if len(set(layers)) < len(layers):
-            cause = f"{name or 'the model'} holds one layer several times: its places share their weights"
-            next_step = "make each one: nn.Sequential(*[make() for _ in range(n)]), not [make()] * n"
             numbers = {"places": len(layers), "layers": len(set(layers))}
-            yield Finding("layer_repeated", "doubtful", cause, next_step, numbers)
+            yield finding("layer_repeated", numbers, place=name or "the model")
             return
 
 
@@ -156,13 +141,11 @@ def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[
         else:
             where = "layers or tensors in a plain list, a dict or an attribute that is no nn.Parameter"
         shapes = [list(leaf.shape) for leaf in hidden[:5]]
-        cause = f"{len(hidden)} tensors take part in the loss and no optimizer has them: {where}"
-        next_step = "nn.ModuleList, nn.ModuleDict or nn.Parameter, made in __init__"
-        yield Finding("hidden_parameters", "fail", cause, next_step, {"count": len(hidden), "shapes": shapes})
+        yield finding("hidden_parameters", {"count": len(hidden), "shapes": shapes}, where=where)
 
 
 def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
-    """An optimizer must have all that is trained, set gradients back, and move what it has."""
+    """An optimizer must have all that is trained, and set gradients back."""
     module, inputs, y = subject.start(NUM_ROWS)
     assert module.make_optimizer is not None
     optimizer = module.make_optimizer(module.model)
@@ -170,50 +153,15 @@ def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     left_out = [name for name, parameter in parameters.items() if id(parameter) not in held]
     if left_out:
-        cause = f"the optimizer does not have all trainable parameters: {left_out[0]} is missing"
-        yield Finding("not_in_optimizer", "fail", cause, "hand it all of them", {"count": len(left_out)})
+        yield finding("not_in_optimizer", {"count": len(left_out)}, parameter=left_out[0])
     loss = data_loss(module, inputs, y)
     if not loss.requires_grad:
         return
-    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.zero_grad()
     kept = [name for name, p in parameters.items() if p.grad is not None and bool((p.grad != 0).any())]
     if kept:
-        cause = "gradients are not set to zero between steps: zero_grad leaves them, and they add up"
-        yield Finding(
-            "gradients_not_zeroed", "fail", cause, "let zero_grad of the optimizer do its work", {"count": len(kept)}
-        )
-
-    yield from _direction_of_step(optimizer, loss, list(parameters.values()))
-
-
-def _direction_of_step(optimizer: Any, loss: Tensor, parameters: list[nn.Parameter]) -> Iterator[Finding]:
-    """A step must go down the slope, and without a slope weights must not shrink to nothing."""
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    decays = [dict(group) for group in optimizer.param_groups]
-    moved = []
-    for factor in (0.0, 1.0):  # the decay of weights alone, then the gradient alone
-        for group, own in zip(optimizer.param_groups, decays, strict=True):
-            group["weight_decay"] = 0.0 if factor else own.get("weight_decay", 0.0)
-        before = [parameter.detach().clone() for parameter in parameters]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = torch.zeros_like(parameter) if gradient is None else factor * gradient
-        try:
-            optimizer.step()
-        except TypeError:  # it wants a closure
-            return
-        moved.append([p.detach() - old for p, old in zip(parameters, before, strict=True)])
-        with torch.no_grad():
-            for parameter, old in zip(parameters, before, strict=True):
-                parameter.copy_(old)
-    shares = [float(step.norm() / p.norm()) for step, p in zip(moved[0], parameters, strict=True) if p.ndim > 1]
-    if max(shares, default=0.0) > MUCH_DECAY:
-        cause = f"weight decay takes {100 * max(shares):.0f} % of the weights in every step, whatever the gradient"
-        yield Finding("decay_too_strong", "doubtful", cause, "optimizer.weight_decay=0.01", {"share": max(shares)})
-    slopes = [(step * g).sum() for step, g in zip(moved[1], gradients, strict=True) if g is not None]
-    if slopes and float(torch.stack(slopes).sum()) > 0:
-        cause = "the optimizer goes up the slope: its step makes the loss larger (maximize, or a rate below 0)"
-        yield Finding("steps_uphill", "fail", cause, "optimizer.maximize=false", {})
+        yield finding("gradients_not_zeroed", {"count": len(kept)})
 
 
 def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -230,17 +178,12 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     if same:
         take_steps(module, inputs, y, 3)
         same &= _equal_rows(module, inputs, y)
-    hint = "init=he_normal, or random weights of your own"
     if same:
         names = sorted(same)
-        cause = (
-            f"the rows of {names[0]} are all equal and have equal gradients: its units are copies of each other, "
-            "and stay so (weights set to one constant)"
-        )
-        yield Finding("symmetric_weights", "fail", cause, hint, {"weights": names[:5]})
+        yield finding("symmetric_weights", {"weights": names[:5]}, weight=f"the rows of {names[0]} are all equal")
     elif constant:
-        cause = f"all numbers of {constant[0]} are the same: its units start as copies of each other"
-        yield Finding("symmetric_weights", "doubtful", cause, hint, {"weights": constant[:5]})
+        weight = f"all numbers of {constant[0]} are the same"
+        yield finding("symmetric_weights", {"weights": constant[:5]}, word="doubtful", weight=weight)
 
 
 def _equal_rows(module: Any, inputs: Tensor, y: Tensor) -> set[str]:

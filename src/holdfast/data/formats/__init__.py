@@ -6,11 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from holdfast.core.errors import InputError
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import COMPRESSED
-from holdfast.data.formats.jsonl import JsonlFile
-from holdfast.data.formats.typed import feather_file, parquet_file
+from holdfast.data.formats.typed import JsonlFile, feather_file, parquet_file
 
 
 class Format(NamedTuple):
@@ -27,17 +25,6 @@ FORMATS = {
     "parquet": Format(parquet_file, (".parquet", ".pq")),
 }
 TABLE_SUFFIXES = tuple(suffix for known in FORMATS.values() for suffix in known.suffixes)
-
-
-def table_format(name: str) -> Format:
-    """A format of tables by its name.
-
-    Raises:
-        InputError: There is no such format.
-    """
-    if name not in FORMATS:
-        raise InputError("data.source.format", f"is {name!r}", allowed=", ".join(FORMATS))
-    return FORMATS[name]
 
 
 def format_of(path: Path) -> Format:

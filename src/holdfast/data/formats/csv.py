@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.data.arrow import pa
 from holdfast.data.formats import text
 from holdfast.data.formats.files import WHERE, opened, unique_names
 from holdfast.data.formats.numbers import DECIMALS, THOUSANDS, Marks, guess_marks, plain_numbers
@@ -18,6 +20,7 @@ from holdfast.vault.rows.canonical_cells import IS_NUMBER
 OTHERS = (".xlsx", ".xls", ".zip", ".parquet", ".npy", ".npz", ".feather", ".arrow")
 BLOCK_BYTES = 4 * 2**20
 MAX_RAGGED = 1000
+OTHER_MARK = {".": ",", ",": "."}  # the decimal mark that a mark between thousands tells
 # A comma would end a list on the command line.
 DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "pipe": "|", "tab": "\t", "\\t": "\t", "space": " "}
 
@@ -59,22 +62,12 @@ class CsvFile:
         object.__setattr__(self, "thousands", thousands)
 
     def column_names(self) -> list[str]:
-        """The names in the header.
-
-        Raises:
-            InputError: The file cannot be read, or has no header.
-        """
-        return self._sampled()[1]
+        """The names in the header; an InputError where the file cannot be read, or has none."""
+        return self._sampled[1]
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
-        """The names of the columns and the texts of some rows, again and again; at least once, with no rows.
-
-        Raises:
-            InputError: The file is malformed.
-        """
-        import pyarrow as pa
-
-        known, names = self._sampled()
+        """The names of the columns and the texts of some rows, again and again; at least once, with no rows."""
+        known, names = self._sampled
         known._tell(self)
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
@@ -97,13 +90,14 @@ class CsvFile:
 
     def reading(self) -> dict[str, str]:
         """The marks in its numbers, as options for other files of the kind."""
-        return {"decimal": "point", "thousands": "none"} | self._sampled()[0].marks.as_options
+        return {"decimal": "point", "thousands": "none"} | self._sampled[0].marks.as_options
 
     def place_of(self, row: int) -> str:
         """The line on which a row starts, of the rows that `batches` gives."""
-        known, names = self._sampled()
+        known, names = self._sampled
         return f"line {text.line_of(self.path, known.encoding, known.delimiter, row + 2, width=len(names))}"
 
+    @cached_property
     def _sampled(self) -> tuple[CsvFile, list[str]]:
         """The same file with its encoding, its delimiter and its marks known, and the names in its header."""
         encoding = self.encoding if self.encoding != "auto" else text.guess_encoding(self.path)
@@ -112,7 +106,7 @@ class CsvFile:
         rows = text.some_rows(start, delimiter)
         if not rows:
             raise InputError(WHERE, f"{self.path} is empty: it has neither a header nor rows")
-        decimal = {"auto": _other_mark(self.thousands)}.get(self.decimal, self.decimal)
+        decimal = self.decimal if self.decimal != "auto" else OTHER_MARK.get(self.thousands, "")
         columns = zip_longest(*rows[1 : text.SAMPLE_ROWS], fillvalue="")
         marks = guess_marks(columns, decimal=decimal, in_commas=delimiter == ",")
         if self.thousands != "auto":
@@ -135,7 +129,6 @@ class CsvFile:
             print(f"holdfast: {self.path.name}: read {', '.join(words)}", file=sys.stderr, flush=True)
 
     def _reader(self, stream: Any, ragged: list[Any]) -> Any:
-        import pyarrow as pa
         from pyarrow import csv
 
         def note(row: Any) -> Literal["skip"]:
@@ -186,17 +179,8 @@ class CsvFile:
             raise InputError(WHERE, problem, next="mend the file")
 
 
-def _other_mark(thousands: str) -> str:
-    """The decimal mark, where a mark between thousands tells it; else empty."""
-    return {".": ",", ",": "."}.get(thousands, "")
-
-
 def _names_in(path: Path, header: Sequence[str]) -> list[str]:
-    """The names of the columns; one without a name is called as pandas calls it.
-
-    Raises:
-        InputError: These are numbers, as of a first row, or a name stands for several columns.
-    """
+    """The names of the columns, one without a name called as pandas calls it; a first row of numbers is refused."""
     names = [name.strip().removeprefix("\ufeff") or f"Unnamed: {index}" for index, name in enumerate(header)]
     numbers = [name for name in names if IS_NUMBER.fullmatch(name)]
     is_range = all(map(str.isdecimal, numbers)) and list(map(int, numbers)) == sorted({*map(int, numbers)})

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, did_you_mean
+from holdfast.data.arrow import pa
 
 WHERE = "data.path"
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".xz")
@@ -26,8 +28,7 @@ DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
 def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
     """The files that a setting names: a file, a list, a glob, or all files with one of the suffixes in a folder.
 
-    Raises:
-        InputError: There is no such file, or it cannot be read; `where` is the setting to blame.
+    `where` is the setting to blame where there is no such file, or it cannot be read.
     """
     if path is None or path in ([], ""):
         raise InputError(where, "is not given", next=f"{where}=FILE names the file to read")
@@ -53,11 +54,7 @@ def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
 
 @contextmanager
 def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of a file.
-
-    Raises:
-        InputError: Also while it is read: the file is damaged.
-    """
+    """The decompressed bytes of a file; an InputError, also while it is read, where the file is damaged."""
     try:
         with open_stream(path) as stream:
             yield stream
@@ -67,46 +64,36 @@ def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
         raise InputError(where, f"{path} cannot be read: no permission", next=f"chmod u+r {in_shell(path)}") from None
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split())
-        raise InputError(where, f"{path} cannot be read ({reason})", next=_advice(path)) from None
+        advice = "is it whole, and of the kind that its suffix says?" if path.suffix in COMPRESSED else ""
+        raise InputError(where, f"{path} cannot be read ({reason})", next=advice) from None
 
 
 def open_stream(path: Path) -> Any:
     """A binary stream over a file, decompressed by its suffix."""
     if path.suffix == ".xz":
         return io.BufferedReader(lzma.open(path))
-    import pyarrow as pa
-
     if path.suffix in COMPRESSED:
         return io.BufferedReader(pa.input_stream(str(path), compression="detect"))
     return path.open("rb")
 
 
 def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
-    """Tell a user who names a file of another kind what it is, by its first bytes, decompressed.
-
-    Raises:
-        InputError: It is an archive, compressed under another suffix, or empty.
-    """
+    """Refuse what its first bytes, decompressed, say is an archive, compressed under another suffix, or empty."""
     if not start:
         raise InputError(where, f"{path} is empty")
     for magic, kind in ARCHIVES.items():
         if start.startswith(magic):
-            raise InputError(
-                where, f"{path} is {kind}, not text", next="unpack or export it, or choose its data option"
-            )
+            advice = "unpack or export it, or choose its data option"
+            raise InputError(where, f"{path} is {kind}, not text", next=advice)
     for magic, suffix in MAGIC.items():
         if start.startswith(magic):
             raise InputError(where, f"{path} is compressed", next=f"name it {path.name}{suffix}")
 
 
 def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[str]:
-    """The names of columns without white space around them.
-
-    Raises:
-        InputError: A name stands for several columns.
-    """
+    """The names of columns without white space around them; one that stands for several columns is refused."""
     stripped = [name.strip() for name in names]
-    twice = sorted({name for name in stripped if stripped.count(name) > 1}) if len(set(stripped)) < len(names) else []
+    twice = sorted(name for name, count in Counter(stripped).items() if count > 1)
     if twice:
         problem = f"{place}: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
         raise InputError(where, problem, next="give every column a name of its own")
@@ -115,17 +102,13 @@ def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[s
 
 def _files_in(folder: Path, where: str, suffixes: Sequence[str]) -> list[Path]:
     endings = tuple(suffix + packed for suffix in suffixes for packed in ("", *COMPRESSED))
-    files = sorted(file for file in folder.rglob("*") if _is_wanted(file, folder, endings))
+    # A link to nothing counts: it would be missed without a word.
+    matches = [file for file in folder.rglob("*") if file.name.lower().endswith(endings) and not file.is_dir()]
+    files = sorted(file for file in matches if not any(part[0] in "._" for part in file.relative_to(folder).parts))
     if not files:
         problem = f"{folder} is a folder without {' or '.join(suffixes)} files"
         raise InputError(where, problem, next=f"{where}=FILE names the file to read")
     return [_readable(file, where) for file in files]
-
-
-def _is_wanted(file: Path, folder: Path, endings: tuple[str, ...]) -> bool:
-    """Tell whether a file counts: a link to nothing does, as it would be missed without a word."""
-    is_hidden = any(part[0] in "._" for part in file.relative_to(folder).parts)
-    return file.name.lower().endswith(endings) and not is_hidden and not file.is_dir()
 
 
 def _readable(file: Path, where: str) -> Path:
@@ -137,7 +120,3 @@ def _readable(file: Path, where: str) -> Path:
     if not os.access(file, os.R_OK):
         raise InputError(where, f"{file} cannot be read: no permission", next=f"chmod u+r {in_shell(file)}")
     return file
-
-
-def _advice(path: Path) -> str:
-    return "is it whole, and of the kind that its suffix says?" if path.suffix in COMPRESSED else ""

@@ -40,11 +40,7 @@ class ImageForm:
 
 
 def image_form(size: int | Sequence[int] | None, mode: Mode | Literal["auto"], fit: Fit) -> ImageForm:
-    """The form that a user asks for; mode auto: RGB until the images were looked at.
-
-    Raises:
-        InputError: There is no such size.
-    """
+    """The form that a user asks for; mode auto: RGB until the images were looked at."""
     sides = [size, size] if isinstance(size, int) else list(size or ())
     is_size = len(sides) == 2 and all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides)
     if size is not None and not is_size:
@@ -53,7 +49,7 @@ def image_form(size: int | Sequence[int] | None, mode: Mode | Literal["auto"], f
 
 
 def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, bytes] | str:
-    """The pixels of a file, or of its bytes, as of `decode_both`, and the bytes; or what is wrong with it."""
+    """The pixels of an image, a file or its bytes, in a form and in its own size, and the bytes; or what is wrong."""
     if isinstance(image, bytes):
         content, suffix = image, ""
     else:
@@ -64,36 +60,8 @@ def read_image(image: str | bytes, form: ImageForm) -> tuple[Pixels, Pixels, byt
             return f"cannot be read ({error.strerror})"
         if not content:
             return "is empty"
-    both = decode_both(content, form, suffix)
+    both = _decoded(content, form, suffix)
     return both if isinstance(both, str) else (*both, content)
-
-
-def decode(content: bytes, form: ImageForm) -> Pixels | str:
-    """(H, W, C) pixels of an encoded image, or what is wrong with it."""
-    both = decode_both(content, form)
-    return both if isinstance(both, str) else both[0]
-
-
-def decode_both(content: bytes, form: ImageForm, suffix: str = "") -> tuple[Pixels, Pixels] | str:
-    """The pixels of an encoded image in a form, and in its own size, gray or RGB; or what is wrong with it.
-
-    A suffix that is not empty must name what the bytes hold.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata; what matters is raised
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                problem = _problem(image, suffix)
-                return problem if problem else _both(_upright(image), form)
-    except UnidentifiedImageError:
-        return "is no image"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return "has more pixels than an image should (a decompression bomb?)"
-    except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
-        return "is truncated" if "truncated" in str(error) else f"is damaged ({' '.join(str(error).split())[:80]})"
 
 
 def fit_pixels(pixels: Pixels, form: ImageForm) -> Pixels:
@@ -112,6 +80,25 @@ def is_gray(path: str | Path) -> bool | None:
             return image.mode in GRAY_MODES
     except Exception:
         return None
+
+
+def _decoded(content: bytes, form: ImageForm, suffix: str) -> tuple[Pixels, Pixels] | str:
+    """(H, W, C) pixels in a form, and in the image's own size, gray or RGB; a suffix must name what the bytes hold."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; what matters is raised
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as image:
+                problem = _problem(image, suffix)
+                return problem if problem else _both(_upright(image), form)
+    except UnidentifiedImageError:
+        return "is no image"
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return "has more pixels than an image should (a decompression bomb?)"
+    except Exception as error:  # a decoder of Pillow's may raise anything over a damaged file
+        return "is truncated" if "truncated" in str(error) else f"is damaged ({' '.join(str(error).split())[:80]})"
 
 
 def _problem(image: Any, suffix: str) -> str:

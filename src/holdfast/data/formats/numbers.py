@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from holdfast.data.arrow import pc
+
 # Blanks, of which several are no white space to a regular expression: no-break, narrow no-break and thin.
 _BLANK = "[ \u00a0\u202f\u2009]"
 _UNIT = r"(?:[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR|kr)"
@@ -85,24 +87,19 @@ def guess_marks(columns: Iterable[Sequence[str]], *, decimal: str = "", in_comma
 
 def plain_numbers(texts: Any, marks: Marks) -> Any:
     """An array of texts of pyarrow's in which numbers have a decimal point and nothing between thousands."""
-    from pyarrow import compute as pc
-
-    signs = "".join(sign for sign in _ANY_MARK if sign in _kin(marks.thousands))
-    if signs and _any(pc.match_substring_regex(texts, f"[{signs}]")):
+    # All signs of a kind: a file may have two sorts of blanks.
+    signs = "".join(kin for kin in THOUSANDS.values() if set(kin) & set(marks.thousands))
+    if signs and pc.any(pc.match_substring_regex(texts, f"[{signs}]")).as_py():
         decimal = re.escape(marks.decimal)
         pattern = rf"^\s*{BEFORE}[1-9]\d{{0,2}}(?:[{signs}]\d{{3}})+(?:{decimal}\d+)?{AFTER}\s*$"
         has_marks = pc.match_substring_regex(texts, pattern)
         texts = pc.if_else(has_marks, pc.replace_substring_regex(texts, rf"[{signs}](\d{{3}})", r"\1"), texts)
-    if marks.decimal == "," and _any(pc.match_substring(texts, ",")):
+    if marks.decimal == "," and pc.any(pc.match_substring(texts, ",")).as_py():
+        if pc.all(pc.match_substring_regex(texts, r"^[+-]?\d*,\d+$")).as_py():  # in a third of the time
+            return pc.replace_substring(texts, ",", ".")
         pattern = rf"^(\s*{BEFORE}\d*),(\d+(?:[eE][+-]?\d+)?{AFTER}\s*)$"
         texts = pc.replace_substring_regex(texts, pattern, r"\1.\4")
     return texts
-
-
-def _any(mask: Any) -> bool:
-    from pyarrow import compute as pc
-
-    return bool(pc.any(mask).as_py())
 
 
 def _decimal_of(decimals: set[str], thousands: set[str], either: set[str], *, in_commas: bool) -> str:
@@ -111,8 +108,3 @@ def _decimal_of(decimals: set[str], thousands: set[str], either: set[str], *, in
     if "." in thousands:
         return ","
     return "," if either == {","} and not in_commas and "," not in thousands else "."
-
-
-def _kin(signs: str) -> str:
-    """Complete signs by those of the same kinds: a file may have two sorts of blanks."""
-    return "".join(kin for kin in THOUSANDS.values() if set(kin) & set(signs))

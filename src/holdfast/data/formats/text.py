@@ -42,11 +42,7 @@ def guess_encoding(path: Path) -> str:
 
 
 def sample_of(path: Path, encoding: str) -> str:
-    """The beginning of a file as text.
-
-    Raises:
-        InputError: It is empty, no text, or in another encoding.
-    """
+    """The beginning of a file as text; an InputError where it is empty, no text, or in another encoding."""
     try:
         decode = codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:

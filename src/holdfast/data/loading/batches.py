@@ -130,9 +130,6 @@ class StoredRows(Dataset[Batch]):
         self.folder = folder
         self._arrays: tuple[Any, Any] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_arrays": None}
-
     def __getitem__(self, rows: Array) -> Batch:
         if self._arrays is None:
             prepared = read_view(self.folder)

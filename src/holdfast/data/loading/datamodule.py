@@ -138,11 +138,7 @@ class DataModule(pl.LightningDataModule):
         return self._batches(RowOrder(torch.from_numpy(self.val_rows), batch_size=batch_size, seed=None))
 
     def test_dataloader(self) -> NoReturn:
-        """There are no test rows here.
-
-        Raises:
-            VaultLocked: Always.
-        """
+        """There are no test rows here: VaultLocked is raised."""
         raise VaultLocked
 
     predict_dataloader = test_dataloader

@@ -15,17 +15,13 @@ from numpy.typing import NDArray
 from holdfast.config.resolve import call_target
 from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.splits import Split, facts_of
-from holdfast.data.statistics import (
-    TrainStatistics,
-    statistics_as_arrays,
-    statistics_from_arrays,
-    train_statistics,
-)
+from holdfast.data.splits.ordering import subset_of
+from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
 from holdfast.data.store.store import UNREADABLE, Prepared, open_prepared, val_sha256
-from holdfast.data.subset import subset_of
 
-VERSION = 4  # of what is remembered
+VERSION = 5  # of what is remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +34,8 @@ class RunRows:
     statistics: TrainStatistics
 
     @property
-    def target_std(self) -> float:
-        """Spread of the train targets of a regression; else 1."""
+    def target_std(self) -> PerTarget:
+        """Spread of the train targets where they are values; else 1."""
         return self.statistics.target_std or 1.0
 
     @property
@@ -49,7 +45,7 @@ class RunRows:
 
 
 def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
-    """Train rows, val rows and train statistics, of a subset (`subset.subset_of`) of the train rows.
+    """Train rows, val rows and train statistics, of a subset (`splits.ordering.subset_of`) of the train rows.
 
     For splits of ours they are read from the store when they were taken before.
     """
@@ -73,31 +69,23 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
     facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)
+    num_classes = 0 if task_of(prepared.task).is_values else len(prepared.class_names)
     statistics = train_statistics(
-        prepared.x,
-        prepared.y,
-        train,
-        kind=prepared.kind,
-        num_classes=len(prepared.class_names),
-        columns=prepared.columns,
+        prepared.x, prepared.y, train, kind=prepared.kind, num_classes=num_classes, columns=prepared.columns
     )
     return RunRows(prepared, train, np.flatnonzero(val), statistics)
 
 
 def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool = False) -> RunRows:
-    """The rows of a run.
+    """The rows of a run; an InputError where the store no longer has them, or other val rows.
 
     Args:
         split: The `split` of its config.
         data: "rows", "subset" and "val_sha256", as its record has them.
         anew: From the rows themselves, not from what is remembered.
-
-    Raises:
-        InputError: The store no longer has the rows, or its val rows are not those of the run.
     """
     prepared = open_prepared(data["rows"])
-    take = compute if anew else derive
-    rows = take(prepared, call_target(split, "split"), data.get("subset"))
+    rows = (compute if anew else derive)(prepared, call_target(split, "split"), data.get("subset"))
     if val_sha256(prepared, rows.val) != data["val_sha256"]:
         problem = "the val rows in the store are not those of the run"
         raise InputError("val rows", problem, next="train the run again")

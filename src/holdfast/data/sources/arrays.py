@@ -36,7 +36,7 @@ def load(
     layout: Layout = "auto",
     task: Task = "auto",
 ) -> Rows:
-    """Features and targets of one set; see `array_rows` for what they may be.
+    """Features and targets of one set; see `rows_from_arrays` for what they may be.
 
     Args:
         path: A `.npy` file of features, or a `.npz` file with features and targets.
@@ -57,12 +57,9 @@ def load(
     if y_file is not None:
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(read_arrays(y_file, "data.y_path"), y_key, Y_KEYS, "y_key")
     elif x_key is None and y_key is None and (part_names := _parts_of(arrays)):
-        x_names = {part: names[0] for part, names in part_names.items()}
-        x = _joined(arrays, list(x_names.values()))
-        y = _joined(arrays, [names[1] for names in part_names.values()])
-        parts = np.concatenate(
-            [np.full(len(arrays[name]), PARTS.index(part), np.int8) for part, name in x_names.items()]
-        )
+        x, y = (_joined(arrays, names) for names in zip(*part_names.values(), strict=True))
+        lengths = [len(arrays[names[0]]) for names in part_names.values()]
+        parts = np.repeat(np.array([PARTS.index(part) for part in part_names], np.int8), lengths)
     elif len(arrays) == 1:
         only = f"{file} has one array ({describe(next(iter(arrays.values())))})"
         raise InputError("data.y_path", f"is not given, and {only}", next="data.y_path=FILE names the targets")
@@ -70,31 +67,20 @@ def load(
         x, y = _only(arrays, x_key, X_KEYS, "x_key"), _only(arrays, y_key, Y_KEYS, "y_key")
     rows = rows_from_arrays(x, y, layout=layout, task=task, parts=parts)
     assert rows.x is not None
-    words = f"{rows.kind}s" if rows.kind == "image" else rows.kind
-    print(
-        f"holdfast: {file.name}: {len(rows.x):,} rows, {words} of {rows.x.dtype} {tuple(rows.x.shape[1:])}; {rows.task}"
-        + (f" with {len(rows.class_names)} classes" if rows.class_names else ""),
-        file=sys.stderr,
-        flush=True,
-    )
+    kind = "images" if rows.kind == "image" else rows.kind
+    classes = f" with {len(rows.class_names)} classes" if rows.class_names else ""
+    words = f"{len(rows):,} rows, {kind} of {rows.x.dtype} {tuple(rows.x.shape[1:])}; {rows.task}{classes}"
+    print(f"holdfast: {file.name}: {words}", file=sys.stderr, flush=True)
     return rows
 
 
 def memory_arrays(*, content: str | None = None, layout: Layout = "auto", task: Task = "auto") -> Rows:
-    """Features and targets of `holdfast.train(data=x, target=y)`, known by the SHA-256 of their content.
-
-    Raises:
-        InputError: The rows are not in memory any more, or the arrays cannot be used.
-    """
+    """Features and targets of `holdfast.train(data=x, target=y)`, known by the SHA-256 of their content."""
     return load(str(handed_over(content)), layout=layout, task=task)
 
 
 def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
-    """The arrays in a file by name; a `.npy` file is mapped, its one array is called x.
-
-    Raises:
-        InputError: The file is damaged or holds Python objects.
-    """
+    """The arrays in a file by name; a `.npy` file is mapped, its one array is called x."""
     try:
         content = np.load(file, mmap_mode="r", allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -108,11 +94,7 @@ def read_arrays(file: Path, where: str = WHERE) -> Mapping[str, Any]:
 
 
 def features_of(arrays: Mapping[str, Any], key: str | None) -> Any:
-    """The features among the arrays of a file.
-
-    Raises:
-        InputError: It cannot be told which they are.
-    """
+    """The features among the arrays of a file; an InputError where it cannot be told which they are."""
     return _only(arrays, key if key in arrays else None, X_KEYS, "x_key")
 
 

@@ -42,11 +42,7 @@ SAY_EVERY = 10_000
 
 
 def custom() -> NoReturn:
-    """Stands for the user's function.
-
-    Raises:
-        InputError: Always.
-    """
+    """Stands for the user's function; an InputError asks for it."""
     hint = "data.source._target_=my_rows.load trusted_modules=[my_rows] names your function"
     raise InputError("data.source._target_", "is not given", next=hint)
 
@@ -54,9 +50,7 @@ def custom() -> NoReturn:
 def rows_of(source: Mapping[str, Any]) -> Rows:
     """Call a source, an entry of the config with a `_target_`, and bring what it returned into `Rows`.
 
-    Raises:
-        InputError: What the source raises, or what it returned is nothing that can be used. An error in a user's own
-            function is told in one line, with the line of their file; in one of the library it is a defect.
+    An error in a user's own function is told in one line, with the line of their file; in one of ours it is a defect.
     """
     try:
         return as_rows(call_target(source, WHERE))
@@ -94,29 +88,22 @@ def as_rows(result: Any) -> Rows:
         return _from_mapping(result)
     if isinstance(result, tuple | list) and len(result) == 2 and not hasattr(result, "__array__"):
         return _from_mapping({"x": result[0], "y": result[1]})
-    if (
-        hasattr(result, "__getitem__")
-        and hasattr(result, "__len__")
-        and not hasattr(result, "dtype")
-        and not is_table(result)
-    ):
+    is_sequence = hasattr(result, "__getitem__") and hasattr(result, "__len__")
+    if is_sequence and not hasattr(result, "dtype") and not is_table(result):
         return _from_dataset(result)
     advice = "return (frame, 'target')" if is_table(result) else ""
     raise InputError(WHERE, f"returned a {type(result).__name__}", allowed=FORMS, next=advice)
 
 
 def _from_mapping(mapping: Mapping[str, Any]) -> Rows:
-    lacking = [key for key in ("x", "y") if key not in mapping]
-    if lacking:
+    if lacking := [key for key in ("x", "y") if key not in mapping]:
         raise InputError(WHERE, f"returned a mapping without {' and '.join(lacking)}", allowed=", ".join(KEYS))
     known = ("x", "y", *TABLE_KEYS) if is_table(mapping["x"]) else KEYS
-    extra = [str(key) for key in mapping if key not in known]
-    if extra:
+    if extra := [str(key) for key in mapping if key not in known]:
         raise InputError(WHERE, f"returned a mapping with {', '.join(extra)}", allowed=", ".join(known))
     if is_table(mapping["x"]):
         return _from_frame(**mapping)
-    x, y, options = mapping["x"], mapping["y"], {key: value for key, value in mapping.items() if key not in ("x", "y")}
-    return rows_from_arrays(x, y, where=WHERE, **options)
+    return rows_from_arrays(**mapping, where=WHERE)
 
 
 def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:

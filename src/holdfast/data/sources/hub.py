@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from holdfast.core.errors import InputError
+from holdfast.data.arrow import pa
 from holdfast.data.formats.images import Fit, image_form
 from holdfast.data.formats.typed import TypedFile
-from holdfast.data.images.rows import Listing, image_rows
+from holdfast.data.images import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.tables.problems import check_names
 from holdfast.data.tables.read import load_table
-from holdfast.data.tables.settings import TableFile, table_settings
+from holdfast.data.tables.settings import check_names, table_settings
 
 WHERE = "data.path"
 SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
@@ -56,23 +56,19 @@ def load(
     if not known.target:
         known = replace(known, target=tuple([key for key in TARGETS if key in first.column_names][:1]))
     check_names(known, first.column_names)
-    images = [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]
-    if images:
+    if images := [key for key, kind in first.features.items() if type(kind).__name__ == "Image"]:
         if len(known.target) > 1:
             raise InputError("data.target", f"is {list(known.target)}", allowed="one column, for images")
         form = image_form(size, "rgb", fit)
         return image_rows(_listing(splits, images[0], known.target[0]), form, known.task, skips=known.skips)
-    files: list[tuple[TableFile, int | None]] = []
-    for split, dataset in splits.items():
-        file = TypedFile(split, "table's", partial(_opened, dataset))
-        files.append((file, SPLITS[split] if _has_parts(splits) else None))
+    parts = SPLITS if _has_parts(splits) else {}
+    files = [(TypedFile(split, "table's", partial(_opened, data)), parts.get(split)) for split, data in splits.items()]
     return load_table(files, known, str(path))
 
 
 @contextmanager
 def _opened(dataset: Any) -> Iterator[tuple[Any, Iterator[Any]]]:
     """The schema and the record batches of one split; classes are given by their names."""
-    import pyarrow as pa
 
     def batches() -> Iterator[Any]:
         for table in dataset.with_format("arrow").iter(BATCH_ROWS):

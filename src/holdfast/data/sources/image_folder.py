@@ -17,12 +17,12 @@ import numpy as np
 
 from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
-from holdfast.data.first_look import reading_begins
+from holdfast.core.tasks import class_task, task_of
+from holdfast.data.first_look import Header, reading_begins
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.files import files_of
-from holdfast.data.formats.images import SUFFIXES, Fit, image_form
-from holdfast.data.images.read import file_problems, gray_or_rgb
-from holdfast.data.images.rows import Listing, image_rows
+from holdfast.data.formats.images import CHANNELS, SUFFIXES, Fit, ImageForm, image_form
+from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import texts_of
 from holdfast.data.tables.read import load_table
@@ -72,6 +72,8 @@ def load(
     root = _folder(path) if path is not None else None
     if index is not None:
         files_of(index, INDEX, INDEX_SUFFIXES)
+    if root is not None and index is None and on_error == "stop":  # else classes may be left out
+        reading_begins(_header_of(root, form))
     reading_begins()
     listing = _from_folders(root or Path()) if index is None else _from_index(index, root, task, on_error)
     if not listing.images:
@@ -88,13 +90,21 @@ def _elsewhere(files: Sequence[Path], root: Path | None) -> tuple[str, ...]:
     """The paths outside the folder that are read: the files of an index without one, and folders behind links."""
     if root is None:
         return tuple(os.path.abspath(file) for file in files)
-    folders, real = {os.path.dirname(file) for file in files}, root.resolve()
-    return tuple(
-        sorted(os.path.abspath(folder) for folder in folders if not Path(folder).resolve().is_relative_to(real))
-    )
+    folders, real = {file.parent for file in files}, root.resolve()
+    return tuple(sorted(os.path.abspath(folder) for folder in folders if not folder.resolve().is_relative_to(real)))
 
 
 # --- which files there are -----------------------------------------------------------------------------------------
+
+
+def _header_of(root: Path, form: ImageForm) -> Header | None:
+    """The shapes of rows that class folders and the asked-for size tell."""
+    parts = {PART_WORDS.get(folder.name.lower()): folder for folder in _folders_in(root)}
+    num_classes = len(_folders_in(parts[TRAIN] if TRAIN in parts and None not in parts else root))
+    if form.size is None or num_classes < 2:
+        return None
+    task = class_task(num_classes)
+    return Header(task, "image", (CHANNELS[form.mode], *form.size), task_of(task).num_outputs(num_classes))
 
 
 def _from_folders(root: Path) -> Listing[Path]:
@@ -190,11 +200,7 @@ def _from_index(index: str, root: Path | None, task: Task, on_error: OnError) ->
 
 
 def _read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[str]]:
-    """The rows of an index as those of a table, and the path in each; empty where there is none.
-
-    Raises:
-        InputError: The file cannot be read, a column is missing, or a row cannot be used.
-    """
+    """The rows of an index as those of a table, and the path in each; empty where there is none."""
     try:
         table = CsvFile(file)
         columns = _columns_of(file, table.column_names())
@@ -214,18 +220,12 @@ def _read_index(file: Path, task: Task, on_error: OnError) -> tuple[Rows, list[s
 def _columns_of(file: Path, columns: Sequence[str]) -> dict[str, str]:
     """The columns that are used, by the names that they have here."""
     spelled = {name.lower(): name for name in reversed(columns)}
-    column_of = {
-        name: next((spelled[word] for word in words if word in spelled), None) for name, words in INDEX_COLUMNS.items()
-    }
+    matches = {name: [spelled[word] for word in words if word in spelled] for name, words in INDEX_COLUMNS.items()}
+    lacking = [name for name in ("path", "label") if not matches[name]]
     allowed = f"its columns: {', '.join(columns)}"
-    raise_problems(
-        [
-            Problem(INDEX, f"{file} has no column {name!r}", allowed, did_you_mean(name, columns))
-            for name in ("path", "label")
-            if column_of[name] is None
-        ]
-    )
-    return {name: column for name, column in column_of.items() if column is not None}
+    problems = [(f"{file} has no column {name!r}", allowed, did_you_mean(name, columns)) for name in lacking]
+    raise_problems([Problem(INDEX, *problem) for problem in problems])
+    return {name: names[0] for name, names in matches.items() if names}
 
 
 def _folder(path: str) -> Path:

@@ -77,22 +77,18 @@ def _find(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise InputError(WHERE, f"{folder} {problem}", next=_advice())
-    file_of = {}
+    files = {}
     for name in FILES:
         spellings = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
-        file_of[name] = next((folder / spelling for spelling in spellings if os.path.isfile(folder / spelling)), None)
-    missing = [name for name, file in file_of.items() if file is None]
-    if missing:
+        if matches := [folder / spelling for spelling in spellings if os.path.isfile(folder / spelling)]:
+            files[name] = matches[0]
+    if missing := [name for name in FILES if name not in files]:
         raise InputError(WHERE, f"{folder} has no {', no '.join(missing)} (plain or .gz)", next=_advice())
-    return {name: file for name, file in file_of.items() if file is not None}
+    return files
 
 
 def _read(file: Path, magic: int) -> NDArray[np.uint8]:
-    """The bytes in an IDX file, whose header is big-endian words: magic, and one size an axis.
-
-    Raises:
-        InputError: It is none, or not the one that its header describes.
-    """
+    """The bytes in an IDX file, whose header is big-endian words: magic, and one size an axis."""
     with opened(file, WHERE) as stream:
         content = stream.read()
     axes, actual = magic & 0xFF, int.from_bytes(content[:4], "big")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-from holdfast.data.formats import table_format
+from holdfast.core.errors import InputError
+from holdfast.data.formats import FORMATS
+from holdfast.data.formats.files import files_of
 from holdfast.data.formats.typed import feather_file
 from holdfast.data.in_memory import handed_over
-from holdfast.data.rows import Rows
-from holdfast.data.tables.read import load_files
-from holdfast.data.tables.settings import table_settings
+from holdfast.data.rows import TEST, TRAIN, VAL, Rows
+from holdfast.data.tables.read import load_table
+from holdfast.data.tables.settings import TableFile, table_settings
 
 
 def load(
@@ -22,7 +24,7 @@ def load(
     val_path: str | list[str] | None = None,
     test_path: str | list[str] | None = None,
 ) -> Rows:
-    """A table; see `data.tables.read.load_table` for what becomes of it.
+    """A table in files; those of `val_path` and `test_path` are declared val and test.
 
     Args:
         path: A file, a list of files, a glob, or a folder of them.
@@ -35,18 +37,27 @@ def load(
     Raises:
         InputError: With the line and the column at fault.
     """
-    chosen, known = table_format(format), table_settings(settings)
+    if format not in FORMATS:
+        raise InputError("data.source.format", f"is {format!r}", allowed=", ".join(FORMATS))
+    open_table, suffixes = FORMATS[format]
+    known = table_settings(settings)
     given: dict[str, Any] = {key: value for key, value in (options or {}).items() if value is not None}
-    open_file = partial(chosen.open_table, skips=known.skips, **given)
-    return load_files(open_file, known, path=path, suffixes=chosen.suffixes, val_path=val_path, test_path=test_path)
+    has_parts = val_path is not None or test_path is not None
+    if known.split_column is not None and has_parts:
+        raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
+    paths_of = {"data.path": (path, TRAIN), "data.val_path": (val_path, VAL), "data.test_path": (test_path, TEST)}
+    files: list[tuple[TableFile, int | None]] = []
+    seen: dict[Path, str] = {}
+    for where, (paths, part) in paths_of.items():
+        for file in files_of(paths, where, suffixes) if paths is not None or part == TRAIN else ():
+            if file.resolve() in seen:
+                raise InputError(where, f"{file} is read twice", next=f"it belongs to {seen[file.resolve()]}")
+            seen[file.resolve()] = where
+            files.append((open_table(file, skips=known.skips, **given), part if has_parts else None))
+    return load_table(files, known, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")
 
 
 def memory(*, content: str | None = None, settings: dict[str, Any]) -> Rows:
-    """A table in memory, known by the SHA-256 of its content.
-
-    Raises:
-        InputError: The rows are not in memory any more, or a column cannot be used.
-    """
-    known = table_settings(settings)
-    open_file = partial(feather_file, skips=known.skips)
-    return load_files(open_file, known, path=str(handed_over(content)), suffixes=(".arrow",))
+    """A table in memory, known by the SHA-256 of its content; an InputError where it is not in memory any more."""
+    path = handed_over(content)
+    return load_table([(feather_file(path), None)], table_settings(settings), path.name)

@@ -9,19 +9,6 @@ never the rows.
 
 from holdfast.data.splits.facts import Mask, Split, SplitFacts, facts_of
 from holdfast.data.splits.folds import KFold
-from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.shares import Auto, Holdout, Predefined
-from holdfast.data.splits.timed import Time
+from holdfast.data.splits.rules import Auto, Group, Holdout, Predefined, Time
 
-__all__ = [
-    "Auto",
-    "Group",
-    "Holdout",
-    "KFold",
-    "Mask",
-    "Predefined",
-    "Split",
-    "SplitFacts",
-    "Time",
-    "facts_of",
-]
+__all__ = ["Auto", "Group", "Holdout", "KFold", "Mask", "Predefined", "Split", "SplitFacts", "Time", "facts_of"]

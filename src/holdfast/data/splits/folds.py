@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.checks import check_fraction
-from holdfast.data.splits.facts import Mask, Split, SplitFacts
-from holdfast.data.splits.grouped import Group
-from holdfast.data.splits.ordering import strata_of_units, units_in_order, with_new_rows
-from holdfast.data.splits.shares import Auto, Holdout, Predefined
-from holdfast.data.splits.timed import Time
+from holdfast.data.splits.facts import Mask, Split, SplitFacts, check_fraction, units_in_order
+from holdfast.data.splits.ordering import strata_of_units, with_new_rows
+from holdfast.data.splits.rules import Auto, Group, Holdout, Predefined, Time
 
 TestPart = Literal["auto", "holdout", "stratified", "predefined", "group", "time"]
 
@@ -48,11 +45,7 @@ class KFold:
         return self._test_split().test_rows(facts)
 
     def val_rows(self, facts: SplitFacts) -> Mask:
-        """The rows of the fold.
-
-        Raises:
-            InputError: There are fewer different rows, or groups, than folds.
-        """
+        """The rows of the fold; there must be as many different rows, or groups, as folds."""
         distinct = len(units_in_order(facts.units, 0)[1])
         if distinct < self.num_folds:
             problem = f"is {self.num_folds}, and the rows that are not test hold {distinct} different ones or groups"

@@ -1,4 +1,4 @@
-"""Rows in the order of their keys, and shares of them that keep equal rows together."""
+"""Rows in the order of their keys: shares of them that keep equal rows together, and subsets of the train rows."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.data.splits.facts import Digests, Mask, SplitFacts, Strata
+from holdfast.core.errors import InputError
+from holdfast.data.splits.facts import Digests, Mask, SplitFacts, Strata, units_in_order
 from holdfast.vault.rows.digest_sets import order_keys, places_in
 
 Keys = NDArray[np.uint64]
-
-
-def units_in_order(units: Digests, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(n,) The number of each row's unit, counted in the order of their keys, and the rows of each unit."""
-    _, unit_of, sizes = np.unique(order_keys(units, seed), return_inverse=True, return_counts=True)
-    return unit_of, sizes
+SUBSETS = "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500"
+SUBSET_SEED = 0x5B5E7  # the order of rows in a subset is not that by which test and val rows were chosen
 
 
 def strata_of_units(strata: Strata, unit_of: NDArray[np.int64], num_units: int) -> NDArray[Any]:
@@ -61,9 +58,16 @@ def with_new_rows(
 
 
 def strata_of(facts: SplitFacts, *, stratify: bool, num_bins: int | None = None) -> Strata:
-    """(n,) The classes of rows, or ranges of a regression's targets of as many rows each."""
+    """(n,) The classes of rows, or ranges of a regression's targets of as many rows each.
+
+    Raises:
+        InputError: Ranges are asked for of several targets.
+    """
     if not stratify or num_bins is None or facts.targets is None:
         return facts.strata if stratify else None
+    if facts.targets.ndim > 1:
+        problem = f"makes ranges of one target, and there are {facts.targets.shape[1]}"
+        raise InputError("split.num_bins", problem, next="a split without ranges, such as split=holdout")
     num_bins = max(1, min(num_bins, len(facts) // 3))
     edges = np.quantile(facts.targets, np.arange(1, num_bins) / num_bins)
     return np.searchsorted(edges, facts.targets, side="right").astype(np.int64)
@@ -110,3 +114,39 @@ def test_cuts(rule: Mapping[str, Any], facts: SplitFacts, test: Mask) -> list[di
         cut = f"{int(chosen.max()):016x}" if len(chosen) else ""
         cuts.append({"stratum": stratum, "test": len(chosen), "cut": cut})
     return cuts
+
+
+def check_subset(subset: Any, num_rows: int) -> None:
+    """Refuse a count that not even train and val rows together reach: told before anything is sealed."""
+    if isinstance(subset, int) and subset > num_rows:
+        raise InputError("data.subset", f"is {subset:,}; there are {num_rows:,} train and val rows", SUBSETS)
+
+
+def subset_of(
+    train: NDArray[np.int64], digests: Digests, strata: Strata, subset: float | int | None
+) -> NDArray[np.int64]:
+    """A part of the train rows, for learning curves: the first indices of an order that spreads the classes evenly.
+
+    A class of m rows has its i-th at (i + 1/2) / m, by the order of the rows' keys; so any number of first rows has
+    each class in its share, within one row, and more rows only add to them.
+
+    Args:
+        train: (t,) indices of all train rows, ascending.
+        digests: (n, bytes) content digests of the development rows.
+        strata: (n,) their classes; None for tasks without classes.
+        subset: A share or a count, of two rows or more; None or 1: all.
+    """
+    if subset is None or subset == 1:
+        return train
+    # A record from elsewhere may hold a share that no number of rows is.
+    count = subset if isinstance(subset, int) else round(min(max(subset, 0.0), 2.0) * len(train))
+    if not 2 <= count <= len(train):
+        problem = f"is {subset}, which makes {count} rows" if isinstance(subset, float) else f"is {subset}"
+        raise InputError("data.subset", f"{problem}; there are {len(train):,} train rows", SUBSETS)
+    keys = order_keys(digests[train], SUBSET_SEED)
+    classes = np.zeros(len(train), np.int64) if strata is None else strata[train]
+    order = np.lexsort((keys, classes))
+    sizes = np.unique(classes, return_counts=True)[1]
+    within = np.arange(len(train)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = (within + 0.5) / np.repeat(sizes, sizes)
+    return np.sort(train[order[np.lexsort((keys[order], places))[:count]]])

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.data.rows import blocks_of
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import as_items, equal_to_marked
+from holdfast.vault.rows.identity import RowArray
 
 Mask = NDArray[np.bool_]
 HASH_SIZE = 16

@@ -25,8 +25,8 @@ from holdfast.data.store import overlaps, store
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.digest_sets import DigestSet, equal_to_marked
+from holdfast.vault.rows.identity import RowArray
 
 Mask = NDArray[np.bool_]
 TEST_PART = "test part"
@@ -67,7 +67,6 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     """Decide about every row of a request (`store.make_request`). The caller holds the registry.
 
     Raises:
-        InputError: The rows cannot be split in this way.
         VaultRefused: The rows are frozen in another way, or two vaults could go on.
     """
     evidence = Evidence(request, rows, forms, known_rows.look(forms))
@@ -115,10 +114,9 @@ def _has_target(vault: Seen, rows: Rows) -> bool:
 
 
 def _changed_settings(evidence: Evidence, first: Seen, own: Sequence[Seen], *, has_target: bool) -> list[str]:
-    """Settings of the vault that are asked for in another way: until a selection is frozen the rows may be sealed anew.
+    """Settings of the vault that are asked for in another way; refused where a selection was frozen.
 
-    Raises:
-        VaultRefused: One was frozen.
+    Until then the rows may be sealed anew.
     """
     for candidate in own:
         candidate.require_folder()

@@ -1,50 +1,56 @@
-"""The digests that a data set's rows are known by, and which of them prove nothing."""
+"""The digests that a data set's rows are known by, and which of them prove nothing.
+
+The rows of a table are known over columns that are decided when a vault is sealed. All count but targets, columns that
+say parts, and constants. Identifiers, texts or whole numbers that never repeat, are left out as well where the other
+columns tell the rows apart: so renumbered rows are known again. A later table is digested over the columns of each
+vault that it has, whatever else is in it: an index, a new feature.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.data.arrow import pa, pc
 from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.raw import ArrayRows, EncodedImages
 from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.tables.cells import numbers_of
+from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells, trimmed
 from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.row_identity import id_digests, identity_columns, in_order, table_cells
+from holdfast.data.tables.settings import PART_WORDS, TableSettings
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
-from holdfast.vault.rows.arrays import RowArray
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests, table_digests
+from holdfast.vault.rows.digest_sets import digest_blocks, first_words
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+# A table of columns that together allow fewer than 2**20 different rows has no row that proves anything.
 SAMPLE_ROWS = 100_000
 MIN_BITS = 20
 FEW_VALUES = 8
+# Where more rows than this are equal, columns do not tell rows apart.
+MOST_EQUAL = 0.05
+FEWEST_COLUMNS = 2
 
 
 def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
     """All rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
     if rows.table is None:
-        digests = rows.digests if rows.digests is not None else _array_digests(rows)
+        digests = rows.digests if rows.digests is not None else _spooled(_array_digests(rows))
         cells = _array_cells(rows) if rows.kind == "table" else None
         return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests, cells=cells)
     assert rows.settings is not None
-    by_columns = identity_columns(rows.table, rows.settings, {*column_lists(), *locked})
+    by_columns = _identity_columns(rows.table, rows.settings, {*column_lists(), *locked})
     columns, digests = next(iter(by_columns.items()))
-    names = rows.settings.id
-    others = (id_digests(rows.table, names),) if names else ()
-    cells = table_cells(rows.table, rows.settings)
+    others = (_id_digests(rows.table, rows.settings.id),) if rows.settings.id else ()
+    cells = _table_cells(rows.table, rows.settings)
     return RowForms(digests, rows.y, rows.class_names, columns, by_columns, others, cells)
-
-
-def _names(rows: Rows) -> tuple[str, ...]:
-    """The names of the columns of a table in an array, in order; none where it has none of its own."""
-    return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
 
 
 def raw_rows(rows: Rows, forms: RowForms) -> RawTable | EncodedImages | ArrayRows:
@@ -58,7 +64,7 @@ def raw_rows(rows: Rows, forms: RowForms) -> RawTable | EncodedImages | ArrayRow
     return ArrayRows(rows.x, forms.digests if is_as_read else None, rows.kind)
 
 
-def common_rows(rows: Rows) -> NDArray[np.bool_]:
+def common_rows(rows: Rows) -> Mask:
     """(n,) Rows that prove nothing when they turn up in other data: columns of few values, or one value all over."""
     if rows.table is None:
         assert rows.x is not None
@@ -67,14 +73,14 @@ def common_rows(rows: Rows) -> NDArray[np.bool_]:
     names = [name for name in rows.table.names if name not in rows.settings.target]
     blocks, seen = [], 0
     for _, batch in rows.table.blocks(names):
-        blocks.append(np.column_stack([_sampled(batch.column(name)) for name in batch.schema.names]))
+        blocks.append(np.column_stack([_sampled(array) for array in batch.columns]))
         seen += batch.num_rows
         if seen >= SAMPLE_ROWS:
             break
     return np.full(len(rows), bool(is_common_row(np.concatenate(blocks), "table").all()))
 
 
-def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
+def is_common_row(x: RowArray, kind: str) -> Mask:
     """(n,) Rows that prove nothing when they turn up in other data: one value all over, or columns of too few values.
 
     Columns of whole numbers that together allow fewer than 2**20 different rows (a handful of yes-or-no answers) make
@@ -94,7 +100,7 @@ def is_common_row(x: RowArray, kind: str) -> NDArray[np.bool_]:
     return np.ones(len(x), bool)
 
 
-def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_flat(block: NDArray[Any]) -> Mask:
     rows = block.reshape(len(block), -1)
     return np.asarray(((rows == rows[:, :1]) | (rows != rows)).all(axis=1))  # noqa: PLR0124 - NaN is like any value
 
@@ -102,22 +108,40 @@ def _is_flat(block: NDArray[Any]) -> NDArray[np.bool_]:
 def _sampled(array: Any) -> NDArray[np.float64]:
     """Cells as numbers, texts by their codes."""
     numbers = numbers_of(array, ())
-    if numbers.is_text is None:
+    if not numbers.is_text.any():
         return numbers.values
     return np.asarray(array.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _array_digests(rows: Rows) -> RowArray:
-    """Digests of arrays; in a spool where they are many."""
+def _spooled(blocks: Iterable[Digests]) -> RowArray:
+    """(n, 16) digests that come block by block; in a spool where they are many."""
+    spool = Spool((DIGEST_BYTES,), np.uint8)
+    for block in blocks:
+        spool.append(block)
+    return spool.settled()
+
+
+def _in_order(cells: Mapping[str, Cells]) -> dict[str, Cells]:
+    """The cells of columns without names: under the place of each."""
+    return {f"{place:08d}": column for place, column in enumerate(cells.values())}
+
+
+# --- tables in arrays -------------------------------------------------------------------------------------------------
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """The names of the columns of a table in an array, in order; none where it has none of its own."""
+    return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
+
+
+def _array_digests(rows: Rows) -> Iterator[Digests]:
     assert rows.x is not None
-    digests, names = Spool((DIGEST_BYTES,), np.uint8), _names(rows)
     for _, block in blocks_of(rows.x):
         if rows.kind == "table":
             cells = _cells(rows, block)
-            digests.append(table_digests(cells if names else in_order(cells)))
+            yield table_digests(cells if _names(rows) else _in_order(cells))
         else:
-            digests.append(row_digests(block, kind=rows.kind))
-    return digests.settled()
+            yield row_digests(block, kind=rows.kind)
 
 
 def _array_cells(rows: Rows) -> TableCells:
@@ -125,7 +149,7 @@ def _array_cells(rows: Rows) -> TableCells:
     x = rows.x
     assert x is not None
 
-    def blocks(columns: Sequence[str], chosen: NDArray[np.bool_] | None) -> Iterator[NDArray[np.uint8]]:
+    def blocks(columns: Sequence[str], chosen: Mask | None) -> Iterator[Digests]:
         for start, block in blocks_of(x):
             cells = _cells(rows, block if chosen is None else block[chosen[start : start + len(block)]])
             yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
@@ -133,9 +157,111 @@ def _array_cells(rows: Rows) -> TableCells:
     return TableCells(rows.feature_names, blocks)
 
 
-def _cells(rows: Rows, block: NDArray[Any]) -> Mapping[str, Cells]:
-    """The cells of a table in arrays."""
+def _cells(rows: Rows, block: NDArray[Any]) -> dict[str, Cells]:
     return {
         column.name: values if column.type == "number" else (values.astype(np.int64), column.categories)
         for column, values in zip(rows.columns, block.T, strict=True)
     }
+
+
+# --- tables in files --------------------------------------------------------------------------------------------------
+
+
+def _identity_columns(table: RawTable, settings: TableSettings, others: Collection[Columns]) -> dict[Columns, RowArray]:
+    """Digests by columns: first the table's own, then those that vaults go by, where it has their columns."""
+    names = [name for name in table.names if name not in settings.target]
+    constant, distinct, parts = _kinds(table, names)
+    own = [name for name in names if name not in parts] or names
+    telling = [name for name in own if name not in constant] or own
+    content = tuple(sorted(name for name in telling if name not in distinct))
+    lists = [columns for columns in others if columns and set(columns) <= set(table.names)]
+    wanted = {tuple(sorted(telling)), *lists}
+    wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
+    digests = _digests_over(table, wanted)
+    mine = content if content in digests and _tells_rows_apart(digests[content]) else tuple(sorted(telling))
+    by_columns = {mine: digests[mine]} | {columns: digests[columns] for columns in lists}
+    if () in others:  # rows of a vault whose columns have no names are known in the order of their columns
+        by_columns[()] = _spooled(table_digests(_in_order(_raw_cells(batch))) for _, batch in table.blocks(own))
+    return by_columns
+
+
+def _raw_cells(batch: Any) -> dict[str, Cells]:
+    return {name: raw_cells(batch.column(name)) for name in batch.schema.names}
+
+
+def _table_cells(table: RawTable, settings: TableSettings) -> TableCells:
+    """The cells of a table but for its targets, to be known one by one."""
+
+    def blocks(columns: Sequence[str], rows: Mask | None) -> Iterator[Digests]:
+        for start, whole in table.blocks(columns):
+            batch = whole if rows is None else whole.filter(pa.array(rows[start : start + whole.num_rows]))
+            yield np.stack([words_of(raw_cells(batch.column(name)))[0] for name in columns], axis=1)
+
+    return TableCells(tuple(name for name in table.names if name not in settings.target), blocks)
+
+
+def _digests_over(table: RawTable, lists: Iterable[Columns]) -> dict[Columns, RowArray]:
+    """(n, 16) digests over each list of columns, in one pass."""
+    spools = {columns: Spool((DIGEST_BYTES,), np.uint8) for columns in lists if columns}
+    for _, batch in table.blocks(sorted({name for columns in spools for name in columns})):
+        cells = _raw_cells(batch)
+        for columns, spool in spools.items():
+            spool.append(table_digests({name: cells[name] for name in columns}))
+    return {columns: spool.settled() for columns, spool in spools.items()}
+
+
+def _id_digests(table: RawTable, columns: Collection[str]) -> RowArray:
+    """(n, 16) digests of the columns that name a row, with their names."""
+    call = "the row called " + ", ".join(sorted(columns))
+    return _spooled(
+        table_digests({**_raw_cells(batch), "": (np.zeros(batch.num_rows, np.int64), [call])})
+        for _, batch in table.blocks(sorted(columns))
+    )
+
+
+def _tells_rows_apart(digests: RowArray) -> bool:
+    """Tell whether hardly any row equals another."""
+    words = np.concatenate([first_words(block) for _, block in digest_blocks(digests)])
+    return len(np.unique(words)) >= (1.0 - MOST_EQUAL) * len(words)
+
+
+def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], set[str]]:
+    """The columns that are constant, those of texts or whole numbers that never repeat, and those that say parts."""
+    first: dict[str, bytes] = {}
+    constant, distinct, parts = set(names), set(names), set(names)
+    for _, batch in table.blocks(names):
+        for name in constant | distinct | parts:
+            array = batch.column(name)
+            if name in parts and not _says_parts(array):
+                parts.discard(name)
+            if not (name in constant or name in distinct):
+                continue
+            words, is_text = words_of(raw_cells(array))
+            start = first.setdefault(name, words[0].tobytes())
+            if (words != np.frombuffer(start, np.uint8)).any():
+                constant.discard(name)
+            if name in distinct and not _may_name_rows(words, is_text):
+                distinct.discard(name)
+    return constant, {name for name in distinct if _never_repeats(table, name)}, parts
+
+
+def _says_parts(array: Any) -> bool:
+    """Tell whether cells are words for parts alone."""
+    if kind_of(array.type) != "text":
+        return False
+    texts = pc.unique(pc.utf8_lower(trimmed(array)))
+    texts = texts.filter(pc.not_equal(texts, ""))
+    return len(texts) > 0 and pc.all(pc.is_in(texts, value_set=pa.array(list(PART_WORDS)))).as_py()
+
+
+def _may_name_rows(words: Digests, is_text: Mask) -> bool:
+    """Tell whether words are texts or whole numbers, none of them missing, and none of them twice."""
+    numbers = np.ascontiguousarray(words[~is_text, :8]).view("<f8").ravel()
+    if not (np.isfinite(numbers) & (numbers == np.rint(numbers))).all():
+        return False
+    return len(np.unique(np.ascontiguousarray(words).view("V16"))) == len(words)
+
+
+def _never_repeats(table: RawTable, name: str) -> bool:
+    words = [first_words(words_of(raw_cells(batch.column(0)))[0]) for _, batch in table.blocks([name])]
+    return len(np.unique(np.concatenate(words))) == sum(map(len, words))

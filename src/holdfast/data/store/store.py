@@ -115,6 +115,8 @@ def prepare(
     vault: Mapping[str, Any],
     project: Path | None = None,
     rows_in_memory: Path | None = None,
+    *,
+    before: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """The development rows of a data set; prepared and sealed first where that has not been done.
 
@@ -124,6 +126,7 @@ def prepare(
         vault: The `vault` group: the policy that a new vault is given.
         project: The working folder whose `holdfast.lock` is kept; None: no lock is looked at.
         rows_in_memory: The file with the rows that the caller holds in memory (`data.in_memory`).
+        before: Is called where the rows are not prepared yet; what it raises keeps them so.
 
     Raises:
         InputError: The source, its files or the split are at fault.
@@ -136,6 +139,7 @@ def prepare(
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
+        before()
         _run_preparation(request, rows_in_memory)
         prepared = find_prepared(request)
     if prepared is None:
@@ -152,11 +156,7 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 
 
 def open_prepared(place: str) -> Prepared:
-    """The rows and the view that a run was trained on, by `Prepared.id`, as the run's record has it.
-
-    Raises:
-        InputError: The store does not have them.
-    """
+    """The rows and the view that a run was trained on, by `Prepared.id`; an InputError where they are gone."""
     try:
         return read_view(places.store() / "rows" / place.partition("/")[0] / "views" / place.partition("/")[2])
     except UNREADABLE:
@@ -179,10 +179,9 @@ def shown_name(data: Mapping[str, Any]) -> str:
     """The name of a data set where it is shown: that of its file or folder, else that of its option."""
     path = data.get("path")
     paths = [path] if isinstance(path, str) else path or ()
-    if not paths or not Path(str(paths[0])).name:
-        return str(data["name"])
+    name = Path(str(paths[0])).name if paths else ""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return f"{Path(str(paths[0])).name}{more}"
+    return f"{name}{more}" if name else str(data["name"])
 
 
 def find_prepared(request: Mapping[str, Any]) -> Prepared | None:
@@ -286,9 +285,8 @@ def stands(vault: str) -> bool:
 
 def _may_hold(record: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
     """Tell whether a vault can know rows of an answer: a table without its columns is of no interest to it."""
-    if (record["kind"] == "table") != (answer["kind"] == "table"):
-        return False
-    return set(record["columns"]) <= set(answer["columns"]) or not answer["columns"]
+    is_alike = (record["kind"] == "table") == (answer["kind"] == "table")
+    return is_alike and (set(record["columns"]) <= set(answer["columns"]) or not answer["columns"])
 
 
 def is_open(vault: str) -> bool:
@@ -301,7 +299,6 @@ def _run_preparation(request: Mapping[str, Any], rows_in_memory: Path | None) ->
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**20)}
     if rows_in_memory is not None:
         environment[HANDED_OVER] = str(rows_in_memory)
-    with Child(
-        "holdfast.data.store.worker", name="data preparation", path=search_path(), environment=environment
-    ) as worker:
+    name = "holdfast.data.store.worker"
+    with Child(name, name="data preparation", path=search_path(), environment=environment) as worker:
         worker.ask({"request": request})

@@ -26,20 +26,28 @@ from holdfast.core.files import canonical_json, write_atomic
 from holdfast.core.messages import Array, Header
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
+from holdfast.data.splits.ordering import check_subset
 from holdfast.data.store import store
-from holdfast.data.store.decided import recall, remember
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows
 from holdfast.data.store.source_files import state_of_files
-from holdfast.data.store.write import MadeView, make_view, notes_of, remove_rows, write_raw, write_view
-from holdfast.data.subset import check_count
+from holdfast.data.store.write import (
+    REASONS,
+    MadeView,
+    make_view,
+    notes_of,
+    recall,
+    remember,
+    remove_rows,
+    write_raw,
+    write_view,
+)
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
 from holdfast.vault.manifest import folder_of, read_manifest
 from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-OTHER_REASONS = ("sealed_elsewhere", "left_out_group", "left_out_declared", "left_out_late")
 MORE_ROOM = "free some space, or set HOLDFAST_HOME to a folder on a larger disk"
 
 
@@ -90,7 +98,7 @@ def _decide(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division, Mad
 
 
 def _view_of(request: Mapping[str, Any], division: Division) -> MadeView:
-    check_count(request.get("subset"), division.counts["development"])
+    check_subset(request.get("subset"), division.counts["development"])
     return make_view(division.rows, division.development)
 
 
@@ -261,7 +269,7 @@ def _summary(vault: str, division: Division) -> str:
     stored = f"{counts['development']:,} train and val rows in the store"
     if store.is_open(vault):
         return f"{stored}, no vault"
-    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in OTHER_REASONS)
+    equal = counts["left_out"] - sum(count for key, count in counts.items() if key in REASONS)
     left_out = f", {equal:,} left out (equal to a test row)" if equal > 0 else ""
     return f"{stored}, {division.num_sealed:,} test rows sealed in vault {vault[:12]}{left_out}"
 

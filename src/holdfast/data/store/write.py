@@ -1,13 +1,21 @@
-"""Train and val rows into the store: what is known of them once, and each view of them; folders that appear whole."""
+"""Train and val rows into the store: what is known of them once, and each view of them; folders that appear whole.
+
+What was decided about the rows of a table is remembered as well: another view of the same rows is made without deciding
+anew. `store/decided/<key>.npz` holds masks of test rows and of rows for train and val. The key is made of the rows as
+they were read (SHA-256 over every cell, in their order), of what is predicted, grouped, timed and declared, of split
+and vault, and of the vaults in force: a table with one other cell is decided anew.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +23,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core import places
 from holdfast.core.files import canonical_json, sha256_hex, sync_folder, write_atomic
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows, blocks_of
 from holdfast.data.store import store
 from holdfast.data.store.partition import Division
-from holdfast.data.tables.fit_view import fit_view
 from holdfast.data.views import view_from_dict
-from holdfast.vault import known_rows
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.arrays import RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
+from holdfast.vault import known_rows, registry
+from holdfast.vault.known_rows import RowForms
+from holdfast.vault.rows import digest_sets
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 Mask = NDArray[np.bool_]
+# Rows that are left out, as `Division.counts` has them, but for those that equal a test row.
+REASONS = {
+    "sealed_elsewhere": "are sealed in another vault",
+    "left_out_group": "are of the group of a sealed row",
+    "left_out_declared": "are declared test and were not when the vault was sealed",
+    "left_out_late": "are not earlier than the first sealed row",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +55,7 @@ class MadeView:
 
 
 def make_view(rows: Rows, development: Mask) -> MadeView:
-    """Decide how a run sees the rows, from those for train and val.
-
-    Raises:
-        InputError: They cannot be seen as the settings say.
-    """
+    """Decide how a run sees the rows, from those for train and val."""
     if rows.table is not None:
         assert rows.settings is not None
         view, kept, notes = fit_view(rows.table, rows.settings, development)
@@ -92,14 +104,7 @@ def notes_of(division: Division) -> list[str]:
         gone = division.num_sealed - counts["test"]
         words = f", {gone:,} of its rows are not in this source" if gone > 0 else ""
         notes.append(f"goes on with vault {division.vault[:8]}: {counts['test']:,} sealed rows stay out{words}")
-    for key, words in (
-        ("sealed_elsewhere", "rows left out that are sealed in another vault"),
-        ("left_out_group", "rows left out that are of the group of a sealed row"),
-        ("left_out_declared", "rows left out that are declared test and were not when the vault was sealed"),
-        ("left_out_late", "rows left out that are not earlier than the first sealed row"),
-    ):
-        if counts.get(key):
-            notes.append(f"{counts[key]:,} {words}")
+    notes += [f"{counts[key]:,} rows left out that {words}" for key, words in REASONS.items() if counts.get(key)]
     return notes
 
 
@@ -168,7 +173,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
         for start, x in _viewed(rows, made):
             place = slice(start, start + len(x))
             if has_other_looks and (is_sealed := division.test[place]).any():
-                prints.append(fingerprints.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
+                prints.append(digest_sets.fingerprints_of(row_digests(x[is_sealed], kind=rows.kind), key))
             yield x[kept[place]]
 
     has_other_looks = division.test.any() and (rows.kind == "table" or rows.images is not None)
@@ -177,7 +182,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
     _save_blocks(folder / "x.npy", blocks(), (int(kept.sum()), *shape), np.dtype(dtype))
     # The guard of a training process knows rows by these; rows that are alike in this view prove nothing.
     whole = np.concatenate(prints)
-    fingerprints.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
+    digest_sets.write_records(folder / "sealed.fingerprints", [whole], np.zeros(len(whole), bool))
     if not kept[division.development].all():
         np.save(folder / "kept.npy", kept[division.development])
     meta = {"view": made.plain, "columns": columns, "notes": list(notes)}
@@ -224,3 +229,52 @@ def _save_blocks(path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, .
             file.write(np.ascontiguousarray(block).tobytes())
         file.flush()
         os.fsync(file.fileno())
+
+
+def remember(request: Mapping[str, Any], rows: Rows, folder: Path, division: Division) -> None:
+    """Write down what was decided of a table whose rows for train and val lie in a folder of the store."""
+    path = _decision_file(request, rows)
+    if path is None:
+        return
+    meta = json.dumps([folder.name, division.counts, division.num_sealed])
+    content = io.BytesIO()
+    np.savez_compressed(content, test=division.test, development=division.development, meta=np.array(meta))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content.getvalue())
+
+
+def recall(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division] | None:
+    """The decision about these very rows, but for what they are known by, which no view asks for.
+
+    None where nothing was decided, or where the rows or their vault are gone.
+    """
+    path = _decision_file(request, rows)
+    if path is None or not path.exists():
+        return None
+    with contextlib.suppress(*store.UNREADABLE), np.load(path, allow_pickle=False) as known:
+        name, counts, num_sealed = json.loads(str(known["meta"]))
+        folder, vault = store.rows_folder(name), store.vault_of(store.rows_folder(name))
+        if store.can_be_read(store.read_raw, folder / "raw") and store.stands(vault):
+            none = np.zeros((0, DIGEST_BYTES), np.uint8)
+            division = Division(
+                *(rows, RowForms(none, rows.y), none, known["test"], known["development"], counts),
+                vault=None if store.is_open(vault) else vault,
+                num_sealed=num_sealed,
+            )
+            return folder, division
+    return None
+
+
+def _decision_file(request: Mapping[str, Any], rows: Rows) -> Path | None:
+    if rows.table is None or rows.settings is None:
+        return None
+    used = [b"" if array is None else array.tobytes() for array in (rows.y, rows.groups, rows.times, rows.parts)]
+    fixed = {
+        "rows": rows.table.sha256,
+        "target": [rows.target_name, rows.task, *rows.class_names],
+        "id": list(rows.settings.id),
+        "used": [hashlib.sha256(content).hexdigest() for content in used],
+        **{key: request[key] for key in ("test_rule", "vault")},
+        "in_force": sorted(record["vault"] for record in registry.in_force()),
+    }
+    return places.store() / "decided" / f"{sha256_hex(canonical_json(fixed))}.npz"

@@ -1,24 +1,46 @@
-"""The type of a column, by all its cells that count: numbers, dates or categories; what stops it from being any."""
+"""The type of a column, by all its cells that count: numbers, dates or categories, and what stops it from being any.
+
+Some columns are not what they seem: texts that are no categories, numbers that name rows, texts that are numbers.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.advice import column_type
+from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import Problem
-from holdfast.data.tables.cells import Numbers, are_digits, has_codes, kind_of, looks_like_date, trimmed
-from holdfast.data.tables.dates import DAY_FIRST, MAY_BE_DATE, MONTH_FIRST, days_in
-from holdfast.data.tables.problems import STRAY, cell_problem
-from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import DATE_TYPES, TableSettings
+from holdfast.data.arrow import pc
+from holdfast.data.columns import MISSING
+from holdfast.data.formats.numbers import guess_marks, has_unit
+from holdfast.data.tables.cells import (
+    Numbers,
+    are_digits,
+    has_codes,
+    is_code,
+    is_dressed_number,
+    is_like_number,
+    kind_of,
+    looks_like_date,
+    trimmed,
+)
+from holdfast.data.tables.dates import DAY_FIRST, MAY_BE_DATE, MONTH_FIRST, as_mask, days_in
+from holdfast.data.tables.raw_table import RawTable, cell_problem
+from holdfast.data.tables.settings import DATE_TYPES, STRAY, TableSettings
 
 # Where at least so many of a column's texts are numbers, the others are mistakes.
 STRAY_SHARE = 0.8
 MAX_EXAMPLES = 1000
+ID_WORDS = ("id", "index", "uuid", "guid", "rowid", "row")
+# Texts of so many words on average, of which at least so large a share of the rows has one of its own, are prose.
+WORDS_OF_PROSE = 4
+SHARE_OF_PROSE = 0.5
+TEXTS_LOOKED_AT = 10_000
 
 
 @dataclass
@@ -40,12 +62,12 @@ class ColumnFacts:
 
     def add(self, array: Any, numbers: Numbers, places: NDArray[np.int64], missing: tuple[str, ...]) -> None:
         """Take in some cells, and what they are as numbers; `places` are their rows."""
-        dates = 0 if numbers.is_date is None else int(numbers.is_date.sum())
+        dates = int(numbers.is_date.sum())
         self.dates += dates
         self.years_first += dates
         self.numbers += int((~np.isnan(numbers.values)).sum()) - dates
         self.is_typed &= kind_of(array.type) != "text"
-        if numbers.is_text is not None:
+        if numbers.is_text.any():
             rows = np.flatnonzero(numbers.is_text)
             rows = rows[~self._add_dates(trimmed(array.take(rows)))]
             self.texts += len(rows)
@@ -53,15 +75,13 @@ class ColumnFacts:
             if len(self.examples) < MAX_EXAMPLES:
                 self.examples |= set(array.take(rows[:MAX_EXAMPLES]).to_pylist())
         if self.only_digits and kind_of(array.type) == "text":
-            self.only_digits = numbers.is_text is None and are_digits(array, missing)
+            self.only_digits = not numbers.is_text.any() and are_digits(array, missing)
             self.has_codes |= has_codes(array)
 
     def _add_dates(self, texts: Any) -> NDArray[np.bool_]:
         """Count texts that are dates without the year first; returns which are."""
-        from pyarrow import compute as pc
-
         may_be = pc.match_substring_regex(texts, MAY_BE_DATE)
-        are_dates = np.asarray(may_be.to_numpy(zero_copy_only=False), bool)
+        are_dates = as_mask(may_be)
         if not are_dates.any():
             return are_dates
         candidates = texts.filter(may_be)
@@ -162,3 +182,69 @@ def _choices(name: str) -> str:
     """The words for a column that is neither numbers nor dates."""
     as_category, left_out = column_type(name, "category"), column_type(name, "drop")
     return f"{as_category} takes each as a category; or {left_out} leaves it out"
+
+
+def says_nothing(texts: Collection[str], num_rows: int) -> str:
+    """The reason why the texts of a column are no categories; empty where they are."""
+    looked_at = [text for text in itertools.islice(texts, TEXTS_LOOKED_AT) if text != MISSING]
+    words = sum(len(text.split()) for text in looked_at) / max(1, len(looked_at))
+    if len(texts) >= SHARE_OF_PROSE * num_rows and words >= WORDS_OF_PROSE:
+        return f"holds free text ({words:.0f} words a row)"
+    return "has a text of its own in every row" if len(texts) == num_rows else ""
+
+
+def looks_like_id(name: str) -> bool:
+    """Tell whether a column is called as one that names rows."""
+    folded = name.lower().replace("-", "_").replace(" ", "_")
+    return (
+        folded in ID_WORDS
+        or folded.endswith(("_id", "_index", "_uuid"))
+        or folded.startswith(("id_", "unnamed:"))
+        or (name.endswith(("Id", "ID")) and not name.isupper())
+    )
+
+
+def date_note(name: str, facts: ColumnFacts) -> str:
+    """The note on a column whose dates have several forms, or one that hangs on the order of day and month."""
+    if not facts.orders:
+        return ""
+    order = facts.orders[0].replace("_", " ")
+    if facts.years_first:
+        forms = f"{facts.years_first:,} with the year and others with the {order}"
+        return f"column {name!r} holds dates in two forms: {forms}"
+    return f"column {name!r} holds dates with the {order}" if facts.orders[0] != DAY_FIRST else ""
+
+
+def as_numbers(name: str, texts: Sequence[str]) -> str:
+    """The advice for texts that a reader would take for numbers; empty where they are none."""
+    dressed = [text for text in texts if is_dressed_number(text)]
+    if not dressed or sum(map(is_like_number, texts)) < STRAY_SHARE * len(texts):
+        return ""
+    marks = guess_marks([texts])
+    options = [f"data.{key}={word}" for key, word in marks.as_options.items()]
+    if has_unit(dressed[0]):
+        options.append(column_type(name, "number"))
+    in_csv = " (of a CSV file)" if marks.as_options else ""
+    return f"{' '.join(options)} reads them as numbers{in_csv}" if options else "write them as plain numbers"
+
+
+def text_advice(name: str, categories: Collection[str]) -> str:
+    """The advice on a column of texts that is left out."""
+    return as_numbers(name, sorted(categories)) or f"{column_type(name, 'category')} keeps it"
+
+
+def text_note(name: str, categories: Collection[str]) -> str:
+    """The note on a column of categories that a reader would take for numbers; empty where there is nothing to say."""
+    texts = sorted(text for text in categories if text != MISSING)
+    if not texts:
+        return ""
+    as_number = column_type(name, "number")
+    if any(map(is_code, texts)) and all(map(str.isdecimal, texts)):
+        return f"column {name!r} has leading zeros ({next(filter(is_code, texts))}): categories; {as_number} if not"
+    if advice := as_numbers(name, texts):
+        dressed = next(filter(is_dressed_number, texts))
+        return f"column {name!r} holds texts such as {dressed!r}: categories; {advice}"
+    if len(others := [text for text in texts if not is_like_number(text)]) == 1 < len(texts) - 1:
+        advice = f"{as_number} {setting('data.missing', others)} if that means missing"
+        return f"column {name!r} holds numbers and {others[0]!r}: categories; {advice}"
+    return ""

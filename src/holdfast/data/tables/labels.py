@@ -1,4 +1,4 @@
-"""Targets: classes, labels or values, decided by what the target column holds."""
+"""Targets: classes, labels or values, decided by what the target columns hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.core.advice import setting
 from holdfast.core.errors import InputError
 from holdfast.core.tasks import class_task, task_of
 from holdfast.data.rows import Array, Task
-from holdfast.data.tables.doubtful import as_numbers
+from holdfast.data.tables.column_types import as_numbers
 
 WHERE = "data.target"
 MAX_INTEGER_CLASSES = 20
@@ -38,7 +38,7 @@ def target_of(
     """Decide the task and encode the targets.
 
     Args:
-        names: The target column, or several columns of 0 and 1.
+        names: The target column; or several, which are labels of 0 and 1 or several values.
         values: (n,) each: codes where the column has texts, numbers otherwise.
         texts: What the codes of each column stand for, in order; none for numbers.
         task: "auto", "classes" or "regression".
@@ -47,12 +47,11 @@ def target_of(
         InputError: Nothing can be learned: the target is constant, all distinct, or has a class with one row.
     """
     if len(names) > 1:
-        return _labels(names, values, texts)
+        return _several(names, values, texts, task)
     name, column = names[0], values[0]
     if texts[0]:
         if task == "regression":
-            problem = f"{name!r} holds texts ({texts[0][0]!r})"
-            raise InputError(WHERE, problem, allowed="numbers", next="data.task=classes")
+            raise InputError(WHERE, _holds_texts(name, texts[0]), allowed="numbers", next="data.task=classes")
         return _classes(name, tuple(texts[0]), column, "text")
     distinct = np.unique(column)
     if len(distinct) == 1:
@@ -61,7 +60,9 @@ def target_of(
     if task == "classes" or (task == "auto" and why):
         class_names = tuple(str(int(value)) if value == int(value) else f"{value:g}" for value in distinct)
         return _classes(name, class_names, np.searchsorted(distinct, column), why or "as told")
-    return _regression(name, column, distinct, task)
+    y = _values(name, column, distinct, task)
+    words = f"target {name!r}: a regression, {distinct[0]:g} to {distinct[-1]:g} (data.task=classes for classes)"
+    return Target(y, "regression", (), words)
 
 
 def rare_note(target: Target) -> str:
@@ -85,16 +86,16 @@ def _why_classes(distinct: NDArray[np.float64], num_rows: int) -> str:
     return f"{len(distinct)} whole numbers" if is_whole and few else ""
 
 
-def _regression(name: str, column: NDArray[np.float64], distinct: NDArray[np.float64], task: str) -> Target:
+def _values(name: str, column: NDArray[np.float64], distinct: NDArray[np.float64], task: str) -> NDArray[np.float32]:
     steps = np.diff(distinct)
     if task == "auto" and len(distinct) == len(column) >= MAX_INTEGER_CLASSES and (steps == 1).all():
         problem = f"{name!r} counts the rows ({distinct[0]:g} to {distinct[-1]:g}, all distinct)"
         raise InputError(WHERE, problem, next="choose another column, or data.task=regression if it is meant")
-    y = column.astype(np.float32)
+    with np.errstate(over="ignore"):
+        y = column.astype(np.float32)
     if not np.isfinite(y).all():
         raise InputError(WHERE, f"{name!r} has values beyond float32 ({np.abs(column).max():g})", next="scale them")
-    words = f"target {name!r}: a regression, {distinct[0]:g} to {distinct[-1]:g} (data.task=classes for classes)"
-    return Target(y, "regression", (), words)
+    return y
 
 
 def _classes(name: str, class_names: tuple[str, ...], y: NDArray[np.int64], why: str) -> Target:
@@ -123,36 +124,67 @@ def _if_values(name: str, class_names: Sequence[str], why: str) -> str:
     return f", or {advice}" if advice else ""
 
 
-def _labels(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]]) -> Target:
-    """(n, k) labels from k columns of 0 and 1, or of false and true."""
-    columns = []
-    for name, column, words in zip(names, values, texts, strict=True):
-        if words:
-            wrong = [text for text in words if text not in ("false", "true")]
-            numbers = np.array([text == "true" for text in words])[column]
-        else:
-            numbers, wrong = column, [f"{value:g}" for value in np.unique(column) if value not in (0, 1)]
-        if wrong:
-            problem = f"label {name!r} has the value {wrong[0]!r}"
-            advice = f"several columns are labels; a value is predicted on its own: {setting('data.target', name)}"
-            raise InputError(WHERE, problem, allowed="0 and 1, or false and true", next=advice)
-        if numbers.min() == numbers.max():
-            raise InputError(WHERE, f"label {name!r} is {int(numbers[0])} in every row: there is nothing to learn")
-        columns.append(numbers.astype(np.uint8))
-    y = np.column_stack(columns)
+def _holds_texts(name: str, texts: Sequence[str]) -> str:
+    return f"{name!r} holds texts ({texts[0]!r})"
+
+
+def _several(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str) -> Target:
+    """(n, k) labels where all columns are of 0 and 1, or of false and true; else values, where none looks like classes.
+
+    Raises:
+        InputError: A column is neither a label nor a value, or is the same in every row.
+    """
+    for name, column in zip(names, values, strict=True):
+        if column.min() == column.max():
+            raise InputError(WHERE, f"{name!r} is the same in every row: there is nothing to learn")
+    columns = [_label(column, words) for column, words in zip(values, texts, strict=True)]
+    no_labels = [name for name, column in zip(names, columns, strict=True) if column is None]
+    if task == "regression" or (no_labels and task == "auto"):
+        return _several_values(names, values, texts, task)
+    if no_labels:
+        problem = f"{no_labels[0]!r} is no label, and several columns of classes are labels"
+        raise InputError(WHERE, problem, "0 and 1, or false and true", "data.task=regression predicts several values")
+    y = np.column_stack(columns).astype(np.uint8)  # type: ignore[arg-type]
     shown = ", ".join(
         f"{name} ({count:,})" for name, count in zip(names, y.sum(axis=0, dtype=int).tolist(), strict=True)
     )
     return Target(y, "multilabel", tuple(names), f"{len(names)} labels: {shown}")
 
 
+def _label(column: NDArray[Any], texts: Sequence[str]) -> NDArray[Any] | None:
+    """A column of 0 and 1, or of false and true, as numbers; None for any other."""
+    if texts:
+        return np.array([text == "true" for text in texts])[column] if {*texts} <= {"false", "true"} else None
+    return column if np.isin(column, (0, 1)).all() else None
+
+
+def _several_values(
+    names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str
+) -> Target:
+    """(n, k) values from k columns of numbers."""
+    columns, ranges = [], []
+    for name, column, words in zip(names, values, texts, strict=True):
+        alone = f"classes are predicted on their own: {setting('data.target', name)}"
+        if words:
+            allowed = "several columns of numbers; or of 0 and 1, or false and true, which are labels"
+            raise InputError(WHERE, _holds_texts(name, words), allowed, as_numbers(name, words) or alone)
+        distinct = np.unique(column)
+        if task == "auto" and (why := _why_classes(distinct, len(column))):
+            problem = f"{name!r} looks like classes ({why}), and of several targets others are values"
+            raise InputError(WHERE, problem, next=f"data.task=regression, if it is a value, too; {alone}")
+        columns.append(_values(name, column, distinct, task))
+        ranges.append(f"{name!r} {distinct[0]:g} to {distinct[-1]:g}")
+    words = f"{len(names)} targets, a regression: {', '.join(ranges)}"
+    return Target(np.column_stack(columns), "multitarget", tuple(names), words)
+
+
 def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], name: str = "y") -> Target:
     """Targets from an array.
 
     Args:
-        y: (n,) or (n, 1) classes, texts or values; (n, k) labels of 0 and 1, or one-hot classes.
+        y: (n,) or (n, 1) classes, texts or values; (n, k) values, labels of 0 and 1, or one-hot classes.
         task: "auto", "classes" or "regression".
-        class_names: One for each class 0, 1, ..., or for each label.
+        class_names: One for each class 0, 1, ..., or for each label or column of values.
         name: How they are called.
 
     Raises:
@@ -160,16 +192,23 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim == 2 and y.dtype.kind in "biuf" and np.isin(y, (0, 1)).all():
-        if not (y.sum(axis=1) == 1).all():
-            names = [str(name) for name in class_names] or [f"label {index}" for index in range(y.shape[1])]
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        place = tuple(np.argwhere(~np.isfinite(y))[0].tolist())
+        raise InputError("data.path", f"y, row {place[0]}: is {y[place]}, not a target")
+    if y.ndim == 2 and y.shape[1] and y.dtype.kind in "biuf":
+        are_labels = task != "regression" and bool(np.isin(y, (0, 1)).all())
+        if not are_labels or not (y.sum(axis=1) == 1).all():
+            stem = "label " if are_labels else name
+            names = [str(name) for name in class_names] or [f"{stem}{index}" for index in range(y.shape[1])]
+            if len(names) != y.shape[1]:
+                raise InputError("data.path", f"y has {y.shape[1]} columns and there are {len(names)} names")
             return target_of(names, [*y.astype(np.float64).T], [()] * len(names), task)
         y = y.argmax(axis=1)
     if y.ndim != 1:
         raise InputError(
             "data.path",
             f"y is {y.dtype} of shape {y.shape}",
-            allowed="(n,) classes or values, or (n, k) labels of 0 and 1",
+            allowed="(n,) classes or values, or (n, k) values or labels of 0 and 1",
         )
     if y.dtype.kind == "U" and (y == "").any():
         raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
@@ -177,9 +216,6 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
         names, codes = _named(y, class_names)
         return target_of([name], [codes], [names], task)
     numbers = y.astype(np.float64)
-    if not np.isfinite(numbers).all():
-        row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise InputError("data.path", f"y, row {row}: is {numbers[row]}, not a target")
     if task == "auto" and y.dtype.kind in "biu" and _counts_up(numbers):
         task = "classes"
     return target_of([name], [numbers], [()], task)

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from holdfast.core.advice import column_type, setting
+from holdfast.core.errors import Problem
+from holdfast.data.arrow import pa
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import ipc_stream, windows
+from holdfast.data.raw import Order, ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
-from holdfast.data.tables.settings import TableFile
+from holdfast.data.tables.settings import TableFile, TableSettings
 
 PIECE_BYTES = 4 * 2**20  # of one sealed piece
 GATHER_BYTES = 64 * 2**20  # rows that are gathered by one pass over the table
@@ -57,10 +60,9 @@ class RawTable:
 
     def append(self, names: Sequence[str], arrays: Sequence[Any], *, file: int, row: int) -> None:
         """Add some rows: one array of pyarrow's a column; `row` is the number of the first in its file."""
-        import pyarrow as pa
-
-        self.nested |= {name: str(a.type) for name, a in zip(names, arrays, strict=True) if kind_of(a.type) == "nested"}
-        plain = {name: array for name, array in zip(names, arrays, strict=True) if name not in self.nested}
+        columns = dict(zip(names, arrays, strict=True))
+        self.nested |= {name: str(array.type) for name, array in columns.items() if kind_of(array.type) == "nested"}
+        plain = {name: array for name, array in columns.items() if name not in self.nested}
         if not self._starts:
             self.names = list(plain)
         self.names = [name for name in self.names if name not in self.nested]
@@ -86,17 +88,15 @@ class RawTable:
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Record batches of pyarrow's in order, each with the number of its first row."""
-        import pyarrow as pa
-
         done, begin = 0, 0
         for start, end in zip(self._starts, self._ends, strict=True):
             with pa.ipc.open_stream(pa.py_buffer(self._spool[begin:end])) as reader:
                 batch = reader.read_next_batch()
             begin = end
-            names = [name for name in (columns or self.names) if name in batch.schema.names]
+            known = dict(zip(batch.schema.names, batch.columns, strict=True))
+            names = [name for name in (columns or self.names) if name in known]
             # All blocks in one type: sealed rows are gathered from several, and must read as they do here.
-            arrays = [_as_type(batch.column(name), self._types[name]) for name in names]
-            batch = pa.record_batch(arrays, names)
+            batch = pa.record_batch([_as_type(known[name], self._types[name]) for name in names], names)
             if self._kept is not None:
                 batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
             if batch.num_rows:
@@ -111,10 +111,8 @@ class RawTable:
         file = self.files[number]
         return f"{file.path}, {file.place_of(first + read - self._starts[block])}"
 
-    def pieces(self, order: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], bytes]]:
-        """The rows `order`, in that order: some of their numbers, and these rows as an Arrow IPC stream."""
-        import pyarrow as pa
-
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """The rows in an order, piece by piece, each piece an Arrow IPC stream."""
         row_bytes = max(1, self.nbytes // max(1, self._num_read))
         size = max(1, PIECE_BYTES // row_bytes)
         for rows in windows(order, max(1, GATHER_BYTES // row_bytes)):
@@ -128,10 +126,31 @@ class RawTable:
                 yield rows[start : start + size], ipc_stream(table.slice(start, size)).to_pybytes()
 
 
+def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, reason: str) -> Problem:
+    """The problem with one cell, and its place."""
+    text = _cell_text(table, name, row)
+    advice = "mend it, or leave such rows out: data.on_error=skip"
+    if reason.startswith("a text among"):
+        is_missing = f"{setting('data.missing', text)} if it means missing; or " if text.isprintable() else ""
+        as_category = column_type(name, "category")
+        advice = f"mend it; or {is_missing}{as_category}; or data.on_error=skip leaves such rows out"
+    keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)
+    where = "data.target" if name in settings.target else f"data.{next(keys, 'path')}"
+    shown = f" ({text[:60]!r})" if text else ""
+    return Problem(where, f"{table.place_of(row)}, column {name!r}: has {reason}{shown}", next=advice)
+
+
+def _cell_text(table: RawTable, name: str, row: int) -> str:
+    """A cell as the source spells it; empty where it is missing."""
+    for start, batch in table.blocks([name]):
+        if row < start + batch.num_rows:
+            value = batch.column(0)[row - start].as_py()
+            return "" if value is None else str(value)
+    return ""
+
+
 def _plain(array: Any) -> Any:
     """An array without a dictionary, texts as strings."""
-    import pyarrow as pa
-
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     is_string = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
@@ -145,8 +164,6 @@ def _as_type(array: Any, type: Any) -> Any:
 
 def _wider(first: Any, second: Any) -> Any:
     """A type that holds the values of both."""
-    import pyarrow as pa
-
     if first == second or pa.types.is_null(second):
         return first
     if pa.types.is_null(first):

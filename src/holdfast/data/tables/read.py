@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.first_look import reading_begins
-from holdfast.data.formats.files import files_of
-from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
+from holdfast.data.first_look import Header, reading_begins
+from holdfast.data.rows import TRAIN, Rows, parts_note
 from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
 from holdfast.data.tables.labels import rare_note, target_of
-from holdfast.data.tables.problems import ABSENT, INFINITE, NO_PART, STRAY, cell_problem, check_names, check_same_names
-from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import PART_WORDS, TableFile, TableSettings, is_part
+from holdfast.data.tables.raw_table import RawTable, cell_problem
+from holdfast.data.tables.settings import (
+    ABSENT,
+    INFINITE,
+    NO_PART,
+    PART_WORDS,
+    STRAY,
+    TableFile,
+    TableSettings,
+    check_names,
+    check_same_names,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -38,70 +45,30 @@ class UsedColumn:
     wrong: dict[str, Mask] = field(default_factory=dict)  # reasons, and the rows that cannot be used for them
 
 
-def load_files(
-    open_file: Callable[[Path], TableFile],
-    settings: TableSettings,
-    *,
-    path: Any,
-    suffixes: Sequence[str],
-    val_path: Any = None,
-    test_path: Any = None,
-) -> Rows:
-    """The rows of all files; those of `val_path` and `test_path` are declared val and test.
-
-    Raises:
-        InputError: A file cannot be read, or the table cannot be used.
-    """
-    has_parts = val_path is not None or test_path is not None
-    files: list[tuple[TableFile, int | None]] = []
-    seen: dict[Path, str] = {}
-    for where, given, part in (
-        ("data.path", path, TRAIN),
-        ("data.val_path", val_path, VAL),
-        ("data.test_path", test_path, TEST),
-    ):
-        if given is None and part != TRAIN:
-            continue
-        for file in files_of(given, where, suffixes):
-            if file.resolve() in seen:
-                raise InputError(where, f"{file} is read twice", next=f"it belongs to {seen[file.resolve()]}")
-            seen[file.resolve()] = where
-            files.append((open_file(file), part if has_parts else None))
-    if settings.split_column is not None and has_parts:
-        raise InputError("data.split_column", "is given beside data.val_path or data.test_path", next="leave one out")
-    return load_table(files, settings, Path(str(path)).name if len(files) == 1 else f"{len(files)} files")
-
-
 def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSettings, name: str) -> Rows:
-    """Read a table.
-
-    Each file has the part that its rows belong to, None where the files do not say.
+    """Read the files of a table, each with the part that its rows belong to, None where the files do not say.
 
     Raises:
         InputError: The table cannot be used; the line and the column are named.
     """
-    names = files[0][0].column_names()
-    if names is not None:
+    if (names := files[0][0].column_names()) is not None:
         check_names(settings, names)
-    reading_begins()
+    reading_begins(None if names is None else _header_of(settings, names))
     table, parts, left_out = _read(files, settings)
     used = {column: _used(table, settings, column) for column in settings.used}
     good, reasons = _usable(table, settings, used)
     left_out += reasons
-    if not good.any():
-        _refuse_empty(files, left_out)
+    _refuse_empty(table, int(good.sum()), left_out)
     if not good.all():
         table.keep(good)
         parts = parts[good]
         used = {column: _kept(cells, good) for column, cells in used.items()}
     columns = [used[name] for name in settings.target]
-    target = target_of(
-        settings.target, [column.values for column in columns], [column.texts for column in columns], settings.task
-    )
+    values, texts = [column.values for column in columns], [column.texts for column in columns]
+    target = target_of(settings.target, values, texts, settings.task)
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
-    notes += [note] if (note := rare_note(target)) else []
     declared = _parts(files, settings, used, parts)
-    notes += [] if declared is None else [parts_note(declared)]
+    notes += [rare_note(target), "" if declared is None else parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
         x=None,
@@ -115,8 +82,17 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         groups=None if settings.group is None else np.unique(used[settings.group].values, return_inverse=True)[1],
         times=None if settings.time is None else _times(settings.time, used[settings.time]),
         parts=declared,
-        notes=tuple(notes),
+        notes=tuple(note for note in notes if note),
     )
+
+
+def _header_of(settings: TableSettings, names: Sequence[str]) -> Header | None:
+    """The shapes of rows that the names of the columns tell: those of values, and of several targets."""
+    num_targets = len(settings.target)
+    if num_targets == 1 and settings.task != "regression":
+        return None  # how many classes there are, only the rows tell
+    features = set(names) - set(settings.used) - settings.dropped
+    return Header("regression" if num_targets == 1 else "multitarget", "table", (len(features),), num_targets)
 
 
 def _read(
@@ -137,21 +113,19 @@ def _read(
             row += len(arrays[0])
             parts.append(np.full(len(arrays[0]), TRAIN if part is None else part, np.int8))
         left_out.update(file.skipped)
-    if not len(table):
-        _refuse_empty(files, left_out)
-    nested = [name for name in settings.used if name in table.nested]
-    if nested:
+    _refuse_empty(table, len(table), left_out)
+    if nested := [name for name in settings.used if name in table.nested]:
         problem = f"column {nested[0]!r} holds {table.nested[nested[0]]}, which is no cell of a table"
         raise InputError("data.target" if nested[0] in settings.target else "data.path", problem)
     return table, np.concatenate(parts), left_out
 
 
-def _refuse_empty(files: Sequence[tuple[TableFile, int | None]], left_out: Counter[str]) -> None:
-    path = files[0][0].path
-    problem = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
-    raise InputError(
-        "data.path", problem + "".join(f"; {n:,} left out with {reason}" for reason, n in left_out.items())
-    )
+def _refuse_empty(table: RawTable, num_rows: int, left_out: Counter[str]) -> None:
+    if not num_rows:
+        path = table.files[0].path
+        problem = f"no row of {path} is left" if left_out else f"{path} has a header and no rows"
+        reasons = [f"{count:,} left out with {reason}" for reason, count in left_out.items()]
+        raise InputError("data.path", "; ".join([problem, *reasons]))
 
 
 def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
@@ -170,7 +144,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
         cells = [dates_of(batch.column(0), settings.missing, str(order)) for _, batch in table.blocks([name])]
     if not _is_text(facts, settings, name):
         values = np.concatenate([block.values for block in cells])
-        stray = np.concatenate([np.zeros(len(b.values), bool) if b.is_text is None else b.is_text for b in cells])
+        stray = np.concatenate([block.is_text for block in cells])
         if stray.any() and not settings.skips:
             raise_problems([stray_problem(name, facts, settings, table)])
         wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}
@@ -183,7 +157,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
     codes = np.concatenate([np.array([*(code_of.get(text, -1) for text in local), -1])[at] for at, local in blocks])
     wrong = {ABSENT: codes < 0}
     if name == settings.split_column:
-        wrong[NO_PART] = np.array([*(not is_part(text) for text in texts), False])[codes]
+        wrong[NO_PART] = np.array([*(text.lower() not in PART_WORDS for text in texts), False])[codes]
     return UsedColumn(codes, texts, {reason: rows for reason, rows in wrong.items() if rows.any()})
 
 
@@ -208,13 +182,10 @@ def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
 def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn]) -> tuple[Mask, Counter[str]]:
     """The rows of which all such columns can be used, and why others cannot."""
     wrong = [(name, reason, rows) for name, column in used.items() for reason, rows in column.wrong.items()]
-    if wrong and not settings.skips:
-        raise_problems(
-            [cell_problem(settings, table, name, int(np.flatnonzero(rows)[0]), reason) for name, reason, rows in wrong]
-        )
-    good = np.ones(len(table), bool)
-    for _, _, rows in wrong:
-        good &= ~rows
+    if not settings.skips:
+        firsts = [(name, int(rows.argmax()), reason) for name, reason, rows in wrong]
+        raise_problems([cell_problem(settings, table, *first) for first in firsts])
+    good = ~np.logical_or.reduce([np.zeros(len(table), bool), *(rows for _, _, rows in wrong)])
     return good, Counter({f"{reason} in column {name!r}": int(rows.sum()) for name, reason, rows in wrong})
 
 
@@ -241,6 +212,5 @@ def _parts(
 ) -> NDArray[np.int8] | None:
     if settings.split_column is not None:
         column = used[settings.split_column]
-        part_of: NDArray[np.int8] = np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)
-        return np.asarray(part_of[column.values])
+        return np.asarray(np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values])
     return parts if any(part is not None for _, part in files) else None

@@ -1,9 +1,9 @@
-"""A user's settings of a table as one object: which column is what, and what of the table a run sees."""
+"""A user's settings of a table: which column is what, and the problems of tables that do not fit them, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
@@ -20,11 +20,10 @@ PART_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
     **dict.fromkeys(("test", "testing"), TEST),
 }
-
-
-def is_part(text: str) -> bool:
-    """Tell whether a text is a word for a part."""
-    return text.lower() in PART_WORDS
+STRAY = "a text among the numbers"
+INFINITE = "an infinite value"
+ABSENT = "no value"
+NO_PART = "neither train, val nor test"
 
 
 class TableFile(Protocol):
@@ -55,7 +54,7 @@ class TableFile(Protocol):
 class TableSettings:
     """A user's settings of a table; every name is that of a setting `data.<name>`."""
 
-    target: tuple[str, ...]  # one column, or the labels of a multilabel task
+    target: tuple[str, ...]  # one column, or several labels or values
     task: Task = "auto"  # whether the target holds classes or values; auto: it is looked at
     # by column: number, category, drop, or date; day_first and month_first are dates such as 01/02/2024
     types: Mapping[str, str] = field(default_factory=dict)
@@ -84,16 +83,10 @@ KEYS = ("target", "task", "types", "drop", "id", "group", "time", "split_column"
 
 
 def table_settings(given: Mapping[str, Any]) -> TableSettings:
-    """The settings of a table as the command line has them, `KEYS` each of them or absent.
-
-    Raises:
-        InputError: One problem for each that has a value it cannot have.
-    """
-    unknown = [key for key in given if key not in KEYS]
-    if unknown:
-        raise InputError(
-            f"data.{unknown[0]}", "is no setting of a table", ", ".join(KEYS), did_you_mean(unknown[0], KEYS)
-        )
+    """The settings of a table as the command line has them, `KEYS` each of them or absent; all mistakes at once."""
+    if unknown := [key for key in given if key not in KEYS]:
+        near = did_you_mean(unknown[0], KEYS)
+        raise InputError(f"data.{unknown[0]}", "is no setting of a table", ", ".join(KEYS), near)
     settings = {key: value for key, value in given.items() if value is not None}
     task, on_error, types = settings.get("task", AUTO), settings.get("on_error", "stop"), settings.get("types", {})
     if isinstance(types, list | tuple):  # for names that Hydra has no key for
@@ -103,21 +96,17 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
         raise InputError("data.types", f"is {types!r}", allowed)
     choices = [("task", task, get_args(Task)), ("on_error", on_error, get_args(OnError))]
     choices += [(f"types.{name}", kind, TYPES) for name, kind in types.items()]
-    problems = [
-        Problem(f"data.{key}", f"is {value!r}", ", ".join(allowed))
-        for key, value, allowed in choices
-        if value not in allowed
-    ]
+    wrong = [(key, value, ", ".join(allowed)) for key, value, allowed in choices if value not in allowed]
     names = {key: settings[key] for key in ("group", "time", "split_column") if key in settings}
-    problems += [
-        Problem(f"data.{key}", f"is {name!r}", "the name of one column")
-        for key, name in names.items()
-        if isinstance(name, list | tuple | Mapping)
-    ]
-    raise_problems(problems)
+    several = [(key, name) for key, name in names.items() if isinstance(name, list | tuple | Mapping)]
+    wrong += [(key, name, "the name of one column") for key, name in several]
+    problems = [Problem(f"data.{key}", f"is {value!r}", allowed) for key, value, allowed in wrong]
+    target = as_names(settings.get("target"))
+    twice = sorted({name for name in target if target.count(name) > 1})
+    raise_problems([*problems, *(Problem("data.target", f"names {name!r} twice") for name in twice)])
     dropped = as_names(settings.get("drop"))
     return TableSettings(
-        target=tuple(as_names(settings.get("target"))),
+        target=tuple(target),
         task=task,
         types={str(name): str(kind) for name, kind in types.items()},
         drop=tuple(name for name in dropped if name != AUTO),
@@ -131,6 +120,44 @@ def table_settings(given: Mapping[str, Any]) -> TableSettings:
 
 def as_names(value: Any) -> list[str]:
     """One name or several, as a list."""
-    if value is None:
-        return []
-    return [str(name) for name in value] if isinstance(value, list | tuple) else [str(value)]
+    names = value if isinstance(value, list | tuple) else [value]
+    return [str(name) for name in names if name is not None]
+
+
+def check_names(settings: TableSettings, names: Sequence[str]) -> None:
+    """Refuse a table without the columns that the settings name, each with the near name."""
+    if not settings.target:
+        advice = "data.target=COLUMN names what is predicted"
+        raise InputError("data.target", "is not given", f"the columns are {listed(names)}", advice)
+    asked = [(key, name) for key in ("target", "id", "types", "drop") for name in getattr(settings, key)]
+    asked += [(key, getattr(settings, key)) for key in ("group", "time", "split_column")]
+    allowed = f"the columns are {listed(names)}"
+    problems = [
+        Problem(f"data.{key}", f"there is no column {name!r}", allowed, _near(name, names))
+        for key, name in asked
+        if name is not None and name not in names
+    ]
+    if len(names) == 1 and problems:
+        advice = "is data.delimiter right? does the file have a first line of names?"
+        problems = [replace(problem, next=problem.next or advice) for problem in problems]
+    raise_problems(problems)
+
+
+def check_same_names(file: TableFile, names: Sequence[str], former: Sequence[str]) -> None:
+    """Refuse a file that has other columns than the files before it, with those that it lacks or has in addition."""
+    lacking, extra = sorted(set(former) - set(names)), sorted(set(names) - set(former))
+    words = [f"has no {', no '.join(lacking)}"] if lacking else []
+    words += [f"has {', '.join(extra)}"] if extra else []
+    if words:
+        raise InputError("data.path", f"{file.path} {' and '.join(words)}, unlike the files before it")
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """The first names, and how many there are."""
+    words = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
+    return words if len(names) <= most else f"{words}, ... ({len(names)} in all)"
+
+
+def _near(wrong: str, names: Sequence[str]) -> str:
+    folded = {name.lower(): name for name in names}
+    return f"did you mean '{folded[wrong.lower()]}'?" if wrong.lower() in folded else did_you_mean(wrong, names)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import holdfast
 from holdfast.config.provenance import installed_versions, user_modules
 from holdfast.core.advice import setting
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import sha256_file
+from holdfast.core.files import new_file, sha256_file
 from holdfast.core.metrics import METRICS, metrics_of
 from holdfast.core.run_record import check_predicts, environment, read_run
 from holdfast.core.sweep_folder import sweep_of
@@ -23,10 +25,8 @@ from holdfast.data import views
 from holdfast.data.loading.train_val import RunRows, rows_of_run
 from holdfast.evaluation import processes
 from holdfast.evaluation.criterion import parse_criterion
-from holdfast.evaluation.freeze import scan
-from holdfast.evaluation.freeze.commit import STAGING, enter
-from holdfast.evaluation.freeze.pretraining import pretraining_of
-from holdfast.evaluation.freeze.run_files import Copied, copy_run, refuse_former, save_array
+from holdfast.evaluation.freeze.run_files import Copied, copy_run
+from holdfast.evaluation.freeze.sealed_rows import pretraining_of, refuse_sealed_rows, refuse_sealed_train_rows
 from holdfast.evaluation.freeze.trials import describe_trials
 from holdfast.evaluation.freeze.validation import (
     exact_loss,
@@ -42,12 +42,13 @@ from holdfast.evaluation.freeze.validation import (
     tolerance_of,
     val_scores,
 )
+from holdfast.evaluation.selections import STAGING, enter, refuse_former
 from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
-from holdfast.vault import known_rows, project_lock, refusals
+from holdfast.vault import known_rows, project_lock, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
-from holdfast.vault.rows.fingerprints import Fingerprints
+from holdfast.vault.rows.digest_sets import Fingerprints
 
 VERSION = 3
 SHARED = {
@@ -130,9 +131,8 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
 def _completed(run: Path) -> dict[str, Any]:
     record = read_run(run)
     if record["status"] != "completed":
-        hint = (
-            f"python train.py {setting('resume', run)}" if record["status"] == "interrupted" else "choose another run"
-        )
+        is_interrupted = record["status"] == "interrupted"
+        hint = f"python train.py {setting('resume', run)}" if is_interrupted else "choose another run"
         raise InputError(str(run), f"is {record['status']}", allowed="completed", next=hint)
     if not record["best"] or not record["data"]:
         raise InputError(str(run), "has no val score", next="choose another run")
@@ -154,11 +154,7 @@ def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _best_first(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> tuple[list[Path], list[dict[str, Any]]]:
-    """Put the run with the best val score by the monitor of the first one before the others.
-
-    Raises:
-        InputError: A run has no value of that monitor.
-    """
+    """Put the run with the best val score, by the monitor of the first one, before the others."""
     best = records[0]["best"]
     monitor, sign = best["monitor"], -1 if best["mode"] == "max" else 1
     values = [record["best"]["metrics"].get(monitor) for record in records]
@@ -262,7 +258,7 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         rows = [rows_of_run(own["config"]["split"], own["data"], anew=True) for own in copied.records]
     with processes.Predictor([model], staging) as predictor:
         predictions = predict_val(predictor, val, columns)
-        refuse_unstable(predictor, val, predictions, task, tolerance)
+        refuse_unstable(predictor, val, predictions, tolerance)
         expected = _expected_states(predictor, rows)
         # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
         loss = None
@@ -282,7 +278,8 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
     elif loss is not None:
         scores["loss"] = (loss[0], tolerance + loss[1])
     refuse_other_scores(model["val"], scores, tolerance)
-    save_array(staging / model["val_predictions"], predictions)
+    with new_file(staging / model["val_predictions"]) as file:
+        np.save(file, predictions, allow_pickle=False)
     own = [name for name in recorded if name in (model["config"].get("metrics") or {}) and name not in METRICS]
     if own:
         with processes.OwnMetrics({**model, "own_metrics": own}, task, num_outputs) as metrics:
@@ -311,7 +308,7 @@ def _look_into(
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
     with _refusals_noted(prepared.vault, str(members[0]["run"])):
-        scan.refuse_sealed_train_rows(prepared, sealed)
+        refuse_sealed_train_rows(prepared, sealed)
     for member, state, own in zip(members, expected, rows, strict=True):
         name = f"{member['run']}/{member['checkpoint']}"
         record = read_run(staging / member["folder"])
@@ -320,8 +317,8 @@ def _look_into(
         refuse_other_statistics(name, state, content["state_dict"])
         refuse_other_columns(name, own, content)
         with _refusals_noted(prepared.vault, str(member["run"])):
-            scan.refuse_sealed_rows(name, content, own.statistics, sealed)
-            scan.refuse_sealed_rows(name, record, own.statistics, sealed)
+            refuse_sealed_rows(name, content, own.statistics, sealed)
+            refuse_sealed_rows(name, record, own.statistics, sealed)
 
 
 @contextlib.contextmanager
@@ -330,7 +327,7 @@ def _refusals_noted(vault: str, run: str) -> Iterator[None]:
     try:
         yield
     except VaultRefused:
-        refusals.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
+        registry.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
         raise
 
 

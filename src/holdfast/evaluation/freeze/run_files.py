@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import copy_hashed
 from holdfast.core.run_record import FILE_NAME, best_checkpoint, read_run
-from holdfast.vault import registry
 
 SINGLE = {"combine": "probabilities", "temperature": 1.0, "out_of_fold": False}
 
@@ -35,7 +30,7 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
     """Copy record and checkpoint of every member of a run to `models/<index>/members/<number>`.
 
     Raises:
-        InputError: A checkpoint is gone.
+        InputError: A checkpoint is gone, or a record lacks what a model is judged by.
         VaultRefused: A file was changed since the ensemble was made, or leaves the run's folder.
     """
     members, records = [], []
@@ -49,6 +44,8 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
             problem = "was changed since the ensemble was made"
             raise VaultRefused(str(folder / checkpoint), problem, next="make the ensemble again")
         own = read_run(staging / place)
+        if missing := [name for name in ("split", "loss") if not own["config"].get(name)]:
+            raise InputError(str(folder), f"its record says nothing of its {missing[0]}", next="restore run.json")
         for name in ("vault",) if combined["out_of_fold"] else ("vault", "val_sha256"):
             if own["data"][name] != record["data"][name]:
                 raise VaultRefused(str(folder), f"has another {name} than the ensemble")
@@ -61,36 +58,6 @@ def copy_run(staging: Path, index: int, run: Path, record: Mapping[str, Any]) ->
         members.append({**chosen, "run": own["id"], "seed": own["seed"]})
         records.append(own)
     return Copied(index, run, record, members, records, combined)
-
-
-def refuse_former(where: str, vault: str) -> None:
-    """Refuse a run whose vault is not the one in force.
-
-    Raises:
-        VaultRefused: It is unknown here, or its rows were sealed anew.
-    """
-    try:
-        record = registry.record_of(vault)
-    except InputError:
-        problem = f"belongs to vault {vault[:8]}, which is not in this HOLDFAST_HOME"
-        raise VaultRefused(
-            where, problem, next="set HOLDFAST_HOME to where it was trained, or train it again"
-        ) from None
-    if record["status"] != registry.SEALED:
-        problem = f"belongs to the former vault {vault[:8]}"
-        if record["replaced_by"]:
-            problem += f": its rows were sealed anew as {str(record['replaced_by'])[:8]}"
-        raise VaultRefused(
-            where, problem, next="train it again with the split and the vault settings that are in force"
-        )
-
-
-def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array, durably, to a new file."""
-    with path.open("xb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _members(run: Path, record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core.errors import InputError
-from holdfast.core.merkle import MerkleTree
+from holdfast.core.files import MerkleTree
 from holdfast.core.run_record import read_run, record_bytes
 from holdfast.core.sweep_folder import runs_of, sweep_of
 
@@ -34,7 +34,7 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
         "sweep": folder.name,
         "runs": len(runs),
         "completed": sum(other["status"] == "completed" for other in records),
-        "root": merkle_root([record_bytes(other) for other in runs]),
+        "root": MerkleTree(record_bytes(other) for other in runs).root(),
         "seed_spread": seed_spread(record, records),
     }
 
@@ -63,14 +63,6 @@ def seed_spread(record: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
 def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a config that is the same in runs that only repeat each other with another seed."""
     return {key: value for key, value in config.items() if key not in NOT_COMPARED}
-
-
-def merkle_root(leaves: Sequence[bytes]) -> str:
-    """The Merkle tree hash of a list, as 64 hex digits."""
-    tree = MerkleTree()
-    for leaf in leaves:
-        tree.add(leaf)
-    return tree.root()
 
 
 def _repeated(record: Mapping[str, Any]) -> dict[str, Any]:

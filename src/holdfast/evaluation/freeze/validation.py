@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.messages import ArrayBlocks
-from holdfast.core.tasks import task_of
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.data.statistics import input_columns
 from holdfast.ensembles.scores import score
@@ -78,36 +78,28 @@ def exact_loss(predictor: Predictor, val: RunRows, task: str, num_outputs: int) 
 def refuse_other_predictions(
     predictor: Predictor, fields: Mapping[str, Any], models: Sequence[Mapping[str, Any]], folder: Path, val: RunRows
 ) -> None:
-    """Preflight: the same evaluator must predict the val rows as it did when the models were frozen.
-
-    Raises:
-        VaultRefused: It does not.
-    """
+    """Refuse models that predict the val rows otherwise than when they were frozen, by the same evaluator."""
     columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
     of_models = predictor.predict(_stored(val, val.val), columns, is_sealed=False)
     for model, predictions in zip(models, of_models, strict=True):
         frozen = np.load(folder / model["val_predictions"], allow_pickle=False)
-        worst = _distance(predictions, frozen, fields["task"], val.target_std)
+        worst = _distance(predictions, frozen, val.target_std)
         if not worst <= PREDICTION_ATOL:
             problem = f"the models predict the val rows otherwise than when they were frozen (by {worst:.3g})"
             raise VaultRefused("preflight", problem, next="restore the environment of the freeze; nothing was spent")
 
 
-def refuse_unstable(
-    predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], task: str, tolerance: float
-) -> None:
-    """Predict the val rows in reverse order and in batches of another size, and some of them alone.
+def refuse_unstable(predictor: Predictor, val: RunRows, predictions: NDArray[np.float32], tolerance: float) -> None:
+    """Refuse predictions that depend on the rows that come with a row: by more than 1e-4 (2e-2 in half precision).
 
-    Raises:
-        VaultRefused: A prediction depends on the rows that come with it: by more than 1e-4 (2e-2 in half precision),
-            or so that a decision changes that was no tie.
+    The val rows are predicted in reverse order and in batches of another size, and some of them alone.
     """
     tolerance = max(tolerance, PREDICTION_ATOL)
     num = len(predictions)
     reverse, single = np.arange(num)[::-1], np.unique(np.linspace(0, num - 1, SINGLE_ROWS).astype(np.int64))
     for places, batch_size, words in ((reverse, OTHER_BATCH_ROWS, "the order of rows or"), (single, 1, "")):
         again = predict_val(predictor, val, predictions.shape[1:], places=places, batch_size=batch_size)
-        worst = _distance(again, predictions[places], task, val.target_std)
+        worst = _distance(again, predictions[places], val.target_std)
         if not worst <= tolerance:
             problem = f"predictions change with {words} the size of a batch (by {worst:.3g})".replace("  ", " ")
             hint = "a prediction must depend on its own row alone: no batch statistics, no state, no dropout"
@@ -115,11 +107,7 @@ def refuse_unstable(
 
 
 def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
-    """Compare what a checkpoint holds of the train rows with what train rows alone give.
-
-    Raises:
-        VaultRefused: One of them differs, as where val rows had a part in it.
-    """
+    """Refuse a checkpoint whose statistics are not what the train rows alone give, as where val rows had a part."""
     for name, value in expected.items():
         held = np.asarray(state[name]) if name in state else np.empty(0)
         far = np.full(1, np.inf)
@@ -131,11 +119,7 @@ def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], st
 
 
 def refuse_other_record(where: str, record: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Compare a record with what its checkpoint says: how the epoch was chosen, which rows and weights it came from.
-
-    Raises:
-        VaultRefused: They differ: the record was edited.
-    """
+    """Refuse a record that was edited: its checkpoint says how the epoch was chosen, by which rows and weights."""
     state = content.get("holdfast", {})
     best, data = state.get("best") or {}, state.get("data") or {}
     pairs = {f"best.{name}": (record["best"][name], best.get(name)) for name in ("monitor", "mode", "epoch")}
@@ -156,11 +140,7 @@ def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) 
 
 
 def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -> None:
-    """Compare the view in a checkpoint with that of the val rows, and vocabularies with what train rows alone give.
-
-    Raises:
-        VaultRefused: They differ.
-    """
+    """Refuse a checkpoint with another view than the val rows, or vocabularies of more than the train rows."""
     shapes = content.get("holdfast", {}).get("shapes", {})
     if shapes.get("view") != val.prepared.view:
         raise VaultRefused(where, "has another view of its rows than the store", next="train again")
@@ -173,7 +153,7 @@ def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -
 def has_standard_loss(config: Mapping[str, Any]) -> bool:
     """Tell whether the loss follows from probabilities or values: ours, without smoothing."""
     loss = config["loss"]
-    return loss["_target_"] in STANDARD_LOSSES and not loss.get("label_smoothing")
+    return loss.get("_target_") in STANDARD_LOSSES and not loss.get("label_smoothing")
 
 
 def tolerance_of(record: Mapping[str, Any]) -> float:
@@ -203,33 +183,40 @@ def val_scores(
     def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
         return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std, names=names)
 
-    values = scored(predictions)
-    step = tolerance * (std if task_of(task).is_values else 1.0)
-    bounds = [scored(moved) for moved in _moved(predictions, y, task, step)]
-    slacks = {name: max(abs(bound[name] - value) for bound in bounds) for name, value in values.items()}
+    scores = _with_slack(scored, predictions, val, task, tolerance)
     if not task_of(task).is_values:
         # A loss does not move with small probabilities, but with what is lost where they round to 0 or 1.
         losses = [task_of(task).row_losses(moved, y).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]
-        slacks["loss"] = tolerance + max(abs(float(loss) - values["loss"]) for loss in losses)
-    return {name: (value, slacks[name]) for name, value in values.items()}
+        loss = scores["loss"][0]
+        scores["loss"] = (loss, tolerance + max(abs(float(moved) - loss) for moved in losses))
+    return scores
 
 
 def own_val_scores(
     metrics: OwnMetrics, predictions: NDArray[np.float32], val: RunRows, task: str, tolerance: float
 ) -> dict[str, tuple[float, float]]:
-    """The val metrics of the user's own, and how far each can move, as `val_scores` has it.
+    """The val metrics of the user's own, and how far each can move, as `val_scores` has it."""
+    return _with_slack(lambda moved: metrics.values(moved, val.targets), predictions, val, task, tolerance)
 
-    Raises:
-        RunFailed: Their code failed.
-    """
-    step = tolerance * (val.target_std if task_of(task).is_values else 1.0)
-    values = metrics.values(predictions, val.targets)
-    bounds = [metrics.values(moved, val.targets) for moved in _moved(predictions, val.targets, task, step)]
+
+def _with_slack(
+    scored: Callable[[NDArray[np.float32]], dict[str, float]],
+    predictions: NDArray[np.float32],
+    val: RunRows,
+    task: str,
+    tolerance: float,
+) -> dict[str, tuple[float, float]]:
+    """Each score of the predictions, and how far it is from those of predictions that have moved."""
+    step = tolerance * np.asarray(val.target_std)
+    bounds = [scored(moved) for moved in _moved(predictions, val.targets, task, step)]
+    values = scored(predictions)
     return {name: (value, max(abs(bound[name] - value) for bound in bounds)) for name, value in values.items()}
 
 
-def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float) -> list[NDArray[np.float32]]:
-    """Predictions that have moved by a step towards the truth, and away from it."""
+def _moved(
+    predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: float | NDArray[np.float64]
+) -> list[NDArray[np.float32]]:
+    """Predictions that have moved by a step, or one for each target, towards the truth, and away from it."""
     kind = task_of(task)
     if kind.is_values:
         truth, is_above = y, y > predictions
@@ -246,11 +233,7 @@ def _moved(predictions: NDArray[np.float32], y: NDArray[Any], task: str, step: f
 def refuse_other_scores(
     recorded: Mapping[str, float], scores: Mapping[str, tuple[float, float]], tolerance: float
 ) -> None:
-    """Compare recorded val metrics with those of the evaluator (`val_scores`).
-
-    Raises:
-        VaultRefused: One of them is not reproduced.
-    """
+    """Refuse recorded val metrics that the evaluator does not reproduce (`val_scores`)."""
     rtol = SCORE_RTOL if tolerance <= PREDICTION_ATOL else 2 * tolerance
     for name, (value, slack) in scores.items():
         before, now = recorded.get(f"val/{name}"), value if np.isfinite(value) else None
@@ -265,11 +248,11 @@ def refuse_other_scores(
             raise VaultRefused(f"val/{name}", problem, next=hint)
 
 
-def _distance(predictions: NDArray[Any], expected: NDArray[Any], task: str, target_std: float) -> float:
-    """The largest difference of two predictions; in units of the targets' spread for a regression."""
+def _distance(predictions: NDArray[Any], expected: NDArray[Any], target_std: PerTarget) -> float:
+    """The largest difference of two predictions; of values in units of their targets' spread."""
     if predictions.shape != expected.shape:
         return float("inf")
-    return float(np.abs(predictions - expected).max(initial=0.0)) / (target_std if task_of(task).is_values else 1.0)
+    return float((np.abs(predictions - expected) / np.asarray(target_std)).max(initial=0.0))
 
 
 def _stored(val: RunRows, rows: NDArray[np.int64]) -> ArrayBlocks:

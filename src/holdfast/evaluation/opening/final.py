@@ -2,6 +2,7 @@
 
 preflight (costs nothing) -> `open.intent` -> X to the predictors -> `open.predicted` -> y to the scorer ->
 `open.result` -> the answer. With a result in the ledger the answer is read from there, and nothing is decrypted.
+What an opening has kept of each row is shown by `disclose`, an act of its own in the ledger that counts its bits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from holdfast.core.child import forbid_core_dumps
-from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
+from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
@@ -27,17 +28,18 @@ from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.validation import refuse_other_predictions
 from holdfast.evaluation.opening import preflight
 from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, select_result
-from holdfast.evaluation.selections import find_selection, frozen_copy, with_hashes
-from holdfast.vault import lifecycle, opening, policies, project_lock, refusals, registry
+from holdfast.evaluation.selections import find_selection, frozen_copy, read_selection, with_hashes
+from holdfast.vault import lifecycle, opening, policies, project_lock, registry
 from holdfast.vault.keys.keyring import Ring
 from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
+MAX_CLASSES = 100
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
 Predictors = list[tuple[list[int], processes.Predictor]]  # the numbers of the models that share a view, and theirs
 
-__all__ = ["Opened", "open_vault"]
+__all__ = ["Opened", "disclose", "open_vault"]
 
 
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
@@ -72,7 +74,49 @@ def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None 
         return answer_of(result, is_replayed=False), result.body["changes"]
 
 
-# --- the opening ------------------------------------------------------------------------------------------------------
+def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[str, Any]:
+    """Per-class results and outcomes of single rows of an opened selection: an act of its own in the ledger.
+
+    Returns:
+        {"selection", "head", "details", "outcomes", "targets"}, the rows in the order of the vault.
+
+    Raises:
+        InputError: No such selection, or no reason.
+        VaultRefused: It was not opened in full, or a file or key is not right.
+    """
+    forbid_core_dumps()
+    if not reason.strip():
+        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    vault, selection = find_selection(prefix)
+    with registry.on_disk(folder_of(vault), "nothing was disclosed"), FileLock(folder_of(vault) / ".opening.lock"):
+        entries = registry.read_ledger(vault)
+        result = find_entry(entries, "open.result", selection)
+        predicted = find_entry(entries, "open.predicted", selection)
+        if result is None or predicted is None or result.body["level"] != policies.FULL:
+            problem = "was not opened in full: there is nothing to disclose"
+            raise VaultRefused(f"selection {selection[:8]}", problem, next="holdfast vault status")
+        ring = opening.check_sealed(vault, key_file)
+        fields = read_selection(vault, selection)
+        bits = leaked_bits.row_bits(int(result.body["n"]), fields["task"], fields["num_outputs"])
+        is_known = find_entry(entries, "disclose", selection) is not None
+        options = {"selection": selection, "opening": result.fields["opening"], "bits": 0.0 if is_known else bits}
+        # Like an opening: the act is in the ledger before anything is decrypted, what it tells before it is told.
+        registry.append(vault, "disclose", {"reason": reason}, **options)
+        with frozen_copy(vault, selection) as (fields, _):
+            predictions = opening.kept(vault, predicted, "predictions", ring)
+            y = opening.open_y(vault, predicted, ring)
+            groups, confidence = opening.group_numbers(vault), float(result.body["confidence"])
+            details = processes.score(fields, list(predictions), y, confidence=confidence, groups=groups).details
+        outcomes = opening.kept(vault, result, "outcomes", ring)
+        body = {"reason": reason, "details": _short(details)}
+        entry = registry.append(vault, "disclose", body, **(options | {"bits": 0.0}))
+    return {
+        "selection": selection,
+        "head": entry.sha256,
+        "details": details,
+        "outcomes": outcomes.tolist(),
+        "targets": y.tolist(),
+    }
 
 
 def _open(
@@ -134,7 +178,7 @@ def _failures_noted(intent: ledger.Entry) -> Iterator[None]:
         yield
     except RunFailed as error:
         body = {"reason": error.problems[0].what, "opening": intent.fields["opening"]}
-        refusals.note_refusal(str(intent.fields["vault"]), body, selection=intent.selection)
+        registry.note_refusal(str(intent.fields["vault"]), body, selection=intent.selection)
         raise
 
 
@@ -158,40 +202,29 @@ def _predict(
         predictions = np.empty((len(fields["models"]), sealed["rows"], *columns), np.float32)
         cells: list[dict[str, int]] = [{}] * len(fields["models"])
         for numbers, predictor in predictors:
-            rows = SealedRows(view_from_dict(fields["models"][numbers[0]]["view"]), sealed)
-            blocks = rows.blocks(opening.open_x(vault, intent, ring))
-            predictions[numbers] = predictor.predict(blocks, columns, is_sealed=True)
+            of_view = {"unreadable": 0, "unknown": 0}
+            view, pieces = view_from_dict(fields["models"][numbers[0]]["view"]), opening.open_x(vault, intent, ring)
+            rows = _through_view(view, sealed, pieces, of_view)
+            predictions[numbers] = predictor.predict(rows, columns, is_sealed=True)
             for number in numbers:
-                cells[number] = {"unreadable": rows.unreadable, "unknown": rows.unknown}
+                cells[number] = of_view
         body = opening.keep(vault, intent, "predictions", predictions, ring)
         not_confined = sorted({words for _, predictor in predictors for words in predictor.not_confined})
         body |= {"predictions": sha256_hex(predictions.tobytes()), "cells": cells, "not_confined": not_confined}
         return _append(intent, "open.predicted", body), predictions
 
 
-class SealedRows:
-    """Sealed rows through the view of a model; cells that it cannot read are counted.
+def _through_view(view: View, sealed: Mapping[str, Any], pieces: Iterator[bytes], cells: dict[str, int]) -> ArrayBlocks:
+    """Sealed rows as a model takes them; `cells` counts those that its view cannot read, or does not know."""
 
-    Attributes:
-        unreadable: Cells that count as missing.
-        unknown: Cells that are texts which no category of the view stands for.
-    """
-
-    def __init__(self, view: View, sealed: Mapping[str, Any]) -> None:
-        self._view, self._sealed = view, dict(sealed)
-        self.unreadable = self.unknown = 0
-
-    def blocks(self, pieces: Iterator[bytes]) -> ArrayBlocks:
-        """The rows as the model takes them."""
-        shape = (self._sealed["rows"], *self._view.shape)
-        return ArrayBlocks(np.dtype(self._view.dtype), shape, self._viewed(pieces))
-
-    def _viewed(self, pieces: Iterator[bytes]) -> Iterator[NDArray[Any]]:
+    def blocks() -> Iterator[NDArray[Any]]:
         for piece in pieces:
-            viewed = self._view.rows(read_piece(self._sealed, piece))
-            self.unreadable += 0 if viewed.is_unreadable is None else int(viewed.is_unreadable.sum())
-            self.unknown += int(viewed.unknown.sum())
+            viewed = view.rows(read_piece(dict(sealed), piece))
+            cells["unreadable"] += 0 if viewed.is_unreadable is None else int(viewed.is_unreadable.sum())
+            cells["unknown"] += int(viewed.unknown.sum())
             yield viewed.x
+
+    return ArrayBlocks(np.dtype(view.dtype), (sealed["rows"], *view.shape), blocks())
 
 
 def _conclude(
@@ -242,3 +275,8 @@ def _total_bits(vault: str) -> float:
 def _append(before: ledger.Entry, type: str, body: dict[str, Any], *, bits: float = 0.0) -> ledger.Entry:
     vault, number = str(before.fields["vault"]), before.fields["opening"]
     return registry.append(vault, type, body, selection=before.selection, opening=number, bits=bits)
+
+
+def _short(details: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The details that an entry of the ledger can hold: no confusion matrix of very many classes."""
+    return [detail if len(detail["per_class"]) <= MAX_CLASSES else detail | {"confusion": None} for detail in details]

@@ -11,7 +11,7 @@ import holdfast
 from holdfast.config.provenance import files_of, installed_versions
 from holdfast.core.errors import VaultRefused
 from holdfast.core.run_record import environment
-from holdfast.vault import ledger_check, policies, refusals, registry
+from holdfast.vault import policies, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
 
@@ -21,11 +21,7 @@ MIN_FREE_BYTES = 16 * 2**20
 def allowed_opening(
     vault: str, selection: str, entries: Sequence[ledger.Entry], reason: str | None
 ) -> policies.Allowed:
-    """Ask the policy how a selection may be opened; a refusal is noted, not too often.
-
-    Raises:
-        VaultRefused: It may not.
-    """
+    """Ask the policy how a selection may be opened; a refusal is noted, not too often."""
     record = registry.record_of(vault)
     if record["status"] != registry.SEALED:
         raise VaultRefused(f"vault {vault[:8]}", f"was {record['status']}", next="holdfast vault status")
@@ -35,18 +31,14 @@ def allowed_opening(
     except VaultRefused as error:
         if selection in history.frozen:
             body = {"reason": error.problems[0].what, "policy": record["policy"]["policy"]}
-            refusals.note_refusal(vault, body, selection=selection)
+            registry.note_refusal(vault, body, selection=selection)
         raise
 
 
 def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
-    """Every act in the ledger has the act before it, and the policy was kept: else a result was never that of a test.
-
-    Raises:
-        VaultRefused: Naming the first entry that is out of order.
-    """
+    """Refuse a ledger with an act that lacks the one before it, or is against the policy: no result was of a test."""
     policy = read_manifest(folder_of(vault))[0]["policy"]
-    for kind, where, problem in ledger_check.order_problems(entries, policy):
+    for kind, where, problem in policies.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")
 

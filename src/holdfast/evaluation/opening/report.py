@@ -19,18 +19,18 @@ from holdfast.core.errors import HoldfastError
 from holdfast.core.files import read_plain, write_atomic
 from holdfast.core.run_record import now
 from holdfast.evaluation.freeze.trials import without_seed
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, in_order
+from holdfast.evaluation.opening.result import Opened, answer_of, find_entry, in_order, quotable
 from holdfast.evaluation.selections import read_selection, selection_folder
 from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
-from holdfast.vault.ledger_check import Found
+from holdfast.vault.ledger.ledger import Found
 from holdfast.vault.manifest import folder_of, read_manifest
 
 VERSION = 1
 PAGE = "final_report.html"
 MAX_BYTES = 2**26
+COPIED = ("name", "task", "class_names", "primary_metric", "definitions", "criterion")  # from the selection
 KEY_MODES = {
     "local": "The framework could decrypt as this user: accidents are prevented. Who has a shell as this user, or a "
     "copy of the home with its keys, can decrypt the rows by code of their own, and no ledger tells of it.",
@@ -40,11 +40,7 @@ KEY_MODES = {
 
 
 def write_report(vault: str, selection: str) -> dict[str, Path]:
-    """Write `report.html` and `report.json` into the selection's folder; their paths by "html" and "json".
-
-    Raises:
-        VaultRefused: The selection, the manifest or the ledger is not what it was.
-    """
+    """Write `report.html` and `report.json` into the selection's folder; their paths by "html" and "json"."""
     facts = json.loads(json.dumps(gather(vault, selection)))
     folder = selection_folder(vault, selection)
     paths = {"html": folder / "report.html", "json": folder / "report.json"}
@@ -66,7 +62,7 @@ def report_problems(vault: str, selection: str) -> Iterator[Found]:
         known = json.loads(json.dumps(gather(vault, selection, facts["head"]["index"] + 1)))
         known |= {name: facts[name] for name in ("written", "holdfast")}
         source = read_manifest(folder_of(vault))[0]["source"]  # whether it still lies there changes
-        if facts["vault"]["source"] in (_source(source, is_there=is_there) for is_there in (True, False)):
+        if facts["vault"]["source"] in (_source(source, is_there) for is_there in (True, False)):
             known["vault"]["source"] = facts["vault"]["source"]
         known["limits"] = _limits(known)
     except (OSError, ValueError, KeyError, TypeError, IndexError, HoldfastError) as error:
@@ -95,12 +91,10 @@ def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[s
     opened = answer_of(result, is_replayed=True) if result else None
     body = result.body if result else {}
     facts = {
+        **{name: fields[name] for name in COPIED},
         "version": VERSION,
         "written": now(),
         "holdfast": __version__,
-        "name": fields["name"],
-        "task": fields["task"],
-        "class_names": fields["class_names"],
         "selection": selection,
         "state": "opened" if result else "frozen",
         "head": {"sha256": entries[-1].sha256, "index": entries[-1].index},
@@ -109,9 +103,6 @@ def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[s
         "models": _models(fields, body),
         "comparisons": body.get("comparisons", []),
         "details": _details(entries, selection),
-        "primary_metric": fields["primary_metric"],
-        "definitions": fields["definitions"],
-        "criterion": fields["criterion"],
         "spread": _spread(fields, body),
         "vault": _vault(manifest, vault),
         "openings": _openings(entries),
@@ -136,10 +127,11 @@ def _result(opened: Opened, result: ledger.Entry) -> dict[str, Any]:
 
 def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every model with what was known when it was chosen, and with its test metrics where it was opened."""
-    tests = {model["name"]: model["metrics"] for model in body.get("models", [])}
+    tests = {model["name"]: model for model in body.get("models", [])}
     reported, cells = [], body.get("cells", [])
     for index, model in enumerate(fields["models"]):
-        test = tests.get(model["name"]) or (body.get("metrics") if index == 0 else None)
+        known = tests.get(model["name"], {})
+        test = known.get("metrics") or (body.get("metrics") if index == 0 else None)
         reported.append(
             {
                 "name": model["name"],
@@ -148,6 +140,7 @@ def _models(fields: Mapping[str, Any], body: Mapping[str, Any]) -> list[dict[str
                 "rule": model["selection_rule"],
                 "val": {name.removeprefix("val/"): value for name, value in model["val"].items()},
                 "test": in_order(test) if test else {},
+                "targets": [{**target, "metrics": in_order(target["metrics"])} for target in known.get("targets", ())],
                 "trials": model["trials"],
                 "cells": cells[index] if index < len(cells) else None,
                 "features": [column.get("source", column["name"]) for column in model["view"].get("columns", [])],
@@ -180,69 +173,48 @@ def _spread(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any
 
 
 def _vault(manifest: Mapping[str, Any], vault: str) -> dict[str, Any]:
-    policy = manifest["policy"]
+    copied = ("name", "content", "num_test", "num_development", "test_rule", "counts", "policy")
     return {
+        **{name: manifest[name] for name in (*copied, "replaces", "shares", "lineage")},
         "id": vault,
-        "name": manifest["name"],
         "sealed": manifest["created"],
-        "content": manifest["content"],
-        "num_test": manifest["num_test"],
-        "num_development": manifest["num_development"],
-        "test_rule": manifest["test_rule"],
-        "counts": manifest["counts"],
         "ambiguous": manifest["fingerprints"]["ambiguous"],
-        "policy": {key: policy[key] for key in ("policy", "k", "key_mode") if key in policy},
-        "key_mode": KEY_MODES.get(policy["key_mode"], policy["key_mode"]),
-        "source": _source(manifest["source"], is_there=_is_there(manifest["source"])),
-        "replaces": manifest["replaces"],
-        "shares": manifest["shares"],
-        "lineage": manifest.get("lineage", []),
+        "key_mode": KEY_MODES.get(manifest["policy"]["key_mode"], manifest["policy"]["key_mode"]),
+        "source": _source(manifest["source"]),
     }
 
 
-def _paths_of(source: Mapping[str, Any]) -> list[str]:
-    return [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
-
-
-def _is_there(source: Mapping[str, Any]) -> bool:
-    return any(Path(path).exists() for path in _paths_of(source))
-
-
-def _source(source: Mapping[str, Any], *, is_there: bool) -> dict[str, Any]:
-    """The place that the rows came from, and whether they still lie there in the open."""
-    paths = _paths_of(source)
-    is_kept = is_there and bool(paths)
-    if is_kept:
+def _source(source: Mapping[str, Any], is_there: bool | None = None) -> dict[str, Any]:
+    """The place that the rows came from, and whether they still lie there in the open; None: it is looked up."""
+    paths = [str(value) for key, value in source.items() if "path" in key and isinstance(value, str)]
+    if is_there is None:
+        is_there = any(Path(path).exists() for path in paths)
+    if paths and is_there:
         words = f"The raw source is kept in the open, test rows included: {', '.join(paths)}."
     elif str(source.get("_target_")).startswith("holdfast.sources.memory"):
-        words = (
-            "The rows were handed over in memory: the process that trained held the whole table, test rows included."
-        )
+        words = "The rows were handed over in memory: the process that trained held the table, test rows included."
     elif paths:
         words = f"The raw source is no longer where it was sealed from ({', '.join(paths)})."
     else:
         words = "The rows come from a public source: whoever looks for the test rows finds them."
-    return {"target": source.get("_target_"), "paths": paths, "is_kept": is_kept or not paths, "words": words}
+    return {"target": source.get("_target_"), "paths": paths, "is_kept": is_there or not paths, "words": words}
 
 
 def _openings(entries: Sequence[ledger.Entry]) -> list[dict[str, Any]]:
-    results = {entry.fields["opening"]: entry for entry in entries if entry.type == "open.result"}
-    openings = []
-    for entry in entries:
-        if entry.type == "open.intent":
-            result = results.get(entry.fields["opening"])
-            openings.append(
-                {
-                    "opening": entry.fields["opening"],
-                    "selection": entry.selection,
-                    "time": entry.fields["time"],
-                    "level": entry.body.get("level", "full"),
-                    "reason": entry.body.get("reason"),
-                    "bits": result.fields["bits"] if result else None,
-                    "state": "opened" if result else "begun",
-                }
-            )
-    return openings
+    bits = {entry.fields["opening"]: entry.fields["bits"] for entry in entries if entry.type == "open.result"}
+    return [
+        {
+            "opening": entry.fields["opening"],
+            "selection": entry.selection,
+            "time": entry.fields["time"],
+            "level": entry.body.get("level", "full"),
+            "reason": entry.body.get("reason"),
+            "bits": bits.get(entry.fields["opening"]),
+            "state": "opened" if entry.fields["opening"] in bits else "begun",
+        }
+        for entry in entries
+        if entry.type == "open.intent"
+    ]
 
 
 def _wear(

@@ -1,4 +1,4 @@
-"""The result of an opening: what its level lets into the ledger, and the answer that is read from there.
+"""The result of an opening: what its level lets into the ledger, the answer that is read from there, a line to quote.
 
 What is printed is what is recorded.
 """
@@ -11,11 +11,13 @@ from typing import Any
 
 from holdfast.core import metrics as table
 from holdfast.core.errors import VaultRefused
+from holdfast.core.figures import figure
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits, ledger
 
+QUOTED_FIRST = ("accuracy", "rmse")
 COMPARISON_BITS = 2 * leaked_bits.FLOAT_BITS
 
 
@@ -32,7 +34,7 @@ class Opened:
     head: str  # of the ledger with the result in it
     replayed: bool  # whether it was only repeated
     level: str = policies.FULL  # "full", "primary" (not a clean test) or "criterion"
-    # {"name", "metrics"} of each, where several were frozen together
+    # {"name", "metrics"} of each; of several targets with "targets": {"name", "metrics"} of each
     models: list[dict[str, Any]] = field(default_factory=list)
     comparisons: list[dict[str, Any]] = field(default_factory=list)  # the first model against each other one
     confidence: float = 0.95  # of each interval
@@ -44,6 +46,11 @@ class Opened:
     former: list[dict[str, Any]] = field(default_factory=list)
     # what the models could have done with the rows beside predicting, in words
     not_confined: list[str] = field(default_factory=list)
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        """{"name", "metrics"} of each of several targets, by the first model; empty for other tasks."""
+        return self.models[0].get("targets", []) if self.models else []
 
     @property
     def is_clean(self) -> bool:
@@ -58,7 +65,7 @@ class Opened:
     def as_dict(self) -> dict[str, Any]:
         """The values for JSON; what does not apply is left out."""
         names = ["selection", "vault", "opening", "n", "metrics", "head", "replayed"]
-        names += ["models"] if len(self.models) > 1 else []
+        names += ["models"] if len(self.models) > 1 or self.targets else []
         names += ["confidence"] if self.confidence != Opened.confidence else []
         names += ["reason", "wear", "heading"] if self.heading else []
         names += [name for name in ("comparisons", "former", "not_confined") if getattr(self, name)]
@@ -80,18 +87,15 @@ def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_row
         body["criterion"] = {"criterion": criterion, "passed": passes(criterion, first)}
     if level == policies.CRITERION:
         return body, leaked_bits.PASS_BITS
-    models = [{"name": model["name"], "metrics": in_order(model["metrics"])} for model in scored.models]
+    models = [_in_order(model) for model in scored.models]
     body |= {"metrics": first, "models": models, "comparisons": scored.comparisons}
     bits = sum(bits_of(model["metrics"]) for model in models)
+    bits += sum(bits_of(target["metrics"]) for model in models for target in model.get("targets", ()))
     return body, bits + COMPARISON_BITS * len(scored.comparisons)
 
 
 def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
-    """The answer that an `open.result` records.
-
-    Raises:
-        VaultRefused: It records none.
-    """
+    """The answer that an `open.result` records; refused where it records none."""
     fields, body = result.fields, result.body
     try:
         return Opened(
@@ -101,7 +105,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             head=result.sha256,
             replayed=is_replayed,
             metrics=in_order(body["metrics"]),
-            models=[{"name": model["name"], "metrics": in_order(model["metrics"])} for model in body.get("models", [])],
+            models=[_in_order(model) for model in body.get("models", [])],
             comparisons=body.get("comparisons", []),
             criterion=body.get("criterion"),
             n=int(body["n"]),
@@ -113,11 +117,54 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
         raise VaultRefused(f"vault {fields['vault'][:8]}", problem, next="holdfast vault verify") from None
 
 
+def quotable(opened: Opened) -> str:
+    """One line for the metrics, or for the one bit of a criterion where that is all that was told."""
+    number = f"opening {opened.opening} of {opened.opening}"
+    if not opened.is_clean:
+        number = f"opening {opened.opening}; not a clean test"
+    if len(opened.models) > 1:
+        number += f", the best by val of {len(opened.models)}"
+    number += "".join(f", {_former(former)}" for former in opened.former)
+    place = f"vault {opened.vault[:8]}, selection {opened.selection[:8]}, head {opened.head[:8]}"
+    where = f"n = {opened.n:,}, {number}, {place}"
+    criterion, metrics = opened.criterion, opened.metrics
+    if not metrics and criterion:
+        bits = f"{opened.wear['bits_before']:.0f} bits told before"
+        where = f"n = {opened.n:,}, answer {opened.opening} of its vault, {bits}, {place}"
+        return f"test of {criterion['criterion']}: {'passed' if criterion['passed'] else 'failed'}, {where}"
+    name = next((name for name in QUOTED_FIRST if name in metrics), next(iter(metrics)))
+    return f"test {name} {_value(name, metrics[name], opened.confidence)}, {where}"
+
+
 def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics in the order in which they are shown."""
     return {name: metrics[name] for name in table.in_order(metrics)}
 
 
+def _in_order(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model, or one of its targets, with its metrics in the order in which they are shown."""
+    targets = {"targets": [_in_order(target) for target in model["targets"]]} if "targets" in model else {}
+    return {**model, "metrics": in_order(model["metrics"]), **targets}
+
+
 def find_entry(entries: Sequence[ledger.Entry], type: str, selection: str) -> ledger.Entry | None:
     """The first entry of a type that is about a selection."""
     return next((entry for entry in entries if entry.type == type and entry.selection == selection), None)
+
+
+def _former(former: Mapping[str, Any]) -> str:
+    openings = former["openings"]
+    times = {None: "may have been opened", 0: "was never opened", 1: "was opened once"}
+    return f"rows of former vault {former['vault'][:8]}, which {times.get(openings, f'was opened {openings} times')}"
+
+
+def _value(name: str, entry: Mapping[str, Any], confidence: float) -> str:
+    if entry["value"] is None:
+        return "undefined"
+    keys = ("value",) if entry["low"] is None else ("value", "low", "high")
+    numbers = [f"{100 * entry[key]:.2f}" if table.is_share(name) else figure(entry[key]) for key in keys]
+    value = f"{numbers[0]} %" if table.is_share(name) else numbers[0]
+    if len(numbers) == 1:
+        return value
+    method = entry["method"][:1].upper() + entry["method"][1:]
+    return f"{value} [{numbers[1]}, {numbers[2]}] {method} {100 * confidence:.4g} %"

@@ -117,12 +117,15 @@ def _compare_areas(
 
 
 def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
-    """Mean absolute and squared errors: difference with a bootstrap interval, and a paired t test."""
+    """Mean absolute and squared errors: difference with a bootstrap interval, and a paired t test.
+
+    Those of several targets are means over them.
+    """
     del task
-    errors = [np.abs(p.astype(np.float64) - np.asarray(y, np.float64)) for p in (first, other)]
+    errors = [np.abs(p.astype(np.float64) - y).reshape(len(y), -1) for p in (first, other)]
     results = []
     for metric, power in (("mae", 1), ("mse", 2)):
-        differences = errors[0] ** power - errors[1] ** power
+        differences = (errors[0] ** power - errors[1] ** power).mean(axis=1)
         interval = resampling.mean_interval(differences, sampling)
         difference = interval.pop("value")
         num_units = sampling.num_units(np.ones(len(y), bool))

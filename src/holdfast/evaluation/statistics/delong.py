@@ -68,17 +68,10 @@ def auroc_interval(scores: Array, truth: Truth, sampling: Sampling) -> dict[str,
     if math.isnan(value):
         return {"low": 0.0, "high": 1.0, "method": "none (one class)"}
     smallest, error = smallest_side(truth, sampling), standard_error(influence, sampling)
-    if sampling.is_small(smallest):
+    if sampling.is_small(smallest) or smallest < 2 or error < NO_SPREAD or not 0 < value < 1:
+        reason = f"{smallest} groups" if sampling.is_small(smallest) else "the smallest class (DeLong does not vary)"
         low, high = wilson(value, smallest, sampling)
-        return {"value": value, "low": low, "high": high, "method": f"wilson of {smallest} groups"}
-    if smallest < 2 or error < NO_SPREAD or not 0 < value < 1:
-        low, high = wilson(value, smallest, sampling)
-        return {
-            "value": value,
-            "low": low,
-            "high": high,
-            "method": "wilson of the smallest class (DeLong does not vary)",
-        }
+        return {"value": value, "low": low, "high": high, "method": f"wilson of {reason}"}
     half = sampling.z() * error / (value * (1 - value))
     low, high = (float(expit(logit(value) + sign * half)) for sign in (-1, 1))
     return {"value": value, "low": low, "high": high, "method": by_group("DeLong, logit", sampling)}

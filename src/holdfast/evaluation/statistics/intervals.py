@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.metrics import METRICS, of_counts
-from holdfast.core.tasks import task_of
+from holdfast.core.tasks import PerTarget, task_of
 from holdfast.evaluation.statistics import delong, resampling
 from holdfast.evaluation.statistics.sampling import DEFAULT, Sampling, wilson
 
@@ -31,7 +31,7 @@ def metric_intervals(
     y: Array,
     *,
     task: str,
-    target_std: float = 1.0,
+    target_std: PerTarget = 1.0,
     sampling: Sampling = DEFAULT,
     measure: resampling.Measure | None = None,
 ) -> dict[str, Interval]:
@@ -39,9 +39,9 @@ def metric_intervals(
 
     Args:
         values: Metrics of these rows by bare name; NaN where a metric is not defined.
-        predictions: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) values.
-        y: (n,) or (n, labels) targets.
-        task: "multiclass", "binary", "multilabel" or "regression".
+        predictions: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) or (n, targets) values.
+        y: (n,), (n, labels) or (n, targets) targets.
+        task: Of `core.tasks`.
         target_std: Unit of a regression's loss.
         sampling: How intervals are taken.
         measure: Computes metrics of other rows, for those that are resampled as a whole; None: they have no interval.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.metrics import Counts, of_counts
+from holdfast.core.tasks import PerTarget
 from holdfast.evaluation.statistics.sampling import Sampling
 
 DRAWS = 9_999
@@ -120,32 +121,30 @@ def _draws(weights: NDArray[np.int64], tallies: Array, draws: int, seed: int) ->
 
 
 def error_intervals(
-    names: Sequence[str], predictions: Array, y: Array, target_std: float, sampling: Sampling
+    names: Sequence[str], predictions: Array, y: Array, target_std: PerTarget, sampling: Sampling
 ) -> dict[str, Interval]:
-    """The named ones of loss, MAE, RMSE, R2 and MAPE of a regression."""
-    y = np.asarray(y, np.float64)
-    errors = predictions.astype(np.float64) - y
-    squares, centred = np.square(errors), y - y.mean()
+    """The named ones of loss, MAE, RMSE, R2 and MAPE of values (n,) or (n, targets): means over targets."""
+    y = np.asarray(y, np.float64).reshape(len(y), -1)
+    errors = predictions.astype(np.float64).reshape(y.shape) - y
+    squares, centred = np.square(errors), y - y.mean(axis=0)
     intervals: dict[str, Interval] = {}
     if "mae" in names:
-        intervals["mae"] = mean_interval(np.abs(errors), sampling)
+        intervals["mae"] = mean_interval(np.abs(errors).mean(axis=1), sampling)
     if "mape" in names:
-        intervals["mape"] = mean_interval(np.abs(errors) / np.maximum(np.abs(y), SMALLEST_TARGET), sampling)
+        shares = np.abs(errors) / np.maximum(np.abs(y), SMALLEST_TARGET)
+        intervals["mape"] = mean_interval(shares.mean(axis=1), sampling)
     if "r2" in names:
         intervals["r2"] = _interval_of(np.column_stack([squares, centred, centred**2]), _r2, sampling)
-    if {"rmse", "loss"}.intersection(names):
-        # The loss is the squared error in another unit: the interval of the RMSE's square, exactly.
-        rmse = mean_interval(squares, sampling, of=np.sqrt)
-        loss = {key: (rmse[key] / target_std) ** 2 for key in ("value", "low", "high")}
-        intervals |= {"rmse": rmse, "loss": {**loss, "method": rmse["method"]}}
+    if "rmse" in names:
+        intervals["rmse"] = _interval_of(squares, lambda sums, rows: np.sqrt(sums / rows).mean(axis=0), sampling)
+    if "loss" in names:
+        intervals["loss"] = mean_interval((squares / np.square(target_std)).mean(axis=1), sampling)
     return intervals
 
 
-def mean_interval(
-    values: NDArray[np.float64], sampling: Sampling, of: Callable[[Any], Any] = lambda mean: mean
-) -> Interval:
-    """An increasing function of the mean of rows: BCa, or percentile for many rows."""
-    return _interval_of(values[:, None], lambda sums, rows: of(sums[0] / rows), sampling)
+def mean_interval(values: NDArray[np.float64], sampling: Sampling) -> Interval:
+    """The mean of rows: BCa, or percentile for many rows."""
+    return _interval_of(values[:, None], lambda sums, rows: sums[0] / rows, sampling)
 
 
 def sums_of_groups(columns: Array, groups: NDArray[np.int64]) -> Array:
@@ -155,10 +154,10 @@ def sums_of_groups(columns: Array, groups: NDArray[np.int64]) -> Array:
 
 
 def _r2(sums: Array, rows: Any) -> Any:
-    """1 - RSS/TSS of sums of squared errors, targets and squared targets."""
-    residual, first, second = sums
+    """The mean of 1 - RSS/TSS over targets, by sums of squared errors, of targets and of squared targets of each."""
+    residual, first, second = np.split(sums, 3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 - residual / (second - np.square(first) / rows)
+        return (1.0 - residual / (second - np.square(first) / rows)).mean(axis=0)
 
 
 def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], sampling: Sampling) -> Interval:

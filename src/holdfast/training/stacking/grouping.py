@@ -8,8 +8,7 @@ from typing import Any
 
 from holdfast.config.resolve import as_plain
 from holdfast.training.build import reconstructs
-from holdfast.training.devices import num_devices
-from holdfast.training.precision import device_of, precision_of
+from holdfast.training.devices import device_of, num_devices, precision_of
 
 # optimizers that move every number by itself, so that one step moves the weights of all members
 BY_NUMBER = (

@@ -22,6 +22,8 @@ from holdfast.training.reporter import Reporter
 from holdfast.training.stacking.stack import Stack
 from holdfast.training.trainer import AtomicCheckpointIO
 
+LIGHTNING = metadata.version("pytorch-lightning")
+
 Result_co = TypeVar("Result_co", covariant=True)
 
 
@@ -150,7 +152,7 @@ class Member:
             "state_dict": state,
             "epoch": self.num_epochs,
             "global_step": self.global_step,
-            "pytorch-lightning_version": metadata.version("pytorch-lightning"),
+            "pytorch-lightning_version": LIGHTNING,
         }
         self.callback.on_save_checkpoint(self, module, content)  # type: ignore[arg-type]
         content[STATE]["history"] = list(content[STATE]["history"])

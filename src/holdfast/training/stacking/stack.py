@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.linalg import vector_norm
 
 from holdfast.data.loading.batches import Batch, ResidentBatches, hand_over
 from holdfast.training.fit import Built
@@ -16,7 +17,9 @@ from holdfast.training.metrics import ROWS_PER_UPDATE
 from holdfast.training.row_guard import look_first
 from holdfast.training.stacking.grouping import alike
 from holdfast.training.stacking.layers import Dropout, Layout, NotStackable, stack_network
-from holdfast.training.stacking.weights import Weights
+from holdfast.training.stacking.weights import Weights, as_stored
+
+MOST_TRANSFORMED = 2**26  # numbers that are kept as the networks see them: 256 MB
 
 
 @dataclass
@@ -36,7 +39,7 @@ class Part:
 class Stack:
     """The networks of K runs as one, with what trains them."""
 
-    def __init__(self, members: Sequence[Built], *, is_interleaved: bool) -> None:
+    def __init__(self, members: Sequence[Built]) -> None:
         """Stack what was built.
 
         Raises:
@@ -45,7 +48,7 @@ class Stack:
         self.members = list(members)  # what was built for each run; their order is that of all tensors (K, ...)
         # one for each run, which masks and augmentation are drawn from
         self.generators = [torch.Generator().set_state(built.random["torch"]) for built in members]
-        self.layout = Layout(len(members), is_interleaved)
+        self.layout = Layout(len(members))
         models = [built.module.model for built in members]
         self.weights = Weights(models)
         self.network = stack_network(models, self.weights.tensors, self.layout, self.generators).train()
@@ -53,13 +56,19 @@ class Stack:
         self._val_loader: Any = members[0].datamodule.val_dataloader()
         if not all(isinstance(loader, ResidentBatches) for loader in self._loaders):
             raise NotStackable("the rows are read from files as they are needed (data.resident)")
-        self.start_optimizing()
+        self._x, self._is_transformed = self._train_rows()
+        # optimizers and schedules as each member would build them for itself
+        self.parts = [self._part(places) for places in alike([built.config for built in members])]
+
+    def _train_rows(self) -> tuple[Tensor, bool]:
+        """The rows that batches are taken from, and whether they are transformed: once for all, where they are few."""
+        x, module = self._loaders[0].x, self.members[0].module
+        if module.augmentation is not None or x.numel() > MOST_TRANSFORMED:
+            return x, False
+        with torch.no_grad():
+            return look_first(module._as_input)(hand_over(x)), True
 
     # --- members ------------------------------------------------------------------------------------------------------
-
-    def start_optimizing(self) -> None:
-        """Build optimizers and schedules anew, as each member would for itself."""
-        self.parts = [self._part(members) for members in alike([built.config for built in self.members])]
 
     def part_of(self, member: int) -> Part:
         """The part that a member belongs to."""
@@ -88,7 +97,6 @@ class Stack:
     def state(self) -> dict[str, Any]:
         """All that training goes on from, beside the members' records."""
         return {
-            "is_interleaved": self.layout.is_interleaved,
             "weights": self.weights.state(),
             "generators": [generator.get_state() for generator in self.generators],
             "optimizers": [part.optimizer.state_dict() for part in self.parts],
@@ -106,7 +114,7 @@ class Stack:
 
     def _part(self, members: range) -> Part:
         built = self.members[members.start]
-        module, pieces = built.module, self._pieces(members)
+        module, pieces = built.module, self.weights.pieces(members)
         names = {id(parameter): name for name, parameter in module.model.named_parameters()}
 
         def arrange(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,17 +126,10 @@ class Stack:
         schedule = module.make_schedule(optimizer, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
         return Part(members, optimizer, schedule, pieces)
 
-    def _pieces(self, members: range) -> dict[str, nn.Parameter]:
-        """The parameters of some members, which are the stack's own where these are all."""
-        trained: dict[str, Any] = {name: self.weights.tensors[name] for name in self.weights.trained}
-        if len(members) == len(self.weights):
-            return trained
-        return {name: nn.Parameter(value.detach()[members.start : members.stop]) for name, value in trained.items()}
-
     def _move(self, part: Part, chosen: list[int]) -> None:
         """Give an optimizer the weights of the members that stay, and what it remembers of them."""
         names = {id(piece): name for name, piece in part.pieces.items()}
-        part.pieces = self._pieces(part.members)
+        part.pieces = self.weights.pieces(part.members)
         for group in part.optimizer.param_groups:
             for index, former in enumerate(group["params"]):
                 piece = part.pieces[names[id(former)]]
@@ -147,9 +148,9 @@ class Stack:
         for loader in self._loaders:
             loader.sampler.set_epoch(epoch)
             orders.append(list(loader.sampler.batches()))
-        x, y = self._loaders[0].x, self._loaders[0].y
+        y = self._loaders[0].y
         for rows in map(torch.stack, zip(*orders, strict=True)):
-            yield hand_over((x.index_select(0, self.layout.join(rows)), y[rows]))
+            yield hand_over((self._x.index_select(0, self.layout.join(rows)), y[rows]))
 
     def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Move all members by one step.
@@ -172,9 +173,10 @@ class Stack:
 
     def _train_outputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = batch
-        if self.members[0].module.augmentation is not None:
+        module = self.members[0].module
+        if module.augmentation is not None:
             x = self._augmented(x)
-        outputs = self._outputs(self.members[0].module._as_input(x))
+        outputs = self._outputs(x if self._is_transformed else module._as_input(x))
         return self._losses(outputs, y), outputs
 
     def backward(self, losses: Tensor) -> None:
@@ -191,8 +193,7 @@ class Stack:
         for part in self.parts:
             for name, piece in part.pieces.items():
                 gradient = self.weights.tensors[name].grad
-                if piece is not self.weights.tensors[name] and gradient is not None:
-                    piece.grad = part.of(gradient)
+                piece.grad = None if gradient is None else as_stored(part.of(gradient))
 
     def end_epoch(self, values: Sequence[float]) -> None:
         """Move the schedules that move per epoch; those that go by a measured value are told it, one a member."""
@@ -203,7 +204,7 @@ class Stack:
                 part.schedule["scheduler"].step()
 
     def _losses(self, outputs: Tensor, y: Tensor) -> Tensor:
-        parts = [vmap(self._first(part)._loss_of)(part.of(outputs), part.of(y)) for part in self.parts]
+        parts = [_losses_of(self._first(part))(part.of(outputs), part.of(y)) for part in self.parts]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _outputs(self, x: Tensor) -> Tensor:
@@ -245,7 +246,7 @@ class Stack:
             for gradient in gradients:
                 gradient.clamp_(-limit, limit)
             return
-        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        norms = torch.stack([vector_norm(each, dim=tuple(range(1, each.ndim))) for each in gradients]).norm(dim=0)
         factors = (limit / (norms + 1e-6)).clamp(max=1.0)
         for gradient in gradients:
             gradient.mul_(factors.view(-1, *(1,) * (gradient.ndim - 1)))
@@ -272,6 +273,11 @@ class Stack:
         views = [x] if module._views is None else module._views(x)
         outputs = [self._outputs(self.layout.join(view.expand(len(self.members), *view.shape))) for view in views]
         return outputs[0] if module._views is None else torch.stack(outputs).mean(dim=0)
+
+
+def _losses_of(module: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of a module as a function of the outputs and targets of several members."""
+    return getattr(module._loss, "of_members", None) or vmap(module._loss_of)
 
 
 @dataclass

@@ -21,20 +21,19 @@ from holdfast.core.run_record import read_run
 from holdfast.core.seeding import kept_random_state
 from holdfast.training.checkpoints import FOLDER, STATE, read_checkpoint
 from holdfast.training.combinations import cautions
+from holdfast.training.devices import precision_of, set_threads
 from holdfast.training.fit import SHOWN, settings_kept
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import close_failed
 from holdfast.training.metrics import ROWS_PER_UPDATE
-from holdfast.training.precision import precision_of
 from holdfast.training.progress import epoch_line
 from holdfast.training.reporter import Reporter
 from holdfast.training.row_guard import guarded
-from holdfast.training.stacking.choice import fastest
+from holdfast.training.stacking.choice import stack_if_faster
 from holdfast.training.stacking.grouping import group, why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
 from holdfast.training.stacking.stack import Kept, Stack
-from holdfast.training.threads import set_threads
 from holdfast.training.trainer import AtomicCheckpointIO
 
 NAME = "stack.ckpt"
@@ -127,14 +126,14 @@ def _train_stack(experiments: Sequence[Trainable[Any]], reporters: Reporters) ->
         with guarded(built[0].module, datamodule, experiments[0].folder.name):
             states: list[Any] = [None] * len(built)
             if path is None:
-                path, stack = experiments[0].folder / FOLDER / NAME, fastest(built)
+                path, stack = experiments[0].folder / FOLDER / NAME, stack_if_faster(built)
             else:
                 content = read_checkpoint(path)
                 states = content["members"]
                 order = _order([experiment.folder.name for experiment in experiments], [s["folder"] for s in states])
                 experiments, built = [experiments[i] for i in order], [built[i] for i in order]
                 reporters = [reporters[i] for i in order]
-                stack = Stack(built, is_interleaved=content["stack"]["is_interleaved"])
+                stack = Stack(built)
                 stack.load(content["stack"])
             training = _Training(stack, path, signals)
             for experiment, reporter, state in zip(experiments, reporters, states, strict=True):

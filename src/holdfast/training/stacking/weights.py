@@ -16,6 +16,8 @@ class Weights:
         # the names of those that are trained
         self.trained = [name for name, parameter in models[0].named_parameters() if parameter.requires_grad]
         self._tied = _tied(models[0])
+        linear = (name for name, module in models[0].named_modules() if type(module) is nn.Linear)
+        self._of_products = {f"{name}.weight".lstrip(".") for name in linear}
         # (K, ...) by the name that a parameter or buffer has in one network; the same dictionary for good
         self.tensors: dict[str, Tensor] = {}
         self._set({name: torch.stack([each[name].detach() for each in every]) for name in every[0]})
@@ -30,7 +32,13 @@ class Weights:
 
     def of(self, member: int) -> dict[str, Tensor]:
         """Copies of the tensors of one network, by name."""
-        return {name: value[member].detach().clone() for name, value in self.tensors.items()}
+        plain = torch.contiguous_format
+        return {name: value[member].detach().clone(memory_format=plain) for name, value in self.tensors.items()}
+
+    def pieces(self, members: range) -> dict[str, nn.Parameter]:
+        """What is trained of some members, by name: as it lies in memory, which is how optimizers are fastest."""
+        values = {name: self.tensors[name].detach()[members.start : members.stop] for name in self.trained}
+        return {name: nn.Parameter(as_stored(value)) for name, value in values.items()}
 
     def state(self) -> dict[str, Tensor]:
         """Copies of all tensors by name, for `load`."""
@@ -42,11 +50,19 @@ class Weights:
         for name, value in self.tensors.items():
             value.copy_(state[name])
 
-    def _set(self, values: Mapping[str, Tensor]) -> None:
+    def _set(self, values: dict[str, Tensor]) -> None:
+        # a linear map lies transposed in memory: neither its product nor the gradient is copied then
+        for name in self._of_products & values.keys():
+            values[name] = values[name].mT.contiguous().mT
         trained = {name: nn.Parameter(values[name]) for name in self.trained}
         self.tensors.update({**values, **trained})
         for name, first in self._tied.items():
             self.tensors[name] = self.tensors[first]
+
+
+def as_stored(tensor: Tensor) -> Tensor:
+    """A tensor (members, ...) of `Weights` as it lies in memory."""
+    return tensor if tensor.is_contiguous() else tensor.mT
 
 
 def _tied(model: nn.Module) -> dict[str, str]:

@@ -83,11 +83,7 @@ def fingerprint_key(*, may_create: bool = False, vault: str = "*") -> bytes:
 
 
 def store_key(path: Path, vault: str, part: str, *, key: bytes = b"") -> bytes:
-    """Write a key file that only this user can read; a new key where none is given.
-
-    Raises:
-        VaultRefused: The place is inside the project.
-    """
+    """Write a key file that only this user can read, outside of the project; a new key where none is given."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _refuse_project(path)
     key = key or secrets.token_bytes(KEY_BYTES)
@@ -117,12 +113,9 @@ def read_key(path: Path, vault: str, part: str) -> bytes:
     if status.st_mode & OTHERS:
         raise VaultRefused(str(path), "the key is open to other users", next=f"chmod 600 {in_shell(path)}")
     if path.parent == places.keys() and path.parent.stat().st_mode & OTHERS:
-        raise VaultRefused(
-            str(path.parent),
-            "the folder of keys is open to other users",
-            next=f"chmod 700 {in_shell(path.parent)}",
-        )
-    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        hint = f"chmod 700 {in_shell(path.parent)}"
+        raise VaultRefused(str(path.parent), "the folder of keys is open to other users", next=hint)
+    if status.st_uid != os.getuid():
         raise VaultRefused(str(path), "the key belongs to another user")
     _refuse_project(path)
     return parse_key(path, raw, vault, part)

@@ -1,9 +1,14 @@
-"""The keys of a vault, by key mode: `local`, `passphrase` or `keyfile`.
+"""The keys of a vault, by key mode.
 
-    FILE, FILE.pub    {"version": 1, "vault": "*", "part": "private" or "public", "key": 64 hex digits}: an X25519 pair
+local        both lie on this machine, in files of their own (`key_files`)
+passphrase   a key from Scrypt (RFC 7914, n = 2**17, r = 8, p = 1) wraps both by AES-256-GCM; who seals types it
+keyfile      HPKE in base mode (RFC 9180) wraps both for the holder's public key: X25519, HKDF-SHA256, AES-256-GCM;
+             who seals has the public key only
 
-In the modes `passphrase` and `keyfile` no key of a vault lies on this machine in the open (`wrapping`); who seals types
-the passphrase, or has the public key only.
+wrapped.json      in the vault's folder: {"version", "mode", "x", "y", "check"} and the salt or the public key.
+                  "check" is a constant: a wrong passphrase or key is found by it, so that neither key is unwrapped
+                  before its time
+FILE, FILE.pub    {"version": 1, "vault": "*", "part": "private" or "public", "key": 64 hex digits}: an X25519 pair
 """
 
 from __future__ import annotations
@@ -17,15 +22,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import write_atomic
-from holdfast.vault.keys import key_files, wrapping
+from holdfast.vault.keys import key_files
 
+WRAPPED = "wrapped.json"
+VERSION = 1
+SCRYPT = {"n": 2**17, "r": 8, "p": 1}
+NONCE_BYTES = 12
+CHECK = b"holdfast check"
+HPKE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 PRIVATE, PUBLIC = ("*", "private"), ("*", "public")
 
 Ring = Callable[[str], bytes]  # hands out the key of a part, when it is needed
+Cipher = Callable[[bytes, bytes], bytes]  # of content, and of what it is about
 
 
 def draw_keys(vault: str, mode: str = "local", public: str | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -44,13 +60,27 @@ def draw_keys(vault: str, mode: str = "local", public: str | None = None) -> tup
     if mode == "local":
         return key_files.create_keys(vault), {}
     secret = {part: secrets.token_bytes(key_files.KEY_BYTES) for part in key_files.PARTS}
-    if mode == "passphrase":
-        passphrase = _ask("passphrase of the new vault: ")
-        if _ask("the same again: ") != passphrase:
-            raise VaultRefused("passphrase", "the two differ", next="start again")
-        return secret, wrapping.wrap_by_passphrase(secret, vault, passphrase)
-    assert public is not None
-    return secret, wrapping.wrap_for(bytes.fromhex(public), secret, vault)
+    if mode == "keyfile":
+        assert public is not None
+        return secret, wrap_for(public, secret, vault)
+    passphrase = _ask("passphrase of the new vault: ")
+    if _ask("the same again: ") != passphrase:
+        raise VaultRefused("passphrase", "the two differ", next="start again")
+    salt = secrets.token_bytes(16)
+    cipher = _passphrase_cipher(passphrase, salt)
+
+    def encrypt(content: bytes, about: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + cipher.encrypt(nonce, content, about)
+
+    return secret, {"mode": mode, "salt": salt.hex(), "scrypt": SCRYPT, **_wrapped(secret, vault, encrypt)}
+
+
+def wrap_for(public: str, secret: Mapping[str, bytes], vault: str) -> dict[str, Any]:
+    """The content of `wrapped.json` for the holder of the private key of `public`, which is in hex digits."""
+    key = X25519PublicKey.from_public_bytes(bytes.fromhex(public))
+    wrapped = _wrapped(secret, vault, lambda content, about: HPKE.encrypt(content, key, about))
+    return {"mode": "keyfile", "public": public, **wrapped}
 
 
 def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path | None = None) -> Ring:
@@ -67,7 +97,7 @@ def unlock(vault: str, folder: Path, fields: Mapping[str, Any], key_file: Path |
     mode, check = fields["mode"], fields["check"]
     if key_file is not None and mode != "keyfile":
         raise VaultRefused(f"vault {vault[:8]}", f"has key mode {mode} and takes no key file", next="leave out --key")
-    unwrap = _unwrapper(vault, folder / wrapping.FILE_NAME, mode, key_file)
+    unwrap = _unwrapper(vault, folder / WRAPPED, mode, key_file)
 
     def key_of(part: str) -> bytes:
         key = unwrap(part)
@@ -98,18 +128,16 @@ def generate(path: Path) -> Path:
 
 
 def public_key_of(settings: Mapping[str, Any]) -> str | None:
-    """The public key that a vault is sealed for, as hex digits; None in other key modes."""
-    return read_public(Path(settings["public_key"])).hex() if settings["public_key"] else None
-
-
-def read_public(path: Path) -> bytes:
-    """The public key in a file.
+    """The public key that a vault is sealed for, as hex digits; None in other key modes.
 
     Raises:
-        InputError: It cannot be read or is none.
+        InputError: Its file cannot be read or holds none.
     """
+    if not settings["public_key"]:
+        return None
+    path = Path(settings["public_key"])
     try:
-        return key_files.parse_key(path, path.read_bytes(), *PUBLIC)
+        return key_files.parse_key(path, path.read_bytes(), *PUBLIC).hex()
     except OSError as error:
         raise InputError("vault.public_key", f"{path} cannot be read ({error.strerror})") from None
     except VaultRefused as error:
@@ -119,8 +147,7 @@ def read_public(path: Path) -> bytes:
 
 def _ask(prompt: str) -> str:
     try:
-        if os.name != "nt":
-            os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         typed = getpass.getpass(prompt)
     except (OSError, EOFError):
         hint = "start it from a terminal; a passphrase is taken from no argument, file or environment"
@@ -130,22 +157,51 @@ def _ask(prompt: str) -> str:
     return typed
 
 
-def _unwrapper(vault: str, path: Path, mode: str, key_file: Path | None) -> wrapping.Unwrap:
+def _passphrase_cipher(passphrase: str, salt: bytes) -> AESGCM:
+    return AESGCM(Scrypt(salt=salt, length=key_files.KEY_BYTES, **SCRYPT).derive(passphrase.encode()))
+
+
+def _wrapped(secret: Mapping[str, bytes], vault: str, encrypt: Cipher) -> dict[str, Any]:
+    contents = {**secret, "check": CHECK}
+    wrapped = {name: encrypt(content, _about(vault, name)).hex() for name, content in contents.items()}
+    return {"version": VERSION, **wrapped}
+
+
+def _unwrapper(vault: str, path: Path, mode: str, key_file: Path | None) -> Ring:
     """A function that hands out the key of a part, unchecked."""
-    name = f"vault {vault[:8]}"
     if mode == "local":
         return lambda part: key_files.read_key(key_files.key_path(vault, part), vault, part)
+    name = f"vault {vault[:8]}"
     try:
         fields = json.loads(path.read_bytes())
     except (OSError, ValueError):
         raise VaultRefused(str(path), "the wrapped keys cannot be read", next="restore it from a copy") from None
     if mode == "passphrase":
-        if unwrap := wrapping.by_passphrase(fields, vault, _ask(f"passphrase of {name}: ")):
-            return unwrap
-        raise VaultRefused("passphrase", f"is not that of {name}: nothing was spent")
-    if key_file is None:
+        where, problem = "passphrase", f"is not that of {name}: nothing was spent"
+        cipher = _passphrase_cipher(_ask(f"passphrase of {name}: "), bytes.fromhex(fields["salt"]))
+
+        def decrypt(content: bytes, about: bytes) -> bytes:
+            return cipher.decrypt(content[:NONCE_BYTES], content[NONCE_BYTES:], about)
+    elif key_file is None:
         raise VaultRefused(name, "needs the private key it was sealed for", next="holdfast open SELECTION --key FILE")
-    private = X25519PrivateKey.from_private_bytes(key_files.read_key(key_file.absolute(), *PRIVATE))
-    if unwrap := wrapping.with_private_key(fields, vault, private):
-        return unwrap
-    raise VaultRefused(str(key_file), f"is another vault's key, not that of {name}: nothing was spent")
+    else:
+        where, problem = str(key_file), f"is another vault's key, not that of {name}: nothing was spent"
+        private = X25519PrivateKey.from_private_bytes(key_files.read_key(key_file.absolute(), *PRIVATE))
+
+        def decrypt(content: bytes, about: bytes) -> bytes:
+            return HPKE.decrypt(content, private, about)
+
+    def unwrap(part: str) -> bytes:
+        return decrypt(bytes.fromhex(fields[part]), _about(vault, part))
+
+    try:
+        is_right = unwrap("check") == CHECK
+    except (InvalidTag, ValueError):
+        is_right = False
+    if not is_right:
+        raise VaultRefused(where, problem)
+    return unwrap
+
+
+def _about(vault: str, name: str) -> bytes:
+    return f"{vault} {name}".encode()

@@ -34,7 +34,7 @@ def row_bits(num_rows: int, task: str = "binary", num_outputs: int = 1) -> float
     """Bits of all that the targets hold, row by row: n of two classes, n log2 C of C, a float64 for each value."""
     kind = task_of(task)
     if kind.is_values:
-        return FLOAT_BITS * num_rows
+        return FLOAT_BITS * num_rows * num_outputs
     if kind.is_labels:
         return float(num_rows * num_outputs)
     return num_rows * math.log2(kind.num_columns(num_outputs))

@@ -1,9 +1,16 @@
 """The ledger of a vault: one file per entry, hash-chained, added by compare-and-swap.
 
-`ledger/00000017.json` is the canonical JSON of one entry; `prev` is the SHA-256 of the file before it (64 zeros in the
-first), and the SHA-256 of the last file is the head. An entry is added by `os.link` of a fsynced temporary file, which
-fails when the name is taken: on local disks and on NFS, without a lock and without a torn tail. Order is the chain;
-what stands in an entry is documented in `vault.ledger.entries`.
+`ledger/00000017.json` is the canonical JSON of one entry, at most 1 MiB; the SHA-256 of the last file is the head. An
+entry is added by `os.link` of a fsynced temporary file, which fails when the name is taken: on local disks and on NFS,
+without a lock and without a torn tail. Order is the chain.
+
+    version, index, vault, type               1; from 0; the vault's id; one of `TYPES`
+    prev                                      the SHA-256 of the file before it; 64 zeros in the first
+    time, boot_id, monotonic, host, user, pid, uuid     who wrote it and when; informative
+    framework                                 {"version", "code_sha256"} of the holdfast that wrote it
+    selection, opening                        what is frozen or opened, and the opening's number; else null
+    bits, total_bits                          what this entry tells about the test rows, and all up to it
+    body                                      an object, by type
 """
 
 from __future__ import annotations
@@ -12,25 +19,62 @@ import contextlib
 import functools
 import getpass
 import hashlib
+import json
 import os
 import re
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import holdfast
-from holdfast.core.errors import VaultRefused
+from holdfast.core.errors import HoldfastError, VaultRefused
 from holdfast.core.files import canonical_json, new_file, read_plain, sha256_hex, sync_folder
 from holdfast.core.run_record import boot_id, now
-from holdfast.vault.ledger.entries import MAX_ENTRY_BYTES, VERSION, Entry, parse_entry
 
+VERSION = 1
+TYPES = (
+    *("seal", "freeze", "withdraw", "open.intent", "open.predicted", "open.result", "open.mismatch"),
+    *("disclose", "refused", "supersede", "destroy", "anchor", "verify"),
+)
+MAX_ENTRY_BYTES = 2**20
+HEX64 = re.compile(r"[0-9a-f]{64}")
 FIRST_PREV = "0" * 64
 NAME = re.compile(r"([0-9]{8})\.json")
+MAX_MISSING = 20
 
-__all__ = ["Entry", "LedgerMoved", "append", "code_sha256", "read", "read_entry"]
+Found = tuple[str, str, str]  # a problem: kind, where, what
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as it lies in its file; `sha256` is the head when it is the last."""
+
+    sha256: str
+    fields: Mapping[str, Any]
+
+    @property
+    def index(self) -> int:
+        """Its place in the chain, from 0."""
+        return int(self.fields["index"])
+
+    @property
+    def type(self) -> str:
+        """One of `TYPES`."""
+        return str(self.fields["type"])
+
+    @property
+    def selection(self) -> str | None:
+        """The selection it is about, if any."""
+        return self.fields["selection"]  # type: ignore[no-any-return]
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The fields that belong to the type of the entry."""
+        return self.fields["body"]  # type: ignore[no-any-return]
 
 
 class LedgerMoved(VaultRefused):
@@ -95,23 +139,50 @@ def read(ledger: Path) -> list[Entry]:
     Raises:
         VaultRefused: An entry is missing, malformed, or does not follow from the one before it.
     """
-    entries: list[Entry] = []
-    for index in _indexes(ledger):
-        entry = read_entry(ledger, index)
-        prev = entries[-1].sha256 if entries else FIRST_PREV
-        if entry.index != len(entries) or index != len(entries) or entry.fields["prev"] != prev:
-            problem = f"the chain is broken at entry {len(entries)}"
-            raise VaultRefused(str(ledger), problem, next="holdfast vault verify")
-        entries.append(entry)
+    entries, problems = scan(ledger)
+    for _, where, problem in problems:
+        raise VaultRefused(str(ledger), f"{where} {problem}", next="holdfast vault verify")
     return entries
 
 
-def read_entry(ledger: Path, index: int) -> Entry:
-    """One entry, its form checked.
+def scan(folder: Path, vault: str | None = None) -> tuple[list[Entry], list[Found]]:
+    """All entries that can be read, and what is wrong with the chain; it must be that of `vault` where one is given."""
+    problems: list[Found] = []
+    entries: list[Entry] = []
+    indexes = _indexes(folder)
+    if not indexes:
+        problems.append(("ledger", str(folder), "there is no ledger"))
+    missing = sorted(set(range(max(indexes, default=-1) + 1)) - set(indexes))
+    problems += [("ledger", f"entry {index}", "is missing") for index in missing[:MAX_MISSING]]
+    before: Entry | None = None
+    for index in indexes:
+        try:
+            entry = read_entry(folder, index)
+        except HoldfastError as error:
+            problems.append(("ledger", f"entry {index}", error.problems[0].what))
+            before = None
+            continue
+        problems += [("ledger", f"entry {index}", problem) for problem in _link_problems(entry, index, before, vault)]
+        entries.append(entry)
+        before = entry
+    return entries, problems
 
-    Raises:
-        VaultRefused: It cannot be read or is malformed.
+
+def head_problems(entries: Sequence[Entry], head: Mapping[str, Any], witness: str) -> Iterator[Found]:
+    """Report a head that somebody has noted and that does not stand in the ledger.
+
+    `witness` is who noted it, as in "seen last".
     """
+    index, sha256 = head["index"], head["sha256"]
+    by_index = {entry.index: entry for entry in entries}
+    if index not in by_index:
+        yield "head", f"entry {index}", f"was the head {witness} ({sha256[:12]}), and is gone: cut, or an old copy"
+    elif by_index[index].sha256 != sha256:
+        yield "head", f"entry {index}", f"is not the head {witness} ({sha256[:12]}): rewritten, or forked"
+
+
+def read_entry(ledger: Path, index: int) -> Entry:
+    """One entry, refused where it cannot be read or is malformed."""
     path = ledger / f"{index:08d}.json"
     try:
         content = read_plain(path, MAX_ENTRY_BYTES)
@@ -150,10 +221,8 @@ def _witness() -> dict[str, Any]:
 def _indexes(ledger: Path) -> list[int]:
     try:
         names = os.listdir(ledger)
-    except FileNotFoundError:
+    except OSError:
         return []
-    except OSError as error:
-        raise VaultRefused(str(ledger), f"is no ledger: {error.strerror}", next="holdfast vault verify") from None
     return sorted(int(match[1]) for match in map(NAME.fullmatch, names) if match)
 
 
@@ -176,3 +245,73 @@ def _link_new(ledger: Path, index: int, content: bytes) -> bool:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+# --- the form of an entry ----------------------------------------------------------------------------------------
+
+
+def parse_entry(content: bytes) -> dict[str, Any]:
+    """The fields of an entry in canonical form; a ValueError has what is wrong with it in one sentence."""
+    if len(content) > MAX_ENTRY_BYTES:
+        raise ValueError(f"is larger than {MAX_ENTRY_BYTES} bytes")
+    fields = json.loads(content.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+    if not isinstance(fields, dict):
+        raise ValueError("is no JSON object")
+    if fields.get("version") != VERSION or fields["version"] is True:
+        raise ValueError(f"has version {fields.get('version')!r}, known is {VERSION}")
+    if fields.get("type") not in TYPES:
+        raise ValueError(f"has the unknown type {fields.get('type')!r}"[:200])
+    if set(fields) != CHECKS.keys():
+        raise ValueError(f"its fields are not the known ones: {sorted(CHECKS.keys() ^ set(fields))}"[:300])
+    wrong = [name for name, is_right in CHECKS.items() if not is_right(fields[name])]
+    if wrong:
+        raise ValueError(f"has a wrong value in {', '.join(wrong)}")
+    if canonical_json(fields) != content:
+        raise ValueError("is not in canonical form")
+    return fields
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("names a field twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"holds {name}")
+
+
+def _is_hex64(value: Any) -> bool:
+    return isinstance(value, str) and HEX64.fullmatch(value) is not None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("vault", "type", "time", "host", "user", "uuid"), lambda value: isinstance(value, str)),
+    **dict.fromkeys(("version", "index", "pid"), _is_count),
+    **dict.fromkeys(("monotonic", "bits", "total_bits"), lambda value: isinstance(value, float) and value >= 0),
+    "prev": _is_hex64,
+    "selection": lambda value: value is None or _is_hex64(value),
+    "opening": lambda value: value is None or (_is_count(value) and value > 0),
+    "boot_id": lambda value: isinstance(value, str | None),
+    "framework": lambda value: isinstance(value, dict) and set(value) == {"version", "code_sha256"},
+    "body": lambda value: isinstance(value, dict),
+}
+
+
+def _link_problems(entry: Entry, index: int, before: Entry | None, vault: str | None) -> Iterator[str]:
+    """Mistakes between an entry and the one before it; None: that could not be read, or this is the first."""
+    if entry.index != index:
+        yield f"says that it is entry {entry.index}"
+    prev = before.sha256 if before else FIRST_PREV
+    if (before or index == 0) and entry.fields["prev"] != prev:
+        yield "does not follow from the entry before it"
+    total = entry.fields["bits"] + (before.fields["total_bits"] if before else 0.0)
+    if (before or index == 0) and abs(entry.fields["total_bits"] - total) > 1e-6 * max(1.0, total):
+        yield "its total of bits is not the sum so far"
+    if vault not in (None, entry.fields["vault"]):
+        yield f"belongs to vault {entry.fields['vault'][:32]!r}"

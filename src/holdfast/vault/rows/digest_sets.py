@@ -5,19 +5,31 @@ A digest is (16,) bytes. Functions read digests in blocks, which may lie in a fi
 A sketch of a set is the smallest pseudo-random numbers of its digests (Cohen and Kaplan 2007, bottom-k). It tells what
 share of the set is among other rows: to within 0.016 (one standard deviation) by 1,024 numbers. Rows that prove nothing
 (`data.store.row_keys.is_common_row`) are not in it, so the sketch of a table of few values is empty.
+
+A fingerprint of a sealed row is BLAKE2b-128 of its digest under one secret key per `HOLDFAST_HOME`, and says nothing of
+the row. A file of them is a sequence of 17-byte records in ascending order, each once: 16 bytes of fingerprint, then 1
+where the row is ambiguous, else 0. An ambiguous row proves nothing when it turns up again: it occurred more than once
+when sealed, is one value all over, or comes from columns of a few values each. A row may stand there in several forms:
+its content, the bytes of its image, the columns that name it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.rows.arrays import Array, RowArray
-from holdfast.vault.rows.identity import DIGEST_BYTES
+from holdfast.core.files import new_file, open_plain
+from holdfast.vault.rows.identity import DIGEST_BYTES, Array, RowArray, hash_rows
 
+Mask = NDArray[np.bool_]
+
+RECORD_BYTES = DIGEST_BYTES + 1
+PART_BYTES = 4 * 2**20  # of records in memory
 BLOCK_ROWS = 2**16
 SORT_BYTES = 12 * 2**20
 SKETCH_SIZE = 1024
@@ -86,7 +98,7 @@ class DigestSet:
         places[rows] = places_in(self._items, as_items(digests[rows]))
         return places
 
-    def has(self, digests: RowArray) -> NDArray[np.bool_]:
+    def has(self, digests: RowArray) -> Mask:
         """(n,) True for those of (n, 16) digests that are among them."""
         blocks = [self.places(block) >= 0 for _, block in digest_blocks(digests)]
         return np.concatenate([np.zeros(0, bool), *blocks])
@@ -100,7 +112,7 @@ def places_in(ascending: Array, values: Array) -> NDArray[np.int64]:
     return np.where(ascending[places] == values, places, -1)
 
 
-def equal_to_marked(digests: RowArray, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def equal_to_marked(digests: RowArray, is_marked: Mask) -> Mask:
     """(n,) True for rows that are not marked and equal a marked one."""
     if not is_marked.any():
         return np.zeros(len(is_marked), bool)
@@ -140,7 +152,7 @@ def keys_of(digests: RowArray) -> NDArray[np.uint64]:
     return order_keys(digests, SKETCH_SEED)
 
 
-def sketch_of(digests: RowArray, rows: NDArray[np.bool_]) -> list[str]:
+def sketch_of(digests: RowArray, rows: Mask) -> list[str]:
     """The sketch of some of the rows with (n, 16) digests, as hex digits."""
     least = np.zeros(0, np.uint64)
     for start, block in digest_blocks(digests):
@@ -167,3 +179,80 @@ def in_common(mine: Sequence[str], other: Sequence[str]) -> float:
     fewer = min(len(first), len(second))
     is_enough = fewer >= (FEWEST if border < "g" else 1)
     return len(first & second) / fewer if is_enough else 0.0
+
+
+# --- fingerprints -----------------------------------------------------------------------------------------------------
+
+
+class Fingerprints:
+    """The fingerprints in a file and the key they were made with, ready to be asked which rows are among them.
+
+    Raises:
+        ValueError: The size of the file is no whole number of records.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        with open_plain(path) as file:
+            records = np.fromfile(file, np.uint8).reshape(-1, RECORD_BYTES)
+        self._prints, self._key = DigestSet(records[:, :DIGEST_BYTES]), key
+        self._is_certain = np.append(records[:, -1] == 0, False)  # the last stands for rows that are not there
+
+    def matches(self, digests: RowArray) -> tuple[Mask, Mask]:
+        """(n,) True for (n, 16) digests of rows that equal a sealed one; (n,) for those that are sealed for certain."""
+        is_known, is_certain = np.zeros(len(digests), bool), np.zeros(len(digests), bool)
+        for start, block in digest_blocks(digests):
+            places = self._prints.places(_prints_of_block(block.tobytes(), self._key))
+            is_known[start : start + len(block)] = places >= 0
+            is_certain[start : start + len(block)] = self._is_certain[places]
+        return is_known, is_certain
+
+    def are_sealed(self, digests: RowArray) -> Mask:
+        """(n,) True for rows that are sealed for certain; an ambiguous record is no match."""
+        return self.matches(digests)[1]
+
+
+def fingerprints_of(digests: RowArray, key: bytes) -> NDArray[np.uint8]:
+    """(n, 16) fingerprints of (n, 16) row digests."""
+    prints = np.empty((len(digests), DIGEST_BYTES), np.uint8)
+    for start, block in digest_blocks(digests):
+        prints[start : start + len(block)] = _prints_of_block(block.tobytes(), key)
+    return prints
+
+
+@lru_cache(maxsize=2)  # rows are looked for in one vault after the other
+def _prints_of_block(digests: bytes, key: bytes) -> NDArray[np.uint8]:
+    rows = np.frombuffer(digests, np.uint8).reshape(-1, DIGEST_BYTES)
+    return hash_rows(hashlib.blake2b(digest_size=DIGEST_BYTES, key=key), rows)
+
+
+def as_records(prints: NDArray[np.uint8], is_common: Mask) -> NDArray[np.uint8]:
+    """(m, 17) records of (n, 16) fingerprints: ascending, each once; flagged where repeated or `is_common`."""
+    items, number_of, counts = np.unique(as_items(prints), return_inverse=True, return_counts=True)
+    flags = (counts > 1) | (np.bincount(number_of, is_common, len(items)) > 0)
+    return np.column_stack([items.view(np.uint8).reshape(-1, DIGEST_BYTES), flags.astype(np.uint8)])
+
+
+def write_records(path: Path, forms: Sequence[NDArray[np.uint8]], is_common: Mask) -> tuple[int, int]:
+    """Write the records of rows in several forms, part by part, so that few are in memory.
+
+    A row that is the same in two forms counts once: only another row like it makes it ambiguous.
+
+    `is_common` are (n,) rows that prove nothing.
+
+    Returns:
+        How many records there are, and how many of them are ambiguous.
+    """
+    distinct = ambiguous = 0
+    num_parts = 1 + sum(prints.nbytes for prints in forms) // PART_BYTES
+    with new_file(path) as file:
+        for part in range(num_parts):
+            chosen = [np.flatnonzero(parts_of(prints, num_parts) == part) for prints in forms]
+            for index, prints in enumerate(forms):
+                for other in forms[:index]:
+                    rows = chosen[index]
+                    chosen[index] = rows[(prints[rows] != other[rows]).any(axis=1)]
+            prints = np.concatenate([prints[rows] for prints, rows in zip(forms, chosen, strict=True)])
+            records = as_records(prints, np.concatenate([is_common[rows] for rows in chosen]))
+            file.write(records.tobytes())
+            distinct, ambiguous = distinct + len(records), ambiguous + int(records[:, -1].sum())
+    return distinct, ambiguous

@@ -16,17 +16,43 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.vault.rows.arrays import Array, RowArray
 from holdfast.vault.rows.canonical_cells import WORD_BYTES, Cells, Mixed, canonical_numbers, is_numeric, words_of
 
 DIGEST_BYTES = 16
 BLOCK_BYTES = 4 * 2**20
 TARGET_ROWS = 2**16
 CHANNELS = (1, 3, 4)
+
+Array: TypeAlias = NDArray[Any]
+
+
+class RowArray(Protocol):
+    """An array of rows, or what gives rows as it is indexed, by slices and by arrays of numbers."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, then the shape of one."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: Any, /) -> Array: ...
 
 
 def row_digests(x: RowArray, *, kind: str, feature_names: Sequence[str] = ()) -> NDArray[np.uint8]:
@@ -74,12 +100,21 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
     targeted = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])
-        cells: Cells = (part, class_names) if class_names else part
-        words = part.astype(np.uint8) if part.ndim == 2 else words_of(cells)[0]
+        words = _target_words(part, class_names)
         targeted[start : start + len(part)] = _hash_rows(
             "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
         )
     return targeted
+
+
+def _target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
+    """(n, bytes) the bytes of targets, the same whatever type of numbers they come in."""
+    if y.ndim == 1:
+        cells: Cells = (y, class_names) if class_names else y
+        return words_of(cells)[0]
+    if y.dtype.kind != "f":  # labels of 0 and 1
+        return y.astype(np.uint8)
+    return np.concatenate([words_of(column)[0] for column in y.T], axis=1)
 
 
 def target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import table
 from holdfast.data.store.row_keys import forms_of
-from holdfast.data.tables.fit_view import fit_view
 
 ReadTable = Callable[..., Rows]
 OPTIONS = ("delimiter", "decimal", "thousands", "encoding")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import as_rows, custom
 from holdfast.data.sources.embedded import digits
-from holdfast.data.tables.fit_view import fit_view
-from holdfast.data.tables.view import TableView
+from holdfast.data.views import TableView
 
 X, Y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
 

@@ -213,7 +213,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         ("d,kind\n" + "1,p\n2,q\n" * 5, {"types": {"d": "date"}}, "column 'd' holds 0 dates and 10 numbers"),
         (HEADER + BODY, {"thousands": "dot"}, "data.thousands: is 'dot'; allowed: auto, none, point, comma, space"),
         (HEADER + BODY, {"thousands": "comma", "decimal": "comma"}, "allowed: another sign than data.decimal"),
-        (HEADER + BODY, {"target": ["size", "id"]}, "a value is predicted on its own: data.target="),
+        (HEADER + BODY, {"target": ["size", "id"]}, "data.target: 'id' counts the rows (0 to 29, all distinct)"),
         (HEADER + BODY + "5,a,7\x1a,p\n", {}, "('7\\x1a'): 1 of 31 cells are no numbers; next: mend it; or data.t"),
     ],
 )  # fmt: skip

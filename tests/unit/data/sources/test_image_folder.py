@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from holdfast.core.errors import InputError
-from holdfast.data.images import read
+from holdfast.data import images
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources import image_folder
 from holdfast.data.store.source_files import state_of_files
@@ -80,8 +80,8 @@ def test_several_processes_give_the_same_rows(save: Save, monkeypatch: pytest.Mo
     folder = filled(save)
     (folder / "cat" / "bad.png").write_bytes(b"no image")
     expected = load(folder, on_error="skip")
-    monkeypatch.setattr(read, "MIN_FILES_A_PROCESS", 2)
-    monkeypatch.setattr(read, "CHUNK_FILES", 2)
+    monkeypatch.setattr(images, "MIN_FILES_A_PROCESS", 2)
+    monkeypatch.setattr(images, "CHUNK_FILES", 2)
     rows = load(folder, on_error="skip")
     np.testing.assert_array_equal(rows.x[:], expected.x[:])
     assert rows.notes == expected.notes == ("1 left out: cat/bad.png is no image",)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.formats import jsonl as jsonl_format
+from holdfast.data.formats import typed
 from holdfast.data.rows import Rows
 
 BODY = "".join(f'{{"a": {i}, "b": "{"uv"[i % 2]}", "y": {i % 2}}}\n' for i in range(20))
@@ -31,7 +31,7 @@ def load(read_table: ReadTable) -> Load:
 
 
 def test_keys_and_numbers_that_come_late(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl_format, "BLOCK_BYTES", 200)
+    monkeypatch.setattr(typed, "BLOCK_BYTES", 200)
     rows = load(tmp_path / "t.jsonl", BODY + '{"a": 0.5, "b": null, "y": 1, "c": "x"}\n\n{"y": 0}\n')
     assert rows.feature_names == ("a", "b", "c")
     assert rows.x[20].tolist() == [0.5, 0, 1]

@@ -12,10 +12,10 @@ import pytest
 
 from holdfast.core.errors import InputError
 from holdfast.data.columns import UNSEEN, Column
+from holdfast.data.fit_view import fit_view
 from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
-from holdfast.data.tables.fit_view import fit_view
-from holdfast.data.tables.view import TableView, table_view_from_dict
+from holdfast.data.views import TableView, table_view_from_dict
 
 VIEW = TableView((Column("size", "number"), Column("color", "category", ("", "blue", "red"))), "float32")
 

@@ -154,6 +154,28 @@ def test_files_that_are_missing_or_leave_the_run_are_refused(make_run: Make, tmp
         freeze_runs([run])
 
 
+@pytest.mark.parametrize(
+    ("group", "key", "value", "words"),
+    [
+        ("config", "split", None, "its record says nothing of its split"),
+        ("config", "split", 1e308, "is no whole record: config.split is 1e.308; next: restore the file"),
+        ("config", "loss", [], r"is no whole record: config.loss is \[\]"),
+        ("config", "loss", {}, "its record says nothing of its loss"),
+        ("config", "debug", -1, "is no whole record: config.debug is -1"),
+        ("data", "subset", 1e308, "data.subset: is 1e.308"),
+        ("data", "dtype", "9" * 300, "has rows of the unknown type '99999"),
+        ("data", "name", "\ud800", "cannot be read"),
+    ],
+)
+def test_an_odd_record_is_told(make_run: Make, group: str, key: str, value: Any, words: str) -> None:
+    run = make_run()
+    record = json.loads((run / "run.json").read_text())
+    record[group][key] = value
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=words):
+        freeze_runs([run])
+
+
 def test_nothing_is_left_of_a_freeze_that_failed(make_run: Make, prepared: store.Prepared) -> None:
     run = make_run()
     (run / "checkpoints" / "best.ckpt").unlink()

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from holdfast.core.files import MerkleTree
 from holdfast.core.sweep_folder import sweep_of
-from holdfast.evaluation.freeze.trials import describe_trials, merkle_root
+from holdfast.evaluation.freeze.trials import describe_trials
 
 from ..conftest import WHOLE
 
@@ -18,14 +19,14 @@ def _hash(content: bytes) -> bytes:
 
 
 def test_the_root_is_that_of_rfc_6962() -> None:
-    assert merkle_root([]) == hashlib.sha256(b"").hexdigest()
+    assert MerkleTree([]).root() == hashlib.sha256(b"").hexdigest()
     a, b, c = (_hash(b"\x00" + leaf) for leaf in (b"a", b"b", b"c"))
-    assert merkle_root([b"a"]) == a.hex()
-    assert merkle_root([b"a", b"b", b"c"]) == _hash(b"\x01" + _hash(b"\x01" + a + b) + c).hex()
+    assert MerkleTree([b"a"]).root() == a.hex()
+    assert MerkleTree([b"a", b"b", b"c"]).root() == _hash(b"\x01" + _hash(b"\x01" + a + b) + c).hex()
     # the tree of certificate-transparency's own test vectors, 2 and 3 leaves
-    assert merkle_root([b"", b"\x00"]) == "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
+    assert MerkleTree([b"", b"\x00"]).root() == "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
     expected = "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"
-    assert merkle_root([b"", b"\x00", b"\x10"]) == expected
+    assert MerkleTree([b"", b"\x00", b"\x10"]).root() == expected
 
 
 def _run(folder: Path, seed: int, value: float, **changes: Any) -> dict[str, Any]:
@@ -60,7 +61,10 @@ def test_the_runs_of_a_sweep_are_counted_and_committed_to(tmp_path: Path) -> Non
     trials = describe_trials(sweep / "0", record)
     assert trials is not None
     assert (trials["sweep"], trials["runs"], trials["completed"]) == ("sweep", 5, 4)
-    assert trials["root"] == merkle_root([(sweep / n / "run.json").read_bytes() for n in ("0", "1", "2", "10", "11")])
+    assert (
+        trials["root"]
+        == MerkleTree([(sweep / n / "run.json").read_bytes() for n in ("0", "1", "2", "10", "11")]).root()
+    )
     spread = trials["seed_spread"]
     assert (spread["seeds"], spread["values"]) == ([0, 1, 3], [0.90, 0.92, 0.94])
     assert (spread["mean"], spread["std"]) == pytest.approx((0.92, 0.02))
@@ -81,5 +85,5 @@ def test_the_repeats_of_a_trial_are_runs_of_its_sweep(tmp_path: Path) -> None:
     trials = describe_trials(sweep / "2" / "1", records[1])
     assert trials is not None
     assert (trials["sweep"], trials["runs"], trials["completed"]) == ("sweep", 4, 4)
-    assert trials["root"] == merkle_root([(sweep / name / "run.json").read_bytes() for name in names])
+    assert trials["root"] == MerkleTree([(sweep / name / "run.json").read_bytes() for name in names]).root()
     assert trials["seed_spread"]["seeds"] == [0, 1]

@@ -42,7 +42,7 @@ def _predictor(tmp_path: Path, weight: float = 1.0) -> Any:
 
 def test_a_model_of_single_rows_is_stable(tmp_path: Path, val: RunRows) -> None:
     predictor = _predictor(tmp_path)
-    refuse_unstable(predictor, val, predict_val(predictor, val, ()), "binary", 1e-6)
+    refuse_unstable(predictor, val, predict_val(predictor, val, ()), 1e-6)
 
 
 def test_each_row_is_predicted_by_the_model_that_has_it_in_its_fold(tmp_path: Path, val: RunRows) -> None:
@@ -86,7 +86,7 @@ def test_a_model_that_looks_at_its_batch_is_refused(
     predictor = _predictor(tmp_path)
     predictions = predict_val(predictor, val, ())
     with pytest.raises(VaultRefused, match=words):
-        refuse_unstable(predictor, val, predictions, "binary", 1e-6)
+        refuse_unstable(predictor, val, predictions, 1e-6)
 
 
 def test_half_precision_may_move_a_little_more(tmp_path: Path, val: RunRows, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +98,9 @@ def test_half_precision_may_move_a_little_more(tmp_path: Path, val: RunRows, mon
     )
     predictor = _predictor(tmp_path)
     predictions = predict_val(predictor, val, ())
-    refuse_unstable(predictor, val, predictions, "binary", 2e-2)
+    refuse_unstable(predictor, val, predictions, 2e-2)
     with pytest.raises(VaultRefused):
-        refuse_unstable(predictor, val, predictions, "binary", 1e-6)
+        refuse_unstable(predictor, val, predictions, 1e-6)
 
 
 def test_the_loss_of_a_saturated_model_is_not_hidden(tmp_path: Path, val: RunRows) -> None:

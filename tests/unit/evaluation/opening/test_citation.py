@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.result import Opened
+from holdfast.evaluation.opening.result import Opened, quotable
 
 OPENED = Opened("9c" * 32, "3f" * 16, 1, 10_000, {}, "71" * 32, replayed=False)
 PLACE = "vault 3f3f3f3f, selection 9c9c9c9c, head 71717171"

@@ -135,7 +135,7 @@ def test_other_predictions_than_the_ledgers_are_noted(
         patch.setattr(processes, "score", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             open_vault(selection)
-    kept = opening.kept_path(prepared.vault, selection, "predictions")
+    kept = folder_of(prepared.vault) / "openings" / f"{selection}.sealed"
     content = kept.read_bytes()
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     for _ in range(2):

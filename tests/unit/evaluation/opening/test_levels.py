@@ -15,10 +15,9 @@ from holdfast.cli.open import _bound
 from holdfast.core.errors import InputError, VaultRefused
 from holdfast.data.store import store
 from holdfast.evaluation.freeze.freezing import freeze_runs
-from holdfast.evaluation.opening.citation import quotable
-from holdfast.evaluation.opening.disclosing import disclose
-from holdfast.evaluation.opening.final import open_vault
+from holdfast.evaluation.opening.final import disclose, open_vault
 from holdfast.evaluation.opening.report import gather
+from holdfast.evaluation.opening.result import quotable
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.ledger import leaked_bits
@@ -179,7 +178,7 @@ def test_rows_are_disclosed_by_an_act_of_its_own(make_run: Make, prepared: store
     with pytest.raises(InputError, match="--reason: is empty"):
         disclose(selection, reason=" ")
     with pytest.raises(InputError, match=r"--out: .* cannot be written"):
-        vault_acts.disclose(selection, reason="per class", out=Path("no such folder/file.json"))
+        vault_acts.disclose(selection, reason="per class", out=Path("/dev/null/file.json"))
     assert registry.read_ledger(prepared.vault)[-1].type != "disclose"
     disclosed = disclose(selection, reason="per class")
     share = np.mean(np.array(disclosed["outcomes"])[:, 0] == np.array(disclosed["targets"]))

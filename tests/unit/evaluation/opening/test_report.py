@@ -16,7 +16,6 @@ from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.opening.final import open_vault
 from holdfast.evaluation.opening.report import gather, report_problems, write_report
 from holdfast.evaluation.scorer import score_models
-from holdfast.reporting import plots, svg
 from holdfast.reporting.pages import render
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
@@ -170,28 +169,6 @@ def test_the_command_says_where_it_is(
     answer = json.loads(capsys.readouterr().out)
     assert set(answer) == {"selection", "vault", "state", "quote", "html", "json"}
     assert answer["state"] == "opened"
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
-def test_ticks_are_few_and_round(low: float, high: float) -> None:
-    ticks = svg.ticks(low, high)
-    assert 2 <= len(ticks) <= 6
-    assert all(low <= tick <= high for tick in ticks)
-
-
-def test_an_interval_without_width_is_drawn() -> None:
-    entry = {"value": 1.0, "low": 1.0, "high": 1.0, "method": "none"}
-    assert "circle" in plots.intervals([("a", entry)], is_share=False, label="x")
-    assert plots.intervals([("a", {"value": None, "low": 0, "high": 1})], is_share=True, label="x") == ""
-
-
-def test_what_is_written_beside_an_interval_has_room() -> None:
-    entry = {"value": 12345678.0, "low": 11000000.0, "high": 14000000.0, "method": "none"}
-    drawn = plots.intervals([("a", entry)], is_share=False, label="x")
-    match = re.search(r'class="told" x="([0-9.]+)"[^>]*>([^<]*)<', drawn)
-    assert match
-    assert match[2] == "12345678 [11000000, 14000000]"
-    assert float(match[1]) + 7 * len(match[2]) <= svg.WIDTH
 
 
 def _reported(vault: str, selection: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_errors_of_a_regression_have_intervals_around_their_values() -> None:
     }
     for name, value in values.items():
         assert intervals[name]["low"] < value < intervals[name]["high"]
-    assert intervals["loss"]["high"] == pytest.approx((intervals["rmse"]["high"] / 5.0) ** 2)
+    assert intervals["loss"]["high"] == pytest.approx((intervals["rmse"]["high"] / 5.0) ** 2, rel=0.01)
 
 
 def test_equal_rows_and_one_row_are_told() -> None:

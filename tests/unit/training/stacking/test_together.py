@@ -27,9 +27,7 @@ Make = Callable[..., list[Experiment]]
 def make(home_with_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     monkeypatch.setenv("HOLDFAST_HOME", str(home_with_digits))
     monkeypatch.chdir(tmp_path)  # where the lock is written
-    monkeypatch.setattr(
-        "holdfast.training.stacking.together.fastest", lambda built: stacking.Stack(built, is_interleaved=False)
-    )
+    monkeypatch.setattr("holdfast.training.stacking.together.stack_if_faster", stacking.Stack)
 
     def experiments(place: str, members: Sequence[Sequence[str]]) -> list[Experiment]:
         return [

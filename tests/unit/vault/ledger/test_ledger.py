@@ -185,5 +185,5 @@ def test_a_missing_entry_breaks_the_chain(folder: Path) -> None:
     for _ in range(3):
         _add(folder)
     (folder / "00000001.json").unlink()
-    with pytest.raises(VaultRefused, match="the chain is broken at entry 1"):
+    with pytest.raises(VaultRefused, match="entry 1 is missing"):
         ledger.read(folder)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from holdfast.vault.rows import fingerprints
-from holdfast.vault.rows.fingerprints import (
+from holdfast.vault.rows import digest_sets
+from holdfast.vault.rows.digest_sets import (
     Fingerprints,
     as_records,
     fingerprints_of,
@@ -38,7 +38,7 @@ def test_records_are_written_in_parts_as_they_are_in_one(tmp_path: Path, monkeyp
     forms, is_common = [prints[:300], prints[200:]], np.arange(300) % 7 == 0
     expected = as_records(np.concatenate(forms), np.tile(is_common, 2))
     for size in (2**20, 1000):
-        monkeypatch.setattr(fingerprints, "PART_BYTES", size)
+        monkeypatch.setattr(digest_sets, "PART_BYTES", size)
         counts = write_records(tmp_path / str(size), forms, is_common)
         assert (tmp_path / str(size)).read_bytes() == expected.tobytes()
         assert counts == (500, int(expected[:, -1].sum()))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from holdfast.vault.rows.identity import row_digests, table_digests
+from holdfast.vault.rows.identity import row_digests, table_digests, target_words
 
 # Of one row each as an image, an array, a table of numbers and a mixed table: sealed vaults know their rows by these.
 GOLDEN = [
@@ -80,6 +80,13 @@ def test_long_integers_and_text_are_exact() -> None:
     first, second, third = row_digests(text, kind="table")
     assert np.array_equal(first, second)
     assert not np.array_equal(first, third)
+
+
+def test_every_one_of_several_targets_counts() -> None:
+    y = np.array([[0.25, 3.0], [0.75, 3.0], [0.25, 3.5]])
+    words = target_words(y.astype(np.float32), ("price", "rent"))
+    assert len(np.unique(words, axis=0)) == 3
+    assert (words == target_words(y, ())).all()
 
 
 def test_digests_do_not_depend_on_blocks_or_order(monkeypatch: pytest.MonkeyPatch) -> None:

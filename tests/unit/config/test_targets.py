@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from torch import Tensor
 
-from holdfast.config.annotations import type_name
+from holdfast.config.targets import type_name
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""Many image files, decoded by several processes into rows of one shape, with all that is wrong with any of them."""
+"""Many images, in files or as bytes, decoded by several processes into rows of one shape, with what is wrong with any.
+
+`image_rows` makes `Rows` of them: their pixels in one form, their digests, and what is predicted.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,50 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.cores import num_cores
-from holdfast.core.errors import Problem
+from holdfast.core.errors import Problem, raise_problems
+from holdfast.data.encrypted_spool import Spool
 from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, is_gray, read_image
-from holdfast.data.raw import bytes_digest
+from holdfast.data.raw import EncodedImages, bytes_digest
+from holdfast.data.rows import Rows
+from holdfast.data.tables.labels import targets_from_array
+from holdfast.data.views import ImageView
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
 
+WHERE = "data.path"
 CHUNK_FILES = 64
 CHUNK_BYTES = 4 * 2**20
 MIN_FILES_A_PROCESS = 300
 SAY_EVERY_S = 5.0
 MAX_LISTED = 20
 MODE_SAMPLE = 500
+
+Image = TypeVar("Image", Path, bytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Listing(Generic[Image]):
+    """The images of a data set before any is decoded."""
+
+    images: Sequence[Image]  # files, or encoded images, in the order of the rows
+    labels: Any  # (n,) texts, numbers, or indices of `class_names`; a list or an array
+    name_of: Callable[[int], str]  # how the image at a place is called in errors
+    class_names: Sequence[str] = ()  # what indices stand for
+    parts: NDArray[np.int8] | None = None  # (n,) int8
+    groups: NDArray[np.int64] | None = None  # (n,) numbers
+    problems: list[tuple[str, str]] = field(default_factory=list)  # names of images and what is wrong with them
+    notes: list[str] = field(default_factory=list)  # what else there is to say
 
 
 @dataclass(frozen=True)
@@ -85,6 +109,45 @@ def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
         return []
     shown = "; ".join(f"{name} {problem}" for name, problem in problems[:MAX_LISTED])
     return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
+
+
+def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bool) -> Rows:
+    """Decode the images of a data set; those that cannot be used are refused, one line each, or left out by `skips`."""
+    problems: list[tuple[str, str]] = list(listing.problems)
+    chunks: list[tuple[Any, ...]] = []
+    spool: Spool | None = None
+    for chunk in decoded(listing.images, form):
+        problems += [(listing.name_of(place), problem) for place, problem in chunk.problems]
+        if skips or not problems:
+            spool = spool or Spool(chunk.pixels.shape[1:], np.uint8)
+            spool.append(chunk.pixels)
+            chunks.append((chunk.good, chunk.digests, chunk.bytes_digests, chunk.nbytes))
+    if spool is None or not len(spool) or (problems and not skips):
+        raise_problems(file_problems(problems, WHERE))
+    assert spool is not None
+    kept, digests, of_bytes = (np.concatenate([chunk[at] for chunk in chunks]) for at in range(3))
+    images = [listing.images[place] for place in kept.tolist()]
+    target = targets_from_array(np.asarray(listing.labels)[kept], task, listing.class_names, "label")
+    height, width, channels = spool.shape[1:]
+    print(f"holdfast: {len(kept):,} images of {height}x{width}x{channels}; {target.words}", file=sys.stderr, flush=True)
+    return Rows(
+        x=spool.settled(),
+        y=target.y,
+        task=target.task,
+        kind="image",
+        class_names=target.class_names,
+        groups=None if listing.groups is None else listing.groups[kept],
+        parts=None if listing.parts is None else listing.parts[kept],
+        images=EncodedImages(lambda row: _content_of(images[row]), of_bytes, sum(chunk[3] for chunk in chunks)),
+        digests=digests,
+        other_digests=(of_bytes,),
+        view=ImageView(form.mode, (height, width), form.fit).as_dict(),
+        notes=(*listing.notes, *skipped_notes(problems)),
+    )
+
+
+def _content_of(image: Path | bytes) -> bytes:
+    return image if isinstance(image, bytes) else image.read_bytes()
 
 
 def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:

@@ -12,13 +12,13 @@ from holdfast.core import places
 from holdfast.core.errors import VaultRefused
 from holdfast.data.statistics import TrainStatistics, channel_statistics, train_statistics
 from holdfast.data.store.store import Prepared
-from holdfast.evaluation.freeze import scan
-from holdfast.evaluation.freeze.scan import refuse_sealed_rows, refuse_sealed_train_rows
-from holdfast.vault.rows import fingerprints
+from holdfast.evaluation.freeze import sealed_rows
+from holdfast.evaluation.freeze.sealed_rows import refuse_sealed_rows, refuse_sealed_train_rows
+from holdfast.vault.rows import digest_sets
 from holdfast.vault.rows.identity import row_digests
 
 Array = np.ndarray[Any, Any]
-Known = tuple[TrainStatistics, fingerprints.Fingerprints, Array]
+Known = tuple[TrainStatistics, digest_sets.Fingerprints, Array]
 KEY = b"of a vault from another home; 32"  # not the one in this HOLDFAST_HOME
 
 
@@ -29,8 +29,8 @@ def _form(x: Array, kind: str) -> Known:
     digests = row_digests(x[half:], kind=kind)
     path = places.home() / f"{kind}.fingerprints"
     path.parent.mkdir(exist_ok=True)
-    fingerprints.write_records(path, [fingerprints.fingerprints_of(digests, KEY)], np.zeros(half, bool))
-    sealed = fingerprints.Fingerprints(path, KEY)
+    digest_sets.write_records(path, [digest_sets.fingerprints_of(digests, KEY)], np.zeros(half, bool))
+    sealed = digest_sets.Fingerprints(path, KEY)
     return statistics, sealed, x[half:]
 
 
@@ -111,7 +111,7 @@ def test_weights_and_train_rows_are_let_through(table: Known, images: Known) -> 
 
 def test_rows_that_were_written_into_the_store_are_found(images: Known, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever may write below HOLDFAST_HOME puts test rows, by their classes, in the place of train rows."""
-    monkeypatch.setattr(scan, "BLOCK_ROWS", 4)
+    monkeypatch.setattr(sealed_rows, "BLOCK_ROWS", 4)
     _, known, sealed = images
     x = np.random.default_rng(1).integers(0, 256, (10, *sealed.shape[1:])).astype(np.uint8)
     prepared = cast("Prepared", SimpleNamespace(x=x, kind="image", folder=Path("store")))

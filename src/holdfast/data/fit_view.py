@@ -12,16 +12,23 @@ from numpy.typing import NDArray
 
 from holdfast.core.advice import column_type
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.data.columns import MISSING, Column
+from holdfast.data.arrow import pa
+from holdfast.data.columns import MISSING, Column, Ranges
 from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
-from holdfast.data.tables.column_types import ColumnFacts, order_of, type_of
+from holdfast.data.tables.column_types import (
+    ColumnFacts,
+    date_note,
+    looks_like_id,
+    order_of,
+    says_nothing,
+    text_advice,
+    text_note,
+    type_of,
+)
 from holdfast.data.tables.dates import ELAPSED, PARTS, part_of
-from holdfast.data.tables.doubtful import date_note, looks_like_id, never_repeats, says_nothing, text_advice, text_note
-from holdfast.data.tables.problems import INFINITE, STRAY, cell_problem, listed
-from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import TableSettings
-from holdfast.data.tables.value_ranges import Ranges
-from holdfast.data.tables.view import AMOUNT, TableView
+from holdfast.data.tables.raw_table import RawTable, cell_problem
+from holdfast.data.tables.settings import INFINITE, STRAY, TableSettings, listed
+from holdfast.data.views import AMOUNT, TableView
 
 Mask = NDArray[np.bool_]
 MAX_CATEGORIES = 1_000_000
@@ -70,8 +77,6 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
     """Some rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
-    import pyarrow as pa
-
     for start, batch in table.blocks(columns):
         chosen = rows[start : start + batch.num_rows]
         if chosen.any():
@@ -80,21 +85,14 @@ def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -
 
 def _features(table: RawTable, settings: TableSettings) -> list[str]:
     left_out = {*settings.used, *settings.dropped}
-    nested = {name: kind for name, kind in table.nested.items() if name not in left_out}
-    raise_problems(
-        [
-            Problem(
-                "data.path",
-                f"column {name!r} holds {kind}, which is no cell of a table",
-                next=f"{column_type(name, 'drop')} leaves it out",
-            )
-            for name, kind in nested.items()
-        ]
-    )
+    problems = []
+    for name in table.nested.keys() - left_out:
+        message = f"column {name!r} holds {table.nested[name]}, which is no cell of a table"
+        problems.append(Problem("data.path", message, next=f"{column_type(name, 'drop')} leaves it out"))
+    raise_problems(problems)
     features = [name for name in table.names if name not in left_out]
     if not features:
-        advice = f"the columns are {listed(table.names)}"
-        raise InputError("data.drop", "leaves no column but the target", next=advice)
+        raise InputError("data.drop", "leaves no column but the target", next=f"the columns are {listed(table.names)}")
     return features
 
 
@@ -168,9 +166,7 @@ def _named_apart(columns: Sequence[Column]) -> tuple[Column, ...]:
     """The columns, each with a name of its own: a part of a date may be called like a column of the table."""
     taken = {column.name for column in columns if column.name == column.origin}
     return tuple(
-        replace(column, name=f"{column.name} (part)")
-        if column.name != column.origin and column.name in taken
-        else column
+        replace(column, name=f"{column.name} (part)") if column.name in taken - {column.origin} else column
         for column in columns
     )
 
@@ -187,8 +183,7 @@ def _readable(table: RawTable, view: TableView, rows: Mask) -> tuple[Mask, list[
         for name, at in columns.items():
             if not is_unreadable[:, at].any():
                 continue
-            is_text = view.cells(view.columns[at], batch.column(name)).is_text
-            strays = 0 if is_text is None else int(is_text.sum())
+            strays = int(view.cells(view.columns[at], batch.column(name)).is_text.sum())
             for reason, count in ((STRAY, strays), (INFINITE, int(is_unreadable[:, at].sum()) - strays)):
                 words = f"{reason} in column {name!r}"
                 left_out[words] = left_out.get(words, 0) + count
@@ -208,8 +203,8 @@ def _suspects(
         if is_constant:
             suspects[name] = "is the same in every row"
         elif type == "number" and rows.sum() >= MIN_ROWS_OF_IDS and looks_like_id(name) and ranges.is_whole(at):
-            blocks = (numbers_of(batch.column(0), ()).values for _, _, batch in rows_of(table, rows, [name]))
-            if never_repeats(blocks):
+            values = np.concatenate([numbers_of(b.column(0), ()).values for _, _, b in rows_of(table, rows, [name])])
+            if len(np.unique(values)) == len(values):
                 suspects[name] = "looks like an identifier"
     return suspects
 
@@ -217,5 +212,5 @@ def _suspects(
 def _words(columns: Sequence[Column]) -> str:
     numbers = [column.name for column in columns if column.type == "number"]
     categories = [f"{column.name} ({len(column.categories)})" for column in columns if column.type == "category"]
-    kinds = [f"{len(numbers)} numbers: {listed(numbers)}"] if numbers else []
-    return "; ".join(kinds + ([f"{len(categories)} categories: {listed(categories)}"] if categories else []))
+    kinds = {"numbers": numbers, "categories": categories}
+    return "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names)

@@ -1,0 +1,186 @@
+"""The first steps of the run's own optimizer on one batch: what they do to loss, weights and outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from holdfast.checks.probes.causes import Finding, finding
+from holdfast.checks.subject import Subject, data_loss, plain_number, regularization_of, seeded_outputs, trainable
+
+NUM_ROWS = 32
+NUM_STEPS = 20
+RISEN, FAR = 3.0, 20.0
+HARDLY = 0.05
+SMALL_OUTPUTS = 0.02
+CLIPPED = 1e-4
+MUCH_DECAY = 0.1
+ALIKE = 0.9
+DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
+SEVERAL, MANY = 50, 500
+
+
+@dataclass
+class FirstSteps:
+    """What the steps did; a run that an optimizer with a closure of several evaluations takes has none."""
+
+    losses: list[float] = field(default_factory=list)  # before each step, and after the last one
+    gradient_norm: float = 0.0  # at the start, before clipping
+    outputs: float = 0.0  # root mean square at the start, in train mode
+    movement: float = 0.0  # root mean square of what the outputs have moved since
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that were taken."""
+        return max(0, len(self.losses) - 1)
+
+
+def first_steps(subject: Subject) -> FirstSteps:
+    """Take twenty steps, fewer where the time is up, with the rate, the decay and the clipping of the run."""
+    module, inputs, y = subject.start(NUM_ROWS)
+    assert module.make_optimizer is not None
+    optimizer = module.make_optimizer(module.model)
+    steps = FirstSteps()
+    if isinstance(optimizer, torch.optim.LBFGS) or not trainable(module.model):
+        return steps
+    before = seeded_outputs(module, inputs).detach()
+    for number in range(NUM_STEPS + 1):
+        loss = data_loss(module, inputs, y)
+        steps.losses.append(float(loss.detach()))
+        if not loss.requires_grad or not math.isfinite(steps.losses[-1]):
+            break
+        if number == NUM_STEPS or (number > 1 and not subject.has_time):
+            break
+        term = regularization_of(module)
+        optimizer.zero_grad()
+        (loss if term is None else loss + term).backward()  # type: ignore[no-untyped-call]
+        norm = _clip(module.model, subject.config.trainer)
+        steps.gradient_norm = steps.gradient_norm or norm
+        optimizer.step()
+    steps.outputs = float(before.square().mean().sqrt())
+    steps.movement = float((seeded_outputs(module, inputs).detach() - before).square().mean().sqrt())
+    return steps
+
+
+def _clip(model: nn.Module, trainer: Any) -> float:
+    """Clip gradients as the run does; gives their norm before."""
+    limit = trainer.get("gradient_clip_val")
+    if limit is not None and trainer.get("gradient_clip_algorithm") == "value":
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), math.inf))
+        nn.utils.clip_grad_value_(model.parameters(), float(limit))
+        return norm
+    return float(nn.utils.clip_grad_norm_(model.parameters(), math.inf if limit is None else float(limit)))
+
+
+def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
+    """A rate that makes the loss explode, and steps that will not get anywhere within the run.
+
+    They are left out where the rate is still to be found, and in a sweep, whose runs share the verdicts and have rates
+    of their own.
+    """
+    steps = FirstSteps() if subject.is_rate_open else first_steps(subject)
+    if not steps.num_steps:
+        return
+    first, largest = steps.losses[0], max(steps.losses, key=lambda value: math.inf if math.isnan(value) else value)
+    numbers = {"steps": steps.num_steps, "first_loss": plain_number(first), "largest_loss": plain_number(largest)}
+    has_risen = not math.isfinite(largest) or (largest > RISEN * first > 0 and steps.losses[-1] > first)
+    has_jumped = steps.movement > FAR * max(1.0, steps.outputs)
+    if (has_risen or has_jumped) and not _warms_up(subject):
+        yield finding("rate_too_large", {**numbers, "movement": plain_number(steps.movement)})
+        return
+    limit = subject.config.trainer.get("gradient_clip_val")
+    if limit is not None and float(limit) < CLIPPED * steps.gradient_norm:
+        numbers = {"gradient_norm": plain_number(steps.gradient_norm), "clip": float(limit)}
+        yield finding("clipped_away", numbers)
+        return
+    of_run, num_rows = _steps_of_run(subject), len(subject.datamodule.train_rows)
+    if of_run < SEVERAL and num_rows >= MANY and subject.datamodule.batch_size >= num_rows:
+        yield finding("few_steps", {"steps_of_run": of_run, "batch_size": num_rows})
+        return
+    movement = steps.movement * max(1.0, of_run / steps.num_steps)
+    if movement < HARDLY and math.isfinite(first) and not subject.task.is_rows:
+        numbers = {"movement": plain_number(movement), "steps_of_run": of_run, "steps": steps.num_steps}
+        if 0 < steps.outputs < SMALL_OUTPUTS:
+            why = f"they start at {steps.outputs:.1g}, and something scales them down"
+            yield finding(
+                "steps_too_short", numbers, why=why, advice="leave a division of the outputs out of the model"
+            )
+        else:
+            why = "the steps are too short (lr, eps of the optimizer, clipping) or too few"
+            yield finding("steps_too_short", numbers, why=why, advice="a larger lr: check=lr_range advises one")
+
+
+def _steps_of_run(subject: Subject) -> int:
+    config = subject.config
+    in_epoch = -(-len(subject.datamodule.train_rows) // subject.datamodule.batch_size)
+    return int(config.max_epochs) * max(1, in_epoch // int(config.trainer.get("accumulate_grad_batches") or 1))
+
+
+def _warms_up(subject: Subject) -> bool:
+    """Tell whether the schedule starts with a smaller rate."""
+    module = subject.module()
+    assert module.make_optimizer is not None
+    optimizer = module.make_optimizer(module.model)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    module.make_schedule(optimizer, total_steps=max(2, _steps_of_run(subject)), steps_per_epoch=1)
+    return any(group["lr"] < 0.5 * rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
+
+
+def direction_mistakes(subject: Subject) -> Iterator[Finding]:
+    """The first step must go down the slope, and weight decay must not outweigh the gradient.
+
+    A decay that takes the same share of every weight is compared with the rest of the step; one that is added to the
+    gradient, which the optimizer may scale afterwards, with the gradient.
+    """
+    plain, decayed = _first_step(subject, has_decay=False), _first_step(subject, has_decay=True)
+    if plain is None or decayed is None or not bool(plain.slope.any()):
+        return
+    if float(plain.moved @ plain.slope) > 0:
+        yield finding("steps_uphill")
+    by_decay = decayed.moved - plain.moved
+    weights = plain.weights * (by_decay != 0)  # biases and norms have none
+    is_apart = float(torch.cosine_similarity(by_decay, -weights, dim=0)) > ALIKE
+    numbers = {
+        "share_of_weights": plain_number(by_decay.norm() / weights.norm().clamp_min(1e-30)),
+        "share_of_step": plain_number(by_decay.norm() / plain.moved.norm().clamp_min(1e-30)),
+    }
+    if is_apart:
+        is_too_strong = numbers["share_of_weights"] > MUCH_DECAY or numbers["share_of_step"] > DECAY_OF_STEP
+    else:
+        is_too_strong = decayed.decay * float(weights.norm()) > DECAY_OF_GRADIENT * float(plain.slope.norm())
+    if is_too_strong:
+        yield finding("decay_too_strong", numbers)
+
+
+class FirstStep(NamedTuple):
+    """A step of the optimizer from the start; all parameters in one vector."""
+
+    weights: Tensor  # before it
+    slope: Tensor
+    moved: Tensor  # after it less before it
+    decay: float  # the largest of the groups
+
+
+def _first_step(subject: Subject, *, has_decay: bool) -> FirstStep | None:
+    """The first step with the decay or without; None where the optimizer takes none by itself."""
+    module, inputs, y = subject.start(NUM_ROWS)
+    assert module.make_optimizer is not None
+    optimizer = module.make_optimizer(module.model)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = group.get("weight_decay", 0.0) if has_decay else 0.0
+    parameters = list(trainable(module.model).values())
+    weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    loss = data_loss(module, inputs, y)
+    if isinstance(optimizer, torch.optim.LBFGS) or not loss.requires_grad:
+        return None
+    loss.backward()  # type: ignore[no-untyped-call]
+    slopes = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+    optimizer.step()
+    moved = torch.cat([parameter.detach().flatten() for parameter in parameters]) - weights
+    decay = max(float(group["weight_decay"]) for group in optimizer.param_groups)
+    return FirstStep(weights, torch.cat(slopes), moved, decay)

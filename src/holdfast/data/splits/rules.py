@@ -1,0 +1,247 @@
+"""Splits into one train, one val and one test part: by shares, by what the data declares, by groups, or by time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from holdfast.core.errors import InputError
+from holdfast.data.rows import TEST, VAL
+from holdfast.data.splits.facts import (
+    PARTS,
+    Mask,
+    SplitFacts,
+    check_enough,
+    check_fraction,
+    check_parts,
+    units_in_order,
+    valid_fractions,
+)
+from holdfast.data.splits.ordering import first_rows, is_first_share, strata_of, val_share, with_new_rows
+from holdfast.vault.rows.digest_sets import equal_to_marked
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Shares of the rows for train, val and test, each class or each range of values in its own."""
+
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)  # train, val and test; positive, with sum 1
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
+    stratify: bool = True  # every class has these shares, within one row
+    # ranges of a regression's targets that have these shares as well; None: they are not looked at
+    num_bins: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", valid_fractions(self.fractions))
+        if self.num_bins is not None and self.num_bins < 2:
+            raise InputError("split.num_bins", f"is {self.num_bins!r}", "a whole number, 2 or more")
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The test part of all rows, of every class; a part that is declared is not looked at."""
+        strata = strata_of(facts, stratify=self.stratify, num_bins=self.num_bins)
+        check_enough(facts, strata)
+        test = first_rows(facts.units, strata, self.fractions[2], self.seed)
+        check_parts({"test": test, "train and val": ~test}, facts, "split.fractions")
+        return test
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The val part of the rows that are not test."""
+        share, seed = _val_fraction(self.fractions), self.seed if self.val_seed is None else self.val_seed
+        mask = val_share(facts, share, seed, stratify=self.stratify, num_bins=self.num_bins)
+        check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
+        return mask
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        rule = {"split": "holdout", "test_fraction": self.fractions[2], "seed": self.seed, "stratify": self.stratify}
+        return rule if self.num_bins is None else rule | {"num_bins": self.num_bins}
+
+
+@dataclass(frozen=True)
+class Predefined:
+    """The parts that the data declares: a published test part, a column, files or folders.
+
+    Where it declares no val rows, they are a share of its train rows.
+    """
+
+    val_fraction: float = 0.2  # that share, between 0 and 1
+    seed: int = 0  # fixes it
+    stratify: bool = True  # every class has this share, within one row
+
+    def __post_init__(self) -> None:
+        check_fraction("split.val_fraction", self.val_fraction)
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The rows that are declared test; there must be some, and others."""
+        if facts.parts is None:
+            hint = "say data.split_column=COLUMN or data.test_path=FILE, or choose split=holdout"
+            raise InputError("split", "this data set does not declare its parts", next=hint)
+        test: Mask = facts.parts == TEST
+        if not facts.has_test_part:
+            hint = "say data.test_path=FILE, or choose split=holdout, which seals a share of all rows"
+            raise InputError("split", "no row is declared a test row", next=hint)
+        check_parts({"train and val": ~test}, facts, "split")
+        return test
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The rows that are declared val, or a share of the train rows."""
+        if facts.parts is not None and (facts.parts == VAL).any():
+            mask: Mask = facts.parts == VAL
+        else:
+            mask = val_share(facts, self.val_fraction, self.seed, stratify=self.stratify)
+        check_parts({"val": mask, "train": ~mask}, facts, "split")
+        return mask
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        return {"split": "predefined"}
+
+
+@dataclass(frozen=True)
+class Auto:
+    """`Predefined` where the data declares test rows (a column, files, folders), else `Holdout`."""
+
+    # train, val and test, where they are not declared; positive, with sum 1
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
+    stratify: bool = True  # every class has these shares, within one row
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", valid_fractions(self.fractions))
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The declared test part, or a share of all rows."""
+        return Predefined().test_rows(facts) if facts.has_test_part else self._holdout().test_rows(facts)
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The declared val part, or a share of the rows that are not test."""
+        seed = self.seed if self.val_seed is None else self.val_seed
+        return Predefined(_val_fraction(self.fractions), seed, self.stratify).val_rows(facts)
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        return self._holdout().test_rule() | {"split": "auto"}
+
+    def _holdout(self) -> Holdout:
+        return Holdout(self.fractions, self.seed, self.val_seed, self.stratify)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Groups of rows (patients, scenes) for train, val and test, by order key, as near to these shares as they come."""
+
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)  # train, val and test; positive, with sum 1
+    seed: int = 0  # fixes the test part
+    val_seed: int | None = None  # fixes the val part among the other rows; None is `seed`
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", valid_fractions(self.fractions))
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """Test groups; there must be three groups or more, none of them too large for its part."""
+        if facts.groups is None:
+            hint = "say data.group=COLUMN, or choose split=holdout"
+            raise InputError("split", "no groups are declared", next=hint)
+        check_enough(facts, None)
+        return _fitting_units(facts, self.fractions[2], self.seed, "test")
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """Val groups among those that are not test."""
+        share, seed = _val_fraction(self.fractions), self.seed if self.val_seed is None else self.val_seed
+        return with_new_rows(
+            *(facts, seed, lambda known: _fitting_units(known, share, seed, "val")),
+            lambda keys: is_first_share(keys, share),
+        )
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        return {"split": "group", "test_fraction": self.fractions[2], "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Time:
+    """The latest rows are test, those before them val; rows of the same time stay together."""
+
+    # train, val and test; positive, with sum 1; ties move a border to the nearest other time
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", valid_fractions(self.fractions))
+
+    def test_rows(self, facts: SplitFacts) -> Mask:
+        """The latest rows; there must be three different times, and no declared group on both sides."""
+        times = _times(facts)
+        num_times = len(np.unique(times))
+        if num_times < len(PARTS):
+            problem = f"the rows have {num_times} different time{'s' if num_times > 1 else ''}"
+            raise InputError("split", f"{problem}, too few for train, val and test", next="choose split=holdout")
+        test = _latest(times, self.fractions[2], least_before=2)
+        if facts.groups is not None and len(both := np.intersect1d(facts.groups[test], facts.groups[~test])):
+            problem = f"{len(both)} declared groups have rows before and after the border to the test part"
+            raise InputError("split", problem, next="choose split=group, or leave out data.group")
+        return test
+
+    def val_rows(self, facts: SplitFacts) -> Mask:
+        """The latest of the rows that are not test, with all that are equal to one of them or of its group."""
+        times = _times(facts)
+        known = times if facts.is_new is None or facts.is_new.all() else times[~facts.is_new]
+        late = times >= known[_latest(known, _val_fraction(self.fractions), least_before=1)].min()
+        mask = np.asarray(late | equal_to_marked(facts.units, late))
+        check_parts({"val": mask, "train": ~mask}, facts, "split.fractions")
+        return mask
+
+    def test_rule(self) -> dict[str, Any]:
+        """Everything that fixes the test part, and nothing else."""
+        return {"split": "time", "test_fraction": self.fractions[2]}
+
+
+def _val_fraction(fractions: Sequence[float]) -> float:
+    """The share of the val rows among those that are not test."""
+    train, val, _ = fractions
+    return val / (train + val)
+
+
+def _fitting_units(facts: SplitFacts, fraction: float, seed: int, part: str) -> Mask:
+    """Units that together come close to a share of rows: each that still fits, and one more where that is nearer."""
+    unit_of, sizes = units_in_order(facts.units, seed)
+    target, total = round(fraction * len(facts)), 0
+    is_chosen = np.zeros(len(sizes), bool)
+    for unit, size in enumerate(sizes.tolist()):
+        if total + size <= target:
+            is_chosen[unit], total = True, total + size
+    distance = np.where(is_chosen, np.inf, np.abs(total + sizes - target))
+    if distance.min() < target - total:
+        is_chosen[np.argmin(distance)] = True
+    if not is_chosen.any() or is_chosen.all():
+        groups = f"{len(sizes)} groups of {sizes.min():,} to {sizes.max():,} rows"
+        problem = f"{groups} are too large for a {part} part of {target:,} rows"
+        raise InputError("split.fractions", problem, next=f"give {part} a larger share, or take finer groups")
+    return is_chosen[unit_of]
+
+
+def _times(facts: SplitFacts) -> NDArray[Any]:
+    if facts.times is None:
+        hint = "say data.time=COLUMN, or choose split=holdout"
+        raise InputError("split", "it is not declared when the rows were taken", next=hint)
+    missing = int(np.isnan(facts.times).sum()) if facts.times.dtype.kind == "f" else 0
+    if missing:
+        raise InputError("split", f"{missing} rows have no time", next="leave these rows out, or choose split=holdout")
+    return facts.times
+
+
+def _latest(times: NDArray[Any], fraction: float, *, least_before: int) -> Mask:
+    """The rows from that time on which comes nearest to the share; `least_before` times stay before it."""
+    values, counts = np.unique(times, return_counts=True)
+    if len(values) <= least_before:
+        problem = "the rows before the test part have one time, too few for train and val"
+        raise InputError("split.fractions", problem, next="give test a smaller share, or choose split=holdout")
+    from_here = counts[::-1].cumsum()[::-1]  # rows of each time or a later one
+    distance = np.abs(from_here - fraction * len(times))[least_before:]
+    border = least_before + len(distance) - 1 - int(np.argmin(distance[::-1]))  # of two as near, the smaller part
+    return np.asarray(times >= values[border])
