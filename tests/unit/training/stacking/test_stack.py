@@ -238,8 +238,11 @@ def test_rows_that_are_transformed_batch_by_batch(tmp_path: Path, monkeypatch: p
     assert stacked(made, 2)[0] == at_once
 
 
-def test_sgd_in_single_precision(tmp_path: Path) -> None:
-    made = members(tmp_path, "optimizer=sgd", "model=cnn", "trainer.precision=32-true", max_epochs=7)
+# Smooth networks: rounding may flip a kink, and does so between two numbers of threads of one and the same run, too.
+@pytest.mark.parametrize("model", [["model.hidden=[32,32]"], ["model=resnet", "model.depth=8", "model.width=4"]])
+def test_sgd_in_single_precision(tmp_path: Path, model: list[str]) -> None:
+    smooth = [*model, "model.activation=gelu"]
+    made = members(tmp_path, "optimizer=sgd", *smooth, "trainer.precision=32-true", max_epochs=7)
     _, stack = stacked(made, 7)
     for index, member in enumerate(made):
         assert_same_weights(stack, index, alone(member, 7)[1], 1e-4)
