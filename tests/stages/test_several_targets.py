@@ -50,7 +50,7 @@ def test_two_targets_from_the_table_to_the_opened_report(houses: Path, more: lis
         assert best["metrics"][name] == pytest.approx(np.mean([each[name] for each in best["by_target"].values()]))
     assert best["by_target"]["Miete"]["val/rmse"] < 300 < best["by_target"]["Preis"]["val/rmse"]
     text = (run.folder / "report.html").read_text()
-    assert "A metric of all is the mean over targets." in text
+    assert "The metrics above are means over the targets." in text
     opened = holdfast.open_selection(holdfast.freeze(run).selection)
     targets = {target["name"]: target["metrics"] for target in opened.targets}
     assert list(targets) == ["Preis", "Miete"]
