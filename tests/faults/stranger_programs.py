@@ -101,7 +101,6 @@ PROGRAMS = dict(
         ("clipped", Program("trees", ("optimizer=sgd", "trainer.gradient_clip_val=1e-8"), ("clipped_away",))),
         ("decay_of_one", Program("trees", ("optimizer=adam", "optimizer.weight_decay=1"), ("decay_too_strong",))),
         of_model("CosineHead", "trees"),
-        of_model("Prototypes", "trees"),
         of_model("SlowBody", "trees"),
         of_model("Ordinal", "trees"),
         of_model("Tempered", "trees"),

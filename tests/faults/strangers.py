@@ -720,14 +720,6 @@ class CosineHead(Small):
         return 30 * F.linear(F.normalize(self.f(x)), F.normalize(self.w))
 
 
-class Prototypes(Small):
-    def make(self):
-        self.f, self.c = mlp(self.width, 40, 8), nn.Parameter(torch.randn(self.outputs, 8))
-
-    def forward(self, x):
-        return -(torch.cdist(self.f(x), self.c) ** 2)
-
-
 class SlowBody(Small):
     def make(self):
         self.f, self.o = mlp(self.width, 40, 24), nn.Linear(24, self.outputs)
