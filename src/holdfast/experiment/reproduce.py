@@ -89,7 +89,7 @@ def _repeat_run(folder: Path, overrides: Sequence[str], rows: tuple[Path, str] |
             _repeat_run(folder / member["run"], overrides, rows, place / "members" / str(n))
             for n, member in enumerate(record["ensemble"]["members"])
         ]
-        config.ensemble |= {"runs": [str(member.run.folder) for member in members], "size": len(members)}
+        config.ensemble.update(runs=[str(member.run.folder) for member in members], size=len(members))
         num_same = sum(member.is_reproduced for member in members)
         notes.append(f"{num_same} of {len(members)} members have the same result.")
     experiment = Experiment(config, place, overrides=record["overrides"], choices=record["choices"])

@@ -96,7 +96,7 @@ def test_the_scorer_is_a_process_and_answers_the_same() -> None:
     options = {"task": "binary", "num_outputs": 1, "target_std": 1.0}
     metrics = ["accuracy", "auroc_macro"]
     models = [{"name": name, "has_loss": True, "metrics": metrics} for name in "ab"]
-    fields = {**options, "models": models, "intervals": {"seed": 3}, "criterion": None}
+    fields = {**options, "class_names": [], "models": models, "intervals": {"seed": 3}, "criterion": None}
     answer = processes.score(fields, [p, 1 - p], y, confidence=0.99, groups=groups)
     sampling = Sampling(0.99, groups, 3)
     expected = score_models([p, 1 - p], y, models=models, sampling=sampling, **options)

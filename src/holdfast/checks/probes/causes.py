@@ -444,6 +444,7 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "activations explode at the start: those of {layer} have a root mean square of {root_mean_square:.3g}",
         "init=he_normal, or a norm (model.norm=batch)",
+        explains=("decay_too_strong",),
     ),
     "activations_vanish": Cause(
         "doubtful",
@@ -466,12 +467,13 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "{share:.0%} of the values of a {name} layer are saturated at the start: no slope is left",
         "smaller weights, or transform=standardize",
-        explains=("inputs_ignored",),
+        explains=("inputs_ignored", "decay_too_strong"),
     ),
     "gradients_explode": Cause(
         "doubtful",
         "gradients explode at the start: that of {parameter} has a root mean square of {root_mean_square:.3g}",
         "init=he_normal, a norm, or a smaller scale of the loss",
+        explains=("decay_too_strong",),
     ),
     "gradients_vanish": Cause(
         "doubtful",

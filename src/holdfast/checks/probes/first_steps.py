@@ -19,7 +19,7 @@ RISEN, FAR = 3.0, 20.0
 HARDLY = 0.05
 SMALL_OUTPUTS = 0.02
 CLIPPED = 1e-4
-MUCH_DECAY = 0.1
+MUCH_DECAY, LITTLE_DECAY = 0.1, 5e-5  # of the weights in a step; with huge weights a little is a large step
 ALIKE = 0.9
 DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
@@ -150,7 +150,8 @@ def direction_mistakes(subject: Subject) -> Iterator[Finding]:
         "share_of_step": plain_number(by_decay.norm() / plain.moved.norm().clamp_min(1e-30)),
     }
     if is_apart:
-        is_too_strong = numbers["share_of_weights"] > MUCH_DECAY or numbers["share_of_step"] > DECAY_OF_STEP
+        of_weights, of_step = numbers["share_of_weights"], numbers["share_of_step"]
+        is_too_strong = of_weights > MUCH_DECAY or (of_weights > LITTLE_DECAY and of_step > DECAY_OF_STEP)
     else:
         is_too_strong = decayed.decay * float(weights.norm()) > DECAY_OF_GRADIENT * float(plain.slope.norm())
     if is_too_strong:

@@ -20,6 +20,7 @@ NEARLY = 0.01  # logarithms of probabilities that a small number was added to
 FAR = 0.2
 WIDE = 2.0  # standardised targets go further
 FAR_FROM_TARGETS = 10.0
+MOST_ROUNDED = 2.0**20  # larger numbers are whole in single precision
 UNLIKE = {"log-probabilities": "not_log_probabilities", "probabilities": "not_probabilities"}
 
 
@@ -46,7 +47,7 @@ def _unlike(by_factor: dict[float, Tensor], trial: LossTrial) -> Iterator[Findin
     has_columns = not (task.is_flat or task.is_values)
     is_logarithm = has_columns and _is_near(next(iter(by_factor.values())).logsumexp(dim=-1), 0.0, NEARLY)
     sums_to_one = has_columns and is_unit and _is_near(outputs.sum(dim=-1), 1.0)
-    if torch.equal(outputs, outputs.round()):
+    if torch.equal(outputs, outputs.round()) and float(outputs.abs().max()) < MOST_ROUNDED:
         yield finding("outputs_rounded", numbers)
     elif task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         yield finding("softmax_over_batch", place="model")
