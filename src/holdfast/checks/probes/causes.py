@@ -14,7 +14,7 @@ Word = Literal["fail", "doubtful"]
 
 @dataclass(frozen=True)
 class Cause:
-    """What is said of a mistake; sentence and advice have the names of numbers and words in braces."""
+    """The words for a mistake; sentence and advice have the names of numbers and words in braces."""
 
     word: Word  # "fail" where the evidence is certain, else "doubtful"
     sentence: str
@@ -173,7 +173,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "random_in_eval_mode": Cause(
         "fail",
-        "the outputs are random in eval mode: {what} stays on, or noise is drawn",
+        "the outputs are random in eval mode: {dropout} stays on, or noise is drawn",
         "F.dropout(x, p, training=self.training)",
     ),
     "outputs_of_an_earlier_batch": Cause(

@@ -27,7 +27,7 @@ SEVERAL, MANY = 50, 500
 
 @dataclass
 class FirstSteps:
-    """What the steps did; a run that an optimizer with a closure of several evaluations takes has none."""
+    """The effect of the steps; a run that an optimizer with a closure of several evaluations takes has none."""
 
     losses: list[float] = field(default_factory=list)  # before each step, and after the last one
     gradient_norm: float = 0.0  # at the start, before clipping

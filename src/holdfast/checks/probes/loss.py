@@ -243,7 +243,7 @@ def _silent_rows(trial: LossTrial, slope: Tensor) -> Iterator[Finding]:
 
 
 def _is_still(trial: LossTrial, slope: Tensor) -> Tensor:
-    """Whether a row moves none of its outputs, or a label of a row not its own: of the shape of the targets."""
+    """A mask like the targets: true where a row moves none of its outputs, or a label of a row not its own."""
     return slope == 0 if trial.task.is_labels else slope.reshape(len(slope), -1).abs().amax(dim=1) == 0
 
 

@@ -105,9 +105,9 @@ def _drawing(subject: Subject) -> Iterator[Finding]:
         yield finding("rows_shuffled")
     elif _differs(first, other):
         has_dropout = any(isinstance(part, Dropout) for part in module.model.modules())
-        what = "a dropout" if has_dropout else "a functional dropout without training=self.training"
+        dropout = "a dropout" if has_dropout else "a functional dropout without training=self.training"
         numbers = {"largest_difference_of_two_passes": plain_number((first - other).abs().max())}
-        yield finding("random_in_eval_mode", numbers, what=what)
+        yield finding("random_in_eval_mode", numbers, dropout=dropout)
     yield from _dropped_outputs(module, inputs, first)
     buffers = {name: value.clone() for name, value in module.model.named_buffers()}
     outputs_of(module, inputs)
