@@ -47,11 +47,7 @@ class StartedRanks(LightningEnvironment):
 
 
 def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
-    """Refuse an accelerator that this machine has not, and devices that cannot work together.
-
-    Raises:
-        InputError: A GPU is asked for where there is none, or more devices than there are.
-    """
+    """Refuse an accelerator that this machine has not, and devices that cannot work together."""
     accelerator = trainer_config.get("accelerator") or "auto"
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     has["gpu"] = has["cuda"] or has["mps"]
@@ -76,11 +72,7 @@ def num_devices(trainer_config: Mapping[str, Any]) -> int:
 
 
 def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, model: nn.Module) -> None:
-    """Refuse what several processes cannot share; `batch_size` is that of one step over all devices.
-
-    Raises:
-        InputError: All of it at once.
-    """
+    """Refuse what several processes cannot share; `batch_size` is that of one step over all devices."""
     num = num_devices(config["trainer"])
     problems = []
     if num > 1:
@@ -105,11 +97,7 @@ def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, mod
 
 
 def check_precision(trainer: Mapping[str, Any]) -> None:
-    """Refuse a precision that the device lacks.
-
-    Raises:
-        InputError: With those that it has.
-    """
+    """Refuse a precision that the device lacks."""
     device, precision = device_of(str(trainer.get("accelerator") or "auto")), precision_of(trainer)
     is_known = precision in {name for names in HAS.values() for name in names}  # others are judged by Lightning
     if device in HAS and is_known and precision not in HAS[device]:
@@ -121,11 +109,7 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
 
 
 def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
-    """Refuse half-precision weights where rows or targets are numbers that half precision would round.
-
-    Raises:
-        InputError: With the precision to take instead.
-    """
+    """Refuse half-precision weights where rows or targets are numbers that half precision would round."""
     precision = precision_of(trainer)
     if precision in ("16-true", "bf16-true") and (kind != "image" or task_of(task).is_values):
         problem = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
