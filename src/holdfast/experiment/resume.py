@@ -66,7 +66,7 @@ def note_other_folder(record: Mapping[str, Any]) -> None:
 
 
 def refuse_untrusted(where: str, folder: Path, trusted: Iterable[str], next: str = "") -> None:
-    """Refuse a folder that trusts modules which the user has trusted nowhere on this machine: a stranger may have made it.
+    """Refuse a folder that trusts modules which the user has trusted nowhere here: it may come from a stranger.
 
     `where` is the key or verb to blame; `next` says what to do, if not to train once with them.
     """
