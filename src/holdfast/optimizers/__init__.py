@@ -25,9 +25,6 @@ class Lion(Optimizer):
         lr: Size of the step of every coordinate.
         betas: beta1 of the step and beta2 of the average that is kept.
         weight_decay: Share of a weight that a step takes away, in units of the rate.
-
-    Raises:
-        ValueError: An argument is out of its range.
     """
 
     def __init__(
