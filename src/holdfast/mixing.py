@@ -48,7 +48,10 @@ class Mixing(Protocol):
 
 
 def mixup(x: Tensor, *, alpha: float = 0.2, probability: float = 1.0) -> Mixed | None:
-    """share * x + (1 - share) * x of the partners, share ~ Beta(alpha, alpha), one a batch (Zhang et al. 2018, 1)."""
+    """share * x + (1 - share) * x of the partners (Zhang et al. 2018, equation 1).
+
+    The share is drawn from Beta(alpha, alpha), one a batch.
+    """
     if not _is_drawn(alpha, probability):
         return None
     share, partner = _draw_share(alpha), torch.randperm(len(x), device=x.device)
