@@ -74,7 +74,7 @@ class AveragedWeights(WeightAveraging):
         self._num_epochs = int(trainer.max_epochs or 1)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After which steps, from 0; at the end of each epoch before the average begins, to validate the model."""
+        """Tell whether to update after a step, from 0; before the average begins, at ends of epochs alone."""
         if step_idx is None:
             return False
         done = step_idx + 1

@@ -27,7 +27,7 @@ def head_names(model: nn.Module) -> frozenset[str]:
 
 
 def body_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """All parameters but those of the head, by name; a model that is all head is refused."""
+    """The parameters before the head, by name; a model that has none is refused."""
     head = head_names(model)
     parameters = {name: parameter for name, parameter in model.named_parameters() if name not in head}
     if not parameters:

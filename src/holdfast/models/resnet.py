@@ -84,7 +84,7 @@ class _Residual(nn.Module):
 
 
 class _PadShortcut(nn.Module):
-    """Every second pixel, and zeros for the new maps (He et al. 2016, option A): no parameters."""
+    """Takes every second pixel, and zeros for the new maps, without parameters (He et al. 2016, option A)."""
 
     def __init__(self, new_maps: int) -> None:
         super().__init__()
