@@ -46,11 +46,7 @@ class SupervisedModule(pl.LightningModule):
         self.transform = transform
         self.spec = spec
         self._views = views
-        task = task_of(spec.task)
-        self._reconstructs = task.is_rows
-        self._is_regression = task.is_values
-        self._is_flat = task.is_flat
-        self._is_softmax = task.is_softmax
+        self.task = task = task_of(spec.task)
         shape = task.row_shape(spec.num_outputs) if task.is_values else ()
         for name, value in (("target_mean", spec.target_mean), ("target_std", spec.target_std)):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32).expand(shape).clone())
@@ -101,7 +97,7 @@ class SupervisedModule(pl.LightningModule):
     def outputs_in_units(self, x: Tensor) -> Tensor:
         """Logits as of `forward`, or values (rows,) or (rows, targets) in original units."""
         outputs: Tensor = self(x)
-        return self._original_units(outputs) if self._is_regression else outputs
+        return self._original_units(outputs) if self.task.is_values else outputs
 
     def predict(self, x: Tensor) -> Tensor:
         """Class probabilities (rows, classes), P(1) (rows,), label probabilities (rows, labels) or values.
@@ -127,7 +123,7 @@ class SupervisedModule(pl.LightningModule):
         if self.augmentation is not None:
             x = self.augmentation(x)
         x = self._as_input(x)
-        if self._reconstructs:
+        if self.task.is_rows:
             return self._with_terms(self._reconstruction_loss(x, self.train_metrics), x)
         mixed = None if self._mixing is None else self._mixing(x)
         if mixed is None:
@@ -147,7 +143,7 @@ class SupervisedModule(pl.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Losses and outputs of one batch of val rows."""
         x, y = batch
-        if self._reconstructs:
+        if self.task.is_rows:
             self._reconstruction_loss(self._as_input(x), self.val_metrics)
             return
         outputs = self(x)
@@ -168,13 +164,13 @@ class SupervisedModule(pl.LightningModule):
 
     def _outputs(self, x: Tensor) -> Tensor:
         outputs: Tensor = self.model(x)
-        return outputs.reshape(-1) if self._is_flat else outputs
+        return outputs.reshape(-1) if self.task.is_flat else outputs
 
     def _loss_of(self, outputs: Tensor, y: Tensor) -> Tensor:
         outputs = _full(outputs)
-        if self._is_softmax:
+        if self.task.is_softmax:
             return self._loss(outputs, y)
-        if self._is_regression:
+        if self.task.is_values:
             y = (y - self.target_mean) / self.target_std
         return self._loss(outputs, y.to(outputs.dtype))
 
@@ -191,7 +187,7 @@ class SupervisedModule(pl.LightningModule):
 
     def _keep(self, metrics: EpochMetrics, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
         outputs = outputs.detach()
-        metrics.add(loss, self._original_units(outputs) if self._is_regression else outputs, y)
+        metrics.add(loss, self._original_units(outputs) if self.task.is_values else outputs, y)
 
     def _original_units(self, outputs: Tensor) -> Tensor:
         return _full(outputs) * self.target_std + self.target_mean

@@ -209,7 +209,7 @@ class Stack:
 
     def _outputs(self, x: Tensor) -> Tensor:
         outputs = self.layout.split(self.network(x))
-        return outputs.flatten(1) if self.members[0].module._is_flat else outputs
+        return outputs.flatten(1) if self.members[0].module.task.is_flat else outputs
 
     def _first(self, part: Part) -> Any:
         return self.members[part.members.start].module
