@@ -49,11 +49,7 @@ def averages_runs(config: DictConfig) -> bool:
 
 
 def check_free(folder: Path, where: str) -> None:
-    """Refuse a folder that holds a run already, or that cannot be made.
-
-    Raises:
-        InputError: Blaming the key `where`.
-    """
+    """Refuse a folder that holds a run already, or that cannot be made; `where` is the key to blame."""
     if (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
         raise InputError(where, f"{folder} holds a run already", next="choose another folder")
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())

@@ -33,9 +33,6 @@ def check_monitor(monitor: str, task: str | None = None, own: Own | None = None)
     """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
 
     Without a task, while no rows are read yet, the metrics of every task are admitted. `own` is the node `metrics`.
-
-    Raises:
-        InputError: With the names there are; a name about the test rows gets a word of its own.
     """
     names = dict.fromkeys([*(metrics_of(task) if task else METRICS), *(own or {})])
     known = [f"val/{name}" for name in names]
