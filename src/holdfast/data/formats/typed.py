@@ -133,29 +133,23 @@ class JsonlFile:
         """Find the first line at fault, or all that are left out."""
         kinds: dict[str, str] = {}
         for line, text in self._lines():
+            where, fault = f"{self.path}, line {line}", ""
             try:
-                cells = self._object(line, text)
-            except InputError:
-                if not self.skips:
-                    raise
+                cells = json.loads(text)
+                fault = "" if isinstance(cells, dict) else f"is a {type(cells).__name__}, not an object"
+            except UnicodeDecodeError:
+                fault = "is not utf-8"
+            except (ValueError, RecursionError) as error:
+                fault = f"is no JSON ({str(error)[:100]})"
+            if fault and not self.skips:
+                raise InputError(WHERE, f"{where}: {fault}", next=ADVICE)
+            if fault:
                 self.bad.add(line)
                 continue
             for name, value in cells.items():
                 if value is not None and (kind := _WORDS[type(value)]) != kinds.setdefault(name, kind):
-                    problem = f"{self.path}, line {line}: {name!r} is a {kind}, and a {kinds[name]} above"
+                    problem = f"{where}: {name!r} is a {kind}, and a {kinds[name]} above"
                     raise InputError(WHERE, problem, next=f"write one kind of value under {name!r}")
-
-    def _object(self, line: int, text: bytes) -> dict[str, Any]:
-        where = f"{self.path}, line {line}"
-        try:
-            value = json.loads(text)
-        except UnicodeDecodeError:
-            raise InputError(WHERE, f"{where}: is not utf-8") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(WHERE, f"{where}: is no JSON ({str(error)[:100]})", next=ADVICE) from None
-        if not isinstance(value, dict):
-            raise InputError(WHERE, f"{where}: is a {type(value).__name__}, not an object", next=ADVICE)
-        return value
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are neither empty nor bad, by their numbers."""

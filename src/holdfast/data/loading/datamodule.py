@@ -99,12 +99,8 @@ class DataModule(pl.LightningDataModule):
         """The field `data` of the run record."""
         prepared = self.prepared
         return {
-            "name": prepared.name,
-            "task": prepared.task,
-            "kind": prepared.kind,
-            "vault": prepared.vault,
+            **{key: getattr(prepared, key) for key in ("name", "task", "kind", "vault", "view", "pixel_scale")},
             "rows": prepared.id,
-            "view": prepared.view,
             "train_rows": len(self.train_rows),
             "val_rows": len(self.val_rows),
             "val_sha256": self.val_sha256,
@@ -112,7 +108,6 @@ class DataModule(pl.LightningDataModule):
             "order_sha256": order_sha256(prepared, self.train_rows, self.val_rows),
             "row_shape": list(prepared.x.shape[1:]),
             "dtype": str(prepared.x.dtype),
-            "pixel_scale": prepared.pixel_scale,
             "notes": list(prepared.notes),
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,

@@ -118,11 +118,11 @@ def _listing(splits: Mapping[str, Any], image: str, target: str) -> Listing[byte
     labels, names, parts, problems = [], list[str](), list[int](), list[tuple[str, str]]()
     for split, dataset in splits.items():
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
-            content, name = _content(item[image]), f"{split}, row {row}"
-            if not content:
+            cell, name = item[image], f"{split}, row {row}"
+            if cell is None:
                 problems.append((name, "has no image"))
                 continue
-            images.append(content)
+            images.append(bytes(cell["bytes"] or b"") or Path(str(cell["path"])).read_bytes())
             labels.append(item[target])
             names.append(name)
             parts.append(SPLITS.get(split, TRAIN))
@@ -133,10 +133,3 @@ def _listing(splits: Mapping[str, Any], image: str, target: str) -> Listing[byte
 
 def _has_parts(splits: Mapping[str, Any]) -> bool:
     return len(splits) > 1 and all(split in SPLITS for split in splits)
-
-
-def _content(cell: Mapping[str, Any] | None) -> bytes:
-    """The bytes of an image; none where a row has no image."""
-    if cell is None:
-        return b""
-    return bytes(cell["bytes"]) if cell.get("bytes") else Path(str(cell["path"])).read_bytes()

@@ -121,7 +121,10 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
     values, texts = [column.values for column in columns], [column.texts for column in columns]
     target = target_of(settings.target, values, texts, settings.task)
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
-    declared = _parts(files, settings, used, parts)
+    declared = parts if any(part is not None for _, part in files) else None
+    if settings.split_column is not None:
+        column = used[settings.split_column]
+        declared = np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values]
     notes += [rare_note(target), "" if declared is None else parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
@@ -256,15 +259,3 @@ def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
         problem = f"{name!r} holds texts ({column.texts[0]!r})"
         raise InputError("data.time", problem, allowed="numbers, or dates such as 2024-12-31 23:59:59")
     return column.values
-
-
-def _parts(
-    files: Sequence[tuple[TableFile, int | None]],
-    settings: TableSettings,
-    used: dict[str, UsedColumn],
-    parts: NDArray[np.int8],
-) -> NDArray[np.int8] | None:
-    if settings.split_column is not None:
-        column = used[settings.split_column]
-        return np.asarray(np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values])
-    return parts if any(part is not None for _, part in files) else None

@@ -249,11 +249,6 @@ def rows_folders() -> list[Path]:
     return sorted(path.parent.parent for path in (places.store() / "rows").glob("[!.]*/raw/meta.json"))
 
 
-def digested_columns(folder: Path) -> list[str]:
-    """The columns of a table that the digests of rows in the store are over."""
-    return list(json.loads((folder / "raw" / "meta.json").read_bytes())["digested"])
-
-
 def vault_of(folder: Path) -> str:
     """The vault of rows in the store."""
     return folder.name.rpartition("-")[0]

@@ -136,9 +136,10 @@ def raw_cells(array: Any) -> Cells:
     return Mixed(numbers.values, where, texts.dictionary.to_pylist())
 
 
-def as_number(text: str) -> float:
-    """The number that a text spells; NaN where it spells none."""
-    return float(text) if _NUMBER.match(text) or _INFINITE.match(text) else float("nan")
+def plain_number(text: str) -> float:
+    """The number that a text spells; NaN where it spells none, or is a code such as 01."""
+    is_number = _NUMBER.match(text) or _INFINITE.match(text)
+    return float(text) if is_number and not (text[0] == "0" and text.isdecimal() and len(text) > 1) else float("nan")
 
 
 def is_code(text: str) -> bool:

@@ -81,10 +81,8 @@ class RawTable:
         self._num_read += batch.num_rows
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Leave out all rows but some."""
-        kept = np.zeros(self._num_read, bool)
-        kept[np.flatnonzero(self._kept) if self._kept is not None else slice(None)] = rows
-        self._kept = kept
+        """Leave out all rows but some of those that were read."""
+        self._kept = rows
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Record batches of pyarrow's in order, each with the number of its first row."""
@@ -96,7 +94,7 @@ class RawTable:
             known = dict(zip(batch.schema.names, batch.columns, strict=True))
             names = [name for name in (columns or self.names) if name in known]
             # All blocks in one type: sealed rows are gathered from several, and must read as they do here.
-            batch = pa.record_batch([_as_type(known[name], self._types[name]) for name in names], names)
+            batch = pa.record_batch([known[name].cast(self._types[name], safe=False) for name in names], names)
             if self._kept is not None:
                 batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
             if batch.num_rows:
@@ -155,11 +153,6 @@ def _plain(array: Any) -> Any:
         array = array.dictionary_decode()
     is_string = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
     return array.cast(pa.string()) if is_string else array
-
-
-def _as_type(array: Any, type: Any) -> Any:
-    """An array of pyarrow's in a type that holds its values, as texts where nothing else does."""
-    return array if array.type == type else array.cast(type, safe=False)
 
 
 def _wider(first: Any, second: Any) -> Any:
