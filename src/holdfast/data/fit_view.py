@@ -1,4 +1,4 @@
-"""From the train and val rows of a table to its view: types, categories, dates and the width of its numbers."""
+"""The view of a table, by its train and val rows: types, categories, dates and the width of its numbers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
 
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
-    """Some rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
+    """The chosen rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
     for start, batch in table.blocks(columns):
         chosen = rows[start : start + batch.num_rows]
         if chosen.any():

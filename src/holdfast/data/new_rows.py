@@ -33,7 +33,7 @@ ARRAY_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Some new rows."""
+    """A block of new rows."""
 
     x: NDArray[Any]  # (n, ...) as the run's own rows are stored
     # (n,) what each is called: the column that was asked for, the path of an image, or its number from 0

@@ -49,7 +49,7 @@ TARGET_TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """All rows of a data set, train, val and test alike, in the order of the source.
+    """The rows of a data set, train, val and test alike, in the order of the source.
 
     Features come in one of three forms: arrays (`x`); raw cells of a table (`table`, with the settings of its view); or
     images in files (`images`, their bytes, and `x`, what the view of the run made of them).
@@ -258,7 +258,7 @@ def ipc_stream(table: Any) -> Any:
 
 
 def windows(order: Order, size: int) -> Iterator[Order]:
-    """Some of the numbers of rows at a time."""
+    """The numbers of rows, `size` of them at a time."""
     return (order[start : start + size] for start in range(0, len(order), size))
 
 

@@ -27,7 +27,7 @@ AMOUNT = "amount"
 
 @dataclass(frozen=True, eq=False)
 class Viewed:
-    """Some rows through a view."""
+    """Rows as a view shows them."""
 
     x: NDArray[Any]  # (n, ...) rows as a run stores them
     # (n, columns) cells that the view cannot read, and that count as missing; None: it reads all

@@ -52,7 +52,7 @@ class TypedFile:
             raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
 
     def reading(self) -> dict[str, str]:
-        """Nothing has to be known beforehand."""
+        """No option: its numbers have no marks."""
         return {}
 
     def place_of(self, row: int) -> str:
@@ -94,7 +94,7 @@ class JsonlFile:
     bad: set[int] = field(default_factory=set)  # the numbers of these lines, once all lines had to be looked at
 
     def column_names(self) -> None:
-        """Unknown before all lines were read: each may have keys of its own."""
+        """The names are unknown before all lines were read: each may have keys of its own."""
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again."""
@@ -114,7 +114,7 @@ class JsonlFile:
         self.skipped.extend("no JSON object" for _ in self.bad)
 
     def reading(self) -> dict[str, str]:
-        """Nothing has to be known beforehand."""
+        """No option: its numbers have no marks."""
         return {}
 
     def place_of(self, row: int) -> str:
@@ -122,7 +122,7 @@ class JsonlFile:
         return next((f"line {line}" for line, _ in itertools.islice(self._lines(), row, None)), f"row {row}")
 
     def _table(self) -> Any:
-        """All good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
+        """The good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
         from pyarrow import json as arrow
 
         with opened(self.path, WHERE) as stream:

@@ -157,7 +157,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files that are not hidden, folder by folder, names sorted; `os.walk` looks at no file twice."""
+    """The files below a folder that are not hidden, folder by folder, sorted; `os.walk` looks at no file twice."""
     files = []
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

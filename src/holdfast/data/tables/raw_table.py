@@ -48,7 +48,7 @@ class RawTable:
 
     @property
     def sha256(self) -> str:
-        """Over every cell as it was read, in their order, and over which rows are kept."""
+        """The SHA-256 over every cell as it was read, in their order, and over which rows are kept."""
         total = self._read_sha256.copy()
         total.update(b"" if self._kept is None else np.packbits(self._kept).tobytes())
         return total.hexdigest()
@@ -94,7 +94,7 @@ class RawTable:
             known = dict(zip(batch.schema.names, batch.columns, strict=True))
             names = [name for name in (columns or self.names) if name in known]
             # All blocks in one type: sealed rows are gathered from several, and must read as they do here.
-            batch = pa.record_batch([known[name].cast(self._types[name], safe=False) for name in names], names)
+            batch = pa.record_batch([_as_type(known[name], self._types[name]) for name in names], names)
             if self._kept is not None:
                 batch = batch.filter(pa.array(self._kept[start : start + batch.num_rows]))
             if batch.num_rows:
@@ -153,6 +153,11 @@ def _plain(array: Any) -> Any:
         array = array.dictionary_decode()
     is_string = pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)
     return array.cast(pa.string()) if is_string else array
+
+
+def _as_type(array: Any, type: Any) -> Any:
+    """An array of pyarrow's in a type that holds its values, as texts where nothing else does."""
+    return array if array.type == type else array.cast(type, safe=False)
 
 
 def _wider(first: Any, second: Any) -> Any:
