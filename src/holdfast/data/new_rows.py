@@ -95,8 +95,8 @@ def _table_blocks(
         known = {key: str(value) for key, value in {**settings, **view.reading}.items() if value is not None}
         file: TableFile = open_table(path, **{key: known[key] for key in own & known.keys()})
         row = 0
-        for names, blocks in file.batches():
-            if not row:
+        for number, (names, blocks) in enumerate(file.batches()):
+            if number == 0:
                 origins = dict.fromkeys(column.origin for column in view.columns)
                 _check_names(path, names, [*origins, *as_names(id_column)])
             columns = dict(zip(names, blocks, strict=True))
@@ -124,8 +124,7 @@ def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> Non
         hint = did_you_mean(lacking[0][1:-1], names) or f"its columns are {listed(names)}"
         raise InputError(WHERE, f"{path} has no column {listed(lacking)}, which the run needs", next=hint)
     if ignored := [name for name in names if name not in wanted]:
-        shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
-        print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
+        print(f"holdfast: {path}: columns that are not used: {listed(ignored)}", file=sys.stderr, flush=True)
 
 
 def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> NoReturn:

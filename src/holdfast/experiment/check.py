@@ -13,7 +13,7 @@ from holdfast.config.resolve import as_plain, call_target
 from holdfast.core.errors import InputError
 from holdfast.core.run_record import FILE_NAME
 from holdfast.data.first_look import Header, first_look
-from holdfast.training.metric_names import check_monitor
+from holdfast.training.metric_names import check_monitor, targets_set
 
 
 def check_settings(config: DictConfig) -> Header | None:
@@ -23,7 +23,7 @@ def check_settings(config: DictConfig) -> Header | None:
         InputError: All mistakes at once, but a split's own, which comes when there are no others.
     """
     header = check_rows(config)
-    check_monitor(config.monitor, own=config.get("metrics"))
+    check_monitor(config.monitor, own=config.get("metrics"), targets=targets_set(config))
     check_config(config)
     return header
 
@@ -50,11 +50,7 @@ def averages_runs(config: DictConfig) -> bool:
 
 
 def check_free(folder: Path, where: str) -> None:
-    """Refuse a folder that holds a run already, or that cannot be made.
-
-    Raises:
-        InputError: Blaming the key `where`.
-    """
+    """Refuse a folder that holds a run already, or that cannot be made; `where` is the key to blame."""
     if (folder / FILE_NAME).exists() or (folder / ".hydra").exists():
         raise InputError(where, f"{folder} holds a run already", next="choose another folder")
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())

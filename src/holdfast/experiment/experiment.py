@@ -139,11 +139,7 @@ class Experiment:
         self.check_parts()
 
     def check_parts(self) -> None:
-        """Check what cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
-
-        Raises:
-            InputError: Something does not fit.
-        """
+        """Refuse what cannot be known of a config without its data: accelerator, rows, and parts that do not fit."""
         if self.config.ensemble:
             self._ensemble().check(self)
         if not averages_runs(self.config):
