@@ -30,6 +30,7 @@ from holdfast.training.reporter import Reporter
 
 WAIT_S = 0.2  # until signals are looked for, and experiments where there were none at the moment
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+CONSOLE = "look at the lines on the console"
 
 Reporters = Callable[[Experiment], Reporter]
 
@@ -207,6 +208,8 @@ def _close_record(experiment: Experiment, code: int | None, error: HoldfastError
 def _unsaid(code: int | None) -> RunFailed:
     """The error of a run whose process has ended without a word."""
     if code is not None and code >= 0:
-        return RunFailed("run", f"its process ended with exit code {code}", next="look at the lines on the console")
-    cause = "was killed" if code is None else f"was ended by signal {-code}"
-    return RunFailed("run", f"its process {cause}", next="signal 9 may mean too little memory: a smaller batch_size")
+        return RunFailed("run", f"its process ended with exit code {code}", next=CONSOLE)
+    cause = "was killed" if code is None else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+    may_be_memory = code in (None, -signal.SIGKILL)
+    hint = "too little memory may be the cause: a smaller batch_size" if may_be_memory else CONSOLE
+    return RunFailed("run", f"its process {cause}", next=hint)

@@ -115,9 +115,9 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     assert statuses == {**dict.fromkeys(runs, "failed"), **healthy}
     reasons = {name: str(run.record["stop_reason"]) for name, run in runs.items()}
     assert reasons["kill"].startswith(
-        "run: its process was ended by signal 9; next: signal 9 may mean too little memory"
+        "run: its process was ended by signal 9 (Killed); next: too little memory may be the cause"
     )
-    assert reasons["crash"].startswith("run: its process was ended by signal 11")
+    assert reasons["crash"].startswith("run: its process was ended by signal 11 (Segmentation fault); next: look")
     assert reasons["exit"].startswith("run: its process ended with exit code 7")
     assert reasons["memory"].startswith("MemoryError")
     assert reasons["raise"] == "ValueError: a word of one's own"
@@ -131,7 +131,7 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     out, err = capfd.readouterr()
     assert "epoch 1/" not in out, "the lines of several runs would mix"
     assert re.search(r"^healthy  completed  val/loss [\d.]+  [\d.]+ s$", out, re.MULTILINE)
-    assert "kill  failed  run: its process was ended by signal 9\n" in out
+    assert "kill  failed  run: its process was ended by signal 9 (Killed)\n" in out
     assert "error: train/loss: is nan" in err
     assert (runs["healthy"].folder / ".hydra" / "overrides.yaml").read_text().startswith("- max_epochs=2\n")
 
