@@ -72,11 +72,7 @@ def resolve_target(target: str) -> Any:
 
 
 def find_target(path: str, where: str) -> Callable[..., Any]:
-    """Find the function or class with the dotted `path`.
-
-    Raises:
-        InputError: There is none; `where` is the key to blame.
-    """
+    """Find the function or class with the dotted `path`; a wrong one is refused, and `where` is the key to blame."""
     try:
         symbol = resolve_target(path)
     except (ImportError, AttributeError, ValueError) as error:

@@ -26,8 +26,7 @@ from holdfast.core.cores import num_cores
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, is_gray, read_image
-from holdfast.data.raw import EncodedImages, bytes_digest
-from holdfast.data.rows import Rows
+from holdfast.data.rows import EncodedImages, Rows, bytes_digest
 from holdfast.data.tables.labels import targets_from_array
 from holdfast.data.views import ImageView
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests

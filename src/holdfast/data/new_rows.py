@@ -90,8 +90,8 @@ def _table_blocks(
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
     for path in files_of(paths, WHERE, TABLE_SUFFIXES):
         file, row = _open_table(path, {**settings, **view.reading}), 0
-        for names, blocks in file.batches():
-            if not row:
+        for number, (names, blocks) in enumerate(file.batches()):
+            if number == 0:
                 origins = dict.fromkeys(column.origin for column in view.columns)
                 _check_names(path, names, [*origins, *as_names(id_column)])
             columns = dict(zip(names, blocks, strict=True))
@@ -127,8 +127,7 @@ def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> Non
         hint = did_you_mean(lacking[0][1:-1], names) or f"its columns are {listed(names)}"
         raise InputError(WHERE, f"{path} has no column {listed(lacking)}, which the run needs", next=hint)
     if ignored := [name for name in names if name not in wanted]:
-        shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
-        print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
+        print(f"holdfast: {path}: columns that are not used: {listed(ignored)}", file=sys.stderr, flush=True)
 
 
 def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> NoReturn:

@@ -189,7 +189,7 @@ def view_from_dict(plain: Mapping[str, Any]) -> View:
 def mismatch(view: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
     """The reason why sealed rows cannot be seen through a view; empty where they can.
 
-    `layout` is that of the sealed rows, as `data.raw.RawRows.layout` has it.
+    `layout` is that of the sealed rows, as `data.rows` has it.
     """
     form, sealed = view["form"], layout["form"]
     is_array = form == sealed == "array"

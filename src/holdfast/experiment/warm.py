@@ -136,9 +136,10 @@ def _train(request: Mapping[str, Any], content: bytes, questions: BinaryIO, answ
                 experiment = Experiment.from_bytes(content)
                 print(f"\n{experiment.title}", flush=True)
                 run_on_console(experiment, in_sweep=True, reporter=parent if request["has_reporter"] else None)
+            except Interrupted as error:  # the sweep says how all of its runs go on
+                sys.exit(error.exit_code)
             except HoldfastError as error:
-                if not isinstance(error, Interrupted):
-                    parent.failed(error)
+                parent.failed(error)
                 raise
         code = 0
     except SystemExit as error:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -37,14 +37,6 @@ __all__ = [
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 ClassWeights = Tensor | Sequence[float] | Literal["balanced"] | None
-
-
-class LossFactory(Protocol):
-    """A loss option."""
-
-    def __call__(self, *, class_weights: ClassWeights = None) -> Loss:
-        """Build the loss; `class_weights` is named by losses that know classes."""
-        ...
 
 
 def auto(*, task: str, class_weights: ClassWeights = None) -> Loss:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import check_no_categories, check_sizes
+from holdfast.models.layers import check_sizes
 from holdfast.models.mlp import hidden_layers
 
 
@@ -17,7 +17,6 @@ def autoencoder(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
-    category_sizes: Sequence[int] = (),
     hidden: Sequence[int] = (256, 128),
     code: int = 64,
     activation: str = "relu",
@@ -42,7 +41,6 @@ def autoencoder(
     Raises:
         InputError: A size is below 1, or `noise` is negative.
     """
-    check_no_categories("model=autoencoder", category_sizes)
     check_sizes("model.hidden", hidden)
     check_sizes("model.code", [code])
     if not 0.0 <= noise < math.inf:

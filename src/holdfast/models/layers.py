@@ -111,12 +111,6 @@ def check_image(where: str, input_shape: Sequence[int], *, least_side: int = 1) 
         raise InputError(where, problem, f"at least {least_side} x {least_side}", "fewer layers that halve them")
 
 
-def check_no_categories(where: str, category_sizes: Sequence[int]) -> None:
-    """Refuse categorical columns in a model that takes numbers only."""
-    if category_sizes:
-        raise InputError(where, f"takes numbers only; the data has {len(category_sizes)} categorical columns")
-
-
 def _norm(
     name: str, width: int, batch: Callable[[int], nn.Module], layer: Callable[[int], nn.Module]
 ) -> list[nn.Module]:

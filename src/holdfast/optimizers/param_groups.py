@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from torch import nn
 
 from holdfast.core.errors import InputError
-
-
-class OptimizerFactory(Protocol):
-    """An optimizer option: it is handed the parameter groups."""
-
-    def __call__(self, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Build the optimizer over `params`."""
-        ...
 
 
 def param_groups(

@@ -1,8 +1,9 @@
 """Schedules: how the learning rate, and where asked for the momentum, moves.
 
 Every option is called `schedule(optimizer, *, total_steps, steps_per_epoch)` and gives Lightning's scheduler
-dictionary; `holdfast.schedules.curves.Schedule` is the protocol. Epochs count from 1. In formulas t counts the steps
-from 0 and T is the number of steps, both after the warm-up.
+dictionary, or a scheduler of torch's own kind. The factors of a scheduler multiply the rates. An option that names
+`monitor` and `mode` is handed the run's. Epochs count from 1. In formulas t counts the steps from 0 and T is the number
+of steps, both after the warm-up.
 
 All but `plateau`, which goes by what is measured, are curves, and share `warmup` and `momentum`, the values of the
 first and of the last epoch. A warm-up is written with its unit: `5epochs`, `500steps`, or a share of the whole training

@@ -46,11 +46,7 @@ class Augmentation:
 
 
 def check_images_only(config: Mapping[str, Any], kind: str) -> None:
-    """Refuse what is done to images where rows are none.
-
-    Raises:
-        InputError: For `augment`, `tta`, or a `mixing` that cuts.
-    """
+    """Refuse what is done to images where rows are none."""
     if kind == "image":
         return
     cuts = str((config.get("mixing") or {}).get("_target_", "")).endswith("cutmix")

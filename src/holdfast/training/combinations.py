@@ -12,11 +12,7 @@ LBFGS = "torch.optim.LBFGS"
 
 
 def check_combinations(config: Mapping[str, Any]) -> None:
-    """Refuse what Lightning or an optimizer would refuse late, or would do wrong.
-
-    Raises:
-        InputError: All of it at once.
-    """
+    """Refuse what Lightning or an optimizer would refuse late, or would do wrong."""
     raise_problems([*_clipping(config), *_lbfgs(config), *_reconstruction(config)])
 
 

@@ -208,12 +208,14 @@ def test_a_signal_interrupts_all_runs_and_they_can_go_on(
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         while not all(Path(f"stopped{int(number)}/{i}/checkpoints/last.ckpt").exists() for i in range(2)):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
+    assert "go on with" not in err, "that is for the sweep to say, once"
     lines = [line for line in out.splitlines() if line.startswith(("ended", "interrupted by"))]
     assert sorted(lines[:2]) == ["ended 0 interrupted", "ended 1 interrupted"]
     assert lines[2:] == [f"interrupted by {int(number)}"]

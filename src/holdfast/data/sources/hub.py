@@ -18,7 +18,7 @@ from holdfast.data.formats.images import Fit, image_form
 from holdfast.data.formats.typed import TypedFile
 from holdfast.data.images import Listing, image_rows
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.tables.read import load_table
+from holdfast.data.sources.table import load_table
 from holdfast.data.tables.settings import check_names, table_settings
 
 WHERE = "data.path"

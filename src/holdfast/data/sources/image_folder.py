@@ -24,8 +24,8 @@ from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, SUFFIXES, Fit, ImageForm, image_form
 from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
+from holdfast.data.sources.table import load_table
 from holdfast.data.tables.cells import texts_of
-from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import PART_WORDS, OnError, Task, table_settings
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 

@@ -26,7 +26,7 @@ from holdfast.core.files import canonical_json, write_atomic
 from holdfast.core.messages import Array, Header
 from holdfast.data.rows import Rows, check_rows
 from holdfast.data.sources.call import rows_of
-from holdfast.data.splits.ordering import check_subset
+from holdfast.data.splits.facts import check_subset
 from holdfast.data.store import store
 from holdfast.data.store.partition import Division, divide
 from holdfast.data.store.row_keys import common_rows, forms_of, raw_rows

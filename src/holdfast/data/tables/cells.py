@@ -190,10 +190,10 @@ def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
     # A try that fails takes longer than one that succeeds: the first cells say which is worth it.
     start = [text.strip() for text in array[:TRIED_ROWS].to_pylist() if text is not None]
     with suppress(pa.ArrowInvalid):
-        if all(np.isfinite(as_number(text)) for text in start):
+        if all(map(_NUMBER.match, start)):
             return _only_numbers(_floats(array))
     with suppress(pa.ArrowInvalid):
-        if all(np.isfinite(as_number(text)) or text in missing for text in start):
+        if all(_NUMBER.match(text) or text in missing for text in start):
             return _only_numbers(_floats(_present(array, missing)))
     encoded = array.dictionary_encode()  # of a column that repeats its texts, each of these is looked at once
     texts, places = _present(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()

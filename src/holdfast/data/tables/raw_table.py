@@ -13,7 +13,7 @@ from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import Problem
 from holdfast.data.arrow import pa
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import Order, ipc_stream, windows
+from holdfast.data.rows import Order, ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile, TableSettings
 

@@ -265,7 +265,7 @@ def test_codes_keep_their_leading_zeros(load: Load) -> None:
 
 @pytest.mark.parametrize("code", ["00501", '"00501"', "0x1F"])
 def test_codes_that_come_late_are_no_numbers_either(load: Load, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(csv_format.text, "SAMPLE_BYTES", 200)
+    monkeypatch.setattr(csv_format, "SAMPLE_BYTES", 200)
     body = "".join(f"{10115 + i % 9},{i / 2},{i % 2}\n" for i in range(100))
     rows = load("zip,size,y\n" + body + f"{code},0.5,1\n", "y", types={} if "5" in code else {"zip": "category"})
     assert code.strip('"') in rows.columns[0].categories

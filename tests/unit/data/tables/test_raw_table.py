@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.typed import feather_file
-from holdfast.data.raw import read_piece
+from holdfast.data.rows import read_piece
 from holdfast.data.tables import raw_table
 from holdfast.data.tables.raw_table import RawTable
 
