@@ -200,16 +200,25 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
 
 
-def _tick(value: float) -> str:
-    """A number beside an axis: six digits have room there."""
-    return digits(value) if abs(value) < 1e6 else f"{value:.4g}"
+def _tick(value: float, count: int = 4) -> str:
+    """A number beside an axis, to `count` digits: six have room there."""
+    return digits(value, count) if abs(value) < 1e6 else f"{value:.{count}g}"
+
+
+def _labelled(places: Sequence[float]) -> Ticks:
+    """The places of an axis with their numbers, to four digits or to as many as tell them apart."""
+    for count in (4, 5, 6):
+        labels = [_tick(place, count) for place in places]
+        if len(set(labels)) == len(labels):
+            break
+    return list(zip(places, labels, strict=True))
 
 
 def _axis(values: Sequence[float]) -> tuple[Range, Ticks]:
     low, high = min(values), max(values)
     space = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     low, high = low - space, high + space
-    return (low, high), [(tick, _tick(tick)) for tick in ticks(low, high)]
+    return (low, high), _labelled(ticks(low, high))
 
 
 def _log_axis(values: Sequence[float]) -> tuple[Range, Ticks]:

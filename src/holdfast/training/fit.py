@@ -69,7 +69,8 @@ def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Bu
     """
     seed_everything(config.seed)
     check_combinations(config)
-    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
+    goal = goal_of(config, datamodule.task)
+    check_monitor(config.monitor, goal, config.get("metrics"), datamodule.class_names)
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,
