@@ -106,7 +106,7 @@ def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[s
     stripped = [name.strip() for name in names]
     twice = sorted(name for name, count in Counter(stripped).items() if count > 1)
     if twice:
-        problem = f"{place}: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
+        problem = f"{place}: several columns have the name {' or '.join(map(repr, twice[:5]))}"
         raise InputError(where, problem, next="give every column a name of its own")
     return stripped
 
