@@ -64,12 +64,11 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
     dtype = "float64" if ranges.needs_double(numbers) else "float32"
     view = TableView(_named_apart(columns), dtype, settings.missing, table.files[0].reading())
     rows, notes = _readable(table, view, rows) if settings.skips else (rows, [])
-    advice_of = {name: as_numbers(name, sorted(categories[name])) for name in left_out}
-    keeps = {
-        name: f"left out; {advice or column_type(name, 'category') + ' keeps it'}" for name, advice in advice_of.items()
-    }
+    for name, why in left_out.items():
+        advice = as_numbers(name, sorted(categories[name])) or f"{column_type(name, 'category')} keeps it"
+        notes.append(f"column {name!r} {why}: left out; {advice}")
     advice = "left out" if settings.drops_auto else "data.drop=auto leaves it out"
-    notes += [f"column {name!r} {why}: {keeps.get(name, advice)}" for name, why in (left_out | suspects).items()]
+    notes += [f"column {name!r} {why}: {advice}" for name, why in suspects.items()]
     notes += [date_note(name, facts[name]) for name in kept if types[name] == "date"]
     notes += [
         text_note(name, texts) for name, texts in categories.items() if name in kept and name not in settings.types
@@ -79,7 +78,7 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
 
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
-    """The chosen rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
+    """Chosen rows of a table, block by block: the number of the block's first row, a mask of its rows, the chosen."""
     for start, batch in table.blocks(columns):
         chosen = rows[start : start + batch.num_rows]
         if chosen.any():

@@ -151,8 +151,11 @@ def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, .
 def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]]) -> Decoded:
     start, images, form, shape = task
     none = np.zeros((0, DIGEST_BYTES), np.uint8)
-    good, pixels, digests, bytes_digests = list[int](), list[Pixels](), [none], [none]
-    problems, nbytes = list[tuple[int, str]](), 0
+    digests, bytes_digests = [none], [none]
+    good: list[int] = []
+    pixels: list[Pixels] = []
+    problems: list[tuple[int, str]] = []
+    nbytes = 0
     for place, image in enumerate(images, start=start):
         read = read_image(image, form)
         if isinstance(read, str):

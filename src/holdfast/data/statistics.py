@@ -31,9 +31,9 @@ class TrainStatistics:
     mean: NDArray[np.float64]
     # population standard deviation of every feature; 0 for a constant one and for a category column
     std: NDArray[np.float64]
-    target_mean: PerTarget | None  # of the targets, one by one; None where they are no values
-    target_std: PerTarget | None  # likewise; 1 where all train rows have the same
-    class_counts: tuple[int, ...] | None  # rows of each class, or with each label; None for a regression
+    target_mean: PerTarget | None = None  # of the targets, one by one; None where they are no values
+    target_std: PerTarget | None = None  # likewise; 1 where all train rows have the same
+    class_counts: tuple[int, ...] | None = None  # rows of each class, or with each label; None for a regression
     # (d,) of the numbers of a table that are not missing; None for other kinds
     median: NDArray[np.float64] | None = None
     # (d,) which number columns of a table lack a number in some train row; None for other kinds
@@ -64,10 +64,12 @@ def train_statistics(
     targets = np.asarray(y[train])
     if num_classes:
         of_classes = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
-        return TrainStatistics(kind, len(train), mean, std, None, None, tuple(of_classes.tolist()), **rest)
-    target_mean, target_std = targets.mean(axis=0, dtype=np.float64), targets.std(axis=0, dtype=np.float64)
-    target_std = np.where(target_std > 0, target_std, 1.0)
-    return TrainStatistics(kind, len(train), mean, std, target_mean.tolist(), target_std.tolist(), None, **rest)
+        rest["class_counts"] = tuple(of_classes.tolist())
+    else:
+        target_std = targets.std(axis=0, dtype=np.float64)
+        rest["target_mean"] = targets.mean(axis=0, dtype=np.float64).tolist()
+        rest["target_std"] = np.where(target_std > 0, target_std, 1.0).tolist()
+    return TrainStatistics(kind, len(train), mean, std, **rest)
 
 
 def neutral_statistics(
@@ -79,7 +81,7 @@ def neutral_statistics(
     """
     if not columns:
         shape = (*input_shape[1:], input_shape[0]) if kind == "image" else input_shape
-        return TrainStatistics(kind, 0, np.zeros(shape), np.ones(shape), 0.0, 1.0, None)
+        return TrainStatistics(kind, 0, np.zeros(shape), np.ones(shape), 0.0, 1.0)
     zeros, ones = np.zeros(len(columns)), np.ones(len(columns))
     seen = {i: column.is_seen.astype(np.int64) for i, column in enumerate(columns) if column.type == "category"}
     has_missing = np.array([bool(column.has_missing) for column in columns])
@@ -137,14 +139,14 @@ def statistics_from_arrays(arrays: Mapping[str, Any]) -> TrainStatistics:
     """The inverse of `statistics_as_arrays`."""
     prefix = "category_counts."
     counts = {int(name.removeprefix(prefix)): arrays[name] for name in arrays if name.startswith(prefix)}
-    known: dict[str, Any] = {"target_mean": None, "target_std": None, "class_counts": None}
-    names = {field.name for field in fields(TrainStatistics)}
-    known |= {name: np.asarray(arrays[name]) for name in arrays if name in names}
-    known |= {name: value.item() for name, value in known.items() if value is not None and not value.ndim}
-    known |= {name: known[name].tolist() for name in ("target_mean", "target_std") if np.ndim(known[name])}
-    if known["class_counts"] is not None:
+    known: dict[str, Any] = {"category_counts": dict(sorted(counts.items()))}
+    for name in {entry.name for entry in fields(TrainStatistics)}.intersection(arrays):
+        value = np.asarray(arrays[name])
+        is_array = value.ndim > 0 and name not in ("target_mean", "target_std")
+        known[name] = value if is_array else value.tolist()
+    if "class_counts" in known:
         known["class_counts"] = tuple(known["class_counts"].tolist())
-    return TrainStatistics(**known, category_counts=dict(sorted(counts.items())))
+    return TrainStatistics(**known)
 
 
 def _moments(x: Array, rows: NDArray[np.int64]) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:

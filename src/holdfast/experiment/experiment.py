@@ -135,11 +135,14 @@ class Experiment:
             check_same_config(self.config, self.folder)
         else:
             check_free(self.folder, "hydra.run.dir")
-        self._header = check_settings(self.config)
-        self.check_parts()
+        self.check_parts(check_settings(self.config))
 
-    def check_parts(self) -> None:
-        """Refuse what cannot be known of a config without its data: accelerator, rows, and parts that do not fit."""
+    def check_parts(self, header: Header | None) -> None:
+        """Refuse what cannot be known of a config without its data: accelerator, rows, and parts that do not fit.
+
+        `header` is what the source tells of its rows before they are read (`experiment.check.check_rows`).
+        """
+        self._header = header
         if self.config.ensemble:
             self._ensemble().check(self)
         if not averages_runs(self.config):

@@ -166,7 +166,7 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     kinds = unlike(configs)
     for run_config in kinds:
         try:
-            Experiment(run_config, folder).check_parts()
+            Experiment(run_config, folder).check_parts(check_rows(run_config))
         except InputError as error:
             problems |= dict.fromkeys(error.problems)
     raise_problems(list(problems))

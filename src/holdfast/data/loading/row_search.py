@@ -114,17 +114,12 @@ def _digests(block: Array, train: TrainStatistics) -> Iterator[NDArray[np.uint8]
         for pixels in _images(block, train):
             yield row_digests(pixels, kind=train.kind)
         return
-    for rows in _tables(block, train):
-        yield row_digests(rows, kind=train.kind)
-
-
-def _tables(block: Array, train: TrainStatistics) -> Iterator[Array]:
-    yield block.astype(train.dtype)
+    yield row_digests(block.astype(train.dtype), kind=train.kind)
     if block.dtype.kind == "f":
         mean, std = train.mean.ravel(), train.std.ravel()
         raw = block.astype(np.float64) * np.where(std > 0, std, 1.0) + mean
         for digits in DIGITS:
-            yield _rounded(raw, digits).astype(train.dtype)
+            yield row_digests(_rounded(raw, digits).astype(train.dtype), kind=train.kind)
 
 
 def _images(block: Array, train: TrainStatistics) -> Iterator[Array]:

@@ -120,27 +120,22 @@ def _changed_settings(evidence: Evidence, first: Seen, own: Sequence[Seen], *, h
     """
     for candidate in own:
         candidate.require_folder()
-    words = _differences(evidence.request, evidence.rows, first, has_target=has_target)
+    record, settings = first.record, evidence.request["vault"]
+    differs = {TEST_PART: evidence.request["test_rule"] != record["test_rule"]}
+    if has_target:
+        policy = policies.policy_of(settings)
+        differs["kind of target"] = task_of(evidence.rows.task).is_values != task_of(record["task"]).is_values
+        differs["policy"] = any(policy[name] != record["policy"][name] for name in ("policy", "k"))
+        differs["key"] = policy["key_mode"] != record["policy"]["key_mode"] or (
+            keyring.public_key_of(settings) != record["public_key"]
+        )
+    words = [word for word, is_other in differs.items() if is_other]
     family = lifecycle.family_of(first.record["vault"]) if words else []
     if any(known_rows.is_frozen(vault) for vault in family if registry.is_current(vault)):
         problem = f"was frozen with another {' and '.join(words)} of the same rows: what is sealed is fixed"
         hint = "take the split and vault settings that it was sealed with; or holdfast vault supersede"
         raise VaultRefused(first.name, problem, next=hint)
     return words
-
-
-def _differences(request: Mapping[str, Any], rows: Rows, vault: Seen, *, has_target: bool) -> list[str]:
-    """Settings that are asked for in another way than a vault has them, in words."""
-    record, settings = vault.record, request["vault"]
-    differs = {TEST_PART: request["test_rule"] != record["test_rule"]}
-    if has_target:
-        policy = policies.policy_of(settings)
-        differs["kind of target"] = task_of(rows.task).is_values != task_of(record["task"]).is_values
-        differs["policy"] = any(policy[name] != record["policy"][name] for name in ("policy", "k"))
-        differs["key"] = policy["key_mode"] != record["policy"]["key_mode"] or (
-            keyring.public_key_of(settings) != record["public_key"]
-        )
-    return [word for word, is_other in differs.items() if is_other]
 
 
 def _gone_on(evidence: Evidence, own: Sequence[Seen], mine: Seen) -> Division:
