@@ -142,7 +142,8 @@ class _Process:
 
     def close(self) -> None:
         """Let go of its pipes."""
-        self._questions.close()
+        with suppress(BrokenPipeError):  # it was killed, and has not read the last message
+            self._questions.close()
         self._answers.close()
 
     def _end(self) -> int:

@@ -163,15 +163,32 @@ def test_runs_share_a_process_as_long_as_they_leave_nothing_behind(loader: Optio
         yield experiment(loader, "fourth")
         yield experiment(loader, "entered", "hydra.job.chdir=true")
         yield experiment(loader, "fifth")
-        yield experiment(loader, "diverging", "lr=1e9")
+        yield experiment(loader, "exploding", "lr=1e9")
         yield experiment(loader, "sixth")
 
     runs = list(run_many(experiments()))
     groups = [[run.folder.name for run in group] for _, group in groupby(runs, lambda run: run.record["pid"])]
-    leaving = [["third", "not"], ["fourth", "entered"], ["fifth", "diverging"]]
+    leaving = [["third", "not"], ["fourth", "entered"], ["fifth", "exploding"]]
     assert groups == [["clean", "other", "second", "strict"], *leaving, ["sixth"]]
     ordinals = {"second", "third", "fourth", "fifth", "sixth"}
     assert all(bits_of(run) == bits_of(runs[0]) for run in runs if run.folder.name in ordinals)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_between_two_runs_is_replaced(loader: OptionsLoader) -> None:
+    def experiments() -> Iterator[Experiment | None]:
+        yield experiment(loader, "before", "max_epochs=1")
+        while not Path("runs/before/run.json").exists() or Run("runs/before").record["finished"] is None:
+            yield None
+        pid = Run("runs/before").record["pid"]
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            yield None
+        yield experiment(loader, "behind", "max_epochs=1")
+
+    before, behind = run_many(experiments())
+    assert before.status == behind.status == "completed"
+    assert before.record["pid"] != behind.record["pid"]
 
 
 @pytest.mark.slow

@@ -45,3 +45,15 @@ def test_each_worker_has_one_gpu_of_several(
                 patch.delenv(warm.GPUS)
             warm._take_one_gpu(worker, workers)
             assert os.environ.get(warm.GPUS) == gpu
+
+
+def test_a_message_that_a_killed_process_did_not_read_is_dropped() -> None:
+    process = object.__new__(warm._Process)
+    reader, process._questions = warm._pipe()
+    process._answers, writer = warm._pipe()
+    reader.close()
+    process.tell({"signal": 15}, [])
+    process.close()
+    assert process._questions.closed
+    assert process._answers.closed
+    writer.close()
