@@ -52,7 +52,9 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
     if by_class:
         evidence["by_class"] = by_class
         apart = [label for label, value in by_class.items() if value > CLASS_ROOM * chance_by_class[label]]
-        evidence |= {"class_apart": apart[0]} if apart else {}
+        # outputs of several classes that differ from row to row, as distances to prototypes, may start apart
+        is_told = bool(apart) and (favourite is not None or not subject.task.is_softmax)
+        evidence |= {"class_apart": apart[0]} if is_told else {}
     if favourite is not None:
         evidence["favoured_class"] = favourite
     if math.isfinite(chance) and sum(losses) > MUCH_MORE * chance * len(losses):
