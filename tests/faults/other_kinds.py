@@ -615,7 +615,7 @@ FAULTY: dict[str, Kind] = {
     "absolute_output": Kind("series", behind(torch.abs), expected=("relu_outputs",)),
     "only_one_label": Kind("labels", loss=only_one_label, expected=("labels_as_classes",)),
     "forgets_last_label": Kind("labels", loss=forgets_last_label, expected=("outputs_ignored",)),
-    "inverted_focal": Kind("digits", loss=inverted_focal, expected=("wrong_sign",)),
+    "inverted_focal": Kind("digits", loss=inverted_focal, expected=("wrong_minimum",)),
     "cold_logits": Kind("digits", loss=cold, expected=("loss_hardly_moves",)),
     "smoothing_of_all": Kind(
         "colours",

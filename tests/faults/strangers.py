@@ -763,3 +763,121 @@ def tiny_huber():
 
 def smooth90():
     return lambda o, t: F.cross_entropy(o, t, label_smoothing=0.9)
+
+
+class SecondName(Small):
+    def make(self):
+        self.a, self.b, self.o = nn.Linear(self.width, 32), nn.Linear(32, 32), nn.Linear(32, self.outputs)
+        self.c = self.b
+
+    def forward(self, x):
+        return self.o(F.relu(self.c(F.relu(self.b(F.relu(self.a(x)))))))
+
+
+class Reshaped(nn.Module):
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.c, self.h = nn.Conv1d(input_shape[1], 16, 3, padding=1), nn.Linear(16, num_outputs)
+
+    def forward(self, x):
+        return self.h(F.relu(self.c(x.reshape(len(x), x.shape[2], x.shape[1]))).mean(2))
+
+
+class LookedUp(Small):
+    def make(self):
+        self.e, self.h = nn.Embedding(50, 8), mlp(8 * self.width, 32, self.outputs)
+
+    def forward(self, x):
+        return self.h(self.e(x.long().clamp(0, 49)).flatten(1))
+
+
+class MaskOfZeros(nn.Module):
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.e, self.q, self.k, self.h = (nn.Linear(a, 24) for a in (input_shape[1], 24, 24, 24))
+        self.o = nn.Linear(24, num_outputs)
+
+    def forward(self, x):
+        h = self.e(x)
+        scores = self.q(h) @ self.k(h).transpose(1, 2) / 24**0.5
+        weights = (scores * torch.ones(x.shape[1], x.shape[1]).tril()).softmax(-1)
+        return self.o(F.relu(self.h(weights @ h)).mean(1))
+
+
+class ThrownAway(Small):
+    def make(self):
+        self.a, self.b, self.o = nn.Linear(self.width, 32), nn.Linear(32, 32), nn.Linear(32, self.outputs)
+
+    def forward(self, x):
+        h = F.relu(self.a(x))
+        _ = F.relu(self.b(h))
+        return self.o(h + h)
+
+
+class AverageOfColumns(Small):
+    def make(self):
+        self.net = mlp(1, 32, self.outputs)
+
+    def forward(self, x):
+        return self.net(x.mean(1, keepdim=True))
+
+
+class Casting(Plain):
+    def forward(self, x):
+        return self.net.double()(x.double()).float()
+
+
+class Bayesian(Small):
+    def make(self):
+        self.mean = nn.Parameter(0.1 * torch.randn(self.outputs, self.width))
+        self.spread = nn.Parameter(torch.full((self.outputs, self.width), -3.0))
+
+    def forward(self, x):
+        noise = F.softplus(self.spread) * torch.randn_like(self.mean) if self.training else 0
+        return F.linear(x + F.relu(x), self.mean + noise)
+
+
+class Codebook(Small):
+    def make(self):
+        self.a, self.e, self.b = mlp(self.width, 32, 8), nn.Embedding(32, 8), nn.Linear(8, self.outputs)
+
+    def forward(self, x):
+        z = self.a(x)
+        code = self.e(torch.cdist(z.detach(), self.e.weight).argmin(1))
+        return self.b(code + z - z.detach())
+
+
+class Prototypes(Small):
+    def make(self):
+        self.net, self.c = mlp(self.width, 32, 16), nn.Parameter(torch.randn(self.outputs, 16))
+
+    def forward(self, x):
+        return -torch.cdist(self.net(x), self.c)
+
+
+class OneUnit(Small):
+    def make(self):
+        self.net = mlp(self.width, 1, self.outputs)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def swapped_divergence():
+    def f(o, t):
+        p = 0.9 * F.one_hot(t, o.shape[1]) + 0.1 / o.shape[1]
+        return F.kl_div(p.log(), o.softmax(1), reduction="batchmean")
+
+    return f
+
+
+def stopped_normaliser():
+    return lambda o, t: (o.logsumexp(1).detach() - o.gather(1, t[:, None])[:, 0]).mean()
+
+
+def one_against_all():
+    return lambda o, t: F.binary_cross_entropy_with_logits(o, F.one_hot(t, o.shape[1]).float())
+
+
+def trimmed():
+    return lambda o, t: F.cross_entropy(o, t, reduction="none").sort().values[: max(1, int(0.8 * len(t)))].mean()

@@ -9,7 +9,7 @@ import torch
 
 from holdfast.checks.probes.first_steps import first_steps
 from holdfast.checks.run import check
-from holdfast.checks.subject import Subject, inputs_of, loss_of, outputs_of, plain_number
+from holdfast.checks.subject import Subject, in_form_of, inputs_of, loss_of, outputs_of, plain_number
 from holdfast.checks.verdict import Verdict, skipped
 
 MAX_ROWS = 512
@@ -36,13 +36,14 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
         module: Any = subject.module() if not number else subject.rebuilt(subject.config.seed + number)
         with torch.no_grad():
             outputs = outputs_of(module, inputs_of(module, x))
-            chance = float(loss_of(module, torch.zeros_like(outputs), y))
+            equal = in_form_of(outputs, torch.zeros_like(outputs))
+            chance = float(loss_of(module, equal, y))
             losses.append(float(loss_of(module, outputs, y)))
             if not number and subject.task.is_softmax:
                 favourite = _favourite(outputs)
             if not number and subject.task.is_classes:
                 by_class = _by_class(module, outputs, y)
-                chance_by_class = _by_class(module, torch.zeros_like(outputs), y)
+                chance_by_class = _by_class(module, equal, y)
     evidence: dict[str, Any] = {
         "chance": plain_number(chance),
         "losses": [plain_number(value) for value in losses],
@@ -51,7 +52,9 @@ def chance_loss(subject: Subject, *, num_initialisations: int = 3) -> Verdict:
     if by_class:
         evidence["by_class"] = by_class
         apart = [label for label, value in by_class.items() if value > CLASS_ROOM * chance_by_class[label]]
-        evidence |= {"class_apart": apart[0]} if apart else {}
+        # outputs of several classes that differ from row to row, as distances to prototypes, may start apart
+        is_told = bool(apart) and (favourite is not None or not subject.task.is_softmax)
+        evidence |= {"class_apart": apart[0]} if is_told else {}
     if favourite is not None:
         evidence["favoured_class"] = favourite
     if math.isfinite(chance) and sum(losses) > MUCH_MORE * chance * len(losses):

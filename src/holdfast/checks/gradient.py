@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from holdfast.checks.probes.autograd import has_identity
 from holdfast.checks.probes.observer import InDoubles, Observer, Purposes
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.run import check
@@ -33,7 +34,7 @@ LAYERS_PER_BAND = 10  # deeper nets get more room
 AGREE = 1e-2
 FEW = 4
 BURN_IN = 5
-HOOK = "a hook of a parameter"
+HOOK, IDENTITY = "a hook of a parameter", "an identity with a gradient of its own"
 ROUNDING = 1e-14
 FLAT_STEP = 1e-8
 MAX_EVALUATIONS = 6000
@@ -129,6 +130,7 @@ def _compared(subject: Subject, module: Any, num_rows: int, num_elements: int) -
     with Purposes() as purposes_of_loss:
         loss_of(module, outputs, inputs if is_rows(module) else y)
     hooks = {HOOK for parameter in parameters.values() if parameter._backward_hooks}
+    hooks |= {IDENTITY} if has_identity(loss) else set()
     on_purpose = frozenset(purposes.names | purposes_of_loss.names | hooks)
     comparisons = {"at_the_start": compare(loss, parameters, num_elements, on_purpose)}
     if comparisons["at_the_start"].is_off_on_purpose:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from holdfast.checks.probes.causes import Finding, likeliest_first
-from holdfast.checks.probes.data import data_mistakes
+from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
 from holdfast.checks.probes.first_steps import direction_mistakes, first_step_mistakes
 from holdfast.checks.probes.forward import forward_mistakes
 from holdfast.checks.probes.linear import linearity_mistakes
@@ -45,6 +45,7 @@ PROBES: tuple[Probe, ...] = (
     forward_mistakes,
     linearity_mistakes,
     data_mistakes,
+    augmentation_mistakes,
 )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from holdfast.training.module import SupervisedModule
 
 Batch = tuple[Tensor, Tensor]
+SUMS_TO_ONE = 1e-3
 
 
 class Subject:
@@ -166,6 +167,16 @@ def data_loss(module: SupervisedModule, inputs: Tensor, y: Tensor) -> Tensor:
 def loss_of(module: SupervisedModule, outputs: Tensor, y: Tensor) -> Tensor:
     """The loss of outputs; `y` are targets as stored, or the rows to be given back."""
     return module._loss(outputs, y) if is_rows(module) else module._loss_of(outputs, y)
+
+
+def in_form_of(outputs: Tensor, free: Tensor) -> Tensor:
+    """Free outputs in the form that those of a model have: as they are, probabilities, or the logarithms of such."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2 or not outputs.is_floating_point():
+        return free
+    if float(outputs.logsumexp(dim=1).abs().max()) < SUMS_TO_ONE:
+        return free.log_softmax(dim=1)
+    is_share = float((outputs.sum(dim=1) - 1.0).abs().max()) < SUMS_TO_ONE and bool((outputs >= 0).all())
+    return free.softmax(dim=1) if is_share else free
 
 
 def regularization_of(module: SupervisedModule) -> Tensor | None:

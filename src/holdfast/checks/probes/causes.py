@@ -364,6 +364,11 @@ CAUSES: dict[str, Cause] = {
         "detach weights of rows and targets alone",
         explains=("wrong_minimum",),
     ),
+    "augmentation_mixes_rows": Cause(
+        "doubtful",
+        "the augmentation {how} of the batch, and their targets stay where they are",
+        "change each row by itself; mixing=mixup mixes the targets as well",
+    ),
     "log_missing": Cause(
         "doubtful",
         "the loss wants log-probabilities, and the logarithm is missing",
@@ -542,5 +547,11 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "all train rows have the same target: there is nothing to learn",
         "look at the data: `holdfast data inspect`",
+    ),
+    "targets_apart": Cause(
+        "doubtful",
+        "a few targets are so far from the others that they make up the spread: the middle half of all targets covers "
+        "{middle_half_against_spread:.2g} of it (a number that stands for a missing one?)",
+        "look at the target: `holdfast data inspect`; data.missing",
     ),
 }

@@ -1,19 +1,22 @@
-"""Mistakes in the rows themselves: val rows among train rows, targets that are all the same."""
+"""Mistakes in the rows themselves: val rows among train rows, targets that are all the same, rows that are mixed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from holdfast.checks.probes.causes import Finding, finding
-from holdfast.checks.subject import Subject
+from holdfast.checks.subject import Subject, plain_number
 from holdfast.vault.rows.digest_sets import DigestSet, num_distinct
 
 MAX_ROWS = 200_000
 SHARE = 0.01
 FEW = 10
 BEYOND_NATURAL = 10.0
+NUM_ROWS = 16
+CORE = 0.02
 
 
 def data_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -24,6 +27,11 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _shared_rows(subject)
     if targets.ndim == 1 and len(targets) and (targets == targets[0]).all():
         yield finding("one_target", {"rows": len(targets)})
+    elif targets.ndim == 1 and subject.task.is_values:
+        low, high = np.quantile(targets, (0.25, 0.75))
+        if high - low < CORE * targets.std():
+            numbers = {"middle_half_against_spread": plain_number((high - low) / targets.std())}
+            yield finding("targets_apart", numbers)
 
 
 def _shared_rows(subject: Subject) -> Iterator[Finding]:
@@ -42,3 +50,27 @@ def _shared_rows(subject: Subject) -> Iterator[Finding]:
     is_natural = count < FEW or count / len(val) < BEYOND_NATURAL * repeated / len(train)
     numbers = {"val_rows_in_train": count, "val_rows": len(val), "train_rows_repeated": repeated}
     yield finding("val_rows_in_train", numbers, word="doubtful" if is_natural else "fail")
+
+
+@torch.no_grad()
+def augmentation_mistakes(subject: Subject) -> Iterator[Finding]:
+    """An augmentation in which a row that is exchanged changes other rows of the batch, with the same draws."""
+    module, (x, _) = subject.module(), subject.rows(NUM_ROWS)
+    if module.augmentation is None or len(x) < NUM_ROWS:
+        return
+
+    def augmented(rows: torch.Tensor) -> torch.Tensor:
+        assert module.augmentation is not None
+        torch.manual_seed(0)
+        return module.augmentation(rows.clone()).flatten(1)
+
+    before, moved, kept = augmented(x), list[int](), list[int]()
+    for place in (0, NUM_ROWS // 2, NUM_ROWS - 1):
+        exchanged = x.clone()
+        exchanged[place] = x[(place + 3) % NUM_ROWS]
+        changed = torch.nonzero((augmented(exchanged) != before).any(dim=1)).flatten().tolist()
+        moved += [row for row in changed if row != place]
+        kept += [place] if changed and place not in changed else []
+    if moved:
+        how = "gives rows in another order" if len(kept) > 1 else "mixes rows"
+        yield finding("augmentation_mixes_rows", {"rows_moved_by_others": len(moved)}, how=how)

@@ -20,7 +20,7 @@ CALIBRATED, SURE = 3.0, 5.0
 TENFOLD = 30.0
 HUNDREDFOLD = 300.0
 NUM_DRAWS = 16
-NEARLY_ALL = 0.9
+NEARLY_ALL, MOSTLY = 0.9, 0.5
 SOME = 0.2
 HARDLY = 0.1
 TINY = 1e-3
@@ -153,9 +153,10 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
     share = max(candidate.share_right(best.outputs) for candidate, best in zip(candidates, bests, strict=True))
     least_right = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
     numbers["share_right_where_the_loss_is_least"] = plain_number(share)
-    if trial.is_less(wrong, right) and share < 0.5:
+    chance = trial.value(trial.as_wanted(torch.zeros_like(outputs)))
+    if trial.is_less(wrong, right) and trial.is_less(chance, right) and share < MOSTLY:
         yield finding("wrong_sign", numbers, outputs="right outputs")
-    elif share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right):
+    elif share < MOSTLY or (share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right)):
         how = f"where it is, only {share:.0%} of the outputs say what their targets say"
         yield finding("wrong_minimum", numbers, how=how)
 

@@ -139,17 +139,18 @@ def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Findin
         probe = inputs.detach().clone().requires_grad_()
         outputs = seeded_outputs(module, probe, seed)
         (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe)
-        passes.append(gradient[gradient.abs().amax(dim=1) > 0])
+        if bool((gradient != 0).any()):
+            passes.append(gradient[gradient.abs().amax(dim=1) > 0])
         with torch.no_grad():
             for parameter in module.model.parameters():
                 parameter.add_(WANDERING * torch.randn_like(parameter))
-    gradients = torch.cat(passes)
+    gradients = torch.cat(passes) if passes else torch.empty(0)
     if not len(gradients) or not bool(gradients.isfinite().all()):
         return
     is_unseen, num_columns = gradients == 0, inputs.shape[1]
     rank = int(torch.linalg.matrix_rank(functional.normalize(gradients.double()), rtol=1e-5))
     # a narrow layer has one direction for each set of weights, a mean over columns has one for all
-    is_mixed = rank < min(NUM_PASSES, num_columns) - 1
+    is_mixed = rank < min(len(passes), num_columns) - 1
     columns = num_columns - rank if is_mixed else int(is_unseen.all(dim=0).sum())
     share = float(is_unseen.float().mean())
     if columns or share > MOSTLY:

@@ -46,20 +46,20 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
     numbers = {"root_mean_square": plain_number(overall), "largest_against_smallest_feature": plain_number(ratio)}
     if overall > LARGE_INPUT or (ratio > UNLIKE_FEATURES and float(used.max()) > LARGE_INPUT):
         yield finding("inputs_not_normalised", numbers, how="not normalised", advice="transform=standardize")
-    elif 0 < overall < SMALL_INPUT:
+    elif 0 < overall < SMALL_INPUT and not any(isinstance(part, nn.Embedding) for part in module.modules()):
         advice = "leave a division (as that by 255) out of the model: transform=standardize has scaled them"
         yield finding("inputs_not_normalised", numbers, how="scaled down twice", advice=advice)
 
 
 @torch.no_grad()
 def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
-    """Give the input of the first layer that multiplies; None where a norm comes first."""
+    """Give the input of the first layer with weights that takes numbers; None where a norm comes first."""
     seen: list[Tensor | None] = []
 
     def look(part: nn.Module, values: Any) -> None:
-        if not seen and values and isinstance(values[0], Tensor):
-            is_norm = isinstance(part, NORMS) or not values[0].is_floating_point()
-            seen.append(None if is_norm else values[0].detach())
+        is_number = bool(values) and isinstance(values[0], Tensor) and values[0].is_floating_point()
+        if not seen and is_number:  # an embedding takes indices: the layer behind it is looked at
+            seen.append(None if isinstance(part, NORMS) else values[0].detach())
 
     layers = [part for part in module.model.modules() if next(part.parameters(recurse=False), None) is not None]
     hooks = [part.register_forward_pre_hook(look) for part in layers]
