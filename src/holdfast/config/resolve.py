@@ -41,11 +41,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def call_target(entry: Mapping[str, Any], where: str) -> Any:
-    """Call what `_target_` names with the entry's other keys.
-
-    Raises:
-        InputError: There is no such module or name; `where` is the key to blame.
-    """
+    """Call what `_target_` names with the entry's other keys; `where` is the key to blame for a wrong one."""
     return find_target(entry["_target_"], where)(**arguments(entry))
 
 

@@ -75,7 +75,7 @@ class VaultRefused(HoldfastError):
 
 
 class VaultLocked(VaultRefused):
-    """Somebody asked for test rows outside the one final evaluation."""
+    """Test rows were asked for outside the one final evaluation."""
 
     def __init__(self, where: str = "test rows") -> None:
         super().__init__(

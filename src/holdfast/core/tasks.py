@@ -178,7 +178,7 @@ class Regression(Task):
     is_flat = True
 
     def probabilities(self, outputs: Any) -> Any:
-        """Values are what they are."""
+        """The values, as they are."""
         return outputs
 
     def row_losses(self, predictions: Array, y: Array, target_std: PerTarget = 1.0) -> NDArray[np.float64]:

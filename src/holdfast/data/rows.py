@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,7 +49,7 @@ TARGET_TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """All rows of a data set, train, val and test alike, in the order of the source.
+    """The rows of a data set, train, val and test alike, in the order of the source.
 
     Features come in one of three forms: arrays (`x`); raw cells of a table (`table`, with the settings of its view); or
     images in files (`images`, their bytes, and `x`, what the view of the run made of them).
@@ -96,12 +97,12 @@ class Rows:
         return tuple(column.name for column in self.columns)
 
 
-def check_rows(rows: Rows, where: str = "data.source") -> None:
+def check_rows(rows: Rows) -> None:
     """Refuse rows whose parts do not fit each other, every problem at once; what they hold is the source's to check."""
     features = rows.table if rows.table is not None else rows.x
     has_rows = features is not None and len(features)
     messages = [*_shape_problems(rows), *_target_problems(rows)] if has_rows else ["has no rows"]
-    raise_problems([Problem(where, message) for message in messages])
+    raise_problems([Problem("data.source", message) for message in messages])
 
 
 def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
@@ -206,7 +207,7 @@ class ArrayRows:
 class EncodedImages:
     """Images as the bytes of their files, read again where they are sealed."""
 
-    read: Callable[[int], bytes]  # gives the bytes of the image with a number
+    image_of: Callable[[int], Path | bytes]  # gives the image with a number: its file, or its bytes
     digests: NDArray[np.uint8]  # (n, 16) of these bytes (`bytes_digest`)
     nbytes: int  # of all images
 
@@ -221,12 +222,11 @@ class EncodedImages:
     def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
         """The images in an order, piece by piece; as `ArrayRows.pieces`."""
         for rows in windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
-            images = []
-            for row in rows.tolist():
-                try:
-                    images.append(self.read(row))
-                except OSError:
-                    raise _changed() from None
+            given = [self.image_of(row) for row in rows.tolist()]
+            try:
+                images = [image if isinstance(image, bytes) else image.read_bytes() for image in given]
+            except OSError:
+                raise _changed() from None
             if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self.digests[rows]):
                 raise _changed()
             yield rows, ipc_stream(pa.table({"image": pa.array(images, pa.large_binary())})).to_pybytes()
@@ -258,7 +258,7 @@ def ipc_stream(table: Any) -> Any:
 
 
 def windows(order: Order, size: int) -> Iterator[Order]:
-    """Some of the numbers of rows at a time."""
+    """The numbers of rows, `size` of them at a time."""
     return (order[start : start + size] for start in range(0, len(order), size))
 
 

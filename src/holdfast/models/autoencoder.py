@@ -37,9 +37,6 @@ def autoencoder(
         dropout: Share of the encoder's units set to zero in training.
         noise: Standard deviation of what is added to a standardised row in training before it is encoded; the row
             without it is what has to be reconstructed (a denoising autoencoder, Vincent et al. 2010).
-
-    Raises:
-        InputError: A size is below 1, or `noise` is negative.
     """
     check_sizes("model.hidden", hidden)
     check_sizes("model.code", [code])

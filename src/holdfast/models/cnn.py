@@ -42,9 +42,6 @@ def cnn(
         activation, norm: As of `mlp`.
         dropout: Share of units set to zero in training, in front of the last two layers.
         channels_last: Kernels in this order; see `layers.laid_out`.
-
-    Raises:
-        InputError: The rows are no images, or too small.
     """
     check_sizes("model.channels", channels)
     check_sizes("model.hidden", [hidden])

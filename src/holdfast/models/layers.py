@@ -38,7 +38,7 @@ def vector_norm(name: str, features: int) -> list[nn.Module]:
 
 
 def image_norm(name: str, channels: int) -> list[nn.Module]:
-    """Likewise over `channels` of (rows, channels, height, width)."""
+    """The norm called `name` over `channels` of (rows, channels, height, width), or no layer."""
     return _norm(name, channels, nn.BatchNorm2d, partial(nn.GroupNorm, 1))
 
 

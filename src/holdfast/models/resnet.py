@@ -39,9 +39,6 @@ def resnet(
         activation, norm: As of `mlp`.
         dropout: Share of the pooled features set to zero in training.
         channels_last: Kernels in this order; see `layers.laid_out`.
-
-    Raises:
-        InputError: The rows are no images, or too small; the depth is none of these.
     """
     check_image("model=resnet", input_shape, least_side=LEAST_SIDE.get(depth, 1))
     if depth not in (9, 18) and (depth < 8 or (depth - 2) % 6):
@@ -87,7 +84,7 @@ class _Residual(nn.Module):
 
 
 class _PadShortcut(nn.Module):
-    """Every second pixel, and zeros for the new maps (He et al. 2016, option A): no parameters."""
+    """Takes every second pixel, and zeros for the new maps, without parameters (He et al. 2016, option A)."""
 
     def __init__(self, new_maps: int) -> None:
         super().__init__()

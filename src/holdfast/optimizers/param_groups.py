@@ -24,9 +24,6 @@ def param_groups(
         weight_decay: What the optimizer is going to apply to the groups that do not say otherwise.
         lr: The optimizer's rate; needed where there are factors.
         factors: Name of a parameter -> share of `lr`; 1 where it is not named.
-
-    Raises:
-        InputError: There are factors and no rate.
     """
     members: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

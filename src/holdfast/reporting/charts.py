@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from holdfast.core.figures import digits
-from holdfast.reporting.formatting import number
+from holdfast.core.figures import digits, number
 
 WIDTH = 720
 LARGE, SMALL, SQUARE = (WIDTH, 250), (350, 190), (474, 442)  # the last one is square within its axes

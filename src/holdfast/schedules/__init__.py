@@ -220,9 +220,6 @@ def plateau(
     torch's ReduceLROnPlateau, asked after every epoch's validation: the rate drops once more than `patience` epochs
     in a row were not better than the best by the relative `threshold`; `cooldown` epochs after a drop do not count. It
     has no warm-up: there is no best to be better than while the rate rises.
-
-    Raises:
-        InputError: An argument is out of its range.
     """
     require(0.0 < factor < 1.0, "schedule.factor", factor, "0 < factor < 1")
     for name, value in {"patience": patience, "threshold": threshold, "cooldown": cooldown, "min_lr": min_lr}.items():

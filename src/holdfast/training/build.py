@@ -143,11 +143,7 @@ def goal_of(config: Mapping[str, Any], task: str) -> str:
 
 
 def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
-    """Leave out of training what a loss does not reach, and a body that is kept still.
-
-    Raises:
-        InputError: The model cannot reconstruct, or has no body.
-    """
+    """Leave out of training what a loss does not reach, and a body that is kept still; refuse a model without them."""
     if reconstructs(config) and not hasattr(model, "reconstruct"):
         problem = "is trained to give rows back, which this model does not"
         raise InputError("loss=reconstruction", problem, "a model with the method reconstruct(x)", "model=autoencoder")

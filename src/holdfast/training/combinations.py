@@ -42,7 +42,7 @@ def _reconstruction(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """It asks for loss and gradient several times a step: they must be those of the same function."""
+    """L-BFGS asks for loss and gradient several times a step: they must be those of the same function."""
     if config["optimizer"].get("_target_") != LBFGS:
         return
     trainer, options = config["trainer"], config["optimizer"]

@@ -212,11 +212,7 @@ def settings_kept(config: DictConfig) -> Iterator[None]:
 
 
 def steps_per_epoch(config: DictConfig, datamodule: DataModule) -> int:
-    """Steps of the optimizer in an epoch; a limit that leaves no batch of train or val is refused.
-
-    Raises:
-        InputError: It does, or `accumulate_grad_batches` is no count.
-    """
+    """Steps of the optimizer in an epoch; limits that leave no batch of train or val are refused."""
     numbers = {}
     for part, loader in (("train", datamodule.train_dataloader()), ("val", datamodule.val_dataloader())):
         limit = config.trainer.get(f"limit_{part}_batches")

@@ -1,4 +1,4 @@
-"""Which metrics a run has, and what its monitor means, known without torch: a bad one is refused before that."""
+"""The metrics that a run has and the meaning of its monitor, known without torch: a bad one is refused early."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -143,9 +144,34 @@ def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader, capfd: pyt
     assert "\nagain\nepoch 1/2" in capfd.readouterr().out, "what one worker prints is on our console"
     alone = experiment(loader, "alone")
     alone.run()
-    histories = [run.record["history"] for run in (one, again, Run(alone.folder))]
-    plain = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in history] for history in histories]
-    assert plain[0] == plain[1] == plain[2]
+    assert bits_of(one) == bits_of(again) == bits_of(Run(alone.folder))
+
+
+def bits_of(run: Run) -> list[dict[str, float]]:
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in run.record["history"]]
+
+
+@pytest.mark.slow
+def test_runs_share_a_process_as_long_as_they_leave_nothing_behind(loader: OptionsLoader) -> None:
+    def experiments() -> Iterator[Experiment]:
+        yield experiment(loader, "clean")
+        yield experiment(loader, "other", "max_epochs=1", "seed=5", "model.dropout=0.5", "threads=2")
+        yield experiment(loader, "second")
+        yield experiment(loader, "strict", "trainer.deterministic=true")  # Lightning sets a variable of cuBLAS
+        yield experiment(loader, "third")
+        yield broken(loader, "not")  # code of the user's, which does nothing
+        yield experiment(loader, "fourth")
+        yield experiment(loader, "entered", "hydra.job.chdir=true")
+        yield experiment(loader, "fifth")
+        yield experiment(loader, "diverging", "lr=1e9")
+        yield experiment(loader, "sixth")
+
+    runs = list(run_many(experiments()))
+    groups = [[run.folder.name for run in group] for _, group in groupby(runs, lambda run: run.record["pid"])]
+    leaving = [["third", "not"], ["fourth", "entered"], ["fifth", "diverging"]]
+    assert groups == [["clean", "other", "second", "strict"], *leaving, ["sixth"]]
+    ordinals = {"second", "third", "fourth", "fifth", "sixth"}
+    assert all(bits_of(run) == bits_of(runs[0]) for run in runs if run.folder.name in ordinals)
 
 
 @pytest.mark.slow

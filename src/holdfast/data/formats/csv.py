@@ -41,7 +41,7 @@ UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")  # bytes that stand for nothi
 
 
 class Dialect(NamedTuple):
-    """How a file is written, as it was asked for or found out."""
+    """The way in which a file is written, as it was asked for or found out."""
 
     encoding: str
     delimiter: str

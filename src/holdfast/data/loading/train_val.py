@@ -65,7 +65,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
-    """Like `derive`, from the rows themselves."""
+    """Take what `derive` gives from the rows themselves."""
     facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)

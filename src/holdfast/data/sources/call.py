@@ -118,7 +118,7 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
 
 
 def _from_dataset(dataset: Any) -> Rows:
-    """All items of a map-style dataset."""
+    """Rows from the items of a map-style dataset."""
     if not len(dataset):
         raise InputError(WHERE, "returned a dataset without items")
     xs: list[Any] = []

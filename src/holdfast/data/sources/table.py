@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from holdfast.data.in_memory import handed_over
 from holdfast.data.rows import TEST, TRAIN, VAL, Rows, parts_note
 from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import STRAY_SHARE, ColumnFacts, order_of, stray_problem
-from holdfast.data.tables.labels import rare_note, target_of
+from holdfast.data.tables.labels import UsedColumn, rare_note, target_of
 from holdfast.data.tables.raw_table import RawTable, cell_problem
 from holdfast.data.tables.settings import (
     ABSENT,
@@ -40,15 +40,6 @@ from holdfast.data.tables.settings import (
 )
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class UsedColumn:
-    """A column that is no feature: a target, the group, the time or the part."""
-
-    values: NDArray[Any]  # (n,) codes where there are texts, numbers otherwise
-    texts: Sequence[str] = ()  # what the codes stand for, in order; none for numbers
-    wrong: dict[str, Mask] = field(default_factory=dict)  # reasons, and the rows that cannot be used for them
 
 
 def load(
@@ -117,11 +108,12 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         table.keep(good)
         parts = parts[good]
         used = {column: _kept(cells, good) for column, cells in used.items()}
-    columns = [used[name] for name in settings.target]
-    values, texts = [column.values for column in columns], [column.texts for column in columns]
-    target = target_of(settings.target, values, texts, settings.task)
+    target = target_of([used[name] for name in settings.target], settings.task)
     notes = [f"{count:,} rows left out with {reason}" for reason, count in left_out.items()]
-    declared = _parts(files, settings, used, parts)
+    declared = parts if any(part is not None for _, part in files) else None
+    if settings.split_column is not None:
+        column = used[settings.split_column]
+        declared = np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values]
     notes += [rare_note(target), "" if declared is None else parts_note(declared)]
     print(f"holdfast: {name}: {len(table):,} rows; {target.words}", file=sys.stderr, flush=True)
     return Rows(
@@ -134,7 +126,7 @@ def load_table(files: Sequence[tuple[TableFile, int | None]], settings: TableSet
         class_names=target.class_names,
         target_name=", ".join(settings.target),
         groups=None if settings.group is None else np.unique(used[settings.group].values, return_inverse=True)[1],
-        times=None if settings.time is None else _times(settings.time, used[settings.time]),
+        times=None if settings.time is None else _times(used[settings.time]),
         parts=declared,
         notes=tuple(note for note in notes if note),
     )
@@ -152,7 +144,7 @@ def _header_of(settings: TableSettings, names: Sequence[str]) -> Header | None:
 def _read(
     files: Sequence[tuple[TableFile, int | None]], settings: TableSettings
 ) -> tuple[RawTable, NDArray[np.int8], Counter[str]]:
-    """All rows, the part that their files declare, and how many lines were left out."""
+    """The rows of all files, the part that their files declare, and how many lines were left out."""
     table, parts, left_out = RawTable([file for file, _ in files]), list[NDArray[np.int8]](), Counter[str]()
     first: list[str] = []
     for number, (file, part) in enumerate(files):
@@ -204,7 +196,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
         wrong = {STRAY: stray, INFINITE: np.isinf(values), ABSENT: np.isnan(values) & ~stray}
         if name == settings.split_column:
             wrong = {NO_PART: np.ones(len(values), bool)}
-        return UsedColumn(values, (), {reason: rows for reason, rows in wrong.items() if rows.any()})
+        return UsedColumn(name, values, (), {reason: rows for reason, rows in wrong.items() if rows.any()})
     blocks = [texts_of(batch.column(0), settings.missing) for _, batch in table.blocks([name])]
     texts = sorted({text for _, local in blocks for text in local}.difference(settings.missing))
     code_of = {text: code for code, text in enumerate(texts)}
@@ -212,7 +204,7 @@ def _used(table: RawTable, settings: TableSettings, name: str) -> UsedColumn:
     wrong = {ABSENT: codes < 0}
     if name == settings.split_column:
         wrong[NO_PART] = np.array([*(text.lower() not in PART_WORDS for text in texts), False])[codes]
-    return UsedColumn(codes, texts, {reason: rows for reason, rows in wrong.items() if rows.any()})
+    return UsedColumn(name, codes, texts, {reason: rows for reason, rows in wrong.items() if rows.any()})
 
 
 def _is_text(facts: ColumnFacts, settings: TableSettings, name: str) -> bool:
@@ -244,27 +236,15 @@ def _usable(table: RawTable, settings: TableSettings, used: dict[str, UsedColumn
 
 
 def _kept(column: UsedColumn, good: Mask) -> UsedColumn:
-    """Some rows of a column, with the texts that these have."""
+    """A column in the rows that are kept, with the texts that these have."""
     if not column.texts:
-        return UsedColumn(column.values[good])
+        return UsedColumn(column.name, column.values[good])
     codes, values = np.unique(column.values[good], return_inverse=True)
-    return UsedColumn(values, [column.texts[code] for code in codes.tolist()])
+    return UsedColumn(column.name, values, [column.texts[code] for code in codes.tolist()])
 
 
-def _times(name: str, column: UsedColumn) -> NDArray[np.float64]:
+def _times(column: UsedColumn) -> NDArray[np.float64]:
     if column.texts:
-        problem = f"{name!r} holds texts ({column.texts[0]!r})"
+        problem = f"{column.name!r} holds texts ({column.texts[0]!r})"
         raise InputError("data.time", problem, allowed="numbers, or dates such as 2024-12-31 23:59:59")
     return column.values
-
-
-def _parts(
-    files: Sequence[tuple[TableFile, int | None]],
-    settings: TableSettings,
-    used: dict[str, UsedColumn],
-    parts: NDArray[np.int8],
-) -> NDArray[np.int8] | None:
-    if settings.split_column is not None:
-        column = used[settings.split_column]
-        return np.asarray(np.array([PART_WORDS[text.lower()] for text in column.texts], np.int8)[column.values])
-    return parts if any(part is not None for _, part in files) else None

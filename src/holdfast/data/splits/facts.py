@@ -79,7 +79,7 @@ class Split(Protocol):
         """The val part of the rows that are not test, whose facts these are."""
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else, as JSON."""
+        """The settings that fix the test part, and no others, as JSON."""
 
 
 def units_in_order(units: Digests, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -65,7 +65,7 @@ class Holdout:
         return mask
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
+        """The settings that fix the test part."""
         rule = {"split": "holdout", "test_fraction": self.fractions[2], "seed": self.seed, "stratify": self.stratify}
         return rule if self.num_bins is None else rule | {"num_bins": self.num_bins}
 
@@ -106,7 +106,7 @@ class Predefined:
         return mask
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
+        """The settings that fix the test part."""
         return {"split": "predefined"}
 
 
@@ -133,7 +133,7 @@ class Auto:
         return Predefined(_val_fraction(self.fractions), seed, self.stratify).val_rows(facts)
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
+        """The settings that fix the test part."""
         return self._holdout().test_rule() | {"split": "auto"}
 
     def _holdout(self) -> Holdout:
@@ -168,7 +168,7 @@ class Group:
         )
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
+        """The settings that fix the test part."""
         return {"split": "group", "test_fraction": self.fractions[2], "seed": self.seed}
 
 
@@ -205,7 +205,7 @@ class Time:
         return mask
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else."""
+        """The settings that fix the test part."""
         return {"split": "time", "test_fraction": self.fractions[2]}
 
 
@@ -253,7 +253,7 @@ class KFold:
         return np.asarray(folds == self.fold)
 
     def test_rule(self) -> dict[str, Any]:
-        """Everything that fixes the test part, and nothing else: that of the split named by `test`."""
+        """The rule of the split named by `test`."""
         return self._test_split().test_rule()
 
     def _test_split(self) -> Split:

@@ -35,7 +35,7 @@ DECLARED = ("auto", "predefined")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """All rows, and which of them are which."""
+    """The decision about all rows: which are test rows, which are for train and val, and which are left out."""
 
     rows: Rows  # as the source gave them; where a vault goes on, with its classes first
     # what they are known by: of a table, digests over the columns of the vault that goes on, or the source's own

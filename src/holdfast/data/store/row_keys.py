@@ -41,7 +41,7 @@ MAX_DISTANCE = 12  # of two looks of 256 bits that are almost the same
 
 
 def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
-    """All rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
+    """The rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
     cells = _table_cells(rows) if rows.kind == "table" else None
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _spooled(_array_digests(rows))
@@ -296,11 +296,9 @@ def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], s
     for _, batch in table.blocks(names):
         for name in constant | distinct | parts:
             array = batch.column(name)
-            if name in parts and not _says_parts(array):
-                parts.discard(name)
-            if not (name in constant or name in distinct):
-                continue
             words, is_text = words_of(raw_cells(array))
+            if name in parts and not (is_text.any() and _says_parts(array)):
+                parts.discard(name)
             start = first.setdefault(name, words[0].tobytes())
             if (words != np.frombuffer(start, np.uint8)).any():
                 constant.discard(name)

@@ -187,7 +187,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         (HEADER + BODY, {"target": None}, "data.target: is not given; allowed: the columns are id, color, size, kind"),
         (HEADER + BODY, {"delimiter": ";"}, "the columns are id,color,size,kind; next: is data.delimiter right?"),
         ("5.1,3.5,a\n" + "4,3,b\n" * 9, {}, "line 1: holds numbers (5.1, 3.5), not the names of columns"),
-        ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: has 1 names more than once: 'a'"),
+        ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: several columns have the name 'a'"),
         (HEADER + BODY + "1,2\n", {}, "line 32: has 2 cells, the header has 4"),
         (HEADER + "\n" + '1,"x\ny",3,q\n' + BODY + "1,2\n", {}, "line 35: has 2 cells"),
         (HEADER + BODY + "5,a,abc,p\n", {}, "line 32, column 'size': has a text among the numbers ('abc')"),

@@ -149,6 +149,15 @@ def test_outputs_of_convolutions(convolution: Any, norm: Any, pool: Any, shape: 
     torch.testing.assert_close(layout.split(network(x.flatten(0, 1))), alone, atol=1e-12, rtol=0.0)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_channels_come_last_in_memory(channels: int) -> None:
+    layout, x = Layout(NUM_MEMBERS), torch.arange(15.0 * channels * 24).view(15, channels, 4, 6)
+    together = layout.as_channels(x)
+    assert together.shape == (5, NUM_MEMBERS * channels, 4, 6)
+    assert together.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(layout.from_channels(together), x)
+
+
 @pytest.mark.parametrize("name", TRAINING)
 def test_weights_by_every_way_to_train_are_those_of_single_runs(tmp_path: Path, name: str) -> None:
     made = members(tmp_path, *TRAINING[name], max_epochs=7)
