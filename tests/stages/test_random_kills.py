@@ -137,12 +137,14 @@ def test_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) ->
     draw, kinds, killed = random.Random(0), kinds_in_random_order(num_kills, KINDS), Counter[str]()
     finished: dict[int, str] = {}
     with (tmp_path / "log").open("wb") as log:
-        master = start(*space, "sweep.trials=4", *trained, *workers, "hydra.sweep.dir=killed")
+        first = [*space, "sweep.trials=4", *trained, *workers, "hydra.sweep.dir=killed"]
+        master = start(*first)
         while kinds:
             time.sleep(draw.uniform(3.0, 15.0))
             if master.poll() is not None:
-                has_ended = master.returncode == 0
-                master = start("-m", "resume=killed", *(["sweep.add=4"] if has_ended else []))
+                more = ["sweep.add=4"] if master.returncode == 0 else []
+                has_begun = (folder / SWEEP_FILE).exists()
+                master = start(*(["-m", "resume=killed", *more] if has_begun else first))
             if victims := processes_of(master.pid)[kinds[-1]]:
                 os.kill(draw.choice(victims), signal.SIGKILL)
                 killed[kinds.pop()] += 1

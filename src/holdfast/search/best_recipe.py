@@ -43,12 +43,12 @@ def save_best(board: Leaderboard, path: Path, *, overwrite: bool) -> None:
         raise InputError("--save", f"{path} is no recipe", "a file that ends with .yaml", "--save recipes/best.yaml")
     if path.exists() and not overwrite:
         raise InputError("--save", f"{path} exists", next="name another file, or add --overwrite")
-    if board.best is None or not board.best.runs:
-        raise InputError(
-            str(board.folder),
-            "has no completed trial",
-            next=f"-m {setting('resume', board.folder)} goes on with it",
-        )
+    if board.best is None:
+        hint = f"-m {setting('resume', board.folder)} goes on with it"
+        raise InputError(str(board.folder), "has no completed trial", next=hint)
+    if not board.best.runs:
+        problem = "is the run of the best trial, and cannot be read"
+        raise InputError(str(board.folder / str(board.best.number)), problem, next="restore the folder from a copy")
     words = [*board.record.overrides, *board.best.overrides]
     trusted = [word for word in words if word.startswith("trusted_modules=")]  # a recipe cannot trust modules
     content = recipe_of(words, read_run(board.best.runs[0])["choices"], options_loader(board.record.config_dir))

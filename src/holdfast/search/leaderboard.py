@@ -234,7 +234,9 @@ def _advice(board: Leaderboard) -> Iterator[str]:
         yield f"failed {which}: {reason}"
     for warning in border_warnings(board):
         yield f"border {warning}"
-    if board.best is not None:
+    if board.best is not None and not board.best.runs:
+        yield f"lost   the run of the best trial, {board.folder / str(board.best.number)}, cannot be read"
+    elif board.best is not None:
         for checkpoint in board.best.checkpoints:
             yield f"best   {checkpoint}"
         yield f"save   holdfast runs {folder} --save recipes/best.yaml"

@@ -59,14 +59,20 @@ class SweepRecord:
             hint = f"go on with it by -m {setting('resume', folder)}, or choose another folder"
             raise InputError("hydra.sweep.dir", f"{folder} holds a sweep already", next=hint) from None
         except OSError as error:
-            problem = f"{folder} cannot be written ({error.strerror})"
-            raise InputError("hydra.sweep.dir", problem, next="choose another folder") from None
+            raise not_writable(folder, error) from None
         finally:
             draft.unlink(missing_ok=True)
 
     def rewrite(self, folder: Path) -> None:
-        """Replace `sweep.json`: a sweep that goes on may have more trials, or other workers."""
-        write_atomic(folder / SWEEP_FILE, self._as_json())
+        """Replace `sweep.json`: a sweep that goes on may have more trials, or other workers.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        try:
+            write_atomic(folder / SWEEP_FILE, self._as_json())
+        except OSError as error:
+            raise not_writable(folder, error) from None
 
     def problems_of_resuming(self, now: SweepRecord) -> Iterator[Problem]:
         """Say what another sweep has that this one has not: trials of both could not be compared."""
@@ -114,6 +120,12 @@ def read_sweep(folder: Path) -> SweepRecord:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"cannot be read ({type(error).__name__}: {error})"
         raise InputError(str(path), problem, next="start the sweep anew in another folder") from None
+
+
+def not_writable(folder: Path, error: OSError) -> InputError:
+    """Make the error of a sweep whose folder cannot be written."""
+    problem = f"{folder} cannot be written ({error.strerror})"
+    return InputError("hydra.sweep.dir", problem, next="make it writable, or choose another folder")
 
 
 def _that_stay(overrides: Sequence[str]) -> list[str]:

@@ -79,20 +79,20 @@ def open_storage(folder: Path, url: str | None, lock: FileLock) -> BaseStorage:
         InputError: It cannot be read or written.
     """
     if url is None:
-        with _told("hydra.sweep.dir", folder / JOURNAL):
+        with _told("hydra.sweep.dir", folder / JOURNAL, next="start the sweep anew in another folder"):
             whole = JournalLock(folder / JOURNAL, lock)
             return JournalStorage(JournalFileBackend(str(folder / JOURNAL), whole))  # type: ignore[arg-type]
-    with _told("sweep.storage", url):
+    hint = "leave it out for a journal in the sweep's folder"
+    with _told("sweep.storage", url, allowed="sqlite:///FILE, or null", next=hint):
         return RDBStorage(url)
 
 
 @contextmanager
-def _told(where: str, place: Any) -> Iterator[None]:
+def _told(where: str, place: Any, *, allowed: str = "", next: str) -> Iterator[None]:
     """Tell what any library says of a storage as an error of ours."""
     try:
         yield
     except Exception as error:  # a database's driver raises what it likes, and may be missing
         reason = (str(error).splitlines() or [""])[0]
         problem = f"{place} cannot be read or written ({type(error).__name__}: {reason})"
-        hint = "leave it out for a journal in the sweep's folder" if where == "sweep.storage" else "another folder"
-        raise InputError(where, problem, "sqlite:///FILE, or null", hint) from None
+        raise InputError(where, problem, allowed, next) from None

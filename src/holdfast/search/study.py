@@ -24,7 +24,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from holdfast.core.errors import RunFailed
 from holdfast.core.files import write_atomic
 from holdfast.search.leases import Leases
-from holdfast.search.record import GRID, SweepRecord, read_sweep
+from holdfast.search.record import GRID, SweepRecord, not_writable, read_sweep
 from holdfast.search.samplers import sampler_of
 from holdfast.search.storage import lock_of, open_storage
 
@@ -111,9 +111,13 @@ class Study:
         `lease_s` are the seconds after which the trial of a silent worker is taken over.
 
         Raises:
-            InputError: The folder holds no sweep, or the storage cannot be read.
+            InputError: The folder holds no sweep or cannot be written, or the storage cannot be read.
         """
-        return cls(folder, read_sweep(folder), worker or secrets.token_hex(8), lease_s)
+        record = read_sweep(folder)
+        try:
+            return cls(folder, record, worker or secrets.token_hex(8), lease_s)
+        except OSError as error:  # to read a study is to take its lock, which is a file
+            raise not_writable(folder, error) from None
 
     def ask(self) -> Trial | None:
         """Give the next trial to this worker: one that a dead worker has left, a new one, or one to be tried again.

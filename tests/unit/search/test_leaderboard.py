@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,17 @@ def test_a_best_point_that_cannot_be_saved(
     with pytest.raises(InputError) as caught:
         save_best(leaderboard_of(Path("mine")), Path(path), overwrite=False)
     assert str(caught.value).startswith(message)
+
+
+def test_a_best_trial_whose_run_is_gone_is_told(loader: OptionsLoader) -> None:
+    plan(loader, GRID, "lr=0.1,0.2,0.3").create(Path("mine"))
+    train(Path("mine"), [0.5, 0.25, 0.375])
+    shutil.rmtree("mine/1")
+    lines = printed(Path("mine"))
+    assert lines[1].split()[:3] == ["1", "completed", "0.2500"]
+    assert lines[5:] == ["lost   the run of the best trial, mine/1, cannot be read"]
+    with pytest.raises(InputError, match=r"^mine/1: is the run of the best trial, and cannot be read; next: restore"):
+        save_best(leaderboard_of(Path("mine")), Path("best.yaml"), overwrite=False)
 
 
 def test_the_verb_answers_a_script_and_saves(loader: OptionsLoader, capsys: pytest.CaptureFixture[str]) -> None:

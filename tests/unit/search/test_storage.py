@@ -114,5 +114,8 @@ def test_a_storage_that_cannot_be_written_is_told(tmp_path: Path, url: str, word
 
 def test_a_journal_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).write_text("something else\nand more\n")
-    with pytest.raises(InputError, match=r"hydra.sweep.dir: .*journal.log cannot be read or written"):
+    words = (
+        r"hydra.sweep.dir: .*journal.log cannot be read or written \(.*\); next: start the sweep anew in another folder"
+    )
+    with pytest.raises(InputError, match=words):
         open_storage(tmp_path, None, lock_of(tmp_path))

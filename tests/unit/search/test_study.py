@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.core.errors import InputError
 from holdfast.search.record import GRID, SweepRecord
 from holdfast.search.space import Dimension, Space
 from holdfast.search.study import FAILURES_IN_A_ROW, LeaseLost, Study, Trial
@@ -284,3 +285,12 @@ def test_a_larger_budget_goes_on_with_new_trials(tmp_path: Path) -> None:
     more = Study.open(folder)
     assert more.num_left() == 2
     assert [ask(more).number, ask(more).number] == [1, 2]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    folder = sweep(tmp_path)
+    (folder / "study").write_text("a file where the study should be")
+    expected = f"hydra.sweep.dir: {folder} cannot be written (File exists); next: make it writable, or choose another"
+    with pytest.raises(InputError) as caught:
+        Study.open(folder)
+    assert str(caught.value).startswith(expected)
