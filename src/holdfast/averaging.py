@@ -27,9 +27,6 @@ def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -
     """average <- decay * average + (1 - decay) * weights, from the weights after the first step on.
 
     Batch-norm statistics are averaged alike (Polyak and Juditsky 1992; Tarvainen and Valpola 2017).
-
-    Raises:
-        InputError: An argument is out of its range.
     """
     require(0.0 <= decay < 1.0, "averaging.decay", decay, "0 <= decay < 1")
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -37,11 +34,7 @@ def ema(*, decay: float = 0.999, every_num_steps: int = 1, start: float = 0.0) -
 
 
 def swa(*, start: float = 0.75, every_num_epochs: int = 1) -> AveragedWeights:
-    """Stochastic weight averaging: the mean of the weights at ends of epochs (Izmailov et al. 2018, algorithm 1).
-
-    Raises:
-        InputError: An argument is out of its range.
-    """
+    """Stochastic weight averaging: the mean of the weights at ends of epochs (Izmailov et al. 2018, algorithm 1)."""
     update = get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
 
     def average(kept: Any, weights: Any, num_kept: Tensor) -> None:
@@ -81,7 +74,7 @@ class AveragedWeights(WeightAveraging):
         self._num_epochs = int(trainer.max_epochs or 1)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After which steps, from 0; at the end of each epoch before the average begins, to validate the model."""
+        """Tell whether to update after a step, from 0; before the average begins, at ends of epochs alone."""
         if step_idx is None:
             return False
         done = step_idx + 1

@@ -40,9 +40,6 @@ def patience(
         num_epochs: Epochs without an improvement.
         min_delta: What counts as one, in units of the metric.
         divergence: A value that is worse stops the run at once; None: however bad, it is waited for.
-
-    Raises:
-        InputError: `num_epochs` is below 1, `min_delta` is negative, or `divergence` is no number.
     """
     require(num_epochs >= 1, "early_stopping.num_epochs", num_epochs, "whole numbers from 1")
     require(min_delta >= 0.0, "early_stopping.min_delta", min_delta, "numbers from 0")

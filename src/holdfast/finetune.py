@@ -38,7 +38,7 @@ class Freeze(pl.Callback):
             parameter.requires_grad_(self.unfreeze_epoch is not None)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Still or not, by the epoch alone: a resumed run does the same."""
+        """Freeze the body or train it, by the epoch alone: a resumed run does the same."""
         model = pl_module.model
         assert isinstance(model, nn.Module)
         is_frozen = self.unfreeze_epoch is None or trainer.current_epoch + 1 < self.unfreeze_epoch

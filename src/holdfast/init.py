@@ -1,5 +1,6 @@
-"""Initial weights of linear layers and convolutions; norms keep torch's own. Every option is called `init(model)`.
+"""Initial weights of linear layers and convolutions; norms keep torch's own.
 
+Every option is called `init(model)` and sets the weights in place, by torch's global generator.
 All but `zero_last` set biases to `bias`. The layer that gives the logits is the last linear layer or convolution of
 `model.modules()`; starting it at 0 gives equal outputs, and the loss of chance, before the first step.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -25,14 +26,6 @@ __all__ = [
     "xavier_uniform",
     "zero_last",
 ]
-
-
-class Init(Protocol):
-    """An initialisation option."""
-
-    def __call__(self, model: nn.Module) -> None:
-        """Set the weights of `model` in place, by torch's global generator."""
-        ...
 
 
 def he_normal(

@@ -48,10 +48,9 @@ class Mixing(Protocol):
 
 
 def mixup(x: Tensor, *, alpha: float = 0.2, probability: float = 1.0) -> Mixed | None:
-    """share * x + (1 - share) * x of the partners, share ~ Beta(alpha, alpha), one a batch (Zhang et al. 2018, eq. 1).
+    """share * x + (1 - share) * x of the partners (Zhang et al. 2018, equation 1).
 
-    Raises:
-        InputError: `alpha` or `probability` is out of its range.
+    The share is drawn from Beta(alpha, alpha), one a batch.
     """
     if not _is_drawn(alpha, probability):
         return None
@@ -64,9 +63,6 @@ def cutmix(x: Tensor, *, alpha: float = 1.0, probability: float = 0.5) -> Mixed 
 
     Its sides are sqrt(1 - share) of the image's with share ~ Beta(alpha, alpha); its centre is uniform and what leaves
     the image is cut off, after which the share is that of the pixels that stayed.
-
-    Raises:
-        InputError: `alpha` or `probability` is out of its range.
     """
     if not _is_drawn(alpha, probability):
         return None
@@ -80,11 +76,7 @@ def cutmix(x: Tensor, *, alpha: float = 1.0, probability: float = 0.5) -> Mixed 
 
 
 def build_mixing(node: Any, task: str, input_shape: Sequence[int]) -> Mixing | None:
-    """The option `mixing`, tried on two rows.
-
-    Raises:
-        InputError: Rows of this task cannot be mixed, or an argument is out of its range.
-    """
+    """Build the option `mixing` and try it on two rows; one that does not fit the task is refused."""
     if not node:
         return None
     if task_of(task).is_values:

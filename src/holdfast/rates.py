@@ -29,11 +29,7 @@ def uniform(model: nn.Module) -> dict[str, float]:
 
 
 def body_and_head(model: nn.Module, *, body_lr_factor: float = 0.1) -> dict[str, float]:
-    """A share of the rate for all layers but the one that gives the logits, as for a pretrained body.
-
-    Raises:
-        InputError: The factor is not in (0, 1], or the model has no body.
-    """
+    """A share of the rate for all layers but the one that gives the logits, as for a pretrained body."""
     require(0.0 < body_lr_factor <= 1.0, "rates.body_lr_factor", body_lr_factor, "0 < body_lr_factor <= 1")
     return dict.fromkeys(body_parameters(model), body_lr_factor)
 
@@ -43,9 +39,6 @@ def layerwise(model: nn.Module, *, layer_decay: float = 0.75) -> dict[str, float
 
     A layer is a parameter of two or more dimensions with the biases and norms that follow it, in the order of
     `model.named_parameters()`. Theirs is layer_decay=0.385.
-
-    Raises:
-        InputError: `layer_decay` is not in (0, 1].
     """
     require(0.0 < layer_decay <= 1.0, "rates.layer_decay", layer_decay, "0 < layer_decay <= 1")
     depths, depth = {}, 0

@@ -1,13 +1,12 @@
 """Terms that are added to the training loss; the losses that are reported are those of the data alone.
 
-Every option is called `regularization(model)` in each training step. Weights are the parameters that also decay:
-those with two or more dimensions, so that biases and norms are left out.
+Every option is called `regularization(model)` in each training step and gives one number. Weights are the parameters
+that also decay: those with two or more dimensions, so that biases and norms are left out.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +14,6 @@ from torch import Tensor, nn
 from holdfast.core.errors import require
 
 __all__ = ["l1", "l1_l2", "l2"]
-
-
-class Regularization(Protocol):
-    """A regularisation option."""
-
-    def __call__(self, model: nn.Module) -> Tensor:
-        """The term, one number."""
-        ...
 
 
 def l1(model: nn.Module, *, strength: float = 1e-4) -> Tensor:

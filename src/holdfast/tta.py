@@ -34,11 +34,7 @@ def mirror(x: Tensor) -> list[Tensor]:
 
 
 def shift(x: Tensor, *, pixels: int = 1) -> list[Tensor]:
-    """(n, C, H, W) -> the images, and the images moved up, down, left and right; the border is repeated.
-
-    Raises:
-        InputError: `pixels` is below 1 or not smaller than the image.
-    """
+    """(n, C, H, W) -> the images, and the images moved up, down, left and right; the border is repeated."""
     height, width = x.shape[2:]
     require(1 <= pixels < min(height, width), "tta.pixels", pixels, f"1 to {min(height, width) - 1}")
     padded = functional.pad(x, (pixels,) * 4, mode="replicate")
@@ -53,11 +49,7 @@ def mirror_shift(x: Tensor, *, pixels: int = 1) -> list[Tensor]:
 
 
 def build_views(node: Any, input_shape: Sequence[int]) -> Views | None:
-    """Build the option `tta` and try it on two images.
-
-    Raises:
-        InputError: It refuses its arguments or the images, or gives views of another shape.
-    """
+    """Build the option `tta` and try it on two images; views of another shape are refused."""
     if not node:
         return None
     views: Views = build_option(node)

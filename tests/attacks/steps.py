@@ -114,7 +114,7 @@ def strike_everywhere(
 
 def sealing() -> None:
     """Seal another test part of rows that are sealed: the most that sealing ever does."""
-    from holdfast.data.raw import ArrayRows
+    from holdfast.data.rows import ArrayRows
     from holdfast.vault import lifecycle, registry
     from holdfast.vault.known_rows import RowForms
     from holdfast.vault.registry import in_force

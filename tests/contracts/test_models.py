@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import itertools
 from functools import partial
 
@@ -28,6 +29,8 @@ def test_every_model(name: str) -> None:
         return
     model, taken = build("model", name), []
     for kind, shape in SHAPES.items():
+        if "category_sizes" in shape and "category_sizes" not in inspect.signature(model).parameters:
+            continue
         for num_outputs in (1, 3):
             try:
                 check_model(model, num_outputs=num_outputs, **shape)

@@ -101,6 +101,7 @@ FILES: dict[str, Callable[[Path], list[str]]] = {
     "feather": write_feather,
     "hub": write_hub,
     "image_folder": write_images,
+    "iris": embedded,
     "jsonl": write_jsonl,
     "memory": hand_over_table,
     "memory_arrays": hand_over_arrays,

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ import pytest
 from killed_sweeps import EPOCHS, value_of
 
 from holdfast.core.child import OURS
+from holdfast.core.run_record import read_run
+from holdfast.core.sweep_folder import SWEEP_FILE
+from holdfast.search.leaderboard import leaderboard_of
 from holdfast.search.record import SweepRecord, read_sweep
 from holdfast.search.space import Dimension, Space
 from holdfast.search.study import Study
@@ -34,14 +38,15 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked for in /proc"),
 ]
 NUM_MASTERS = 3
+KINDS = ("master", "worker", "warm", "run")  # the processes of a sweep that trains
 NUM_KILLS = int(os.environ.get("KILLS", "16"))
 
 
-def in_random_order(num_kills: int) -> list[str]:
-    """As many workers as masters."""
-    kinds = ["worker", "master"] * (num_kills // 2)
-    random.Random(0).shuffle(kinds)
-    return kinds
+def kinds_in_random_order(num_kills: int, kinds: Sequence[str]) -> list[str]:
+    """As many of each kind."""
+    drawn = [*kinds] * (num_kills // len(kinds))
+    random.Random(0).shuffle(drawn)
+    return drawn
 
 
 def write_sweep(folder: Path, trials: int, **changes: Any) -> None:
@@ -76,7 +81,7 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) -> N
         command = [sys.executable, str(ROOT / "tests" / "stages" / "killed_sweeps.py"), str(folder)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
-    kinds = in_random_order(NUM_KILLS)
+    kinds = kinds_in_random_order(NUM_KILLS, ["worker", "master"])
     epochs_before = 0
     with (tmp_path / "log").open("wb") as log:
         masters = [start() for _ in range(NUM_MASTERS)]
@@ -119,63 +124,69 @@ def test_kills_lose_and_repeat_nothing(tmp_path: Path, storage: str | None) -> N
 
 
 def test_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    num_kills, num_epochs = max(4, NUM_KILLS // 10), 40
-    words = [
-        "-m",
-        "lr=0.003,0.01,0.03,0.1",
-        "seed=0,1,2",
-        f"max_epochs={num_epochs}",
-        "model.hidden=[8]",
-        "logger=none",
-    ]
-    words += ["hydra.launcher.workers=2", "hydra.launcher.lease_s=5", "model.dropout=0.1", "check=none"]
+    num_kills, num_epochs, folder = max(4, NUM_KILLS // 10), 3, tmp_path / "killed"
+    space = ["-m", "hydra/sweeper=random", "lr=tag(log,interval(1e-4,1e-2))", "model.dropout=interval(0,0.5)"]
+    trained = [f"max_epochs={num_epochs}", "model.hidden=[1024,1024]", "batch_size=4", "logger=none", "check=none"]
+    workers = ["hydra.launcher.workers=2", "hydra.launcher.lease_s=5"]
     environment = {**os.environ, "HOLDFAST_HOME": str(tmp_path.with_name(f"{tmp_path.name}-home"))}
 
     def start(*words: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(ROOT / "train.py"), *words]
         return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
 
-    def records(name: str) -> list[dict[str, Any]]:
-        return [json.loads((tmp_path / name / str(number) / "run.json").read_text()) for number in range(12)]
-
-    draw, kinds = random.Random(0), in_random_order(num_kills)
+    draw, kinds, killed = random.Random(0), kinds_in_random_order(num_kills, KINDS), Counter[str]()
+    finished: dict[int, str] = {}
     with (tmp_path / "log").open("wb") as log:
-        assert start(*words, "hydra.sweep.dir=alone").wait(300) == 0, (tmp_path / "log").read_text()
-        master = start(*words, "hydra.sweep.dir=killed")
+        master = start(*space, "sweep.trials=4", *trained, *workers, "hydra.sweep.dir=killed")
         while kinds:
-            time.sleep(draw.uniform(0.1, 1.0))
+            time.sleep(draw.uniform(3.0, 15.0))
             if master.poll() is not None:
-                assert master.returncode != 0, "it came to its end before all kills"
-                master = start("-m", "resume=killed")
-            workers = [pid for pid in children(master.pid) if b"holdfast.search.worker" in command_of(pid)]
-            if workers and any(
-                b"warm" in command_of(pid) and children(pid) for pid in children(workers[0])
-            ):  # it trains
-                time.sleep(draw.uniform(0.0, 1.0))
-                os.kill(workers[0] if kinds.pop() == "worker" else master.pid, signal.SIGKILL)
-        code = master.wait(300)
-        if code != 0:  # it was killed, or gave up after workers that were all killed before they had trained an epoch
-            code = start("-m", "resume=killed").wait(300)
-        assert code == 0, (tmp_path / "log").read_text()
-    assert sum(len(record["resumes"]) for record in records("killed")) >= num_kills // 2
-    for killed, alone in zip(records("killed"), records("alone"), strict=True):
-        assert killed["status"] == "completed"
-        assert killed["best"] == alone["best"]
-        assert [entry["epoch"] for entry in killed["history"]] == list(range(1, num_epochs + 1))
+                has_ended = master.returncode == 0
+                master = start("-m", "resume=killed", *(["sweep.add=4"] if has_ended else []))
+            if victims := processes_of(master.pid)[kinds[-1]]:
+                os.kill(draw.choice(victims), signal.SIGKILL)
+                killed[kinds.pop()] += 1
+            for row in leaderboard_of(folder).rows if (folder / SWEEP_FILE).exists() else ():
+                if row.status == "completed":
+                    (run,) = row.runs
+                    assert finished.setdefault(row.number, read_run(run)["finished"]) == read_run(run)["finished"]
+        master.wait(300)
+        codes = [master.returncode]
+        while codes[-1] != 0 and len(codes) < 4:  # trials that have failed are tried again
+            codes.append(start("-m", "resume=killed").wait(300))
+        assert codes[-1] == 0, (tmp_path / "log").read_text()
+        num_trials = read_sweep(folder).trials
+        alone = start(*space, f"sweep.trials={num_trials}", *trained, *workers, "hydra.sweep.dir=alone")
+        assert alone.wait(300) == 0, (tmp_path / "log").read_text()
     results = [
-        [(trial.number, trial.status, trial.value) for trial in Study.open(tmp_path / name).trials()]
+        [(trial.number, trial.status, trial.value, trial.overrides) for trial in Study.open(tmp_path / name).trials()]
         for name in ("killed", "alone")
     ]
     assert results[0] == results[1]
+    assert [number for number, *_ in results[0]] == list(range(num_trials))
+    resumes = 0
+    for number in range(num_trials):
+        record, other = (read_run(tmp_path / name / str(number)) for name in ("killed", "alone"))
+        assert record["status"] == "completed"
+        assert record["best"] == other["best"]
+        assert [entry["epoch"] for entry in record["history"]] == list(range(1, num_epochs + 1))
+        assert finished.get(number, record["finished"]) == record["finished"], "it was trained again"
+        resumes += len(record["resumes"])
+    print(f"killed {dict(killed)}; {num_trials} trials, which went on {resumes} times; exit codes {codes}")
+    assert resumes >= num_kills // 4  # the other kills came before a run had begun
 
 
-def children(pid: int) -> list[int]:
+def processes_of(master: int) -> dict[str, list[int]]:
+    """The processes of a sweep by their kind: its master, its workers, the warm processes and the runs they fork."""
+    workers = children(master, b"holdfast.search.worker")
+    warm = [process for worker in workers for process in children(worker, b"holdfast.experiment.warm")]
+    runs = [process for parent in warm for process in children(parent, b"holdfast.experiment.warm")]
+    return {"master": [master], "worker": workers, "warm": warm, "run": runs}
+
+
+def children(pid: int, command: bytes) -> list[int]:
+    """The child processes that have a word in their command line."""
     with contextlib.suppress(OSError):
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in pids if command in Path(f"/proc/{child}/cmdline").read_bytes()]
     return []
-
-
-def command_of(pid: int) -> bytes:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""

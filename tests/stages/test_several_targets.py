@@ -102,3 +102,36 @@ def test_a_wrong_shape_is_told_before_rows_are_prepared(
     assert f"gives outputs of the shape (2, {num_targets + 1}) for 2 rows" in str(caught.value)
     assert f"let the last layer give {num_targets}" in str(caught.value)
     assert "preparing" not in capfd.readouterr().err
+
+
+def test_one_target_decides_when_training_stops_and_which_epoch_is_kept(houses: Path) -> None:
+    more = ["monitor=val/rmse/Miete", "mode=max", "early_stopping=patience", "early_stopping.num_epochs=1"]
+    run = holdfast.train(words(*more))  # the error gets smaller, which is no improvement here
+    best, values = run.record["best"], [entry["val/rmse/Miete"] for entry in run.record["history"]]
+    assert (best["monitor"], best["mode"], best["epoch"], len(values)) == ("val/rmse/Miete", "max", 1, 2)
+    assert best["value"] == values[0] == best["by_target"]["Miete"]["val/rmse"]
+    assert Path(best["checkpoint"]).name == f"best-epoch01-val_rmse_Miete{values[0]:.4f}.ckpt"
+    assert "val/rmse/Miete" in (run.folder / "metrics.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_that_one_target_chose_is_averaged_frozen_and_opened(houses: Path) -> None:
+    more = ["ensemble=seeds", "ensemble.size=2", "ensemble.weights=greedy"]
+    run = holdfast.train(words("monitor=val/rmse/Miete", *more))
+    assert run.record["best"]["value"] == run.record["best"]["by_target"]["Miete"]["val/rmse"]
+    selection = holdfast.freeze(run).selection
+    holdfast.open_selection(selection)
+    other = holdfast.freeze(holdfast.train(words("monitor=val/rmse/Miete", "seed=1"))).selection
+    opened = holdfast.open_selection(other, reason="another seed")
+    assert list(opened.metrics) == ["rmse/Miete"]
+    assert 0 < opened.metrics["rmse/Miete"]["value"] < 300
+
+
+def test_a_target_that_there_is_not_is_told_before_rows_are_prepared(
+    houses: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(
+        InputError, match="allowed: val/rmse/Preis, val/rmse/Miete; next: did you mean 'val/rmse/Miete'"
+    ):
+        holdfast.train(words("monitor=val/rmse/Mite"))
+    assert "preparing" not in capfd.readouterr().err

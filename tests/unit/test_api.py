@@ -183,7 +183,11 @@ def test_the_top_level_is_light() -> None:
 @pytest.mark.parametrize(
     ("change", "target", "words"),
     [
-        (lambda frame: frame.set_axis(["a", "a", *frame.columns[2:]], axis=1), "price", "names more than once: 'a'"),
+        (
+            lambda frame: frame.set_axis(["a", "a", *frame.columns[2:]], axis=1),
+            "price",
+            "several columns have the name 'a'",
+        ),
         (lambda frame: frame.iloc[:0], "price", "data: has a header and no rows"),
         (lambda frame: frame.assign(price=float("nan")), "price", "data.target: row 0, column 'price': has no value"),
         (lambda frame: frame, {"price": 1}, "target: has the type dict, and data is a table"),

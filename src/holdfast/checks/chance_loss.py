@@ -13,7 +13,8 @@ from holdfast.checks.subject import Subject, inputs_of, loss_of, outputs_of, pla
 from holdfast.checks.verdict import Verdict, skipped
 
 MAX_ROWS = 512
-FAR_MORE, MUCH_MORE, MUCH_LESS = 5.0, 2.0, 0.5
+FAR_MORE, MUCH_MORE, MUCH_LESS = 8.0, 2.0, 0.5
+SOON = 0.25
 CLASS_ROOM = 3.0
 
 
@@ -81,7 +82,7 @@ def _verdict(chance: float, losses: list[float], evidence: dict[str, Any]) -> Ve
         return Verdict("chance_loss", "fail", evidence, (cause,), "check=mistakes names the place")
     if chance <= 0:
         return skipped("chance_loss", f"the loss of equal outputs is {chance:.3g}, which is no measure")
-    is_soon_right = evidence.get("loss_after_a_few_steps", math.inf) < (mean + chance) / 2
+    is_soon_right = evidence.get("loss_after_a_few_steps", math.inf) < mean - SOON * (mean - chance)
     if is_soon_right and mean < FAR_MORE * chance and "favoured_class" not in evidence:
         return Verdict("chance_loss", "pass", evidence)
     if mean > MUCH_MORE * chance and "favoured_class" in evidence:

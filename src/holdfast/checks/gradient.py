@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.checks.probes.observer import Observer, Purposes
+from holdfast.checks.probes.observer import InDoubles, Observer, Purposes
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.run import check
 from holdfast.checks.subject import (
@@ -91,17 +91,14 @@ def gradient(subject: Subject, *, num_rows: int = 3, num_elements: int = 4) -> V
         num_elements: Elements of every parameter tensor.
     """
     module: Any = subject.plain_module().double()
-    with _doubles():
-        return _compared(subject, module, num_rows, num_elements)
-
-
-@contextmanager
-def _doubles() -> Iterator[None]:
-    """Have tensors that a forward pass makes in float64 as well."""
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag):  # the row of padding has no gradient by design
+            part.padding_idx, part.scale_grad_by_freq = None, False
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        yield
+        with InDoubles():
+            return _compared(subject, module, num_rows, num_elements)
     finally:
         torch.set_default_dtype(before)
 

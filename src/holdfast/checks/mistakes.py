@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from holdfast.checks.probes.attention import attention_mistakes
 from holdfast.checks.probes.causes import Finding, likeliest_first
 from holdfast.checks.probes.data import data_mistakes
 from holdfast.checks.probes.first_steps import direction_mistakes, first_step_mistakes
+from holdfast.checks.probes.forward import forward_mistakes
 from holdfast.checks.probes.linear import linearity_mistakes
 from holdfast.checks.probes.loss import loss_mistakes
 from holdfast.checks.probes.modes import mode_mistakes
 from holdfast.checks.probes.outputs import output_mistakes
 from holdfast.checks.probes.rows import row_mistakes
-from holdfast.checks.probes.scales import input_mistakes, scale_mistakes
+from holdfast.checks.probes.scales import input_mistakes, norm_mistakes, scale_mistakes
 from holdfast.checks.probes.training import (
     gradient_flow_mistakes,
     optimizer_mistakes,
@@ -37,11 +37,12 @@ PROBES: tuple[Probe, ...] = (
     output_mistakes,
     symmetry_mistakes,
     input_mistakes,
+    norm_mistakes,
     optimizer_mistakes,
     scale_mistakes,
     direction_mistakes,
     first_step_mistakes,
-    attention_mistakes,
+    forward_mistakes,
     linearity_mistakes,
     data_mistakes,
 )

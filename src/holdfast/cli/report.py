@@ -23,7 +23,7 @@ def report(
 
 
 def _report_run(run: Path, as_json: bool) -> None:
-    from holdfast.experiment.report import write_report
+    from holdfast.experiment.run import write_report
 
     path, facts = write_report(run)
     if as_json:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,16 +33,15 @@ def preview(
         max_epochs=config.max_epochs,
         steps_per_epoch=steps_per_epoch,
     )
-    epochs = [asdict(epoch) for epoch in drawn.epochs]
     if as_json:
-        print(json.dumps({"steps_per_epoch": steps_per_epoch, "epochs": epochs, "rates": drawn.rates}))
+        print(json.dumps({"steps_per_epoch": steps_per_epoch, "epochs": drawn.epochs, "rates": drawn.rates}))
         return
     print("\n".join(plot(drawn.rates)))
     print(f"{'':10} {config.max_epochs} epochs of {steps_per_epoch} steps (--steps-per-epoch)\n")
-    _print_table(epochs)
+    _print_table(drawn.epochs)
 
 
-def _print_table(epochs: list[dict[str, float | None]]) -> None:
+def _print_table(epochs: list[dict[str, Any]]) -> None:
     has_momentum = epochs[0]["momentum"] is not None
     print("epoch   first lr    last lr" + ("   momentum" if has_momentum else ""))
     for row in epochs:

@@ -104,33 +104,40 @@ def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _count(least: int) -> Scalar:
+    return Scalar(f"a whole number, {least} or more", lambda value: _is_count(value, least))
+
+
+def _one_of(*words: str) -> Scalar:
+    return Scalar(", ".join(words), lambda value: value in words)
+
+
+YES_OR_NO = Scalar("true, false", lambda value: isinstance(value, bool))
 SCALARS: dict[str, Scalar] = {
     "lr": Scalar("a positive number, or auto", lambda value: value == "auto" or (_is_number(value) and value > 0)),
     "seed": Scalar("a whole number from 0 to 4294967295", lambda value: _is_count(value, 0) and value < 2**32),
-    "max_epochs": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
+    "max_epochs": _count(1),
     "batch_size": Scalar("a whole number, 1 or more, or full", lambda value: value == "full" or _is_count(value, 1)),
-    "deterministic": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "deterministic": YES_OR_NO,
     "threads": Scalar("auto, or a whole number from 1", lambda value: value == "auto" or _is_count(value, 1)),
-    "compile": Scalar("true, false", lambda value: isinstance(value, bool)),
-    "monitor": Scalar(
-        "the name of a val metric, such as val/loss", lambda value: isinstance(value, str) and value != ""
-    ),
-    "mode": Scalar("auto, min, max", lambda value: value in ("auto", "min", "max")),
-    "resume": Scalar(
-        "the folder of a run or a sweep", lambda value: value is None or (isinstance(value, str) and value != "")
-    ),
-    "trusted_modules": Scalar(
-        "a list of module names", lambda value: isinstance(value, list) and all(isinstance(v, str) and v for v in value)
-    ),
+    "compile": YES_OR_NO,
+    "monitor": Scalar("the name of a val metric, such as val/loss", _is_text),
+    "mode": _one_of("auto", "min", "max"),
+    "resume": Scalar("the folder of a run or a sweep", lambda value: value is None or _is_text(value)),
+    "trusted_modules": Scalar("a list of module names", lambda value: _is_list(value, _is_text)),
 }
 
 # The node of the primary config that a sweep reads and no job sees.
 SWEEP: dict[str, Scalar] = {
     "sweep.trials": Scalar("a whole number, 1 or more", lambda value: value is None or _is_count(value, 1)),
-    "sweep.add": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
-    "sweep.seeds": Scalar("a whole number, 1 or more", lambda value: _is_count(value, 1)),
-    "sweep.on_failure": Scalar("continue, stop", lambda value: value in ("continue", "stop")),
-    "sweep.dry_run": Scalar("true, false", lambda value: isinstance(value, bool)),
+    "sweep.add": _count(0),
+    "sweep.seeds": _count(1),
+    "sweep.on_failure": _one_of("continue", "stop"),
+    "sweep.dry_run": YES_OR_NO,
     "sweep.storage": Scalar(
         "null, or the URL of a database, such as sqlite:////DIR/study.db",
         lambda value: value is None or (isinstance(value, str) and "://" in value),
@@ -141,7 +148,7 @@ SWEEP: dict[str, Scalar] = {
 VALUES: dict[str, dict[str, Scalar]] = {
     "data": {
         "resident": Scalar("auto, true, false", lambda value: value == "auto" or isinstance(value, bool)),
-        "num_workers": Scalar("a whole number, 0 or more", lambda value: _is_count(value, 0)),
+        "num_workers": _count(0),
         "subset": Scalar(
             "a share of the train rows, above 0 and up to 1, as in 0.1, or a count, as in 500",
             lambda value: value is None or _is_count(value, 1) or (isinstance(value, float) and 0 < value <= 1),
@@ -150,12 +157,12 @@ VALUES: dict[str, dict[str, Scalar]] = {
     },
     "ensemble": {
         "size": Scalar("a whole number, 2 or more", lambda value: value is None or _is_count(value, 2)),
-        "stack": Scalar("true, false", lambda value: isinstance(value, bool)),
+        "stack": YES_OR_NO,
         "runs": Scalar(
             "the folder of a sweep or of runs, or a list of runs",
             lambda value: isinstance(value, str) or _is_list(value, lambda run: isinstance(run, str)),
         ),
-        "combine": Scalar("probabilities, logits", lambda value: value in ("probabilities", "logits")),
+        "combine": _one_of("probabilities", "logits"),
         "weights": Scalar(
             "equal, greedy, a list of numbers",
             lambda value: value in ("equal", "greedy") or _is_list(value, _is_number),
@@ -164,6 +171,6 @@ VALUES: dict[str, dict[str, Scalar]] = {
             "fit, a number above 0", lambda value: value == "fit" or (_is_number(value) and value > 0)
         ),
     },
-    "schedule": {"interval": Scalar("epoch, step", lambda value: value in ("epoch", "step"))},
-    "check": {"on_fail": Scalar("report, stop", lambda value: value in ("report", "stop"))},
+    "schedule": {"interval": _one_of("epoch", "step")},
+    "check": {"on_fail": _one_of("report", "stop")},
 }

@@ -10,7 +10,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.default_element import ConfigDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, ValueType
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Sweep, ValueType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -27,8 +27,8 @@ WORDS: dict[str, tuple[str, ...]] = {"trainer.devices": ("auto",)}
 # What a sweep compares its trials by, and what it reads itself.
 NEVER_SWEPT = ("monitor", "mode", "resume", "sweep")
 
-# Mappings whose keys are the user's: columns of a table.
-OPEN_MAPPINGS = ("data.types.", "data.types=")
+# Mappings whose keys are the user's: columns of a table, arguments of a sampler.
+OPEN_MAPPINGS = ("data.types.", "data.types=", "hydra.sweeper.arguments.", "hydra.sweeper.arguments=")
 
 
 def with_open_key(word: str) -> str:
@@ -52,6 +52,10 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
             override = OverridesParser.create(config_loader=loader).parse_overrides([argument])[0]
         except HydraException as error:
             problems.append(_grammar_problem(argument, error))
+            continue
+        if _has_sweep_inside(override):
+            problem = f"{override.input_line} has an interval, a range or a choice among other values"
+            problems.append(Problem(override.key_or_group, problem, "one of these alone, or a list of values"))
             continue
         parsed.append(override)
         key = override.key_or_group
@@ -115,6 +119,13 @@ def _alternatives(
             words = [word if each == choices[group][0] else each for each in first]
             if (config := _compose(loader, words, [])) is not None:
                 yield config
+
+
+def _has_sweep_inside(override: Override) -> bool:
+    """Tell whether an interval, a range or a choice stands among other values; Hydra reads it and then breaks."""
+    value = override.value()
+    entries = value.list if isinstance(value, ChoiceSweep) else value
+    return isinstance(entries, list) and any(isinstance(entry, Sweep) for entry in entries)
 
 
 def _sweep_problems(override: Override, is_sweep: bool) -> Iterator[Problem]:

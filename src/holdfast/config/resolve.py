@@ -41,11 +41,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def call_target(entry: Mapping[str, Any], where: str) -> Any:
-    """Call what `_target_` names with the entry's other keys.
-
-    Raises:
-        InputError: There is no such module or name; `where` is the key to blame.
-    """
+    """Call what `_target_` names with the entry's other keys; `where` is the key to blame for a wrong one."""
     return find_target(entry["_target_"], where)(**arguments(entry))
 
 
@@ -72,11 +68,7 @@ def resolve_target(target: str) -> Any:
 
 
 def find_target(path: str, where: str) -> Callable[..., Any]:
-    """Find the function or class with the dotted `path`.
-
-    Raises:
-        InputError: There is none; `where` is the key to blame.
-    """
+    """Find the function or class with the dotted `path`; a wrong one is refused, and `where` is the key to blame."""
     try:
         symbol = resolve_target(path)
     except (ImportError, AttributeError, ValueError) as error:

@@ -21,6 +21,7 @@ from holdfast.config.resolve import arguments, resolve_target
 from holdfast.core.errors import Problem, did_you_mean
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
+HOW_CALLED = ("_target_", "_partial_", "_args_")  # keys that say how a target is called
 
 
 def is_target(entry: Any) -> bool:
@@ -90,6 +91,10 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
     supplied = handed_over(group_name, symbol, given) if is_option else set()
     names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     settable = [name for name in names if name not in supplied]
+    for key in node:
+        if key.startswith("_") and key not in HOW_CALLED:
+            hint = "leave it out: arguments are plain lists and dictionaries, and targets among them are built"
+            yield Problem(f"{path}.{key}", "is not read", ", ".join(HOW_CALLED), hint)
     for key, value in given.items():
         if is_option and key in group.own:
             continue

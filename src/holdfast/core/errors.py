@@ -75,7 +75,7 @@ class VaultRefused(HoldfastError):
 
 
 class VaultLocked(VaultRefused):
-    """Somebody asked for test rows outside the one final evaluation."""
+    """Test rows were asked for outside the one final evaluation."""
 
     def __init__(self, where: str = "test rows") -> None:
         super().__init__(
@@ -112,22 +112,14 @@ def error_of_code(code: str, problems: Sequence[Problem]) -> HoldfastError:
 
 
 def require(is_right: bool, where: str, value: object, allowed: str) -> None:
-    """Refuse a value that is out of its range; `is_right` is false for every comparison with NaN.
-
-    Raises:
-        InputError: With the value and what is allowed.
-    """
+    """Refuse a value that is out of its range; `is_right` is false for every comparison with NaN."""
     if not is_right:
         raise InputError(where, f"is {value}", allowed)
 
 
 @contextmanager
 def blamed(where: str, problem: str, next: str = "") -> Iterator[None]:
-    """Tell whatever a user's own code raises in the body as a problem of `where`; errors of ours are told as they are.
-
-    Raises:
-        InputError: With the type and the text of what was raised.
-    """
+    """Refuse with `problem` whatever a user's own code raises in the body; errors of ours are told as they are."""
     try:
         yield
     except HoldfastError:

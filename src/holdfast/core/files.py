@@ -52,10 +52,7 @@ def replaced(path: Path, suffix: str = "") -> Iterator[Path]:
 def check_new_file(path: Path, where: str = "--output", *, overwrite: bool | None = False) -> None:
     """Refuse a file that would be lost, and a path that cannot be written; its folder need not be there yet.
 
-    An `overwrite` of None says that nobody can choose to replace a file.
-
-    Raises:
-        InputError: Blaming the option `where`.
+    `where` is the option to blame. An `overwrite` of None says that nobody can choose to replace a file.
     """
     if path.is_dir():
         raise InputError(where, f"{path} is a folder", next="name a file")

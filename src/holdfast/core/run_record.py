@@ -53,11 +53,7 @@ class RunRecord:
 
     @classmethod
     def create(cls, folder: Path, **fields: Any) -> RunRecord:
-        """Start the record of a new run in `folder`, which must not hold one.
-
-        Raises:
-            InputError: The folder holds a run already.
-        """
+        """Start the record of a new run in `folder`, which must not hold one."""
         if (folder / FILE_NAME).exists():
             raise InputError(str(folder), "this folder holds a run already", next="choose another hydra.run.dir")
         known = {"schema": SCHEMA, "id": folder.name, "kind": "fit", "created": now(), "cwd": str(Path.cwd())}
@@ -165,11 +161,7 @@ def record_bytes(folder: Path) -> bytes:
 
 
 def best_checkpoint(folder: Path, record: Mapping[str, Any]) -> str:
-    """The best checkpoint of a run, relative to its folder.
-
-    Raises:
-        InputError: The file is gone.
-    """
+    """The best checkpoint of a run, relative to its folder; one that is gone is refused."""
     name = str(record["best"]["checkpoint"])
     if not (folder / name).is_file():
         raise InputError(str(folder / name), "there is no such checkpoint", next="restore it, or train the run again")
@@ -177,11 +169,7 @@ def best_checkpoint(folder: Path, record: Mapping[str, Any]) -> str:
 
 
 def check_data(folder: Path, record: Mapping[str, Any]) -> None:
-    """Refuse a record that does not say what the rows were that the run was trained on.
-
-    Raises:
-        InputError: A field of its `data` is missing, or names a task or a type that is not known.
-    """
+    """Refuse a record that does not say what the rows were that the run was trained on."""
     import numpy as np
 
     from holdfast.core.tasks import TASKS

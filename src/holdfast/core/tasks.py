@@ -6,7 +6,6 @@ A task is an object that says what follows for outputs, targets, metrics, losses
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -26,6 +25,7 @@ class Task:
     Attributes:
         name: As records and manifests have it.
         prediction: What the model predicts for a row, in words.
+        outputs: The outputs of the network for one row, in words; `{}` stands for their number.
         is_classes: Each row has one of some classes.
         is_labels: Each row has each of some labels or not.
         is_values: Each row has a number, or one for each of several targets.
@@ -37,6 +37,7 @@ class Task:
 
     name: str
     prediction: str
+    outputs = "a row has {} outputs"
     is_classes = False
     is_labels = False
     is_values = False
@@ -61,13 +62,9 @@ class Task:
         """Outputs of the network, given the number of classes, labels or targets."""
         return 1 if self.is_flat else num_names
 
-    def outputs_in_words(self, num_outputs: int) -> str:
-        """The outputs of the network for one row, in a user's words."""
-        return f"a row has {num_outputs} outputs, a logit of each label"
-
     def num_columns(self, num_outputs: int) -> int:
-        """Classes or labels, given the outputs of the network."""
-        return num_outputs
+        """Classes or labels, given the outputs of the network: one output tells two classes apart."""
+        return 2 if self.is_classes and self.is_flat else num_outputs
 
     def row_shape(self, num_outputs: int) -> tuple[int, ...]:
         """The shape of the outputs, and of the prediction, of one row."""
@@ -107,26 +104,15 @@ class Task:
         """
         return np.asarray(self.guesses(predictions).argmax(axis=1), np.float32)
 
-    def chance_loss(self, shares: Sequence[float]) -> float:
-        """The loss of a network whose logits are all 0: ln C for classes, ln 2 for labels and for two classes.
-
-        Args:
-            shares: Of the train rows, by class; only their number counts.
-        """
-        return math.log(2)
-
 
 class Multiclass(Task):
     """One of several classes; outputs and predictions are (n, classes)."""
 
     name = "multiclass"
     prediction = "probability of each class"
+    outputs = "a row has {} outputs, a logit of each class"
     is_classes = True
     is_softmax = True
-
-    def outputs_in_words(self, num_outputs: int) -> str:
-        """A logit a class."""
-        return f"a row has {num_outputs} outputs, a logit of each class"
 
     def probabilities(self, outputs: Any) -> Any:
         """Softmax over the classes."""
@@ -141,26 +127,15 @@ class Multiclass(Task):
         p = np.clip(predictions.astype(np.float64), SMALLEST_P, 1.0)
         return np.asarray(-np.log(p[np.arange(len(y)), y]))
 
-    def chance_loss(self, shares: Sequence[float]) -> float:
-        """ln C."""
-        return math.log(len(shares))
-
 
 class Binary(Task):
     """One of two classes; the one output of a row is the logit of the second, predictions are its probability (n,)."""
 
     name = "binary"
     prediction = "probability of the second class"
+    outputs = "a row of two classes has one output, the logit of the second class"
     is_classes = True
     is_flat = True
-
-    def outputs_in_words(self, num_outputs: int) -> str:
-        """One logit for two classes."""
-        return "a row of two classes has one output, the logit of the second class"
-
-    def num_columns(self, num_outputs: int) -> int:
-        """Both classes."""
-        return 2
 
     def guesses(self, predictions: Array) -> Mask:
         """The second class where it is above one half."""
@@ -176,6 +151,7 @@ class Multilabel(Task):
 
     name = "multilabel"
     prediction = "probability of each label"
+    outputs = "a row has {} outputs, a logit of each label"
     is_labels = True
 
     def truth(self, y: Array, num_columns: int) -> Mask:
@@ -197,15 +173,12 @@ class Regression(Task):
 
     name = "regression"
     prediction = "value in original units"
+    outputs = "a row has one output, the value in units of the train targets' spread"
     is_values = True
     is_flat = True
 
-    def outputs_in_words(self, num_outputs: int) -> str:
-        """The standardised value."""
-        return "a row has one output, the value in units of the train targets' spread"
-
     def probabilities(self, outputs: Any) -> Any:
-        """Values are what they are."""
+        """The values, as they are."""
         return outputs
 
     def row_losses(self, predictions: Array, y: Array, target_std: PerTarget = 1.0) -> NDArray[np.float64]:
@@ -217,22 +190,15 @@ class Regression(Task):
         """Errors, in original units."""
         return np.asarray(predictions - np.asarray(y, np.float32), np.float32)
 
-    def chance_loss(self, shares: Sequence[float]) -> float:
-        """The variance of the standardised targets, which a network that gives 0 has."""
-        return 1.0
-
 
 class Multitarget(Regression):
     """Several values; outputs are standardised target by target, predictions (n, targets) in original units."""
 
     name = "multitarget"
     prediction = "value of each target in original units"
+    outputs = "a row has {} outputs, one for each target; a value in units of its train targets' spread"
     is_multitarget = True
     is_flat = False
-
-    def outputs_in_words(self, num_outputs: int) -> str:
-        """The standardised value of each target."""
-        return f"a row has {num_outputs} outputs, one for each target; a value in units of its train targets' spread"
 
 
 class Reconstruction(Task):
@@ -241,10 +207,6 @@ class Reconstruction(Task):
     name = "reconstruction"
     prediction = "the row"
     is_rows = True
-
-    def chance_loss(self, shares: Sequence[float]) -> float:
-        """The variance of a standardised number."""
-        return 1.0
 
 
 TASKS: dict[str, Task] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from holdfast.data.tables.labels import targets_from_array
 from holdfast.vault.rows.identity import row_digests
 
 Layout = Literal["auto", "nhwc", "nchw", "nhw", "array"]
-LAYOUTS = ("auto", "nhwc", "nchw", "nhw", "array")
 AXES = {"nhwc": 4, "nchw": 4, "nhw": 3}
 CHANNELS = (1, 3, 4)
 # How far k/255 may be from a byte: rounding, which for float16 is 255 * 2**-12 at most.
@@ -60,55 +59,45 @@ def rows_from_arrays(
             problem = f"x has {len(x):,} rows and {name} has {len(values):,}"
             raise InputError(where, problem, next="are they of one set?")
     target = targets_from_array(y, task, class_names)
-    kind: Literal["image", "table", "array"]
-    digests: NDArray[np.uint8] | None = None
-    pixel_scale = 1.0
-    columns: tuple[Column, ...] = ()
+    form: dict[str, Any]
     if x.ndim == 2 and layout in ("auto", "array"):
-        kind, columns = "table", _columns(x.shape[1], feature_names, where)
+        columns = _columns(x.shape[1], feature_names, where)
         stored, digests = _table(x, feature_names, where)
+        form = {"kind": "table", "columns": columns, "digests": digests}
     else:
         kind, stored, pixel_scale = _images_or_array(x, layout, where)
+        form = {"kind": kind, "pixel_scale": pixel_scale}
     return Rows(
         x=stored,
         y=target.y,
         task=target.task,
-        kind=kind,
         class_names=target.class_names,
-        columns=columns,
         parts=None if parts is None else np.asarray(parts, np.int8),
         groups=None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1),
         times=None if times is None else np.asarray(times, np.float64),
-        pixel_scale=pixel_scale,
-        digests=digests,
+        **form,
     )
 
 
-def features_like(
-    x: Any,
-    *,
-    kind: str,
-    row_shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    layout: str,
-    pixel_scale: float | None,
-    where: str,
-) -> Any:
-    """(n, *row_shape) features in the form in which a run's own are stored; others are refused.
+def features_like(x: Any, description: Mapping[str, Any], layout: str, where: str) -> Any:
+    """(n, ...) features in the form in which a run's own are stored, by the field `data` of its record; else refused.
 
     Images of floats become bytes by the rule of the run's own, `Rows.pixel_scale`, whatever the new ones look like: a
     few dark images may hold nothing but 0 and 1.
     """
+    kind, row_shape = description["kind"], tuple(description["row_shape"])
     x = as_array(x, "x", where)
     if kind == "table":
         if x.ndim != 2:
             raise InputError(where, f"x is {describe(x)}", allowed=f"(n, {row_shape[0]})")
+        dtype = np.dtype(description["dtype"])
         _refuse_infinite(x, dtype, where)
-        stored = x if x.dtype == dtype else x.astype(dtype)
+        stored = x.astype(dtype, copy=False)
     else:
-        read_kind, stored, _ = _images_or_array(x, layout, where, pixel_scale)
+        scale = description.get("pixel_scale")
+        read_kind, stored, _ = _images_or_array(x, layout, where, scale)
         if read_kind != kind:
-            form = " of bytes, or of k/255" if pixel_scale == 255 else " of bytes, 0 to 255" if kind == "image" else ""
+            form = " of bytes, or of k/255" if scale == 255 else " of bytes, 0 to 255" if kind == "image" else ""
             raise InputError(where, f"x is {describe(x)}, read as {read_kind}", next=f"the run takes {kind} rows{form}")
     if tuple(stored.shape[1:]) != row_shape:
         raise InputError(where, f"x has rows of shape {tuple(stored.shape[1:])}, the run takes {row_shape}")
@@ -179,8 +168,8 @@ def _images_or_array(
     x: NDArray[Any], layout: str, where: str, pixel_scale: float | None = None
 ) -> tuple[Literal["image", "array"], Any, float]:
     """The kind of the array, its stored form, and the factor that its numbers were multiplied by."""
-    if layout not in LAYOUTS:
-        raise InputError("data.layout", f"is {layout!r}", allowed=", ".join(LAYOUTS))
+    if layout not in get_args(Layout):
+        raise InputError("data.layout", f"is {layout!r}", allowed=", ".join(get_args(Layout)))
     if layout in AXES and x.ndim != AXES[layout]:
         raise InputError("data.layout", f"is {layout} and x is {describe(x)}", next=f"it has {x.ndim} axes")
     if layout == "array" or x.ndim not in (3, 4):

@@ -41,13 +41,11 @@ class Column:
         return self.source or self.name
 
     def as_dict(self) -> dict[str, Any]:
-        """The column as JSON; fields that are None are left out."""
-        categories = list(self.categories) if self.type == "category" else None
-        unseen = None if self.unseen is None else list(self.unseen)
-        known: dict[str, Any] = {"name": self.name, "type": self.type, "categories": categories, "unseen": unseen}
-        taken = {"source": self.source or None, "part": self.part or None, "order": self.order or None}
-        known |= {"has_missing": self.has_missing, **taken}
-        return {key: value for key, value in known.items() if value is not None}
+        """The column as JSON; what is None or empty is left out, but for the categories of a column that has them."""
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        if self.type == "number":
+            del plain["categories"]
+        return {key: value for key, value in plain.items() if value not in (None, "")}
 
     @property
     def is_seen(self) -> NDArray[np.bool_]:

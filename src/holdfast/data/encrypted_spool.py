@@ -31,7 +31,7 @@ Array = NDArray[Any]
 
 
 class Spool:
-    """Rows that are appended once and then read like an array: by slices, by index arrays, or block by block.
+    """Rows that are appended once and then read like an array: by slices without a step, by indices or by masks.
 
     An index array is answered in one pass over the file, so ask for many rows at once rather than often for a few.
     """
@@ -75,12 +75,10 @@ class Spool:
         self._file.flush()
         self.shape = (len(self) + len(rows), *self.shape[1:])
 
-    def __getitem__(self, place: Any) -> Array:
+    def __getitem__(self, place: slice | NDArray[Any]) -> Array:
         if isinstance(place, slice):
-            start, stop, step = place.indices(len(self))
-            return self._read(start, max(start, stop)) if step == 1 else self._gather(np.arange(start, stop, step))
-        if isinstance(place, int | np.integer):
-            return np.asarray(self._gather(np.array([place]))[0])
+            start, stop, _ = place.indices(len(self))
+            return self._read(start, max(start, stop))
         rows = np.asarray(place)
         return self._gather(np.flatnonzero(rows) if rows.dtype == bool else rows)
 
@@ -92,9 +90,8 @@ class Spool:
         return self[:] if self.nbytes <= IN_MEMORY_BYTES else self
 
     def _gather(self, rows: NDArray[np.int64]) -> Array:
-        if len(rows) and not (-len(self) <= rows.min() and rows.max() < len(self)):
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)}")
-        rows = np.where(rows < 0, rows + len(self), rows)
         order = np.argsort(rows, kind="stable")
         ordered, gathered_rows = rows[order], np.empty((len(rows), *self.shape[1:]), self.dtype)
         size, at = max(1, BLOCK_BYTES // max(1, self._row_bytes)), 0

@@ -1,4 +1,4 @@
-"""From the train and val rows of a table to its view: types, categories, dates and the width of its numbers."""
+"""The view of a table, by its train and val rows: types, categories, dates and the width of its numbers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from holdfast.data.columns import MISSING, Column, Ranges
 from holdfast.data.tables.cells import amounts_of, dates_of, numbers_of, texts_of
 from holdfast.data.tables.column_types import (
     ColumnFacts,
+    as_numbers,
     date_note,
     looks_like_id,
     order_of,
     says_nothing,
-    text_advice,
     text_note,
     type_of,
 )
@@ -64,7 +64,10 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
     dtype = "float64" if ranges.needs_double(numbers) else "float32"
     view = TableView(_named_apart(columns), dtype, settings.missing, table.files[0].reading())
     rows, notes = _readable(table, view, rows) if settings.skips else (rows, [])
-    keeps = {name: f"left out; {text_advice(name, categories[name])}" for name in left_out}
+    advice_of = {name: as_numbers(name, sorted(categories[name])) for name in left_out}
+    keeps = {
+        name: f"left out; {advice or column_type(name, 'category') + ' keeps it'}" for name, advice in advice_of.items()
+    }
     advice = "left out" if settings.drops_auto else "data.drop=auto leaves it out"
     notes += [f"column {name!r} {why}: {keeps.get(name, advice)}" for name, why in (left_out | suspects).items()]
     notes += [date_note(name, facts[name]) for name in kept if types[name] == "date"]
@@ -76,7 +79,7 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
 
 
 def rows_of(table: RawTable, rows: Mask, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Mask, Any]]:
-    """Some rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
+    """The chosen rows of a table, block by block: the number of the block's first row, which are chosen, and these."""
     for start, batch in table.blocks(columns):
         chosen = rows[start : start + batch.num_rows]
         if chosen.any():

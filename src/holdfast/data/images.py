@@ -26,8 +26,7 @@ from holdfast.core.cores import num_cores
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.data.encrypted_spool import Spool
 from holdfast.data.formats.images import CHANNELS, ImageForm, Pixels, is_gray, read_image
-from holdfast.data.raw import EncodedImages, bytes_digest
-from holdfast.data.rows import Rows
+from holdfast.data.rows import EncodedImages, Rows, bytes_digest
 from holdfast.data.tables.labels import targets_from_array
 from holdfast.data.views import ImageView
 from holdfast.vault.rows.identity import DIGEST_BYTES, row_digests
@@ -103,14 +102,6 @@ def file_problems(problems: Sequence[tuple[str, str]], where: str, *, may_skip: 
     return [*shown[:-1], replace(shown[-1], next=advice)] if shown else []
 
 
-def skipped_notes(problems: Sequence[tuple[str, str]]) -> list[str]:
-    """The notes on files that were left out."""
-    if not problems:
-        return []
-    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:MAX_LISTED])
-    return [f"{len(problems):,} left out: {shown}{'; ...' if len(problems) > MAX_LISTED else ''}"]
-
-
 def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bool) -> Rows:
     """Decode the images of a data set; those that cannot be used are refused, one line each, or left out by `skips`."""
     problems: list[tuple[str, str]] = list(listing.problems)
@@ -128,6 +119,9 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
     kept, digests, of_bytes = (np.concatenate([chunk[at] for chunk in chunks]) for at in range(3))
     images = [listing.images[place] for place in kept.tolist()]
     target = targets_from_array(np.asarray(listing.labels)[kept], task, listing.class_names, "label")
+    shown = "; ".join(f"{name} {problem}" for name, problem in problems[:MAX_LISTED])
+    more = "; ..." if len(problems) > MAX_LISTED else ""
+    left_out: list[str] = [f"{len(problems):,} left out: {shown}{more}"] if problems else []
     height, width, channels = spool.shape[1:]
     print(f"holdfast: {len(kept):,} images of {height}x{width}x{channels}; {target.words}", file=sys.stderr, flush=True)
     return Rows(
@@ -138,16 +132,12 @@ def image_rows(listing: Listing[Image], form: ImageForm, task: str, *, skips: bo
         class_names=target.class_names,
         groups=None if listing.groups is None else listing.groups[kept],
         parts=None if listing.parts is None else listing.parts[kept],
-        images=EncodedImages(lambda row: _content_of(images[row]), of_bytes, sum(chunk[3] for chunk in chunks)),
+        images=EncodedImages(images.__getitem__, of_bytes, sum(chunk[3] for chunk in chunks)),
         digests=digests,
         other_digests=(of_bytes,),
         view=ImageView(form.mode, (height, width), form.fit).as_dict(),
-        notes=(*listing.notes, *skipped_notes(problems)),
+        notes=(*listing.notes, *left_out),
     )
-
-
-def _content_of(image: Path | bytes) -> bytes:
-    return image if isinstance(image, bytes) else image.read_bytes()
 
 
 def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, ...]:
@@ -160,12 +150,9 @@ def _first_shape(images: Sequence[str | bytes], form: ImageForm) -> tuple[int, .
 
 def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]]) -> Decoded:
     start, images, form, shape = task
-    good: list[int] = []
-    pixels: list[Pixels] = []
-    digests: list[NDArray[np.uint8]] = []
-    bytes_digests: list[NDArray[np.uint8]] = []
-    problems: list[tuple[int, str]] = []
-    nbytes = 0
+    none = np.zeros((0, DIGEST_BYTES), np.uint8)
+    good, pixels, digests, bytes_digests = list[int](), list[Pixels](), [none], [none]
+    problems, nbytes = list[tuple[int, str]](), 0
     for place, image in enumerate(images, start=start):
         read = read_image(image, form)
         if isinstance(read, str):
@@ -181,11 +168,10 @@ def _decode_chunk(task: tuple[int, list[str | bytes], ImageForm, tuple[int, ...]
         digests.append(row_digests(own[None], kind="image"))
         bytes_digests.append(bytes_digest(content)[None])
         nbytes += len(content)
-    none = np.zeros((0, DIGEST_BYTES), np.uint8)
     return Decoded(
         pixels=np.array(pixels, np.uint8).reshape(-1, *shape),
-        digests=np.concatenate([none, *digests]),
-        bytes_digests=np.concatenate([none, *bytes_digests]),
+        digests=np.concatenate(digests),
+        bytes_digests=np.concatenate(bytes_digests),
         nbytes=nbytes,
         good=np.array(good, np.int64),
         problems=problems,

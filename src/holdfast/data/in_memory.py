@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from holdfast.core.errors import InputError, Problem, raise_problems
+from holdfast.core.errors import InputError, raise_problems
 from holdfast.core.files import sha256_file
 from holdfast.data.arrow import pa
 from holdfast.data.formats.files import unique_names
@@ -93,12 +94,9 @@ def told_without(path: Path | None, where: str) -> Iterator[None]:
     except InputError as error:
         if path is None:
             raise
-        raise_problems([_about_rows(problem, path, where) for problem in error.problems])
-
-
-def _about_rows(problem: Problem, path: Path, where: str) -> Problem:
-    message = problem.what
-    for ending in (", ", ": ", " "):
-        message = message.replace(f"{path}{ending}", "")
-    message = message.replace(str(path), "the table")
-    return replace(problem, where=where if problem.where in ("data.path", "--input") else problem.where, what=message)
+        problems = []
+        for problem in error.problems:
+            message = re.sub(f"{re.escape(str(path))}(, |: | )", "", problem.what).replace(str(path), "the table")
+            is_of_file = problem.where in ("data.path", "--input")
+            problems.append(replace(problem, where=where if is_of_file else problem.where, what=message))
+        raise_problems(problems)

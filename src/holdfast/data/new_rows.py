@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.data.arrays import features_like
+from holdfast.data.arrow import pa
 from holdfast.data.formats import TABLE_SUFFIXES, format_of, images
 from holdfast.data.formats.files import files_of
 from holdfast.data.formats.images import CHANNELS, ImageForm
@@ -32,7 +33,7 @@ ARRAY_ROWS = 4096
 
 @dataclass(frozen=True, eq=False)
 class NewRows:
-    """Some new rows."""
+    """A block of new rows."""
 
     x: NDArray[Any]  # (n, ...) as the run's own rows are stored
     # (n,) what each is called: the column that was asked for, the path of an image, or its number from 0
@@ -89,16 +90,20 @@ def _table_blocks(
     lists = known_rows.column_lists()
     done, unknown = 0, np.zeros(len(view.columns), np.int64)
     for path in files_of(paths, WHERE, TABLE_SUFFIXES):
-        file, row = _open_table(path, {**settings, **view.reading}), 0
-        for names, blocks in file.batches():
-            if not row:
+        open_table = format_of(path).open_table  # as the run's own files were read, where it is of their format
+        own = inspect.signature(open_table).parameters.keys() - {"path", "skips"}
+        known = {key: str(value) for key, value in {**settings, **view.reading}.items() if value is not None}
+        file: TableFile = open_table(path, **{key: known[key] for key in own & known.keys()})
+        row = 0
+        for number, (names, blocks) in enumerate(file.batches()):
+            if number == 0:
                 origins = dict.fromkeys(column.origin for column in view.columns)
                 _check_names(path, names, [*origins, *as_names(id_column)])
             columns = dict(zip(names, blocks, strict=True))
             count = len(blocks[0])
             if not count:
                 continue
-            viewed = view.of_arrays(columns, count)
+            viewed = view.rows(pa.record_batch(blocks, names))
             if viewed.is_unreadable is not None:
                 place, at = np.argwhere(viewed.is_unreadable)[0].tolist()
                 _refuse_cell(f"{path}, {file.place_of(row + place)}", view, at, columns[view.columns[at].origin], place)
@@ -113,22 +118,13 @@ def _table_blocks(
             print(f"holdfast: column {column.name!r}: {message}", file=sys.stderr, flush=True)
 
 
-def _open_table(path: Path, settings: Mapping[str, Any]) -> TableFile:
-    """A file of any format, read as the run's own files were where it is of their format."""
-    open_table = format_of(path).open_table
-    own = inspect.signature(open_table).parameters.keys() - {"path", "skips"}
-    file: TableFile = open_table(path, **{key: str(settings[key]) for key in own if settings.get(key) is not None})
-    return file
-
-
 def _check_names(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
     """Refuse a file without the columns that are wanted, and tell of others."""
     if lacking := [repr(name) for name in wanted if name not in names]:
         hint = did_you_mean(lacking[0][1:-1], names) or f"its columns are {listed(names)}"
         raise InputError(WHERE, f"{path} has no column {listed(lacking)}, which the run needs", next=hint)
     if ignored := [name for name in names if name not in wanted]:
-        shown = f"{len(ignored)} columns are not used: {listed(ignored)}"
-        print(f"holdfast: {path}: {shown}", file=sys.stderr, flush=True)
+        print(f"holdfast: {path}: columns that are not used: {listed(ignored)}", file=sys.stderr, flush=True)
 
 
 def _refuse_cell(place: str, view: TableView, at: int, array: Any, row: int) -> NoReturn:
@@ -165,7 +161,11 @@ def _image_blocks(
     height, width, channels = description["row_shape"]
     mode: Any = next(mode for mode, count in CHANNELS.items() if count == channels)
     form = ImageForm(mode, (height, width), settings.get("fit") or "stretch")
-    files, ids = _image_files(paths)
+    files, ids = list[Path](), list[str]()
+    for path in paths:
+        given, below = Path(path).expanduser(), files_of(path, WHERE, images.SUFFIXES)
+        files += below
+        ids += [str(file.relative_to(given)) if given.is_dir() else str(file) for file in below]
     problems: list[tuple[str, str]] = []
     for chunk in decoded(files, form):
         problems += [(ids[place], problem) for place, problem in chunk.problems]
@@ -175,16 +175,6 @@ def _image_blocks(
     raise_problems(file_problems(problems, WHERE, may_skip=False))
 
 
-def _image_files(paths: Sequence[str]) -> tuple[list[Path], list[str]]:
-    files, ids = [], []
-    for path in paths:
-        given = Path(path).expanduser()
-        below = files_of(path, WHERE, images.SUFFIXES)
-        files += below
-        ids += [str(file.relative_to(given)) if given.is_dir() else str(file) for file in below]
-    return files, ids
-
-
 def _array_blocks(
     description: Mapping[str, Any], paths: Sequence[str], id_column: str | None, settings: Mapping[str, Any]
 ) -> Iterator[NewRows]:
@@ -192,15 +182,7 @@ def _array_blocks(
     done = 0
     for file in files_of(paths, WHERE, arrays.SUFFIXES):
         features = arrays.features_of(arrays.read_arrays(file, WHERE), settings.get("x_key"))
-        x = features_like(
-            features,
-            kind=description["kind"],
-            row_shape=tuple(description["row_shape"]),
-            dtype=np.dtype(description["dtype"]),
-            layout=settings.get("layout") or "auto",
-            pixel_scale=description.get("pixel_scale"),
-            where=WHERE,
-        )
+        x = features_like(features, description, settings.get("layout") or "auto", WHERE)
         for start in range(0, len(x), ARRAY_ROWS):
             block = np.asarray(x[start : start + ARRAY_ROWS])
             yield NewRows(block, range(done, done + len(block)))

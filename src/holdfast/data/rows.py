@@ -1,21 +1,34 @@
-"""Rows: what a source returns, and what is checked before anything else looks at them."""
+"""Rows: what a source returns and what is checked of it, and the form in which a vault seals rows.
+
+A vault holds rows as their source holds them; the view of a run turns them into numbers.
+
+form     rows of a source                  a sealed piece                       class
+table    record batches of all columns     an Arrow IPC stream                  `data.tables.raw_table.RawTable`
+image    encoded files                     an Arrow IPC stream of one column    `EncodedImages`
+array    pixels or numbers of one shape    their bytes                          `ArrayRows`
+
+Each form has a size, a `layout` of a sealed piece (JSON: {"form", "rows", ...}), and `pieces(order)`: the rows `order`,
+in that order, some of their numbers at a time with these rows as they are sealed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import Problem, raise_problems
+from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.tasks import task_of
+from holdfast.data.arrow import pa
 from holdfast.data.columns import Column, number_columns, unnamed
-from holdfast.vault.rows.identity import RowArray
+from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests
 
 if TYPE_CHECKING:
-    from holdfast.data.raw import EncodedImages
     from holdfast.data.tables.raw_table import RawTable
     from holdfast.data.tables.settings import TableSettings
 
@@ -23,7 +36,10 @@ Task = Literal["multiclass", "binary", "multilabel", "regression", "multitarget"
 Kind = Literal["image", "table", "array"]
 
 Array = NDArray[Any]
+Order = NDArray[np.int64]
 BLOCK_BYTES = 4 * 2**20
+PIECE_BYTES = 2**20
+GATHER_BYTES = 16 * 2**20  # rows that are gathered at once: each time may be a pass over all of them
 TRAIN, VAL, TEST = 0, 1, 2
 TARGET_TYPES = {
     **{"multiclass": "int64", "binary": "int64", "multilabel": "uint8"},
@@ -33,7 +49,7 @@ TARGET_TYPES = {
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """All rows of a data set, train, val and test alike, in the order of the source.
+    """The rows of a data set, train, val and test alike, in the order of the source.
 
     Features come in one of three forms: arrays (`x`); raw cells of a table (`table`, with the settings of its view); or
     images in files (`images`, their bytes, and `x`, what the view of the run made of them).
@@ -81,12 +97,12 @@ class Rows:
         return tuple(column.name for column in self.columns)
 
 
-def check_rows(rows: Rows, where: str = "data.source") -> None:
+def check_rows(rows: Rows) -> None:
     """Refuse rows whose parts do not fit each other, every problem at once; what they hold is the source's to check."""
     features = rows.table if rows.table is not None else rows.x
     has_rows = features is not None and len(features)
     messages = [*_shape_problems(rows), *_target_problems(rows)] if has_rows else ["has no rows"]
-    raise_problems([Problem(where, message) for message in messages])
+    raise_problems([Problem("data.source", message) for message in messages])
 
 
 def blocks_of(x: RowArray) -> Iterator[tuple[int, Array]]:
@@ -145,3 +161,106 @@ def _target_problems(rows: Rows) -> list[str]:
         return [f"a {rows.task} task has {num_classes} class names"]
     outside = np.flatnonzero((y < 0) | (y >= num_classes))
     return [f"row {outside[0]} has class {y[outside[0]]}, expected 0 to {num_classes - 1}"] if len(outside) else []
+
+
+# --- rows as they are sealed ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayRows:
+    """Pixels or numbers of one shape."""
+
+    x: RowArray  # (n, ...) rows
+    # (n, 16) of these rows; None: they are a copy of the source's, which nobody else writes to
+    digests: RowArray | None
+    kind: str  # how they were digested
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all rows."""
+        return int(self.x.nbytes)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The type of the numbers and the shape of a row."""
+        dtype = self.x.dtype.newbyteorder("<").str
+        return {"form": "array", "rows": len(self), "dtype": dtype, "shape": [int(size) for size in self.x.shape[1:]]}
+
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """The rows in an order, piece by piece; every row is digested again, and a changed one refused."""
+        row_bytes = max(1, self.nbytes // max(1, len(self)))
+        size = max(1, PIECE_BYTES // row_bytes)
+        for rows in windows(order, max(size, GATHER_BYTES // row_bytes)):
+            block = np.asarray(self.x[rows])
+            known = None if self.digests is None else self.digests[rows]
+            if known is not None and not np.array_equal(row_digests(block, kind=self.kind), known):
+                raise _changed()
+            block = np.ascontiguousarray(block.astype(block.dtype.newbyteorder("<"), copy=False))
+            for start in range(0, len(rows), size):
+                yield rows[start : start + size], block[start : start + size].tobytes()
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """Images as the bytes of their files, read again where they are sealed."""
+
+    image_of: Callable[[int], Path | bytes]  # gives the image with a number: its file, or its bytes
+    digests: NDArray[np.uint8]  # (n, 16) of these bytes (`bytes_digest`)
+    nbytes: int  # of all images
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """Encoded images have no shape."""
+        return {"form": "image", "rows": len(self)}
+
+    def pieces(self, order: Order) -> Iterator[tuple[Order, bytes]]:
+        """The images in an order, piece by piece; as `ArrayRows.pieces`."""
+        for rows in windows(order, max(1, PIECE_BYTES * len(self) // max(1, self.nbytes))):
+            given = [self.image_of(row) for row in rows.tolist()]
+            try:
+                images = [image if isinstance(image, bytes) else image.read_bytes() for image in given]
+            except OSError:
+                raise _changed() from None
+            if not np.array_equal(np.stack([bytes_digest(image) for image in images]), self.digests[rows]):
+                raise _changed()
+            yield rows, ipc_stream(pa.table({"image": pa.array(images, pa.large_binary())})).to_pybytes()
+
+
+def bytes_digest(content: bytes) -> NDArray[np.uint8]:
+    """(16,) digest of an encoded image: it is known by it where another decoder gives other pixels."""
+    digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES, person=b"holdfast file 1").digest()
+    return np.frombuffer(digest, np.uint8)
+
+
+def read_piece(layout: dict[str, Any], content: bytes) -> Any:
+    """A sealed piece as rows, as a view takes them: a record batch, a list of encoded images, or an array."""
+    if layout["form"] == "array":
+        return np.frombuffer(content, layout["dtype"]).reshape(-1, *layout["shape"])
+    with pa.ipc.open_stream(content) as reader:
+        table = reader.read_all().combine_chunks()
+    if layout["form"] == "image":
+        return table.column("image").to_pylist()
+    return table.to_batches()[0]
+
+
+def ipc_stream(table: Any) -> Any:
+    """A table or record batch of pyarrow's as a buffer that holds an Arrow IPC stream."""
+    with pa.BufferOutputStream() as sink:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write(table)
+        return sink.getvalue()
+
+
+def windows(order: Order, size: int) -> Iterator[Order]:
+    """The numbers of rows, `size` of them at a time."""
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _changed() -> InputError:
+    return InputError("data", "the source changed while it was read", next="try again when nothing writes to it")

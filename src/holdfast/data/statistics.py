@@ -103,11 +103,6 @@ def input_columns(columns: Sequence[Column], statistics: TrainStatistics) -> tup
     return tuple(inputs)
 
 
-def input_width(columns: Sequence[Column]) -> int:
-    """The number of values that a model is given for one row."""
-    return len(columns) + sum(bool(column.has_missing) for column in columns)
-
-
 def input_names(columns: Sequence[Column]) -> list[str]:
     """Names of the values that a model is given for one row, in their order."""
     numbers = [column for column in columns if column.type == "number"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from holdfast.data.columns import MISSING, UNSEEN, Column, column_from_dict
 from holdfast.data.formats.images import CHANNELS, Fit, ImageForm, Mode, fit_pixels, read_image
-from holdfast.data.tables.cells import Numbers, amounts_of, as_number, dates_of, kind_of, numbers_of, texts_of
+from holdfast.data.tables.cells import Numbers, amounts_of, dates_of, kind_of, numbers_of, plain_number, texts_of
 from holdfast.data.tables.dates import PARTS, part_of
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
@@ -27,7 +27,7 @@ AMOUNT = "amount"
 
 @dataclass(frozen=True, eq=False)
 class Viewed:
-    """Some rows through a view."""
+    """Rows as a view shows them."""
 
     x: NDArray[Any]  # (n, ...) rows as a run stores them
     # (n, columns) cells that the view cannot read, and that count as missing; None: it reads all
@@ -62,10 +62,7 @@ class TableView:
 
     def rows(self, batch: Any) -> Viewed:
         """Rows of a record batch of pyarrow's; a column that it lacks is missing in every row."""
-        return self.of_arrays({name: batch.column(name) for name in batch.schema.names}, batch.num_rows)
-
-    def of_arrays(self, arrays: Mapping[str, Any], num_rows: int) -> Viewed:
-        """Rows of arrays of pyarrow's by column."""
+        arrays, num_rows = dict(zip(batch.schema.names, batch.columns, strict=True)), batch.num_rows
         x = np.full((num_rows, len(self.columns)), np.nan, self.dtype)
         is_unreadable = np.zeros(x.shape, bool)
         unknown = np.zeros(len(self.columns), np.int64)
@@ -89,7 +86,7 @@ class TableView:
         """The codes of texts by column; those of numbers that are spelled in one way, too: 1.0 is 1, but 01 is not."""
         code_of: dict[str, dict[str | float, int]] = {}
         for column in self.columns:
-            numbers = [_plain_number(text) for text in column.categories]
+            numbers = [plain_number(text) for text in column.categories]
             spellings = Counter(numbers)
             code_of[column.name] = {n: code for code, n in enumerate(numbers) if spellings[n] == 1}
             code_of[column.name] |= {text: code for code, text in enumerate(column.categories)}
@@ -112,7 +109,7 @@ class TableView:
     def _codes(self, column: Column, array: Any, num_rows: int) -> NDArray[np.float64]:
         codes, texts = (np.full(num_rows, -1), ()) if array is None else texts_of(array, self.missing)
         code_of = self._code_of[column.name]
-        known = [code_of.get(text, code_of.get(_plain_number(text), UNSEEN)) for text in (*texts, MISSING)]
+        known = [code_of.get(text, code_of.get(plain_number(text), UNSEEN)) for text in (*texts, MISSING)]
         view_codes: NDArray[np.float64] = np.array(known, float)[codes]
         return view_codes
 
@@ -189,7 +186,7 @@ def view_from_dict(plain: Mapping[str, Any]) -> View:
 def mismatch(view: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
     """The reason why sealed rows cannot be seen through a view; empty where they can.
 
-    `layout` is that of the sealed rows, as `data.raw.RawRows.layout` has it.
+    `layout` is that of the sealed rows, as `data.rows` has it.
     """
     form, sealed = view["form"], layout["form"]
     is_array = form == sealed == "array"
@@ -209,8 +206,3 @@ def table_view_from_dict(plain: Mapping[str, Any]) -> TableView:
     columns = tuple(column_from_dict(column) for column in plain["columns"])
     missing = (*MISSING_TEXTS, *map(str, plain.get("missing") or ()))
     return TableView(columns, str(plain["dtype"]), missing, dict(plain.get("reading") or {}))
-
-
-def _plain_number(text: str) -> float:
-    """The number that a text spells, NaN where it spells none, or is a code such as 01."""
-    return float("nan") if text[:1] == "0" and text.isdecimal() and len(text) > 1 else as_number(text)

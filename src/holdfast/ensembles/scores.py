@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from holdfast.core.metrics import in_order
 from holdfast.core.tasks import PerTarget, task_of
+from holdfast.training.metric_names import metric_and_target, value_of_target
 
 
 def score(
@@ -22,17 +23,22 @@ def score(
     target_std: PerTarget,
     names: Sequence[str] | None = None,
     own: Mapping[str, Mapping[str, Any]] | None = None,
+    target_names: Sequence[str] = (),
 ) -> dict[str, float]:
     """The metrics of predictions, by bare name: those of every epoch of a run, or those that are named.
 
-    The user's own among them are built from `own`, entries of the config: that runs their code.
+    A name such as rmse/price is the metric of one of several `target_names`. The user's own metrics are built from
+    `own`, entries of the config: that runs their code.
 
     The loss is the negative log likelihood of the probabilities or, in a regression, the squared error in units of the
     train targets' variance: what `loss=auto` minimises. Runs with another loss have their own.
     """
-    by_target = score_by_target(predictions, y, task=task, num_outputs=num_outputs, names=names, own=own)
+    of_one = [name for name in names or () if metric_and_target(name)[1] is not None]
+    of_all = None if names is None else [name for name in names if name not in of_one]
+    by_target = score_by_target(predictions, y, task=task, num_outputs=num_outputs, names=of_all, own=own)
     losses = task_of(task).row_losses(predictions, y, target_std)
     values = {"loss": float(losses.mean()), **{name: fmean(each) for name, each in by_target.items()}}
+    values |= {name: value_of_target(by_target, name, target_names) for name in of_one}
     return {name: values[name] for name in in_order(values)}
 
 
@@ -63,19 +69,25 @@ def scorer(
     num_outputs: int,
     target_std: PerTarget,
     own: Mapping[str, Mapping[str, Any]] | None = None,
+    target_names: Sequence[str] = (),
 ) -> Callable[[NDArray[np.float32]], float]:
-    """A function that gives one metric of predictions for these rows, much faster than all of them."""
+    """A function that gives one metric of predictions for these rows, much faster than all of them.
+
+    `metric` is a name as `score` takes them.
+    """
     import torch
 
-    from holdfast.training.metrics import build_metrics, compute_metrics, update_metrics
+    from holdfast.training.metrics import build_metrics, compute_by_target, update_metrics
 
     if metric == "loss":
         return lambda predictions: float(task_of(task).row_losses(predictions, y, target_std).mean())
-    metrics = build_metrics(task, num_outputs, [metric], own)
+    name, target = metric_and_target(metric)
+    metrics = build_metrics(task, num_outputs, [name], own)
     targets = torch.from_numpy(np.array(y))
 
     def value_of(predictions: NDArray[np.float32]) -> float:
         update_metrics(metrics, torch.from_numpy(predictions), targets, task)
-        return compute_metrics(metrics)[metric]
+        by_target = compute_by_target(metrics)
+        return fmean(by_target[name]) if target is None else value_of_target(by_target, metric, target_names)
 
     return value_of

@@ -15,7 +15,7 @@ from holdfast.core.tasks import Combine, PerTarget, task_of
 from holdfast.ensembles.calibration import calibration
 from holdfast.ensembles.diversity import disagreement, error_correlation
 from holdfast.ensembles.scores import score, score_by_target, scorer
-from holdfast.training.metric_names import asked_for
+from holdfast.training.metric_names import asked_for, metric_and_target
 
 if TYPE_CHECKING:
     from holdfast.training.restore import Restored
@@ -33,6 +33,8 @@ class ValTerms:
         combine: What is averaged.
         task, num_outputs, target_std: As of `scores.score`.
         asked_for: The metrics of the members beside the usual ones (`metric_names.asked_for`).
+        monitored: The bare name of the metric by which the members' epochs were chosen.
+        target_names: The names of several targets.
     """
 
     terms: NDArray[np.float32]
@@ -43,6 +45,8 @@ class ValTerms:
     num_outputs: int
     target_std: PerTarget
     asked_for: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    monitored: str = "loss"
+    target_names: Sequence[str] = ()
 
     def mean(self, shares: Sequence[float]) -> NDArray[np.float32]:
         """(n, ...) the terms averaged; out of fold there is but one of a row, whatever the shares."""
@@ -67,7 +71,8 @@ class ValTerms:
     def metrics_by_target(self, predictions: NDArray[np.float32]) -> dict[str, list[float]]:
         """Metrics of predictions for each of several targets, as of `scores.score_by_target`."""
         facts: dict[str, Any] = {"task": self.task, "num_outputs": self.num_outputs, "own": self.asked_for}
-        return score_by_target(predictions, self.targets, names=self._names, **facts)
+        names = [name for name in self._names if metric_and_target(name)[1] is None]
+        return score_by_target(predictions, self.targets, names=names, **facts)
 
     def scorer(self, monitor: str) -> Callable[[NDArray[np.float32]], float]:
         """A function that gives one val metric of predictions."""
@@ -75,12 +80,12 @@ class ValTerms:
 
     @property
     def _names(self) -> list[str]:
-        return [*metrics_of(self.task, asked_for=False), *self.asked_for]
+        return list(dict.fromkeys([*metrics_of(self.task, asked_for=False), *self.asked_for, self.monitored]))
 
     @property
     def _facts(self) -> dict[str, Any]:
         facts = {"task": self.task, "num_outputs": self.num_outputs, "target_std": self.target_std}
-        return {**facts, "own": self.asked_for}
+        return {**facts, "own": self.asked_for, "target_names": self.target_names}
 
     def metrics_of_members(self) -> list[dict[str, float]]:
         """The val metrics of every member alone; out of fold on its own fold."""
@@ -136,6 +141,7 @@ def val_terms(
     x, y, data = first.prepared.x, first.prepared.y, records[0]["data"]
     facts: dict[str, Any] = {"combine": combine, "task": str(data["task"]), "num_outputs": int(data["num_outputs"])}
     facts |= {"target_std": first.target_std, "asked_for": asked_for(records[0]["config"])}
+    facts |= {"monitored": records[0]["monitor"].removeprefix("val/"), "target_names": data["class_names"]}
     if not out_of_fold:
         rows = np.asarray(x[first.val])
         terms = np.concatenate([network.predict_terms(rows) for network in networks])

@@ -60,11 +60,7 @@ class OptionsLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Compose, as Hydra does.
-
-        Raises:
-            HydraException: An override cannot be read or applied.
-        """
+        """Compose, as Hydra does."""
         parsed = OverridesParser.create().parse_overrides(overrides)
         if validate_sweep_overrides:
             self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
@@ -151,10 +147,7 @@ def compose_run(overrides: Sequence[str], loader: OptionsLoader | None = None) -
 def compose_job(overrides: Sequence[str], loader: OptionsLoader, folder: Path, number: int) -> DictConfig:
     """Compose the config of a run that is part of a sweep, of its own overrides.
 
-    The job has this number for `${hydra:job.num}`.
-
-    Raises:
-        HydraException: An override cannot be read or applied.
+    The job has this number for `${hydra:job.num}`. An error is Hydra's own, a `HydraException`.
     """
     config = loader.load_configuration(PRIMARY, [*overrides, "hydra.mode=MULTIRUN"], RunMode.RUN)
     with open_dict(config):

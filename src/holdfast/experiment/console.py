@@ -24,9 +24,6 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
 
     Returns:
         The monitored value of the best epoch, which Hydra hands to a sweeper.
-
-    Raises:
-        HoldfastError: As `Experiment.run`.
     """
     try:
         run = experiment.run(reporter)

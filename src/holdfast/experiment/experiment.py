@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from holdfast.config.check import check_config
 from holdfast.config.provenance import by_file, user_modules
-from holdfast.config.resolve import as_plain, build_option
+from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
 from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
 from holdfast.core.seeding import one_at_a_time
-from holdfast.data.first_look import first_look
+from holdfast.data.first_look import Header
 from holdfast.experiment.check import averages_runs, check_free, check_settings
 from holdfast.experiment.compose import compose_run, enter_job, finds_lr, typed_overrides, without_hydra, write_composed
 from holdfast.experiment.parts import NOTEBOOK, notebook_parts, option_of, put_parts
@@ -70,6 +70,7 @@ class Experiment:
         # `time.perf_counter()` when work on it began
         self.started = time.perf_counter() if started is None else started
         self._composed = config  # with Hydra's part, where it was composed with one
+        self._header: Header | None = None  # what the source told of its rows when the config was checked
         self._prepared: Prepared | None = None
         self._datamodule: DataModule | None = None
         self._built: Built | None = None
@@ -134,15 +135,11 @@ class Experiment:
             check_same_config(self.config, self.folder)
         else:
             check_free(self.folder, "hydra.run.dir")
-        check_settings(self.config)
+        self._header = check_settings(self.config)
         self.check_parts()
 
     def check_parts(self) -> None:
-        """Check what cannot be known of a config without its data: accelerator, rows, and whether the parts fit them.
-
-        Raises:
-            InputError: Something does not fit.
-        """
+        """Refuse what cannot be known of a config without its data: accelerator, rows, and parts that do not fit."""
         if self.config.ensemble:
             self._ensemble().check(self)
         if not averages_runs(self.config):
@@ -181,9 +178,9 @@ class Experiment:
         """Refuse a model whose outputs do not fit what is known of the rows before they are read."""
         from holdfast.training.build import check_outputs_ahead
 
-        if header := first_look(as_plain(self.config.data.source)):
+        if self._header is not None:
             with one_at_a_time():
-                check_outputs_ahead(self.config, header)
+                check_outputs_ahead(self.config, self._header)
 
     def build(self) -> Built:
         """Build everything that trains, once: network, loss, optimizer, schedule and Trainer.

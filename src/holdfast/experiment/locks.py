@@ -29,11 +29,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> dict[str, Any]:
-    """What was measured of a recipe.
-
-    Raises:
-        InputError: It has no lock.
-    """
+    """Read the lock of a recipe; a recipe without one is refused."""
     known = names()
     if name not in known:
         hint = did_you_mean(name, known) or "train it, then `holdfast reproduce RUN --lock recipes/locks/NAME.json`"

@@ -37,11 +37,7 @@ def option_of(group: str, part: Any) -> Node:
 
 
 def put_parts(config: DictConfig, nodes: Mapping[str, Node]) -> None:
-    """Put parts into a composed config, and trust the modules that they come from: the caller has handed them over.
-
-    Raises:
-        InputError: An argument is nothing that a config can hold.
-    """
+    """Put parts into a composed config, and trust the modules that they come from: the caller has handed them over."""
     with open_dict(config):
         for group, node in nodes.items():
             try:

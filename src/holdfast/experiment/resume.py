@@ -66,12 +66,9 @@ def note_other_folder(record: Mapping[str, Any]) -> None:
 
 
 def refuse_untrusted(where: str, folder: Path, trusted: Iterable[str], next: str = "") -> None:
-    """A folder may come from a stranger: what it trusts counts only where the user has trusted it before.
+    """Refuse a folder that trusts modules which the user has trusted nowhere here: it may come from a stranger.
 
-    `next` says what to do, if not to train once with them.
-
-    Raises:
-        InputError: The user has trusted one of the modules nowhere on this machine; it blames the key or verb `where`.
+    `where` is the key or verb to blame; `next` says what to do, if not to train once with them.
     """
     if unknown := set(trusted) - trusted_here() - {"__main__"}:
         problem = f"{folder} trusts {', '.join(sorted(unknown))}, and you have not on this machine"
@@ -79,11 +76,7 @@ def refuse_untrusted(where: str, folder: Path, trusted: Iterable[str], next: str
 
 
 def check_same_config(config: DictConfig, folder: Path) -> None:
-    """Refuse to go on when the options have changed since the run was started.
-
-    Raises:
-        InputError: A key now has another value than the run recorded.
-    """
+    """Refuse to go on when the options have changed since the run was started."""
     now: Any = OmegaConf.to_container(config, resolve=True)
     recorded, composed = leaves(read_run(folder)["config"]), leaves(now)
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]

@@ -1,17 +1,17 @@
 """Many runs, several at a time, each in a process of its own: what one leaves behind or breaks, the others do not see.
 
-Every worker is a warm process (`experiment.warm`) that forks one run after the other, in a tenth of a second. The
-workers share the cores; where there are several GPUs, each worker has one of them.
+All processes are forked from a warm one (`experiment.warm`). Runs that leave nothing behind share one after the other.
+The workers share the cores; where there are several GPUs, each worker has one of them.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from holdfast.training.reporter import Reporter
 
 WAIT_S = 0.2  # until signals are looked for, and experiments where there were none at the moment
 ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+CONSOLE = "look at the lines on the console"
 
 Reporters = Callable[[Experiment], Reporter]
 
@@ -57,18 +58,13 @@ def run_many(
     waiting: Experiment | None = None
     ended: list[Run] = []
     has_more = True
-    with ExitStack() as stack, caught_signals() as signals:
-        slots = [_Slot(number, workers) for number in range(workers)]
-        for slot in slots:
-            stack.callback(slot.close)
+    with closing(_Workers(workers, reporter)) as pool, caught_signals() as signals:
         while True:
             if signals.number:
                 has_more, waiting = False, None
-                for slot in slots:
-                    slot.interrupt(signals.number)
-            free = [slot for slot in slots if slot.experiment is None]
-            if waiting is not None and free:
-                free[0].start(waiting, reporter)
+                pool.interrupt(signals.number)
+            if waiting is not None and pool.has_free:
+                pool.start(waiting)
                 waiting = None
             yield from ended  # whatever the caller does with them, the next run has begun
             ended = []
@@ -76,12 +72,9 @@ def run_many(
                 waiting, has_more = _fetch(source)
                 if waiting is not None:
                     continue
-            busy = [slot for slot in slots if slot.experiment is not None]
-            if not busy and not has_more:
+            if not pool.runs and not has_more:
                 break
-            ready, _, _ = select.select([slot.child for slot in busy], [], [], WAIT_S)
-            runs = [slot.go_on() for slot in busy if slot.child in ready]
-            ended = [run for run in runs if run is not None]
+            ended = pool.wait()
         signals.check()
 
 
@@ -102,81 +95,94 @@ def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool
     return experiment, True
 
 
-class _Slot:
-    """A worker: a warm process, which is started when it is needed, and the experiment that it runs."""
+@dataclass
+class _Begun:
+    """A run that a worker has begun."""
 
-    def __init__(self, number: int, workers: int) -> None:
-        self.experiment: Experiment | None = None  # what runs; None where the worker is free
-        self._number = number
-        self._workers = workers
-        self._child: Child | None = None
-        self._reporter: Reporter | None = None
-        self._error: HoldfastError | None = None
-        self._is_interrupted = False
+    experiment: Experiment
+    reporter: Reporter | None
+    error: HoldfastError | None = None  # what it has failed of, if it said so
+    is_interrupted: bool = False  # whether a signal was passed on to it
+
+
+class _Workers:
+    """Workers that run one experiment at a time each, and the warm process, which is replaced where it was killed."""
+
+    def __init__(self, count: int, reporters: Reporters | None) -> None:
+        self.runs: dict[int, _Begun] = {}  # by the number of their worker
+        self._count = count
+        self._reporters = reporters
+        self._process = self._start_process()  # it imports while the first experiment is fetched
 
     @property
-    def child(self) -> Child:
-        """The warm process."""
-        if self._child is None:
-            environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // self._workers))}
-            self._child = Child(
-                "holdfast.experiment.warm",
-                name=f"worker {self._number}",
-                path=search_path(),
-                environment=environment,
-                has_console=True,
-            )
-        return self._child
+    def has_free(self) -> bool:
+        """Tell whether a worker has nothing to run."""
+        return len(self.runs) < self._count
 
-    def start(self, experiment: Experiment, reporter: Reporters | None) -> None:
-        """Begin with an experiment."""
-        self.experiment, self._error, self._is_interrupted = experiment, None, False
-        self._reporter = None if reporter is None else reporter(experiment)
-        request = {"has_reporter": reporter is not None, "argv": [sys.argv[0], *experiment.overrides]}
+    def start(self, experiment: Experiment) -> None:
+        """Have a free worker begin with an experiment."""
+        worker = min(set(range(self._count)) - self.runs.keys())
+        has_reporter = self._reporters is not None
+        self.runs[worker] = _Begun(experiment, self._reporters(experiment) if self._reporters else None)
+        request = {"has_reporter": has_reporter, "argv": [sys.argv[0], *experiment.overrides]}
         content = np.frombuffer(experiment.as_bytes(), np.uint8)
-        self.child.send({**request, "worker": self._number, "workers": self._workers}, content)
+        self._process.send({**request, "worker": worker, "workers": self._count}, content)
 
-    def go_on(self) -> Run | None:
-        """Read a message of the run; gives the run when it has ended."""
+    def wait(self) -> list[Run]:
+        """Wait a moment for a message of a run; gives the runs that have ended."""
         try:
-            message, _ = self.child.answer()
+            message, _ = self._process.answer(WAIT_S)
+        except TimeoutError:
+            return []
         except HoldfastError:  # the warm process was killed, or a message was torn
             self.close()
-            return self._finish(None)
+            self._process = self._start_process()
+            return [self._finish(worker, None) for worker in list(self.runs)]
+        worker = message["worker"]
         if "ended" in message:
-            return self._finish(message["ended"])
+            return [self._finish(worker, message["ended"])]
         if "problems" in message:
-            self._error = error_of_code(message["code"], [Problem(**problem) for problem in message["problems"]])
+            problems = [Problem(**problem) for problem in message["problems"]]
+            self.runs[worker].error = error_of_code(message["code"], problems)
         else:
-            self._answer(message)
-        return None
+            self._answer(worker, message)
+        return []
 
     def interrupt(self, number: int) -> None:
-        """Pass a signal on to the run, once."""
-        if self.experiment is not None and not self._is_interrupted:
-            self._is_interrupted = True
-            self.child.send({"signal": number})
+        """Pass a signal on to all runs, once."""
+        for worker, begun in self.runs.items():
+            if not begun.is_interrupted:
+                begun.is_interrupted = True
+                self._process.send({"signal": number, "worker": worker})
 
     def close(self) -> None:
-        """End the warm process, and the run in it if there is one."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        """End the warm process and all runs."""
+        self._process.close()
 
-    def _answer(self, message: Header) -> None:
+    def _start_process(self) -> Child:
+        return Child(
+            "holdfast.experiment.warm",
+            name="the process of runs",
+            path=search_path(),
+            environment={**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // self._count))},
+            has_console=True,
+        )
+
+    def _answer(self, worker: int, message: Header) -> None:
         """Ask the reporter about an epoch."""
-        assert self._reporter is not None
-        stop = self._reporter.epoch(message["epoch"], message["metrics"])
-        self.child.send({"stop": None if stop is None else {"reason": stop.reason, "is_pruned": stop.is_pruned}})
+        reporter = self.runs[worker].reporter
+        assert reporter is not None
+        stop = reporter.epoch(message["epoch"], message["metrics"])
+        answer = None if stop is None else {"reason": stop.reason, "is_pruned": stop.is_pruned}
+        self._process.send({"stop": answer, "worker": worker})
 
-    def _finish(self, code: int | None) -> Run:
-        """Close the record of the run, and be free for another one."""
-        assert self.experiment is not None
-        experiment, self.experiment = self.experiment, None
-        _close_record(experiment, code, self._error)
-        run = Run(experiment.folder)
-        if self._workers > 1:
-            print(run_line(experiment.title, run.record), flush=True)
+    def _finish(self, worker: int, code: int | None) -> Run:
+        """Close the record of a run; its worker is free for another one."""
+        begun = self.runs.pop(worker)
+        _close_record(begun.experiment, code, begun.error)
+        run = Run(begun.experiment.folder)
+        if self._count > 1:
+            print(run_line(begun.experiment.title, run.record), flush=True)
         return run
 
 
@@ -207,6 +213,8 @@ def _close_record(experiment: Experiment, code: int | None, error: HoldfastError
 def _unsaid(code: int | None) -> RunFailed:
     """The error of a run whose process has ended without a word."""
     if code is not None and code >= 0:
-        return RunFailed("run", f"its process ended with exit code {code}", next="look at the lines on the console")
-    cause = "was killed" if code is None else f"was ended by signal {-code}"
-    return RunFailed("run", f"its process {cause}", next="signal 9 may mean too little memory: a smaller batch_size")
+        return RunFailed("run", f"its process ended with exit code {code}", next=CONSOLE)
+    cause = "was killed" if code is None else f"was ended by signal {-code} ({signal.strsignal(-code)})"
+    may_be_memory = code in (None, -signal.SIGKILL)
+    hint = "too little memory may be the cause: a smaller batch_size" if may_be_memory else CONSOLE
+    return RunFailed("run", f"its process {cause}", next=hint)

@@ -1,11 +1,16 @@
-"""The process that runs are forked from (`python -m holdfast.experiment.warm`): it imports once what all of them need.
+"""The process that the processes of runs are forked from (`python -m holdfast.experiment.warm`).
 
-It imports and computes nothing else: a fork of a process that has computed with several threads, or has touched a GPU,
-can hang. The heap is frozen, so that a run's garbage collections neither look through it nor copy its pages.
+It imports once what all runs need. It computes nothing: a fork of a process that has computed with several threads, or
+has touched a GPU, can hang. The heap is frozen, so that a run's garbage collections neither look through it nor copy
+its pages.
 
-Each question is an experiment, and one is answered after the other. The run itself sends the metrics of its epochs and
-reads the answers to them; this process only says how the run has ended. Where nobody asks any more, the run is killed:
-whoever takes its place must be the only one that writes into its folder.
+Each worker has a process of its own, which is forked with its first run and takes the next one where the last left
+nothing behind: it came to its end, had no code of the user's in it, and found its folder and environment as they are.
+Most of what a short run costs is done for the first time in a process. After any other run, and after `RUNS`, a worker
+gets a new process.
+
+Where nobody asks any more, the runs are killed: whoever takes their place must be the only one that writes into their
+folders.
 """
 
 from __future__ import annotations
@@ -13,10 +18,12 @@ from __future__ import annotations
 import gc
 import os
 import queue
+import select
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib import import_module
 from importlib.util import find_spec
@@ -26,10 +33,11 @@ from holdfast.config.groups import GROUPS
 from holdfast.core.child import take_pipes
 from holdfast.core.errors import HoldfastError, Interrupted
 from holdfast.core.files import finite
-from holdfast.core.messages import Header, receive, send
+from holdfast.core.messages import Array, Header, Message, receive, send
 from holdfast.training.reporter import Stop
 
 GPUS = "CUDA_VISIBLE_DEVICES"
+RUNS = 20  # of one process: what a library keeps of each run does not add up
 
 
 def warm_up() -> None:
@@ -66,87 +74,189 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """Fork a run for each question, until there are no more."""
+    """Hand on messages between workers and their runs, until nobody asks any more."""
     questions, answers = take_pipes()
     warm_up()
+    processes: dict[int, _Process] = {}  # by the number of their worker
     while True:
+        sources: list[BinaryIO | _Process] = [questions, *processes.values()]
+        ready, _, _ = select.select(sources, [], [])
         try:
-            request, contents = receive(questions)
+            for worker, process in list(processes.items()):
+                if process in ready:
+                    message = process.answer()
+                    if process.has_ended:
+                        del processes[worker]
+                    if message is not None:
+                        send(answers, {**message, "worker": worker})
+            if questions in ready:
+                message, contents = receive(questions)
+                worker = message["worker"]
+                if contents and worker not in processes:
+                    processes[worker] = _Process([questions, answers, *processes.values()])
+                if contents or (worker in processes and processes[worker].is_busy):
+                    processes[worker].tell(message, contents)
+        except (EOFError, BrokenPipeError):  # nobody asks any more
+            return
+
+
+class _Process:
+    """The process of a worker, as the one that has forked it sees it."""
+
+    def __init__(self, others: Iterable[BinaryIO | _Process]) -> None:
+        """Fork it; it keeps none of the others' pipes open, so that a pipe ends with whoever writes to it."""
+        questions, self._questions = _pipe()
+        self._answers, answers = _pipe()
+        self.is_busy = False  # whether it has a run that has not ended
+        self.has_ended = False  # whether it takes no further run
+        self._pid = os.fork()
+        if self._pid == 0:
+            for other in (self, *others):
+                other.close()
+            _work(questions, answers)
+        questions.close()
+        answers.close()
+
+    def fileno(self) -> int:
+        """The descriptor that its messages come through, for `select`."""
+        return self._answers.fileno()
+
+    def tell(self, message: Header, contents: Sequence[Array]) -> None:
+        """Hand on an experiment, or a word to its run."""
+        self.is_busy = True
+        with suppress(BrokenPipeError):  # `answer` says how it has ended
+            send(self._questions, message, *contents)
+
+    def answer(self) -> Header | None:
+        """Read its next message; None where it has ended between two runs."""
+        try:
+            message, _ = receive(self._answers)
         except EOFError:
-            return
-        if not contents:  # a word to a run that has ended
-            continue
-        process = os.fork()
-        if process == 0:
-            _train(request, contents[0].tobytes(), questions, answers)
-        _, status = os.waitpid(process, 0)
-        try:
-            send(answers, {"ended": os.waitstatus_to_exitcode(status)})
-        except BrokenPipeError:  # nobody asks any more
-            return
+            code = self._end()
+            return {"ended": code} if self.is_busy else None
+        if "ended" in message:
+            self.is_busy = False
+            if message.pop("is_last"):
+                self._end()
+        return message
+
+    def close(self) -> None:
+        """Let go of its pipes."""
+        self._questions.close()
+        self._answers.close()
+
+    def _end(self) -> int:
+        """Wait until it has ended; gives its exit code, or minus the signal that has ended it."""
+        self.has_ended = True
+        self.close()
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+
+def _pipe() -> tuple[BinaryIO, BinaryIO]:
+    """A pipe, to read from without a buffer, so that `select` sees every message, and to write to."""
+    reader, writer = os.pipe()
+    return os.fdopen(reader, "rb", buffering=0), os.fdopen(writer, "wb")
 
 
 class _PipedReporter:
-    """Shows the epochs of a run to the process that has asked for it."""
+    """Shows the epochs of runs to the process that has asked for them, and takes from it what they are to do."""
 
     def __init__(self, questions: BinaryIO, answers: BinaryIO) -> None:
         self._questions, self._answers = questions, answers
-        self._replies: queue.SimpleQueue[Header] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
+
+    def experiment(self) -> Message:
+        """Wait for the next experiment."""
+        return self._messages.get()
 
     def epoch(self, number: int, metrics: Mapping[str, float]) -> Stop | None:
         """Send the metrics of an epoch and wait for what to do."""
         send(self._answers, {"epoch": number, "metrics": finite(metrics)})
-        reply = self._replies.get()
+        reply, _ = self._messages.get()
         return Stop(**reply["stop"]) if reply["stop"] else None
 
     def failed(self, error: HoldfastError) -> None:
         """Say what the run has failed of: it may not have come as far as a record."""
         send(self._answers, {"code": error.code, "problems": [asdict(problem) for problem in error.problems]})
 
+    def ended(self, code: int, *, is_last: bool) -> None:
+        """Say how the run has ended, and whether this process takes no further one."""
+        send(self._answers, {"ended": code, "is_last": is_last})
+
     def _listen(self) -> None:
         try:
             while True:
-                message, _ = receive(self._questions)
+                message, contents = receive(self._questions)
                 if "signal" in message:
                     os.kill(os.getpid(), message["signal"])
                 else:
-                    self._replies.put(message)
+                    self._messages.put((message, contents))
         except EOFError:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _train(request: Mapping[str, Any], content: bytes, questions: BinaryIO, answers: BinaryIO) -> NoReturn:
-    """Run the experiment of a request, with what it prints on the console; it ends the process."""
-    from holdfast.core.exits import ending
+def _work(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
+    """Run experiments one after the other while they leave nothing behind; it ends the process."""
     from holdfast.experiment.compose import set_up_hydra
+
+    try:
+        set_up_hydra()
+        parent = _PipedReporter(questions, answers)
+        for number in range(RUNS):
+            request, (content,) = parent.experiment()
+            if number == 0:
+                _take_one_gpu(request["worker"], request["workers"])
+            if number == 0 and request["workers"] > 1:  # the lines of several runs would mix; errors are shown
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            before = os.getcwd(), dict(os.environ)
+            code, has_own_code = _train(request, content.tobytes(), parent)
+            _free_memory()
+            is_last = number == RUNS - 1 or code != 0 or has_own_code or (os.getcwd(), dict(os.environ)) != before
+            parent.ended(code, is_last=is_last)
+            if is_last:
+                break
+    finally:
+        os._exit(0)
+
+
+def _train(request: Mapping[str, Any], content: bytes, parent: _PipedReporter) -> tuple[int, bool]:
+    """Run the experiment of a request, with what it prints on the console.
+
+    Returns:
+        The exit code of a command that had done this alone, and whether code of the user's may have run.
+    """
+    from holdfast.core.exits import ending
     from holdfast.experiment.console import run_on_console
     from holdfast.experiment.experiment import Experiment
 
-    code = 1
+    sys.argv = request["argv"]
     try:
-        set_up_hydra()
-        sys.argv = request["argv"]
-        _take_one_gpu(request["worker"], request["workers"])
-        if request["workers"] > 1:  # the lines of several runs would mix; errors are shown
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        parent = _PipedReporter(questions, answers)
         with ending():
             try:
                 experiment = Experiment.from_bytes(content)
                 print(f"\n{experiment.title}", flush=True)
                 run_on_console(experiment, in_sweep=True, reporter=parent if request["has_reporter"] else None)
+            except Interrupted as error:  # the sweep says how all of its runs go on
+                sys.exit(error.exit_code)
             except HoldfastError as error:
-                if not isinstance(error, Interrupted):
-                    parent.failed(error)
+                parent.failed(error)
                 raise
-        code = 0
     except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
+        return (error.code if isinstance(error.code, int) else 1), True
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)
+    return 0, bool(experiment.config.trusted_modules)
+
+
+def _free_memory() -> None:
+    """Free what a run has held: Lightning's objects point at each other, and torch keeps a GPU's memory for later."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def _take_one_gpu(worker: int, workers: int) -> None:

@@ -1,8 +1,9 @@
 """Losses on logits, each with the reduction "mean over rows".
 
-Every option gives a function of (outputs, targets). One that names the argument `task` is handed the task. One that
-names `class_weights` takes None, one number a class, or a tensor, and is handed a tensor where the config says
-"balanced"; weighted losses are means over rows of weight times loss, but for `cross_entropy` (see there).
+Every option gives a function of (outputs, targets). One that names the argument `task` is handed the task, and refuses
+one that it is not for. One that names `class_weights` takes None, one number a class, or a tensor, and is handed a
+tensor where the config says "balanced"; weighted losses are means over rows of weight times loss, but for
+`cross_entropy` (see there).
 
 Targets are int64 (rows,) for classes; otherwise they have the shape and dtype of the outputs: 0/1 for binary (rows,)
 and multilabel (rows, labels), standardised values (rows,) for regression.
@@ -14,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -39,14 +40,6 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 ClassWeights = Tensor | Sequence[float] | Literal["balanced"] | None
 
 
-class LossFactory(Protocol):
-    """A loss option."""
-
-    def __call__(self, *, class_weights: ClassWeights = None) -> Loss:
-        """Build the loss; `class_weights` is named by losses that know classes."""
-        ...
-
-
 def auto(*, task: str, class_weights: ClassWeights = None) -> Loss:
     """The usual loss of `task`: the negative log-likelihood of classes, labels, or a normal distribution."""
     if task_of(task).is_values:
@@ -63,9 +56,6 @@ def cross_entropy(
     With smoothing e over C classes the target is 1 - e + e / C for y and e / C for the others. With class weights it is
     torch's weighted mean: the sum of w_y times loss, divided by the sum of w_y of the batch. With both, torch weighs
     the term of each class c of the smoothed target by its own w_c, and divides by the same sum of w_y.
-
-    Raises:
-        InputError: The task is not multiclass, or `label_smoothing` is outside of [0, 1].
     """
     _check_fits("cross_entropy", task, task_of(task).is_softmax)
     require(0.0 <= label_smoothing <= 1.0, "loss.label_smoothing", label_smoothing, "0 <= label_smoothing <= 1")
@@ -95,11 +85,7 @@ class CrossEntropy:
 
 
 def binary_cross_entropy(*, task: str = "binary", class_weights: ClassWeights = None) -> Loss:
-    """Logistic loss on each logit; two class weights are those of the targets 0 and 1.
-
-    Raises:
-        InputError: The task is neither binary nor multilabel.
-    """
+    """Logistic loss on each logit; two class weights are those of the targets 0 and 1."""
     _check_fits("binary_cross_entropy", task, not (task_of(task).is_softmax or task_of(task).is_values))
     weights = _as_tensor(class_weights)
 
@@ -114,9 +100,6 @@ def focal(*, task: str = "multiclass", class_weights: ClassWeights = None, gamma
     """-w (1 - p)^gamma log p of the target's probability p (Lin et al. 2017, equation 5; w is their alpha).
 
     By softmax for classes, by the logistic function of each logit for binary and multilabel.
-
-    Raises:
-        InputError: The task is a regression, or `gamma` is negative.
     """
     _check_fits("focal", task, not task_of(task).is_values)
     require(0.0 <= gamma < math.inf, "loss.gamma", gamma, "gamma >= 0")
@@ -141,9 +124,6 @@ def hinge(
     """Sum over the classes j other than y of max(0, margin + z_j - z_y) ** power (Weston and Watkins 1999; CS231n).
 
     With equal outputs it is C - 1 times the margin. torch's multi_margin_loss divides by the number of classes C.
-
-    Raises:
-        InputError: The task is not multiclass, or `margin` is not positive.
     """
     _check_fits("hinge", task, task_of(task).is_softmax)
     require(0.0 < margin < math.inf, "loss.margin", margin, "margin > 0")
@@ -167,11 +147,7 @@ def mae() -> Loss:
 
 
 def huber(*, delta: float = 1.0) -> Loss:
-    """Mean of e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964), e of the standardised target.
-
-    Raises:
-        InputError: `delta` is not positive.
-    """
+    """Mean of e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964), e of the standardised target."""
     require(0.0 < delta < math.inf, "loss.delta", delta, "delta > 0")
     return _of_values(partial(functional.huber_loss, delta=delta))
 

@@ -42,11 +42,7 @@ def build_loss(
 
 
 def balanced_weights(class_counts: Sequence[int]) -> Tensor:
-    """n / (C n_c) for each class c (King and Zeng 2001): each class has the same weight, a row 1 on average.
-
-    Raises:
-        InputError: A class has no train row.
-    """
+    """n / (C n_c) for each class c (King and Zeng 2001): each class has the same weight, a row 1 on average."""
     counts = torch.tensor(class_counts, dtype=torch.float64)
     if not (counts > 0).all():
         raise InputError("loss.class_weights", f"a class has no train row (rows by class: {list(class_counts)})")

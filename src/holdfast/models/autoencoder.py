@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import check_no_categories, check_sizes
+from holdfast.models.layers import check_sizes
 from holdfast.models.mlp import hidden_layers
 
 
@@ -17,7 +17,6 @@ def autoencoder(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
-    category_sizes: Sequence[int] = (),
     hidden: Sequence[int] = (256, 128),
     code: int = 64,
     activation: str = "relu",
@@ -38,11 +37,7 @@ def autoencoder(
         dropout: Share of the encoder's units set to zero in training.
         noise: Standard deviation of what is added to a standardised row in training before it is encoded; the row
             without it is what has to be reconstructed (a denoising autoencoder, Vincent et al. 2010).
-
-    Raises:
-        InputError: A size is below 1, or `noise` is negative.
     """
-    check_no_categories("model=autoencoder", category_sizes)
     check_sizes("model.hidden", hidden)
     check_sizes("model.code", [code])
     if not 0.0 <= noise < math.inf:

@@ -10,7 +10,6 @@ from holdfast.core.errors import InputError
 from holdfast.models.layers import (
     activation_of,
     check_image,
-    check_no_categories,
     check_sizes,
     dropout_of,
     image_norm,
@@ -23,7 +22,6 @@ def cnn(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
-    category_sizes: Sequence[int] = (),
     channels: Sequence[int] = (16, 32),
     kernel_size: int = 3,
     hidden: int = 64,
@@ -44,11 +42,7 @@ def cnn(
         activation, norm: As of `mlp`.
         dropout: Share of units set to zero in training, in front of the last two layers.
         channels_last: Kernels in this order; see `layers.laid_out`.
-
-    Raises:
-        InputError: The rows are no images, or too small.
     """
-    check_no_categories("model=cnn", category_sizes)
     check_sizes("model.channels", channels)
     check_sizes("model.hidden", [hidden])
     check_image("model=cnn", input_shape, least_side=2 ** len(channels))

@@ -12,11 +12,7 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def weight_layers(model: nn.Module) -> list[Any]:
-    """Linear layers and convolutions, in the order of `model.modules()`; the last one is the head.
-
-    Raises:
-        InputError: There is none.
-    """
+    """Linear layers and convolutions, in the order of `model.modules()`, at least one; the last one is the head."""
     layers = [module for module in model.modules() if isinstance(module, LAYERS)]
     if not layers:
         raise InputError("model", "has no linear layer and no convolution")
@@ -31,11 +27,7 @@ def head_names(model: nn.Module) -> frozenset[str]:
 
 
 def body_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """All parameters but those of the head, by name.
-
-    Raises:
-        InputError: The head is all there is.
-    """
+    """The parameters before the head, by name; a model that has none is refused."""
     head = head_names(model)
     parameters = {name: parameter for name, parameter in model.named_parameters() if name not in head}
     if not parameters:

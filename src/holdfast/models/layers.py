@@ -38,7 +38,7 @@ def vector_norm(name: str, features: int) -> list[nn.Module]:
 
 
 def image_norm(name: str, channels: int) -> list[nn.Module]:
-    """Likewise over `channels` of (rows, channels, height, width)."""
+    """The norm called `name` over `channels` of (rows, channels, height, width), or no layer."""
     return _norm(name, channels, nn.BatchNorm2d, partial(nn.GroupNorm, 1))
 
 
@@ -109,12 +109,6 @@ def check_image(where: str, input_shape: Sequence[int], *, least_side: int = 1) 
     if min(height, width) < least_side:
         problem = f"{height} x {width} pixels are too few"
         raise InputError(where, problem, f"at least {least_side} x {least_side}", "fewer layers that halve them")
-
-
-def check_no_categories(where: str, category_sizes: Sequence[int]) -> None:
-    """Refuse categorical columns in a model that takes numbers only."""
-    if category_sizes:
-        raise InputError(where, f"takes numbers only; the data has {len(category_sizes)} categorical columns")
 
 
 def _norm(

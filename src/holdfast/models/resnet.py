@@ -8,15 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from holdfast.core.errors import InputError
-from holdfast.models.layers import (
-    activation_of,
-    check_image,
-    check_no_categories,
-    check_sizes,
-    dropout_of,
-    image_norm,
-    laid_out,
-)
+from holdfast.models.layers import activation_of, check_image, check_sizes, dropout_of, image_norm, laid_out
 
 Stack = Callable[..., list[nn.Module]]
 LEAST_SIDE = {9: 8}
@@ -26,7 +18,6 @@ def resnet(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
-    category_sizes: Sequence[int] = (),
     depth: int = 20,
     width: int | None = None,
     activation: str = "relu",
@@ -48,11 +39,7 @@ def resnet(
         activation, norm: As of `mlp`.
         dropout: Share of the pooled features set to zero in training.
         channels_last: Kernels in this order; see `layers.laid_out`.
-
-    Raises:
-        InputError: The rows are no images, or too small; the depth is none of these.
     """
-    check_no_categories("model=resnet", category_sizes)
     check_image("model=resnet", input_shape, least_side=LEAST_SIDE.get(depth, 1))
     if depth not in (9, 18) and (depth < 8 or (depth - 2) % 6):
         raise InputError("model.depth", f"is {depth}", allowed="9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110")
@@ -97,7 +84,7 @@ class _Residual(nn.Module):
 
 
 class _PadShortcut(nn.Module):
-    """Every second pixel, and zeros for the new maps (He et al. 2016, option A): no parameters."""
+    """Takes every second pixel, and zeros for the new maps, without parameters (He et al. 2016, option A)."""
 
     def __init__(self, new_maps: int) -> None:
         super().__init__()

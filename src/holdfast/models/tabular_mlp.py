@@ -37,9 +37,6 @@ def tabular_mlp(
         embedding_dropout: Share of these numbers set to zero in training.
         activation, norm: As of `mlp`.
         dropout: Share of hidden units set to zero in training.
-
-    Raises:
-        InputError: A size, a share or a name is none.
     """
     check_sizes("model.hidden", hidden)
     if embedding_size is not None and embedding_size < 1:

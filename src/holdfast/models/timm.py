@@ -8,14 +8,13 @@ from typing import Any
 from torch import nn
 
 from holdfast.core.errors import InputError, did_you_mean
-from holdfast.models.layers import check_image, check_no_categories
+from holdfast.models.layers import check_image
 
 
 def timm(
     *,
     input_shape: Sequence[int],
     num_outputs: int,
-    category_sizes: Sequence[int] = (),
     name: str,
     dropout: float = 0.0,
     download_weights: bool = False,
@@ -32,7 +31,6 @@ def timm(
     Raises:
         InputError: timm is not installed, does not know the name, or refuses an argument.
     """
-    check_no_categories("model=timm", category_sizes)
     check_image("model=timm", input_shape)
     try:
         from timm import create_model, is_model, list_models

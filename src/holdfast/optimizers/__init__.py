@@ -25,9 +25,6 @@ class Lion(Optimizer):
         lr: Size of the step of every coordinate.
         betas: beta1 of the step and beta2 of the average that is kept.
         weight_decay: Share of a weight that a step takes away, in units of the rate.
-
-    Raises:
-        ValueError: An argument is out of its range.
     """
 
     def __init__(
@@ -134,7 +131,7 @@ class Muon(Optimizer):
 
 
 def _by_shape(params: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Every group as a group of matrices and a group of the rest; empty ones are left out."""
+    """Split each group into one of matrices and one of the rest; empty ones are left out."""
     given = list(params)
     groups = given if given and isinstance(given[0], dict) else [{"params": given}]
     parts: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])

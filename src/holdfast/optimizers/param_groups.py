@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from torch import nn
 
 from holdfast.core.errors import InputError
-
-
-class OptimizerFactory(Protocol):
-    """An optimizer option: it is handed the parameter groups."""
-
-    def __call__(self, params: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """Build the optimizer over `params`."""
-        ...
 
 
 def param_groups(
@@ -33,9 +24,6 @@ def param_groups(
         weight_decay: What the optimizer is going to apply to the groups that do not say otherwise.
         lr: The optimizer's rate; needed where there are factors.
         factors: Name of a parameter -> share of `lr`; 1 where it is not named.
-
-    Raises:
-        InputError: There are factors and no rate.
     """
     members: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from holdfast.core.figures import digits
-from holdfast.reporting.formatting import number
+from holdfast.core.figures import digits, number
 
 WIDTH = 720
-LARGE, SMALL = (WIDTH, 250), (350, 190)
+LARGE, SMALL, SQUARE = (WIDTH, 250), (350, 190), (474, 442)  # the last one is square within its axes
 LEFT, RIGHT, TOP, BOTTOM = 58, 16, 14, 28
 FEW_POINTS = 40
 NAMES_WIDTH, ROW_HEIGHT, LETTER_WIDTH = 170, 34, 7.2  # of a chart of intervals
@@ -124,27 +123,16 @@ def class_bars(classes: Sequence[Mapping[str, Any]], *, limit: int = 40) -> str:
 def scatter(points: Points, *, label: str, names: tuple[str, str]) -> str:
     """Points with a diagonal: values and what was predicted for them."""
     low, high = (f(v for point in points for v in point) for f in (min, max))
-    space = 0.04 * (high - low) or 1.0
-    limits = (low - space, high + space)
-    size, foot = 420, 44
-    parts = []
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        span = limits[1] - limits[0]
-        return foot + (x - limits[0]) / span * size, size - (y - limits[0]) / span * size
-
-    for tick in ticks(*limits):
-        x, y = place(tick, tick)
-        parts += [line("grid", foot, y, size + foot, y), line("grid", x, 0, x, size)]
-        parts.append(text("tick", foot - 5, y + 4, _tick(tick), "end"))
-        parts.append(text("tick", x, size + 15, _tick(tick), "middle"))
-    parts.append(line("mark", *place(limits[0], limits[0]), *place(limits[1], limits[1])))
+    axis = _axis([low, high])
+    place, parts = _frame(axis, axis, SQUARE)
+    parts.append(line("mark", *place(axis[0][0], axis[0][0]), *place(axis[0][1], axis[0][1])))
     parts += [circle("point", *place(*point), 2.6) for point in points]
-    parts.append(text("tick", foot + size / 2, size + 36, names[0], "middle"))
-    turned = f'transform="translate(-14 {size / 2:.0f}) rotate(-90)" text-anchor="middle"'
+    width, height = SQUARE
+    parts.append(text("tick", (LEFT + width - RIGHT) / 2, height + 10, names[0], "middle"))
+    turned = f'transform="translate(-14 {(TOP + height - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle"'
     parts.append(f'<text class="tick" {turned}>{escape(names[1])}</text>')
-    attributes = f'class="scatter" style="max-width:{size}px"'
-    return drawing(parts, label, (-24, 0, size + foot + 24, size + foot), attributes)
+    attributes = f'class="scatter" style="max-width:{width}px"'
+    return drawing(parts, label, (-24, 0, width + 24, height + 16), attributes)
 
 
 def intervals(rows: Sequence[tuple[str, Mapping[str, Any]]], *, is_share: bool, label: str) -> str:
@@ -212,16 +200,25 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
 
 
-def _tick(value: float) -> str:
-    """A number beside an axis: six digits have room there."""
-    return digits(value) if abs(value) < 1e6 else f"{value:.4g}"
+def _tick(value: float, count: int = 4) -> str:
+    """A number beside an axis, to `count` digits: six have room there."""
+    return digits(value, count) if abs(value) < 1e6 else f"{value:.{count}g}"
+
+
+def _labelled(places: Sequence[float]) -> Ticks:
+    """The places of an axis with their numbers, to four digits or to as many as tell them apart."""
+    for count in (4, 5, 6):
+        labels = [_tick(place, count) for place in places]
+        if len(set(labels)) == len(labels):
+            break
+    return list(zip(places, labels, strict=True))
 
 
 def _axis(values: Sequence[float]) -> tuple[Range, Ticks]:
     low, high = min(values), max(values)
     space = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
     low, high = low - space, high + space
-    return (low, high), [(tick, _tick(tick)) for tick in ticks(low, high)]
+    return (low, high), _labelled(ticks(low, high))
 
 
 def _log_axis(values: Sequence[float]) -> tuple[Range, Ticks]:

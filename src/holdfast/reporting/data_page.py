@@ -22,7 +22,7 @@ def data_page(facts: Facts, strips: Strips, batch: Facts, written: str) -> str:
 
 
 def data_sections(facts: Facts, strips: Strips) -> dict[str, Any]:
-    """All that `data_sections.html` shows of a data set."""
+    """The facts about a data set that `data_sections.html` shows."""
     examples = facts["examples"]
     listed = [examples["header"], *examples["rows"]] if examples else []
     return {

@@ -44,12 +44,12 @@ def take_sample(rows: RunRows) -> Sample:
 
 
 def sampled(x: Any, rows: Rows) -> Rows:
-    """At most 20,000 rows, or 64 MiB of them, evenly over all."""
+    """Choose at most 20,000 rows, or 64 MiB of them, evenly over all."""
     return spread_over(rows, max(64, min(SAMPLE_ROWS, SAMPLE_BYTES // max(1, x[:1].nbytes))))
 
 
 def spread_over(rows: Rows, limit: int) -> Rows:
-    """At most so many rows, evenly over all."""
+    """Choose at most `limit` rows, evenly over all."""
     return rows[np.linspace(0, len(rows) - 1, min(limit, len(rows))).astype(np.int64)]
 
 

@@ -157,7 +157,7 @@ def _result(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_data(first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    """What says that rows differ: the name counts where their content does, their order where it does not."""
+    """Leave out what does not count: the name of the same content, and the order of another one."""
     has_same_content = first["content of rows"] is not None and first["content of rows"] == second["content of rows"]
     if first["data set"] != second["data set"] and first["val rows"] != second["val rows"] and not has_same_content:
         return _only(("data set", "val rows", "train rows"), first, second)

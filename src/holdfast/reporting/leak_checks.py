@@ -1,4 +1,4 @@
-"""Does something give the target away that it should not? Checks of train and val rows; test rows have no part.
+"""Checks for what gives the target away and should not, by train and val rows alone.
 
 A check is {"name", "verdict", "what"}: "good", "look" (a person should), or "bad" (almost surely a mistake).
 """
@@ -33,7 +33,7 @@ Array = NDArray[Any]
 
 
 def leak_checks(rows: RunRows, sample: Sample, columns: Sequence[Facts]) -> list[Facts]:
-    """All checks that apply to rows, by a sample of them and by facts of a table's columns."""
+    """Make the checks that apply to rows, by a sample of them and by facts of a table's columns."""
     prepared, x_train, x_val = rows.prepared, sample.x_train, sample.x_val
     y_train, y_val = np.asarray(prepared.y[sample.train]), np.asarray(prepared.y[sample.val])
     checks = [*_duplicates(rows)]
@@ -86,7 +86,7 @@ def _identifiers(columns: Sequence[Facts], x: Array, scores: NDArray[np.float64]
 
 
 def _is_identifier(column: Facts, values: Array) -> bool:
-    """Texts that hardly repeat; or whole numbers, each once, close together."""
+    """Recognise texts that hardly repeat, and whole numbers, each once, close together."""
     num_rows = column["rows_train"] - column["missing_train"]
     if num_rows < 30:
         return False

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from holdfast import __version__
-from holdfast.core.figures import digits
-from holdfast.core.metrics import METRICS, with_rare_classes
+from holdfast.core.figures import digits, moment, number, plain, spoken
+from holdfast.core.metrics import METRICS, is_share, with_rare_classes
 from holdfast.reporting import charts
-from holdfast.reporting.formatting import metric_value, moment, number, plain, spoken
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,6 +28,15 @@ def compile_templates() -> None:
     environment = _environment()
     for name in environment.list_templates():
         environment.get_template(name)
+
+
+def metric_value(metric: str, value: float | None, *, signed: bool = False) -> str:
+    """A metric as it is written: shares in per cent."""
+    if value is None:
+        return "–" if signed else "undefined"
+    if is_share(metric):
+        return f"{100 * value:{'+' if signed else ''}.2f} %"
+    return digits(value, sign="+" if signed else "")
 
 
 @functools.cache

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from holdfast.core.figures import moment, spoken
 from holdfast.core.files import write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, now
 from holdfast.core.yaml_text import as_yaml
 from holdfast.reporting import charts
 from holdfast.reporting.data_page import Strips, data_sections
-from holdfast.reporting.formatting import moment, spoken
 from holdfast.reporting.pages import render
 
 FILE_NAME = "report.html"

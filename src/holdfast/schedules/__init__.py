@@ -1,8 +1,9 @@
 """Schedules: how the learning rate, and where asked for the momentum, moves.
 
 Every option is called `schedule(optimizer, *, total_steps, steps_per_epoch)` and gives Lightning's scheduler
-dictionary; `holdfast.schedules.curves.Schedule` is the protocol. Epochs count from 1. In formulas t counts the steps
-from 0 and T is the number of steps, both after the warm-up.
+dictionary, or a scheduler of torch's own kind. The factors of a scheduler multiply the rates. An option that names
+`monitor` and `mode` is handed the run's. Epochs count from 1. In formulas t counts the steps from 0 and T is the number
+of steps, both after the warm-up.
 
 All but `plateau`, which goes by what is measured, are curves, and share `warmup` and `momentum`, the values of the
 first and of the last epoch. A warm-up is written with its unit: `5epochs`, `500steps`, or a share of the whole training
@@ -219,9 +220,6 @@ def plateau(
     torch's ReduceLROnPlateau, asked after every epoch's validation: the rate drops once more than `patience` epochs
     in a row were not better than the best by the relative `threshold`; `cooldown` epochs after a drop do not count. It
     has no warm-up: there is no best to be better than while the rate rises.
-
-    Raises:
-        InputError: An argument is out of its range.
     """
     require(0.0 < factor < 1.0, "schedule.factor", factor, "0 < factor < 1")
     for name, value in {"patience": patience, "threshold": threshold, "cooldown": cooldown, "min_lr": min_lr}.items():

@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -27,14 +27,6 @@ from holdfast.core.errors import InputError, require
 # `5epochs`, `500steps`, a share of the training as in 0.1, or None
 Warmup = str | float | None
 _WITH_UNIT = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+) ?(?P<unit>epoch|step)s?")
-
-
-class Schedule(Protocol):
-    """A schedule option; one that names `monitor` and `mode` is handed the run's."""
-
-    def __call__(self, optimizer: Optimizer, *, total_steps: int, steps_per_epoch: int) -> dict[str, Any]:
-        """Build the scheduler, whose factors multiply the rates, from the optimizer steps of training and epoch."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -16,22 +16,13 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """Rates of one epoch, from 1 on; `momentum` is that of its first step, None without a momentum schedule."""
-
-    epoch: int
-    first_lr: float
-    last_lr: float
-    momentum: float | None
-
-
-@dataclass(frozen=True)
 class Preview:
-    """The rate of every step, and what a table shows of it; `next_lr` is that of a step behind the last one."""
+    """A whole training of a schedule."""
 
-    rates: tuple[float, ...]
-    epochs: tuple[Epoch, ...]
-    next_lr: float
+    rates: list[float]  # of every step
+    # "epoch" from 1, "first_lr" and "last_lr" of its steps, "momentum" of the first one, None where it does not move
+    epochs: list[dict[str, Any]]
+    next_lr: float  # of a step behind the last one
 
 
 def preview(
@@ -56,10 +47,11 @@ def preview(
             scheduler.step()
     has_momentum = any(value != momentum for value in momenta)
     epochs = []
-    for index in range(max_epochs):
-        first, last = index * steps_per_epoch, (index + 1) * steps_per_epoch - 1
-        epochs.append(Epoch(index + 1, rates[first], rates[last], momenta[first] if has_momentum else None))
-    return Preview(tuple(rates), tuple(epochs), float(group["lr"]))
+    for epoch in range(1, max_epochs + 1):
+        first, last = (epoch - 1) * steps_per_epoch, epoch * steps_per_epoch - 1
+        own = momenta[first] if has_momentum else None
+        epochs.append({"epoch": epoch, "first_lr": rates[first], "last_lr": rates[last], "momentum": own})
+    return Preview(rates, epochs, float(group["lr"]))
 
 
 def plot(rates: Sequence[float], *, width: int = 72, height: int = 10) -> list[str]:

@@ -92,15 +92,15 @@ class Study:
             name = own / "name"
             if not name.exists():
                 write_atomic(name, secrets.token_hex(8))  # a database may hold other studies
-            self._storage = open_storage(own, record.storage, self._lock)
             directions = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
             self._study = optuna.create_study(
-                storage=self._storage,
+                storage=open_storage(own, record.storage, self._lock),
                 sampler=sampler_of(record),
                 study_name=name.read_text(),
                 direction=directions[record.mode],
                 load_if_exists=True,
             )
+        self._storage = self._study._storage  # of a database Optuna's own copy, which must know every trial
         self._leases = Leases(own / "leases", worker, lease_s)
         self._asked: dict[int, optuna.Trial] = {}
 

@@ -16,6 +16,7 @@ __all__ = [
     "digits",
     "hub",
     "image_folder",
+    "iris",
     "memory",
     "memory_arrays",
     "mnist",
@@ -24,7 +25,7 @@ __all__ = [
 
 
 # Sources that are called as their option, with their modules; the others are the `load` of their own.
-SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded"}
+SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded", "iris": "embedded"}
 SHARED |= {"memory": "table", "memory_arrays": "arrays", "custom": "call"}
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.optimizers.param_groups import OptimizerFactory, param_groups
+from holdfast.optimizers.param_groups import param_groups
 from holdfast.testing.models import reloaded
 
 NUM_STEPS = 40
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]  # is handed the parameter groups
 
 
 def check_optimizer(factory: OptimizerFactory) -> None:

@@ -46,11 +46,7 @@ class Augmentation:
 
 
 def check_images_only(config: Mapping[str, Any], kind: str) -> None:
-    """Refuse what is done to images where rows are none.
-
-    Raises:
-        InputError: For `augment`, `tta`, or a `mixing` that cuts.
-    """
+    """Refuse what is done to images where rows are none."""
     if kind == "image":
         return
     cuts = str((config.get("mixing") or {}).get("_target_", "")).endswith("cutmix")
@@ -60,11 +56,7 @@ def check_images_only(config: Mapping[str, Any], kind: str) -> None:
 
 
 def build_augmentation(nodes: Mapping[str, Any] | None, input_shape: Sequence[int]) -> Augmentation | None:
-    """The steps of the option `augment`, tried on two images.
-
-    Raises:
-        InputError: A step refuses its arguments or the images, or changes their shape.
-    """
+    """Build the steps of the option `augment` and try each on two images; one that changes their shape is refused."""
     if not nodes:
         return None
     with kept_random_state():

@@ -86,8 +86,8 @@ def _build_model(node: Any, shapes: Shapes) -> nn.Module:
     supplied = named(option, {"input_shape": shapes.input_shape, "num_outputs": shapes.num_outputs, **sizes})
     if sizes and "category_sizes" not in supplied:
         names = ", ".join(column.name for column in shapes.columns if column.type == "category")
-        hint = "an argument category_sizes: the last columns of a row are indices; or data.drop leaves them out"
-        raise InputError("model", f"does not take category_sizes, and the table has categories: {names}", next=hint)
+        hint = "model=mlp takes them, as a model of yours does that names category_sizes; data.drop leaves them out"
+        raise InputError("model", f"takes numbers only, and the table has categories: {names}", next=hint)
     model = option(**supplied)
     if not isinstance(model, nn.Module):
         raise InputError("model", f"is a {type(model).__name__}", allowed="a torch.nn.Module")
@@ -95,11 +95,7 @@ def _build_model(node: Any, shapes: Shapes) -> nn.Module:
 
 
 def build_trainable(config: Any, shapes: Shapes, statistics: TrainStatistics) -> SupervisedModule:
-    """The module for training.
-
-    Raises:
-        InputError: Model, loss or optimizer do not fit the data.
-    """
+    """The module for training."""
     check_images_only(config, shapes.kind)
     module = build_untrained(config, shapes, statistics)
     check_outputs(module, shapes)
@@ -147,11 +143,7 @@ def goal_of(config: Mapping[str, Any], task: str) -> str:
 
 
 def choose_trained(model: nn.Module, config: Mapping[str, Any]) -> None:
-    """Leave out of training what a loss does not reach, and a body that is kept still.
-
-    Raises:
-        InputError: The model cannot reconstruct, or has no body.
-    """
+    """Leave out of training what a loss does not reach, and a body that is kept still; refuse a model without them."""
     if reconstructs(config) and not hasattr(model, "reconstruct"):
         problem = "is trained to give rows back, which this model does not"
         raise InputError("loss=reconstruction", problem, "a model with the method reconstruct(x)", "model=autoencoder")
@@ -256,11 +248,7 @@ def _check_numbers(given: Mapping[str, Any]) -> None:
 
 
 def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:
-    """Refuse a model whose outputs for two rows have the wrong shape, and count what a row takes.
-
-    Raises:
-        InputError: With both shapes.
-    """
+    """Refuse a model whose outputs for two rows have the wrong shape, and count what a row takes."""
     module.eval()
     outputs, module.multiply_adds = _counted(module.model, shapes)
     module.train()
@@ -271,9 +259,6 @@ def check_outputs_ahead(config: Any, header: Header) -> None:
     """Refuse a model whose outputs have the wrong shape before rows are prepared, as far as their header tells.
 
     One that fails may still take the rows as they are: `check_outputs` tells then.
-
-    Raises:
-        InputError: With both shapes.
     """
     shapes = Shapes(header.task, header.kind, header.input_shape, header.num_outputs)
     try:
@@ -288,7 +273,7 @@ def _refuse_other_shape(outputs: Any, shapes: Shapes) -> None:
     expected = (NUM_TRIED, shapes.num_outputs)
     if answer != expected:
         problem = f"gives outputs of the shape {answer} for {NUM_TRIED} rows of the shape"
-        meaning = task_of(shapes.task).outputs_in_words(shapes.num_outputs)
+        meaning = task_of(shapes.task).outputs.format(shapes.num_outputs)
         hint = f"{meaning}: let the last layer give {shapes.num_outputs} (num_outputs, where the model names it)"
         raise InputError("model", f"{problem} {_shape_text(shapes.input_shape)}", allowed=str(expected), next=hint)
 
@@ -309,11 +294,7 @@ def _counted(model: nn.Module, shapes: Shapes) -> tuple[Any, float]:
 
 
 def try_rows(model: nn.Module, num_rows: int, shapes: Shapes) -> Any:
-    """The outputs of a model for rows of zeros.
-
-    Raises:
-        InputError: The model does not take them.
-    """
+    """The outputs of a model for rows of zeros."""
     problem = f"does not take {num_rows} rows of the shape {_shape_text(shapes.input_shape)}"
     with torch.no_grad(), blamed("model", problem):
         return model(torch.zeros(num_rows, *shapes.input_shape))

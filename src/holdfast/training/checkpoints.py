@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ IDENTITY = ("name", "vault", "rows", "val_sha256")  # of a record's `data`: whic
 
 def best_name(epoch: int, monitor: str, value: float) -> str:
     """The file name of the best checkpoint, such as best-epoch03-val_accuracy0.9731.ckpt."""
-    return f"best-epoch{epoch:02d}-{monitor.replace('/', '_')}{value:.4f}.ckpt"
+    metric = re.sub(r"\W+", "_", monitor)[:40]  # a target may be called anything
+    return f"best-epoch{epoch:02d}-{metric}{value:.4f}.ckpt"
 
 
 def place_copy(source: Path, target: Path) -> None:

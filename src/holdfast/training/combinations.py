@@ -12,11 +12,7 @@ LBFGS = "torch.optim.LBFGS"
 
 
 def check_combinations(config: Mapping[str, Any]) -> None:
-    """Refuse what Lightning or an optimizer would refuse late, or would do wrong.
-
-    Raises:
-        InputError: All of it at once.
-    """
+    """Refuse what Lightning or an optimizer would refuse late, or would do wrong."""
     raise_problems([*_clipping(config), *_lbfgs(config), *_reconstruction(config)])
 
 
@@ -46,7 +42,7 @@ def _reconstruction(config: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _lbfgs(config: Mapping[str, Any]) -> Iterator[Problem]:
-    """It asks for loss and gradient several times a step: they must be those of the same function."""
+    """L-BFGS asks for loss and gradient several times a step: they must be those of the same function."""
     if config["optimizer"].get("_target_") != LBFGS:
         return
     trainer, options = config["trainer"], config["optimizer"]

@@ -21,15 +21,14 @@ from torch import nn
 
 from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import InputError, Problem, raise_problems
-from holdfast.core.tasks import task_of
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp")
 HALF = (torch.float16, torch.bfloat16)
 # other names of Lightning's for the same
 SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 HAS = {
-    "cpu": ("32-true", "64-true", "bf16-mixed", "bf16-true"),
-    "mps": ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
+    "cpu": ("32-true", "64-true", "bf16-mixed"),
+    "mps": ("32-true", "16-mixed", "bf16-mixed"),
 }
 # Measured on two cores (`tests/benchmarks/start_up.py steps`): below it a second thread gains less than a tenth of a
 # step where nothing else runs, and doubles the step where other processes do.
@@ -47,11 +46,7 @@ class StartedRanks(LightningEnvironment):
 
 
 def check_accelerator(trainer_config: Mapping[str, Any]) -> None:
-    """Refuse an accelerator that this machine has not, and devices that cannot work together.
-
-    Raises:
-        InputError: A GPU is asked for where there is none, or more devices than there are.
-    """
+    """Refuse an accelerator that this machine has not, and devices that cannot work together."""
     accelerator = trainer_config.get("accelerator") or "auto"
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     has["gpu"] = has["cuda"] or has["mps"]
@@ -76,11 +71,7 @@ def num_devices(trainer_config: Mapping[str, Any]) -> int:
 
 
 def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, model: nn.Module) -> None:
-    """Refuse what several processes cannot share; `batch_size` is that of one step over all devices.
-
-    Raises:
-        InputError: All of it at once.
-    """
+    """Refuse what several processes cannot share; `batch_size` is that of one step over all devices."""
     num = num_devices(config["trainer"])
     problems = []
     if num > 1:
@@ -105,31 +96,18 @@ def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, mod
 
 
 def check_precision(trainer: Mapping[str, Any]) -> None:
-    """Refuse a precision that the device lacks.
-
-    Raises:
-        InputError: With those that it has.
-    """
+    """Refuse a precision that the device lacks, and weights, rows and statistics in half precision."""
     device, precision = device_of(str(trainer.get("accelerator") or "auto")), precision_of(trainer)
+    if precision in ("16-true", "bf16-true"):
+        problem = f"is '{precision}', which rounds rows and their statistics to three digits"
+        raise InputError("trainer.precision", problem, next=f"trainer.precision={precision.replace('true', 'mixed')}")
     is_known = precision in {name for names in HAS.values() for name in names}  # others are judged by Lightning
     if device in HAS and is_known and precision not in HAS[device]:
         problem = f"is '{precision}', which {'a CPU' if device == 'cpu' else 'an Apple GPU'} lacks"
         raise InputError("trainer.precision", problem, ", ".join(HAS[device]))
     if device == "cuda" and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
         problem = f"is '{precision}', which {torch.cuda.get_device_name()} lacks"
-        raise InputError("trainer.precision", problem, "32-true, 64-true, 16-mixed, 16-true")
-
-
-def check_half_rows(trainer: Mapping[str, Any], kind: str, task: str) -> None:
-    """Refuse half-precision weights where rows or targets are numbers that half precision would round.
-
-    Raises:
-        InputError: With the precision to take instead.
-    """
-    precision = precision_of(trainer)
-    if precision in ("16-true", "bf16-true") and (kind != "image" or task_of(task).is_values):
-        problem = f"is '{precision}', which rounds {'targets' if kind == 'image' else 'the rows'} to three digits"
-        raise InputError("trainer.precision", problem, next=f"trainer.precision={precision.replace('true', 'mixed')}")
+        raise InputError("trainer.precision", problem, "32-true, 64-true, 16-mixed")
 
 
 def precision_of(trainer: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from holdfast.early_stopping import StoppingRule
 from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
 from holdfast.training.interrupts import SignalFlag
 from holdfast.training.loggers import log_epoch
-from holdfast.training.metric_names import is_better, named_by_target
+from holdfast.training.metric_names import is_better, metric_and_target, named_by_target, value_of_target
 from holdfast.training.module import SupervisedModule
 from holdfast.training.progress import Progress
 from holdfast.training.reporter import Reporter
@@ -117,12 +117,15 @@ class EpochCallback(pl.Callback):
         entry = {"epoch": len(self.history) + 1, "step": trainer.global_step, "lr": self._lr}
         numbers = {f"train/{name}": value for name, value in pl_module.train_metrics.compute().items()}
         numbers |= {f"val/{name}": value for name, value in pl_module.val_metrics.compute().items()}
+        by_target = pl_module.val_metrics.by_target
+        if metric_and_target(self.monitor)[1] is not None:
+            numbers[self.monitor] = value_of_target(by_target, self.monitor, self.record.fields["data"]["class_names"])
         self.history.append({**entry, "seconds": self.clock.epoch_seconds(), **numbers})
         value = self.history[-1][self.monitor]
         # where Lightning looks for what a plateau schedule goes by
         trainer.callback_metrics[self.monitor] = torch.tensor(math.nan if value is None else value, dtype=torch.float64)
         self._check_finite()
-        self._choose_best(pl_module.val_metrics.by_target)
+        self._choose_best(by_target)
         log_epoch(self.loggers, self.history[-1])
         if self._stopping is not None:
             values = [math.nan if past[self.monitor] is None else past[self.monitor] for past in self.history]

@@ -25,7 +25,7 @@ from holdfast.core.seeding import random_states, restore_random_states, seed_eve
 from holdfast.training.build import Shapes, build_trainable, goal_of, try_rows
 from holdfast.training.checkpoints import FOLDER, LAST, STATE, newest_readable, place_copy
 from holdfast.training.combinations import cautions, check_combinations
-from holdfast.training.devices import check_half_rows, check_shared, precision_of, set_threads
+from holdfast.training.devices import check_shared, precision_of, set_threads
 from holdfast.training.epoch_callback import EpochCallback
 from holdfast.training.finite_loss import FiniteLoss
 from holdfast.training.first_batch import batch_facts
@@ -69,7 +69,8 @@ def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Bu
     """
     seed_everything(config.seed)
     check_combinations(config)
-    check_monitor(config.monitor, goal_of(config, datamodule.task), config.get("metrics"))
+    goal = goal_of(config, datamodule.task)
+    check_monitor(config.monitor, goal, config.get("metrics"), datamodule.class_names)
     statistics = datamodule.statistics
     shapes = Shapes(
         datamodule.task,
@@ -80,7 +81,6 @@ def build(config: DictConfig, datamodule: DataModule, trainer: pl.Trainer) -> Bu
         statistics.dtype,
         datamodule.view,
     )
-    check_half_rows(config.trainer, shapes.kind, shapes.task)
     module = build_trainable(config, shapes, statistics)
     num_steps = steps_per_epoch(config, datamodule)
     check_shared(config, datamodule.batch_size, statistics.num_rows, module.model)
@@ -212,11 +212,7 @@ def settings_kept(config: DictConfig) -> Iterator[None]:
 
 
 def steps_per_epoch(config: DictConfig, datamodule: DataModule) -> int:
-    """Steps of the optimizer in an epoch; a limit that leaves no batch of train or val is refused.
-
-    Raises:
-        InputError: It does, or `accumulate_grad_batches` is no count.
-    """
+    """Steps of the optimizer in an epoch; limits that leave no batch of train or val are refused."""
     numbers = {}
     for part, loader in (("train", datamodule.train_dataloader()), ("val", datamodule.val_dataloader())):
         limit = config.trainer.get(f"limit_{part}_batches")

@@ -30,11 +30,7 @@ class SignalFlag:
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """End the run when a signal has come.
-
-        Raises:
-            Interrupted: With the signal's number.
-        """
+        """End the run when a signal has come."""
         if self.number:
             raise Interrupted(self.number)
 

@@ -21,11 +21,7 @@ SCALARS = ("lr", "seed", "max_epochs", "batch_size")
 
 
 def check_loggers(nodes: Mapping[str, Any] | None) -> None:
-    """Refuse loggers of packages that are not installed.
-
-    Raises:
-        InputError: With what to install.
-    """
+    """Refuse loggers of packages that are not installed."""
     problems = []
     for name, node in (nodes or {}).items():
         package = PACKAGES.get(str(node["_target_"]).rpartition(".")[2])

@@ -1,4 +1,4 @@
-"""Which metrics a run has, and what its monitor means, known without torch: a bad one is refused before that."""
+"""The metrics that a run has and the meaning of its monitor, known without torch: a bad one is refused early."""
 
 from __future__ import annotations
 
@@ -23,22 +23,41 @@ def asked_for(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         Name -> the user's own class as an entry of the config; an empty one for a metric of the table.
     """
     chosen = dict(config.get("metrics") or {})
-    monitored = str(config.get("monitor")).removeprefix("val/")
+    monitored, _ = metric_and_target(str(config.get("monitor")))
     if monitored in METRICS and METRICS[monitored].is_asked_for:
         chosen.setdefault(monitored, {})
     return chosen
 
 
-def check_monitor(monitor: str, task: str | None = None, own: Own | None = None) -> None:
+def metric_and_target(monitor: str) -> tuple[str, str | None]:
+    """The bare name of a metric, and the one of several targets that it is of: ("rmse", "price") of val/rmse/price.
+
+    The target is None where the metric is of all targets.
+    """
+    metric, _, target = monitor.removeprefix("val/").partition("/")
+    return metric, target or None
+
+
+def check_monitor(
+    monitor: str, task: str | None = None, own: Own | None = None, targets: Sequence[str] | None = None
+) -> None:
     """Refuse a monitor that no epoch of `task` has, or that would choose by other rows than val.
 
-    Without a task, while no rows are read yet, the metrics of every task are admitted. `own` is the node `metrics`.
+    Args:
+        monitor: As it is set; val/rmse/price is a metric of one of several targets.
+        task: The task; while no rows are read yet it is unknown, and the metrics of every task are admitted.
+        own: The node `metrics` of the config.
+        targets: The names of the targets; while they are unknown, any name is admitted.
 
     Raises:
         InputError: With the names there are; a name about the test rows gets a word of its own.
     """
-    names = dict.fromkeys([*(metrics_of(task) if task else METRICS), *(own or {})])
+    names = list(dict.fromkeys([*(metrics_of(task) if task else METRICS), *(own or {})]))
     known = [f"val/{name}" for name in names]
+    metric, target = metric_and_target(monitor)
+    has_several = (task is None or task_of(task).is_multitarget) and (targets is None or len(targets) > 1)
+    if target is not None and metric in names and metric != "loss" and has_several:
+        known = [f"val/{metric}/{each}" for each in ([target] if targets is None else targets)]
     if monitor in known:
         return
     problem = f"is '{monitor}', which no metric produces" + (f" for a {task} task" if task else "")
@@ -47,6 +66,14 @@ def check_monitor(monitor: str, task: str | None = None, own: Own | None = None)
     elif str(monitor).startswith("train/"):
         problem = f"is '{monitor}': choosing by train rows rewards overfitting"
     raise InputError("monitor", problem, allowed=", ".join(known), next=did_you_mean(str(monitor), known))
+
+
+def targets_set(config: Mapping[str, Any]) -> list[str] | None:
+    """The names of the targets, where `data.target` of a config sets them; None where only the rows tell."""
+    names = config["data"].get("target")
+    if names is None:
+        return None
+    return [names] if isinstance(names, str) else [str(name) for name in names]
 
 
 def names_test_rows(name: str) -> bool:
@@ -61,7 +88,7 @@ def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal
     Raises:
         InputError: `mode` is neither auto, min nor max; or a metric of the user's own says nothing of it.
     """
-    name = monitor.rsplit("/", 1)[-1]
+    name, _ = metric_and_target(monitor.removeprefix("train/"))
     if mode == "auto" and name in METRICS:
         return "min" if METRICS[name].is_lower_better else "max"
     if mode == "auto":
@@ -74,6 +101,19 @@ def mode_of(monitor: str, mode: str = "auto", own: Own | None = None) -> Literal
     if mode not in ("min", "max"):
         raise InputError("mode", f"is '{mode}'", allowed="auto, min, max", next=did_you_mean(mode, ("min", "max")))
     return "min" if mode == "min" else "max"
+
+
+def value_of_target(by_target: Mapping[str, Sequence[float]], name: str, targets: Sequence[str]) -> float:
+    """The value of a metric of one of several targets, by a name such as rmse/price.
+
+    Args:
+        by_target: As of `metrics.compute_by_target`.
+        name: As of `metric_and_target`.
+        targets: The names of all targets.
+    """
+    metric, target = metric_and_target(name)
+    assert target is not None
+    return by_target[metric][targets.index(target)]
 
 
 def named_by_target(

@@ -153,17 +153,6 @@ class SupervisedModule(pl.LightningModule):
         outputs = self(x)
         self._keep(self.val_metrics, self._loss_of(outputs, y), outputs, y)
 
-    def setup(self, stage: str) -> None:
-        """Keep the statistics of the train rows as they are, whatever precision the weights will have."""
-        self._statistics = {k: v.clone() for k, v in self.named_buffers() if not k.startswith("model.")}
-
-    def on_fit_start(self) -> None:
-        """Statistics of train rows have all their digits where weights have few."""
-        if self.dtype in HALF:
-            for name, value in self._statistics.items():
-                place, _, last = name.rpartition(".")
-                setattr(self.get_submodule(place), last, value.to(self.device))
-
     def configure_optimizers(self) -> Any:
         """The optimizer, and the schedule in Lightning's form."""
         optimizer = self.make_optimizer(self.model)

@@ -1,4 +1,4 @@
-"""Starting from the weights of another run: `model.pretrained`."""
+"""The weights of another run to start from: `model.pretrained`."""
 
 from __future__ import annotations
 

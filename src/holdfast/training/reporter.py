@@ -1,4 +1,4 @@
-"""Somebody who follows a run from outside, such as a search, and may end it."""
+"""The interface of what follows a run from outside, such as a search, and may end it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While a run trains, rows that come from elsewhere are looked at before a model of ours sees them.
+"""The guard of a run that trains: it looks at rows from elsewhere before a model of ours sees them.
 
 The loaders of the data module mark what they hand out (`data.loading.batches.hand_over`): a step over such a batch
 costs two look-ups. Everything else that reaches `forward` of a module, its transform, its network or a layer of these,

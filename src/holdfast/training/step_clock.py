@@ -32,7 +32,7 @@ class StepClock:
             self._first_started = now
 
     def end_step(self) -> None:
-        """Its step is done (on a GPU: handed over)."""
+        """The step is done (on a GPU: handed over)."""
         self._mark = time.perf_counter()
         self._num_steps += 1
         if self._num_steps == 1:
@@ -45,7 +45,7 @@ class StepClock:
         self._training += time.perf_counter() - self._epoch_started
 
     def epoch_seconds(self) -> float:
-        """Since the epoch began, validation included."""
+        """The time since the epoch began, validation included."""
         return time.perf_counter() - self._epoch_started
 
     def timings(self) -> dict[str, float | None]:

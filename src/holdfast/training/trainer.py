@@ -19,7 +19,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import InputError
 from holdfast.core.files import write_atomic
-from holdfast.training.devices import StartedRanks, num_devices, precision_of
+from holdfast.training.devices import StartedRanks, num_devices
 from holdfast.training.metric_names import names_test_rows
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     """Build the option's Trainer with the callbacks that the config asks for.
 
     Raises:
-        InputError: Lightning refuses a value or a combination, or weights are too coarse to be averaged.
+        InputError: Lightning refuses a value or a combination.
     """
     for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):  # no notes on the console
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -69,9 +69,6 @@ def build_trainer(config: DictConfig, folder: Path) -> pl.Trainer:
     deterministic = config.trainer.get("deterministic") or None
     if deterministic is None:
         torch.set_deterministic_debug_mode("default")
-    if config.get("averaging") and precision_of(config.trainer) in ("bf16-true", "16-true"):
-        problem = "takes weights in full precision: an average moves by less than half-precision weights can tell"
-        raise InputError("averaging", problem, next="trainer.precision=bf16-mixed")
     chosen = [build_option(config[group])() for group in ("averaging", "finetune") if config.get(group)]
     try:
         trainer: pl.Trainer = build_option(config.trainer)(

@@ -1,6 +1,7 @@
 """Transforms: from stored rows to what a model sees. Every option is called `transform(train_statistics)`.
 
-It gives a module over batches; `holdfast.transforms.layout` says more.
+It gives a module that holds what it needs of the statistics as buffers. The module takes (n, H, W, C) uint8 images or
+(n, ...) tables and arrays, and gives float32, images as (n, C, H, W). Nothing here learns from a batch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The protocol of transforms, and the way from stored rows to columns and channels.
-
-Convention of the group: `transform(train_statistics)` returns a module that takes (n, H, W, C) uint8 images or (n, ...)
-tables and arrays, and gives float32, images as (n, C, H, W). Nothing here learns from a batch.
+"""The way from stored rows to columns and channels.
 
 A row of a table becomes its numbers, then a 0 or 1 for each number that was missing in some train row, then the
 vocabulary index of each category (`data.tables.inputs`).
@@ -9,7 +6,7 @@ vocabulary index of each category (`data.tables.inputs`).
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,13 +16,6 @@ from torch import Tensor, nn
 from holdfast.data.statistics import TrainStatistics
 
 Impute = Literal["mean", "median"]
-
-
-class Transform(Protocol):
-    """A transform option."""
-
-    def __call__(self, train_statistics: TrainStatistics) -> nn.Module:
-        """A module that holds what it needs of the statistics as buffers."""
 
 
 class TableColumns(nn.Module):

@@ -13,7 +13,7 @@
     policy, public_key                   {"policy", "k", "key_mode"}; the key that keys are wrapped for
     keys                                 {"mode", "check": {"x", "y"}}; wrapped.json, if any, has what unwraps them
     num_test, num_development            counts of rows
-    parts                                {"x": layout (`data.raw`), "y": {"dtype", "shape"}}: what the sealed files hold
+    parts                                {"x": layout (`data.rows`), "y": {"dtype", "shape"}} of the sealed files
     fingerprints                         {"contents", "distinct", "ambiguous", "check"}: counts of records, and the key
     counts                               leaks across the split that were found when sealing, as counts
     replaces                             vaults whose rows these are, sealed anew before their first freeze

@@ -55,7 +55,7 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
 
 
 def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:
-    """The raw test rows, piece by piece, as `data.raw.read_piece` takes them.
+    """The raw test rows, piece by piece, as `data.rows.read_piece` takes them.
 
     Raises:
         VaultRefused: The intent is not in the ledger, or a file or key is not right.

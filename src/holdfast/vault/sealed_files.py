@@ -1,7 +1,7 @@
 """The two sealed parts of a vault: rows become encrypted files, row after row, in an order that says nothing.
 
 X is a sequence of pieces of a few rows each: the number of rows and the size of their content as two little-endian
-words of 8 bytes, the digest of each row, and the content as `data.raw` has it. y is the bytes of the targets.
+words of 8 bytes, the digest of each row, and the content as `data.rows` has it. y is the bytes of the targets.
 
 The ledger's first entry states a salted Merkle root over the rows. A leaf is salt || row bytes || target bytes; the
 salts come from the key of the targets, so that the root tells nothing to who guesses rows, and any one row can be shown

@@ -34,7 +34,7 @@ def message_of(node: dict[str, Any], group: str = "model", **more: Any) -> str:
         "torch.nn.modules.module.torch.utils.collect_env.run",
         "holdfast.models.layers.nn.modules.module.functools.partial",
         "holdfast.models.layers.activation_of",
-        "holdfast.models.protocol.ModelFactory",
+        "holdfast.models.head.weight_layers",
         "holdfast.losses.focal",
         "holdfast.vault.opening.open_x",
         "holdfast.evaluation.opening.final.open_vault",
@@ -101,6 +101,11 @@ def test_a_target_in_a_list_or_below_is_seen(home: Path) -> None:
         ({"_target_": "holdfast.models.nonsuch.mlp"}, "cannot be found"),
         ({"_target_": "holdfast.models.mlp.__doc__"}, "is not trusted"),
         ({"_target_": 5}, "5 is not trusted"),
+        (
+            {"_convert_": "all"},
+            "model._convert_: is not read; allowed: _target_, _partial_, _args_; next: leave it out",
+        ),
+        ({"hidden": [{**MLP, "_recursive_": False}]}, "model.hidden[0]._recursive_: is not read"),
     ],
 )
 def test_arguments_are_bound_to_the_signature(home: Path, change: dict[str, Any], words: str) -> None:

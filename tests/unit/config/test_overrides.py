@@ -82,6 +82,15 @@ def test_every_value_of_a_sweep_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
+    "word", ["lr=0.5,tag(log,interval(1e-4,1e-1))", "optimizer=choice(adam,sgd),adamw", "model.hidden=[interval(1,8)]"]
+)
+def test_an_interval_or_a_choice_among_other_values_is_refused(word: str) -> None:
+    problem = f"{word} has an interval, a range or a choice among other values"
+    expected = f"{word.partition('=')[0]}: {problem}; allowed: one of these alone, or a list of values"
+    assert lines_of(word, is_sweep=True) == [expected]
+
+
+@pytest.mark.parametrize(
     "argument",
     [
         "lr=3e-4",
@@ -109,10 +118,12 @@ def test_a_key_of_another_option_is_known_with_that_option() -> None:
     [
         ("data.types.zip=category", "++data.types.zip=category"),
         ("data.types={zip: category}", "++data.types={zip: category}"),
+        ("hydra.sweeper.arguments={n_startup_trials: 3}", "++hydra.sweeper.arguments={n_startup_trials: 3}"),
+        ("hydra.sweeper.arguments.n_startup_trials=3", "++hydra.sweeper.arguments.n_startup_trials=3"),
         ("data.task=auto", "data.task=auto"),
     ],
 )
-def test_the_columns_of_a_table_need_no_plus(word: str, expected: str) -> None:
+def test_columns_of_a_table_and_arguments_of_a_sampler_need_no_plus(word: str, expected: str) -> None:
     assert with_open_key(word) == expected
 
 

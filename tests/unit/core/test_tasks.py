@@ -24,7 +24,6 @@ def test_classes() -> None:
     assert task.truth(Y3, 3).argmax(axis=1).tolist() == [1, 2, 2]
     assert task.guesses(P3).argmax(axis=1).tolist() == task.outcomes(P3, Y3).tolist() == [1, 0, 2]
     assert task.row_losses(P3, Y3) == pytest.approx([-math.log(0.5), -math.log(1e-12), -math.log(0.8)])
-    assert task.chance_loss([0.9, 0.05, 0.05]) == pytest.approx(math.log(3))
     logits = torch.randn(4, 3)
     assert torch.equal(task.probabilities(logits), torch.softmax(logits, 1))
 

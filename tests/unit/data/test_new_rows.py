@@ -39,7 +39,7 @@ def test_columns_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert rows.ids == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(rows.x, np.array([[1.5, 2], [np.nan, -1], [np.nan, 0], [7, 1]], np.float32))
     shown = capsys.readouterr().err
-    assert "1 columns are not used: extra" in shown
+    assert shown.count("not used: extra") == 1  # however many blocks the file has
     assert "column 'color': 1 of 4 rows have a category that the run does not know" in shown
     ids = [
         id for rows in read_like(TABLE, [path, write(tmp_path / "more.csv", "size,color\n1,red\n")]) for id in rows.ids

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data.splits.facts import units_in_order
-from holdfast.data.splits.ordering import first_rows, largest_remainder
+from holdfast.data.splits.facts import first_rows, largest_remainder, units_in_order
 from holdfast.vault.rows.digest_sets import order_keys
 
 

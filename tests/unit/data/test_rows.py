@@ -8,7 +8,7 @@ import pytest
 from holdfast.core.errors import InputError
 from holdfast.data.columns import Column
 from holdfast.data.rows import Rows, check_rows
-from holdfast.data.sources.embedded import breast_cancer, diabetes, digits
+from holdfast.data.sources.embedded import breast_cancer, diabetes, digits, iris
 
 TABLE = Rows(
     x=np.ones((4, 2), np.float32),
@@ -63,3 +63,11 @@ def test_embedded_sources() -> None:
     assert (rows.x.shape, rows.x.dtype, rows.y.dtype, rows.task) == ((442, 10), np.float32, np.float32, "regression")
     assert rows.x[0, 0] == 59, "columns as they were measured"
     assert rows.y[0] == 151
+
+    rows = iris()
+    check_rows(rows)
+    assert (rows.task, rows.class_names) == ("multiclass", ("setosa", "versicolor", "virginica"))
+    rows = iris(["petal_length", "petal_width"])
+    check_rows(rows)
+    assert (rows.task, rows.class_names) == ("multitarget", ("petal_length", "petal_width"))
+    assert rows.y[0].tolist() == pytest.approx([1.4, 0.2])

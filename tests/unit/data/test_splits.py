@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from holdfast.core.errors import InputError
 from holdfast.data.splits import Auto, Group, Holdout, KFold, Predefined, SplitFacts, Time
-from holdfast.data.splits.folds import folds_of
-from holdfast.data.splits.ordering import test_cuts as cuts_of
-from holdfast.data.store.overlaps import units_of
+from holdfast.data.splits.facts import test_cuts as cuts_of
+from holdfast.data.splits.rules import folds_of
+from holdfast.data.store.row_keys import units_of
 from holdfast.vault.rows.digest_sets import order_keys
 from holdfast.vault.rows.identity import row_digests
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.splits.ordering import subset_of
+from holdfast.data.splits.facts import subset_of
 from holdfast.vault.rows.identity import row_digests
 
 DIGESTS = row_digests(np.arange(1200, dtype=np.float32)[:, None], kind="table")

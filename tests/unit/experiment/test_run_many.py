@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,9 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     assert statuses == {**dict.fromkeys(runs, "failed"), **healthy}
     reasons = {name: str(run.record["stop_reason"]) for name, run in runs.items()}
     assert reasons["kill"].startswith(
-        "run: its process was ended by signal 9; next: signal 9 may mean too little memory"
+        "run: its process was ended by signal 9 (Killed); next: too little memory may be the cause"
     )
-    assert reasons["crash"].startswith("run: its process was ended by signal 11")
+    assert reasons["crash"].startswith("run: its process was ended by signal 11 (Segmentation fault); next: look")
     assert reasons["exit"].startswith("run: its process ended with exit code 7")
     assert reasons["memory"].startswith("MemoryError")
     assert reasons["raise"] == "ValueError: a word of one's own"
@@ -131,7 +132,7 @@ def test_runs_that_break_leave_the_others_alone(loader: OptionsLoader, capfd: py
     out, err = capfd.readouterr()
     assert "epoch 1/" not in out, "the lines of several runs would mix"
     assert re.search(r"^healthy  completed  val/loss [\d.]+  [\d.]+ s$", out, re.MULTILINE)
-    assert "kill  failed  run: its process was ended by signal 9\n" in out
+    assert "kill  failed  run: its process was ended by signal 9 (Killed)\n" in out
     assert "error: train/loss: is nan" in err
     assert (runs["healthy"].folder / ".hydra" / "overrides.yaml").read_text().startswith("- max_epochs=2\n")
 
@@ -143,9 +144,34 @@ def test_a_run_is_that_of_a_process_of_its_own(loader: OptionsLoader, capfd: pyt
     assert "\nagain\nepoch 1/2" in capfd.readouterr().out, "what one worker prints is on our console"
     alone = experiment(loader, "alone")
     alone.run()
-    histories = [run.record["history"] for run in (one, again, Run(alone.folder))]
-    plain = [[{k: v for k, v in entry.items() if k != "seconds"} for entry in history] for history in histories]
-    assert plain[0] == plain[1] == plain[2]
+    assert bits_of(one) == bits_of(again) == bits_of(Run(alone.folder))
+
+
+def bits_of(run: Run) -> list[dict[str, float]]:
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in run.record["history"]]
+
+
+@pytest.mark.slow
+def test_runs_share_a_process_as_long_as_they_leave_nothing_behind(loader: OptionsLoader) -> None:
+    def experiments() -> Iterator[Experiment]:
+        yield experiment(loader, "clean")
+        yield experiment(loader, "other", "max_epochs=1", "seed=5", "model.dropout=0.5", "threads=2")
+        yield experiment(loader, "second")
+        yield experiment(loader, "strict", "trainer.deterministic=true")  # Lightning sets a variable of cuBLAS
+        yield experiment(loader, "third")
+        yield broken(loader, "not")  # code of the user's, which does nothing
+        yield experiment(loader, "fourth")
+        yield experiment(loader, "entered", "hydra.job.chdir=true")
+        yield experiment(loader, "fifth")
+        yield experiment(loader, "diverging", "lr=1e9")
+        yield experiment(loader, "sixth")
+
+    runs = list(run_many(experiments()))
+    groups = [[run.folder.name for run in group] for _, group in groupby(runs, lambda run: run.record["pid"])]
+    leaving = [["third", "not"], ["fourth", "entered"], ["fifth", "diverging"]]
+    assert groups == [["clean", "other", "second", "strict"], *leaving, ["sixth"]]
+    ordinals = {"second", "third", "fourth", "fifth", "sixth"}
+    assert all(bits_of(run) == bits_of(runs[0]) for run in runs if run.folder.name in ordinals)
 
 
 @pytest.mark.slow
@@ -208,12 +234,14 @@ def test_a_signal_interrupts_all_runs_and_they_can_go_on(
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         while not all(Path(f"stopped{int(number)}/{i}/checkpoints/last.ckpt").exists() for i in range(2)):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60)
+    assert "go on with" not in err, "that is for the sweep to say, once"
     lines = [line for line in out.splitlines() if line.startswith(("ended", "interrupted by"))]
     assert sorted(lines[:2]) == ["ended 0 interrupted", "ended 1 interrupted"]
     assert lines[2:] == [f"interrupted by {int(number)}"]

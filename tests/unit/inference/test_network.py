@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.experiment.report import write_report
+from holdfast.experiment.run import write_report
 from holdfast.inference.network import load_run
 from holdfast.training.restore import load_model
 

@@ -61,12 +61,6 @@ def test_names_become_layers() -> None:
             {"norm": "bach"},
             "model.norm: unknown name 'bach'; allowed: none, batch, layer, group; next: did you mean 'batch'?",
         ),
-        (
-            cnn,
-            DIGITS,
-            {"category_sizes": (3, 2)},
-            "model=cnn: takes numbers only; the data has 2 categorical columns",
-        ),
     ],
 )
 def test_wrong_arguments(model: Any, shape: tuple[int, ...], arguments: dict[str, Any], message: str) -> None:

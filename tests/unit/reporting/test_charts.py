@@ -78,6 +78,13 @@ def test_ticks_have_room_beside_their_axis() -> None:
     assert max(map(len, ticks)) <= 6
 
 
+def test_ticks_close_together_are_told_apart() -> None:
+    svg = charts.lines([("auroc", [(1, 0.99975), (2, 0.99982)])], label="")
+    ticks = re.findall(r'class="tick"[^>]*>(0[0-9.]+)<', svg)
+    assert len(ticks) > 2
+    assert len(set(ticks)) == len(ticks)
+
+
 @pytest.mark.parametrize(("low", "high"), [(0.937, 0.946), (0.0, 1.0), (-3.0, 250.0), (1e-6, 1.3e-6)])
 def test_ticks_are_few_and_round(low: float, high: float) -> None:
     ticks = charts.ticks(low, high)

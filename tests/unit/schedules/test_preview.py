@@ -6,20 +6,21 @@ import pytest
 
 from holdfast import schedules
 from holdfast.core.errors import InputError
-from holdfast.schedules.preview import Epoch, plot, preview
+from holdfast.schedules.preview import plot, preview
 
 
 def test_rates_of_every_step_and_epoch() -> None:
     schedule = partial(schedules.step, every_epochs=1, warmup="1step", momentum=[0.5, 0.9])
     drawn = preview(schedule, lr=0.8, momentum=0.9, max_epochs=3, steps_per_epoch=2)
-    assert drawn.rates == (0.4, 0.8, 0.4, 0.4, 0.2, 0.2)
-    assert drawn.epochs == (Epoch(1, 0.4, 0.8, 0.5), Epoch(2, 0.4, 0.4, 0.7), Epoch(3, 0.2, 0.2, 0.9))
+    assert drawn.rates == [0.4, 0.8, 0.4, 0.4, 0.2, 0.2]
+    expected = [(1, 0.4, 0.8, 0.5), (2, 0.4, 0.4, 0.7), (3, 0.2, 0.2, 0.9)]
+    assert [tuple(epoch.values()) for epoch in drawn.epochs] == expected
 
 
 def test_the_first_rate_and_no_momentum() -> None:
     drawn = preview(schedules.linear, lr=1.0, momentum=0.9, max_epochs=2, steps_per_epoch=2)
-    assert drawn.rates == (1.0, 0.75, 0.5, 0.25)
-    assert [epoch.momentum for epoch in drawn.epochs] == [None, None]
+    assert drawn.rates == [1.0, 0.75, 0.5, 0.25]
+    assert [epoch["momentum"] for epoch in drawn.epochs] == [None, None]
 
 
 def test_plateau_cannot_be_drawn() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.search.record import SweepRecord
+from holdfast.search.record import GRID, SweepRecord
 from holdfast.search.space import Dimension, Space
 from holdfast.search.study import FAILURES_IN_A_ROW, LeaseLost, Study, Trial
 
@@ -81,6 +81,15 @@ def test_a_sampler_learns_of_trials_that_diverged_and_not_of_those_that_were_kil
     study.tell(ask(study), "failed", reason="run: was ended by signal 9")
     states = [trial.state.name for trial in study._study.trials]
     assert states == ["PRUNED", "WAITING"]
+
+
+@pytest.mark.parametrize("sampler", [GRID, "quasi_random", "TPESampler"])
+def test_a_database_holds_the_points_of_every_sampler(tmp_path: Path, sampler: str) -> None:
+    folder = sweep(tmp_path, storage=f"sqlite:///{tmp_path}/trials.db", sampler=sampler, space=Space((BATCH,)))
+    study = Study.open(folder)
+    points = [ask(study).overrides for _ in range(3)]
+    assert [trial.overrides for trial in Study.open(folder).trials()] == points
+    assert all(point[0].startswith("batch_size=") for point in points)
 
 
 @pytest.mark.parametrize("storage", [None, "sqlite:///{}/trials.db"])

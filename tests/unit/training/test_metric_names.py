@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.training.metric_names import asked_for, check_monitor, is_better, mode_of
+from holdfast.training.metric_names import asked_for, check_monitor, is_better, metric_and_target, mode_of
 
 
 def test_known_without_torch() -> None:
@@ -61,3 +61,32 @@ def test_direction_of_a_metric_of_the_users_own() -> None:
     assert mode_of("val/kappa", "auto", {"kappa": {**own["kappa"], "mode": "min"}}) == "min"
     with pytest.raises(InputError, match=r"^mode: is auto, and the class of the metric does not say"):
         mode_of("val/mean", "auto", {"mean": {"_target_": "torchmetrics.MeanMetric"}})
+
+
+def test_a_metric_of_one_target_may_be_monitored() -> None:
+    assert metric_and_target("val/rmse/price/m²") == ("rmse", "price/m²")
+    assert metric_and_target("val/rmse") == ("rmse", None)
+    assert mode_of("val/r2/price") == "max"
+    assert asked_for({"monitor": "val/mape/price"}) == {"mape": {}}
+    check_monitor("val/rmse/price")
+    check_monitor("val/rmse/price", targets=["price", "rent"])
+    check_monitor("val/rmse/rent", "multitarget", targets=["price", "rent"])
+    check_monitor("val/own/rent", "multitarget", {"own": {}}, ["price", "rent"])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "task", "targets", "allowed"),
+    [
+        ("val/rmse/prise", None, ["price", "rent"], "allowed: val/rmse/price, val/rmse/rent; next: did you mean"),
+        ("val/rsme/price", None, ["price", "rent"], "next: did you mean 'val/rmse'"),
+        ("val/loss/price", "multitarget", ["price", "rent"], "allowed: val/loss, val/mae"),
+        ("val/rmse/price", "regression", ["price"], "for a regression task; allowed: val/loss, val/mae"),
+        ("val/accuracy/cat", "multilabel", ["cat", "dog"], "for a multilabel task; allowed: val/loss, val/accuracy"),
+    ],
+)
+def test_a_metric_of_a_target_that_there_is_not(
+    monitor: str, task: str | None, targets: list[str], allowed: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        check_monitor(monitor, task, targets=targets)
+    assert allowed in str(caught.value)

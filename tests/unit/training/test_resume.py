@@ -26,7 +26,7 @@ OPTIONS = {
     "momentum": ["optimizer=muon", "schedule=step", "schedule.warmup=1epochs", "schedule.momentum=[0.5,0.99]"],
     "patience": ["early_stopping=patience", "early_stopping.num_epochs=2", "optimizer=sgd"],
     "double": ["trainer.precision=64-true", "averaging=ema", "averaging.decay=0.9"],
-    "half": ["trainer.precision=bf16-true", "model=cnn", "optimizer=sgd"],
+    "mixed precision": ["trainer.precision=bf16-mixed", "model=cnn", "optimizer=sgd"],
     "ema": ["averaging=ema", "averaging.decay=0.9", "model.dropout=0.5", "averaging.start=0.3"],
     "swa": ["averaging=swa", "averaging.start=0.4", "model.dropout=0.5"],
     "augment": ["model=cnn", "augment=[crop,mirror]", "mixing=cutmix"],

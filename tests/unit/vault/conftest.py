@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from holdfast.data.raw import ArrayRows
+from holdfast.data.rows import ArrayRows
 from holdfast.data.store.row_keys import is_common_row
 from holdfast.vault import lifecycle, registry, sealing
 from holdfast.vault.known_rows import RowForms

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.raw import ArrayRows
+from holdfast.data.rows import ArrayRows
 from holdfast.vault import lifecycle, opening, registry, sealed_files, sealing
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger import ledger

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-VIEWS = ("View", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "ToCopy", "Alias", "Permute", "Transpose", "Expand", "T")
+VIEWS = ("View", "Unsafe", "Squeeze", "Unsqueeze", "Clone", "ToCopy", "Alias", "Permute", "Transpose", "Expand", "TB")
+PRODUCTS = ("Addmm", "Mm", "Bmm", "Baddbmm", "Convolution")
 
 
 def operations_behind(tensor: Tensor) -> Iterator[Any]:
@@ -26,6 +27,20 @@ def leaves_behind(tensor: Tensor) -> list[Tensor]:
     """The tensors that a gradient of this one would end in."""
     leaves = [node.variable for node in operations_behind(tensor) if hasattr(node, "variable")]
     return [*leaves, tensor] if tensor.is_leaf and tensor.requires_grad else leaves
+
+
+def multiplied_leaves(tensor: Tensor) -> set[int]:
+    """The ids of the leaves that a product of matrices or a convolution behind a tensor takes as they are."""
+    ids = set[int]()
+    for node in operations_behind(tensor):
+        waiting = [parent for parent, _ in node.next_functions] if node.name().startswith(PRODUCTS) else []
+        while waiting:
+            factor = waiting.pop()
+            if hasattr(factor, "variable"):
+                ids.add(id(factor.variable))
+            elif factor is not None and factor.name().startswith(VIEWS):
+                waiting.append(factor.next_functions[0][0])
+    return ids
 
 
 def reduces_over_rows(tensor: Tensor, names: tuple[str, ...] = ("Softmax", "LogSoftmax")) -> bool:

@@ -194,6 +194,11 @@ CAUSES: dict[str, Cause] = {
         "(detach, .data, no_grad or argmax behind it)",
         "remove the cut, or freeze them by requires_grad_(False)",
     ),
+    "result_unused": Cause(
+        "fail",
+        "trainable parameters get no gradient: what is computed with {parameter} is thrown away",
+        "add the result, or hand it to the next layer",
+    ),
     "probabilities_as_logits": Cause(
         "fail",
         "probabilities are handed to a loss that wants logits: the model ends in a softmax, the loss has its own",
@@ -213,6 +218,16 @@ CAUSES: dict[str, Cause] = {
         "fail",
         "{weight}: its units start as copies of each other and are moved alike (weights set to one constant)",
         "init=he_normal, or random weights of your own",
+    ),
+    "reshaped_not_transposed": Cause(
+        "doubtful",
+        "a view takes {before} for {after}: it cuts rows of numbers apart, where a transpose or a permute was meant",
+        "x.transpose(1, 2) or x.permute(...), and then reshape",
+    ),
+    "masked_by_zero": Cause(
+        "doubtful",
+        "scores are masked by a product with 0 in front of a softmax: exp(0) is 1, and nothing is hidden",
+        "scores.masked_fill(~mask, -math.inf)",
     ),
     "softmax_not_normalised": Cause(
         "doubtful",
@@ -299,7 +314,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "outputs_equal": Cause(
         "fail",
-        "the outputs of all {columns} are the same, whatever the weights: none can be told from another",
+        "the outputs of all {columns} differ by constants alone, whatever the row: none can be told from another",
         "a column of its own for each in the last layer",
     ),
     "sigmoid_outputs": Cause(
@@ -312,9 +327,10 @@ CAUSES: dict[str, Cause] = {
         "the outputs are never {sign} (a ReLU, square or exponential at the end of the model), and {wanted}",
         "leave what stands behind the last layer out",
     ),
-    "norm_of_one": Cause(
-        "fail",
-        "{part} normalises single numbers: each one less itself is 0, whatever the row",
+    "norm_without_effect": Cause(
+        "doubtful",
+        "{part} does not normalise: its outputs have a root mean square of {root_mean_square:.2g} and not 1; it takes "
+        "single numbers, each of which is its own mean, or its eps is too large",
         "normalise over several features, or leave the norm out",
         explains=("inputs_ignored",),
     ),
@@ -335,10 +351,23 @@ CAUSES: dict[str, Cause] = {
         "{train_rows_repeated:,} train rows repeat another one",
         "leave repeated rows out, or keep them on one side (data.group)",
     ),
+    "arguments_swapped": Cause(
+        "doubtful",
+        "{function} gets the outputs in the place of the targets: its arguments are swapped",
+        "{function}(outputs, targets)",
+        explains=("classes_ignored", "wrong_minimum", "second_softmax", "slope_not_finite", "wrong_sign"),
+    ),
+    "slope_stopped": Cause(
+        "doubtful",
+        "the loss stops gradients that it needs (detach, .data or no_grad): {share:.0%} of the outputs that change it "
+        "are not moved, or moved the wrong way",
+        "detach weights of rows and targets alone",
+        explains=("wrong_minimum",),
+    ),
     "log_missing": Cause(
         "doubtful",
-        "the loss is minus a probability: it wants log-probabilities, and the logarithm is missing",
-        "log_softmax in place of softmax in front of nll_loss",
+        "the loss wants log-probabilities, and the logarithm is missing",
+        "log_softmax in place of softmax in front of nll_loss or kl_div",
     ),
     "loss_hardly_moves": Cause(
         "doubtful",
@@ -368,10 +397,10 @@ CAUSES: dict[str, Cause] = {
         "{parameter} takes part in eval mode alone: nothing trains it, and predictions are made with it",
         "use the same layers in both modes",
     ),
-    "layer_repeated": Cause(
+    "layer_shared": Cause(
         "doubtful",
-        "{place} holds one layer several times: its places share their weights",
-        "make each one: nn.Sequential(*[make() for _ in range(n)]), not [make()] * n",
+        "{places} are one layer under several names: they share their weights",
+        "make each one by itself: [make() for _ in range(n)], not [make()] * n or a second name",
     ),
     "only_biases_trained": Cause(
         "doubtful",

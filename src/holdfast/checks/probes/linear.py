@@ -19,7 +19,7 @@ def linearity_mistakes(subject: Subject) -> Iterator[Finding]:
     """A model of several layers whose outputs are linear in its inputs, whatever its weights."""
     module, inputs, _ = subject.start(NUM_ROWS)
     layers = [name for name, part in module.model.named_modules() if multiplies(part)]
-    if len(layers) < 2 or subject.task.is_rows or has_categories(subject) or not inputs.is_floating_point():
+    if len(layers) < 2 or subject.task.is_rows or has_categories(subject) or torch.equal(inputs, inputs.round()):
         return
     module.eval()
     for parameter in trainable(module.model).values():  # what starts at zero is linear for a while
@@ -28,5 +28,5 @@ def linearity_mistakes(subject: Subject) -> Iterator[Finding]:
     together = seeded_outputs(module, inputs + others) + seeded_outputs(module, torch.zeros_like(inputs))
     apart = seeded_outputs(module, inputs) + seeded_outputs(module, others)
     scale = float((apart - apart.mean(dim=0)).abs().max())
-    if scale > 0 and float((together - apart).abs().max()) < SAME * scale:
+    if scale > SAME * float(apart.abs().max()) and float((together - apart).abs().max()) < SAME * scale:
         yield finding("network_is_linear", {"layers": layers[:10], "count": len(layers)})

@@ -12,10 +12,11 @@ from torch.nn import functional
 
 from holdfast.checks.probes.autograd import reduces_over_rows
 from holdfast.checks.probes.causes import Finding, finding
-from holdfast.checks.probes.loss_words import LossTrial, trial_of
+from holdfast.checks.probes.loss_words import STRENGTHS, LossTrial, trial_of
+from holdfast.checks.probes.observer import LossCalls, Purposes
 from holdfast.checks.subject import Subject, plain_number
 
-CALIBRATED = 3.0
+CALIBRATED, SURE = 3.0, 5.0
 TENFOLD = 30.0
 HUNDREDFOLD = 300.0
 NUM_DRAWS = 16
@@ -24,6 +25,7 @@ SOME = 0.2
 HARDLY = 0.1
 TINY = 1e-3
 SEVERAL = 3.0
+NUM_PLACES, DIFFERENCE = 48, 1e-2
 
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -31,7 +33,10 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     if subject.task.is_rows:
         return
     trial = trial_of(subject.module()._loss, subject.task, subject.num_outputs)
-    slope = trial.slope(trial.some(0.1))
+    with LossCalls() as calls, Purposes() as purposes:
+        slope = trial.slope(trial.some(0.1))
+    if calls.swapped and not calls.in_order:
+        yield finding("arguments_swapped", function=calls.swapped[0])
     numbers = {"loss_whatever_the_targets": plain_number(trial.value(trial.some()))}
     if slope is None:
         yield finding("loss_cut_off")
@@ -46,9 +51,11 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
     else:
         yield from _pairs(trial)
         yield from _direction_of_values(trial) if subject.task.is_values else _direction(trial)
-        yield from _missing_log(trial)
+        yield from _missing_log(trial, calls)
         yield from _rows(trial)
         yield from _range(trial)
+        if purposes.names & {"detach", "data", "no_grad"}:
+            yield from _stopped(trial)
         silent_outputs = list(_silent_outputs(trial, slope))
         yield from silent_outputs
         if not silent_outputs and not subject.task.is_values and not subject.config.loss.get("class_weights"):
@@ -78,11 +85,31 @@ def _is_unbounded(trial: LossTrial) -> bool:
     return far < near - 1.0 < right - 2.0 or far_below < near_below - 1.0 < right - 2.0
 
 
-def _missing_log(trial: LossTrial) -> Iterator[Finding]:
+def _missing_log(trial: LossTrial, calls: LossCalls) -> Iterator[Finding]:
     """A loss of classes that is the negative of a probability: what takes the logarithm is missing."""
     values = [trial.value(outputs) for outputs in (trial.some(0.1), trial.some(2.0), trial.right(TENFOLD))]
-    if not trial.task.is_values and all(-1.0 - 1e-5 <= value < 0.0 for value in values):
+    is_negative = not trial.task.is_values and all(-1.0 - 1e-5 <= value < 0.0 for value in values)
+    if is_negative or calls.not_logarithms:
         yield finding("log_missing", {"loss_of_right_outputs": plain_number(values[-1])})
+
+
+def _stopped(trial: LossTrial) -> Iterator[Finding]:
+    """Outputs that change the loss, and have no gradient or one of the other sign, by centred differences."""
+    outputs = trial.some()
+    given = trial.slope(outputs.clone())
+    assert given is not None
+    slope, places = given.flatten(), torch.randperm(outputs.numel())[:NUM_PLACES]
+    differences = torch.zeros(len(places))
+    for number, place in enumerate(places):
+        step = torch.zeros(outputs.numel())
+        step[place] = DIFFERENCE
+        step = step.view_as(outputs)
+        differences[number] = (trial.value(outputs + step) - trial.value(outputs - step)) / (2 * DIFFERENCE)
+    is_clear = differences.abs() > SOME * differences.abs().max()
+    is_stopped = slope[places] * differences.sign() < HARDLY * differences.abs()
+    share = float(is_stopped[is_clear].float().mean())
+    if share > SOME:
+        yield finding("slope_stopped", {"share": plain_number(share)})
 
 
 def _pairs(trial: LossTrial) -> Iterator[Finding]:
@@ -122,11 +149,13 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         return
     # a loss of smoothed targets may leave it to the model to normalise the outputs
     candidates = [trial, *([replace(trial, wants="log-probabilities")] if trial.task.is_softmax else [])]
-    share = max(candidate.share_right(candidate.best().outputs) for candidate in candidates)
+    bests = [candidate.best() for candidate in candidates]
+    share = max(candidate.share_right(best.outputs) for candidate, best in zip(candidates, bests, strict=True))
+    least_right = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
     numbers["share_right_where_the_loss_is_least"] = plain_number(share)
     if trial.is_less(wrong, right) and share < 0.5:
         yield finding("wrong_sign", numbers, outputs="right outputs")
-    elif share < NEARLY_ALL:
+    elif share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right):
         how = f"where it is, only {share:.0%} of the outputs say what their targets say"
         yield finding("wrong_minimum", numbers, how=how)
 
@@ -180,7 +209,7 @@ def _range(trial: LossTrial) -> Iterator[Finding]:
         return
     near, far = trial.value(trial.right(TENFOLD)), trial.value(trial.right(HUNDREDFOLD))
     wrong, worst = trial.value(trial.right(-TENFOLD)), trial.value(trial.right(-HUNDREDFOLD))
-    least = min(trial.best().least, near)
+    least, sure = min(trial.best().least, near), trial.value(trial.right(SURE))
     numbers = {
         "chance_loss": plain_number(chance),
         "least_loss": plain_number(least),
@@ -196,7 +225,7 @@ def _range(trial: LossTrial) -> Iterator[Finding]:
         how = "in the loss: it squashes the logits and hands the probabilities to a loss that wants logits, and "
         how += f"saturates at {near:.3g} however sure and right the outputs are"
         yield finding("second_softmax", numbers, how=how)
-    elif 0 <= chance - least < HARDLY * abs(chance):
+    elif any(0 <= chance - value < HARDLY * abs(chance) for value in (least, sure)):
         yield finding("loss_hardly_moves", numbers)
 
 

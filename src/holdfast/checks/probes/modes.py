@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,9 +82,6 @@ def _settings(model: nn.Module, before: dict[str, Tensor]) -> Iterator[Finding]:
     large = {name: getattr(model.get_submodule(name), "momentum", None) or 0.0 for name in before}
     if fast := [name for name, momentum in large.items() if momentum > LARGE_MOMENTUM]:
         yield finding("statistics_move_fast", {"momentum": large[fast[0]]}, part=fast[0])
-    for name, part in model.named_modules():
-        if isinstance(part, nn.LayerNorm) and math.prod(part.normalized_shape) == 1:
-            yield finding("norm_of_one", part=name)
     for name, part in model.named_modules():
         if isinstance(part, Dropout) and part.p >= MOSTLY:
             yield finding("dropout_of_nearly_all", {"p": part.p}, part=name)

@@ -18,6 +18,9 @@ RECTIFYING = ("relu", "threshold", "clamp_min")
 BY_SIGN = ("relu", "leaky_relu", "prelu", "_prelu_kernel", "threshold", "abs", "rrelu", "elu", "celu", "sgn", "sign")
 BY_PLACE = ("max_pool", "adaptive_max_pool", "max", "min", "amax", "amin", "topk", "sort", "median")
 BY_DIFFERENCE = ("maximum", "minimum")
+CASTS = (torch.Tensor.float, torch.Tensor.half, torch.Tensor.bfloat16)
+LOSSES = ("kl_div", "cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")
+NOT_ONE = 0.1
 COMPARING = ("gt", "lt", "ge", "le")
 # a gradient that is not that of the function, perhaps on purpose: a stopped one, or one through steps
 ON_PURPOSE = {
@@ -83,6 +86,16 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.activations.append((name, result.detach()))
 
 
+class InDoubles(TorchFunctionMode):
+    """Computes in float64 where a model or a loss asks for a shorter type: differences need all digits."""
+
+    def __torch_function__(self, function: Any, types: Any, values: Any = (), options: Any = None) -> Any:
+        """Let a call run with the longer type."""
+        function = torch.Tensor.double if function in CASTS else function
+        options = {key: _longer(value) for key, value in (options or {}).items()}
+        return function(*map(_longer, values), **options)
+
+
 class Purposes(TorchFunctionMode):
     """Keeps what is called from Python that leaves the gradient of a function on purpose."""
 
@@ -95,6 +108,32 @@ class Purposes(TorchFunctionMode):
         with suppress(TypeError):  # what cannot be hashed is not one of those
             self.names |= {ON_PURPOSE[function]} if function in ON_PURPOSE else set()
         return function(*values, **(options or {}))
+
+
+class LossCalls(TorchFunctionMode):
+    """Keeps which of torch's losses are called, and with what in the places of outputs and targets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_order: list[str] = []  # the outputs, which need a gradient, come first
+        self.swapped: list[str] = []  # only the targets need a gradient
+        self.not_logarithms = False  # a divergence is handed what is no logarithm of probabilities
+
+    def __torch_function__(self, function: Any, types: Any, values: Any = (), options: Any = None) -> Any:
+        """Look at a call, and let it run."""
+        name = getattr(function, "__name__", "")
+        if name in LOSSES and len(values) > 1:
+            outputs, targets = values[:2]
+            calls = self.in_order if outputs.requires_grad else self.swapped if targets.requires_grad else []
+            calls.append(name)
+            sums = outputs.detach().exp().sum(dim=-1)
+            self.not_logarithms |= name == "kl_div" and float((sums - 1.0).abs().max()) > NOT_ONE
+        return function(*values, **(options or {}))
+
+
+def _longer(value: Any) -> Any:
+    is_short = isinstance(value, torch.dtype) and value.is_floating_point
+    return torch.float64 if is_short else value
 
 
 def _is_looked_at(name: str) -> bool:

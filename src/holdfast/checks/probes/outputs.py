@@ -16,6 +16,7 @@ from holdfast.checks.subject import Subject, outputs_of, plain_number, seeded_ou
 NUM_ROWS = 32
 FACTORS = (1.0, 3.0, -3.0, 10.0)
 NEAR = 1e-3
+NOISE = 1e-6
 NEARLY = 0.01  # logarithms of probabilities that a small number was added to
 FAR = 0.2
 WIDE = 2.0  # standardised targets go further
@@ -51,7 +52,9 @@ def _unlike(by_factor: dict[float, Tensor], trial: LossTrial) -> Iterator[Findin
         yield finding("outputs_rounded", numbers)
     elif task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         yield finding("softmax_over_batch", place="model")
-    elif has_columns and float(outputs.std(dim=-1).max()) <= 1e-6 * float(outputs.abs().max()):
+    elif has_columns and float((outputs - outputs.mean(dim=1, keepdim=True)).std(dim=-1).max()) <= NOISE * float(
+        outputs.abs().max()
+    ):
         yield finding("outputs_equal", numbers, columns="classes" if task.is_softmax else "labels")
     elif (is_logarithm or (sums_to_one and trial.wants == "probabilities")) and _is_squashed_twice(outputs):
         how = "in the model: however large its weights, no class has a probability near one"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
@@ -15,7 +16,11 @@ from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
 SEEN = 1e-4
-MOSTLY = 0.5
+MOSTLY, NEARLY_ALL = 0.5, 0.75
+PASSED = 1e-3
+NUM_PASSES = 5
+WANDERING = 0.3
+SMALL_STEP = 0.2  # of standardised inputs
 
 
 def row_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -35,7 +40,7 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
         take_steps(module.train(), inputs, y, 5)
         with torch.no_grad():
             later = seeded_outputs(module.eval(), inputs)
-        if _is_constant(later):
+        if _is_constant(later) and not _is_passed_through(module, inputs):
             spread = float((later - later[:1]).abs().max())
             how = f"hardly depend on the input (they differ by {spread:.1g} from row to row)"
             how = how if spread > 0 else "ignore the input: all rows have the same"
@@ -46,8 +51,8 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
 
 def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
     """Exchange all rows but one: its outputs must stay; turn the order of all: their outputs must go with them."""
-    if len(inputs) < 4:
-        return
+    if len(inputs) < 4 or not torch.equal(seeded_outputs(module, inputs, 1), outputs):
+        return  # what is drawn in eval mode is told by another probe
     scale = max(float(outputs.abs().max()), 1e-6)
     may_move = inputs.is_floating_point() and not has_categories(subject)
     with torch.no_grad():
@@ -85,6 +90,16 @@ def _is_kept(module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> bool:
     return not _is_constant(outputs) and torch.equal(seeded_outputs(module, inputs.flip(0)), outputs)
 
 
+def _is_passed_through(module: SupervisedModule, inputs: Tensor) -> bool:
+    """Tell whether outputs have a gradient by the inputs nonetheless (straight-through), as behind a book of codes."""
+    probe = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
+    outputs = seeded_outputs(module, probe)
+    if not probe.requires_grad or not outputs.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(outputs.square().sum(), probe, allow_unused=True)
+    return gradient is not None and float(gradient.square().mean().sqrt()) > PASSED
+
+
 def _is_sequence_first(part: nn.Module) -> bool:
     return isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first
 
@@ -108,22 +123,52 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
     if gradient is None or not bool((gradient != 0).any()):
         yield from _rounded(module, inputs)
         return
+    if gradient.ndim == 2:
+        yield from _unseen_columns(module, inputs)
+        return
     is_unseen = (gradient == 0).all(dim=0)
-    channels = is_unseen.flatten(1).all(dim=1) if is_unseen.ndim == 3 else is_unseen.flatten()
     share = float(is_unseen.float().mean())
-    unseen_channels = int(channels.sum()) if is_unseen.ndim == 3 else 0
-    if share > MOSTLY or unseen_channels:
+    if share > MOSTLY or (is_unseen.ndim == 3 and bool(is_unseen.flatten(1).all(dim=1).any())):
         yield finding("inputs_ignored_in_part", {"share_of_inputs_without_effect": plain_number(share)})
+
+
+def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
+    """Columns of a table that move no output, alone or in a mixture, whatever the row and the weights."""
+    passes = []
+    for seed in range(NUM_PASSES):
+        probe = inputs.detach().clone().requires_grad_()
+        outputs = seeded_outputs(module, probe, seed)
+        (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe)
+        passes.append(gradient[gradient.abs().amax(dim=1) > 0])
+        with torch.no_grad():
+            for parameter in module.model.parameters():
+                parameter.add_(WANDERING * torch.randn_like(parameter))
+    gradients = torch.cat(passes)
+    if not len(gradients) or not bool(gradients.isfinite().all()):
+        return
+    is_unseen, num_columns = gradients == 0, inputs.shape[1]
+    rank = int(torch.linalg.matrix_rank(functional.normalize(gradients.double()), rtol=1e-5))
+    # a narrow layer has one direction for each set of weights, a mean over columns has one for all
+    is_mixed = rank < min(NUM_PASSES, num_columns) - 1
+    columns = num_columns - rank if is_mixed else int(is_unseen.all(dim=0).sum())
+    share = float(is_unseen.float().mean())
+    if columns or share > MOSTLY:
+        numbers = {"share_of_inputs_without_effect": plain_number(max(share, columns / num_columns))}
+        yield finding("inputs_ignored_in_part", numbers)
 
 
 @torch.no_grad()
 def _rounded(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
-    """Inputs of which small differences are lost, though they are no whole numbers, and none are looked up."""
-    looks_up = any(isinstance(part, nn.Embedding | nn.EmbeddingBag) for part in module.modules())
-    if looks_up or not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
+    """Fractions of which small differences are lost; codes of a fine grid, as bins of an embedding, keep them."""
+    if not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
         return
-    outputs, noise = seeded_outputs(module, inputs), torch.randn_like(inputs)
-    near, far = (seeded_outputs(module, inputs + step * noise) for step in (1e-5, 1.0))
-    share = float((near == outputs).all(dim=1).float().mean())
-    if share > MOSTLY and not torch.equal(far, outputs):
+    outputs, same = seeded_outputs(module, inputs), []
+    if torch.equal(seeded_outputs(module, inputs + torch.randn_like(inputs)), outputs):
+        return
+    for place in torch.randperm(inputs[0].numel())[:NUM_PASSES]:
+        moved = inputs.clone()
+        moved.view(len(inputs), -1)[:, place] += SMALL_STEP
+        same.append(float((seeded_outputs(module, moved) == outputs).all(dim=1).float().mean()))
+    share = sum(same) / len(same)
+    if share > NEARLY_ALL:
         yield finding("inputs_rounded", {"share_of_rows_that_stay_the_same": plain_number(share)})

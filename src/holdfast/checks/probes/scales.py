@@ -23,6 +23,7 @@ MOSTLY_DEAD = 0.8
 NUM_PASSES = 4
 MOSTLY_SATURATED = 0.8
 NEAR_LIMIT = 0.99
+VARIES, WEAK = 0.05, 0.1
 NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -66,6 +67,35 @@ def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
     for hook in hooks:
         hook.remove()
     return seen[0] if seen else inputs
+
+
+@torch.no_grad()
+def norm_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Norms whose outputs, before their own weight and bias, are far below a root mean square of 1."""
+    module, inputs, _ = subject.start(NUM_ROWS)
+    weak: dict[str, float] = {}
+
+    def look(name: str) -> Any:
+        def keep(part: Any, values: Any, output: Tensor) -> None:
+            affine = [getattr(part, key, None) for key in ("weight", "bias")]
+            if len(values[0]) > 1 and float(values[0].std(dim=0).max()) > VARIES:
+                for parameter, start in zip(affine, (1.0, 0.0), strict=True):
+                    if parameter is not None:
+                        parameter.fill_(start)
+                weak[name] = float(part.forward(*values).square().mean().sqrt())
+
+        return keep
+
+    hooks = [
+        part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if isinstance(part, NORMS)
+    ]
+    outputs_of(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    for name, scale in weak.items():
+        if scale < WEAK:
+            yield finding("norm_without_effect", {"root_mean_square": plain_number(scale)}, part=name)
+            return
 
 
 def scale_mistakes(subject: Subject) -> Iterator[Finding]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from holdfast.checks.probes.autograd import leaves_behind
+from holdfast.checks.probes.autograd import leaves_behind, multiplied_leaves
 from holdfast.checks.probes.causes import Finding, finding
-from holdfast.checks.subject import Subject, data_loss, outputs_of, trainable
+from holdfast.checks.subject import Subject, data_loss, outputs_of, seeded_outputs, trainable
 
 NUM_ROWS = 32
 NOISE = 1e-7
@@ -59,7 +59,7 @@ def step_mistakes(subject: Subject) -> Iterator[Finding]:
 
 
 def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
-    """Parameters that nothing trains, tensors that are trained by nobody, and layers that stand in a list twice."""
+    """Parameters that nothing trains, tensors that are trained by nobody, and layers under two names."""
     module, inputs, y = subject.start(NUM_ROWS)
     parameters = trainable(module.model)
     are_frozen = [not parameter.requires_grad for parameter in module.model.parameters() if parameter.ndim >= 2]
@@ -74,7 +74,7 @@ def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
         return
     later = leaves_behind(data_loss(module, inputs.flip(0), y.flip(0)))
     yield from _hidden(module, leaves, later)
-    yield from _repeated(module.model)
+    yield from _shared(module, inputs)
     reached |= {id(leaf) for leaf in later}
     if missed := [name for name, parameter in parameters.items() if id(parameter) not in reached]:
         yield from _missed(subject, missed)
@@ -108,20 +108,41 @@ def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
     if unused := [name for name in missed if name.rpartition(".")[0] not in called]:
         layer = unused[0].rpartition(".")[0] or unused[0]
         yield finding("layer_unused", numbers, layer=layer)
-    if cut := [name for name in missed if name not in unused]:
-        yield finding("parameter_cut_off", numbers, parameter=cut[0])
+    if called_ones := [name for name in missed if name not in unused]:
+        mistake = "parameter_cut_off" if _moves_outputs(subject, called_ones) else "result_unused"
+        yield finding(mistake, numbers, parameter=called_ones[0])
 
 
-def _repeated(model: nn.Module) -> Iterator[Finding]:
-    """A layer that stands in one list several times has one set of weights."""
-    for name, part in model.named_modules():
-        if not isinstance(part, nn.Sequential | nn.ModuleList):
-            continue
-        layers = [layer for layer in part if next(layer.parameters(), None) is not None]
-        if len(set(layers)) < len(layers):
-            numbers = {"places": len(layers), "layers": len(set(layers))}
-            yield finding("layer_repeated", numbers, place=name or "the model")
-            return
+@torch.no_grad()
+def _moves_outputs(subject: Subject, names: list[str]) -> bool:
+    """Tell whether outputs change with parameters of these names."""
+    module, inputs, _ = subject.start(NUM_ROWS)
+    outputs = seeded_outputs(module, inputs)
+    for name in names:
+        parameter = module.model.get_parameter(name)
+        parameter.add_(torch.randn_like(parameter))
+    return not torch.equal(seeded_outputs(module, inputs), outputs)
+
+
+def _shared(module: Any, inputs: Tensor) -> Iterator[Finding]:
+    """A layer that stands under several names, and is called for each, has one set of weights."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, part in module.model.named_modules(remove_duplicate=False):
+        if next(part.parameters(), None) is not None:
+            names.setdefault(part, []).append(name)
+    calls = dict.fromkeys(names, 0)
+
+    def count(part: nn.Module, values: Any) -> None:
+        calls[part] += 1
+
+    shared = [part for part in names if len(names[part]) > 1]
+    hooks = [part.register_forward_pre_hook(count) for part in shared]
+    outputs_of(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    if shared := [part for part in shared if calls[part] >= len(names[part])]:
+        places = names[shared[0]]
+        yield finding("layer_shared", {"names": places}, places=", ".join(places[:5]))
 
 
 def _hidden(module: Any, leaves: list[Tensor], later: list[Tensor]) -> Iterator[Finding]:
@@ -167,10 +188,12 @@ def optimizer_mistakes(subject: Subject) -> Iterator[Finding]:
 def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     """Units that start as copies of each other and have the same gradient stay copies for ever."""
     module, inputs, y = subject.start(NUM_ROWS)
+    multiplied = multiplied_leaves(data_loss(module, inputs, y))
     constant = [
         name
         for name, parameter in trainable(module.model).items()
-        if parameter.squeeze().ndim >= 2
+        if id(parameter) in multiplied
+        and parameter.squeeze().ndim >= 2
         and len(parameter) > 2
         and bool((parameter == parameter.flatten()[0]).all() & (parameter != 0).all())
     ]

@@ -52,6 +52,17 @@ def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
         raise InputError(where, f"{path[:200]} cannot be read ({error.strerror})") from None
 
 
+def folder_of(path: str, where: str, advice: str) -> Path:
+    """The folder that a setting names; an InputError with the advice where there is none, or it cannot be read."""
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise InputError(where, f"{folder} {problem}", next=advice)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(where, f"{folder} cannot be read: no permission", next=f"chmod u+rx {in_shell(folder)}")
+    return folder
+
+
 @contextmanager
 def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
     """The decompressed bytes of a file; an InputError, also while it is read, where the file is damaged."""
@@ -95,7 +106,7 @@ def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[s
     stripped = [name.strip() for name in names]
     twice = sorted(name for name, count in Counter(stripped).items() if count > 1)
     if twice:
-        problem = f"{place}: has {len(twice)} names more than once: {', '.join(map(repr, twice[:5]))}"
+        problem = f"{place}: several columns have the name {' or '.join(map(repr, twice[:5]))}"
         raise InputError(where, problem, next="give every column a name of its own")
     return stripped
 

@@ -113,7 +113,7 @@ def _problem(image: Any, suffix: str) -> str:
 
 
 def _upright(image: Any) -> Any:
-    """Turned as its EXIF orientation says."""
+    """The image turned as its EXIF orientation says."""
     from PIL import ImageOps
 
     if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():

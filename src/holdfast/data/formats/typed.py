@@ -52,7 +52,7 @@ class TypedFile:
             raise InputError(WHERE, f"{self.path} is no {self.format} file, or a damaged one ({reason})") from None
 
     def reading(self) -> dict[str, str]:
-        """Nothing has to be known beforehand."""
+        """No option: its numbers have no marks."""
         return {}
 
     def place_of(self, row: int) -> str:
@@ -94,7 +94,7 @@ class JsonlFile:
     bad: set[int] = field(default_factory=set)  # the numbers of these lines, once all lines had to be looked at
 
     def column_names(self) -> None:
-        """Unknown before all lines were read: each may have keys of its own."""
+        """The names are unknown before all lines were read: each may have keys of its own."""
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again."""
@@ -114,7 +114,7 @@ class JsonlFile:
         self.skipped.extend("no JSON object" for _ in self.bad)
 
     def reading(self) -> dict[str, str]:
-        """Nothing has to be known beforehand."""
+        """No option: its numbers have no marks."""
         return {}
 
     def place_of(self, row: int) -> str:
@@ -122,7 +122,7 @@ class JsonlFile:
         return next((f"line {line}" for line, _ in itertools.islice(self._lines(), row, None)), f"row {row}")
 
     def _table(self) -> Any:
-        """All good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
+        """The good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
         from pyarrow import json as arrow
 
         with opened(self.path, WHERE) as stream:
@@ -133,29 +133,23 @@ class JsonlFile:
         """Find the first line at fault, or all that are left out."""
         kinds: dict[str, str] = {}
         for line, text in self._lines():
+            where, fault = f"{self.path}, line {line}", ""
             try:
-                cells = self._object(line, text)
-            except InputError:
-                if not self.skips:
-                    raise
+                cells = json.loads(text)
+                fault = "" if isinstance(cells, dict) else f"is a {type(cells).__name__}, not an object"
+            except UnicodeDecodeError:
+                fault = "is not utf-8"
+            except (ValueError, RecursionError) as error:
+                fault = f"is no JSON ({str(error)[:100]})"
+            if fault and not self.skips:
+                raise InputError(WHERE, f"{where}: {fault}", next=ADVICE)
+            if fault:
                 self.bad.add(line)
                 continue
             for name, value in cells.items():
                 if value is not None and (kind := _WORDS[type(value)]) != kinds.setdefault(name, kind):
-                    problem = f"{self.path}, line {line}: {name!r} is a {kind}, and a {kinds[name]} above"
+                    problem = f"{where}: {name!r} is a {kind}, and a {kinds[name]} above"
                     raise InputError(WHERE, problem, next=f"write one kind of value under {name!r}")
-
-    def _object(self, line: int, text: bytes) -> dict[str, Any]:
-        where = f"{self.path}, line {line}"
-        try:
-            value = json.loads(text)
-        except UnicodeDecodeError:
-            raise InputError(WHERE, f"{where}: is not utf-8") from None
-        except (ValueError, RecursionError) as error:
-            raise InputError(WHERE, f"{where}: is no JSON ({str(error)[:100]})", next=ADVICE) from None
-        if not isinstance(value, dict):
-            raise InputError(WHERE, f"{where}: is a {type(value).__name__}, not an object", next=ADVICE)
-        return value
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are neither empty nor bad, by their numbers."""

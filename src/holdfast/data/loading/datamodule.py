@@ -26,7 +26,7 @@ from holdfast.data.loading.batches import (
 )
 from holdfast.data.loading.train_val import derive
 from holdfast.data.splits import Split
-from holdfast.data.statistics import input_columns, input_width
+from holdfast.data.statistics import input_columns, input_names
 from holdfast.data.store.store import Prepared, content_sha256, order_sha256, val_sha256
 
 Resident = Literal["auto"] | bool
@@ -91,7 +91,7 @@ class DataModule(pl.LightningDataModule):
         shape = prepared.x.shape[1:]
         self.input_shape: tuple[int, ...] = (shape[-1], *shape[:-1]) if prepared.kind == "image" else shape
         if self.columns:
-            self.input_shape = (input_width(self.columns),)
+            self.input_shape = (len(input_names(self.columns)),)
         self.num_outputs = task_of(self.task).num_outputs(len(prepared.class_names))
         self._on_device: tuple[torch.device, Tensor, Tensor] | None = None
 
@@ -99,12 +99,8 @@ class DataModule(pl.LightningDataModule):
         """The field `data` of the run record."""
         prepared = self.prepared
         return {
-            "name": prepared.name,
-            "task": prepared.task,
-            "kind": prepared.kind,
-            "vault": prepared.vault,
+            **{key: getattr(prepared, key) for key in ("name", "task", "kind", "vault", "view", "pixel_scale")},
             "rows": prepared.id,
-            "view": prepared.view,
             "train_rows": len(self.train_rows),
             "val_rows": len(self.val_rows),
             "val_sha256": self.val_sha256,
@@ -112,7 +108,6 @@ class DataModule(pl.LightningDataModule):
             "order_sha256": order_sha256(prepared, self.train_rows, self.val_rows),
             "row_shape": list(prepared.x.shape[1:]),
             "dtype": str(prepared.x.dtype),
-            "pixel_scale": prepared.pixel_scale,
             "notes": list(prepared.notes),
             "input_shape": list(self.input_shape),
             "num_outputs": self.num_outputs,

@@ -173,7 +173,7 @@ def _counted_up(values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
 
 
 def _rounded(values: NDArray[np.float64], digits: int) -> NDArray[np.float64]:
-    """To `digits` significant digits."""
+    """Numbers rounded to `digits` significant digits."""
     with np.errstate(divide="ignore"):
         places = digits - 1 - np.floor(np.log10(np.abs(values)))
     scale = 10.0 ** np.clip(np.where(np.isfinite(places), places, 0.0), -20, 20)

@@ -17,7 +17,7 @@ from holdfast.core.errors import InputError
 from holdfast.core.files import canonical_json, sha256_hex, write_atomic
 from holdfast.core.tasks import PerTarget, task_of
 from holdfast.data.splits import Split, facts_of
-from holdfast.data.splits.ordering import subset_of
+from holdfast.data.splits.facts import subset_of
 from holdfast.data.statistics import TrainStatistics, statistics_as_arrays, statistics_from_arrays, train_statistics
 from holdfast.data.store.store import UNREADABLE, Prepared, open_prepared, val_sha256
 
@@ -45,7 +45,7 @@ class RunRows:
 
 
 def derive(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
-    """Train rows, val rows and train statistics, of a subset (`splits.ordering.subset_of`) of the train rows.
+    """Train rows, val rows and train statistics, of a subset (`splits.facts.subset_of`) of the train rows.
 
     For splits of ours they are read from the store when they were taken before.
     """
@@ -65,7 +65,7 @@ def derive(prepared: Prepared, split: Split, subset: float | int | None = None) 
 
 
 def compute(prepared: Prepared, split: Split, subset: float | int | None = None) -> RunRows:
-    """Like `derive`, from the rows themselves."""
+    """Take what `derive` gives from the rows themselves."""
     facts = facts_of(prepared, prepared.units, prepared.is_new)
     val = split.val_rows(facts)
     train = subset_of(np.flatnonzero(~val), prepared.digests, facts.strata, subset)

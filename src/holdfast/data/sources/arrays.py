@@ -16,15 +16,13 @@ from holdfast.data.arrays import Layout, describe, rows_from_arrays
 from holdfast.data.first_look import reading_begins
 from holdfast.data.formats.files import files_of
 from holdfast.data.in_memory import handed_over
-from holdfast.data.rows import Rows
-from holdfast.data.tables.settings import Task
+from holdfast.data.rows import TRAIN, Rows
+from holdfast.data.tables.settings import PART_WORDS, Task
 
 WHERE = "data.path"
 SUFFIXES = (".npy", ".npz")
 X_KEYS = ("x", "X", "data", "images", "features", "inputs", "arr_0")
 Y_KEYS = ("y", "Y", "labels", "label", "targets", "target", "arr_1")
-PARTS = ("train", "val", "test")
-PART_KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
 def load(
@@ -59,7 +57,7 @@ def load(
     elif x_key is None and y_key is None and (part_names := _parts_of(arrays)):
         x, y = (_joined(arrays, names) for names in zip(*part_names.values(), strict=True))
         lengths = [len(arrays[names[0]]) for names in part_names.values()]
-        parts = np.repeat(np.array([PARTS.index(part) for part in part_names], np.int8), lengths)
+        parts = np.repeat(np.array(list(part_names), np.int8), lengths)
     elif len(arrays) == 1:
         only = f"{file} has one array ({describe(next(iter(arrays.values())))})"
         raise InputError("data.y_path", f"is not given, and {only}", next="data.y_path=FILE names the targets")
@@ -119,16 +117,15 @@ def _joined(arrays: Mapping[str, Any], names: Sequence[str]) -> Any:
     return np.concatenate([arrays[name] for name in names])
 
 
-def _parts_of(arrays: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def _parts_of(arrays: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
     """The names of features and targets of each part, where the arrays are named x_train, y_train and so on."""
     part_names = {}
-    for part, words in PART_KEYS.items():
-        for word in words:
-            xs = [name for key in X_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
-            ys = [name for key in Y_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
-            if xs and ys:
-                part_names[part] = (xs[0], ys[0])
-            elif xs or ys:
-                name = (xs or ys)[0]
-                print(f"holdfast: {name} has no {'targets' if xs else 'features'} and is not used", file=sys.stderr)
-    return part_names if "train" in part_names else {}
+    for word, part in PART_WORDS.items():
+        xs = [name for key in X_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
+        ys = [name for key in Y_KEYS for name in (f"{key}_{word}", f"{word}_{key}") if name in arrays]
+        if xs and ys:
+            part_names[part] = (xs[0], ys[0])
+        elif xs or ys:
+            lacking = "targets" if xs else "features"
+            print(f"holdfast: {(xs or ys)[0]} has no {lacking} and is not used", file=sys.stderr)
+    return part_names if TRAIN in part_names else {}

@@ -29,7 +29,7 @@ from holdfast.data.arrays import rows_from_arrays
 from holdfast.data.formats.typed import TypedFile
 from holdfast.data.in_memory import arrow_table, is_table
 from holdfast.data.rows import Rows
-from holdfast.data.tables.read import load_table
+from holdfast.data.sources.table import load_table
 from holdfast.data.tables.settings import KEYS as SETTINGS
 from holdfast.data.tables.settings import table_settings
 
@@ -118,7 +118,7 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
 
 
 def _from_dataset(dataset: Any) -> Rows:
-    """All items of a map-style dataset."""
+    """Rows from the items of a map-style dataset."""
     if not len(dataset):
         raise InputError(WHERE, "returned a dataset without items")
     xs: list[Any] = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from holdfast.data.columns import number_columns
 from holdfast.data.rows import Rows
+from holdfast.data.sources.call import as_rows
 
 
 def digits() -> Rows:
@@ -55,3 +58,17 @@ def diabetes() -> Rows:
         kind="table",
         columns=number_columns(bunch.feature_names),
     )
+
+
+def iris(target: str | Sequence[str] = "species") -> Rows:
+    """150 iris flowers of three species, four lengths in cm (Anderson 1936, Fisher 1936).
+
+    Args:
+        target: The column to predict, or several: sepal_length, sepal_width, petal_length, petal_width, species.
+    """
+    from sklearn.datasets import load_iris
+
+    bunch = load_iris(as_frame=True)
+    names = {name: name.removesuffix(" (cm)").replace(" ", "_") for name in bunch.feature_names}
+    frame = bunch.data.rename(columns=names).assign(species=bunch.target_names[bunch.target])
+    return as_rows((frame, target if isinstance(target, str) else list(target)))

@@ -17,12 +17,11 @@ from holdfast.data.arrow import pa
 from holdfast.data.formats.images import Fit, image_form
 from holdfast.data.formats.typed import TypedFile
 from holdfast.data.images import Listing, image_rows
-from holdfast.data.rows import TEST, TRAIN, VAL, Rows
-from holdfast.data.tables.read import load_table
-from holdfast.data.tables.settings import check_names, table_settings
+from holdfast.data.rows import TRAIN, Rows
+from holdfast.data.sources.table import load_table
+from holdfast.data.tables.settings import PART_WORDS, check_names, table_settings
 
 WHERE = "data.path"
-SPLITS = {"train": TRAIN, "validation": VAL, "valid": VAL, "val": VAL, "dev": VAL, "test": TEST}
 TARGETS = ("label", "labels", "target", "class", "fine_label", "y")
 BATCH_ROWS = 4096
 
@@ -61,7 +60,7 @@ def load(
             raise InputError("data.target", f"is {list(known.target)}", allowed="one column, for images")
         form = image_form(size, "rgb", fit)
         return image_rows(_listing(splits, images[0], known.target[0]), form, known.task, skips=known.skips)
-    parts = SPLITS if _has_parts(splits) else {}
+    parts = PART_WORDS if _has_parts(splits) else {}
     files = [(TypedFile(split, "table's", partial(_opened, data)), parts.get(split)) for split, data in splits.items()]
     return load_table(files, known, str(path))
 
@@ -118,25 +117,18 @@ def _listing(splits: Mapping[str, Any], image: str, target: str) -> Listing[byte
     labels, names, parts, problems = [], list[str](), list[int](), list[tuple[str, str]]()
     for split, dataset in splits.items():
         for row, item in enumerate(dataset.cast_column(image, Image(decode=False))):
-            content, name = _content(item[image]), f"{split}, row {row}"
-            if not content:
+            cell, name = item[image], f"{split}, row {row}"
+            if cell is None:
                 problems.append((name, "has no image"))
                 continue
-            images.append(content)
+            images.append(bytes(cell["bytes"] or b"") or Path(str(cell["path"])).read_bytes())
             labels.append(item[target])
             names.append(name)
-            parts.append(SPLITS.get(split, TRAIN))
+            parts.append(PART_WORDS.get(split, TRAIN))
     classes = list(getattr(dataset.features[target], "names", None) or [])
     declared = np.array(parts, np.int8) if _has_parts(splits) else None
     return Listing(images, labels, names.__getitem__, classes, declared, problems=problems)
 
 
 def _has_parts(splits: Mapping[str, Any]) -> bool:
-    return len(splits) > 1 and all(split in SPLITS for split in splits)
-
-
-def _content(cell: Mapping[str, Any] | None) -> bytes:
-    """The bytes of an image; none where a row has no image."""
-    if cell is None:
-        return b""
-    return bytes(cell["bytes"]) if cell.get("bytes") else Path(str(cell["path"])).read_bytes()
+    return len(splits) > 1 and all(split in PART_WORDS for split in splits)

@@ -15,17 +15,16 @@ from typing import Literal
 
 import numpy as np
 
-from holdfast.core.advice import in_shell
 from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.core.tasks import class_task, task_of
 from holdfast.data.first_look import Header, reading_begins
 from holdfast.data.formats.csv import CsvFile
-from holdfast.data.formats.files import files_of
+from holdfast.data.formats.files import files_of, folder_of
 from holdfast.data.formats.images import CHANNELS, SUFFIXES, Fit, ImageForm, image_form
 from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
+from holdfast.data.sources.table import load_table
 from holdfast.data.tables.cells import texts_of
-from holdfast.data.tables.read import load_table
 from holdfast.data.tables.settings import PART_WORDS, OnError, Task, table_settings
 from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
@@ -69,7 +68,7 @@ def load(
     form = image_form(size, mode, fit)
     if path is None and index is None:
         raise InputError(WHERE, "is not given", next="data.path=FOLDER, or data.index=labels.csv")
-    root = _folder(path) if path is not None else None
+    root = folder_of(path, WHERE, "data.path=FOLDER, or data.index=labels.csv") if path is not None else None
     if index is not None:
         files_of(index, INDEX, INDEX_SUFFIXES)
     if root is not None and index is None and on_error == "stop":  # else classes may be left out
@@ -114,23 +113,23 @@ def _from_folders(root: Path) -> Listing[Path]:
         problem = f"{root} has {len(loose)} images and no folders" if loose else f"{root} is empty"
         raise InputError(WHERE, problem, next="put the images into one folder a class, or give data.index=labels.csv")
     problems = [(entry.name, "is in no class folder") for entry in loose]
-    words = [PART_WORDS.get(folder.name.lower()) for folder in folders]
-    if TRAIN not in words or None in words:
-        files, labels = _classes_in(root, root, problems)
-        return Listing(files, labels, lambda place: _name(files[place], root), problems=problems)
+    part_of = {folder: PART_WORDS.get(folder.name.lower()) for folder in folders}
+    has_parts = TRAIN in part_of.values() and None not in part_of.values()
     files, labels, codes = list[Path](), list[str](), list[int | None]()
-    for folder, part in zip(folders, words, strict=True):
+    for folder, part in part_of.items() if has_parts else [(root, TRAIN)]:
         images, names = _classes_in(folder, root, problems)
         files, labels, codes = files + images, labels + names, codes + [part] * len(images)
-    parts = np.array(codes, np.int8)
     # A class that only other rows have cannot be learned.
     learned = {label for label, part in zip(labels, codes, strict=True) if part == TRAIN}
     problems += [(name, "is a class without train images") for name in sorted({*labels} - learned)]
+    parts = np.array(codes, np.int8) if has_parts else None
     return Listing(
-        *(files, labels, lambda place: _name(files[place], root)),
+        files,
+        labels,
+        lambda place: _name(files[place], root),
         parts=parts,
         problems=problems,
-        notes=[parts_note(parts)],
+        notes=[] if parts is None else [parts_note(parts)],
     )
 
 
@@ -158,7 +157,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files that are not hidden, folder by folder, names sorted; `os.walk` looks at no file twice."""
+    """The files below a folder that are not hidden, folder by folder, sorted; `os.walk` looks at no file twice."""
     files = []
     for at, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -226,16 +225,6 @@ def _columns_of(file: Path, columns: Sequence[str]) -> dict[str, str]:
     problems = [(f"{file} has no column {name!r}", allowed, did_you_mean(name, columns)) for name in lacking]
     raise_problems([Problem(INDEX, *problem) for problem in problems])
     return {name: names[0] for name, names in matches.items() if names}
-
-
-def _folder(path: str) -> Path:
-    root = Path(path).expanduser()
-    if not root.is_dir():
-        problem = "is a file, not a folder" if root.exists() else "does not exist"
-        raise InputError(WHERE, f"{root} {problem}", next="data.path=FOLDER, or data.index=labels.csv")
-    if not os.access(root, os.R_OK | os.X_OK):
-        raise InputError(WHERE, f"{root} cannot be read: no permission", next=f"chmod u+rx {in_shell(root)}")
-    return root
 
 
 def _is_hidden(name: str) -> bool:

@@ -16,7 +16,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
 from holdfast.data.first_look import reading_begins
-from holdfast.data.formats.files import opened
+from holdfast.data.formats.files import folder_of, opened
 from holdfast.data.rows import TEST, TRAIN, Rows
 
 WHERE = "data.path"
@@ -42,7 +42,7 @@ def load(path: str | None = None) -> Rows:
     Raises:
         InputError: Files are missing, cannot be read or do not fit each other.
     """
-    files = _find(Path(path).expanduser()) if path is not None else {}
+    files = _find(folder_of(path, WHERE, _advice())) if path is not None else {}
     reading_begins()
     files = files or _download(places.store() / "downloads" / "mnist")
     problems: list[Problem] = []
@@ -74,9 +74,6 @@ def load(path: str | None = None) -> Rows:
 
 def _find(folder: Path) -> dict[str, Path]:
     """The four files in `folder`, by their canonical names."""
-    if not folder.is_dir():
-        problem = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise InputError(WHERE, f"{folder} {problem}", next=_advice())
     files = {}
     for name in FILES:
         spellings = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")

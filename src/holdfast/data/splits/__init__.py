@@ -8,7 +8,6 @@ never the rows.
 """
 
 from holdfast.data.splits.facts import Mask, Split, SplitFacts, facts_of
-from holdfast.data.splits.folds import KFold
-from holdfast.data.splits.rules import Auto, Group, Holdout, Predefined, Time
+from holdfast.data.splits.rules import Auto, Group, Holdout, KFold, Predefined, Time
 
 __all__ = ["Auto", "Group", "Holdout", "KFold", "Mask", "Predefined", "Split", "SplitFacts", "Time", "facts_of"]

@@ -20,8 +20,8 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.tasks import class_task, task_of
 from holdfast.data.rows import TEST, Rows
 from holdfast.data.splits import facts_of
-from holdfast.data.splits.ordering import test_cuts
-from holdfast.data.store import overlaps, store
+from holdfast.data.splits.facts import test_cuts
+from holdfast.data.store import row_keys, store
 from holdfast.vault import known_rows, lifecycle, policies, registry
 from holdfast.vault.keys import keyring
 from holdfast.vault.known_rows import RowForms, Seen
@@ -35,7 +35,7 @@ DECLARED = ("auto", "predefined")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """All rows, and which of them are which."""
+    """The decision about all rows: which are test rows, which are for train and val, and which are left out."""
 
     rows: Rows  # as the source gave them; where a vault goes on, with its classes first
     # what they are known by: of a table, digests over the columns of the vault that goes on, or the source's own
@@ -187,7 +187,7 @@ def _around(evidence: Evidence, own: Sequence[Seen], first: Seen) -> Division:
     is_new = known_rows.new_rows(record["vault"], forms.digests, test)
     if not keeps_to_parts:  # the rows that the vault knew were split in another way, and stay what they are
         declared = declared & is_new if is_new is not None else np.zeros(len(rows), bool)
-    units = overlaps.units_of(forms.digests, rows.groups, is_new)
+    units = row_keys.units_of(forms.digests, rows.groups, is_new)
     elsewhere = _any(rows, [stranger.certain for stranger in evidence.seen if stranger not in own]) & ~test
     free = ~test & ~elsewhere
     counts = {"sealed_elsewhere": int(elsewhere.sum())} if elsewhere.any() else {}
@@ -238,7 +238,7 @@ def _with_classes(rows: Rows, sealed: tuple[str, ...]) -> Rows:
 def _new_division(evidence: Evidence, seen: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
     """A split of the rows that none of some vaults knows; rows that were trained on stay train and val rows."""
     request, rows, forms = evidence.request, evidence.rows, evidence.forms
-    units = overlaps.units_of(forms.digests, rows.groups)
+    units = row_keys.units_of(forms.digests, rows.groups)
     sealed = _any(rows, [vault.certain for vault in seen])
     # Rows that are equal to a sealed one, or of its group, are no more free than the row itself.
     sealed |= equal_to_marked(units, sealed)
@@ -278,7 +278,7 @@ def _open_division(evidence: Evidence) -> Division:
     rows, forms = evidence.rows, evidence.forms
     sealed = _any(rows, [vault.rows if vault.holds_most else vault.certain for vault in evidence.seen])
     out = sealed | _declared_test(rows)
-    units = overlaps.units_of(forms.digests, rows.groups)
+    units = row_keys.units_of(forms.digests, rows.groups)
     development = ~out & ~equal_to_marked(units, out)
     counts = {"test": 0, "development": int(development.sum()), "left_out": int((~development).sum())}
     if sealed.any():
@@ -311,8 +311,8 @@ def _counts(
     if rows.times is not None:  # rows that are not older than the oldest test row: its future would be learned from
         first = rows.times[test].min() if test.any() else np.inf
         counts["time_overlap"] = int((rows.times[development] >= first).sum())
-    if with_looks and rows.x is not None and overlaps.has_thumbnails(rows.x):
-        counts["near_duplicates"] = overlaps.count_near_duplicates(rows.x, test, development)
+    if with_looks and rows.x is not None and row_keys.has_thumbnails(rows.x):
+        counts["near_duplicates"] = row_keys.count_near_duplicates(rows.x, test, development)
     return counts
 
 

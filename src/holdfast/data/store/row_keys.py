@@ -1,4 +1,4 @@
-"""The digests that a data set's rows are known by, and which of them prove nothing.
+"""The digests that a data set's rows are known by, which of them prove nothing, and which rows stay on one side.
 
 The rows of a table are known over columns that are decided when a vault is sealed. All count but targets, columns that
 say parts, and constants. Identifiers, texts or whole numbers that never repeat, are left out as well where the other
@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from holdfast.data.arrow import pa, pc
 from holdfast.data.columns import unnamed
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import ArrayRows, EncodedImages
-from holdfast.data.rows import Rows, blocks_of
-from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells, trimmed
+from holdfast.data.rows import ArrayRows, EncodedImages, Rows, blocks_of
+from holdfast.data.tables.cells import kind_of, numbers_of, raw_cells
 from holdfast.data.tables.raw_table import RawTable
-from holdfast.data.tables.settings import PART_WORDS, TableSettings
+from holdfast.data.tables.settings import PART_WORDS
 from holdfast.vault.known_rows import Columns, RowForms, column_lists
 from holdfast.vault.rows.canonical_cells import Cells, words_of
 from holdfast.vault.rows.cell_hashes import TableCells
-from holdfast.vault.rows.digest_sets import digest_blocks, first_words
+from holdfast.vault.rows.digest_sets import as_items, digest_blocks, equal_to_marked, first_words
 from holdfast.vault.rows.identity import DIGEST_BYTES, RowArray, row_digests, table_digests
 
 Digests = NDArray[np.uint8]
@@ -37,19 +36,20 @@ FEW_VALUES = 8
 # Where more rows than this are equal, columns do not tell rows apart.
 MOST_EQUAL = 0.05
 FEWEST_COLUMNS = 2
+THUMBNAIL_SIDE = 16
+MAX_DISTANCE = 12  # of two looks of 256 bits that are almost the same
 
 
 def forms_of(rows: Rows, locked: Collection[Columns] = ()) -> RowForms:
-    """All rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
+    """The rows in the forms in which they may be known: by the columns of vaults in force, and by `locked` ones."""
+    cells = _table_cells(rows) if rows.kind == "table" else None
     if rows.table is None:
         digests = rows.digests if rows.digests is not None else _spooled(_array_digests(rows))
-        cells = _array_cells(rows) if rows.kind == "table" else None
         return RowForms(digests, rows.y, rows.class_names, _names(rows), others=rows.other_digests, cells=cells)
     assert rows.settings is not None
-    by_columns = _identity_columns(rows.table, rows.settings, {*column_lists(), *locked})
+    by_columns = _identity_columns(rows, rows.table, {*column_lists(), *locked})
     columns, digests = next(iter(by_columns.items()))
     others = (_id_digests(rows.table, rows.settings.id),) if rows.settings.id else ()
-    cells = _table_cells(rows.table, rows.settings)
     return RowForms(digests, rows.y, rows.class_names, columns, by_columns, others, cells)
 
 
@@ -69,10 +69,8 @@ def common_rows(rows: Rows) -> Mask:
     if rows.table is None:
         assert rows.x is not None
         return is_common_row(rows.x, rows.kind)
-    assert rows.settings is not None
-    names = [name for name in rows.table.names if name not in rows.settings.target]
     blocks, seen = [], 0
-    for _, batch in rows.table.blocks(names):
+    for _, batch in rows.table.blocks(_feature_names(rows)):
         blocks.append(np.column_stack([_sampled(array) for array in batch.columns]))
         seen += batch.num_rows
         if seen >= SAMPLE_ROWS:
@@ -113,6 +111,134 @@ def _sampled(array: Any) -> NDArray[np.float64]:
     return np.asarray(array.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False), np.float64)
 
 
+def units_of(digests: RowArray, groups: NDArray[np.int64] | None, is_new: Mask | None = None) -> RowArray:
+    """(n, 16) One digest for all rows that must stay on one side: equal rows, and rows of one group.
+
+    It is the least digest among them, so that it depends on no order.
+
+    Args:
+        digests: (n, 16) of the rows.
+        groups: (n,) numbers; None: none are declared.
+        is_new: (n,) Rows that were appended: the digest is that of a row that was there before, where there is one.
+    """
+    numbers = np.zeros(0, np.int64) if groups is None else np.unique(groups, return_inverse=True)[1]
+    is_linked = np.bincount(numbers)[numbers] > 1
+    if not is_linked.any():
+        return digests
+    # Rows with the digest of a linked one come along, whatever their own group.
+    rows = np.flatnonzero(is_linked | equal_to_marked(digests, is_linked))
+    units = np.array(digests[:])
+    new = np.zeros(len(rows), bool) if is_new is None else is_new[rows]
+    units[rows] = _joined_units(units[rows], numbers[rows], new)
+    return units
+
+
+def _joined_units(digests: NDArray[np.uint8], groups: NDArray[np.int64], is_new: Mask) -> NDArray[np.uint8]:
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    _, row_of = np.unique(as_items(digests), return_inverse=True)  # numbers that ascend with the digests
+    group_of = groups + int(row_of.max()) + 1
+    num_nodes = int(group_of.max()) + 1
+    graph = coo_array((np.ones(len(groups), bool), (row_of, group_of)), shape=(num_nodes, num_nodes))
+    part_of = connected_components(graph, directed=False)[1][row_of]
+    order = np.lexsort((row_of, is_new, part_of))
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = part_of[order][1:] != part_of[order][:-1]
+    least = np.zeros(num_nodes, np.int64)
+    least[part_of[order][is_first]] = order[is_first]
+    return np.ascontiguousarray(digests[least[part_of]])
+
+
+# --- images of almost the same look ----------------------------------------------------------------------------------
+
+
+def count_near_duplicates(x: RowArray, test: Mask, development: Mask) -> int:
+    """Test images that have a development image of almost the same look.
+
+    Differences of neighbours in a 16 x 17 thumbnail (dHash, Krawetz 2013), 256 bits; near is at most 12 apart.
+    """
+    from sklearn.metrics import pairwise_distances_argmin_min
+
+    looks = np.concatenate([perceptual_hashes(block) for _, block in blocks_of(x)])
+    if not test.any() or not development.any():
+        return 0
+    _, distances = pairwise_distances_argmin_min(looks[test], looks[development], metric="sqeuclidean")
+    return int((np.rint(distances) <= MAX_DISTANCE).sum())
+
+
+def perceptual_hashes(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 256) The dHash of (n, H, W, C) images of 16 x 17 pixels or more, as numbers 0 and 1."""
+    grey = images.mean(axis=3, dtype=np.float32)
+    rows = np.stack([part.mean(axis=1) for part in np.array_split(grey, THUMBNAIL_SIDE, axis=1)], axis=1)
+    thumbnails = np.stack([part.mean(axis=2) for part in np.array_split(rows, THUMBNAIL_SIDE + 1, axis=2)], axis=2)
+    return (thumbnails[:, :, 1:] > thumbnails[:, :, :-1]).reshape(len(images), -1).astype(np.float32)
+
+
+def has_thumbnails(x: RowArray) -> bool:
+    """Tell whether images are large enough to be compared by their look."""
+    return x.ndim == 4 and x.dtype == np.uint8 and x.shape[1] >= THUMBNAIL_SIDE and x.shape[2] > THUMBNAIL_SIDE
+
+
+# --- cells of a table, in arrays or in files --------------------------------------------------------------------------
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """The names of the columns of a table in an array, in order; none where it has none of its own."""
+    return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
+
+
+def _feature_names(rows: Rows) -> tuple[str, ...]:
+    """The columns of a table but for its targets."""
+    if rows.table is None:
+        return rows.feature_names
+    assert rows.settings is not None
+    return tuple(name for name in rows.table.names if name not in rows.settings.target)
+
+
+def _cells(rows: Rows, names: Sequence[str] | None = None, chosen: Mask | None = None) -> Iterator[dict[str, Cells]]:
+    """The cells of all columns of a table or of some, a few rows at a time; of all rows, or of chosen ones."""
+    if rows.table is not None:
+        for start, whole in rows.table.blocks(names):
+            batch = whole if chosen is None else whole.filter(pa.array(chosen[start : start + whole.num_rows]))
+            yield _raw_cells(batch)
+        return
+    assert rows.x is not None
+    for start, whole in blocks_of(rows.x):
+        block = whole if chosen is None else whole[chosen[start : start + len(whole)]]
+        yield {
+            column.name: values if column.type == "number" else (values.astype(np.int64), column.categories)
+            for column, values in zip(rows.columns, block.T, strict=True)
+            if names is None or column.name in names
+        }
+
+
+def _raw_cells(batch: Any) -> dict[str, Cells]:
+    return {name: raw_cells(batch.column(name)) for name in batch.schema.names}
+
+
+def _table_cells(rows: Rows) -> TableCells:
+    """The cells of a table but for its targets, to be known one by one."""
+
+    def blocks(columns: Sequence[str], chosen: Mask | None) -> Iterator[Digests]:
+        for cells in _cells(rows, columns, chosen):
+            yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
+
+    return TableCells(_feature_names(rows), blocks)
+
+
+def _in_order(cells: Mapping[str, Cells]) -> dict[str, Cells]:
+    """The cells of columns without names: under the place of each."""
+    return {f"{place:08d}": column for place, column in enumerate(cells.values())}
+
+
+def _array_digests(rows: Rows) -> Iterator[Digests]:
+    assert rows.x is not None
+    if rows.kind != "table":
+        return (row_digests(block, kind=rows.kind) for _, block in blocks_of(rows.x))
+    return (table_digests(cells if _names(rows) else _in_order(cells)) for cells in _cells(rows))
+
+
 def _spooled(blocks: Iterable[Digests]) -> RowArray:
     """(n, 16) digests that come block by block; in a spool where they are many."""
     spool = Spool((DIGEST_BYTES,), np.uint8)
@@ -121,55 +247,9 @@ def _spooled(blocks: Iterable[Digests]) -> RowArray:
     return spool.settled()
 
 
-def _in_order(cells: Mapping[str, Cells]) -> dict[str, Cells]:
-    """The cells of columns without names: under the place of each."""
-    return {f"{place:08d}": column for place, column in enumerate(cells.values())}
-
-
-# --- tables in arrays -------------------------------------------------------------------------------------------------
-
-
-def _names(rows: Rows) -> tuple[str, ...]:
-    """The names of the columns of a table in an array, in order; none where it has none of its own."""
-    return () if list(rows.feature_names) == unnamed(len(rows.columns)) else tuple(sorted(rows.feature_names))
-
-
-def _array_digests(rows: Rows) -> Iterator[Digests]:
-    assert rows.x is not None
-    for _, block in blocks_of(rows.x):
-        if rows.kind == "table":
-            cells = _cells(rows, block)
-            yield table_digests(cells if _names(rows) else _in_order(cells))
-        else:
-            yield row_digests(block, kind=rows.kind)
-
-
-def _array_cells(rows: Rows) -> TableCells:
-    """The cells of a table in arrays, to be known one by one: a file that was stored as an array lost its names."""
-    x = rows.x
-    assert x is not None
-
-    def blocks(columns: Sequence[str], chosen: Mask | None) -> Iterator[Digests]:
-        for start, block in blocks_of(x):
-            cells = _cells(rows, block if chosen is None else block[chosen[start : start + len(block)]])
-            yield np.stack([words_of(cells[name])[0] for name in columns], axis=1)
-
-    return TableCells(rows.feature_names, blocks)
-
-
-def _cells(rows: Rows, block: NDArray[Any]) -> dict[str, Cells]:
-    return {
-        column.name: values if column.type == "number" else (values.astype(np.int64), column.categories)
-        for column, values in zip(rows.columns, block.T, strict=True)
-    }
-
-
-# --- tables in files --------------------------------------------------------------------------------------------------
-
-
-def _identity_columns(table: RawTable, settings: TableSettings, others: Collection[Columns]) -> dict[Columns, RowArray]:
+def _identity_columns(rows: Rows, table: RawTable, others: Collection[Columns]) -> dict[Columns, RowArray]:
     """Digests by columns: first the table's own, then those that vaults go by, where it has their columns."""
-    names = [name for name in table.names if name not in settings.target]
+    names = _feature_names(rows)
     constant, distinct, parts = _kinds(table, names)
     own = [name for name in names if name not in parts] or names
     telling = [name for name in own if name not in constant] or own
@@ -177,34 +257,18 @@ def _identity_columns(table: RawTable, settings: TableSettings, others: Collecti
     lists = [columns for columns in others if columns and set(columns) <= set(table.names)]
     wanted = {tuple(sorted(telling)), *lists}
     wanted |= {content} if len(content) >= FEWEST_COLUMNS else set()
-    digests = _digests_over(table, wanted)
+    digests = _digests_over(rows, wanted)
     mine = content if content in digests and _tells_rows_apart(digests[content]) else tuple(sorted(telling))
     by_columns = {mine: digests[mine]} | {columns: digests[columns] for columns in lists}
     if () in others:  # rows of a vault whose columns have no names are known in the order of their columns
-        by_columns[()] = _spooled(table_digests(_in_order(_raw_cells(batch))) for _, batch in table.blocks(own))
+        by_columns[()] = _spooled(table_digests(_in_order(cells)) for cells in _cells(rows, own))
     return by_columns
 
 
-def _raw_cells(batch: Any) -> dict[str, Cells]:
-    return {name: raw_cells(batch.column(name)) for name in batch.schema.names}
-
-
-def _table_cells(table: RawTable, settings: TableSettings) -> TableCells:
-    """The cells of a table but for its targets, to be known one by one."""
-
-    def blocks(columns: Sequence[str], rows: Mask | None) -> Iterator[Digests]:
-        for start, whole in table.blocks(columns):
-            batch = whole if rows is None else whole.filter(pa.array(rows[start : start + whole.num_rows]))
-            yield np.stack([words_of(raw_cells(batch.column(name)))[0] for name in columns], axis=1)
-
-    return TableCells(tuple(name for name in table.names if name not in settings.target), blocks)
-
-
-def _digests_over(table: RawTable, lists: Iterable[Columns]) -> dict[Columns, RowArray]:
+def _digests_over(rows: Rows, lists: Collection[Columns]) -> dict[Columns, RowArray]:
     """(n, 16) digests over each list of columns, in one pass."""
     spools = {columns: Spool((DIGEST_BYTES,), np.uint8) for columns in lists if columns}
-    for _, batch in table.blocks(sorted({name for columns in spools for name in columns})):
-        cells = _raw_cells(batch)
+    for cells in _cells(rows, sorted({name for columns in spools for name in columns})):
         for columns, spool in spools.items():
             spool.append(table_digests({name: cells[name] for name in columns}))
     return {columns: spool.settled() for columns, spool in spools.items()}
@@ -232,11 +296,9 @@ def _kinds(table: RawTable, names: Sequence[str]) -> tuple[set[str], set[str], s
     for _, batch in table.blocks(names):
         for name in constant | distinct | parts:
             array = batch.column(name)
-            if name in parts and not _says_parts(array):
-                parts.discard(name)
-            if not (name in constant or name in distinct):
-                continue
             words, is_text = words_of(raw_cells(array))
+            if name in parts and not (is_text.any() and _says_parts(array)):
+                parts.discard(name)
             start = first.setdefault(name, words[0].tobytes())
             if (words != np.frombuffer(start, np.uint8)).any():
                 constant.discard(name)
@@ -249,9 +311,8 @@ def _says_parts(array: Any) -> bool:
     """Tell whether cells are words for parts alone."""
     if kind_of(array.type) != "text":
         return False
-    texts = pc.unique(pc.utf8_lower(trimmed(array)))
-    texts = texts.filter(pc.not_equal(texts, ""))
-    return len(texts) > 0 and pc.all(pc.is_in(texts, value_set=pa.array(list(PART_WORDS)))).as_py()
+    texts = {str(text).strip().lower() for text in pc.unique(array).to_pylist() if text is not None} - {""}
+    return bool(texts) and texts <= PART_WORDS.keys()
 
 
 def _may_name_rows(words: Digests, is_text: Mask) -> bool:

@@ -165,7 +165,7 @@ def open_prepared(place: str) -> Prepared:
 
 
 def make_request(data: dict[str, Any], split: dict[str, Any], vault: dict[str, Any]) -> dict[str, Any]:
-    """All that decides the outcome of a preparation, as JSON."""
+    """The request of a preparation: what decides its outcome, as JSON."""
     rule = call_target(split, "split").test_rule()
     source = {"_target_": data["source"]["_target_"], **arguments(data["source"])}
     settings = policies.checked_settings(arguments(vault))
@@ -245,13 +245,8 @@ def rows_folder(name: str) -> Path:
 
 
 def rows_folders() -> list[Path]:
-    """All rows in the store."""
+    """The folders of all rows in the store."""
     return sorted(path.parent.parent for path in (places.store() / "rows").glob("[!.]*/raw/meta.json"))
-
-
-def digested_columns(folder: Path) -> list[str]:
-    """The columns of a table that the digests of rows in the store are over."""
-    return list(json.loads((folder / "raw" / "meta.json").read_bytes())["digested"])
 
 
 def vault_of(folder: Path) -> str:

@@ -190,7 +190,7 @@ def _write_view(folder: Path, vault: str, division: Division, made: MadeView, no
 
 
 def _viewed(rows: Rows, made: MadeView) -> Iterator[tuple[int, NDArray[Any]]]:
-    """All rows as the view shows them, block by block."""
+    """The rows as the view shows them, block by block."""
     if rows.x is not None:
         return blocks_of(rows.x)
     assert rows.table is not None
@@ -217,7 +217,7 @@ def _blocks_of(array: RowArray, rows: Mask) -> Iterator[NDArray[Any]]:
 
 
 def _save(path: Path, array: RowArray, rows: Mask) -> None:
-    """Some rows as a `.npy` file, a few MiB at a time."""
+    """Write some rows as a `.npy` file, a few MiB at a time."""
     _save_blocks(path, _blocks_of(array, rows), (int(rows.sum()), *array.shape[1:]), array.dtype)
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -63,7 +63,7 @@ def kind_of(type: Any) -> Kind:
     return "text" if is_text or types.is_boolean(type) or types.is_time(type) else "nested"
 
 
-def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
+def numbers_of(array: Any, missing: tuple[str, ...]) -> Numbers:
     """Read cells as numbers. Texts that mean a missing cell and are numbers count among numbers, too."""
     kind = kind_of(array.type)
     if kind == "text":
@@ -73,20 +73,20 @@ def numbers_of(array: Any, missing: Collection[str]) -> Numbers:
         return Numbers(days, np.zeros(len(days), bool), ~np.isnan(days))
     else:
         numbers = _only_numbers(_floats(array))
-    absent = [float(text) for text in missing if _NUMBER.match(text)]
+    absent = _numbers_among(missing)
     if absent and not numbers.is_date.any() and (is_absent := np.isin(numbers.values, absent)).any():
         return replace(numbers, values=np.where(is_absent, np.nan, numbers.values))
     return numbers
 
 
-def amounts_of(array: Any, missing: Collection[str]) -> Numbers:
+def amounts_of(array: Any, missing: tuple[str, ...]) -> Numbers:
     """Read cells as numbers, those with a currency or a per cent sign without it."""
     if kind_of(array.type) == "text":
         array = pc.replace_substring_regex(_as_strings(array), _AMOUNT, r"\1\2\3")
     return numbers_of(array, missing)
 
 
-def dates_of(array: Any, missing: Collection[str], order: str) -> Numbers:
+def dates_of(array: Any, missing: tuple[str, ...], order: str) -> Numbers:
     """Read cells that are not nested as days since 1970; what is no date counts as text.
 
     Without an `order` of day and month only dates with the year first are read in texts.
@@ -104,7 +104,7 @@ def trimmed(array: Any) -> Any:
     return pc.utf8_trim_whitespace(_as_strings(array))
 
 
-def texts_of(array: Any, missing: Collection[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+def texts_of(array: Any, missing: tuple[str, ...]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Read cells as categories: (n,) codes, -1 where missing, and their texts."""
     array = _as_strings(array) if kind_of(array.type) == "text" else array.cast(pa.string())
     array = array.dictionary_encode()
@@ -136,9 +136,10 @@ def raw_cells(array: Any) -> Cells:
     return Mixed(numbers.values, where, texts.dictionary.to_pylist())
 
 
-def as_number(text: str) -> float:
-    """The number that a text spells; NaN where it spells none."""
-    return float(text) if _NUMBER.match(text) or _INFINITE.match(text) else float("nan")
+def plain_number(text: str) -> float:
+    """The number that a text spells; NaN where it spells none, or is a code such as 01."""
+    is_number = _NUMBER.match(text) or _INFINITE.match(text)
+    return float(text) if is_number and not (text[0] == "0" and text.isdecimal() and len(text) > 1) else float("nan")
 
 
 def is_code(text: str) -> bool:
@@ -151,10 +152,10 @@ def has_codes(array: Any) -> bool:
     return bool(pc.any(pc.match_substring_regex(_as_strings(array), _CODE)).as_py())
 
 
-def are_digits(array: Any, missing: Collection[str]) -> bool:
+def are_digits(array: Any, missing: tuple[str, ...]) -> bool:
     """Tell whether all texts that are not missing are digits alone."""
     array = _as_strings(array)
-    is_missing = pc.is_in(array, value_set=pa.array(sorted(missing), pa.string()))
+    is_missing = pc.is_in(array, value_set=_value_set(missing))
     return pc.all(pc.or_(is_missing, pc.utf8_is_decimal(array))).as_py() is not False
 
 
@@ -185,15 +186,15 @@ def _as_strings(array: Any) -> Any:
     return array if pa.types.is_string(array.type) else array.cast(pa.string())
 
 
-def _numbers_in_texts(array: Any, missing: Collection[str]) -> Numbers:
+def _numbers_in_texts(array: Any, missing: tuple[str, ...]) -> Numbers:
     """Each cell as a number, a date, or a text, whatever the others are."""
     # A try that fails takes longer than one that succeeds: the first cells say which is worth it.
     start = [text.strip() for text in array[:TRIED_ROWS].to_pylist() if text is not None]
     with suppress(pa.ArrowInvalid):
-        if all(np.isfinite(as_number(text)) for text in start):
+        if all(map(_NUMBER.match, start)):
             return _only_numbers(_floats(array))
     with suppress(pa.ArrowInvalid):
-        if all(np.isfinite(as_number(text)) or text in missing for text in start):
+        if all(_NUMBER.match(text) or text in missing for text in start):
             return _only_numbers(_floats(_present(array, missing)))
     encoded = array.dictionary_encode()  # of a column that repeats its texts, each of these is looked at once
     texts, places = _present(encoded.dictionary, missing), encoded.indices.fill_null(-1).to_numpy()
@@ -208,10 +209,20 @@ def _only_numbers(values: NDArray[np.float64]) -> Numbers:
     return Numbers(values, np.zeros(len(values), bool), np.zeros(len(values), bool))
 
 
-def _present(array: Any, missing: Collection[str]) -> Any:
+@lru_cache
+def _numbers_among(missing: tuple[str, ...]) -> list[float]:
+    return [float(text) for text in missing if _NUMBER.match(text)]
+
+
+@lru_cache
+def _value_set(missing: tuple[str, ...]) -> Any:
+    return pa.array(missing, pa.string())
+
+
+def _present(array: Any, missing: tuple[str, ...]) -> Any:
     """Texts without white space around them, null where they mean a missing cell."""
     array = pc.utf8_trim_whitespace(array)
-    return pc.if_else(pc.is_in(array, value_set=pa.array(sorted(missing), pa.string())), None, array)
+    return pc.if_else(pc.is_in(array, value_set=_value_set(missing)), None, array)
 
 
 def _floats(array: Any) -> NDArray[np.float64]:

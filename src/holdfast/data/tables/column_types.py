@@ -128,7 +128,8 @@ def type_of(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTa
         return _date_type(name, facts, settings, table)
     is_unread = facts.texts and not facts.numbers and not facts.dates
     if asked is None and is_unread and all(looks_like_date(str(text).strip()) for text in facts.examples):
-        return _unread_dates(name, min(facts.examples))
+        problem = f"column {name!r} holds dates ({min(facts.examples)}) in a form that is not read"
+        return Problem("data.types", problem, next=f"write them as 2024-12-31; or {_choices(name)}")
     if asked is None and (facts.are_codes or facts.numbers + facts.dates < STRAY_SHARE * facts.total):
         return "category"
     if facts.dates and facts.numbers:
@@ -171,11 +172,6 @@ def _date_type(name: str, facts: ColumnFacts, settings: TableSettings, table: Ra
         return Problem("data.types", message, next=_choices(name))
     order = order_of(name, facts, settings)
     return order if isinstance(order, Problem) else "date"
-
-
-def _unread_dates(name: str, example: str) -> Problem:
-    problem = f"column {name!r} holds dates ({example}) in a form that is not read"
-    return Problem("data.types", problem, next=f"write them as 2024-12-31; or {_choices(name)}")
 
 
 def _choices(name: str) -> str:
@@ -226,11 +222,6 @@ def as_numbers(name: str, texts: Sequence[str]) -> str:
         options.append(column_type(name, "number"))
     in_csv = " (of a CSV file)" if marks.as_options else ""
     return f"{' '.join(options)} reads them as numbers{in_csv}" if options else "write them as plain numbers"
-
-
-def text_advice(name: str, categories: Collection[str]) -> str:
-    """The advice on a column of texts that is left out."""
-    return as_numbers(name, sorted(categories)) or f"{column_type(name, 'category')} keeps it"
 
 
 def text_note(name: str, categories: Collection[str]) -> str:

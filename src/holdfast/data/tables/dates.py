@@ -56,6 +56,8 @@ def days_in(texts: Any, order: str) -> NDArray[np.float64]:
     if order == YEAR_FIRST:
         with suppress(pa.ArrowInvalid):  # where all are plain ISO, in a twentieth of the time
             return typed_days(texts.cast(pa.timestamp("us")))
+    if not pc.any(pc.match_substring_regex(texts, r"\d")).as_py():
+        return np.full(len(texts), np.nan)
     encoded = texts.dictionary_encode()  # dates repeat: each is looked at once
     places = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     days: NDArray[np.float64] = np.append(_days_in(encoded.dictionary, order), np.nan)[places]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,16 @@ RARE_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
+class UsedColumn:
+    """A column that is no feature: a target, the group, the time or the part."""
+
+    name: str
+    values: NDArray[Any]  # (n,) codes where there are texts, numbers otherwise
+    texts: Sequence[str] = ()  # what the codes stand for, in order; none for numbers
+    wrong: dict[str, NDArray[np.bool_]] = field(default_factory=dict)  # reasons, and (n,) rows that they are true of
+
+
+@dataclass(frozen=True, eq=False)
 class Target:
     """Targets as `Rows` has them, and one line about them."""
 
@@ -32,27 +42,21 @@ class Target:
     words: str
 
 
-def target_of(
-    names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str
-) -> Target:
-    """Decide the task and encode the targets.
+def target_of(columns: Sequence[UsedColumn], task: str) -> Target:
+    """Decide the task, where it is "auto" and not "classes" or "regression", and encode the targets.
 
-    Args:
-        names: The target column; or several, which are labels of 0 and 1 or several values.
-        values: (n,) each: codes where the column has texts, numbers otherwise.
-        texts: What the codes of each column stand for, in order; none for numbers.
-        task: "auto", "classes" or "regression".
+    Several columns are labels of 0 and 1, or several values.
 
     Raises:
         InputError: Nothing can be learned: the target is constant, all distinct, or has a class with one row.
     """
-    if len(names) > 1:
-        return _several(names, values, texts, task)
-    name, column = names[0], values[0]
-    if texts[0]:
+    if len(columns) > 1:
+        return _several(columns, task)
+    name, column, texts = columns[0].name, columns[0].values, columns[0].texts
+    if texts:
         if task == "regression":
-            raise InputError(WHERE, _holds_texts(name, texts[0]), allowed="numbers", next="data.task=classes")
-        return _classes(name, tuple(texts[0]), column, "text")
+            raise InputError(WHERE, _holds_texts(columns[0]), allowed="numbers", next="data.task=classes")
+        return _classes(name, tuple(texts), column, "text")
     distinct = np.unique(column)
     if len(distinct) == 1:
         raise InputError(WHERE, f"{name!r} is {distinct[0]:g} in every row: there is nothing to learn")
@@ -124,58 +128,56 @@ def _if_values(name: str, class_names: Sequence[str], why: str) -> str:
     return f", or {advice}" if advice else ""
 
 
-def _holds_texts(name: str, texts: Sequence[str]) -> str:
-    return f"{name!r} holds texts ({texts[0]!r})"
+def _holds_texts(column: UsedColumn) -> str:
+    return f"{column.name!r} holds texts ({column.texts[0]!r})"
 
 
-def _several(names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str) -> Target:
+def _several(columns: Sequence[UsedColumn], task: str) -> Target:
     """(n, k) labels where all columns are of 0 and 1, or of false and true; else values, where none looks like classes.
 
     Raises:
         InputError: A column is neither a label nor a value, or is the same in every row.
     """
-    for name, column in zip(names, values, strict=True):
-        if column.min() == column.max():
-            raise InputError(WHERE, f"{name!r} is the same in every row: there is nothing to learn")
-    columns = [_label(column, words) for column, words in zip(values, texts, strict=True)]
-    no_labels = [name for name, column in zip(names, columns, strict=True) if column is None]
+    for column in columns:
+        if column.values.min() == column.values.max():
+            raise InputError(WHERE, f"{column.name!r} is the same in every row: there is nothing to learn")
+    labels = {column.name: _label(column) for column in columns}
+    no_labels = [name for name, label in labels.items() if label is None]
     if task == "regression" or (no_labels and task == "auto"):
-        return _several_values(names, values, texts, task)
+        return _several_values(columns, task)
     if no_labels:
         problem = f"{no_labels[0]!r} is no label, and several columns of classes are labels"
         raise InputError(WHERE, problem, "0 and 1, or false and true", "data.task=regression predicts several values")
-    y = np.column_stack(columns).astype(np.uint8)  # type: ignore[arg-type]
-    shown = ", ".join(
-        f"{name} ({count:,})" for name, count in zip(names, y.sum(axis=0, dtype=int).tolist(), strict=True)
-    )
-    return Target(y, "multilabel", tuple(names), f"{len(names)} labels: {shown}")
+    y = np.column_stack(list(labels.values())).astype(np.uint8)  # type: ignore[arg-type]
+    shown = ", ".join(f"{name} ({count:,})" for name, count in zip(labels, y.sum(axis=0, dtype=int), strict=True))
+    return Target(y, "multilabel", tuple(labels), f"{len(labels)} labels: {shown}")
 
 
-def _label(column: NDArray[Any], texts: Sequence[str]) -> NDArray[Any] | None:
+def _label(column: UsedColumn) -> NDArray[Any] | None:
     """A column of 0 and 1, or of false and true, as numbers; None for any other."""
-    if texts:
-        return np.array([text == "true" for text in texts])[column] if {*texts} <= {"false", "true"} else None
-    return column if np.isin(column, (0, 1)).all() else None
+    if column.texts:
+        is_label = {*column.texts} <= {"false", "true"}
+        return np.array([text == "true" for text in column.texts])[column.values] if is_label else None
+    return column.values if np.isin(column.values, (0, 1)).all() else None
 
 
-def _several_values(
-    names: Sequence[str], values: Sequence[NDArray[Any]], texts: Sequence[Sequence[str]], task: str
-) -> Target:
+def _several_values(columns: Sequence[UsedColumn], task: str) -> Target:
     """(n, k) values from k columns of numbers."""
-    columns, ranges = [], []
-    for name, column, words in zip(names, values, texts, strict=True):
+    targets, ranges = [], []
+    for column in columns:
+        name = column.name
         alone = f"classes are predicted on their own: {setting('data.target', name)}"
-        if words:
+        if column.texts:
             allowed = "several columns of numbers; or of 0 and 1, or false and true, which are labels"
-            raise InputError(WHERE, _holds_texts(name, words), allowed, as_numbers(name, words) or alone)
-        distinct = np.unique(column)
-        if task == "auto" and (why := _why_classes(distinct, len(column))):
+            raise InputError(WHERE, _holds_texts(column), allowed, as_numbers(name, column.texts) or alone)
+        distinct = np.unique(column.values)
+        if task == "auto" and (why := _why_classes(distinct, len(column.values))):
             problem = f"{name!r} looks like classes ({why}), and of several targets others are values"
             raise InputError(WHERE, problem, next=f"data.task=regression, if it is a value, too; {alone}")
-        columns.append(_values(name, column, distinct, task))
+        targets.append(_values(name, column.values, distinct, task))
         ranges.append(f"{name!r} {distinct[0]:g} to {distinct[-1]:g}")
-    words = f"{len(names)} targets, a regression: {', '.join(ranges)}"
-    return Target(np.column_stack(columns), "multitarget", tuple(names), words)
+    words = f"{len(columns)} targets, a regression: {', '.join(ranges)}"
+    return Target(np.column_stack(targets), "multitarget", tuple(column.name for column in columns), words)
 
 
 def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], name: str = "y") -> Target:
@@ -202,7 +204,7 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
             names = [str(name) for name in class_names] or [f"{stem}{index}" for index in range(y.shape[1])]
             if len(names) != y.shape[1]:
                 raise InputError("data.path", f"y has {y.shape[1]} columns and there are {len(names)} names")
-            return target_of(names, [*y.astype(np.float64).T], [()] * len(names), task)
+            return target_of([UsedColumn(*named) for named in zip(names, y.astype(np.float64).T, strict=True)], task)
         y = y.argmax(axis=1)
     if y.ndim != 1:
         raise InputError(
@@ -214,11 +216,11 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
         raise InputError("data.path", f"y, row {int(np.argmax(y == ''))}: is empty, not a target")
     if y.dtype.kind == "U" or class_names:
         names, codes = _named(y, class_names)
-        return target_of([name], [codes], [names], task)
+        return target_of([UsedColumn(name, codes, names)], task)
     numbers = y.astype(np.float64)
     if task == "auto" and y.dtype.kind in "biu" and _counts_up(numbers):
         task = "classes"
-    return target_of([name], [numbers], [()], task)
+    return target_of([UsedColumn(name, numbers)], task)
 
 
 def _counts_up(numbers: NDArray[np.float64]) -> bool:

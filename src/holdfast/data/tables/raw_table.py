@@ -13,7 +13,7 @@ from holdfast.core.advice import column_type, setting
 from holdfast.core.errors import Problem
 from holdfast.data.arrow import pa
 from holdfast.data.encrypted_spool import Spool
-from holdfast.data.raw import Order, ipc_stream, windows
+from holdfast.data.rows import Order, ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile, TableSettings
 
@@ -48,7 +48,7 @@ class RawTable:
 
     @property
     def sha256(self) -> str:
-        """Over every cell as it was read, in their order, and over which rows are kept."""
+        """The SHA-256 over every cell as it was read, in their order, and over which rows are kept."""
         total = self._read_sha256.copy()
         total.update(b"" if self._kept is None else np.packbits(self._kept).tobytes())
         return total.hexdigest()
@@ -81,10 +81,8 @@ class RawTable:
         self._num_read += batch.num_rows
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
-        """Leave out all rows but some."""
-        kept = np.zeros(self._num_read, bool)
-        kept[np.flatnonzero(self._kept) if self._kept is not None else slice(None)] = rows
-        self._kept = kept
+        """Leave out all rows but some of those that were read."""
+        self._kept = rows
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Record batches of pyarrow's in order, each with the number of its first row."""

@@ -13,6 +13,7 @@ from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 Task = Literal["auto", "classes", "regression"]
 OnError = Literal["stop", "skip"]
 AUTO = "auto"
+MAX_LISTED = 12
 DATE_TYPES = ("date", "day_first", "month_first")
 TYPES = ("number", "category", *DATE_TYPES, "drop")
 PART_WORDS = {
@@ -131,12 +132,12 @@ def check_names(settings: TableSettings, names: Sequence[str]) -> None:
         raise InputError("data.target", "is not given", f"the columns are {listed(names)}", advice)
     asked = [(key, name) for key in ("target", "id", "types", "drop") for name in getattr(settings, key)]
     asked += [(key, getattr(settings, key)) for key in ("group", "time", "split_column")]
-    allowed = f"the columns are {listed(names)}"
-    problems = [
-        Problem(f"data.{key}", f"there is no column {name!r}", allowed, _near(name, names))
-        for key, name in asked
-        if name is not None and name not in names
-    ]
+    allowed, folded = f"the columns are {listed(names)}", {name.lower(): name for name in names}
+    problems = []
+    for key, name in asked:
+        if name is not None and name not in names:
+            near = did_you_mean(folded.get(name.lower(), name), names)
+            problems.append(Problem(f"data.{key}", f"there is no column {name!r}", allowed, near))
     if len(names) == 1 and problems:
         advice = "is data.delimiter right? does the file have a first line of names?"
         problems = [replace(problem, next=problem.next or advice) for problem in problems]
@@ -152,12 +153,7 @@ def check_same_names(file: TableFile, names: Sequence[str], former: Sequence[str
         raise InputError("data.path", f"{file.path} {' and '.join(words)}, unlike the files before it")
 
 
-def listed(names: Sequence[str], most: int = 12) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first names, and how many there are."""
-    words = ", ".join(name if name.isprintable() else repr(name) for name in names[:most])
-    return words if len(names) <= most else f"{words}, ... ({len(names)} in all)"
-
-
-def _near(wrong: str, names: Sequence[str]) -> str:
-    folded = {name.lower(): name for name in names}
-    return f"did you mean '{folded[wrong.lower()]}'?" if wrong.lower() in folded else did_you_mean(wrong, names)
+    words = ", ".join(name if name.isprintable() else repr(name) for name in names[:MAX_LISTED])
+    return words if len(names) <= MAX_LISTED else f"{words}, ... ({len(names)} in all)"

@@ -45,6 +45,7 @@ from holdfast.evaluation.freeze.validation import (
 from holdfast.evaluation.selections import STAGING, enter, refuse_former
 from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
+from holdfast.training.metric_names import metric_and_target
 from holdfast.vault import known_rows, project_lock, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.manifest import folder_of, read_manifest
@@ -193,6 +194,11 @@ def _names(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> list[s
 
 def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: str | None) -> dict[str, Any]:
     data, now = record["data"], environment()
+    primary = str(record["best"]["monitor"]).removeprefix("val/")
+    definitions = {name: METRICS[name].definition for name in metrics_of(data["task"])}
+    metric, target = metric_and_target(primary)
+    if target is not None and metric in definitions:
+        definitions[primary] = f"{definitions[metric]}; of {target} alone"
     return {
         "version": VERSION,
         "vault": vault,
@@ -206,8 +212,8 @@ def _describe(record: Mapping[str, Any], vault: str, copied: Copied, criterion: 
         "versions": {**now["versions"], **installed_versions()},
         "git": now["git"],
         "framework": {"version": holdfast.__version__, "code_sha256": ledger.code_sha256()},
-        "primary_metric": str(record["best"]["monitor"]).removeprefix("val/"),
-        "definitions": {name: METRICS[name].definition for name in metrics_of(data["task"])},
+        "primary_metric": primary,
+        "definitions": definitions,
         "confidence": CONFIDENCE,
         "thresholds": {"binary": 0.5, "multilabel": 0.5},
         "criterion": criterion,
@@ -271,8 +277,9 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         with processes.Predictor(alone, staging) as predictor:
             judged, judged_rows = predict_out_of_fold(predictor, rows, columns)
     recorded = [name.removeprefix("val/") for name in model["val"]]
-    names = {*metrics_of(task, asked_for=False), *(name for name in recorded if name in METRICS)}
-    scores = val_scores(judged, judged_rows, task, num_outputs, tolerance, names=[*names])
+    names = {*metrics_of(task, asked_for=False), *(name for name in recorded if metric_and_target(name)[0] in METRICS)}
+    targets = record["data"]["class_names"]
+    scores = val_scores(judged, judged_rows, task, num_outputs, tolerance, names=[*names], target_names=targets)
     if not has_loss:
         del scores["loss"]
     elif loss is not None:
@@ -285,7 +292,8 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
         with processes.OwnMetrics({**model, "own_metrics": own}, task, num_outputs) as metrics:
             own_scores = own_val_scores(metrics, judged, judged_rows, task, tolerance)
         refuse_other_scores(model["val"], own_scores, tolerance)
-    return {"metrics": list(scores), "own_metrics": own, "has_loss": has_loss}
+    of_all = [name for name in scores if metric_and_target(name)[1] is None]  # an opening gives those of each target
+    return {"metrics": of_all, "own_metrics": own, "has_loss": has_loss}
 
 
 def _expected_states(predictor: processes.Predictor, rows: Sequence[RunRows]) -> list[dict[str, Any]]:

@@ -172,16 +172,19 @@ def val_scores(
     tolerance: float,
     *,
     names: Sequence[str] | None = None,
+    target_names: Sequence[str] = (),
 ) -> dict[str, tuple[float, float]]:
     """The val metrics, and how far each can move when no prediction moves by more than `tolerance`.
 
     A metric is best where all predictions move towards the truth, and worst where all move away from it. For a
-    regression the tolerance is in units of the train targets' spread.
+    regression the tolerance is in units of the train targets' spread. `names` and `target_names` are those of
+    `scores.score`.
     """
     y, std = val.targets, val.target_std
 
     def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
-        return score(predicted, y, task=task, num_outputs=num_outputs, target_std=std, names=names)
+        facts: dict[str, Any] = {"task": task, "num_outputs": num_outputs, "target_std": std}
+        return score(predicted, y, names=names, target_names=target_names, **facts)
 
     scores = _with_slack(scored, predictions, val, task, tolerance)
     if not task_of(task).is_values:

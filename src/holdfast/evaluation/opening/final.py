@@ -22,7 +22,7 @@ from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import rows_of_run
-from holdfast.data.raw import read_piece
+from holdfast.data.rows import read_piece
 from holdfast.data.views import View, view_from_dict
 from holdfast.evaluation import processes
 from holdfast.evaluation.freeze.validation import refuse_other_predictions

@@ -14,6 +14,7 @@ from holdfast.core.errors import VaultRefused
 from holdfast.core.figures import figure
 from holdfast.evaluation.criterion import passes
 from holdfast.evaluation.processes import Scored
+from holdfast.training.metric_names import metric_and_target
 from holdfast.vault import policies
 from holdfast.vault.ledger import leaked_bits, ledger
 
@@ -80,8 +81,8 @@ def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_row
 
     first = scored.models[0]["metrics"]
     if level == policies.PRIMARY:
-        name = fields["primary_metric"] if fields["primary_metric"] in first else next(iter(first))
-        return {"metrics": {name: first[name]}}, bits_of([name])
+        name, value = _primary(fields["primary_metric"], scored.models[0])
+        return {"metrics": {name: value}}, bits_of([metric_and_target(name)[0]])
     body: dict[str, Any] = {"metrics": {}}
     if criterion := fields["criterion"]:
         body["criterion"] = {"criterion": criterion, "passed": passes(criterion, first)}
@@ -92,6 +93,17 @@ def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_row
     bits = sum(bits_of(model["metrics"]) for model in models)
     bits += sum(bits_of(target["metrics"]) for model in models for target in model.get("targets", ()))
     return body, bits + COMPARISON_BITS * len(scored.comparisons)
+
+
+def _primary(name: str, model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The primary metric of a model by its name, which may be that of one of several targets; else its first one."""
+    metric, target = metric_and_target(name)
+    entries = dict(model["metrics"])
+    for each in model.get("targets", ()):
+        if each["name"] == target and metric in each["metrics"]:
+            entries[name] = each["metrics"][metric]
+    name = name if name in entries else next(iter(entries))
+    return name, entries[name]
 
 
 def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:

@@ -187,7 +187,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(load: Load) -> None:
         (HEADER + BODY, {"target": None}, "data.target: is not given; allowed: the columns are id, color, size, kind"),
         (HEADER + BODY, {"delimiter": ";"}, "the columns are id,color,size,kind; next: is data.delimiter right?"),
         ("5.1,3.5,a\n" + "4,3,b\n" * 9, {}, "line 1: holds numbers (5.1, 3.5), not the names of columns"),
-        ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: has 1 names more than once: 'a'"),
+        ("a,a,kind\n" + "4,3,b\n" * 9, {}, "line 1: several columns have the name 'a'"),
         (HEADER + BODY + "1,2\n", {}, "line 32: has 2 cells, the header has 4"),
         (HEADER + "\n" + '1,"x\ny",3,q\n' + BODY + "1,2\n", {}, "line 35: has 2 cells"),
         (HEADER + BODY + "5,a,abc,p\n", {}, "line 32, column 'size': has a text among the numbers ('abc')"),
@@ -265,7 +265,7 @@ def test_codes_keep_their_leading_zeros(load: Load) -> None:
 
 @pytest.mark.parametrize("code", ["00501", '"00501"', "0x1F"])
 def test_codes_that_come_late_are_no_numbers_either(load: Load, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    monkeypatch.setattr(csv_format.text, "SAMPLE_BYTES", 200)
+    monkeypatch.setattr(csv_format, "SAMPLE_BYTES", 200)
     body = "".join(f"{10115 + i % 9},{i / 2},{i % 2}\n" for i in range(100))
     rows = load("zip,size,y\n" + body + f"{code},0.5,1\n", "y", types={} if "5" in code else {"zip": "category"})
     assert code.strip('"') in rows.columns[0].categories

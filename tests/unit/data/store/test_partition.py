@@ -16,8 +16,7 @@ from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Rows
 from holdfast.data.sources.call import as_rows
 from holdfast.data.store import store, worker, write
-from holdfast.data.store.overlaps import units_of
-from holdfast.data.store.row_keys import forms_of
+from holdfast.data.store.row_keys import forms_of, units_of
 from holdfast.data.store.store import Prepared
 from holdfast.data.store.worker import answer_request
 

@@ -10,7 +10,7 @@ from holdfast.data.statistics import (
     TrainStatistics,
     category_sizes,
     input_columns,
-    input_width,
+    input_names,
     neutral_statistics,
     statistics_as_arrays,
     statistics_from_arrays,
@@ -103,7 +103,7 @@ def test_digits_of_large_numbers_count_where_rows_are_stored_in_float64() -> Non
 def test_what_a_model_sees_of_a_row() -> None:
     statistics = statistics_of()
     columns = input_columns(COLUMNS, statistics)
-    assert (input_width(columns), category_sizes(columns)) == (5, (4, 3))
+    assert (len(input_names(columns)), category_sizes(columns)) == (5, (4, 3))
     rows = torch.from_numpy(X)
     out = Standardize(statistics)(rows)
     assert torch.equal(rows.nan_to_num(7), torch.from_numpy(X).nan_to_num(7)), "rows were changed"

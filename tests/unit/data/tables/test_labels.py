@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from holdfast.core.errors import InputError
-from holdfast.data.tables.labels import Target, target_of, targets_from_array
+from holdfast.data.tables.labels import Target, UsedColumn, target_of, targets_from_array
 from holdfast.data.tables.settings import table_settings
 
 PRICE, RENT = np.linspace(1e5, 9e5, 40), np.linspace(300.0, 2500.0, 40)
@@ -17,8 +17,8 @@ FLAG, ROOMS = np.arange(40) % 2 * 1.0, np.arange(40) % 5 * 1.0
 
 
 def decided(*columns: Any, task: str = "auto", texts: Sequence[Sequence[str]] | None = None) -> Target:
-    names = ["price", "rent"][: len(columns)]
-    return target_of(names, [np.asarray(column) for column in columns], texts or [()] * len(columns), task)
+    named = zip(["price", "rent"], columns, texts or [(), ()], strict=False)
+    return target_of([UsedColumn(name, np.asarray(column), words) for name, column, words in named], task)
 
 
 def test_columns_of_values_are_several_targets() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from holdfast.data.formats.csv import CsvFile
 from holdfast.data.formats.typed import feather_file
-from holdfast.data.raw import read_piece
+from holdfast.data.rows import read_piece
 from holdfast.data.tables import raw_table
 from holdfast.data.tables.raw_table import RawTable
 
@@ -43,9 +43,8 @@ def test_rows_in_order(table: RawTable) -> None:
 
 def test_rows_that_are_left_out_are_nowhere(table: RawTable) -> None:
     everything = table.sha256
-    table.keep(np.array([1, 1, 0, 0, 1, 1, 1], bool))
+    table.keep(np.array([0, 1, 0, 0, 1, 0, 1], bool))
     assert table.sha256 != everything
-    table.keep(np.array([0, 1, 1, 0, 1], bool))
     assert (len(table), cells(table, "a")) == (3, [1, 4.5, 6])
     assert [start for start, _ in table.blocks()] == [0, 1]
     ((rows, piece),) = table.pieces(np.array([2, 0, 1]))

@@ -20,7 +20,7 @@ from holdfast.ensembles import TopK
 from holdfast.evaluation.freeze import freezing
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
-from holdfast.experiment.report import write_report as write_run_report
+from holdfast.experiment.run import write_report as write_run_report
 from holdfast.training.restore import load_model
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home

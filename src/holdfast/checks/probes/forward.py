@@ -1,0 +1,124 @@
+"""Operations inside a forward pass: a softmax must weigh what it sums over, and views must not mix dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from operator import mul
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from holdfast.checks.probes.causes import Finding, finding
+from holdfast.checks.probes.observer import base_name
+from holdfast.checks.subject import Subject, outputs_of, plain_number
+
+NUM_ROWS = 13  # a prime number, which no product of other sizes equals
+NEAR = 1e-3
+FEW = 4
+MOSTLY_SATURATED = 0.8
+SURE = 0.99
+VIEWS = ("view", "_unsafe_view", "_reshape_alias", "reshape")
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows softmax weights, masked scores and shapes; tensors are known by their storage, which views share."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.sums: list[Tensor] = []  # one tensor for each product: the sums of the weights over what they weigh
+        self.saturated: list[float] = []  # one share for each softmax over several places: of those that are all on one
+        self.is_masked_by_zero = False  # a softmax takes scores that were multiplied by a mask
+        self.cut: list[tuple[Sequence[int], Sequence[int]]] = []  # shapes before and after a view that cuts rows apart
+        self._weights: dict[int, Tensor] = {}
+        self._masked: dict[int, Tensor] = {}
+        self._computed: dict[int, Tensor] = {}  # the tensor as it was computed, before any view of it
+
+    def __torch_dispatch__(self, operation: Any, types: Any, values: Any = (), options: Any = None) -> Any:
+        """Look at an operation, and let it run."""
+        result = operation(*values, **(options or {}))
+        name = base_name(operation)
+        if name == "_softmax":
+            self._weights[_place(result)] = result
+            self.is_masked_by_zero |= _place(values[0]) in self._masked
+            if result.shape[values[1]] >= FEW:
+                self.saturated.append(float((result.amax(dim=values[1]) > SURE).float().mean()))
+        elif name == "mul" and (_is_mask(values[0]) or _is_mask(values[1])):
+            kept = self._weights if any(_place(value) in self._weights for value in values[:2]) else self._masked
+            kept[_place(result)] = result
+        elif name in ("bmm", "baddbmm"):
+            first, second = values[-2:]
+            self.sums += [first.sum(dim=-1)] if _place(first) in self._weights else []
+            self.sums += [second.sum(dim=-2)] if _place(second) in self._weights else []
+        elif name in VIEWS:
+            self._look_at_view(values[0], result)
+        return result
+
+    def _look_at_view(self, before: Tensor, after: Tensor) -> None:
+        """Compare a view with the finest shape so far of the same numbers, as long as their order is the same."""
+        finest = self._computed.setdefault(_place(before), before)
+        if not before.is_contiguous() or finest.numel() != after.numel():
+            return
+        old, new = _borders(finest.shape), _borders(after.shape)
+        if set(old) <= set(new):
+            self._computed[_place(before)] = after
+        elif _cuts(finest.shape, after.shape):
+            self.cut.append((tuple(finest.shape[1:]), tuple(after.shape[1:])))
+
+
+def _place(tensor: Any) -> int:
+    return tensor.untyped_storage().data_ptr() if isinstance(tensor, Tensor) else 0
+
+
+def _is_mask(tensor: Any) -> bool:
+    """Tell whether a tensor has several numbers, all of them 0 or 1, and some 0."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.numel() > FEW
+        and bool(((tensor == 0) | (tensor == 1)).all())
+        and not bool(tensor.all())
+    )
+
+
+def _cuts(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Tell whether a view keeps neither the old dimensions nor whole parts of them.
+
+    Dimensions may be merged, split, and split and merged as steps that are stacked: each border between dimensions,
+    counted in numbers from the end, is then a multiple of the one before. A size that turns up at another place is a
+    transpose.
+    """
+    old, new = _borders(before), _borders(after)
+    if set(new) <= set(old):
+        return False
+    is_chain = all(larger % smaller == 0 for smaller, larger in pairwise(sorted({*old, *new})))
+    sizes = {larger // smaller for smaller, larger in pairwise(new)}
+    is_moved = any({low, high} - {*new} and high // low in sizes for low, high in pairwise(old))
+    return is_moved or not is_chain
+
+
+def _borders(shape: Sequence[int]) -> list[int]:
+    """The counts of numbers behind each border between dimensions, from the end: 1, then that of the last one, ..."""
+    return [1, *accumulate((size for size in reversed(shape) if size > 1), mul)]
+
+
+@torch.no_grad()
+def forward_mistakes(subject: Subject) -> Iterator[Finding]:
+    """Views that cut rows apart, weights that do not sum to one, and a softmax without a slope."""
+    module, inputs, _ = subject.start(NUM_ROWS)
+    module.eval()
+    with Operations() as operations:
+        outputs_of(module, inputs)
+    if operations.cut:
+        before, after = (" x ".join(map(str, shape)) for shape in operations.cut[0])
+        yield finding("reshaped_not_transposed", before=before, after=after)
+    if operations.is_masked_by_zero:
+        yield finding("masked_by_zero")
+    wrong = [sums for sums in operations.sums if float((sums - 1.0).abs().max()) > NEAR]
+    if wrong:
+        low, high = float(wrong[0].min()), float(wrong[0].max())
+        yield finding("softmax_not_normalised", {"least_sum": plain_number(low), "largest_sum": plain_number(high)})
+    share = max(operations.saturated, default=0.0)
+    if share >= MOSTLY_SATURATED:
+        yield finding("softmax_saturated", {"share": plain_number(share)})
