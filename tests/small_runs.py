@@ -27,6 +27,7 @@ class Data(pl.LightningDataModule):
         cut = len(x) * 3 // 4
         is_regression = task == "regression"
         self.task, self.num_outputs, self.batch_size = task, num_outputs, 16
+        self.class_names = tuple(str(place) for place in range(num_outputs))
         self.columns, self.view = (), dict[str, Any]()
         self.kind = "image" if x.ndim == 4 else "table"
         self.input_shape = (x.shape[3], *x.shape[1:3]) if x.ndim == 4 else x.shape[1:]

@@ -2,14 +2,17 @@
 
     python tests/benchmarks/stacking.py                 # MLP 64-64-64-10; with batch norm and dropout; a small CNN
     python tests/benchmarks/stacking.py --members 64
+    python tests/benchmarks/stacking.py --whole         # 20 epochs on digits, records and checkpoints included
 
 Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: each
-number is the least of many steps, and the sides take turns.
+number is the least of many steps, and the sides take turns. Whole trainings are measured once, in CPU seconds beside
+seconds, after a run that is not counted: imports and the preparation of the rows are start-up.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -92,13 +95,53 @@ def compare(name: str, words: list[str], count: int, shape: tuple[int, ...]) -> 
     print(f"{name}, {count} members: {times}; {faster}", flush=True)
 
 
+def compare_whole(count: int, folder: Path) -> None:
+    """Print the seconds of 20 epochs of all members, trained together and in turn."""
+    from holdfast.experiment.experiment import Experiment
+    from holdfast.training.stacking import train
+
+    words = [*CASES["mlp"][0], "data=digits", "batch_size=64", "max_epochs=20"]
+    words += ["trainer=cpu", "check=none", "logger=none", "threads=1"]
+
+    def experiments(way: str, size: int) -> list[Any]:
+        return [
+            Experiment.compose([*words, f"seed={seed}", f"hydra.run.dir={folder / way / str(seed)}"])
+            for seed in range(size)
+        ]
+
+    experiments("not counted", 1)[0].run()
+    seconds: dict[str, tuple[float, float]] = {}
+    for way in ("together", "in turn"):
+        members_of_way = experiments(way, count)
+        cpu_started, started = time.process_time(), time.perf_counter()
+        if way == "together":
+            train(members_of_way)
+        else:
+            for member in members_of_way:
+                member.run()
+        seconds[way] = (time.process_time() - cpu_started, time.perf_counter() - started)
+    for way, (cpu, wall) in seconds.items():
+        print(f"{way}, {count} members, 20 epochs: {cpu:.2f} CPU seconds, {wall:.2f} seconds", flush=True)
+    cpu_ratio, ratio = (seconds["in turn"][place] / seconds["together"][place] for place in (0, 1))
+    print(f"together is {cpu_ratio:.1f}x as fast in CPU seconds, {ratio:.1f}x in seconds", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=32)
+    parser.add_argument("--whole", action="store_true", help="measure whole trainings in the place of steps")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
+    if arguments.whole:
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["HOLDFAST_HOME"] = str(Path(folder, "home"))
+            Path(folder, "work").mkdir()
+            os.chdir(Path(folder, "work"))
+            compare_whole(arguments.members, Path("runs"))
+            os.chdir("/")
+        return
     for name, (words, count, shape) in CASES.items():
         compare(name, words, count or arguments.members, shape)
 

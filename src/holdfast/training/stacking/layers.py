@@ -147,12 +147,9 @@ class _Stacking:
 
 
 def _is_ours(module: nn.Module) -> bool:
-    """Tell a model of ours, which works row by row, and whose own tensors are the same in every member."""
-    return type(module).__module__.startswith("holdfast.models.") and not module._parameters and not _draws(module)
-
-
-def _draws(module: nn.Module) -> bool:
-    return bool(getattr(module, "std", 0.0))
+    """Tell a model of ours: it works row by row, draws nothing, and has the same tensors of its own in every member."""
+    draws = bool(getattr(module, "std", 0.0))
+    return type(module).__module__.startswith("holdfast.models.") and not module._parameters and not draws
 
 
 def _shallow_copy(module: nn.Module) -> nn.Module:
