@@ -35,6 +35,7 @@ from holdfast.data.tables.settings import DATE_TYPES, STRAY, TableSettings
 
 # Where at least so many of a column's texts are numbers, the others are mistakes.
 STRAY_SHARE = 0.8
+MOST_MISSING_WORDS = 6  # a column with more wrong texts than these has mistakes, no words for a missing cell
 MAX_EXAMPLES = 1000
 ID_WORDS = ("id", "index", "uuid", "guid", "rowid", "row")
 # Texts of so many words on average, of which at least so large a share of the rows has one of its own, are prose.
@@ -160,7 +161,8 @@ def order_of(name: str, facts: ColumnFacts, settings: TableSettings) -> str | Pr
 def stray_problem(name: str, facts: ColumnFacts, settings: TableSettings, table: RawTable) -> Problem:
     """The first text of a column of numbers or dates, and how many there are."""
     words = "dates" if facts.are_dates or settings.types.get(name) in DATE_TYPES else "numbers"
-    problem = cell_problem(settings, table, name, facts.first_text or 0, STRAY.replace("numbers", words))
+    others = {str(text).strip() for text in facts.examples} if len(facts.examples) <= MOST_MISSING_WORDS else ()
+    problem = cell_problem(settings, table, name, facts.first_text or 0, STRAY.replace("numbers", words), others=others)
     return replace(problem, what=f"{problem.what}: {facts.texts:,} of {facts.total:,} cells are no {words}")
 
 

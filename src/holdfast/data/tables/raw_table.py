@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from holdfast.data.encrypted_spool import Spool
 from holdfast.data.rows import Order, ipc_stream, windows
 from holdfast.data.tables.cells import kind_of
 from holdfast.data.tables.settings import TableFile, TableSettings
+from holdfast.vault.rows.canonical_cells import MISSING_TEXTS
 
 PIECE_BYTES = 4 * 2**20  # of one sealed piece
 GATHER_BYTES = 64 * 2**20  # rows that are gathered by one pass over the table
@@ -124,12 +125,16 @@ class RawTable:
                 yield rows[start : start + size], ipc_stream(table.slice(start, size)).to_pybytes()
 
 
-def cell_problem(settings: TableSettings, table: RawTable, name: str, row: int, reason: str) -> Problem:
-    """The problem with one cell, and its place."""
+def cell_problem(
+    settings: TableSettings, table: RawTable, name: str, row: int, reason: str, *, others: Collection[str] = ()
+) -> Problem:
+    """The problem with one cell, and its place; `others` are texts that are wrong in the same column."""
     text = _cell_text(table, name, row)
     advice = "mend it, or leave such rows out: data.on_error=skip"
     if reason.startswith("a text among"):
-        is_missing = f"{setting('data.missing', text)} if it means missing; or " if text.isprintable() else ""
+        words = [*(word for word in settings.missing if word not in MISSING_TEXTS), text, *sorted({*others} - {text})]
+        missing = setting("data.missing", words if len(words) > 1 else text)
+        is_missing = f"{missing} if it means missing; or " if all(map(str.isprintable, words)) else ""
         as_category = column_type(name, "category")
         advice = f"mend it; or {is_missing}{as_category}; or data.on_error=skip leaves such rows out"
     keys = (key for key in ("group", "time", "split_column") if getattr(settings, key) == name)

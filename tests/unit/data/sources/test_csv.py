@@ -328,6 +328,17 @@ def test_a_text_that_may_mean_missing_is_told(load: Load) -> None:
     assert load("a,y\n" + "1,0\nB,1\nC,0\n" * 5, "y").notes == ()
 
 
+def test_all_words_of_a_column_that_may_mean_missing_are_told_at_once(load: Load) -> None:
+    content = "a,y\n" + "1,0\n-,1\n2.5,0\n3,1\nn.a.,1\nk.A.,0\n4,1\n" + "5,1\n6,0\n" * 10
+    with pytest.raises(InputError) as caught:
+        load(content, "y")
+    assert "mend it; or 'data.missing=[\"-\",k.A.,n.a.]' if it means missing" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        load(content, "y", missing=["-"])
+    assert "'data.missing=[\"-\",n.a.,k.A.]'" in str(caught.value)
+    assert np.isnan(load(content, "y", missing=["-", "n.a.", "k.A."]).x).sum() == 3
+
+
 def test_prices_with_signs_are_no_classes(load: Load) -> None:
     with pytest.raises(InputError, match=r"data\.types\.price=number reads them as numbers"):
         load("a,price\n" + "".join(f"{i},${100 + i}\n" for i in range(20)), "price")
