@@ -5,6 +5,7 @@
     python tests/benchmarks/sweep.py resume           # a study of 10,000 trials that goes on, beyond an empty one
     python tests/benchmarks/sweep.py warm             # a trial in the warm pool, beyond its epochs
     python tests/benchmarks/sweep.py optuna [SEEDS]   # the best value of hydra/sweeper=bayes and of plain Optuna
+    python tests/benchmarks/sweep.py sampler [SEEDS]  # the same on a made-up function, over many seeds
 
 Beside seconds stand seconds of CPU, which say more where other programs run on the machine.
 """
@@ -268,7 +269,43 @@ def optuna(folder: Path, seeds: int = 5) -> None:
         print(f"seed {seed}: bayes {runs[0].value:.4f}, plain Optuna {study.best_value:.4f}", flush=True)
 
 
+def sampler(folder: Path, seeds: int = 100) -> None:
+    """Compare a sweep's TPE, which has a seed for each trial, with Optuna's on a noisy function that costs nothing."""
+    import math
+
+    import numpy as np
+    import optuna as plain
+
+    from holdfast.search.samplers import named_sampler
+
+    del folder
+    plain.logging.set_verbosity(plain.logging.ERROR)
+
+    def best_value(chosen: plain.samplers.BaseSampler, seed: int) -> float:
+        noise = np.random.default_rng(seed)
+
+        def objective(trial: plain.Trial) -> float:
+            value = 0.3 * (math.log10(trial.suggest_float("lr", 1e-5, 1, log=True)) + 2.3) ** 2
+            value += 0.05 * (math.log10(trial.suggest_float("weight_decay", 1e-6, 0.1, log=True)) + 4) ** 2
+            value += 2 * (trial.suggest_float("dropout", 0, 0.6) - 0.2) ** 2
+            value += 0.02 * abs(math.log2(trial.suggest_int("batch_size", 16, 512, log=True)) - 6)
+            value += 0.05 * (trial.suggest_categorical("optimizer", ["adamw", "momentum"]) == "momentum")
+            return value + 0.02 * float(noise.standard_normal())
+
+        study = plain.create_study(sampler=chosen)
+        study.optimize(objective, n_trials=SEARCHED)
+        return study.best_value
+
+    axes = ["lr", "weight_decay", "dropout", "batch_size", "optimizer"]
+    ours = [best_value(named_sampler("TPESampler", {}, seed, axes), seed) for seed in range(seeds)]
+    theirs = [best_value(plain.samplers.TPESampler(seed=seed), seed) for seed in range(seeds)]
+    differences = np.array(ours) - np.array(theirs)
+    half = 1.96 * differences.std(ddof=1) / math.sqrt(seeds)
+    print(f"best of {SEARCHED}, mean of {seeds} seeds: bayes {np.mean(ours):.4f}, plain Optuna {np.mean(theirs):.4f}")
+    print(f"difference {differences.mean():.4f} +- {half:.4f} (95 %)")
+
+
 if __name__ == "__main__":
-    parts = {"sweep": sweep, "search": search, "resume": resume, "warm": warm, "optuna": optuna}
+    parts = {"sweep": sweep, "search": search, "resume": resume, "warm": warm, "optuna": optuna, "sampler": sampler}
     with tempfile.TemporaryDirectory() as place:
         parts[sys.argv[1]](Path(place), *map(int, sys.argv[2:]))  # type: ignore[operator]
