@@ -47,9 +47,13 @@ def verdicts_of_kind(name: str) -> list[Any]:
 
 def verdicts_of_stranger(name: str) -> list[Any]:
     """What the checks say of an option of the project in the working folder (`stranger_programs.write_project`)."""
+    return _verdicts(overrides_of(name), {})
+
+
+def overrides_of(name: str) -> list[str]:
+    """The settings of a stranger's program."""
     program = stranger_programs.PROGRAMS[name]
-    overrides = [*stranger_programs.DATA[program.data], *program.overrides, "trusted_modules=[strangers]"]
-    return _verdicts(overrides, {})
+    return [*stranger_programs.DATA[program.data], *program.overrides, "trusted_modules=[strangers]"]
 
 
 def _verdicts(overrides: Sequence[str], parts: dict[str, Any]) -> list[Any]:

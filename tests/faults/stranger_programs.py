@@ -18,7 +18,12 @@ DATA = {
     "tags": ["data=csv", "data.path=tags.csv", "data.target=[t1,t2,t3,t4]"],
     "shapes": ["data=arrays", "data.path=shapes.npz"],
     "waves": ["data=arrays", "data.path=waves.npz", "data.layout=array"],
+    "tokens": ["data=arrays", "data.path=tokens.npz", "transform=none"],
 }
+
+# of the options of a project, by group
+CONTENTS = dict.fromkeys(("model", "loss", "schedule"), "_target_: strangers.{name}\n_partial_: true\n")
+CONTENTS["augment"] = "own:\n  _target_: strangers.{name}\n"
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,10 @@ PROGRAMS = dict(
         of_model("AverageOfColumns", "trees", "inputs_ignored_in_part"),
         of_loss("swapped_divergence", "trees", "arguments_swapped"),
         of_loss("stopped_normaliser", "trees", "slope_stopped"),
+        of_model("PadPool", "tokens", "gradients_vanish", "inputs_ignored"),
+        ("Permuting", Program("shapes", ("model=cnn", "augment=Permuting"), ("augmentation_mixes_rows",))),
+        ("whole_warmup", Program("trees", ("schedule=whole_warmup",), ("rate_of_zero",))),
+        of_model("PooledTokens", "tokens"),
         of_model("Casting", "trees"),
         of_model("Bayesian", "trees"),
         of_model("Codebook", "trees"),
@@ -150,14 +159,14 @@ PROGRAMS = dict(
 
 
 def write_project(folder: Path) -> None:
-    """Write the data, and an option for each model and loss of `strangers.py`."""
+    """Write the data, and an option for each model, loss, schedule and augmentation of `strangers.py`."""
     write_rows(folder)
     for program in PROGRAMS.values():
         group, _, name = program.overrides[-1].partition("=")
-        if group in ("model", "loss"):
+        if group in CONTENTS:
             option = folder / "conf" / group / f"{name}.yaml"
             option.parent.mkdir(parents=True, exist_ok=True)
-            option.write_text(f"_target_: strangers.{name}\n_partial_: true\n")
+            option.write_text(CONTENTS[group].format(name=name))
 
 
 def write_rows(folder: Path) -> None:
@@ -185,3 +194,6 @@ def write_rows(folder: Path) -> None:
     angles = speeds[:, None] * times + draw.uniform(0, 3, size=(400, 1))
     waves = np.stack([np.sin(angles), np.cos(angles), draw.normal(size=angles.shape)], axis=2)
     np.savez(folder / "waves.npz", x=waves.astype(np.float32), y=speeds)
+    ids = draw.integers(1, 30, size=(400, 12))
+    ids[np.arange(12) >= draw.integers(6, 12, size=(400, 1))] = 0
+    np.savez(folder / "tokens.npz", x=ids, y=((ids > 15).sum(axis=1) > (ids > 0).sum(axis=1) / 2).astype(int))

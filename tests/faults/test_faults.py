@@ -12,9 +12,13 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fault_programs import Case, cases
-from measure import named, verdicts_of, verdicts_of_kind, verdicts_of_stranger
+from measure import named, overrides_of, verdicts_of, verdicts_of_kind, verdicts_of_stranger
 from other_kinds import KINDS, write_data
 from stranger_programs import PROGRAMS, write_project
+
+from holdfast.checks import overfit_tiny
+from holdfast.checks.subject import Subject
+from holdfast.experiment.experiment import Experiment
 
 FAST = ("digits_mlp", "cancer_batch_norm", "diabetes_residual")
 SLOW = [case for case in cases() if case.program not in FAST]
@@ -74,3 +78,12 @@ def test_options_of_a_project(name: str, tmp_path: Path) -> None:
 def test_all_options_of_a_project(name: str, tmp_path: Path) -> None:
     write_project(tmp_path)
     judge(verdicts_of_stranger(name), PROGRAMS[name].expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Spectral", "SlowBody", "CosineHead"])
+def test_unusual_models_learn_a_few_rows_by_heart(name: str, tmp_path: Path) -> None:
+    write_project(tmp_path)
+    (verdict,) = overfit_tiny(Subject(Experiment.compose([*overrides_of(name), "logger=none", "trainer=cpu"])))
+    assert verdict.verdict == "pass"
+    assert verdict.evidence["tried"][-1]["rows"] == 100

@@ -56,9 +56,12 @@ def baseline(subject: Subject) -> Verdict:
         return leak(evidence, leaks)
     simple, *others = scores.values()
     # the R2 of values, and the share of classes that are right, differ by chance
-    by_chance = R2_BY_CHANCE if subject.task.is_values else 2.0 * math.sqrt(simple * (1.0 - simple) / len(val[1]))
-    is_telling = subject.task.is_values or simple < RARE  # of rare classes accuracy says little
-    if len(val[1]) >= FEW and is_telling and max(others) <= simple + by_chance:
+    if subject.task.is_values:
+        is_telling, enough = True, max(simple, 0.0) + R2_BY_CHANCE  # the mean of the train rows has an R2 below 0
+    else:
+        is_telling = simple < RARE  # of rare classes accuracy says little
+        enough = simple + 2.0 * math.sqrt(simple * (1.0 - simple) / len(val[1]))
+    if len(val[1]) >= FEW and is_telling and max(others) <= enough:
         causes = (
             "neither a linear model nor trees predict the target better than without the inputs: "
             "targets of other rows, or at random",

@@ -14,7 +14,6 @@ from holdfast.checks.verdict import Verdict, skipped
 
 MAX_ROWS = 512
 FAR_MORE, MUCH_MORE, MUCH_LESS = 8.0, 2.0, 0.5
-SOON = 0.25
 CLASS_ROOM = 3.0
 
 
@@ -85,7 +84,7 @@ def _verdict(chance: float, losses: list[float], evidence: dict[str, Any]) -> Ve
         return Verdict("chance_loss", "fail", evidence, (cause,), "check=mistakes names the place")
     if chance <= 0:
         return skipped("chance_loss", f"the loss of equal outputs is {chance:.3g}, which is no measure")
-    is_soon_right = evidence.get("loss_after_a_few_steps", math.inf) < mean - SOON * (mean - chance)
+    is_soon_right = evidence.get("loss_after_a_few_steps", math.inf) < chance
     if is_soon_right and mean < FAR_MORE * chance and "favoured_class" not in evidence:
         return Verdict("chance_loss", "pass", evidence)
     if mean > MUCH_MORE * chance and "favoured_class" in evidence:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from holdfast.checks.probes.autograd import has_identity
-from holdfast.checks.probes.observer import InDoubles, Observer, Purposes
+from holdfast.checks.probes.element import Element
+from holdfast.checks.probes.observer import InDoubles, Purposes
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.run import check
 from holdfast.checks.subject import (
@@ -20,6 +20,7 @@ from holdfast.checks.subject import (
     data_loss,
     inputs_of,
     is_rows,
+    let_padding_learn,
     loss_of,
     outputs_of,
     plain_number,
@@ -35,8 +36,6 @@ AGREE = 1e-2
 FEW = 4
 BURN_IN = 5
 HOOK, IDENTITY = "a hook of a parameter", "an identity with a gradient of its own"
-ROUNDING = 1e-14
-FLAT_STEP = 1e-8
 MAX_EVALUATIONS = 6000
 
 
@@ -92,9 +91,7 @@ def gradient(subject: Subject, *, num_rows: int = 3, num_elements: int = 4) -> V
         num_elements: Elements of every parameter tensor.
     """
     module: Any = subject.plain_module().double()
-    for part in module.modules():
-        if isinstance(part, nn.Embedding | nn.EmbeddingBag):  # the row of padding has no gradient by design
-            part.padding_idx, part.scale_grad_by_freq = None, False
+    let_padding_learn(module)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -241,82 +238,6 @@ def _agree(errors: dict[float, tuple[float, float]]) -> bool:
     numeric = [value for _, value in errors.values()]
     pairs = [(a, b) for place, a in enumerate(numeric) for b in numeric[place + 1 :]]
     return any(abs(a - b) <= AGREE * max(abs(a), abs(b), 1e-9) for a, b in pairs)
-
-
-@dataclass(frozen=True)
-class Element:
-    """One number among the parameters of a function.
-
-    Attributes:
-        function: Of no arguments; it is multiplied by `scale`.
-        name: Of the parameter.
-        parameter: Holds the number, and is set back after each evaluation.
-        index: Of the number, in the flattened parameter.
-        scale: Brings the largest gradient to 1.
-    """
-
-    function: Callable[[], Tensor]
-    name: str
-    parameter: nn.Parameter
-    index: int
-    scale: float
-
-    @torch.no_grad()
-    def difference(self, h: float) -> tuple[float, float]:
-        """The centred difference, and what rounding may have added to it."""
-        step = self._step(h)
-        with self._moved(step):
-            higher = float(self.function())
-        with self._moved(-step):
-            lower = float(self.function())
-        return self.scale * (higher - lower) / (2 * step), ROUNDING * self.scale * abs(higher) / step
-
-    @property
-    @torch.no_grad()
-    def is_flat(self) -> bool:
-        """True if the function is constant around its whole parameter: steps are in the way.
-
-        A gradient that passes them nonetheless (straight-through, Bengio et al. 2013) is meant.
-        """
-        value = self.function()
-        original = self.parameter.detach().clone()
-        values = []
-        for sign in (1.0, -1.0):
-            self.parameter.copy_(original + sign * FLAT_STEP * torch.randn_like(original))
-            values.append(self.function())
-        self.parameter.copy_(original)
-        return all(torch.equal(value, other) for other in values)
-
-    @torch.no_grad()
-    def crosses_kink(self, h: float) -> bool:
-        """Tell whether a winner of a ReLU, a maximum or the like changes between both sides."""
-        winners = []
-        for step in (-self._step(h), 0.0, self._step(h)):
-            with self._moved(step), Observer() as observer:
-                self.function()
-            winners.append(observer.winners)
-        first, *others = winners
-        return not all(_are_equal(first, other) for other in others)
-
-    def _step(self, h: float) -> float:
-        return h * max(1.0, abs(float(self.parameter.detach().flatten()[self.index])))
-
-    @contextmanager
-    def _moved(self, step: float) -> Iterator[None]:
-        original = self.parameter.detach().clone()
-        moved = original.flatten().clone()
-        moved[self.index] += step
-        self.parameter.copy_(moved.view_as(original))
-        try:
-            yield
-        finally:
-            self.parameter.copy_(original)
-
-
-def _are_equal(first: list[Tensor], other: list[Tensor]) -> bool:
-    return len(first) == len(other) and all(
-        a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True)
-    )
 
 
 def _verdict(comparisons: dict[str, Comparison], *, is_meant: bool, num_layers: int) -> Verdict:

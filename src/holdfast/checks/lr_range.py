@@ -98,7 +98,8 @@ def rate_range(subject: Subject, least: float = 1e-6, most: float = 10.0, num_st
     if len(losses) < 2 * SKIPPED_STEPS:
         problem = f"the loss is not a number or explodes after {len(losses)} steps, at rates near {least:g}"
         return RateRange(rates, losses, {}, problem)
-    drop = 1.0 - min(losses) / losses[0] if losses[0] > 0 else math.nan
+    first, *later = losses[SKIPPED_STEPS:]  # the means before are of few batches
+    drop = 1.0 - min(later) / first if first > 0 else math.nan
     problem = f"no rate from {least:g} to {most:g} makes the loss fall markedly within {num_steps} steps"
     suggested = suggestions(np.array(rates), np.array(losses))
     return RateRange(rates, losses, suggested, problem if drop < MARKED_DROP else "")
@@ -108,8 +109,8 @@ def suggestions(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> dict
     """Rates by three rules, from a smoothed curve of at least a few steps."""
     logs = np.log(rates)
     slopes = np.gradient(losses, logs)
-    lowest = int(losses.argmin())
     # the first means are of few batches, and differ as these do
+    lowest = SKIPPED_STEPS + int(losses[SKIPPED_STEPS:].argmin())
     falling = slopes[SKIPPED_STEPS : max(lowest, SKIPPED_STEPS + 1)]
     start, end = _longest_fall(losses)
     middle = start + 2 * (end - start) // 3

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Batch = tuple[Tensor, Tensor]
 SUMS_TO_ONE = 1e-3
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 class Subject:
@@ -145,6 +146,13 @@ def seeded_outputs(module: SupervisedModule, inputs: Tensor, seed: int = 0) -> T
 def has_categories(subject: Subject) -> bool:
     """Tell whether inputs are in part indices of categories, which may not take any value."""
     return bool(subject.category_sizes)
+
+
+def let_padding_learn(module: nn.Module) -> None:
+    """Give the rows of embeddings the gradient of the loss: that of padding has none by design, others a share."""
+    for part in module.modules():
+        if isinstance(part, EMBEDDINGS):
+            part.padding_idx, part.scale_grad_by_freq = None, False
 
 
 def multiplies(part: nn.Module) -> bool:

@@ -45,6 +45,7 @@ Train and validate one experiment. The test rows stay sealed until `holdfast ope
   {program} resume=RUN                         go on with an interrupted run
   {program} -m hydra/sweeper=random 'lr=tag(log,interval(1e-5,1e-1))' sweep.trials=40     a search
   {program} -m resume=SWEEP                    go on with a sweep; sweep.add=20 for more
+  {program} stage=check [--json]               look for mistakes; trains nothing
 
   run scalars   {scalars}
   groups        {groups}
@@ -60,7 +61,8 @@ Then: holdfast runs outputs | holdfast diff A B | holdfast freeze RUN | holdfast
 def main() -> None:
     """Answer `--help` and `resume=`, then compose and run; exit codes as in `holdfast.core.errors`."""
     set_spin_count()
-    with ending():
+    is_json_wanted = "--json" in sys.argv[1:]
+    with ending(as_json=is_json_wanted):
         survive_closed_stdout()
         import_from_here()
         if "--version" in sys.argv[1:]:
@@ -68,6 +70,9 @@ def main() -> None:
             return
         if {"--help", "-h"} & set(sys.argv[1:]):
             print(_help_page(), end="")
+            return
+        if is_json_wanted:
+            _check_as_json([word for word in sys.argv[1:] if word != "--json"])
             return
         # argparse takes overrides in one piece only: `lr=1e-3 -m seed=0,1` is `-m lr=1e-3 seed=0,1`
         sys.argv[1:] = sorted(map(with_open_key, resumed(sys.argv[1:])), key=_is_override)
@@ -80,6 +85,17 @@ def main() -> None:
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             problems = command_line_problems(typed.overrides, loader, is_sweep=typed.multirun)
             raise_problems(problems or [composition_problem(error, is_sweep=typed.multirun)])
+
+
+def _check_as_json(words: list[str]) -> None:
+    """Check one experiment as `holdfast check --json` does; nothing else that is typed here answers for a script."""
+    overrides = [word for word in words if word != "stage=check"]
+    if len(overrides) == len(words) or not all(map(_is_override, overrides)):
+        advice = "leave --json out: `holdfast runs FOLDER --json` reads what runs have given"
+        raise InputError("--json", "belongs to the checks of one experiment (stage=check)", next=advice)
+    from holdfast.cli.check import check
+
+    check(overrides, as_json=True)
 
 
 def _answer(typed: Namespace, loader: OptionsLoader) -> None:

@@ -41,6 +41,15 @@ def test_the_rules_of_the_rate_range() -> None:
     assert 1e-3 < found["valley"] < 1e-1
 
 
+def test_the_means_of_the_first_batches_are_set_aside() -> None:
+    rates = np.logspace(-6, 1, 100)
+    losses = 2.0 - 1.5 / (1 + np.exp(-4 * (np.log10(rates) + 3))) + 5 * np.clip(np.log10(rates), 0, None)
+    rules = suggestions(rates, losses)
+    losses[:3] = 0.1  # batches without a row of the rare class
+    assert suggestions(rates, losses)["tenth_of_minimum"] == rules["tenth_of_minimum"]
+    assert suggestions(rates, losses)["steepest"] == rules["steepest"]
+
+
 def test_a_rate_that_does_not_suit_is_told() -> None:
     assert verdict_of().verdict == "pass"
     large = verdict_of("optimizer=sgd", "lr=1e5")

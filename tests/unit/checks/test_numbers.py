@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +12,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import holdfast
 from holdfast.checks import baseline, chance_loss, mistakes, overfit_tiny, regularization_loss, timing
+from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
+from holdfast.checks.probes.first_steps import first_step_mistakes
+from holdfast.checks.run import untouched
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
 from holdfast.experiment.experiment import Experiment
@@ -175,6 +180,15 @@ def test_targets_that_no_simple_model_predicts_are_doubted() -> None:
     assert verdict.causes[0].startswith("neither a linear model nor trees predict the target better")
 
 
+def test_values_that_were_sorted_apart_from_their_rows_are_doubted() -> None:
+    frame = table(leak=False)
+    frame["y"] = np.sort(frame.a + 0.1 * np.random.default_rng(1).normal(size=len(frame)))
+    frame.to_csv("sorted.csv", index=False)
+    verdict = only(baseline(subject("data=csv", "data.path=sorted.csv", "data.target=y")))
+    assert verdict.evidence["metric"] == "val/r2"
+    assert verdict.causes[0].startswith("neither a linear model nor trees predict the target better")
+
+
 @pytest.mark.parametrize(
     ("target", "lr", "words"),
     [
@@ -212,3 +226,108 @@ def test_val_rows_among_train_rows(is_copied: bool, word: str) -> None:
     verdict = only(mistakes(subject(*parts)))
     assert verdict.verdict == word
     assert verdict.causes[0].startswith("val rows are among the train rows")
+
+
+@pytest.mark.parametrize(("sentinel", "word"), [(-99_999_999.0, "doubtful"), (3.0, "pass")])
+def test_targets_that_are_far_from_all_others(sentinel: float, word: str) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 3)), columns=list("abc"))
+    frame["y"] = 1000.0 * frame.a + draw.normal(size=400)
+    frame.loc[::50, "y"] = sentinel
+    frame.to_csv("values.csv", index=False)
+    values = subject("data=csv", "data.path=values.csv", "data.target=y", "data.task=regression")
+    names = [finding.mistake for finding in data_mistakes(values)]
+    assert names == (["targets_apart"] if word == "doubtful" else [])
+
+
+class InAnotherOrder(nn.Module):
+    """Gives the images of a batch back in another order."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[torch.randperm(len(images))]
+
+
+class WithItsNeighbour(nn.Module):
+    """Mixes each image with the one before."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 0.7 * images + 0.3 * images.roll(1, 0)
+
+
+class Noisy(nn.Module):
+    """Adds noise to each image by itself."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + 0.1 * torch.randn(images.shape)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "how"),
+    [
+        (InAnotherOrder, "gives the rows of a batch in another order"),
+        (WithItsNeighbour, "mixes the rows of a batch"),
+        (Noisy, ""),
+    ],
+)
+def test_an_augmentation_that_mixes_rows(augmentation: type[nn.Module], how: str) -> None:
+    causes = [finding.cause for finding in augmentation_mistakes(subject(augment=augmentation))]
+    assert causes == ([f"the augmentation {how}, and their targets stay where they are"] if how else [])
+
+
+def of_whole_numbers(optimizer: torch.optim.Optimizer, *, warmup: int) -> Any:
+    """A warm-up by a whole division, which is 0 until its end."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) // warmup))
+
+
+@pytest.mark.parametrize(("warmup", "is_told"), [(20_000, True), (3, False)])
+def test_a_rate_that_is_zero_in_every_step(warmup: int, is_told: bool) -> None:
+    scheduled = subject("max_epochs=5", schedule=functools.partial(of_whole_numbers, warmup=warmup))
+    with untouched(0):
+        findings = [finding for finding in first_step_mistakes(scheduled) if finding.mistake == "rate_of_zero"]
+    assert [finding.evidence["steps"] for finding in findings] == ([85] if is_told else [])
+
+
+class Bag(nn.Module):
+    """The mean of the embeddings of ids."""
+
+    def __init__(self, *, num_outputs: int) -> None:
+        super().__init__()
+        self.embed, self.out = nn.EmbeddingBag(30, 8), nn.Linear(8, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.out(self.embed(x.long().clamp(0, 29)))
+        return outputs
+
+
+def test_ids_that_were_standardised_are_told() -> None:
+    draw = np.random.default_rng(0)
+    ids = draw.integers(0, 30, size=(300, 12))
+    np.savez("ids.npz", x=ids, y=(ids == 3).sum(axis=1).clip(max=1))
+    tokens = ["data=arrays", "data.path=ids.npz"]
+    verdict = only(mistakes(subject(*tokens, model=Bag)))
+    assert "inputs_rounded" in verdict.evidence
+    assert any("ids of an embedding, which the transform has standardised" in cause for cause in verdict.causes)
+    assert "inputs_rounded" not in only(mistakes(subject(*tokens, "transform=none", model=Bag))).evidence
+
+
+class LogProbabilities(nn.Module):
+    """Gives the logarithms of probabilities, as a loss of its own wants them."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), 32), nn.ReLU())
+        self.out = nn.Linear(32, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.log_softmax(self.out(self.layers(x)), dim=1)
+
+
+def smoothed_nll(*, task: str) -> Any:
+    """A loss that has no least value over outputs that are no logarithms of probabilities."""
+    return lambda outputs, y: 0.9 * functional.nll_loss(outputs, y) - 0.1 * outputs.mean()
+
+
+def test_the_floor_of_a_loss_of_log_probabilities() -> None:
+    verdict = only(overfit_tiny(subject(model=LogProbabilities, loss=smoothed_nll), counts=(1, 4)))
+    assert verdict.verdict == "pass"
+    assert verdict.evidence["tried"][0]["floor"] == pytest.approx(0.5, abs=0.01)

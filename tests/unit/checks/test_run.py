@@ -20,6 +20,7 @@ from holdfast.checks.run import check, print_table, untouched
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict, gravest
 from holdfast.cli.check import check as check_verb
+from holdfast.cli.train import _check_as_json
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import read_run
 from holdfast.experiment.experiment import Experiment
@@ -178,6 +179,19 @@ def test_the_verb_answers_for_a_script(capsys: pytest.CaptureFixture[str]) -> No
     check_verb([*SMALL, "check=mistakes"], as_json=True)
     answer = json.loads(capsys.readouterr().out)
     assert [verdict["name"] for verdict in answer["checks"]] == ["mistakes"]
+
+
+def test_the_stage_answers_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
+    _check_as_json([*SMALL, "stage=check", "check=mistakes"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [verdict["name"] for verdict in answer["checks"]] == ["mistakes"]
+    assert read_run(Path(answer["run"]))["kind"] == "check"
+
+
+@pytest.mark.parametrize("words", [SMALL, ["stage=check", "-m", "seed=0,1"], ["stage=check", "--cfg", "job"]])
+def test_nothing_but_one_check_answers_for_a_script(words: list[str]) -> None:
+    with pytest.raises(InputError, match=r"^--json: belongs to the checks of one experiment"):
+        _check_as_json(words)
 
 
 def test_a_sweep_checks_once_for_its_jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

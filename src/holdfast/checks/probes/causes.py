@@ -248,8 +248,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "inputs_rounded": Cause(
         "doubtful",
-        "the model rounds its inputs (a cast to whole numbers, or a comparison): small differences are lost",
-        "take the inputs as they are: x.float(), not x.int()",
+        "the model rounds its inputs ({how}): small differences are lost",
+        "{advice}",
     ),
     "gradient_not_finite": Cause(
         "fail",
@@ -343,7 +343,7 @@ CAUSES: dict[str, Cause] = {
     "inputs_ignored": Cause(
         "fail",
         "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
-        "let the outputs depend on x; look for dead units",
+        "let the outputs depend on x; look for dead units, and for a mask that is the wrong way round",
     ),
     "val_rows_in_train": Cause(
         "fail",
@@ -366,7 +366,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "augmentation_mixes_rows": Cause(
         "doubtful",
-        "the augmentation {how} of the batch, and their targets stay where they are",
+        "the augmentation {how}, and their targets stay where they are",
         "change each row by itself; mixing=mixup mixes the targets as well",
     ),
     "log_missing": Cause(
@@ -376,8 +376,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "loss_hardly_moves": Cause(
         "doubtful",
-        "the loss hardly moves: it is {chance_loss:.3g} for equal outputs and {least_loss:.3g} for the best ones",
-        "a temperature near 1, less label smoothing",
+        "the loss hardly moves: it is {chance_loss:.3g} for equal outputs and {least_loss:.3g} for the best ones "
+        "(label smoothing near 1, or a temperature)",
+        "less label smoothing, which is the share that other classes get; a temperature near 1",
         explains=("wrong_minimum",),
     ),
     "loss_tiny": Cause(
@@ -514,6 +515,11 @@ CAUSES: dict[str, Cause] = {
         "gradients vanish at the start: {how}",
         "relu in place of sigmoid or tanh, init=he_normal, a norm, short cuts around layers; look for a factor of 0",
         explains=("inputs_ignored",),
+    ),
+    "rate_of_zero": Cause(
+        "doubtful",
+        "the schedule holds the rate at 0 in each of the first {steps:,} steps: nothing learns",
+        "`holdfast schedule preview` draws it; look for a division of whole numbers, or a warm-up that is too long",
     ),
     "rate_too_large": Cause(
         "doubtful",

@@ -72,5 +72,5 @@ def augmentation_mistakes(subject: Subject) -> Iterator[Finding]:
         moved += [row for row in changed if row != place]
         kept += [place] if changed and place not in changed else []
     if moved:
-        how = "gives rows in another order" if len(kept) > 1 else "mixes rows"
+        how = "gives the rows of a batch in another order" if len(kept) > 1 else "mixes the rows of a batch"
         yield finding("augmentation_mixes_rows", {"rows_moved_by_others": len(moved)}, how=how)

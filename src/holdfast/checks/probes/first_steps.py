@@ -23,6 +23,7 @@ MUCH_DECAY, LITTLE_DECAY = 0.1, 5e-5  # of the weights in a step; with huge weig
 ALIKE = 0.9
 DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
+SCHEDULED_STEPS = 1000
 
 
 @dataclass
@@ -83,9 +84,14 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     They are left out where the rate is still to be found, and in a sweep, whose runs share the verdicts and have rates
     of their own.
     """
-    steps = FirstSteps() if subject.is_rate_open else first_steps(subject)
-    if not steps.num_steps:
+    if subject.is_rate_open:
         return
+    if num_steps := _steps_of_rate_zero(subject):
+        yield finding("rate_of_zero", {"steps": num_steps})
+        return
+    steps = first_steps(subject)
+    if not steps.num_steps or not math.isfinite(steps.gradient_norm):
+        return  # another probe tells of a gradient that is not finite
     first, largest = steps.losses[0], max(steps.losses, key=lambda value: math.inf if math.isnan(value) else value)
     numbers = {"steps": steps.num_steps, "first_loss": plain_number(first), "largest_loss": plain_number(largest)}
     has_risen = not math.isfinite(largest) or (largest > RISEN * first > 0 and steps.losses[-1] > first)
@@ -115,20 +121,42 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
             yield finding("steps_too_short", numbers, why=why, advice="a larger lr: check=lr_range advises one")
 
 
-def _steps_of_run(subject: Subject) -> int:
-    config = subject.config
+def _steps_of_epoch(subject: Subject) -> int:
     in_epoch = -(-len(subject.datamodule.train_rows) // subject.datamodule.batch_size)
-    return int(config.max_epochs) * max(1, in_epoch // int(config.trainer.get("accumulate_grad_batches") or 1))
+    return max(1, in_epoch // int(subject.config.trainer.get("accumulate_grad_batches") or 1))
 
 
-def _warms_up(subject: Subject) -> bool:
-    """Tell whether the schedule starts with a smaller rate."""
+def _steps_of_run(subject: Subject) -> int:
+    return int(subject.config.max_epochs) * _steps_of_epoch(subject)
+
+
+def _scheduled(subject: Subject) -> tuple[list[float], torch.optim.Optimizer, dict[str, Any]]:
+    """The optimizer's own rates, and the optimizer under the schedule of the run at its start."""
     module = subject.module()
     assert module.make_optimizer is not None
     optimizer = module.make_optimizer(module.model)
     rates = [group["lr"] for group in optimizer.param_groups]
-    module.make_schedule(optimizer, total_steps=max(2, _steps_of_run(subject)), steps_per_epoch=1)
+    total_steps = max(2, _steps_of_run(subject))
+    schedule = module.make_schedule(optimizer, total_steps=total_steps, steps_per_epoch=_steps_of_epoch(subject))
+    return rates, optimizer, schedule
+
+
+def _warms_up(subject: Subject) -> bool:
+    """Tell whether the schedule starts with a smaller rate."""
+    rates, optimizer, _ = _scheduled(subject)
     return any(group["lr"] < 0.5 * rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
+
+
+def _steps_of_rate_zero(subject: Subject) -> int:
+    """Steps at the start of the run, up to a thousand, if the schedule holds the rate at 0 in all of them; else 0."""
+    _, optimizer, schedule = _scheduled(subject)
+    num_steps, in_epoch = min(_steps_of_run(subject), SCHEDULED_STEPS), _steps_of_epoch(subject)
+    for step in range(1, num_steps + 1):
+        if "monitor" in schedule or any(group["lr"] for group in optimizer.param_groups):
+            return 0
+        if schedule["interval"] == "step" or step % in_epoch == 0:
+            schedule["scheduler"].step()
+    return num_steps
 
 
 def direction_mistakes(subject: Subject) -> Iterator[Finding]:

@@ -154,7 +154,8 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
     least_right = min(trial.value(trial.right(strength)) for strength in STRENGTHS)
     numbers["share_right_where_the_loss_is_least"] = plain_number(share)
     chance = trial.value(trial.as_wanted(torch.zeros_like(outputs)))
-    if trial.is_less(wrong, right) and trial.is_less(chance, right) and share < MOSTLY:
+    is_costly = all(trial.is_less(chance, value) for value in (right, trial.value(trial.right(TENFOLD))))
+    if trial.is_less(wrong, right) and is_costly and share < MOSTLY:
         yield finding("wrong_sign", numbers, outputs="right outputs")
     elif share < MOSTLY or (share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right)):
         how = f"where it is, only {share:.0%} of the outputs say what their targets say"

@@ -52,9 +52,7 @@ def _unlike(by_factor: dict[float, Tensor], trial: LossTrial) -> Iterator[Findin
         yield finding("outputs_rounded", numbers)
     elif task.is_softmax and not sums_to_one and _is_softmax_over_rows(outputs):
         yield finding("softmax_over_batch", place="model")
-    elif has_columns and float((outputs - outputs.mean(dim=1, keepdim=True)).std(dim=-1).max()) <= NOISE * float(
-        outputs.abs().max()
-    ):
+    elif has_columns and _is_one_column(outputs):
         yield finding("outputs_equal", numbers, columns="classes" if task.is_softmax else "labels")
     elif (is_logarithm or (sums_to_one and trial.wants == "probabilities")) and _is_squashed_twice(outputs):
         how = "in the model: however large its weights, no class has a probability near one"
@@ -66,6 +64,12 @@ def _unlike(by_factor: dict[float, Tensor], trial: LossTrial) -> Iterator[Findin
         yield finding("probabilities_as_logits", numbers)
     elif not is_logarithm:
         yield from _squashed(by_factor, trial, numbers, is_unit=is_unit)
+
+
+def _is_one_column(outputs: Tensor) -> bool:
+    """Tell whether outputs differ from row to row, and by the same in all columns."""
+    deviations, noise = outputs - outputs.mean(dim=1, keepdim=True), NOISE * float(outputs.abs().max())
+    return float(deviations.std(dim=-1).max()) <= noise < float(deviations.abs().max())
 
 
 def _is_softmax_over_rows(outputs: Tensor) -> bool:

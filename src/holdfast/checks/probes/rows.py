@@ -11,7 +11,7 @@ from torch.nn import functional
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, has_categories, plain_number, seeded_outputs
+from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, plain_number, seeded_outputs
 from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
@@ -118,10 +118,10 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         outputs = seeded_outputs(module, probe)
         (gradient,) = torch.autograd.grad((outputs * torch.randn_like(outputs)).sum(), probe, allow_unused=True)
     except RuntimeError:
-        yield from _rounded(module, inputs)
+        yield from _rounded(subject, module, inputs)
         return
     if gradient is None or not bool((gradient != 0).any()):
-        yield from _rounded(module, inputs)
+        yield from _rounded(subject, module, inputs)
         return
     if gradient.ndim == 2:
         yield from _unseen_columns(module, inputs)
@@ -159,7 +159,7 @@ def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Findin
 
 
 @torch.no_grad()
-def _rounded(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
+def _rounded(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     """Fractions of which small differences are lost; codes of a fine grid, as bins of an embedding, keep them."""
     if not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
         return
@@ -171,5 +171,11 @@ def _rounded(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
         moved.view(len(inputs), -1)[:, place] += SMALL_STEP
         same.append(float((seeded_outputs(module, moved) == outputs).all(dim=1).float().mean()))
     share = sum(same) / len(same)
-    if share > NEARLY_ALL:
-        yield finding("inputs_rounded", {"share_of_rows_that_stay_the_same": plain_number(share)})
+    if share <= NEARLY_ALL:
+        return
+    stored, _ = subject.rows(NUM_ROWS)
+    are_ids = torch.equal(stored, stored.round()) and any(isinstance(part, EMBEDDINGS) for part in module.modules())
+    how, advice = "a cast to whole numbers, or a comparison", "take the inputs as they are: x.float(), not x.int()"
+    if are_ids:
+        how, advice = "ids of an embedding, which the transform has standardised", "transform=none"
+    yield finding("inputs_rounded", {"share_of_rows_that_stay_the_same": plain_number(share)}, how=how, advice=advice)

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, plain_number, seeded_outputs, trainable
+from holdfast.checks.subject import (
+    Subject,
+    data_loss,
+    let_padding_learn,
+    multiplies,
+    outputs_of,
+    plain_number,
+    seeded_outputs,
+    trainable,
+)
 from holdfast.training.devices import HALF
 
 NUM_ROWS = 64
@@ -101,6 +110,7 @@ def norm_mistakes(subject: Subject) -> Iterator[Finding]:
 def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     """Gradients and activations that vanish or explode, after three steps: layers may start at zero on purpose."""
     module, inputs, y = subject.start(NUM_ROWS)
+    let_padding_learn(module)
     losses = take_steps(module, inputs, y, 3)
     layers: dict[str, float] = {}
 
