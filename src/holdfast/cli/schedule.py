@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.cli.arguments import Json, Overrides
+from holdfast.config.resolve import import_from_here
 from holdfast.core.errors import InputError
 
 
@@ -19,6 +20,7 @@ def preview(
     """Draw a schedule as a table and a plot, without training."""
     if steps_per_epoch < 1:
         raise InputError("--steps-per-epoch", f"is {steps_per_epoch}", allowed="whole numbers from 1")
+    import_from_here()
     from holdfast.experiment.compose import compose
 
     config = compose(overrides or [])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,20 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["rates"] == [1.0, 0.75, 0.5, 0.25]
     assert answer["epochs"][1] == {"epoch": 2, "first_lr": 0.5, "last_lr": 0.25, "momentum": None}
+
+
+def test_a_module_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_halving.py").write_text(
+        "import torch\n\n\ndef halves(optimizer):\n    return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)\n"
+    )
+    (tmp_path / "conf/schedule").mkdir(parents=True)
+    (tmp_path / "conf/schedule/halves.yaml").write_text("_target_: own_halving.halves\n")
+    preview(["schedule=halves", "trusted_modules=[own_halving]", "lr=1", "max_epochs=2"], 2, as_json=True)
+    assert json.loads(capsys.readouterr().out)["rates"] == [1.0, 1.0, 0.5, 0.5]
 
 
 @pytest.mark.parametrize(
