@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -284,6 +285,34 @@ def test_a_rate_that_is_zero_in_every_step(warmup: int, is_told: bool) -> None:
     with untouched(0):
         findings = [finding for finding in first_step_mistakes(scheduled) if finding.mistake == "rate_of_zero"]
     assert [finding.evidence["steps"] for finding in findings] == ([85] if is_told else [])
+
+
+def by_steps(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
+    """A tenth of the rate after each five steps, which were meant to be epochs."""
+    return torch.optim.lr_scheduler.StepLR(optimizer, 5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"), [(functools.partial(torch.optim.lr_scheduler.StepLR, step_size=5), []), (by_steps, [20])]
+)
+def test_a_rate_that_is_gone_early(schedule: Any, steps: list[int]) -> None:
+    scheduled = subject("max_epochs=5", schedule=schedule)
+    with untouched(0), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        findings = [finding for finding in first_step_mistakes(scheduled) if finding.mistake == "rate_gone_early"]
+    assert [finding.evidence["last_step"] for finding in findings] == steps
+
+
+class InBytes(nn.Module):
+    """Gives images of 0 to 255 in place of 0 to 1."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * 255
+
+
+def test_an_augmentation_that_gives_other_units() -> None:
+    causes = [finding.cause for finding in augmentation_mistakes(subject(augment=InBytes))]
+    assert [cause.startswith("the augmentation gives rows of other units") for cause in causes] == [True]
 
 
 class Bag(nn.Module):

@@ -364,6 +364,12 @@ CAUSES: dict[str, Cause] = {
         "detach weights of rows and targets alone",
         explains=("wrong_minimum",),
     ),
+    "augmentation_changes_units": Cause(
+        "doubtful",
+        "the augmentation gives rows of other units: their root mean square is {augmented:.3g} and not {without:.3g}, "
+        "and val rows are not augmented",
+        "give numbers of the range that comes in, such as 0 to 1 for images",
+    ),
     "augmentation_mixes_rows": Cause(
         "doubtful",
         "the augmentation {how}, and their targets stay where they are",
@@ -520,6 +526,12 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "the schedule holds the rate at 0 in each of the first {steps:,} steps: nothing learns",
         "`holdfast schedule preview` draws it; look for a division of whole numbers, or a warm-up that is too long",
+    ),
+    "rate_gone_early": Cause(
+        "doubtful",
+        "the schedule leaves nothing of the rate: after {last_step:,} of {steps:,} steps it is below a thousandth of "
+        "its largest value",
+        "`holdfast schedule preview` draws it; is it meant in epochs, and moves with every step? `interval: epoch`",
     ),
     "rate_too_large": Cause(
         "doubtful",

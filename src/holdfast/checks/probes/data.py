@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from holdfast.checks.probes.causes import Finding, finding
-from holdfast.checks.subject import Subject, plain_number
+from holdfast.checks.subject import Subject, inputs_of, plain_number
 from holdfast.vault.rows.digest_sets import DigestSet, num_distinct
 
 MAX_ROWS = 200_000
@@ -17,6 +17,7 @@ FEW = 10
 BEYOND_NATURAL = 10.0
 NUM_ROWS = 16
 CORE = 0.02
+OTHER_UNITS = 10.0  # times the root mean square of what the model gets without augmentation
 
 
 def data_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -54,7 +55,7 @@ def _shared_rows(subject: Subject) -> Iterator[Finding]:
 
 @torch.no_grad()
 def augmentation_mistakes(subject: Subject) -> Iterator[Finding]:
-    """An augmentation in which a row that is exchanged changes other rows of the batch, with the same draws."""
+    """An augmentation that gives other units, or in which a row that is exchanged changes others by equal draws."""
     module, (x, _) = subject.module(), subject.rows(NUM_ROWS)
     if module.augmentation is None or len(x) < NUM_ROWS:
         return
@@ -62,13 +63,17 @@ def augmentation_mistakes(subject: Subject) -> Iterator[Finding]:
     def augmented(rows: torch.Tensor) -> torch.Tensor:
         assert module.augmentation is not None
         torch.manual_seed(0)
-        return module.augmentation(rows.clone()).flatten(1)
+        return module.augmentation(rows.clone())
 
+    sizes = [float(inputs_of(module, rows).square().mean().sqrt()) for rows in (x, augmented(x))]
+    if not 1 / OTHER_UNITS < sizes[1] / max(sizes[0], 1e-30) < OTHER_UNITS:
+        numbers = {"without": plain_number(sizes[0]), "augmented": plain_number(sizes[1])}
+        yield finding("augmentation_changes_units", numbers)
     before, moved, kept = augmented(x), list[int](), list[int]()
     for place in (0, NUM_ROWS // 2, NUM_ROWS - 1):
         exchanged = x.clone()
         exchanged[place] = x[(place + 3) % NUM_ROWS]
-        changed = torch.nonzero((augmented(exchanged) != before).any(dim=1)).flatten().tolist()
+        changed = torch.nonzero((augmented(exchanged) != before).flatten(1).any(dim=1)).flatten().tolist()
         moved += [row for row in changed if row != place]
         kept += [place] if changed and place not in changed else []
     if moved:

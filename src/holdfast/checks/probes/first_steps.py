@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ ALIKE = 0.9
 DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
 SCHEDULED_STEPS = 1000
+GONE, EARLY = 1e-3, 0.5
 
 
 @dataclass
@@ -86,9 +88,13 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     """
     if subject.is_rate_open:
         return
-    if num_steps := _steps_of_rate_zero(subject):
-        yield finding("rate_of_zero", {"steps": num_steps})
+    rates = _rates(subject)
+    if not max(rates):
+        yield finding("rate_of_zero", {"steps": len(rates)})
         return
+    num_lasting = max(step for step, rate in enumerate(rates, 1) if rate > GONE * max(rates))
+    if num_lasting < EARLY * len(rates):
+        yield finding("rate_gone_early", {"last_step": num_lasting, "steps": len(rates)})
     steps = first_steps(subject)
     if not steps.num_steps or not math.isfinite(steps.gradient_norm):
         return  # another probe tells of a gradient that is not finite
@@ -147,16 +153,20 @@ def _warms_up(subject: Subject) -> bool:
     return any(group["lr"] < 0.5 * rate for group, rate in zip(optimizer.param_groups, rates, strict=True))
 
 
-def _steps_of_rate_zero(subject: Subject) -> int:
-    """Steps at the start of the run, up to a thousand, if the schedule holds the rate at 0 in all of them; else 0."""
+def _rates(subject: Subject) -> list[float]:
+    """The rate of each step of the run, the largest of all parameters, by the schedule; of a thousand steps at most.
+
+    A schedule that goes by a metric keeps its first rate here.
+    """
     _, optimizer, schedule = _scheduled(subject)
-    num_steps, in_epoch = min(_steps_of_run(subject), SCHEDULED_STEPS), _steps_of_epoch(subject)
-    for step in range(1, num_steps + 1):
-        if "monitor" in schedule or any(group["lr"] for group in optimizer.param_groups):
-            return 0
-        if schedule["interval"] == "step" or step % in_epoch == 0:
-            schedule["scheduler"].step()
-    return num_steps
+    in_epoch, rates = _steps_of_epoch(subject), list[float]()
+    for step in range(1, min(_steps_of_run(subject), SCHEDULED_STEPS) + 1):
+        rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
+        if "monitor" not in schedule and (schedule["interval"] == "step" or step % in_epoch == 0):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch misses the steps of the optimizer
+                schedule["scheduler"].step()
+    return rates
 
 
 def direction_mistakes(subject: Subject) -> Iterator[Finding]:
