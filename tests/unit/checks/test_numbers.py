@@ -19,6 +19,7 @@ import holdfast
 from holdfast.checks import baseline, chance_loss, mistakes, overfit_tiny, regularization_loss, timing
 from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
 from holdfast.checks.probes.first_steps import first_step_mistakes
+from holdfast.checks.probes.rows import row_mistakes
 from holdfast.checks.run import untouched
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
@@ -313,6 +314,30 @@ class InBytes(nn.Module):
 def test_an_augmentation_that_gives_other_units() -> None:
     causes = [finding.cause for finding in augmentation_mistakes(subject(augment=InBytes))]
     assert [cause.startswith("the augmentation gives rows of other units") for cause in causes] == [True]
+
+
+class Placed(nn.Module):
+    """A transformer over the eight lines of a digit, with a position that is added along a dimension."""
+
+    def __init__(self, dimension: int, *, num_outputs: int) -> None:
+        super().__init__()
+        self.dimension, self.positions = dimension, nn.Embedding(512, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.out = nn.Linear(8, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lines = x.reshape(len(x), 8, 8)
+        places = self.positions(torch.arange(lines.shape[self.dimension])).unsqueeze(1 - self.dimension)
+        outputs: Tensor = self.out(self.layer(lines + places).mean(dim=1))
+        return outputs
+
+
+@pytest.mark.parametrize("dimension", [0, 1])
+def test_a_position_along_the_batch(dimension: int) -> None:
+    placed = subject(model=functools.partial(Placed, dimension=dimension))
+    with untouched(0):
+        causes = [finding.cause for finding in row_mistakes(placed)]
+    assert ["its place in the batch" in cause for cause in causes] == ([True] if dimension == 0 else [])
 
 
 class Bag(nn.Module):

@@ -51,7 +51,9 @@ def row_mistakes(subject: Subject) -> Iterator[Finding]:
 
 def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
     """Exchange all rows but one: its outputs must stay; turn the order of all: their outputs must go with them."""
-    if len(inputs) < 4 or not torch.equal(seeded_outputs(module, inputs, 1), outputs):
+    with torch.no_grad():  # a transformer of torch's computes in another way where gradients are wanted
+        is_drawn = not torch.equal(seeded_outputs(module, inputs, 1), outputs)
+    if len(inputs) < 4 or is_drawn:
         return  # what is drawn in eval mode is told by another probe
     scale = max(float(outputs.abs().max()), 1e-6)
     may_move = inputs.is_floating_point() and not has_categories(subject)
