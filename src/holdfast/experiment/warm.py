@@ -5,9 +5,9 @@ has touched a GPU, can hang. The heap is frozen, so that a run's garbage collect
 its pages.
 
 Each worker has a process of its own, which is forked with its first run and takes the next one where the last left
-nothing behind: it came to its end, had no code of the user's in it, and found its folder and environment as they are.
-Most of what a short run costs is done for the first time in a process. After any other run, and after `RUNS`, a worker
-gets a new process.
+nothing behind: it came to its end, had one device and no code of the user's in it, and left the folder and the
+environment as they were. Most of what a short run costs is done for the first time in a process. After any other run,
+and after `RUNS`, a worker gets a new process.
 
 Where nobody asks any more, the runs are killed: whoever takes their place must be the only one that writes into their
 folders.
@@ -211,9 +211,10 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
             if number == 0 and request["workers"] > 1:  # the lines of several runs would mix; errors are shown
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             before = os.getcwd(), dict(os.environ)
-            code, has_own_code = _train(request, content.tobytes(), parent)
+            code, leaves_something = _train(request, content.tobytes(), parent)
             _free_memory()
-            is_last = number == RUNS - 1 or code != 0 or has_own_code or (os.getcwd(), dict(os.environ)) != before
+            is_same = (os.getcwd(), dict(os.environ)) == before
+            is_last = number == RUNS - 1 or code != 0 or leaves_something or not is_same
             parent.ended(code, is_last=is_last)
             if is_last:
                 break
@@ -225,11 +226,13 @@ def _train(request: Mapping[str, Any], content: bytes, parent: _PipedReporter) -
     """Run the experiment of a request, with what it prints on the console.
 
     Returns:
-        The exit code of a command that had done this alone, and whether code of the user's may have run.
+        The exit code of a command that had done this alone, and whether the run may leave something behind: code of
+        the user's, or what torch knows of the other processes of a run on several devices.
     """
     from holdfast.core.exits import ending
     from holdfast.experiment.console import run_on_console
     from holdfast.experiment.experiment import Experiment
+    from holdfast.training.devices import num_devices
 
     sys.argv = request["argv"]
     try:
@@ -248,7 +251,7 @@ def _train(request: Mapping[str, Any], content: bytes, parent: _PipedReporter) -
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    return 0, bool(experiment.config.trusted_modules)
+    return 0, bool(experiment.config.trusted_modules) or num_devices(experiment.config.trainer) != 1
 
 
 def _free_memory() -> None:

@@ -24,7 +24,6 @@ from holdfast.config.resolve import build_option, resolve_target
 from holdfast.core.errors import InputError, blamed, did_you_mean
 from holdfast.core.metrics import METRICS, in_order, metrics_of
 from holdfast.core.tasks import SMALLEST_P, Task, task_of
-from holdfast.training.roc import areas_under_roc
 
 ROWS_PER_UPDATE = 8192
 
@@ -273,11 +272,10 @@ class MacroArea(Metric):
     targets: list[Tensor]
 
     def __init__(self, area: str, task: str, num_classes: int | None = None, num_labels: int | None = None) -> None:
-        """Begin with no row; `area` is "auroc", or a function of `torchmetrics.functional`."""
+        """Begin with no row; `area` is a function of `torchmetrics.functional`."""
         super().__init__()
         facts = {"task": task, "num_classes": num_classes, "num_labels": num_labels, "validate_args": False}
-        is_roc = area == "auroc"
-        self._area = areas_under_roc if is_roc else partial(getattr(areas, area), average="none", **facts)
+        self._area = partial(getattr(areas, area), average="none", **facts)
         for name in ("predictions", "targets"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
