@@ -50,7 +50,7 @@ class Dimension:
 
     @property
     def extremes(self) -> tuple[str, ...]:
-        """All values of a list, both ends of an interval."""
+        """The values of a list, or both ends of an interval."""
         return self.values or (self.number(self.low), self.number(self.high))
 
     def ends(self) -> Dimension:
@@ -118,7 +118,7 @@ class Space:
 
     @cached_property
     def points(self) -> list[list[str]]:
-        """All points of a grid, as overrides, in the order of Hydra's own sweeper."""
+        """The points of a grid, as overrides, in the order of Hydra's own sweeper."""
         return list(self.first_points(None))
 
     @property
@@ -180,7 +180,7 @@ def _axis_name(dimension: Dimension) -> str:
 
 
 def _combinations(axes: Sequence[Sequence[Dimension]], chosen: dict[str, str]) -> Iterator[dict[str, str]]:
-    """All combinations of the values of `axes` where others are chosen already; the last axis changes fastest."""
+    """The combinations of the values of `axes` where others are chosen already; the last axis changes fastest."""
     if not axes:
         yield chosen
         return

@@ -237,7 +237,7 @@ class Study:
         return f"{FAILURES_IN_A_ROW} trials in a row failed: {last[-1].reason}"
 
     def trials(self) -> list[TrialResult]:
-        """All trials that were asked for, by number."""
+        """The trials that were asked for, by number."""
         held = self._leases.held()
         return [self._result(trial, is_held=trial.number in held) for trial in self._frozen()]
 

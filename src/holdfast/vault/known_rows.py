@@ -34,7 +34,7 @@ SAME_TARGET_SHARE = 0.9
 
 @dataclass(frozen=True, eq=False)
 class RowForms:
-    """All rows of a source in the forms in which a vault may know them."""
+    """The rows of a source in the forms in which a vault may know them."""
 
     digests: RowArray  # (n, 16) of what the source holds
     y: NDArray[Any]  # their targets

@@ -44,7 +44,7 @@ def refuse_sealed_train_rows(prepared: Prepared, sealed: Sequence[Fingerprints])
 
 
 def pretraining_of(records: Sequence[Mapping[str, Any]], vault: str) -> list[dict[str, Any]]:
-    """All runs that the members' weights came from, each once; the field `pretrained` of a selection.
+    """The runs that the members' weights came from, each once; the field `pretrained` of a selection.
 
     Runs of the same vault saw its train and val rows alone. Of any other, the rows that are in the store are compared
     with the sealed ones, one by one.

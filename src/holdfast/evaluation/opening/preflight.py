@@ -1,4 +1,4 @@
-"""All that can be against an opening and can be known without spending it; no secret is touched, no row decrypted."""
+"""Reasons against an opening that can be known without spending it; no secret is touched, no row decrypted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def refuse_little_space(vault: str) -> None:
 
 
 def environment_changes(fields: Mapping[str, Any]) -> list[str]:
-    """All that is not as it was at the freeze: versions, code, commit."""
+    """Things that are not as they were at the freeze: versions, code, commit."""
     now = environment()
     changes = []
     versions = {**now["versions"], **installed_versions()}

@@ -247,7 +247,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
 
 
 def _limits(facts: Mapping[str, Any]) -> list[str]:
-    """All that the report cannot vouch for, in the words of this case."""
+    """The limits of the report: things that it cannot vouch for, in the words of this case."""
     vault, trials = facts["vault"], facts["models"][0]["trials"]
     limits = [
         f"{facts['vault']['key_mode']} Who owns the disk can cheat, but not unseen by who remembers a head.",

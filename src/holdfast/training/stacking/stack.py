@@ -95,7 +95,7 @@ class Stack:
         self.parts = parts
 
     def state(self) -> dict[str, Any]:
-        """All that training goes on from, beside the members' records."""
+        """The state that training goes on from, beside the members' records."""
         return {
             "weights": self.weights.state(),
             "generators": [generator.get_state() for generator in self.generators],

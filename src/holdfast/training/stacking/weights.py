@@ -36,7 +36,7 @@ class Weights:
         return {name: value[member].detach().clone(memory_format=plain) for name, value in self.tensors.items()}
 
     def pieces(self, members: range) -> dict[str, nn.Parameter]:
-        """What is trained of some members, by name: as it lies in memory, which is how optimizers are fastest."""
+        """The trained tensors of some members, by name: as they lie in memory, which is how optimizers are fastest."""
         values = {name: self.tensors[name].detach()[members.start : members.stop] for name in self.trained}
         return {name: nn.Parameter(as_stored(value)) for name, value in values.items()}
 

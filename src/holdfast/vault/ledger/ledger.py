@@ -134,7 +134,7 @@ def append(
 
 
 def read(ledger: Path) -> list[Entry]:
-    """All entries, the chain checked.
+    """The entries of a ledger, the chain checked.
 
     Raises:
         VaultRefused: An entry is missing, malformed, or does not follow from the one before it.
