@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional
 
+from holdfast.training.stacking.dropout import Dropout
+from holdfast.training.stacking.layout import Layout, NotStackable
+
 Tensors = Mapping[str, Tensor]
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
@@ -26,45 +29,18 @@ CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv2d: functional.conv2d,
     nn.Conv3d: functional.conv3d,
 }
-# modules that work on every channel of every row by itself, and that draw nothing
-BY_CHANNEL = (
+# modules that work on every number by itself, and that draw nothing
+BY_NUMBER = (
     *(nn.Identity, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish),
+)
+BY_CHANNEL = (  # likewise, but on every channel of every row
+    *BY_NUMBER,
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.ZeroPad2d),
 )
 BY_ROW = (*BY_CHANNEL, nn.Flatten, nn.Unflatten)  # likewise, but on rows as a whole
 CONTAINERS = (nn.Sequential, nn.ModuleList)
-
-
-class NotStackable(Exception):
-    """These networks cannot be computed at once; the text says why."""
-
-
-@dataclass
-class Layout:
-    """The place of the members' rows in one tensor."""
-
-    num_members: int  # K; all rows of the first one come first
-
-    def split(self, x: Tensor) -> Tensor:
-        """(K x rows, ...) -> (K, rows, ...)."""
-        return x.reshape(self.num_members, -1, *x.shape[1:])
-
-    def join(self, x: Tensor) -> Tensor:
-        """(K, rows, ...) -> (K x rows, ...)."""
-        return x.flatten(0, 1)
-
-    def as_channels(self, x: Tensor) -> Tensor:
-        """(K x rows, channels, ...) -> (rows, K x channels, ...), channels last in memory.
-
-        On a CPU a max-pool is twenty times as fast then, and a convolution with groups up to four times.
-        """
-        return self.split(x).movedim((0, 2), (-2, -1)).flatten(-2).contiguous().movedim(-1, 1)
-
-    def from_channels(self, x: Tensor) -> Tensor:
-        """(rows, K x channels, ...) -> (K x rows, channels, ...)."""
-        return self.join(x.reshape(len(x), self.num_members, -1, *x.shape[2:]).transpose(0, 1))
 
 
 def stack_network(
@@ -104,7 +80,7 @@ class _Stacking:
             layer.inplace = False  # to write into a view, as rows are here, takes copies
             return layer  # type: ignore[no-any-return]
         if kind is nn.Linear:
-            return _Linear(self, name)
+            return _Products(self.layout, _Linear(self, name))
         if kind in CONVOLUTIONS and first.padding_mode == "zeros":
             return _Channels(self.layout, _Convolution(self, name, first))
         if isinstance(first, nn.modules.batchnorm._BatchNorm) and kind.__module__.startswith("torch.nn"):
@@ -143,7 +119,8 @@ class _Stacking:
     def _dropout(self, modules: list[nn.Module], name: str, *, is_mapped: bool) -> nn.Module:
         if not all(type(module) in (nn.Dropout, nn.Identity) for module in modules):
             raise NotStackable(f"{name} is a dropout in some members only")
-        return Dropout(self, [getattr(module, "p", 0.0) for module in modules], is_mapped=is_mapped)
+        shares = [getattr(module, "p", 0.0) for module in modules]
+        return Dropout(self.layout, self.generators, shares, is_mapped=is_mapped)
 
 
 def _is_ours(module: nn.Module) -> bool:
@@ -160,11 +137,14 @@ def _shallow_copy(module: nn.Module) -> nn.Module:
 
 
 def _joined(layers: Iterable[Any]) -> list[nn.Module]:
-    """The layers of a sequence, with neighbours that work on channels as one: rows are laid out anew but once."""
+    """The layers of a sequence, with neighbours of one layout as one: rows are laid out anew but once."""
     joined: list[Any] = []
     for layer in layers:
-        if joined and isinstance(joined[-1], _Channels) and isinstance(layer, (_Channels, *BY_CHANNEL)):
-            joined[-1].extend(layer if isinstance(layer, _Channels) else [layer])
+        block = joined[-1] if joined else None
+        if isinstance(block, _Block) and type(layer) is type(block):
+            block.extend(layer)
+        elif isinstance(block, _Block) and isinstance(layer, block.takes):
+            block.append(layer)
         else:
             joined.append(layer)
     return joined
@@ -188,20 +168,38 @@ class _Layer(nn.Module):
         return None if tensor is None else tensor.flatten(0, 1)
 
 
-class _Linear(_Layer):
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.tensors[self.prefix + "weight"], self.tensor("bias")
-        rows = x.reshape(self.layout.num_members, -1, x.shape[-1])
-        out = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-        return out.view(*x.shape[:-1], -1)
+class _Block(nn.Sequential):
+    """Layers that compute all members in a layout of their own."""
 
-
-class _Channels(nn.Sequential):
-    """Layers that compute all members over K times the channels."""
+    takes: tuple[type[nn.Module], ...]  # other layers that work in it
 
     def __init__(self, layout: Layout, layer: nn.Module) -> None:
         super().__init__(layer)
         self.layout = layout
+
+
+class _Products(_Block):
+    """Linear maps as products of (K, rows, ...)."""
+
+    takes = (*BY_NUMBER, Dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(K x rows, ...) -> the same."""
+        out = super().forward(x.reshape(self.layout.num_members, -1, x.shape[-1]))  # type: ignore[no-untyped-call]
+        return out.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+
+
+class _Linear(_Layer):
+    def forward(self, x: Tensor) -> Tensor:
+        """(K, rows, numbers) -> the same."""
+        weight, bias = self.tensors[self.prefix + "weight"].mT, self.tensor("bias")
+        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+
+class _Channels(_Block):
+    """Layers over K times the channels."""
+
+    takes = BY_CHANNEL
 
     def forward(self, x: Tensor) -> Tensor:
         """(K x rows, channels, ...) -> the same."""
@@ -281,54 +279,6 @@ class _Embedding(_Layer):
         if self.padding is not None:  # as torch has it: this entry does not learn
             out = torch.where((rows == self.padding).unsqueeze(-1), out.detach(), out)
         return self.layout.join(out)
-
-
-class Dropout(nn.Module):
-    """Dropout whose masks are drawn from each member's own generator: those that the member draws alone on a CPU."""
-
-    def __init__(self, stacking: _Stacking, shares: list[float], *, is_mapped: bool) -> None:
-        super().__init__()
-        self.layout, self.generators = stacking.layout, stacking.generators
-        self.shares, self.is_mapped = shares, is_mapped
-
-    def keep(self, members: Sequence[int]) -> None:
-        """Leave out the shares of all other members."""
-        self.shares = [self.shares[member] for member in members]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(K x rows, ...) -> the same shape; under a map (rows, ...) of each member."""
-        if not self.training or not any(self.shares):
-            return x
-        if self.is_mapped:
-            return _Masked.apply(x, self)  # type: ignore[no-any-return,no-untyped-call]
-        return x * self.layout.join(self.masks(self.layout.split(x)))
-
-    def masks(self, x: Tensor) -> Tensor:
-        """Factors of x, (K, rows, ...)."""
-        masks = torch.ones(x.shape, dtype=x.dtype, device=x.device)
-        for mask, share, generator in zip(masks, self.shares, self.generators, strict=True):
-            if share == 1.0:
-                mask.zero_()
-            elif share > 0.0:
-                mask.bernoulli_(1.0 - share, generator=generator)
-        kept = torch.tensor([1.0 - share if share < 1.0 else 1.0 for share in self.shares], dtype=x.dtype)
-        return masks.div_(kept.view(-1, *(1,) * (x.ndim - 1)))
-
-
-class _Masked(torch.autograd.Function):
-    """A dropout inside of a mapped module: the map hands over the rows of all members."""
-
-    @staticmethod
-    def forward(x: Tensor, layer: Dropout) -> Tensor:
-        raise NotStackable("a dropout was called outside of the map over members")
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None: ...
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Tensor, layer: Dropout) -> tuple[Tensor, int]:
-        x = x.movedim(in_dims[0], 0)
-        return x * layer.masks(x), 0
 
 
 class _Mapped(_Layer):

@@ -11,15 +11,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.linalg import vector_norm
 
+from holdfast.config.resolve import as_plain
 from holdfast.data.loading.batches import Batch, ResidentBatches, hand_over
 from holdfast.training.fit import Built
 from holdfast.training.metrics import ROWS_PER_UPDATE
 from holdfast.training.row_guard import look_first
+from holdfast.training.stacking.dropout import Dropout
 from holdfast.training.stacking.grouping import alike
-from holdfast.training.stacking.layers import Dropout, Layout, NotStackable, stack_network
+from holdfast.training.stacking.layers import stack_network
+from holdfast.training.stacking.layout import Layout, NotStackable
 from holdfast.training.stacking.weights import Weights, as_stored
 
 MOST_TRANSFORMED = 2**26  # numbers that are kept as the networks see them: 256 MB
+LARGEST_KEPT = 2**25 - 2**16  # bytes: just below the largest block that glibc adapts to
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Part:
 
     def of(self, tensor: Tensor) -> Tensor:
         """The share of these members in a tensor (K, ...)."""
-        return tensor[self.members.start : self.members.stop]
+        return tensor if len(tensor) == len(self.members) else tensor[self.members.start : self.members.stop]
 
 
 class Stack:
@@ -45,6 +49,9 @@ class Stack:
         Raises:
             NotStackable: The networks cannot be computed at once, or their rows are read from files.
         """
+        # freed at once: from then on glibc keeps blocks of up to this size for the next tensors, where it would give
+        # those of a step back to the system, and have them cleared for the next one
+        torch.empty(LARGEST_KEPT, dtype=torch.uint8)
         self.members = list(members)  # what was built for each run; their order is that of all tensors (K, ...)
         # one for each run, which masks and augmentation are drawn from
         self.generators = [torch.Generator().set_state(built.random["torch"]) for built in members]
@@ -57,6 +64,7 @@ class Stack:
         if not all(isinstance(loader, ResidentBatches) for loader in self._loaders):
             raise NotStackable("the rows are read from files as they are needed (data.resident)")
         self._x, self._is_transformed = self._train_rows()
+        self._trainer = as_plain(members[0].config.trainer)
         # optimizers and schedules as each member would build them for itself
         self.parts = [self._part(places) for places in alike([built.config for built in members])]
 
@@ -238,11 +246,10 @@ class Stack:
 
     def clip(self, gradients: Sequence[Tensor]) -> None:
         """Clip gradients (members, ...) where they lie, as Lightning does, over all weights of a member."""
-        trainer = self.members[0].config.trainer
-        limit = trainer.get("gradient_clip_val")
+        limit = self._trainer.get("gradient_clip_val")
         if not limit:
             return
-        if trainer.get("gradient_clip_algorithm") == "value":
+        if self._trainer.get("gradient_clip_algorithm") == "value":
             for gradient in gradients:
                 gradient.clamp_(-limit, limit)
             return

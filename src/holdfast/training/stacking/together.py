@@ -31,7 +31,7 @@ from holdfast.training.reporter import Reporter
 from holdfast.training.row_guard import guarded
 from holdfast.training.stacking.choice import stack_if_faster
 from holdfast.training.stacking.grouping import group, why_alone
-from holdfast.training.stacking.layers import NotStackable
+from holdfast.training.stacking.layout import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
 from holdfast.training.stacking.stack import Kept, Stack
 from holdfast.training.trainer import AtomicCheckpointIO
