@@ -20,7 +20,7 @@ from holdfast.core.seeding import kept_random_state, restore_random_states
 from holdfast.data.loading.batches import Batch
 from holdfast.training.fit import Built
 from holdfast.training.module import SupervisedModule
-from holdfast.training.stacking.layers import NotStackable
+from holdfast.training.stacking.layout import NotStackable
 from holdfast.training.stacking.stack import Stack
 
 NUM_TIMED = 5  # steps of the stack, and of each of two members alone
@@ -94,7 +94,7 @@ def _largest_difference(stack: Stack, places: Iterable[int]) -> tuple[str, float
         stack.clip([gradient[None] for gradient in single.values()])
         largest = max(float(gradient.norm()) for gradient in single.values())
         for name, gradient in single.items():
-            own, size = stack.weights.tensors[name].grad, float(gradient.norm())
+            own, size = stack.weights.gradient(name), float(gradient.norm())
             if size > NEGLIGIBLE * largest:
                 difference = math.inf if own is None else float((own[place] - gradient).norm()) / size
                 differences[name] = max(differences.get(name, 0.0), math.inf if math.isnan(difference) else difference)

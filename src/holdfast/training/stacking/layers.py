@@ -10,7 +10,7 @@ and what a member decides by its data (an `if`) cannot be mapped.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,7 @@ from torch.nn import functional
 
 from holdfast.training.stacking.dropout import Dropout
 from holdfast.training.stacking.layout import Layout, NotStackable
-
-Tensors = Mapping[str, Tensor]
+from holdfast.training.stacking.weights import Weights
 
 CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
     nn.Conv1d: functional.conv1d,
@@ -44,27 +43,27 @@ CONTAINERS = (nn.Sequential, nn.ModuleList)
 
 
 def stack_network(
-    models: Sequence[nn.Module], tensors: Tensors, layout: Layout, generators: Sequence[torch.Generator]
+    models: Sequence[nn.Module], weights: Weights, layout: Layout, generators: Sequence[torch.Generator]
 ) -> nn.Module:
     """Build the network of all members: (K x rows, ...) -> (K x rows, ...).
 
     Args:
         models: The members, of one architecture.
-        tensors: Their parameters and buffers by name, (K, ...); looked up in every pass.
+        weights: Their parameters and buffers; looked up in every pass.
         layout: Of the rows.
         generators: What each member's masks are drawn from.
 
     Raises:
         NotStackable: A module can be neither replaced nor mapped.
     """
-    return _Stacking(tensors, layout, generators).stacked(list(models), "")
+    return _Stacking(weights, layout, generators).stacked(list(models), "")
 
 
 @dataclass
 class _Stacking:
     """The choices that all layers of a stack share."""
 
-    tensors: Tensors
+    weights: Weights
     layout: Layout
     generators: Sequence[torch.Generator]
 
@@ -155,12 +154,12 @@ class _Layer(nn.Module):
 
     def __init__(self, stacking: _Stacking, name: str) -> None:
         super().__init__()
-        self.tensors, self.layout = stacking.tensors, stacking.layout
+        self.weights, self.layout = stacking.weights, stacking.layout
         self.prefix = f"{name}." if name else ""
 
     def tensor(self, name: str) -> Tensor | None:
         """The tensor of that name, (K, ...)."""
-        return self.tensors.get(self.prefix + name)
+        return self.weights.tensors.get(self.prefix + name)
 
     def flat(self, name: str) -> Tensor | None:
         """The same, with the members in one dimension with the next one."""
@@ -192,7 +191,7 @@ class _Products(_Block):
 class _Linear(_Layer):
     def forward(self, x: Tensor) -> Tensor:
         """(K, rows, numbers) -> the same."""
-        weight, bias = self.tensors[self.prefix + "weight"].mT, self.tensor("bias")
+        weight, bias = self.weights.stored[self.prefix + "weight"], self.tensor("bias")
         return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
 
 
@@ -230,7 +229,7 @@ class _BatchNorm(_Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            self.tensors[self.prefix + "num_batches_tracked"].add_(1)
+            self.weights.tensors[self.prefix + "num_batches_tracked"].add_(1)
         statistics = (self.flat("running_mean"), self.flat("running_var"))
         affine = (self.flat("weight"), self.flat("bias"))
         return functional.batch_norm(x, *statistics, *affine, self.training, self.momentum, self.eps)
@@ -289,7 +288,9 @@ class _Mapped(_Layer):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        own = {key.removeprefix(self.prefix): t for key, t in self.tensors.items() if key.startswith(self.prefix)}
+        own = {
+            key.removeprefix(self.prefix): t for key, t in self.weights.tensors.items() if key.startswith(self.prefix)
+        }
 
         def call(weights: dict[str, Tensor], rows: Tensor) -> Any:
             return functional_call(self.module, weights, (rows,), tie_weights=False)  # every name is there

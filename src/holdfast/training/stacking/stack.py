@@ -20,7 +20,7 @@ from holdfast.training.stacking.dropout import Dropout
 from holdfast.training.stacking.grouping import alike
 from holdfast.training.stacking.layers import stack_network
 from holdfast.training.stacking.layout import Layout, NotStackable
-from holdfast.training.stacking.weights import Weights, as_stored
+from holdfast.training.stacking.weights import Weights
 
 MOST_TRANSFORMED = 2**26  # numbers that are kept as the networks see them: 256 MB
 LARGEST_KEPT = 2**25 - 2**16  # bytes: just below the largest block that glibc adapts to
@@ -33,7 +33,7 @@ class Part:
     members: range  # their places
     optimizer: torch.optim.Optimizer  # works on `pieces`
     schedule: dict[str, Any]  # as an option gives it
-    pieces: dict[str, nn.Parameter]  # name of a parameter -> these members' share of it
+    pieces: dict[str, Tensor]  # name of a parameter -> these members' share of it
 
     def of(self, tensor: Tensor) -> Tensor:
         """The share of these members in a tensor (K, ...)."""
@@ -58,7 +58,7 @@ class Stack:
         self.layout = Layout(len(members))
         models = [built.module.model for built in members]
         self.weights = Weights(models)
-        self.network = stack_network(models, self.weights.tensors, self.layout, self.generators).train()
+        self.network = stack_network(models, self.weights, self.layout, self.generators).train()
         self._loaders: list[Any] = [built.datamodule.train_dataloader() for built in members]
         self._val_loader: Any = members[0].datamodule.val_dataloader()
         if not all(isinstance(loader, ResidentBatches) for loader in self._loaders):
@@ -189,7 +189,7 @@ class Stack:
 
     def backward(self, losses: Tensor) -> None:
         """Set the gradients of the losses and of the regularisation, and clip them for each member."""
-        weights = [self.weights.tensors[name] for name in self.weights.trained]
+        weights = [self.weights.stored[name] for name in self.weights.trained]
         for weight in weights:
             weight.grad = None
         total = losses.sum()
@@ -198,10 +198,11 @@ class Stack:
                 total = total + penalty
         total.backward()  # type: ignore[no-untyped-call]
         self.clip([weight.grad for weight in weights if weight.grad is not None])
-        for part in self.parts:
-            for name, piece in part.pieces.items():
-                gradient = self.weights.tensors[name].grad
-                piece.grad = None if gradient is None else as_stored(part.of(gradient))
+        if len(self.parts) > 1:  # the pieces of a single one are the weights themselves
+            for part in self.parts:
+                for name, piece in part.pieces.items():
+                    gradient = self.weights.stored[name].grad
+                    piece.grad = None if gradient is None else part.of(gradient)
 
     def end_epoch(self, values: Sequence[float]) -> None:
         """Move the schedules that move per epoch; those that go by a measured value are told it, one a member."""

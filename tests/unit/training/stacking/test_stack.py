@@ -13,7 +13,8 @@ from holdfast.training.stacking import choice, group
 from holdfast.training.stacking import stack as stacking
 from holdfast.training.stacking.choice import stack_if_faster
 from holdfast.training.stacking.grouping import why_alone
-from holdfast.training.stacking.layers import Layout, NotStackable, stack_network
+from holdfast.training.stacking.layers import stack_network
+from holdfast.training.stacking.layout import Layout, NotStackable
 from holdfast.training.stacking.stack import Stack
 from holdfast.training.stacking.weights import Weights
 from holdfast.training.trainer import build_trainer
@@ -145,7 +146,7 @@ def test_outputs_of_convolutions(convolution: Any, norm: Any, pool: Any, shape: 
         x = torch.randn(NUM_MEMBERS, 5, *shape, dtype=torch.float64)
         alone = torch.stack([model(rows) for model, rows in zip(models, x, strict=True)])
     layout = Layout(NUM_MEMBERS)
-    network = stack_network(models, Weights(models).tensors, layout, [])
+    network = stack_network(models, Weights(models), layout, [])
     torch.testing.assert_close(layout.split(network(x.flatten(0, 1))), alone, atol=1e-12, rtol=0.0)
 
 
@@ -212,7 +213,7 @@ def test_gradients_of_the_first_step(tmp_path: Path, model: str, precision: str)
         largest = max(float(gradient.norm()) for gradient in single.values())
         for name, gradient in single.items():
             if float(gradient.norm()) > 1e-5 * largest:
-                difference = stack.weights.tensors[name].grad[index] - gradient
+                difference = stack.weights.gradient(name)[index] - gradient
                 assert float(difference.norm() / gradient.norm()) < (1e-5 if precision == "32-true" else 1e-12), name
 
 
