@@ -2,11 +2,13 @@
 
     python tests/benchmarks/stacking.py                 # MLP 64-64-64-10; with batch norm and dropout; a small CNN
     python tests/benchmarks/stacking.py --members 64
+    python tests/benchmarks/stacking.py --choice        # the cost of choosing, where training in turn is as fast
     python tests/benchmarks/stacking.py --whole         # 20 epochs on digits, records and checkpoints included
 
 Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: each
 number is the least of many steps, and the sides take turns. Whole trainings are measured once, in CPU seconds beside
-seconds, after a run that is not counted: imports and the preparation of the rows are start-up.
+seconds, after a run that is not counted: imports and the preparation of the rows are start-up. A choice is measured
+once, in CPU seconds, against as many steps in turn as the training has, each as fast as the fastest of some.
 """
 
 from __future__ import annotations
@@ -28,6 +30,12 @@ CASES = {
     "mlp": ([*MLP, "model.norm=none"], 0, (64,)),
     "mlp, batch norm and dropout": ([*MLP, "model.norm=batch", "model.dropout=0.1"], 0, (64,)),
     "cnn, 8 x 8 pixels": (["model=cnn", "model.norm=none", "optimizer=adam"], 8, (8, 8, 1)),
+}
+# words, members, shape of a row, epochs over 1438 rows
+CHOICES = {
+    "wide cnn, 28 x 28 pixels": (["model=cnn", "model.channels=[64,128]", "optimizer=adam"], 5, (28, 28, 1), 3),
+    "cnn, 28 x 28 pixels": (["model=cnn", "optimizer=adam"], 5, (28, 28, 1), 5),
+    "wide mlp": (["model=mlp", "model.hidden=[512,512]", "optimizer=adam"], 5, (64,), 20),
 }
 
 
@@ -95,6 +103,38 @@ def compare(name: str, words: list[str], count: int, shape: tuple[int, ...]) -> 
     print(f"{name}, {count} members: {times}; {faster}", flush=True)
 
 
+def compare_choice(name: str, words: list[str], count: int, shape: tuple[int, ...], num_epochs: int) -> None:
+    """Print the CPU seconds of the choice and of the training in turn, and the speed of choice and chosen way."""
+    from holdfast.training.stacking.choice import stack_if_faster
+    from holdfast.training.stacking.layout import NotStackable
+
+    built = members([*words, f"max_epochs={num_epochs}"], count, shape)
+    num_steps = num_epochs * len(built[0].datamodule.train_dataloader())
+    stack, way, started = None, "together", time.process_time()
+    try:
+        stack = stack_if_faster(built)
+    except NotStackable as error:
+        way = f"in turn ({error})"
+    chosen = time.process_time() - started
+    in_turn = num_steps * count * least_seconds(loop(built[:1], is_fused=True))
+    trained = in_turn
+    if stack is not None:
+        batch = next(stack.train_batches(0))
+        trained = num_steps * least_seconds(lambda: stack.step(batch))
+    speed = in_turn / (chosen + trained)
+    print(f"{name}: {chosen:.2f} s to choose, {in_turn:.1f} s in turn: {speed:.3f}x of it; {way}", flush=True)
+
+
+def least_seconds(step: Callable[[], object]) -> float:
+    """The least CPU seconds of some steps."""
+    seconds = []
+    for _ in range(STEPS):
+        started = time.process_time()
+        step()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
+
+
 def compare_whole(count: int, folder: Path) -> None:
     """Print the seconds of 20 epochs of all members, trained together and in turn."""
     from holdfast.experiment.experiment import Experiment
@@ -129,11 +169,16 @@ def compare_whole(count: int, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=32)
+    parser.add_argument("--choice", action="store_true", help="measure the choice between the ways")
     parser.add_argument("--whole", action="store_true", help="measure whole trainings in the place of steps")
     arguments = parser.parse_args()
     import torch
 
     torch.set_num_threads(1)
+    if arguments.choice:
+        for name, choice in CHOICES.items():
+            compare_choice(name, *choice)
+        return
     if arguments.whole:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["HOLDFAST_HOME"] = str(Path(folder, "home"))

@@ -1,7 +1,7 @@
-"""The faster way to train members: a few steps of both are timed on the first batches.
+"""The faster way to train members: some steps of both are timed on the first batches.
 
-Before that, the gradients of the first step are compared with those of members alone: a network whose rows or draws do
-not come out as in a single run is not stacked.
+Where all at once are faster, the gradients of the first step are compared with those of members alone: a network whose
+rows or draws do not come out as in a single run is not stacked.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from holdfast.training.module import SupervisedModule
 from holdfast.training.stacking.layout import NotStackable
 from holdfast.training.stacking.stack import Stack
 
-NUM_TIMED = 5  # steps of the stack, and of each of two members alone
+NUM_TIMED = 20  # steps of the stack, and of each of two members alone
 NUM_ALONE = 2
+NUM_BATCHES = 5  # that these steps take turns with
+SHARE_TIMED = 0.02  # of the training of all members in turn: what timing may take before it ends
 TOLERANCE, TOLERANCE_IN_DOUBLE = 1e-4, 1e-9  # of gradients: the norm of the difference over that of the gradient
 MOST_BY_TIES = 0.1  # likewise, in single precision
 NEGLIGIBLE = 1e-5  # a gradient below this share of the largest is zero but for rounding: a bias before batch norm
@@ -41,20 +43,31 @@ def stack_if_faster(members: Sequence[Built]) -> Stack:
     with kept_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a map that goes over the members one by one
         try:
-            stack = Stack(members)
-            _check_gradients(stack)
-            together = stack.step, list(itertools.islice(stack.train_batches(0), NUM_TIMED))
-            seconds, *single = _least_seconds([together, *map(_alone, members[:NUM_ALONE])])
+            _time(members)
+            _check_gradients(Stack(members))
         except NotStackable:
             raise
         except Exception as error:  # what a map cannot do, and a user's own code, raise anything
             line = (str(error).splitlines() or [""])[0]
             raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
+    return Stack(members)
+
+
+def _time(members: Sequence[Built]) -> None:
+    """Time steps of a stack, which is thrown away, and of some members alone.
+
+    Raises:
+        NotStackable: A step of all at once takes longer than one of each in turn.
+    """
+    stack = Stack(members)
+    together = stack.step, list(itertools.islice(stack.train_batches(0), NUM_BATCHES))
+    num_steps = sum(each.config.max_epochs * len(each.datamodule.train_dataloader()) for each in members)
+    ways = [together, *map(_alone, members[:NUM_ALONE])]
+    seconds, *single = _least_seconds(ways, most=SHARE_TIMED * num_steps)
     in_turn = sum(single) / len(single) * len(members)
     if seconds > in_turn:
         times = f"{1e3 * seconds:.2f} ms a step for {len(members)} members at once, {1e3 * in_turn:.2f} ms in turn"
         raise NotStackable(f"it would be slower: {times}")
-    return Stack(members)
 
 
 def _check_gradients(stack: Stack) -> None:
@@ -122,19 +135,21 @@ def _copy(built: Built) -> SupervisedModule:
 def _first_batches(built: Built) -> list[Batch]:
     loader = built.datamodule.train_dataloader()
     loader.sampler.set_epoch(0)
-    return list(itertools.islice(loader, NUM_TIMED))
+    return list(itertools.islice(loader, NUM_BATCHES))
 
 
-def _least_seconds(ways: Sequence[tuple[Step, Sequence[Batch]]]) -> list[float]:
-    """The least seconds of a step of each way.
+def _least_seconds(ways: Sequence[tuple[Step, Sequence[Batch]]], *, most: float) -> list[float]:
+    """The least seconds of a step of each way, the first of which is all members at once.
 
     The ways take turns, so that what else runs on the machine slows all of them. The first step, which makes room in
-    memory, counts where it is the only one.
+    memory, counts where it is the only one. Timing ends when it has taken as long as `most` steps of a member alone.
     """
     seconds: list[list[float]] = [[] for _ in ways]
-    for place in range(min(len(batches) for _, batches in ways)):
+    for place in range(NUM_TIMED):
         for (step, batches), of_way in zip(ways, seconds, strict=True):
             started = time.perf_counter()
-            step(batches[place])
+            step(batches[place % len(batches)])
             of_way.append(time.perf_counter() - started)
+        if sum(map(sum, seconds)) > most * min(map(min, seconds[1:])):
+            break
     return [min(of_way[1:] or of_way) for of_way in seconds]

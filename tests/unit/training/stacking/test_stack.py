@@ -261,7 +261,7 @@ def test_sgd_in_single_precision(tmp_path: Path, model: list[str]) -> None:
 def test_a_timed_choice_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The steps of three tiny members are as fast in turn now and then: the choice is timed, and then made for the test.
     timed = choice._least_seconds
-    monkeypatch.setattr(choice, "_least_seconds", lambda ways: [0.0, *timed(ways)[1:]])
+    monkeypatch.setattr(choice, "_least_seconds", lambda ways, most: [0.0, *timed(ways, most=most)[1:]])
     made = members(tmp_path, "model.dropout=0.3", "model.hidden=[32,32,32]", max_epochs=2)
     before = torch.get_rng_state()
     stack = stack_if_faster(made)
@@ -272,6 +272,15 @@ def test_a_timed_choice_leaves_everything_as_it_was(tmp_path: Path, monkeypatch:
                 stack.step(batch)
     for index, member in enumerate(made):
         assert_same_weights(stack, index, alone(member, 2)[1], 1e-6)
+
+
+@pytest.mark.parametrize(("most", "num_steps"), [(1e9, 20), (0.0, 1)])
+def test_steps_are_timed_until_they_cost_too_much(most: float, num_steps: int) -> None:
+    taken: list[tuple[str, int]] = []
+    batches = [(torch.tensor(place), torch.tensor(place)) for place in range(5)]
+    ways = [(lambda batch, way=way: taken.append((way, int(batch[0]))), batches) for way in ("together", "alone")]
+    assert len(choice._least_seconds(ways, most=most)) == 2
+    assert taken == [(way, place % 5) for place in range(num_steps) for way in ("together", "alone")]
 
 
 OWN = {
