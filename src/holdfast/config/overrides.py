@@ -250,8 +250,9 @@ def _value_problems(
     if not isinstance(node, DictConfig) or name not in node:
         names = [str(k) for k in node if not str(k).startswith("_")] if isinstance(node, DictConfig) else []
         known = [f"{parent}.{k}" if parent else k for k in names]
+        others = [other for other in _all_keys(base) if not key.startswith(f"{other}.")]
         is_far = parent == root and not did_you_mean(name, names)
-        hint = (_options_with(name, root, loader) if is_far else "") or _hint(key, [*known, *_all_keys(base)])
+        hint = (_options_with(name, root, loader) if is_far else "") or _hint(key, [*known, *others])
         yield Problem(key, "is no key of the config", ", ".join(known), hint)
         return
     if override.is_delete():
