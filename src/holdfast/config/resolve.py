@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -41,8 +41,18 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def call_target(entry: Mapping[str, Any], where: str) -> Any:
-    """Call what `_target_` names with the entry's other keys; `where` is the key to blame for a wrong one."""
-    return find_target(entry["_target_"], where)(**arguments(entry))
+    """Call the class or function that `_target_` names with the entry's other keys.
+
+    One that cannot be found or called is refused; `where` is the key of the entry, which is to blame.
+    """
+    path = entry["_target_"]
+    try:
+        symbol = resolve_target(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}._target_", f"{path} cannot be imported ({error})") from None
+    if not callable(symbol):
+        raise InputError(f"{where}._target_", f"{path} is a {type(symbol).__name__}, expected a function")
+    return symbol(**arguments(entry))
 
 
 def resolve_target(target: str) -> Any:
@@ -65,17 +75,6 @@ def resolve_target(target: str) -> Any:
                     raise
         symbol = getattr(symbol, word)
     return symbol
-
-
-def find_target(path: str, where: str) -> Callable[..., Any]:
-    """Find the function or class with the dotted `path`; a wrong one is refused, and `where` is the key to blame."""
-    try:
-        symbol = resolve_target(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}._target_", f"{path} cannot be imported ({error})") from None
-    if not callable(symbol):
-        raise InputError(f"{where}._target_", f"{path} is a {type(symbol).__name__}, expected a function")
-    return symbol  # type: ignore[no-any-return]
 
 
 def find_module_file(path: str) -> Path | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from holdfast.config.resolve import as_plain, build_option, call_target, find_module_file, find_target
+from holdfast.config.resolve import as_plain, build_option, call_target, find_module_file
 from holdfast.core.errors import InputError
 from holdfast.data.store.source_files import source_state
 
@@ -38,7 +38,7 @@ def test_targets_are_called_without_the_keys_of_hydra() -> None:
 )
 def test_targets_that_are_not_there(target: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        find_target(target, "data.source")
+        call_target({"_target_": target}, "data.source")
     assert str(caught.value).startswith("data.source._target_: ")
     assert words in str(caught.value)
 
