@@ -13,6 +13,7 @@ from holdfast.core.figures import digits
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import MISSING, Column
 from holdfast.data.loading.train_val import RunRows
+from holdfast.data.statistics import class_counts
 from holdfast.data.store.store import Prepared
 
 SAMPLE_ROWS = 20_000
@@ -58,17 +59,9 @@ def class_facts(rows: RunRows) -> list[Facts] | None:
     prepared = rows.prepared
     if task_of(prepared.task).is_values:
         return None
-    counts = []
-    for part in (rows.train, rows.val):
-        y = np.asarray(prepared.y[part])
-        of_classes = (
-            y.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(y, minlength=len(prepared.class_names))
-        )
-        counts.append(of_classes.tolist())
-    return [
-        {"name": name, "train": train, "val": val}
-        for name, train, val in zip(prepared.class_names, *counts, strict=True)
-    ]
+    names = prepared.class_names
+    counts = [class_counts(np.asarray(prepared.y[part]), len(names)) for part in (rows.train, rows.val)]
+    return [{"name": name, "train": train, "val": val} for name, train, val in zip(names, *counts, strict=True)]
 
 
 def column_facts(column: Column, train: NDArray[Any], val: NDArray[Any]) -> Facts:
