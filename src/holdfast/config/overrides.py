@@ -258,8 +258,7 @@ def _value_problems(
         return
     default = OmegaConf.select(base, key)
     for value in _swept(override):
-        allowed = _type_mismatch(key, default, value)
-        if allowed:
+        if allowed := _type_mismatch(key, default, value):
             needs_whole = override.is_interval_sweep() and isinstance(default, int)
             hint = f"write '{key}=int(interval(LEAST,MOST))' for whole numbers" if needs_whole else ""
             yield Problem(key, f"is {value!r}", allowed, hint)

@@ -50,12 +50,8 @@ def target_problems(path: str, node: dict[str, Any], group: str, trusted_modules
     where = f"{path}._target_"
     trusted = (*GROUPS[group].trusted, *trusted_modules)
     allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
-    untrusted = Problem(
-        where,
-        f"{target!r} is not trusted",
-        allowed,
-        "a module of your own: trusted_modules=[NAME] on the command line of train.py",
-    )
+    advice = "a module of your own: trusted_modules=[NAME] on the command line of train.py"
+    untrusted = Problem(where, f"{target!r} is not trusted", allowed, advice)
     if not isinstance(target, str) or not _is_under(target, trusted) or _is_under(target, FORBIDDEN):
         return [untrusted]
     try:

@@ -200,15 +200,10 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
 
 
-def _tick(value: float, count: int = 4) -> str:
-    """A number beside an axis, to `count` digits: six have room there."""
-    return digits(value, count) if abs(value) < 1e6 else f"{value:.{count}g}"
-
-
 def _labelled(places: Sequence[float]) -> Ticks:
-    """The places of an axis with their numbers, to four digits or to as many as tell them apart."""
+    """The places of an axis with their numbers, to four digits or to as many as tell them apart; six have room."""
     for count in (4, 5, 6):
-        labels = [_tick(place, count) for place in places]
+        labels = [digits(place, count) if abs(place) < 1e6 else f"{place:.{count}g}" for place in places]
         if len(set(labels)) == len(labels):
             break
     return list(zip(places, labels, strict=True))
