@@ -140,7 +140,7 @@ def missing_share(column: Mapping[str, Any]) -> float:
     return float(column["missing_train"] / max(1, column["rows_train"]))
 
 
-def named(items: Sequence[str], limit: int = 5) -> str:
+def in_quotes(items: Sequence[str], limit: int = 5) -> str:
     """Names in a sentence, the first few."""
     text = ", ".join(f"'{item}'" for item in items[:limit])
     return text + (f" and {len(items) - limit} more" if len(items) > limit else "")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
-from holdfast.reporting.dataset import Facts, Sample, class_facts, missing_share, named
+from holdfast.reporting.dataset import Facts, Sample, class_facts, in_quotes, missing_share
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
@@ -75,7 +75,7 @@ def _identifiers(columns: Sequence[Facts], x: Array, scores: NDArray[np.float64]
         advice = "looks like an identifier and predicts the target: leave it out (data.drop)"
         verdict, message = "bad", f"{evidence} {advice}"
     elif identifiers:
-        names = named([columns[index]["name"] for index in identifiers])
+        names = in_quotes([columns[index]["name"] for index in identifiers])
         verdict, message = "look", f"{names}: a different value in every row; leave it out (data.drop) if it is a name"
     yield _check("identifiers among the columns", verdict, message)
 
@@ -142,11 +142,13 @@ def _near_duplicates(x_train: Array, x_val: Array) -> Facts:
 
 def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
     if missing := [column["name"] for column in columns if missing_share(column) > MOSTLY_MISSING]:
-        yield _check("columns that are mostly missing", "look", named(missing))
+        yield _check("columns that are mostly missing", "look", in_quotes(missing))
     if constant := [column["name"] for column in columns if column["distinct"] <= 1]:
-        yield _check("columns with one value only", "look", f"{named(constant)}: tells nothing; leave out (data.drop)")
+        yield _check(
+            "columns with one value only", "look", f"{in_quotes(constant)}: tells nothing; leave out (data.drop)"
+        )
     if new := [f"{column['name']} ({column['new_in_val']})" for column in columns if column.get("new_in_val")]:
-        yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
+        yield _check("val rows with a category that no train row has", "look", f"{in_quotes(new)}: treated as unknown")
 
 
 def _classes(rows: RunRows) -> Iterator[Facts]:
@@ -155,9 +157,9 @@ def _classes(rows: RunRows) -> Iterator[Facts]:
         return
     for part in ("train", "val"):
         if absent := [entry["name"] for entry in classes if entry[part] == 0]:
-            yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", named(absent))
+            yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", in_quotes(absent))
     if rare := [entry["name"] for entry in classes if 0 < entry["train"] < RARE_ROWS]:
-        yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
+        yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", in_quotes(rare))
     counts = [entry["train"] for entry in classes if entry["train"]]
     if len(counts) > 1 and not task_of(rows.prepared.task).is_labels:
         ratio = max(counts) / min(counts)
