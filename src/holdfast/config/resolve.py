@@ -1,11 +1,19 @@
-"""The object that a `_target_` names, and the result of a call of it; without torch."""
+"""From an option in the config to a call: the object that a `_target_` names, and what it is called with.
+
+Holdfast calls an option with its arguments from the config and with what it knows beside them (`groups.Group`). A
+class or function of the user's own need not name all of that: it is handed what it names. A plain function such as
+`my_loss(outputs, targets)` is the part itself, since nobody but a step of the training can give it those two.
+
+Importing this module imports neither torch nor Lightning.
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -13,6 +21,9 @@ from typing import Any
 
 from holdfast.config.groups import GROUPS
 from holdfast.core.errors import InputError
+
+BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ANY = {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
 def as_plain(value: Any) -> Any:
@@ -130,3 +141,32 @@ def _built(value: Any) -> Any:
         return values
     part = functools.partial(resolve_target(values["_target_"]), *values.get("_args_", ()), **arguments(values))
     return part if values.get("_partial_") else part()
+
+
+@functools.cache
+def parameters_of(symbol: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class or function; any keyword where they are not known, as of one written in C."""
+    try:
+        return inspect.signature(symbol).parameters
+    except (TypeError, ValueError):
+        return _ANY
+
+
+def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose from the offered arguments those that an option names."""
+    return {name: value for name, value in offered.items() if name in parameters_of(option)}
+
+
+def is_itself(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> bool:
+    """Tell whether a function is the part itself: it needs what each call of the part has, and nobody else gives.
+
+    `given` are the arguments that stand in the config.
+    """
+    count = GROUPS[group].calls
+    first = list(parameters_of(symbol).values())[:count]
+    return (
+        0 < count == len(first)
+        and not inspect.isclass(symbol)
+        and all(parameter.kind in BY_PLACE and parameter.default is parameter.empty for parameter in first)
+        and not any(parameter.name in given or parameter.name in GROUPS[group].supplied for parameter in first)
+    )

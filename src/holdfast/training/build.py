@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.flop_counter import FlopCounterMode
 
-from holdfast.config.parts import named
-from holdfast.config.resolve import build_option
+from holdfast.config.resolve import build_option, named
 from holdfast.core.errors import InputError, blamed, require
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
