@@ -30,8 +30,8 @@ def lines(
 ) -> str:
     """Curves over epochs, at most four, named on top, with a vertical line at the epoch `mark`, the best one.
 
-    Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. A reader who does not see
-    the chart is told its `label`. With `x_ticks` it is over something else than epochs.
+    Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. `label` says in words what
+    is drawn, for readers who cannot see it; `x_ticks` are the marks of an axis that has no epochs.
     """
     drawn = []
     for name, all_points in series:
