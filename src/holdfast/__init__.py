@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["Experiment", "HoldfastError", "InputError", "Interrupted", "Reproduction", "Run", "RunFailed", "Stop"]
 __all__ += ["VaultRefused", "freeze", "load_run", "open_selection", "reproduce", "runs", "sweep", "train"]
+ERRORS = ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused")
 PUBLIC = {
     **dict.fromkeys(("train", "sweep", "load_run", "runs", "freeze", "open_selection", "reproduce"), "holdfast.api"),
-    **dict.fromkeys(
-        ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused"), "holdfast.core.errors"
-    ),
+    **dict.fromkeys(ERRORS, "holdfast.core.errors"),
     "Experiment": "holdfast.experiment.experiment",
     "Reproduction": "holdfast.experiment.reproduction",
     "Run": "holdfast.experiment.run",
