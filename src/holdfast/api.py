@@ -255,9 +255,8 @@ def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, 
 
     if data is None:
         if target is not None:
-            raise InputError(
-                "target", "is given without data", next='data=frame, or "data.target=..." in the overrides'
-            )
+            advice = 'data=frame, or "data.target=..." in the overrides'
+            raise InputError("target", "is given without data", next=advice)
         return None, []
     if target is None:
         raise InputError("target", "is missing", "the column of a table, or an array", 'target="price"')

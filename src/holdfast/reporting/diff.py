@@ -67,9 +67,8 @@ def conclusion(rows: Sequence[Difference]) -> str:
         return "Only the seed differs: the difference in result is the noise of training."
     if any(item.name == "status" for item in rows):
         return f"Only {changed[0]} differs."
-    return (
-        f"Only {changed[0]} differs; another seed alone would change the result too (-m seed=0,1,2 shows by how much)."
-    )
+    noise = "another seed alone would change the result too (-m seed=0,1,2 shows by how much)"
+    return f"Only {changed[0]} differs; {noise}."
 
 
 def print_rows(rows: Sequence[Difference], first: str, second: str, console: Console) -> None:
@@ -191,7 +190,5 @@ def _shown(value: Any, kind: str) -> str:
     if isinstance(value, str) and len(value) == 64:  # a digest
         return value[:12]
     if isinstance(value, list):
-        return (
-            shorten(", ".join(str(_shown(item, kind)) for item in value), _MOST_LETTERS, placeholder=" ...") or "none"
-        )
+        value = ", ".join(_shown(item, kind) for item in value) or "none"
     return shorten(str(value), _MOST_LETTERS, placeholder=" ...")
