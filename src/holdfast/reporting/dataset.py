@@ -107,13 +107,10 @@ def example_rows(rows: RunRows, target: str | None) -> Facts:
     """A few train rows of a table, as texts."""
     prepared, columns = rows.prepared, rows.prepared.columns
     shown = spread_over(rows.train, NUM_EXAMPLES)
-    table = [
-        [
-            *(cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)),
-            target_text(prepared, y),
-        ]
-        for x, y in zip(np.asarray(prepared.x[shown]), np.asarray(prepared.y[shown]), strict=True)
-    ]
+    table = []
+    for x, y in zip(np.asarray(prepared.x[shown]), np.asarray(prepared.y[shown]), strict=True):
+        cells = [cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)]
+        table.append([*cells, target_text(prepared, y)])
     return {"header": [*(column.name for column in columns), target or "target"], "rows": table}
 
 
