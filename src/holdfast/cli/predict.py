@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.arguments import Json, Overwrite, Run
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, require
 from holdfast.core.files import check_new_file
 from holdfast.core.terminal import Console
 
@@ -61,8 +61,7 @@ def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: 
     from holdfast.inference.tables import check_suffix
 
     check_suffix(output)
-    if batch_size < 1:
-        raise InputError("--batch-size", f"is {batch_size}", allowed="1 or more")
+    require(batch_size >= 1, "--batch-size", batch_size, "1 or more")
     for path in inputs:
         if not path.exists():
             raise InputError("--input", f"{path} does not exist")

@@ -192,9 +192,8 @@ def _option_problems(override: Override, options: list[str], loader: ConfigLoade
 def _is_option(group: str, name: str, options: list[str], loader: ConfigLoader) -> bool:
     """Options of a folder below the group are named with a slash."""
     folder, _, last = name.rpartition("/")
-    return name in options or (
-        folder != "" and last in loader.get_group_options(f"{group}/{folder}", ObjectType.CONFIG)
-    )
+    below = loader.get_group_options(f"{group}/{folder}", ObjectType.CONFIG) if folder else ()
+    return name in options or last in below
 
 
 def _swept(override: Override) -> list[Any]:
@@ -259,8 +258,7 @@ def _value_problems(
         return
     default = OmegaConf.select(base, key)
     for value in _swept(override):
-        allowed = _type_mismatch(key, default, value)
-        if allowed:
+        if allowed := _type_mismatch(key, default, value):
             needs_whole = override.is_interval_sweep() and isinstance(default, int)
             hint = f"write '{key}=int(interval(LEAST,MOST))' for whole numbers" if needs_whole else ""
             yield Problem(key, f"is {value!r}", allowed, hint)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.in_memory import is_table, told_without, write_arrays, write_table
+from holdfast.data.in_memory import told_without, write_rows
 from holdfast.data.new_rows import NewRows, read_like
 from holdfast.inference.checks import read_predicting_run
 from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
@@ -75,9 +75,7 @@ def predict_frame(run: Path, rows: Any, *, batch_size: int = 1024) -> pd.DataFra
     if batch_size < 1:
         raise InputError("batch_size", f"is {batch_size}", allowed="1 or more")
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
-        path, _ = (
-            write_table(rows, Path(folder), WHERE) if is_table(rows) else write_arrays(rows, None, Path(folder), WHERE)
-        )
+        path, _ = write_rows(rows, None, Path(folder), WHERE)
         with told_without(path, WHERE):
             blocks = read_like(record["data"], path, settings=record["config"].get("data"))
             tables = [table for _, table in predictions_of(run, record["data"], blocks, batch_size)]

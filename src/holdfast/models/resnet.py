@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.layers import activation_of, check_image, check_sizes, dropout_of, image_norm, laid_out
 
 Stack = Callable[..., list[nn.Module]]
@@ -41,8 +41,8 @@ def resnet(
         channels_last: Kernels in this order; see `layers.laid_out`.
     """
     check_image("model=resnet", input_shape, least_side=LEAST_SIDE.get(depth, 1))
-    if depth not in (9, 18) and (depth < 8 or (depth - 2) % 6):
-        raise InputError("model.depth", f"is {depth}", allowed="9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110")
+    is_known = depth in (9, 18) or (depth >= 8 and (depth - 2) % 6 == 0)
+    require(is_known, "model.depth", depth, "9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110")
     first = width if width is not None else 16 if (depth - 2) % 6 == 0 else 64
     check_sizes("model.width", [first])
 

@@ -104,8 +104,7 @@ def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
 def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[str]:
     """The names of columns without white space around them; one that stands for several columns is refused."""
     stripped = [name.strip() for name in names]
-    twice = sorted(name for name, count in Counter(stripped).items() if count > 1)
-    if twice:
+    if twice := sorted(name for name, count in Counter(stripped).items() if count > 1):
         problem = f"{place}: several columns have the name {' or '.join(map(repr, twice[:5]))}"
         raise InputError(where, problem, next="give every column a name of its own")
     return stripped

@@ -54,11 +54,9 @@ def rows_of(source: Mapping[str, Any]) -> Rows:
     """
     try:
         return as_rows(call_target(source, WHERE))
-    except HoldfastError:
-        raise
     except Exception as error:
         target = source["_target_"]
-        if target.startswith("holdfast."):
+        if isinstance(error, HoldfastError) or target.startswith("holdfast."):
             raise
         file = str(find_module_file(target))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]

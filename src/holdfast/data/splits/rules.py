@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, require
 from holdfast.data.rows import TEST, VAL
 from holdfast.data.splits.facts import (
     PARTS,
@@ -17,7 +17,6 @@ from holdfast.data.splits.facts import (
     Split,
     SplitFacts,
     check_enough,
-    check_fraction,
     check_parts,
     first_rows,
     is_first_share,
@@ -46,8 +45,8 @@ class Holdout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))
-        if self.num_bins is not None and self.num_bins < 2:
-            raise InputError("split.num_bins", f"is {self.num_bins!r}", "a whole number, 2 or more")
+        is_count = self.num_bins is None or self.num_bins >= 2
+        require(is_count, "split.num_bins", self.num_bins, "a whole number, 2 or more")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows, of every class; a part that is declared is not looked at."""
@@ -82,7 +81,7 @@ class Predefined:
     stratify: bool = True  # every class has this share, within one row
 
     def __post_init__(self) -> None:
-        check_fraction("split.val_fraction", self.val_fraction)
+        require(0 < self.val_fraction < 1, "split.val_fraction", self.val_fraction, "a number between 0 and 1")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The rows that are declared test; there must be some, and others."""
@@ -226,12 +225,10 @@ class KFold:
     stratify: bool = True  # every class has its share in each fold, within one row or unit
 
     def __post_init__(self) -> None:
-        if self.num_folds < 2:
-            raise InputError("split.num_folds", f"is {self.num_folds!r}", "a whole number, 2 or more")
-        if not 0 <= self.fold < self.num_folds:
-            allowed = f"0 to {self.num_folds - 1}, as split.num_folds is {self.num_folds}"
-            raise InputError("split.fold", f"is {self.fold!r}", allowed)
-        check_fraction("split.test_fraction", self.test_fraction)
+        require(self.num_folds >= 2, "split.num_folds", self.num_folds, "a whole number, 2 or more")
+        allowed = f"0 to {self.num_folds - 1}, as split.num_folds is {self.num_folds}"
+        require(0 <= self.fold < self.num_folds, "split.fold", self.fold, allowed)
+        require(0 < self.test_fraction < 1, "split.test_fraction", self.test_fraction, "a number between 0 and 1")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows, as the split named by `test` has it."""
