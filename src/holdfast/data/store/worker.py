@@ -44,7 +44,7 @@ from holdfast.data.store.write import (
     write_view,
 )
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.manifest import read_manifest
 from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
@@ -180,7 +180,7 @@ def _vault_notes(vault: str, view: Mapping[str, Any]) -> list[str]:
     if store.is_open(vault) or view["form"] != "table":
         return []
     names = list(dict.fromkeys(column.get("source", column["name"]) for column in view["columns"]))
-    sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
+    sealed = read_manifest(vault)["parts"]["x"]
     lacking = [name for name in names if name not in sealed.get("columns", names)]
     notes = [f"column {name!r} is not in the sealed rows: an opening takes it as missing in each" for name in lacking]
     siblings = {
