@@ -142,8 +142,7 @@ def run_folder(run: Path) -> Path:
     if len(chosen["members"]) > 1:
         hint = f"holdfast predict {in_shell(chosen['run'])} --input FILE"
         raise InputError("selection", f"{run} is an ensemble", next=hint)
-    folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
-    return folder
+    return selection_folder(vault, selection).joinpath(chosen["members"][0]["folder"])
 
 
 @contextlib.contextmanager
