@@ -112,7 +112,7 @@ def column_lists() -> set[Columns]:
     return {tuple(record["columns"]) for record in registry.in_force()}
 
 
-def look(forms: RowForms) -> list[Seen]:
+def look_up(forms: RowForms) -> list[Seen]:
     """Look some rows up in every vault in force; errors as of `fingerprint_key`."""
     return [_seen(record, forms) for record in registry.in_force()]
 

@@ -60,7 +60,7 @@ def answer(header: Header, _: Sequence[Array]) -> tuple[Header, Sequence[Array]]
 def answer_request(request: Mapping[str, Any]) -> str:
     """Prepare what `request` asks for, unless another process has just done so; returns the vault's id."""
     with _lock(), _full_disk_refused():
-        _sweep()
+        _remove_leftovers()
         prepared = store.find_prepared(request)
         return _prepare(request) if prepared is None else prepared.vault
 
@@ -216,7 +216,7 @@ def _remove_sealed_rows(vault: str) -> None:
             remove_rows(folder)
 
 
-def _sweep() -> None:
+def _remove_leftovers() -> None:
     """Finish what a killed preparation left: its vault may have been sealed, and may know rows of the store."""
     if store.pending_file().exists():
         with registry.locked():
@@ -239,7 +239,7 @@ def _full_disk_refused() -> Iterator[None]:
         if error.errno not in FULL:
             raise
         with suppress(OSError, HoldfastError):
-            _sweep()
+            _remove_leftovers()
         problem = f"the rows could not be stored ({error.strerror})"
         raise RunFailed(str(places.home()), problem, next=MORE_ROOM) from None
 

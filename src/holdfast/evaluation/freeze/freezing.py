@@ -29,7 +29,7 @@ from holdfast.evaluation.freeze import validation
 from holdfast.evaluation.freeze.run_files import Copied, copy_run
 from holdfast.evaluation.freeze.sealed_rows import pretraining_of, refuse_sealed_rows, refuse_sealed_train_rows
 from holdfast.evaluation.freeze.trials import describe_trials
-from holdfast.evaluation.selections import STAGING, enter, refuse_former
+from holdfast.evaluation.selections import STAGING, add_selection, refuse_former
 from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.training.metric_names import metric_and_target
@@ -72,7 +72,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
             checkpoint holds sealed rows.
     """
     records = [_completed(run) for run in runs]
-    vault = _shared(runs, records)
+    vault = _common_vault(runs, records)
     if len(runs) > 1:
         runs, records = _best_first(runs, records)
     task = str(records[0]["data"]["task"])
@@ -98,7 +98,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         fields |= {"target_std": vals[0].target_std, "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
-        selection, is_new = enter(staging, fields, projects)
+        selection, is_new = add_selection(staging, fields, projects)
     except OSError as error:
         where, problem = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
         raise VaultRefused(where, problem, next="free some space or mend the disk, then try again") from None
@@ -127,7 +127,7 @@ def _completed(run: Path) -> dict[str, Any]:
     return record
 
 
-def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
+def _common_vault(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
     """The vault of all runs."""
     if len({run.resolve() for run in runs}) < len(runs):
         raise InputError("freeze", "names a run twice", next="name each run once")
