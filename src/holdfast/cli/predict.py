@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,9 +45,8 @@ def predict(
 
     blocks = read_like(data, input, id_column=id, settings=record["config"].get("data"))
     with _progress() as on_rows:
-        rows = predict_blocks(
-            *(run, data, blocks, output), id_name=id_name, batch_size=batch_size, overwrite=overwrite, on_rows=on_rows
-        )
+        options: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite}
+        rows = predict_blocks(run, data, blocks, output, id_name=id_name, on_rows=on_rows, **options)
     columns = [id_name, *names]
     if as_json:
         print(json.dumps({"output": str(output), "rows": rows, "columns": columns}))

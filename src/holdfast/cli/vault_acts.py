@@ -40,8 +40,7 @@ def withdraw(selection: Selection, reason: Reason, as_json: Json = False) -> Non
     from holdfast.vault import policies, registry
     from holdfast.vault.manifest import folder_of
 
-    if not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    policies.check_reason(reason)
     vault, full = find_selection(selection)
     with FileLock(folder_of(vault) / ".opening.lock"):
         history = policies.History.of(registry.read_ledger(vault))

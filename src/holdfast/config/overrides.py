@@ -62,8 +62,10 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         mistakes = list(_sweep_problems(override, is_sweep))
         if is_choice(override, loader):
             mistakes += _option_problems(override, loader.get_group_options(key, ObjectType.CONFIG), loader)
-            choices |= {} if mistakes else {key: choice_words(override)}
-            unsure |= {key} if mistakes else set()
+            if mistakes:
+                unsure.add(key)
+            else:
+                choices[key] = choice_words(override)
         elif not mistakes and override.is_hydra_override():
             of_hydra.append(argument)
         elif not mistakes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,9 +51,7 @@ def resnet(
         layer = nn.Conv2d(maps_in, maps, 3, stride=stride, padding=1, bias=norm != "batch")
         return [layer, *image_norm(norm, maps)]
 
-    def active() -> nn.Module:
-        return activation_of(activation)
-
+    active = partial(activation_of, activation)
     if depth == 9:
         body, features = _page(convolution, active, input_shape[0], first)
         network = nn.Sequential(*body, *dropout_of(dropout), _ScaledLinear(features, num_outputs))

@@ -43,7 +43,7 @@ def test_a_vault_out_of_force_stays_in_the_lineage(
     with pytest.raises(VaultRefused, match=f"is {status} already"):
         lifecycle.end(vault, how, "again")
     new = seal(make_request(*rows, slice(10)))
-    assert read_manifest(folder_of(new))[0]["lineage"] == [vault]
+    assert read_manifest(new)["lineage"] == [vault]
     lifecycle.end(new, "destroy", "no longer needed")
     third = seal(make_request(rows[0][:90], rows[1][:90]))
     assert set(registry.record_of(third)["lineage"]) == {vault, new}
@@ -98,7 +98,7 @@ def test_no_stored_word_puts_a_vault_out_of_force(vault: str, home: Path, rows: 
     registry.append(vault, "freeze", {}, selection=SELECTION)
     registry.append(vault, "supersede", {"by": "f" * 32, "reason": "sealed anew before the first freeze"})
     assert registry.record_of(vault)["status"] == "superseded"
-    assert read_manifest(folder_of(seal(make_request(*rows, slice(10)))))[0]["lineage"] == [vault]
+    assert read_manifest(seal(make_request(*rows, slice(10))))["lineage"] == [vault]
 
 
 def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Make) -> None:

@@ -110,8 +110,8 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
     if not isinstance(y, str) and not are_columns:
         x, y = x.assign(target=np.asarray(y)), "target"
     table = arrow_table(x, WHERE)
-    opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
-    file = TypedFile("frame", "frame", opened)
+    batches = table.to_batches(max_chunksize=BLOCK_ROWS)
+    file = TypedFile("frame", "frame", lambda: nullcontext((table.schema, iter(batches))))
     return load_table([(file, None)], table_settings({"target": y, **settings}), "frame")
 
 

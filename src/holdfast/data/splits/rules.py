@@ -161,10 +161,11 @@ class Group:
     def val_rows(self, facts: SplitFacts) -> Mask:
         """Val groups among those that are not test."""
         share, seed = _val_fraction(self.fractions), self.seed if self.val_seed is None else self.val_seed
-        return with_new_rows(
-            *(facts, seed, lambda known: _fitting_units(known, share, seed, "val")),
-            lambda keys: is_first_share(keys, share),
-        )
+
+        def of_known(known: SplitFacts) -> Mask:
+            return _fitting_units(known, share, seed, "val")
+
+        return with_new_rows(facts, seed, of_known, lambda keys: is_first_share(keys, share))
 
     def test_rule(self) -> dict[str, Any]:
         """The settings that fix the test part."""
@@ -243,11 +244,14 @@ class KFold:
             advice = "equal rows stay together, and so do rows of one group"
             raise InputError("split.num_folds", problem, allowed, advice)
         seed = self.seed if self.fold_seed is None else self.fold_seed
-        folds = with_new_rows(
-            *(facts, seed, lambda known: folds_of(known, self.num_folds, seed, stratify=self.stratify)),
-            lambda keys: (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64),
-        )
-        return np.asarray(folds == self.fold)
+
+        def of_known(known: SplitFacts) -> NDArray[np.int64]:
+            return folds_of(known, self.num_folds, seed, stratify=self.stratify)
+
+        def of_new(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+            return (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64)
+
+        return np.asarray(with_new_rows(facts, seed, of_known, of_new) == self.fold)
 
     def test_rule(self) -> dict[str, Any]:
         """The rule of the split named by `test`."""

@@ -158,7 +158,8 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 def open_prepared(place: str) -> Prepared:
     """The rows and the view that a run was trained on, by `Prepared.id`; an InputError where they are gone."""
     try:
-        return read_view(places.store() / "rows" / place.partition("/")[0] / "views" / place.partition("/")[2])
+        rows, _, view = place.partition("/")
+        return read_view(rows_folder(rows) / "views" / view)
     except UNREADABLE:
         problem = f"has no rows {place[:12]}"
         raise InputError(str(places.store()), problem, next="run its data option once more") from None
