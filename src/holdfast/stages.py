@@ -61,4 +61,4 @@ def _kept(record: RunRecord) -> list[Verdict]:
 
 
 def _keep(record: RunRecord, verdicts: list[Verdict]) -> None:
-    record.update(checks=[verdict.as_dict() for verdict in verdicts])
+    record.fields["checks"] = [verdict.as_dict() for verdict in verdicts]  # written with what comes next
