@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,25 +112,28 @@ def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: b
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.search.compose import check_sweep
+    from holdfast.search.compose import check_sweep, has_workers
+    from holdfast.search.worker_process import start_process
 
-    configs = check_sweep(config, loader)  # imports no torch: a mistake is answered at once
     if config.sweep.dry_run:
         from holdfast.search.dry_run import print_plan
 
-        print_plan(config, loader, configs[0])
+        print_plan(config, loader, check_sweep(config, loader)[0])
         return
-    from holdfast.checks.kinds import check_kinds
-    from holdfast.search.leaderboard import print_sweep
-    from holdfast.search.sweep import raise_failures, run_sweep
-
     folder = Path(config.hydra.sweep.dir)
-    check_kinds(configs, folder)
-    try:
-        outcome = run_sweep(config, loader)
-    finally:
-        if shows_table:
-            print_sweep(folder)
+    # workers import what they need while the sweep is checked
+    with start_process(config.hydra.launcher.workers) if has_workers(config) else nullcontext() as process:
+        configs = check_sweep(config, loader)  # imports no torch at first: a mistake is answered at once
+        from holdfast.checks.kinds import check_kinds
+        from holdfast.search.leaderboard import print_sweep
+        from holdfast.search.sweep import raise_failures, run_sweep
+
+        check_kinds(configs, folder)
+        try:
+            outcome = run_sweep(config, loader, process)
+        finally:
+            if shows_table:
+                print_sweep(folder)
     raise_failures(outcome, folder)
 
 

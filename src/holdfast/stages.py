@@ -25,7 +25,7 @@ def check(*, experiment: Experiment, record: RunRecord) -> str:
     datamodule = experiment.build().datamodule
     record.fields["data"] = datamodule.describe()
     verdicts = run_checks(experiment)
-    _write(record, verdicts)
+    _keep(record, verdicts)
     record.fields["stop_reason"] = "all checks were made"
     print_table(verdicts)
     raise_failed(verdicts)
@@ -39,10 +39,10 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
         RunFailed: A check fails, and `check.on_fail` is "stop"; or no rate is found.
     """
     if experiment.config.resume is None:
-        _write(record, verdicts_on(experiment))
+        _keep(record, verdicts_on(experiment))
     if experiment.finds_lr:
         others = [verdict for verdict in _verdicts_of(record) if verdict.name != "lr_range"]
-        _write(record, [*others, find_lr(experiment, record)])
+        _keep(record, [*others, find_lr(experiment, record)])
     # the members of an ensemble have processes of their own
     with nullcontext() if experiment.config.ensemble else other_ranks(experiment.config, record.folder):
         status = train_on(experiment, record)
@@ -50,7 +50,7 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
         before = _verdicts_of(record)
         is_alone = checked_sweep(record.folder) is None
         later = compare_with_baseline(experiment, before, record.fields["best"]["metrics"], seeks_leaks=is_alone)
-        _write(record, later)
+        _keep(record, later)
         if is_alone:
             tell([verdict for verdict in later if verdict not in before])
     return status
@@ -60,5 +60,5 @@ def _verdicts_of(record: RunRecord) -> list[Verdict]:
     return [Verdict.of(plain) for plain in record.fields["checks"]]
 
 
-def _write(record: RunRecord, verdicts: list[Verdict]) -> None:
-    record.update(checks=[verdict.as_dict() for verdict in verdicts])
+def _keep(record: RunRecord, verdicts: list[Verdict]) -> None:
+    record.fields["checks"] = [verdict.as_dict() for verdict in verdicts]  # written with what comes next

@@ -158,9 +158,10 @@ def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, A
 
 
 def is_itself(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> bool:
-    """Tell whether a function is the part itself: it needs what each call of the part has, and nobody else gives.
+    """Tell whether a function is the part itself, such as `my_loss(outputs, targets)`, and not one that makes it.
 
-    `given` are the arguments that stand in the config.
+    Its first arguments are then those of each call: they have no default, and neither the config, which has `given`
+    ones, nor Holdfast gives them when the part is made.
     """
     count = GROUPS[group].calls
     first = list(parameters_of(symbol).values())[:count]

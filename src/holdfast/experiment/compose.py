@@ -9,7 +9,7 @@ import os
 import pickle
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -228,19 +228,15 @@ def typed_overrides(config: DictConfig) -> list[str]:
     return list(words)
 
 
-def write_composed(composed: DictConfig, config: DictConfig, folder: Path) -> None:
+def write_composed(composed: DictConfig, config: Mapping[str, Any], folder: Path) -> None:
     """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`.
 
-    `config` is what `without_hydra` has taken out of it.
+    `config` is what `without_hydra` has taken out of it, as plain values.
     """
     place = folder / ".hydra"
     place.mkdir(parents=True, exist_ok=True)
-    values: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
-    parts = {
-        "config": OmegaConf.to_container(config, resolve=False),
-        "hydra": {"hydra": values["hydra"]},
-        "overrides": values["hydra"]["overrides"]["task"],
-    }
+    hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False, enum_to_str=True)
+    parts = {"config": config, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
     for name, part in parts.items():
         (place / f"{name}.yaml").write_text(as_yaml(part))
 

@@ -134,8 +134,9 @@ def prepare(
         RunFailed: The preparation died.
     """
     request = make_request(as_plain(data), as_plain(split), as_plain(vault))
+    locked = {} if project is None else project_lock.read_lock(project)
     if project is not None:
-        request["locked"] = list(project_lock.read_lock(project).values())
+        request["locked"] = list(locked.values())
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
@@ -145,8 +146,9 @@ def prepare(
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
     if project is not None and not is_open(prepared.vault):
-        project_lock.check_heads(project, prepared.vault)
-        project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
+        project_lock.check_heads(locked, prepared.vault)
+        if "seal" not in locked.get(prepared.vault, {"heads": {}})["heads"]:
+            project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
 
 
