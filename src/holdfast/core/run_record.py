@@ -298,8 +298,15 @@ def _empty() -> dict[str, Any]:
 
 def _as_json(fields: Mapping[str, Any]) -> str:
     """The fields as a JSON object, a field a line: json indents in Python, which takes ten times as long."""
-    lines = (f" {json.dumps(name)}: {json.dumps(finite(value), ensure_ascii=False)}" for name, value in fields.items())
+    lines = (f" {json.dumps(name)}: {_value_as_json(value)}" for name, value in fields.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _value_as_json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, TypeError):  # it holds a NaN, or a mapping that is no dictionary
+        return json.dumps(finite(value), ensure_ascii=False)
 
 
 def _as_csv(history: list[dict[str, Any]]) -> str:

@@ -40,7 +40,7 @@ _RESOLVING = threading.RLock()
 
 
 class OptionsLoader(ConfigLoaderImpl):
-    """Hydra's loader, which composes each set of options once and sets values on a copy of it.
+    """Hydra's loader, which parses each override and composes each set of options once, and sets values on a copy.
 
     Composing reads and merges some ninety files. The check of a command line, the run itself and most jobs of a sweep
     have the same options and differ in values such as `lr=0.1`.
@@ -51,6 +51,7 @@ class OptionsLoader(ConfigLoaderImpl):
         self.more_options: str | None = None  # the folder that was given as --config-dir
         # pickled, which is copied in half the time of `copy.deepcopy`
         self._composed: dict[tuple[object, ...], bytes] = {}
+        self._parsed: dict[str, Override] = {}
 
     def load_configuration(
         self,
@@ -61,7 +62,9 @@ class OptionsLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         """Compose, as Hydra does."""
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        new = [word for word in overrides if word not in self._parsed]
+        self._parsed |= dict(zip(new, OverridesParser.create().parse_overrides(new), strict=True))
+        parsed = [self._parsed[word] for word in overrides]
         if validate_sweep_overrides:
             self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
         values = [override for override in parsed if self._is_value(override)]

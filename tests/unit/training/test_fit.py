@@ -72,7 +72,7 @@ def test_the_disk_is_waited_for_now_and_then_and_at_the_end(
 
     monkeypatch.setattr("os.fsync", sync)
     monkeypatch.setattr("holdfast.training.epoch_callback.DURABLE_S", seconds)
-    record = run(make_config("optimizer=sgd", max_epochs=3, monitor="train/loss"), make_data("binary"))
+    record = run(make_config(max_epochs=3), make_data("binary"))
     assert [epochs for name, epochs in files if name.startswith(".last")] == ([0, 0, 1, 2] if seconds == 0 else [2])
     assert files[-1] == (Path(record.fields["best"]["checkpoint"]).name, 3)
 
