@@ -1,0 +1,112 @@
+"""One pass over rows of all members of a stack: their losses and metrics, to the bits of a single run's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from holdfast.core.tasks import Task
+from holdfast.training.areas import are_probabilities, areas_under_roc, have_areas, truth
+from holdfast.training.fit import Built
+from holdfast.training.metrics import ROWS_PER_UPDATE, as_predictions, of_both_classes
+
+COMPUTED_AT_ONCE = {"accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro"}
+MOST_AT_ONCE = 2**24  # outputs whose metrics are computed at once: 64 MB
+
+
+@dataclass
+class Pass:
+    """Losses, outputs and targets of batches until they are handed over to the members' metrics, many at a time.
+
+    torchmetrics takes longer for few rows of one member than a step of all of them, so a pass over few rows is not
+    handed over: its metrics are computed for all members at once.
+    """
+
+    members: Sequence[Built]
+    name: str  # of the metrics: "train_metrics" or "val_metrics"
+    losses: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+    targets: list[Tensor] = field(default_factory=list)
+    num_rows: int = 0  # that wait
+    is_handed_over: bool = False  # whether some rows are
+
+    def add(self, losses: Tensor, outputs: Tensor, targets: Tensor) -> None:
+        """Keep a batch: losses (K,), outputs and targets (K, rows, ...)."""
+        self.losses.append(losses)
+        self.outputs.append(outputs)
+        self.targets.append(targets)
+        self.num_rows += targets.shape[1]
+        if self.num_rows >= ROWS_PER_UPDATE:
+            self._hand_over()
+
+    def end(self) -> None:
+        """Give the members' metrics all that they compute from."""
+        if self.num_rows and not (not self.is_handed_over and self._compute_at_once()):
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        means, outputs, targets = self._joined()
+        for member, built in enumerate(self.members):
+            built.module._keep(getattr(built.module, self.name), means[member], outputs[member], targets[member])
+        self.losses, self.outputs, self.targets, self.num_rows = [], [], [], 0
+        self.is_handed_over = True
+
+    def _joined(self) -> tuple[Tensor, Tensor, Tensor]:
+        counts = torch.tensor([targets.shape[1] for targets in self.targets], dtype=torch.float64)
+        means = counts @ torch.stack(self.losses).double() / counts.sum()
+        return means, torch.cat(self.outputs, dim=1), torch.cat(self.targets, dim=1)
+
+    def _compute_at_once(self) -> bool:
+        """Compute the metrics of all members, unless they are to be computed one by one."""
+        metrics, task = [getattr(built.module, self.name) for built in self.members], self.members[0].module.task
+        if not (task.is_classes or task.is_labels) or not COMPUTED_AT_ONCE.issuperset(metrics[0].names):
+            return False
+        means, outputs, targets = self._joined()
+        if outputs.numel() > MOST_AT_ONCE:
+            return False
+        predictions = torch.stack([of_both_classes(as_predictions(each, task.name), task) for each in outputs])
+        is_in = truth(predictions, targets)
+        if not are_probabilities(predictions) or ("auroc_macro" in metrics[0].names and not have_areas(is_in).all()):
+            return False
+        values = compute_at_once(metrics[0].names, task, predictions, is_in)
+        by_member = zip(*(value.double().tolist() for value in values.values()), strict=True)
+        for each, mean, numbers in zip(metrics, means, by_member, strict=True):
+            by_target = {name: [number] for name, number in zip(values, numbers, strict=True)}
+            each.put(mean * self.num_rows, self.num_rows, by_target)
+        return True
+
+
+def compute_at_once(names: Sequence[str], task: Task, predictions: Tensor, is_in: Tensor) -> dict[str, Tensor]:
+    """Metrics of all members (members,), as torchmetrics computes each.
+
+    Args:
+        names: Some of `COMPUTED_AT_ONCE`.
+        task: Of classes or labels.
+        predictions: Probabilities (members, rows, columns).
+        is_in: (members, rows, columns) whether a row is in the class or has the label.
+    """
+    guesses = predictions > 0.5 if task.is_labels else truth(predictions, predictions.argmax(dim=2))
+    is_right = (guesses == is_in).all(dim=2)
+    hits, guessed, true = (each.sum(dim=1).to(predictions.dtype) for each in (guesses & is_in, guesses, is_in))
+    counts = torch.ones_like(hits) if task.is_labels else (guessed + true > 0).to(hits.dtype)
+
+    def macro(top: Tensor, bottom: Tensor) -> Tensor:
+        ratio = torch.where(bottom > 0, top / bottom, 0.0)
+        return (counts * ratio / counts.sum(dim=1, keepdim=True)).sum(dim=1)
+
+    def auroc() -> Tensor:
+        scores, are_in = (each.mT.flatten(0, 1) for each in (predictions, is_in))
+        areas = areas_under_roc(scores, are_in).unflatten(0, (len(predictions), -1))
+        return torch.stack([each.mean() for each in areas])
+
+    compute = {
+        "accuracy": lambda: is_right.sum(dim=1).to(hits.dtype) / is_right.shape[1],
+        "precision_macro": lambda: macro(hits, guessed),
+        "recall_macro": lambda: macro(hits, true),
+        "f1_macro": lambda: macro(2 * hits, guessed + true),
+        "auroc_macro": auroc,
+    }
+    return {name: compute[name]() for name in names}
