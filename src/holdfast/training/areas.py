@@ -82,8 +82,9 @@ def _areas_under_roc(scores: Tensor, is_in: Tensor) -> Tensor:
     num_out = torch.arange(1, scores.shape[1] + 1, device=scores.device) - num_in
     # a curve has a point at the origin and one behind the last of equal scores
     is_point = pad(scores[:, 1:] != scores[:, :-1], (1, 1), value=True)
-    x, y = (pad(counts / counts[:, -1:], (1, 0))[is_point] for counts in (num_out, num_in))
-    is_origin = pad(torch.zeros_like(is_in), (1, 0), value=True)[is_point]
+    points = is_point.flatten().nonzero().flatten()
+    x, y = (pad(counts / counts[:, -1:], (1, 0)).flatten()[points] for counts in (num_out, num_in))
+    is_origin = points % is_point.shape[1] == 0
     trapezoids = ((x[1:] - x[:-1]) * (y[1:] + y[:-1]))[~is_origin[1:]]
     num_trapezoids = is_point.sum(dim=1) - 1
     return torch.stack([each.sum() for each in trapezoids.split(num_trapezoids.tolist())]) / 2

@@ -114,8 +114,8 @@ def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tens
 
 
 def of_both_classes(predictions: Tensor, task: Task) -> Tensor:
-    """Probabilities (rows, 2) where predictions are P(1) of two classes; others as they are."""
-    return torch.stack((1.0 - predictions, predictions), dim=1) if task.is_classes and task.is_flat else predictions
+    """Probabilities (..., 2) where predictions are P(1) of two classes; others as they are."""
+    return torch.stack((1.0 - predictions, predictions), dim=-1) if task.is_classes and task.is_flat else predictions
 
 
 def compute_metrics(metrics: MetricCollection) -> dict[str, float]:

@@ -14,7 +14,7 @@ from holdfast.training.fit import Built
 from holdfast.training.metrics import ROWS_PER_UPDATE, as_predictions, of_both_classes
 
 COMPUTED_AT_ONCE = {"accuracy", "precision_macro", "recall_macro", "f1_macro", "auroc_macro"}
-MOST_AT_ONCE = 2**24  # outputs whose metrics are computed at once: 64 MB
+MOST_AT_ONCE = 2**24  # predictions whose metrics are computed at once: 64 MB
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Pass:
 
     def end(self) -> None:
         """Give the members' metrics all that they compute from."""
-        if self.num_rows and not (not self.is_handed_over and self._compute_at_once()):
+        if self.num_rows and (self.is_handed_over or not self._compute_at_once()):
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -62,32 +62,41 @@ class Pass:
     def _compute_at_once(self) -> bool:
         """Compute the metrics of all members, unless they are to be computed one by one."""
         metrics, task = [getattr(built.module, self.name) for built in self.members], self.members[0].module.task
-        if not (task.is_classes or task.is_labels) or not COMPUTED_AT_ONCE.issuperset(metrics[0].names):
+        names = metrics[0].names
+        if any(each.names != names for each in metrics) or not have_all_at_once(names, task):
             return False
         means, outputs, targets = self._joined()
-        if outputs.numel() > MOST_AT_ONCE:
-            return False
         predictions = torch.stack([of_both_classes(as_predictions(each, task.name), task) for each in outputs])
-        is_in = truth(predictions, targets)
-        if not are_probabilities(predictions) or ("auroc_macro" in metrics[0].names and not have_areas(is_in).all()):
-            return False
-        values = compute_at_once(metrics[0].names, task, predictions, is_in)
-        by_member = zip(*(value.double().tolist() for value in values.values()), strict=True)
-        for each, mean, numbers in zip(metrics, means, by_member, strict=True):
-            by_target = {name: [number] for name, number in zip(values, numbers, strict=True)}
+        values = compute_at_once(names, task, predictions, targets)
+        for each, mean, by_target in zip(metrics, means, values, strict=True) if values else ():
             each.put(mean * self.num_rows, self.num_rows, by_target)
-        return True
+        return bool(values)
 
 
-def compute_at_once(names: Sequence[str], task: Task, predictions: Tensor, is_in: Tensor) -> dict[str, Tensor]:
-    """Metrics of all members (members,), as torchmetrics computes each.
+def have_all_at_once(names: Sequence[str], task: Task) -> bool:
+    """Tell whether metrics of a task are all among those that can be computed at once."""
+    return (task.is_classes or task.is_labels) and COMPUTED_AT_ONCE.issuperset(names)
+
+
+def compute_at_once(
+    names: Sequence[str], task: Task, predictions: Tensor, targets: Tensor
+) -> list[dict[str, list[float]]]:
+    """The metrics of each of several models, as of `compute_by_target`, to the bits of torchmetrics.
+
+    There are none where torchmetrics has rules of its own: a class has no area, or a prediction is no probability; and
+    where there is too much to be held at once.
 
     Args:
         names: Some of `COMPUTED_AT_ONCE`.
         task: Of classes or labels.
-        predictions: Probabilities (members, rows, columns).
-        is_in: (members, rows, columns) whether a row is in the class or has the label.
+        predictions: Probabilities (models, rows, columns).
+        targets: Classes (models, rows), or labels (models, rows, columns).
     """
+    if predictions.numel() > MOST_AT_ONCE or not are_probabilities(predictions):
+        return []
+    is_in = truth(predictions, targets)
+    if "auroc_macro" in names and not have_areas(is_in).all():
+        return []
     guesses = predictions > 0.5 if task.is_labels else truth(predictions, predictions.argmax(dim=2))
     is_right = (guesses == is_in).all(dim=2)
     hits, guessed, true = (each.sum(dim=1).to(predictions.dtype) for each in (guesses & is_in, guesses, is_in))
@@ -109,4 +118,5 @@ def compute_at_once(names: Sequence[str], task: Task, predictions: Tensor, is_in
         "f1_macro": lambda: macro(2 * hits, guessed + true),
         "auroc_macro": auroc,
     }
-    return {name: compute[name]() for name in names}
+    values = [compute[name]().double().tolist() for name in names]
+    return [{name: [value] for name, value in zip(names, own, strict=True)} for own in zip(*values, strict=True)]

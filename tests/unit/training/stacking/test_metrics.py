@@ -111,14 +111,17 @@ def test_many_rows_are_handed_over_in_between(monkeypatch: pytest.MonkeyPatch) -
     assert compare("multiclass", [rows("multiclass", 30)] * 3).is_handed_over
 
 
-def test_metrics_that_were_asked_for_are_computed_one_by_one() -> None:
-    stack, batch = members("multiclass"), rows("multiclass", 50)
-    for built in stack:
-        built.module.val_metrics = EpochMetrics("multiclass", 4, ["accuracy", "auroc_macro", "mcc"])
+@pytest.mark.parametrize("asking", [[0, 1, 2], [2]], ids=["all members", "the last one"])
+def test_metrics_that_were_asked_for_are_computed_one_by_one(asking: list[int]) -> None:
+    stack, single, batch = members("multiclass"), members("multiclass"), rows("multiclass", 50)
+    for member in asking:
+        for built in (stack[member], single[member]):
+            built.module.val_metrics = EpochMetrics("multiclass", 4, ["accuracy", "auroc_macro", "mcc"])
     val = Pass(stack, "val_metrics")
     val.add(*batch)
     val.end()
-    for member, built in enumerate(stack):
-        single = EpochMetrics("multiclass", 4, ["accuracy", "auroc_macro", "mcc"])
-        assert repr(built.module.val_metrics.compute()) == repr(alone(single, [batch], member))
+    for member in range(MEMBERS):
+        expected = alone(single[member].module.val_metrics, [batch], member)
+        assert repr(stack[member].module.val_metrics.compute()) == repr(expected)
+        assert ("mcc" in expected) == (member in asking)
     assert val.is_handed_over
