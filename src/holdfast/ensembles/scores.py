@@ -74,7 +74,7 @@ def score_by_target(
     import torch
 
     from holdfast.training.metrics import build_metrics, compute_by_target, of_both_classes, update_metrics
-    from holdfast.training.stacking.metrics import compute_at_once, have_all_at_once
+    from holdfast.training.metrics_at_once import compute_at_once, have_all_at_once
 
     kind, models, targets = task_of(task), torch.from_numpy(predictions), torch.from_numpy(np.array(y))
     chosen = metrics_of(kind, asked_for=False) if names is None else names

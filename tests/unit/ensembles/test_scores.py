@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 
 from holdfast.core.tasks import task_of
 from holdfast.ensembles.scores import score, score_each
-from holdfast.training.stacking import metrics
+from holdfast.training import metrics_at_once
 
 OPTIONS: dict[str, Any] = {"target_std": 1.0}
 
@@ -70,7 +70,7 @@ def test_models_are_scored_at_once_to_the_bits_of_one(
     y = random.integers(0, 2, (200, 3)) if task == "multilabel" else random.integers(0, max(2, num_outputs), 200)
     facts: dict[str, Any] = {"task": task, "num_outputs": num_outputs, "names": names, **OPTIONS}
     at_once = score_each(predictions, y, **facts)
-    monkeypatch.setattr(metrics, "MOST_AT_ONCE", 0)  # torchmetrics computes them
+    monkeypatch.setattr(metrics_at_once, "MOST_AT_ONCE", 0)  # torchmetrics computes them
     assert at_once == [score(each, y, **facts) for each in predictions]
     assert len({tuple(values.values()) for values in at_once}) == 5
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from holdfast.training import metrics_at_once
 from holdfast.training.metrics import EpochMetrics
 from holdfast.training.module import SupervisedModule, TaskSpec
 from holdfast.training.stacking import metrics as stack_metrics
@@ -101,7 +102,7 @@ def test_outputs_that_are_no_numbers(task: str, value: float) -> None:
 
 def test_values_and_large_outputs_are_computed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare("regression", [rows("regression", 50)]).is_handed_over
-    monkeypatch.setattr(stack_metrics, "MOST_AT_ONCE", 100)
+    monkeypatch.setattr(metrics_at_once, "MOST_AT_ONCE", 100)
     assert compare("multiclass", [rows("multiclass", 50)]).is_handed_over
 
 
