@@ -219,7 +219,7 @@ class Experiment:
                 words.append(word)
         changes = {"lr": self.config.lr, **changes}
         words += [*(f"{key}={value}" for key, value in changes.items()), "ensemble=none", "check=none"]
-        config = copy.deepcopy(self._composed)
+        config = pickle.loads(pickle.dumps(self._composed))  # in less than half the time of `copy.deepcopy`
         with open_dict(config):
             config.update(ensemble={}, check={})
             for key, value in changes.items():
