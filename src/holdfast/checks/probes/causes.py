@@ -224,6 +224,15 @@ CAUSES: dict[str, Cause] = {
         "a view takes {before} for {after}: it cuts rows of numbers apart, where a transpose or a permute was meant",
         "x.transpose(1, 2) or x.permute(...), and then reshape",
     ),
+    "mask_inverted": Cause(
+        "doubtful",
+        "a mask is the wrong way round: {how}",
+        "turn the mask over (~mask): True in `key_padding_mask` and `masked_fill` is what is hidden",
+        explains=(
+            *("loss_not_finite", "gradient_not_finite", "inputs_ignored", "inputs_ignored_in_part"),
+            *("network_is_linear", "gradients_vanish", "no_gradient"),
+        ),
+    ),
     "masked_by_zero": Cause(
         "doubtful",
         "scores are masked by a product with 0 in front of a softmax: exp(0) is 1, and nothing is hidden",
@@ -351,11 +360,32 @@ CAUSES: dict[str, Cause] = {
         "{train_rows_repeated:,} train rows repeat another one",
         "leave repeated rows out, or keep them on one side (data.group)",
     ),
+    "val_rows_near_train_rows": Cause(
+        "doubtful",
+        "val rows are near copies of train rows: {val_rows_near_train_rows:,} of {val_rows:,} lie within {near:.2g} of "
+        "the distance to other rows, which is far more than chance gives",
+        "keep copies of a row, and rows of one origin, on one side (data.group); augment after the split",
+    ),
+    "values_apart": Cause(
+        "doubtful",
+        "a few numbers of the column '{column}' are so far from all others that they make up its spread: {rows} rows "
+        "have {value:g} or further, and all others lie in {low:g}..{high:g} (a sentinel, which stands for a missing "
+        "number, or other units?)",
+        "data.missing, or look at the column: `holdfast data inspect`",
+        explains=("inputs_not_normalised",),
+    ),
     "arguments_swapped": Cause(
         "doubtful",
         "{function} gets the outputs in the place of the targets: its arguments are swapped",
         "{function}(outputs, targets)",
         explains=("classes_ignored", "wrong_minimum", "second_softmax", "slope_not_finite", "wrong_sign"),
+    ),
+    "divergence_reversed": Cause(
+        "doubtful",
+        "the divergence has its arguments in the wrong order: it is KL(outputs, targets), the sum of p log(p / target) "
+        "over the outputs p, which hardly has a slope where outputs are surely wrong",
+        "KL(targets, outputs): the sum of target * (log target - log p), as kl_div(log_softmax(outputs), targets)",
+        explains=("arguments_swapped",),
     ),
     "slope_stopped": Cause(
         "doubtful",
@@ -413,6 +443,12 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "{places} are one layer under several names: they share their weights",
         "make each one by itself: [make() for _ in range(n)], not [make()] * n or a second name",
+    ),
+    "head_frozen": Cause(
+        "doubtful",
+        "the last layer is frozen and what is before it is trained: {layer}, which gives the outputs, keeps its random "
+        "weights",
+        "freeze the body alone: requires_grad_(False) of all but the last layer",
     ),
     "only_biases_trained": Cause(
         "doubtful",
@@ -568,8 +604,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "targets_apart": Cause(
         "doubtful",
-        "a few targets are so far from the others that they make up the spread: the middle half of all targets covers "
-        "{middle_half_against_spread:.2g} of it (a number that stands for a missing one?)",
+        "a few targets are so far from the others that they make up the spread: {rows} rows have {value:g} or further, "
+        "and all others lie in {low:g}..{high:g} (a number that stands for a missing one, or other units?)",
         "look at the target: `holdfast data inspect`; data.missing",
     ),
 }

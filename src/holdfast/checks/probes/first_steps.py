@@ -214,6 +214,7 @@ def _first_step(subject: Subject, *, has_decay: bool) -> FirstStep | None:
         group["weight_decay"] = group.get("weight_decay", 0.0) if has_decay else 0.0
     parameters = list(trainable(module.model).values())
     weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    torch.manual_seed(0)  # with and without decay, dropout draws alike
     loss = data_loss(module, inputs, y)
     if isinstance(optimizer, torch.optim.LBFGS) or not loss.requires_grad:
         return None

@@ -26,6 +26,7 @@ HARDLY = 0.1
 TINY = 1e-3
 SEVERAL = 3.0
 NUM_PLACES, DIFFERENCE = 48, 1e-2
+NEARLY_EXACT, ENTROPY = 1e-3, 0.02
 
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -52,6 +53,7 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _pairs(trial)
         yield from _direction_of_values(trial) if subject.task.is_values else _direction(trial)
         yield from _missing_log(trial, calls)
+        yield from _reversed_divergence(trial)
         yield from _rows(trial)
         yield from _range(trial)
         if purposes.names & {"detach", "data", "no_grad"}:
@@ -91,6 +93,34 @@ def _missing_log(trial: LossTrial, calls: LossCalls) -> Iterator[Finding]:
     is_negative = not trial.task.is_values and all(-1.0 - 1e-5 <= value < 0.0 for value in values)
     if is_negative or calls.not_logarithms:
         yield finding("log_missing", {"loss_of_right_outputs": plain_number(values[-1])})
+
+
+def _reversed_divergence(trial: LossTrial) -> Iterator[Finding]:
+    """A loss that is linear in the entropy of the probabilities and in that of the targets alone.
+
+    With targets that give `a` to the right class and `b` to each other one, KL(outputs, targets) is
+    -H(p) - p_right log a - (1 - p_right) log b.
+    """
+    if trial.task.is_values or trial.wants != "logits":
+        return
+    terms, losses = [], []
+    for number in range(NUM_DRAWS):
+        logits = trial.some(0.5 + 0.25 * number).roll(number, 0)
+        p = trial.task.probabilities(logits).double()
+        if trial.task.is_softmax:
+            right, entropy = p.gather(1, trial.y[:, None]), -(p * p.clamp_min(1e-300).log()).sum(dim=1)
+        else:
+            right = torch.where(trial.y > 0.5, p, 1 - p)
+            entropy = functional.binary_cross_entropy(p, p)
+        terms.append([float(entropy.mean()), float(right.mean()), 1.0])
+        losses.append(trial.value(logits))
+    matrix, wanted = torch.tensor(terms, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
+    if not bool(wanted.isfinite().all()):
+        return
+    factors = torch.linalg.lstsq(matrix, wanted).solution
+    error = float((matrix @ factors - wanted).abs().max())
+    if error < NEARLY_EXACT * float(wanted.std()) and float(factors[0] / factors[1]) > ENTROPY:
+        yield finding("divergence_reversed", {"share_of_entropy": plain_number(factors[0] / factors[1])})
 
 
 def _stopped(trial: LossTrial) -> Iterator[Finding]:
