@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.checks.augmentation import augmentation
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
@@ -19,6 +20,7 @@ ALL: tuple[Check, ...] = (
     gradient,
     chance_loss,
     regularization_loss,
+    augmentation,
     overfit_tiny,
     lr_range,
     timing,

@@ -25,7 +25,7 @@ ALIKE = 0.9
 DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
 SCHEDULED_STEPS = 1000
-GONE, EARLY = 1e-3, 0.5
+GONE, EARLY, GROWN = 1e-3, 0.5, 30.0
 
 
 @dataclass
@@ -95,6 +95,8 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     num_lasting = max(step for step, rate in enumerate(rates, 1) if rate > GONE * max(rates))
     if num_lasting < EARLY * len(rates):
         yield finding("rate_gone_early", {"last_step": num_lasting, "steps": len(rates)})
+    if max(rates) > GROWN * float(subject.config.lr):
+        yield finding("rate_grows", {"lr": float(subject.config.lr), "largest": max(rates), "steps": len(rates)})
     steps = first_steps(subject)
     if not steps.num_steps or not math.isfinite(steps.gradient_norm):
         return  # another probe tells of a gradient that is not finite

@@ -151,7 +151,7 @@ def _padding(rows: Tensor) -> Tensor | None:
         )
         padding = is_fill.long().cumprod(dim=1).bool()
         lengths = padding.sum(dim=1)
-        if len(lengths.unique()) > 2 and int(lengths.max()) < rows.shape[1]:
+        if len(set(lengths.tolist())) > 2 and int(lengths.max()) < rows.shape[1]:
             return padding.flip(1) if turned is not rows else padding
     return None
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.checks.probes.autograd import reduces_over_rows
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.loss_words import STRENGTHS, LossTrial, trial_of
 from holdfast.checks.probes.observer import LossCalls, Purposes
@@ -24,7 +23,7 @@ NEARLY_ALL, MOSTLY = 0.9, 0.5
 SOME = 0.2
 HARDLY = 0.1
 TINY = 1e-3
-SEVERAL = 3.0
+SEVERAL, MANY = 3.0, 10.0
 NUM_PLACES, DIFFERENCE = 48, 1e-2
 NEARLY_EXACT, ENTROPY = 1e-3, 0.02
 
@@ -189,6 +188,9 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         yield finding("wrong_sign", numbers, outputs="right outputs")
     elif share < MOSTLY or (share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right)):
         how = f"where it is, only {share:.0%} of the outputs say what their targets say"
+        if wrong < chance:
+            how = f"outputs that are surely wrong cost {wrong:.2g}, less than equal ones with {chance:.2g} (a factor "
+            how += "that falls with the error, such as p in place of 1 - p in a focal loss)"
         yield finding("wrong_minimum", numbers, how=how)
 
 
@@ -202,6 +204,7 @@ def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
         "opposite values": -trial.y,
         "the mean": torch.zeros_like(trial.y),
     }
+    yield from _weighed(trial)
     values = {name: trial.value(outputs) for name, outputs in candidates.items()}
     right, best = values["exact values"], min(values, key=lambda name: values[name])
     if not trial.is_less(values[best], right):
@@ -213,6 +216,18 @@ def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
         yield finding("wrong_minimum", numbers, how=f"{best} have a smaller one than exact values")
 
 
+def _weighed(trial: LossTrial) -> Iterator[Finding]:
+    """Equal errors of rows must weigh alike, and not by one over their targets."""
+    slope = trial.slope(trial.y + 1.0)
+    weights, sizes = (torch.zeros(1) if slope is None else slope.abs().flatten()), trial.y.abs().flatten()
+    if len(weights) != len(sizes) or not bool((weights > 0).all()):
+        return
+    near, far = (float(weights[places].mean()) for places in (sizes < sizes.median(), sizes > sizes.median()))
+    are_opposite = float(torch.corrcoef(torch.stack([weights.log(), sizes.log()]))[0, 1]) < -NEARLY_ALL
+    if near > SEVERAL * far and are_opposite:
+        yield finding("rows_weighed_by_targets", {"ratio": plain_number(near / far)})
+
+
 def _rows(trial: LossTrial) -> Iterator[Finding]:
     """The loss is a mean over rows: that of a doubled batch is the same, that of a batch is the mean of its rows'."""
     outputs = trial.some()
@@ -220,13 +235,22 @@ def _rows(trial: LossTrial) -> Iterator[Finding]:
     doubled = trial.value(torch.cat([outputs, outputs]), torch.cat([trial.y, trial.y]))
     ratio = doubled / value if value else math.nan
     numbers = {"loss": plain_number(value), "loss_of_the_batch_twice": plain_number(doubled)}
-    probe = outputs.clone().requires_grad_()
     if abs(ratio - 2.0) < 1e-3:
         yield finding("sum_over_batch", numbers)
     elif abs(ratio - 0.5) < 1e-3:
         yield finding("mean_taken_twice", numbers)
-    elif trial.task.is_softmax and reduces_over_rows(trial.loss(probe, trial.y)):
+    elif trial.task.is_softmax and _is_normalised_over_rows(trial):
         yield finding("softmax_over_batch", {"dimension": 0}, place="loss")
+
+
+def _is_normalised_over_rows(trial: LossTrial) -> bool:
+    """Tell whether numbers that are added to a whole column cancel, and those that are added to a whole row do not."""
+    logits = trial.some()
+    of_columns, of_rows = torch.linspace(-1, 2, logits.shape[1]), torch.linspace(-1, 2, len(logits))[:, None]
+    value = trial.value(logits)
+    return trial.is_same(trial.value(logits + of_columns), value) and not trial.is_same(
+        trial.value(logits + of_rows), value
+    )
 
 
 def _range(trial: LossTrial) -> Iterator[Finding]:
@@ -313,10 +337,17 @@ def _class_weights(trial: LossTrial, counts: tuple[int, ...] | None) -> Iterator
     if not counts or len(counts) < 2 or min(counts) == 0 or trial.task.is_labels:
         return
     slope = trial.slope(torch.zeros_like(trial.some()))
-    frequent, rare = counts.index(max(counts)), counts.index(min(counts))
-    if slope is None or counts[frequent] < SEVERAL * counts[rare]:
+    if slope is None:
         return
     lengths = slope.reshape(len(slope), -1).norm(dim=1)
-    heavy, light = (float(lengths[trial.y == label].mean()) for label in (frequent, rare))
-    if heavy > SEVERAL * light > 0:
-        yield finding("class_weights_inverted", {"frequent": frequent, "rare": rare, "ratio": heavy / light})
+    weights = [float(lengths[trial.y == label].mean()) for label in range(len(counts))]
+    if not min(weights) > 0:
+        return
+    frequent, rare = counts.index(max(counts)), counts.index(min(counts))
+    ratio = weights[frequent] / weights[rare]
+    heavy, light = weights.index(max(weights)), weights.index(min(weights))
+    if counts[frequent] >= SEVERAL * counts[rare] and ratio > SEVERAL:
+        yield finding("class_weights_inverted", {"frequent": frequent, "rare": rare, "ratio": ratio})
+    elif weights[heavy] > MANY * weights[light] * max(1.0, counts[light] / counts[heavy]):
+        numbers = {"heavy": heavy, "light": light, "ratio": weights[heavy] / weights[light]}
+        yield finding("class_weights_too_large", numbers, counts=f"{counts[heavy]:,} and {counts[light]:,}")
