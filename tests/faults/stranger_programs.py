@@ -123,6 +123,8 @@ PROGRAMS = dict(
         of_loss("focal_of_right", "trees", "wrong_minimum"),
         of_loss("fiftieth", "churn", "class_weights_too_large"),
         of_loss("percentage", "prices", "rows_weighed_by_targets"),
+        ("heavy_eps", Program("trees", ("optimizer=adam", "optimizer.eps=1e4"), ("steps_too_short",))),
+        ("inert", Program("trees", ("optimizer=momentum", "optimizer.momentum=0.9999"), ("momentum_too_large",))),
         ("compounding", Program("trees", ("schedule=compounding",), ("rate_grows",))),
         ("Permuting", Program("shapes", ("model=cnn", "augment=Permuting"), ("augmentation_mixes_rows",))),
         ("whole_warmup", Program("trees", ("schedule=whole_warmup",), ("rate_of_zero",))),

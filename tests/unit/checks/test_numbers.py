@@ -346,6 +346,13 @@ def test_a_rate_that_is_zero_in_every_step(warmup: int, is_told: bool) -> None:
     assert [finding.evidence["steps"] for finding in findings] == ([85] if is_told else [])
 
 
+@pytest.mark.parametrize(("accumulated", "is_told"), [(100, True), (2, False)])
+def test_a_step_that_takes_all_rows(accumulated: int, is_told: bool) -> None:
+    run = subject(f"trainer.accumulate_grad_batches={accumulated}")
+    names = [finding.mistake for finding in first_step_mistakes(run)]
+    assert names == (["few_steps"] if is_told else [])
+
+
 def by_steps(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:
     """A tenth of the rate after each five steps, which were meant to be epochs."""
     return torch.optim.lr_scheduler.StepLR(optimizer, 5)

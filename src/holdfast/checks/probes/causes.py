@@ -507,6 +507,11 @@ CAUSES: dict[str, Cause] = {
         "{largest_loss:.3g}, and outputs move by {movement:.2g}",
         "a smaller lr: check=lr_range advises one",
     ),
+    "momentum_too_large": Cause(
+        "doubtful",
+        "the momentum averages gradients over {averaged:,.0f} steps, and the run takes {steps_of_run:,}",
+        "optimizer.momentum=0.9 (betas: [0.9, 0.999])",
+    ),
     "clipped_away": Cause(
         "doubtful",
         "gradients are clipped away: their norm is {gradient_norm:.2g}, and {clip:.2g} of it is left",
@@ -514,8 +519,9 @@ CAUSES: dict[str, Cause] = {
     ),
     "few_steps": Cause(
         "doubtful",
-        "the run takes {steps_of_run} steps in all: a batch holds all {batch_size:,} rows, an epoch is one step",
-        "batch_size=64, or many more epochs",
+        "the run takes {steps_of_run} steps in all: a step takes all {rows:,} rows (batch_size, or "
+        "accumulate_grad_batches), and an epoch is one step",
+        "batch_size=64 and trainer.accumulate_grad_batches=1, or many more epochs",
     ),
     "one_target": Cause(
         "doubtful",
