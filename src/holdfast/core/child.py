@@ -235,7 +235,7 @@ def take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def forbid_core_dumps() -> None:
-    """A crash must not write the rows in memory to a file (a no-op where there are no such limits)."""
+    """Keep a crash from writing the rows in memory to a file (a no-op where there are no such limits)."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -97,7 +97,7 @@ def import_vault(path: Path) -> str:
 
 
 def _unpack(path: Path, target: Path) -> None:
-    """Plain files only, none outside `target`."""
+    """Unpack plain files; anything else, and a place outside `target`, is refused by a ValueError."""
     with tarfile.open(path) as archive:
         for member in archive:
             name, content = PurePosixPath(member.name), archive.extractfile(member)

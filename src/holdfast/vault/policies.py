@@ -123,7 +123,7 @@ def check_reason(reason: str) -> None:
 
 
 def order_problems(entries: Sequence[Entry], policy: Mapping[str, Any]) -> Iterator[Found]:
-    """Every act has the act before it, and the policy was kept."""
+    """Report every act that lacks the act before it, and every one that the policy does not allow."""
     seen: set[tuple[str, str | None, int | None]] = set()
     history = History()
     for entry in entries:
