@@ -27,6 +27,7 @@ NUM_TIMED = 20  # steps of the stack, and of each of two members alone
 NUM_ALONE = 2
 NUM_BATCHES = 5  # that these steps take turns with
 SHARE_TIMED = 0.02  # of the training of all members in turn: what timing may take before it ends
+SECONDS_TIMED = 0.2  # which it may take in any case: a first step that makes room may be many times as slow
 TOLERANCE, TOLERANCE_IN_DOUBLE = 1e-4, 1e-9  # of gradients: the norm of the difference over that of the gradient
 MOST_BY_TIES = 0.1  # likewise, in single precision
 NEGLIGIBLE = 1e-5  # a gradient below this share of the largest is zero but for rounding: a bias before batch norm
@@ -150,6 +151,6 @@ def _least_seconds(ways: Sequence[tuple[Step, Sequence[Batch]]], *, most: float)
             started = time.perf_counter()
             step(batches[place % len(batches)])
             of_way.append(time.perf_counter() - started)
-        if sum(map(sum, seconds)) > most * min(map(min, seconds[1:])):
+        if sum(map(sum, seconds)) > max(SECONDS_TIMED, most * min(map(min, seconds[1:]))):
             break
     return [min(of_way[1:] or of_way) for of_way in seconds]

@@ -275,7 +275,8 @@ def test_a_timed_choice_leaves_everything_as_it_was(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(("most", "num_steps"), [(1e9, 20), (0.0, 1)])
-def test_steps_are_timed_until_they_cost_too_much(most: float, num_steps: int) -> None:
+def test_steps_are_timed_until_they_cost_too_much(monkeypatch: pytest.MonkeyPatch, most: float, num_steps: int) -> None:
+    monkeypatch.setattr(choice, "SECONDS_TIMED", 0.0)
     taken: list[tuple[str, int]] = []
     batches = [(torch.tensor(place), torch.tensor(place)) for place in range(5)]
     ways = [(lambda batch, way=way: taken.append((way, int(batch[0]))), batches) for way in ("together", "alone")]
