@@ -902,6 +902,107 @@ class PadPool(PooledTokens):
         return x != 0
 
 
+class PadAttention(nn.Module):
+    is_turned = True
+
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.words = nn.Embedding(40, 24)
+        self.places = nn.Parameter(0.02 * torch.randn(1, input_shape[-1], 24))
+        self.layer = nn.TransformerEncoderLayer(24, 2, 48, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(24, num_outputs)
+
+    def forward(self, x):
+        x = x.long()
+        padding = x == 0
+        hidden = ~padding if self.is_turned else padding
+        z = self.layer(self.words(x) + self.places, src_key_padding_mask=hidden)
+        kept = (~padding).float()[..., None]
+        return self.head((z * kept).sum(1) / kept.sum(1).clamp(min=1))
+
+
+class TokenAttention(PadAttention):
+    is_turned = False
+
+
+class Futures(nn.Module):
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.inp = nn.Linear(input_shape[1], 32)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.head = nn.Linear(32, num_outputs)
+        ones = torch.ones(input_shape[0], input_shape[0], dtype=torch.bool)
+        self.register_buffer("mask", self.hidden(ones))
+
+    def hidden(self, ones):
+        return ones.tril(-1)
+
+    def forward(self, x):
+        z = self.inp(x)
+        return self.head((z + self.attention(z, z, z, attn_mask=self.mask)[0])[:, -1])
+
+
+class Pasts(Futures):
+    def hidden(self, ones):
+        return ones.triu(1)
+
+
+class FrozenHead(nn.Module):
+    def __init__(self, *, input_shape, num_outputs, category_sizes=()):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(size_of(input_shape), 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU())
+        self.head = nn.Linear(32, num_outputs)
+        self.freeze()
+
+    def freeze(self):
+        self.head.requires_grad_(False)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+class RandomFeatures(FrozenHead):
+    def freeze(self):
+        self.body.requires_grad_(False)
+
+
+class FewWords(PooledTokens):
+    def forward(self, x):
+        return super().forward(x.clamp(max=3))
+
+
+def reversed_divergence():
+    def f(o, t):
+        p, wanted = o.softmax(1), 0.9 * F.one_hot(t, o.shape[1]) + 0.1 / o.shape[1]
+        return (p * (p.clamp_min(1e-8).log() - wanted.log())).sum(1).mean()
+
+    return f
+
+
+def normalised_over_rows():
+    return lambda o, t: -(o - o.logsumexp(0, keepdim=True)).gather(1, t[:, None]).mean()
+
+
+def focal_of_right():
+    def f(o, t):
+        p = o.softmax(1).gather(1, t[:, None])
+        return -(p**2 * p.clamp_min(1e-8).log()).mean()
+
+    return f
+
+
+def fiftieth():
+    return lambda o, t: F.binary_cross_entropy_with_logits(o, t.float(), pos_weight=torch.tensor(0.02))
+
+
+def percentage():
+    return lambda o, t: ((o - t).abs() / (t.abs() + 1e-3)).mean()
+
+
+def compounding(optimizer):
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.5**step)
+
+
 class Permuting(nn.Module):
     def forward(self, images):
         return images[torch.randperm(len(images))].roll(1, -1)

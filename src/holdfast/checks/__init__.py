@@ -4,6 +4,7 @@ A check looks at copies of what will be trained, and at train rows; with and wit
 """
 
 from holdfast.checks.all import all
+from holdfast.checks.augmentation import augmentation
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
@@ -16,6 +17,7 @@ from holdfast.checks.timing import timing
 
 __all__ = [
     "all",
+    "augmentation",
     "baseline",
     "chance_loss",
     "gradient",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.checks.augmentation import augmentation
 from holdfast.checks.baseline import baseline
 from holdfast.checks.chance_loss import chance_loss
 from holdfast.checks.gradient import gradient
@@ -14,15 +15,17 @@ from holdfast.checks.subject import Subject
 from holdfast.checks.timing import timing
 from holdfast.checks.verdict import Verdict
 
+# those that name causes come before those that show what follows from them
 ALL: tuple[Check, ...] = (
     mistakes,
     gradient,
-    chance_loss,
     regularization_loss,
+    augmentation,
+    baseline,
+    chance_loss,
     overfit_tiny,
     lr_range,
     timing,
-    baseline,
 )
 
 

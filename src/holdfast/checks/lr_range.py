@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.checks.run import check, subject_of, untouched
-from holdfast.checks.subject import Batch, Subject, plain_number
+from holdfast.checks.subject import Subject, plain_number
 from holdfast.checks.verdict import Verdict, skipped
 from holdfast.core.errors import RunFailed
 
@@ -61,6 +59,8 @@ def lr_range(subject: Subject, *, least: float = 1e-6, most: float = 10.0, num_s
     if str(subject.config.optimizer._target_).endswith("LBFGS"):
         return skipped("lr_range", "lbfgs finds its steps by itself")
     result, own = rate_range(subject, least, most, num_steps), float(subject.config.lr)
+    if result.problem:  # what is hard falls later
+        result = rate_range(subject, least, most, 4 * num_steps)
     evidence = result.evidence(own)
     if result.problem:
         advice = "check=mistakes and check=overfit_tiny look for bugs"
@@ -137,7 +137,7 @@ def _curve(subject: Subject, least: float, most: float, num_steps: int) -> tuple
     module: Any = subject.module()
     optimizer = module.make_optimizer(module.model)
     shares = [group["lr"] / float(subject.config.lr) for group in optimizer.param_groups]
-    batches = _batches(subject)
+    batches = subject.batches()
     rates, losses, average = list[float](), list[float](), 0.0
     for step in range(num_steps):
         rate = least * (most / least) ** (step / (num_steps - 1))
@@ -156,11 +156,3 @@ def _curve(subject: Subject, least: float, most: float, num_steps: int) -> tuple
         rates.append(rate)
         losses.append(smooth)
     return rates, losses
-
-
-def _batches(subject: Subject) -> Iterator[Batch]:
-    """Train batches for ever, epoch after epoch."""
-    loader = subject.datamodule.train_dataloader()
-    for epoch in itertools.count():
-        loader.sampler.set_epoch(epoch)
-        yield from loader

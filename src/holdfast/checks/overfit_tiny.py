@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from holdfast.checks.run import check
 from holdfast.checks.subject import (
@@ -29,6 +30,7 @@ RATES = (1e-2, 1e-3, 1e-1)
 # of the way from equal outputs to the floor, what may be left: more for many rows, as steps are limited
 NEAR_FLOOR, NEAR_FLOOR_FOR_MANY, FEW = 0.02, 0.1, 20
 RIGHT_OF_MANY = 0.95
+NEARLY = 1.05
 STEPS_PER_LOOK = 20
 FLOOR_STEPS = 60
 WIDTH_KEYS = ("hidden", "width", "channels", "num_channels", "units", "features")
@@ -41,8 +43,9 @@ def overfit_tiny(
     """Train on 1, 4, 10, ... rows until the loss is at its floor and every row is right, of 100 nearly.
 
     Dropout, regularisation, augmentation and weight decay are off. The rate is found by trying. The floor of a loss is
-    its minimum over free outputs, which is above 0 with label smoothing. Where the rows are not learnt and the model
-    has a width, twice the width is tried: it tells a model that is too small from a bug.
+    its minimum over free outputs, which is above 0 with label smoothing; a model that has fewer numbers than the rows
+    have targets passes where it does as well as a linear one. Where the rows are not learnt and the model has a width,
+    twice the width is tried: it tells a model that is too small from a bug.
 
     Args:
         subject: The experiment.
@@ -50,7 +53,8 @@ def overfit_tiny(
         num_steps: At most, for each count and rate.
         max_seconds: Of processor time, for all counts together.
     """
-    if not trainable(subject.module().model):
+    num_weights = sum(parameter.numel() for parameter in trainable(subject.module().model).values())
+    if not num_weights:
         return skipped("overfit_tiny", "the model has nothing to train")
     ends = time.thread_time() + max_seconds
     tried: list[dict[str, Any]] = []
@@ -60,6 +64,9 @@ def overfit_tiny(
             break
         batch = _distinct(subject, count)
         trial = _learn(subject.plain_module, batch, rates, num_steps, ends)
+        if not trial["is_learnt"] and num_weights <= count * subject.num_outputs:
+            trial["loss_of_a_linear_model"] = _learn(_linear(subject), batch, rates, num_steps, ends)["loss"]
+            trial["is_learnt"] = trial["loss"] <= NEARLY * trial["loss_of_a_linear_model"]
         tried.append({"rows": count, **trial})
         if not trial["is_learnt"]:
             break
@@ -86,7 +93,7 @@ def overfit_tiny(
         "a model that is too small for so many rows",
         "rows that are alike and have different targets",
     ]
-    if sum(p.numel() for p in trainable(subject.module().model).values()) <= last["rows"] * subject.num_outputs:
+    if num_weights <= last["rows"] * subject.num_outputs:
         causes[0] = f"{rows} not learnt by heart: {at}; the model has fewer numbers than they have targets"
         causes[1] = "a bug in model or loss"
     word = "fail" if last["rows"] == 1 else "doubtful"
@@ -100,6 +107,18 @@ def _distinct(subject: Subject, count: int) -> Batch:
     first = [places.tolist().index(place) for place in sorted(set(places.tolist()), key=places.tolist().index)]
     x, y = x[first], y[first]
     return (torch.cat([x, x]), torch.cat([y, y])) if len(x) == 1 else (x, y)
+
+
+def _linear(subject: Subject) -> Callable[[], Any]:
+    """Builds a linear model in place of the run's own."""
+
+    def make() -> Any:
+        module = subject.plain_module()
+        width = inputs_of(module, subject.rows(1)[0]).numel()
+        module.model = nn.Sequential(nn.Flatten(), nn.Linear(width, subject.num_outputs))
+        return module
+
+    return make
 
 
 def _learn(make: Any, batch: Batch, rates: list[float], num_steps: int, ends: float) -> dict[str, Any]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import torch
 from omegaconf import OmegaConf
 
 from holdfast.checks.run import check
-from holdfast.checks.subject import Subject, data_loss, plain_number
+from holdfast.checks.subject import Subject, data_loss, plain_number, regularization_of, trainable
 from holdfast.checks.verdict import Verdict, skipped
 from holdfast.config.resolve import build_option
 
 FACTORS = (0.0, 1.0, 2.0, 10.0)
 NUM_ROWS = 64
-SWAMPING = 10.0
+SWAMPING, PULLING = 10.0, 3.0
 
 
 @check
@@ -37,11 +38,20 @@ def regularization_loss(subject: Subject) -> Verdict:
     for factor in FACTORS:
         changed: dict[str, Any] = {key: factor * value for key, value in strengths.items()}
         terms[f"{factor:g}"] = plain_number(build_option({**node, **changed})(model).detach())
-    of_data = float(data_loss(*subject.start(NUM_ROWS)).detach())
+    module, inputs, y = subject.start(NUM_ROWS)
+    loss, weights = data_loss(module, inputs, y), list(trainable(module.model).values())
+    of_data, slopes = float(loss.detach()), []
+    for value in (regularization_of(module), loss):
+        assert value is not None
+        gradients = torch.autograd.grad(value, weights, allow_unused=True)
+        slopes.append(sum(float(g.square().sum()) for g in gradients if g is not None) ** 0.5)
+    pull = slopes[0] / max(slopes[1], 1e-12)
     evidence = {"terms_by_factor": terms, "strengths": strengths, "loss_of_data": plain_number(of_data)}
+    evidence["slope_against_that_of_data"] = plain_number(pull)
     values = list(terms.values())
-    if terms["1"] > SWAMPING * abs(of_data):
-        cause = f"the regularisation swamps the loss of the data: {terms['1']:.3g} against {of_data:.3g} at the start"
+    if terms["1"] > SWAMPING * abs(of_data) or pull > PULLING:
+        cause = f"the regularisation swamps the loss of the data: {terms['1']:.3g} against {of_data:.3g} at the start, "
+        cause += f"and pulls the weights {pull:.3g} times as hard: its strength is too large"
         return Verdict("regularization_loss", "doubtful", evidence, (cause,), "regularization.strength=1e-3, or less")
     if all(lower < higher for lower, higher in pairwise(values)):
         return Verdict("regularization_loss", "pass", evidence)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,6 +111,13 @@ class Subject:
         rows = train[(places + start) % len(train)]
         prepared = self.datamodule.prepared
         return torch.from_numpy(np.array(prepared.x[rows])), as_target(prepared.y[rows])
+
+    def batches(self) -> Iterator[Batch]:
+        """Train batches for ever, epoch after epoch."""
+        loader = self.datamodule.train_dataloader()
+        for epoch in itertools.count():
+            loader.sampler.set_epoch(epoch)
+            yield from loader
 
     def _new_loss(self) -> Loss:
         if self.task.is_rows:

@@ -18,8 +18,7 @@ from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassRecall
 from torchmetrics.wrappers import MultioutputWrapper
 
-from holdfast.config.parts import named
-from holdfast.config.resolve import build_option, resolve_target
+from holdfast.config.resolve import build_option, named, resolve_target
 from holdfast.core.errors import InputError, blamed, did_you_mean
 from holdfast.core.metrics import METRICS, in_order, metrics_of
 from holdfast.core.tasks import SMALLEST_P, Task, task_of

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import holdfast
-from holdfast.checks import baseline, chance_loss, mistakes, overfit_tiny, regularization_loss, timing
+from holdfast.checks import augmentation, baseline, chance_loss, mistakes, overfit_tiny, regularization_loss, timing
 from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
 from holdfast.checks.probes.first_steps import first_step_mistakes
 from holdfast.checks.probes.rows import row_mistakes
@@ -241,6 +241,64 @@ def test_targets_that_are_far_from_all_others(sentinel: float, word: str) -> Non
     assert names == (["targets_apart"] if word == "doubtful" else [])
 
 
+@pytest.mark.parametrize(("sentinel", "word"), [(-9999.0, "doubtful"), (0.5, "pass")])
+def test_numbers_that_are_far_from_all_others_of_their_column(sentinel: float, word: str) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 3)), columns=list("abc"))
+    frame["y"] = np.where(frame.a > 0, "p", "q")
+    frame.loc[::40, "b"] = sentinel
+    frame.to_csv("values.csv", index=False)
+    findings = list(data_mistakes(subject("data=csv", "data.path=values.csv", "data.target=y")))
+    assert [finding.mistake for finding in findings] == (["values_apart"] if word == "doubtful" else [])
+    assert not findings or findings[0].evidence["columns"] == ["b"]
+
+
+@pytest.mark.parametrize(("copies", "noise", "word"), [(2, 0.01, "doubtful"), (4, 0.01, "doubtful"), (2, 3.0, "pass")])
+def test_near_copies_in_both_parts(copies: int, noise: float, word: str) -> None:
+    draw = np.random.default_rng(0)
+    rows = np.repeat(draw.normal(size=(800 // copies, 5)), copies, axis=0)
+    frame = pd.DataFrame(rows + noise * draw.normal(size=rows.shape), columns=list("abcde"))
+    frame["y"] = np.where(rows[:, 0] > 0, "p", "q")
+    frame.to_csv("copies.csv", index=False)
+    names = [finding.mistake for finding in data_mistakes(subject("data=csv", "data.path=copies.csv", "data.target=y"))]
+    assert names == (["val_rows_near_train_rows"] if word == "doubtful" else [])
+
+
+class Mirrored(nn.Module):
+    """Mirrors half of the images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(-1), images)
+
+
+@pytest.mark.parametrize(("is_by_side", "word"), [(True, "doubtful"), (False, "pass")])
+def test_an_augmentation_that_changes_the_class(is_by_side: bool, word: str) -> None:
+    draw = np.random.default_rng(0)
+    classes, images = draw.integers(0, 2, 300), draw.integers(0, 80, size=(300, 8, 8, 1))
+    for image, label in zip(images, classes, strict=True):  # a bright half: left or right, or top or bottom
+        half = slice(0, 4) if label else slice(4, 8)
+        image[(slice(None), half) if is_by_side else half] += 150
+    np.savez("halves.npz", x=images.astype(np.uint8), y=classes)
+    rows = ["data=arrays", "data.path=halves.npz"]
+    assert only(augmentation(subject(*rows, augment=Mirrored))).verdict == word
+    assert only(augmentation(subject(*rows))).verdict == "skipped"
+
+
+class OneLayer(nn.Linear):
+    """A linear model, which has fewer numbers than a hundred rows have targets."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__(math.prod(input_shape), num_outputs)
+
+
+def test_a_small_model_must_do_as_well_as_a_linear_one() -> None:
+    small = subject("data=diabetes", model=OneLayer)
+    tried = only(overfit_tiny(small)).evidence["tried"]
+    assert tried[-1]["rows"] == 100
+    assert tried[-1]["is_learnt"]
+    assert tried[-1]["loss_of_a_linear_model"] > tried[-1]["floor"]
+
+
 class InAnotherOrder(nn.Module):
     """Gives the images of a batch back in another order."""
 
@@ -286,6 +344,13 @@ def test_a_rate_that_is_zero_in_every_step(warmup: int, is_told: bool) -> None:
     with untouched(0):
         findings = [finding for finding in first_step_mistakes(scheduled) if finding.mistake == "rate_of_zero"]
     assert [finding.evidence["steps"] for finding in findings] == ([85] if is_told else [])
+
+
+@pytest.mark.parametrize(("accumulated", "is_told"), [(100, True), (2, False)])
+def test_a_step_that_takes_all_rows(accumulated: int, is_told: bool) -> None:
+    run = subject(f"trainer.accumulate_grad_batches={accumulated}")
+    names = [finding.mistake for finding in first_step_mistakes(run)]
+    assert names == (["few_steps"] if is_told else [])
 
 
 def by_steps(optimizer: torch.optim.Optimizer, total_steps: int) -> Any:

@@ -1,6 +1,7 @@
 """The table of causes: each mistake that a probe may find, how sure it is, what is wrong and what to change.
 
 The order is that of likelihood: of mistakes that are equally sure, the first one here explains those behind it.
+Symptoms, which follow from many mistakes, come last.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Cause:
     sentence: str
     next: str  # what to change
     explains: tuple[str, ...] = ()  # mistakes that are surer and follow from this one
+    is_symptom: bool = False  # it follows from many mistakes, and from others here, if there are any
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,13 @@ def finding(
 
 
 def likeliest_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Put what explains others first, then what is certain, then by the order of the table."""
+    """Put what explains others first, then what is certain, then by the order of the table; symptoms last."""
     mistakes, places = {item.mistake for item in findings}, list(CAUSES)
 
-    def rank(item: Finding) -> tuple[bool, bool, int]:
-        explains = not mistakes.isdisjoint(CAUSES[item.mistake].explains)
-        return not explains, item.word != "fail", places.index(item.mistake)
+    def rank(item: Finding) -> tuple[bool, bool, bool, int]:
+        cause = CAUSES[item.mistake]
+        explains, is_sure = not mistakes.isdisjoint(cause.explains), item.word == "fail" or cause.is_symptom
+        return cause.is_symptom, not explains, not is_sure, places.index(item.mistake)
 
     return sorted(findings, key=rank)
 
@@ -68,17 +71,6 @@ CAUSES: dict[str, Cause] = {
     ),
     "step_fails": Cause(
         "fail", "a training step ends in {error}: {problem}", "the run would end in the same way: mend it first"
-    ),
-    "loss_not_finite": Cause(
-        "fail",
-        "the loss of the first training step is not a number, or infinite",
-        "look for logarithms of 0, divisions by 0 and missing values",
-    ),
-    "slope_not_finite": Cause(
-        "fail",
-        "the gradient of the loss is not finite: a logarithm of 0, a root of 0 or a division by 0, as of outputs and "
-        "targets in the wrong order",
-        "loss(outputs, targets), and logarithms of what is above 0",
     ),
     "loss_cut_off": Cause(
         "fail",
@@ -224,6 +216,11 @@ CAUSES: dict[str, Cause] = {
         "a view takes {before} for {after}: it cuts rows of numbers apart, where a transpose or a permute was meant",
         "x.transpose(1, 2) or x.permute(...), and then reshape",
     ),
+    "mask_inverted": Cause(
+        "doubtful",
+        "a mask is the wrong way round: {how}",
+        "turn the mask over (~mask): True in `key_padding_mask` and `masked_fill` is what is hidden",
+    ),
     "masked_by_zero": Cause(
         "doubtful",
         "scores are masked by a product with 0 in front of a softmax: exp(0) is 1, and nothing is hidden",
@@ -251,11 +248,6 @@ CAUSES: dict[str, Cause] = {
         "the model rounds its inputs ({how}): small differences are lost",
         "{advice}",
     ),
-    "gradient_not_finite": Cause(
-        "fail",
-        "the loss of the first training step is finite, and the gradient of {parameter} is not",
-        "look for roots of 0, norms of 0, logarithms of 0 and where() with a branch that is not finite",
-    ),
     "targets_broadcast": Cause(
         "fail",
         "the loss does not know which target belongs to which row: outputs and targets of different shapes are "
@@ -276,16 +268,11 @@ CAUSES: dict[str, Cause] = {
         "fail",
         "the loss ignores {how}: {rows_ignored} of {rows} rows move no output",
         "take the mean over all rows, not a slice, the least or the largest one",
-        explains=("wrong_minimum",),
     ),
     "classes_ignored": Cause(
         "fail",
         "the loss ignores the rows of some classes ({some}): they move no output",
         "let the loss have a slope for every target",
-        explains=("wrong_minimum",),
-    ),
-    "wrong_minimum": Cause(
-        "fail", "the loss is not least at its targets: {how}", "compare each output with its own target, as it is"
     ),
     "not_in_optimizer": Cause(
         "fail", "the optimizer does not have all trainable parameters: {parameter} is missing", "hand it all of them"
@@ -304,13 +291,11 @@ CAUSES: dict[str, Cause] = {
         "fail",
         "a softmax over one output is always 1, whatever the row",
         "leave the softmax out: the loss wants one logit",
-        explains=("inputs_ignored",),
     ),
     "outputs_rounded": Cause(
         "fail",
         "the outputs are whole numbers, whatever the weights: a rounding is behind the last layer, and has no slope",
         "round predictions, not the outputs that are trained",
-        explains=("inputs_ignored",),
     ),
     "outputs_equal": Cause(
         "fail",
@@ -332,18 +317,6 @@ CAUSES: dict[str, Cause] = {
         "{part} does not normalise: its outputs have a root mean square of {root_mean_square:.2g} and not 1; it takes "
         "single numbers, each of which is its own mean, or its eps is too large",
         "normalise over several features, or leave the norm out",
-        explains=("inputs_ignored",),
-    ),
-    "no_gradient": Cause(
-        "fail",
-        "the gradient of every parameter is 0 at the start: factors of 0 that are multiplied, dead units or a rounding",
-        "let one of two factors start away from 0; biases of 0; init=he_normal",
-        explains=("inputs_ignored",),
-    ),
-    "inputs_ignored": Cause(
-        "fail",
-        "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
-        "let the outputs depend on x; look for dead units, and for a mask that is the wrong way round",
     ),
     "val_rows_in_train": Cause(
         "fail",
@@ -351,18 +324,37 @@ CAUSES: dict[str, Cause] = {
         "{train_rows_repeated:,} train rows repeat another one",
         "leave repeated rows out, or keep them on one side (data.group)",
     ),
+    "val_rows_near_train_rows": Cause(
+        "doubtful",
+        "val rows are near copies of train rows: {val_rows_near_train_rows:,} of {val_rows:,} lie within {near:.2g} of "
+        "the distance to other rows, which is far more than chance gives",
+        "keep copies of a row, and rows of one origin, on one side (data.group); augment after the split",
+    ),
+    "values_apart": Cause(
+        "doubtful",
+        "a few numbers of the column '{column}' are so far from all others that they make up its spread: {rows} rows "
+        "have {value:g} or further, and all others lie in {low:g}..{high:g} (a sentinel, which stands for a missing "
+        "number, or other units?)",
+        "data.missing, or look at the column: `holdfast data inspect`",
+        explains=("inputs_not_normalised",),
+    ),
     "arguments_swapped": Cause(
         "doubtful",
         "{function} gets the outputs in the place of the targets: its arguments are swapped",
         "{function}(outputs, targets)",
-        explains=("classes_ignored", "wrong_minimum", "second_softmax", "slope_not_finite", "wrong_sign"),
+        explains=("classes_ignored", "second_softmax", "wrong_sign"),
+    ),
+    "divergence_reversed": Cause(
+        "doubtful",
+        "the divergence has its arguments in the wrong order: it is KL(outputs, targets), the sum of p log(p / target) "
+        "over the outputs p, which hardly has a slope where outputs are surely wrong",
+        "KL(targets, outputs): the sum of target * (log target - log p), as kl_div(log_softmax(outputs), targets)",
     ),
     "slope_stopped": Cause(
         "doubtful",
         "the loss stops gradients that it needs (detach, .data or no_grad): {share:.0%} of the outputs that change it "
         "are not moved, or moved the wrong way",
         "detach weights of rows and targets alone",
-        explains=("wrong_minimum",),
     ),
     "augmentation_changes_units": Cause(
         "doubtful",
@@ -385,7 +377,6 @@ CAUSES: dict[str, Cause] = {
         "the loss hardly moves: it is {chance_loss:.3g} for equal outputs and {least_loss:.3g} for the best ones "
         "(label smoothing near 1, or a temperature)",
         "less label smoothing, which is the share that other classes get; a temperature near 1",
-        explains=("wrong_minimum",),
     ),
     "loss_tiny": Cause(
         "doubtful",
@@ -398,6 +389,18 @@ CAUSES: dict[str, Cause] = {
         "the loss weighs the frequent class {frequent} {ratio:.3g} times as much as the rare class {rare}: the weights "
         "of classes are the wrong way round",
         "loss.class_weights=balanced, or the inverse of the shares",
+    ),
+    "class_weights_too_large": Cause(
+        "doubtful",
+        "the loss weighs the class {heavy} {ratio:.3g} times as much as the class {light}, far more than the counts of "
+        "their rows ({counts}) call for: the class {light} hardly matters (pos_weight, or weights of classes)",
+        "loss.class_weights=balanced, or the inverse of the shares",
+    ),
+    "rows_weighed_by_targets": Cause(
+        "doubtful",
+        "the loss divides errors by their targets (a relative or percentage error), and targets are standardised: rows "
+        "with targets near 0, the mean, weigh {ratio:.3g} times as much as others",
+        "an absolute or squared error; a percentage needs targets in their own units, away from 0",
     ),
     "layer_unused": Cause(
         "doubtful",
@@ -413,6 +416,12 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "{places} are one layer under several names: they share their weights",
         "make each one by itself: [make() for _ in range(n)], not [make()] * n or a second name",
+    ),
+    "head_frozen": Cause(
+        "doubtful",
+        "the last layer is frozen and what is before it is trained: {layer}, which gives the outputs, keeps its random "
+        "weights",
+        "freeze the body alone: requires_grad_(False) of all but the last layer",
     ),
     "only_biases_trained": Cause(
         "doubtful",
@@ -438,11 +447,6 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "a dropout stands behind the last layer: it sets {share_of_outputs:.0%} of the outputs to 0 in training",
         "put the dropout in front of the last layer",
-    ),
-    "network_is_linear": Cause(
-        "doubtful",
-        "the network is linear: it has {count} layers with weights and no activation between them",
-        "an activation (nn.ReLU) between layers, or model=linear",
     ),
     "outputs_in_other_units": Cause(
         "doubtful",
@@ -471,56 +475,15 @@ CAUSES: dict[str, Cause] = {
         "the model computes in {dtype} in the middle (a cast): two or three digits are left",
         "leave the cast out; trainer.precision=bf16-mixed casts where it does no harm",
     ),
-    "inputs_ignored_in_part": Cause(
-        "doubtful",
-        "the outputs ignore {share_of_inputs_without_effect:.0%} of the inputs",
-        "look for a slice of x, or units that are dead",
-    ),
     "writes_into_inputs": Cause(
         "doubtful",
         "the model writes into its inputs (an operation in place): the rows of the data change",
         "work on a copy, or leave out inplace in the first layer",
     ),
-    "activations_explode": Cause(
-        "doubtful",
-        "activations explode at the start: those of {layer} have a root mean square of {root_mean_square:.3g}",
-        "init=he_normal, or a norm (model.norm=batch)",
-        explains=("decay_too_strong",),
-    ),
-    "activations_vanish": Cause(
-        "doubtful",
-        "activations vanish at the start: those of {layer} have a root mean square of {root_mean_square:.3g}",
-        "init=he_normal, or a norm (model.norm=batch)",
-        explains=("inputs_ignored",),
-    ),
     "softmax_saturated": Cause(
         "doubtful",
         "{share:.0%} of the rows of a softmax inside the model are saturated: no slope is left",
         "divide scores by the root of their width",
-    ),
-    "dead_units": Cause(
-        "doubtful",
-        "{share:.0%} of the units of a ReLU layer are dead at the start: 0 for every row",
-        "biases of 0, init=he_normal, or leaky_relu",
-        explains=("inputs_ignored",),
-    ),
-    "saturated_units": Cause(
-        "doubtful",
-        "{share:.0%} of the values of a {name} layer are saturated at the start: no slope is left",
-        "smaller weights, or transform=standardize",
-        explains=("inputs_ignored", "decay_too_strong"),
-    ),
-    "gradients_explode": Cause(
-        "doubtful",
-        "gradients explode at the start: that of {parameter} has a root mean square of {root_mean_square:.3g}",
-        "init=he_normal, a norm, or a smaller scale of the loss",
-        explains=("decay_too_strong",),
-    ),
-    "gradients_vanish": Cause(
-        "doubtful",
-        "gradients vanish at the start: {how}",
-        "relu in place of sigmoid or tanh, init=he_normal, a norm, short cuts around layers; look for a factor of 0",
-        explains=("inputs_ignored",),
     ),
     "rate_of_zero": Cause(
         "doubtful",
@@ -533,33 +496,32 @@ CAUSES: dict[str, Cause] = {
         "its largest value",
         "`holdfast schedule preview` draws it; is it meant in epochs, and moves with every step? `interval: epoch`",
     ),
+    "rate_grows": Cause(
+        "doubtful",
+        "the schedule lets the rate grow: from {lr:.3g} to {largest:.3g} within {steps:,} steps",
+        "a factor below 1: `holdfast schedule preview` draws it",
+    ),
     "rate_too_large": Cause(
         "doubtful",
         "the rate is too large: within {steps} steps on one batch the loss goes from {first_loss:.3g} up to "
         "{largest_loss:.3g}, and outputs move by {movement:.2g}",
         "a smaller lr: check=lr_range advises one",
     ),
+    "momentum_too_large": Cause(
+        "doubtful",
+        "the momentum averages gradients over {averaged:,.0f} steps, and the run takes {steps_of_run:,}",
+        "optimizer.momentum=0.9 (betas: [0.9, 0.999])",
+    ),
     "clipped_away": Cause(
         "doubtful",
         "gradients are clipped away: their norm is {gradient_norm:.2g}, and {clip:.2g} of it is left",
         "trainer.gradient_clip_val=1, or null",
     ),
-    "decay_too_strong": Cause(
-        "doubtful",
-        "weight decay is too strong beside the gradient: it takes {share_of_weights:.2g} of the weights in the first "
-        "step, and is {share_of_step:.2g} times as long as the rest of it",
-        "optimizer.weight_decay=0.01",
-    ),
     "few_steps": Cause(
         "doubtful",
-        "the run takes {steps_of_run} steps in all: a batch holds all {batch_size:,} rows, an epoch is one step",
-        "batch_size=64, or many more epochs",
-    ),
-    "steps_too_short": Cause(
-        "doubtful",
-        "the run hardly moves its outputs: by {movement:.2g} in all of its {steps_of_run:,} steps, if they go on as "
-        "the first {steps}: {why}",
-        "{advice}",
+        "the run takes {steps_of_run} steps in all: a step takes all {rows:,} rows (batch_size, or "
+        "accumulate_grad_batches), and an epoch is one step",
+        "batch_size=64 and trainer.accumulate_grad_batches=1, or many more epochs",
     ),
     "one_target": Cause(
         "doubtful",
@@ -568,8 +530,108 @@ CAUSES: dict[str, Cause] = {
     ),
     "targets_apart": Cause(
         "doubtful",
-        "a few targets are so far from the others that they make up the spread: the middle half of all targets covers "
-        "{middle_half_against_spread:.2g} of it (a number that stands for a missing one?)",
+        "a few targets are so far from the others that they make up the spread: {rows} rows have {value:g} or further, "
+        "and all others lie in {low:g}..{high:g} (a number that stands for a missing one, or other units?)",
         "look at the target: `holdfast data inspect`; data.missing",
+    ),
+    # symptoms
+    "activations_explode": Cause(
+        "doubtful",
+        "activations explode at the start: those of {layer} have a root mean square of {root_mean_square:.3g}",
+        "init=he_normal, or a norm (model.norm=batch)",
+        is_symptom=True,
+    ),
+    "activations_vanish": Cause(
+        "doubtful",
+        "activations vanish at the start: those of {layer} have a root mean square of {root_mean_square:.3g}",
+        "init=he_normal, or a norm (model.norm=batch)",
+        is_symptom=True,
+    ),
+    "dead_units": Cause(
+        "doubtful",
+        "{share:.0%} of the units of a ReLU layer are dead at the start: 0 for every row",
+        "biases of 0, init=he_normal, or leaky_relu",
+        is_symptom=True,
+    ),
+    "saturated_units": Cause(
+        "doubtful",
+        "{share:.0%} of the values of a {name} layer are saturated at the start: no slope is left",
+        "smaller weights, or transform=standardize",
+        is_symptom=True,
+    ),
+    "gradients_explode": Cause(
+        "doubtful",
+        "gradients explode at the start: that of {parameter} has a root mean square of {root_mean_square:.3g}",
+        "init=he_normal, a norm, or a smaller scale of the loss",
+        is_symptom=True,
+    ),
+    "decay_too_strong": Cause(
+        "doubtful",
+        "weight decay is too strong beside the gradient: it takes {share_of_weights:.2g} of the weights in the first "
+        "step, and is {share_of_step:.2g} times as long as the rest of it",
+        "optimizer.weight_decay=0.01",
+        is_symptom=True,
+    ),
+    "gradients_vanish": Cause(
+        "doubtful",
+        "gradients vanish at the start: {how}",
+        "relu in place of sigmoid or tanh, init=he_normal, a norm, short cuts around layers; look for a factor of 0",
+        is_symptom=True,
+    ),
+    "loss_not_finite": Cause(
+        "fail",
+        "the loss of the first training step is not a number, or infinite",
+        "look for logarithms of 0, divisions by 0 and missing values",
+        is_symptom=True,
+    ),
+    "slope_not_finite": Cause(
+        "fail",
+        "the gradient of the loss is not finite: a logarithm of 0, a root of 0 or a division by 0, as of outputs and "
+        "targets in the wrong order",
+        "loss(outputs, targets), and logarithms of what is above 0",
+        is_symptom=True,
+    ),
+    "gradient_not_finite": Cause(
+        "fail",
+        "the loss of the first training step is finite, and the gradient of {parameter} is not",
+        "look for roots of 0, norms of 0, logarithms of 0 and where() with a branch that is not finite",
+        is_symptom=True,
+    ),
+    "no_gradient": Cause(
+        "fail",
+        "the gradient of every parameter is 0 at the start: factors of 0 that are multiplied, dead units or a rounding",
+        "let one of two factors start away from 0; biases of 0; init=he_normal",
+        is_symptom=True,
+    ),
+    "inputs_ignored": Cause(
+        "fail",
+        "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
+        "let the outputs depend on x; look for dead units, and for a mask that is the wrong way round",
+        is_symptom=True,
+    ),
+    "inputs_ignored_in_part": Cause(
+        "doubtful",
+        "the outputs ignore {share_of_inputs_without_effect:.0%} of the inputs",
+        "look for a slice of x, or units that are dead",
+        is_symptom=True,
+    ),
+    "network_is_linear": Cause(
+        "doubtful",
+        "the network is linear: it has {count} layers with weights and no activation between them",
+        "an activation (nn.ReLU) between layers, or model=linear",
+        is_symptom=True,
+    ),
+    "wrong_minimum": Cause(
+        "fail",
+        "the loss is not least at its targets: {how}",
+        "compare each output with its own target, as it is",
+        is_symptom=True,
+    ),
+    "steps_too_short": Cause(
+        "doubtful",
+        "the run hardly moves its outputs: by {movement:.2g} in all of its {steps_of_run:,} steps, if they go on as "
+        "the first {steps}: {why}",
+        "{advice}",
+        is_symptom=True,
     ),
 }

@@ -1,11 +1,15 @@
-"""Mistakes in the rows themselves: val rows among train rows, targets that are all the same, rows that are mixed."""
+"""Mistakes in the rows themselves: val rows among train rows, sentinels, rows that an augmentation mixes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.subject import Subject, inputs_of, plain_number
@@ -16,7 +20,10 @@ SHARE = 0.01
 FEW = 10
 BEYOND_NATURAL = 10.0
 NUM_ROWS = 16
-CORE = 0.02
+FEW_VALUES, FEW_ROWS, SQUEEZED = 3, 0.2, 0.1
+NUM_DIMENSIONS, NUM_NEIGHBOURS, NUM_COPIES = 32, 20, 5
+MAX_VAL, MAX_TRAIN, MAX_NUMBERS = 300, 10_000, 20_000_000
+BY_CHANCE, NEAREST, SHARE_OF_COPIES = 0.002, 0.25, 0.04
 OTHER_UNITS = 10.0  # times the root mean square of what the model gets without augmentation
 
 
@@ -28,11 +35,45 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _shared_rows(subject)
     if targets.ndim == 1 and len(targets) and (targets == targets[0]).all():
         yield finding("one_target", {"rows": len(targets)})
-    elif targets.ndim == 1 and subject.task.is_values:
-        low, high = np.quantile(targets, (0.25, 0.75))
-        if high - low < CORE * targets.std():
-            numbers = {"middle_half_against_spread": plain_number((high - low) / targets.std())}
-            yield finding("targets_apart", numbers)
+    elif targets.ndim == 1 and subject.task.is_values and (apart := _apart(targets)):
+        yield finding("targets_apart", apart)
+    yield from _columns_apart(subject)
+
+
+def _apart(values: NDArray[Any]) -> dict[str, float]:
+    """Numbers for a few values that are so far from all others that they make up the spread; none where there are none.
+
+    The gap between them and the others is larger than all of these span.
+    """
+    values = np.sort(values[np.isfinite(values)].astype(np.float64))
+    if len(values) <= FEW_VALUES:
+        return {}
+    place = int(np.diff(values).argmax()) + 1
+    few, many = sorted((values[:place], values[place:]), key=len)
+    span, gap = many[-1] - many[0], values[place] - values[place - 1]
+    is_few = FEW_VALUES <= len(few) < FEW_ROWS * len(values) and len(np.unique(many)) > FEW
+    if not is_few or gap < span or many.std() > SQUEEZED * values.std():
+        return {}
+    return {
+        "rows": len(few),
+        "value": plain_number(few[0]),
+        "low": plain_number(many[0]),
+        "high": plain_number(many[-1]),
+    }
+
+
+def _columns_apart(subject: Subject) -> Iterator[Finding]:
+    """Columns of a table in which a few numbers are far from all others."""
+    datamodule = subject.datamodule
+    if datamodule.prepared.kind != "table":
+        return
+    rows = np.asarray(datamodule.prepared.x[datamodule.train_rows[: MAX_NUMBERS // len(datamodule.prepared.x[0])]])
+    num_numbers = rows.shape[1] - len(subject.category_sizes)
+    apart = {place: numbers for place in range(num_numbers) if (numbers := _apart(rows[:, place]))}
+    if apart:
+        names = datamodule.prepared.feature_names or [f"column {place}" for place in range(num_numbers)]
+        place, numbers = next(iter(apart.items()))
+        yield finding("values_apart", {**numbers, "columns": [names[place] for place in apart]}, column=names[place])
 
 
 def _shared_rows(subject: Subject) -> Iterator[Finding]:
@@ -46,11 +87,54 @@ def _shared_rows(subject: Subject) -> Iterator[Finding]:
     train_digests, val_digests = (np.asarray(datamodule.prepared.digests[rows]) for rows in (train, val))
     count = int(DigestSet(train_digests).has(val_digests).sum())
     if count <= SHARE * len(val):
+        yield from _near_copies(subject)
         return
     repeated = len(train) - num_distinct(train_digests)
     is_natural = count < FEW or count / len(val) < BEYOND_NATURAL * repeated / len(train)
     numbers = {"val_rows_in_train": count, "val_rows": len(val), "train_rows_repeated": repeated}
     yield finding("val_rows_in_train", numbers, word="doubtful" if is_natural else "fail")
+
+
+@torch.no_grad()
+def _near_copies(subject: Subject) -> Iterator[Finding]:
+    """Val rows that are much nearer to a train row than chance allows.
+
+    Among k neighbours of a row in d dimensions, one lies within the share r of the distance of the last one in about
+    k r^d of the cases. The dimension is that of the rows themselves, by the distances of further neighbours (Levina
+    and Bickel 2004), so that several copies of a row do not count.
+    """
+    datamodule, module, generator = subject.datamodule, subject.module(), torch.Generator().manual_seed(0)
+    width = max(1, math.prod(datamodule.prepared.x.shape[1:]))
+
+    def some(rows: NDArray[Any], limit: int) -> Tensor:
+        limit = min(limit, len(rows), MAX_NUMBERS // width)
+        chosen = rows[np.linspace(0, len(rows), limit, endpoint=False).astype(np.int64)]
+        inputs = inputs_of(module, torch.from_numpy(np.array(datamodule.prepared.x[chosen])))
+        return inputs.flatten(1).float()
+
+    val, train = some(datamodule.val_rows, MAX_VAL), some(datamodule.train_rows, MAX_TRAIN)
+    if len(val) < FEW or len(train) < 2 * NUM_NEIGHBOURS:
+        return
+    if width > NUM_DIMENSIONS:
+        directions = torch.randn(val.shape[1], NUM_DIMENSIONS, generator=generator)
+        val, train = val @ directions, train @ directions
+    distances = torch.cdist(val, train, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.topk(NUM_NEIGHBOURS, largest=False).values
+    nearest = nearest[nearest[:, NUM_COPIES] > 0]
+    if len(nearest) < FEW:
+        return
+    shares = nearest / nearest[:, -1:]
+    ranks = torch.arange(1, NUM_NEIGHBOURS) / NUM_NEIGHBOURS
+    # shares are as (rank / k) ^ (1 / d)
+    dimension = float(
+        ranks[NUM_COPIES:].log().sum() / shares[:, NUM_COPIES:-1].log().mean(dim=0).sum().clamp(max=-1e-6)
+    )
+    near = min(NEAREST, (BY_CHANCE / NUM_NEIGHBOURS) ** (1.0 / dimension))
+    is_copy = (shares[:, 0] < near) & (shares[:, 0] > 0)
+    count = int(is_copy.sum())
+    if count >= FEW and count > SHARE_OF_COPIES * len(shares):
+        numbers = {"val_rows_near_train_rows": count, "val_rows": len(shares), "dimension": plain_number(dimension)}
+        yield finding("val_rows_near_train_rows", numbers, near=near)
 
 
 @torch.no_grad()

@@ -24,8 +24,9 @@ MUCH_DECAY, LITTLE_DECAY = 0.1, 5e-5  # of the weights in a step; with huge weig
 ALIKE = 0.9
 DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
+LARGE_EPS = 1e-2
 SCHEDULED_STEPS = 1000
-GONE, EARLY = 1e-3, 0.5
+GONE, EARLY, GROWN = 1e-3, 0.5, 30.0
 
 
 @dataclass
@@ -95,6 +96,9 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     num_lasting = max(step for step, rate in enumerate(rates, 1) if rate > GONE * max(rates))
     if num_lasting < EARLY * len(rates):
         yield finding("rate_gone_early", {"last_step": num_lasting, "steps": len(rates)})
+    if max(rates) > GROWN * float(subject.config.lr):
+        yield finding("rate_grows", {"lr": float(subject.config.lr), "largest": max(rates), "steps": len(rates)})
+    yield from _momentum(subject)
     steps = first_steps(subject)
     if not steps.num_steps or not math.isfinite(steps.gradient_norm):
         return  # another probe tells of a gradient that is not finite
@@ -111,8 +115,8 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
         yield finding("clipped_away", numbers)
         return
     of_run, num_rows = _steps_of_run(subject), len(subject.datamodule.train_rows)
-    if of_run < SEVERAL and num_rows >= MANY and subject.datamodule.batch_size >= num_rows:
-        yield finding("few_steps", {"steps_of_run": of_run, "batch_size": num_rows})
+    if of_run < SEVERAL and num_rows >= MANY and _steps_of_epoch(subject) == 1:
+        yield finding("few_steps", {"steps_of_run": of_run, "rows": num_rows})
         return
     movement = steps.movement * max(1.0, of_run / steps.num_steps)
     if movement < HARDLY and math.isfinite(first) and not subject.task.is_rows:
@@ -123,8 +127,21 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
                 "steps_too_short", numbers, why=why, advice="leave a division of the outputs out of the model"
             )
         else:
-            why = "the steps are too short (lr, eps of the optimizer, clipping) or too few"
-            yield finding("steps_too_short", numbers, why=why, advice="a larger lr: check=lr_range advises one")
+            why, advice = "the steps are too short (lr, clipping) or too few", "a larger lr: check=lr_range advises one"
+            eps = float(_scheduled(subject)[1].param_groups[0].get("eps", 0.0))
+            if eps > LARGE_EPS:
+                why, advice = f"eps of the optimizer, {eps:g}, outweighs the gradients", "optimizer.eps=1e-8"
+            yield finding("steps_too_short", numbers, why=why, advice=advice)
+
+
+def _momentum(subject: Subject) -> Iterator[Finding]:
+    """A momentum that takes longer than the run to forget its first gradients."""
+    group = _scheduled(subject)[1].param_groups[0]
+    momentum = float(group.get("momentum") or group.get("betas", (0.0,))[0])
+    of_run = _steps_of_run(subject)
+    if momentum >= 1.0 or 1.0 / (1.0 - momentum) > max(of_run, SEVERAL):
+        averaged = 1.0 / max(1.0 - momentum, 1e-9)
+        yield finding("momentum_too_large", {"averaged": averaged, "steps_of_run": of_run})
 
 
 def _steps_of_epoch(subject: Subject) -> int:
@@ -214,6 +231,7 @@ def _first_step(subject: Subject, *, has_decay: bool) -> FirstStep | None:
         group["weight_decay"] = group.get("weight_decay", 0.0) if has_decay else 0.0
     parameters = list(trainable(module.model).values())
     weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    torch.manual_seed(0)  # with and without decay, dropout draws alike
     loss = data_loss(module, inputs, y)
     if isinstance(optimizer, torch.optim.LBFGS) or not loss.requires_grad:
         return None

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from holdfast.checks.probes.autograd import reduces_over_rows
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.loss_words import STRENGTHS, LossTrial, trial_of
 from holdfast.checks.probes.observer import LossCalls, Purposes
@@ -24,8 +23,9 @@ NEARLY_ALL, MOSTLY = 0.9, 0.5
 SOME = 0.2
 HARDLY = 0.1
 TINY = 1e-3
-SEVERAL = 3.0
+SEVERAL, MANY = 3.0, 10.0
 NUM_PLACES, DIFFERENCE = 48, 1e-2
+NEARLY_EXACT, ENTROPY = 1e-3, 0.02
 
 
 def loss_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -52,6 +52,7 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _pairs(trial)
         yield from _direction_of_values(trial) if subject.task.is_values else _direction(trial)
         yield from _missing_log(trial, calls)
+        yield from _reversed_divergence(trial)
         yield from _rows(trial)
         yield from _range(trial)
         if purposes.names & {"detach", "data", "no_grad"}:
@@ -91,6 +92,34 @@ def _missing_log(trial: LossTrial, calls: LossCalls) -> Iterator[Finding]:
     is_negative = not trial.task.is_values and all(-1.0 - 1e-5 <= value < 0.0 for value in values)
     if is_negative or calls.not_logarithms:
         yield finding("log_missing", {"loss_of_right_outputs": plain_number(values[-1])})
+
+
+def _reversed_divergence(trial: LossTrial) -> Iterator[Finding]:
+    """A loss that is linear in the entropy of the probabilities and in that of the targets alone.
+
+    With targets that give `a` to the right class and `b` to each other one, KL(outputs, targets) is
+    -H(p) - p_right log a - (1 - p_right) log b.
+    """
+    if trial.task.is_values or trial.wants != "logits":
+        return
+    terms, losses = [], []
+    for number in range(NUM_DRAWS):
+        logits = trial.some(0.5 + 0.25 * number).roll(number, 0)
+        p = trial.task.probabilities(logits).double()
+        if trial.task.is_softmax:
+            right, entropy = p.gather(1, trial.y[:, None]), -(p * p.clamp_min(1e-300).log()).sum(dim=1)
+        else:
+            right = torch.where(trial.y > 0.5, p, 1 - p)
+            entropy = functional.binary_cross_entropy(p, p)
+        terms.append([float(entropy.mean()), float(right.mean()), 1.0])
+        losses.append(trial.value(logits))
+    matrix, wanted = torch.tensor(terms, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
+    if not bool(wanted.isfinite().all()):
+        return
+    factors = torch.linalg.lstsq(matrix, wanted).solution
+    error = float((matrix @ factors - wanted).abs().max())
+    if error < NEARLY_EXACT * float(wanted.std()) and float(factors[0] / factors[1]) > ENTROPY:
+        yield finding("divergence_reversed", {"share_of_entropy": plain_number(factors[0] / factors[1])})
 
 
 def _stopped(trial: LossTrial) -> Iterator[Finding]:
@@ -159,6 +188,9 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
         yield finding("wrong_sign", numbers, outputs="right outputs")
     elif share < MOSTLY or (share < NEARLY_ALL and trial.is_less(min(best.least for best in bests), least_right)):
         how = f"where it is, only {share:.0%} of the outputs say what their targets say"
+        if wrong < chance:
+            how = f"outputs that are surely wrong cost {wrong:.2g}, less than equal ones with {chance:.2g} (a factor "
+            how += "that falls with the error, such as p in place of 1 - p in a focal loss)"
         yield finding("wrong_minimum", numbers, how=how)
 
 
@@ -172,6 +204,7 @@ def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
         "opposite values": -trial.y,
         "the mean": torch.zeros_like(trial.y),
     }
+    yield from _weighed(trial)
     values = {name: trial.value(outputs) for name, outputs in candidates.items()}
     right, best = values["exact values"], min(values, key=lambda name: values[name])
     if not trial.is_less(values[best], right):
@@ -183,6 +216,18 @@ def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
         yield finding("wrong_minimum", numbers, how=f"{best} have a smaller one than exact values")
 
 
+def _weighed(trial: LossTrial) -> Iterator[Finding]:
+    """Equal errors of rows must weigh alike, and not by one over their targets."""
+    slope = trial.slope(trial.y + 1.0)
+    weights, sizes = (torch.zeros(1) if slope is None else slope.abs().flatten()), trial.y.abs().flatten()
+    if len(weights) != len(sizes) or not bool((weights > 0).all()):
+        return
+    near, far = (float(weights[places].mean()) for places in (sizes < sizes.median(), sizes > sizes.median()))
+    are_opposite = float(torch.corrcoef(torch.stack([weights.log(), sizes.log()]))[0, 1]) < -NEARLY_ALL
+    if near > SEVERAL * far and are_opposite:
+        yield finding("rows_weighed_by_targets", {"ratio": plain_number(near / far)})
+
+
 def _rows(trial: LossTrial) -> Iterator[Finding]:
     """The loss is a mean over rows: that of a doubled batch is the same, that of a batch is the mean of its rows'."""
     outputs = trial.some()
@@ -190,13 +235,22 @@ def _rows(trial: LossTrial) -> Iterator[Finding]:
     doubled = trial.value(torch.cat([outputs, outputs]), torch.cat([trial.y, trial.y]))
     ratio = doubled / value if value else math.nan
     numbers = {"loss": plain_number(value), "loss_of_the_batch_twice": plain_number(doubled)}
-    probe = outputs.clone().requires_grad_()
     if abs(ratio - 2.0) < 1e-3:
         yield finding("sum_over_batch", numbers)
     elif abs(ratio - 0.5) < 1e-3:
         yield finding("mean_taken_twice", numbers)
-    elif trial.task.is_softmax and reduces_over_rows(trial.loss(probe, trial.y)):
+    elif trial.task.is_softmax and _is_normalised_over_rows(trial):
         yield finding("softmax_over_batch", {"dimension": 0}, place="loss")
+
+
+def _is_normalised_over_rows(trial: LossTrial) -> bool:
+    """Tell whether numbers that are added to a whole column cancel, and those that are added to a whole row do not."""
+    logits = trial.some()
+    of_columns, of_rows = torch.linspace(-1, 2, logits.shape[1]), torch.linspace(-1, 2, len(logits))[:, None]
+    value = trial.value(logits)
+    return trial.is_same(trial.value(logits + of_columns), value) and not trial.is_same(
+        trial.value(logits + of_rows), value
+    )
 
 
 def _range(trial: LossTrial) -> Iterator[Finding]:
@@ -283,10 +337,17 @@ def _class_weights(trial: LossTrial, counts: tuple[int, ...] | None) -> Iterator
     if not counts or len(counts) < 2 or min(counts) == 0 or trial.task.is_labels:
         return
     slope = trial.slope(torch.zeros_like(trial.some()))
-    frequent, rare = counts.index(max(counts)), counts.index(min(counts))
-    if slope is None or counts[frequent] < SEVERAL * counts[rare]:
+    if slope is None:
         return
     lengths = slope.reshape(len(slope), -1).norm(dim=1)
-    heavy, light = (float(lengths[trial.y == label].mean()) for label in (frequent, rare))
-    if heavy > SEVERAL * light > 0:
-        yield finding("class_weights_inverted", {"frequent": frequent, "rare": rare, "ratio": heavy / light})
+    weights = [float(lengths[trial.y == label].mean()) for label in range(len(counts))]
+    if not min(weights) > 0:
+        return
+    frequent, rare = counts.index(max(counts)), counts.index(min(counts))
+    ratio = weights[frequent] / weights[rare]
+    heavy, light = weights.index(max(weights)), weights.index(min(weights))
+    if counts[frequent] >= SEVERAL * counts[rare] and ratio > SEVERAL:
+        yield finding("class_weights_inverted", {"frequent": frequent, "rare": rare, "ratio": ratio})
+    elif weights[heavy] > MANY * weights[light] * max(1.0, counts[light] / counts[heavy]):
+        numbers = {"heavy": heavy, "light": light, "ratio": weights[heavy] / weights[light]}
+        yield finding("class_weights_too_large", numbers, counts=f"{counts[heavy]:,} and {counts[light]:,}")

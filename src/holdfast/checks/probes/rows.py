@@ -163,9 +163,10 @@ def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Findin
 @torch.no_grad()
 def _rounded(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     """Fractions of which small differences are lost; codes of a fine grid, as bins of an embedding, keep them."""
-    if not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
-        return
     outputs, same = seeded_outputs(module, inputs), []
+    if not inputs.is_floating_point() or torch.equal(inputs, inputs.round()):
+        yield from _taken_for_one(module, inputs, outputs)
+        return
     if torch.equal(seeded_outputs(module, inputs + torch.randn_like(inputs)), outputs):
         return
     for place in torch.randperm(inputs[0].numel())[:NUM_PASSES]:
@@ -181,3 +182,23 @@ def _rounded(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iter
     if are_ids:
         how, advice = "ids of an embedding, which the transform has standardised", "transform=none"
     yield finding("inputs_rounded", {"share_of_rows_that_stay_the_same": plain_number(share)}, how=how, advice=advice)
+
+
+@torch.no_grad()
+def _taken_for_one(module: SupervisedModule, inputs: Tensor, outputs: Tensor) -> Iterator[Finding]:
+    """Whole numbers, such as ids of words, that may be exchanged without any effect."""
+    flat, same = inputs.reshape(len(inputs), -1), list[Tensor]()
+    for place in torch.randperm(flat.shape[1])[: 4 * NUM_PASSES]:
+        moved = flat.clone()
+        moved[:, place] = flat[:, place].roll(1)
+        is_other = (moved != flat).any(dim=1) & (moved[:, place] != 0) & (flat[:, place] != 0)  # 0 may be masked
+        same.append((seeded_outputs(module, moved.view_as(inputs)) == outputs).all(dim=1)[is_other])
+    share = float(torch.cat(same).float().mean())
+    if share > NEARLY_ALL:
+        how, advice = (
+            "different ids are taken for one, or most places are not read",
+            "an embedding with a row for each id",
+        )
+        yield finding(
+            "inputs_rounded", {"share_of_ids_that_change_nothing": plain_number(share)}, how=how, advice=advice
+        )

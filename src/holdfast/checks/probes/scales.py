@@ -12,6 +12,7 @@ from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.observer import RECTIFYING, SQUASHING, Observer
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.subject import (
+    EMBEDDINGS,
     Subject,
     data_loss,
     let_padding_learn,
@@ -70,7 +71,12 @@ def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
         if not seen and is_number:  # an embedding takes indices: the layer behind it is looked at
             seen.append(None if isinstance(part, NORMS) else values[0].detach())
 
-    layers = [part for part in module.model.modules() if next(part.parameters(recurse=False), None) is not None]
+    layers = [
+        part
+        for part in module.model.modules()
+        if next(part.parameters(recurse=False), None) is not None
+        and not (part is module.model and any(isinstance(inner, EMBEDDINGS) for inner in part.modules()))
+    ]
     hooks = [part.register_forward_pre_hook(look) for part in layers]
     outputs_of(module, inputs)
     for hook in hooks:

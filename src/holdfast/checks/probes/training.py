@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from holdfast.checks.probes.autograd import leaves_behind, multiplied_leaves
 from holdfast.checks.probes.causes import Finding, finding
-from holdfast.checks.subject import Subject, data_loss, outputs_of, seeded_outputs, trainable
+from holdfast.checks.subject import Subject, data_loss, multiplies, outputs_of, seeded_outputs, trainable
 
 NUM_ROWS = 32
 NOISE = 1e-7
@@ -65,6 +65,8 @@ def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
     are_frozen = [not parameter.requires_grad for parameter in module.model.parameters() if parameter.ndim >= 2]
     if parameters and are_frozen and all(are_frozen):
         yield finding("only_biases_trained", parameter=next(iter(parameters)))
+    elif parameters and (frozen := _frozen_head(module, inputs)):
+        yield finding("head_frozen", layer=frozen)
     loss = data_loss(module, inputs, y)
     leaves = leaves_behind(loss) if loss.requires_grad else []
     reached = {id(leaf) for leaf in leaves}
@@ -78,6 +80,18 @@ def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
     reached |= {id(leaf) for leaf in later}
     if missed := [name for name, parameter in parameters.items() if id(parameter) not in reached]:
         yield from _missed(subject, missed)
+
+
+@torch.no_grad()
+def _frozen_head(module: Any, inputs: Tensor) -> str:
+    """The layer of weights that are not trained whose outputs are those of the model; empty where there is none."""
+    given: dict[str, Tensor] = {}
+    frozen = {n: p for n, p in module.model.named_modules() if multiplies(p) and not p.weight.requires_grad}
+    hooks = [p.register_forward_hook(lambda _, __, out, n=n: given.update({n: out})) for n, p in frozen.items()]
+    outputs = outputs_of(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    return next((n for n, out in given.items() if torch.equal(out.reshape(-1), outputs.reshape(-1))), "")
 
 
 def _missed(subject: Subject, missed: list[str]) -> Iterator[Finding]:
