@@ -16,30 +16,20 @@ from typing import TYPE_CHECKING, Any
 from holdfast.core.deferred_imports import defer_imports
 
 if TYPE_CHECKING:
-    from holdfast.api import freeze as freeze
-    from holdfast.api import load_run as load_run
-    from holdfast.api import open_selection as open_selection
-    from holdfast.api import reproduce as reproduce
-    from holdfast.api import runs as runs
-    from holdfast.api import sweep as sweep
-    from holdfast.api import train as train
-    from holdfast.core.errors import HoldfastError as HoldfastError
-    from holdfast.core.errors import InputError as InputError
-    from holdfast.core.errors import Interrupted as Interrupted
-    from holdfast.core.errors import RunFailed as RunFailed
-    from holdfast.core.errors import VaultRefused as VaultRefused
-    from holdfast.experiment.experiment import Experiment as Experiment
-    from holdfast.experiment.reproduction import Reproduction as Reproduction
-    from holdfast.experiment.run import Run as Run
-    from holdfast.training.reporter import Stop as Stop
+    from holdfast.api import freeze, load_run, open_selection, reproduce, runs, sweep, train
+    from holdfast.core.errors import HoldfastError, InputError, Interrupted, RunFailed, VaultRefused
+    from holdfast.experiment.experiment import Experiment
+    from holdfast.experiment.reproduction import Reproduction
+    from holdfast.experiment.run import Run
+    from holdfast.training.reporter import Stop
 
 __version__ = "0.1.0"
-
+__all__ = ["Experiment", "HoldfastError", "InputError", "Interrupted", "Reproduction", "Run", "RunFailed", "Stop"]
+__all__ += ["VaultRefused", "freeze", "load_run", "open_selection", "reproduce", "runs", "sweep", "train"]
+ERRORS = ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused")
 PUBLIC = {
     **dict.fromkeys(("train", "sweep", "load_run", "runs", "freeze", "open_selection", "reproduce"), "holdfast.api"),
-    **dict.fromkeys(
-        ("HoldfastError", "InputError", "Interrupted", "RunFailed", "VaultRefused"), "holdfast.core.errors"
-    ),
+    **dict.fromkeys(ERRORS, "holdfast.core.errors"),
     "Experiment": "holdfast.experiment.experiment",
     "Reproduction": "holdfast.experiment.reproduction",
     "Run": "holdfast.experiment.run",

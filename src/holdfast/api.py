@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,25 +112,28 @@ def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: b
         RunFailed: Some jobs failed; the others have finished.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.search.compose import check_sweep
+    from holdfast.search.compose import check_sweep, has_workers
+    from holdfast.search.worker_process import start_process
 
-    configs = check_sweep(config, loader)  # imports no torch: a mistake is answered at once
     if config.sweep.dry_run:
         from holdfast.search.dry_run import print_plan
 
-        print_plan(config, loader, configs[0])
+        print_plan(config, loader, check_sweep(config, loader)[0])
         return
-    from holdfast.checks.kinds import check_kinds
-    from holdfast.search.leaderboard import print_sweep
-    from holdfast.search.sweep import raise_failures, run_sweep
-
     folder = Path(config.hydra.sweep.dir)
-    check_kinds(configs, folder)
-    try:
-        outcome = run_sweep(config, loader)
-    finally:
-        if shows_table:
-            print_sweep(folder)
+    # workers import what they need while the sweep is checked
+    with start_process(config.hydra.launcher.workers) if has_workers(config) else nullcontext() as process:
+        configs = check_sweep(config, loader)  # imports no torch at first: a mistake is answered at once
+        from holdfast.checks.kinds import check_kinds
+        from holdfast.search.leaderboard import print_sweep
+        from holdfast.search.sweep import raise_failures, run_sweep
+
+        check_kinds(configs, folder)
+        try:
+            outcome = run_sweep(config, loader, process)
+        finally:
+            if shows_table:
+                print_sweep(folder)
     raise_failures(outcome, folder)
 
 
@@ -233,18 +237,14 @@ def reproduce(
         VaultRefused: The data or the vault is not what it was.
         Interrupted: A signal asked to stop.
     """
-    from holdfast.data.in_memory import is_table, write_arrays, write_table
+    from holdfast.data.in_memory import write_rows
     from holdfast.experiment.reproduce import repeat
     from holdfast.experiment.run import Run
 
     _refuse_text(overrides)
     source = run.folder if isinstance(run, Run) else run
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
-        rows = None
-        if data is not None:
-            is_frame = is_table(data)
-            rows = write_table(data, Path(folder)) if is_frame else write_arrays(data, target, Path(folder))
-        return repeat(source, overrides, rows)
+        return repeat(source, overrides, None if data is None else write_rows(data, target, Path(folder)))
 
 
 def _refuse_text(overrides: Sequence[str]) -> None:
@@ -255,24 +255,22 @@ def _refuse_text(overrides: Sequence[str]) -> None:
 def _rows_in_memory(data: Any, target: Any, folder: Path) -> tuple[Path | None, list[str]]:
     """Write rows into a file for the process that prepares them; returns it and the overrides that name them."""
     from holdfast.core.advice import quoted
-    from holdfast.data.in_memory import is_table, write_arrays, write_table
+    from holdfast.data.in_memory import is_table, write_rows
 
     if data is None:
         if target is not None:
-            raise InputError(
-                "target", "is given without data", next='data=frame, or "data.target=..." in the overrides'
-            )
+            advice = 'data=frame, or "data.target=..." in the overrides'
+            raise InputError("target", "is given without data", next=advice)
         return None, []
     if target is None:
         raise InputError("target", "is missing", "the column of a table, or an array", 'target="price"')
-    if is_table(data):
-        path, content = write_table(data, folder)
-        names = list(target) if isinstance(target, list | tuple) else [target]
-        if not all(isinstance(name, str | int) for name in names):
-            kind = type(target).__name__
-            raise InputError("target", f"has the type {kind}, and data is a table", "a name of a column, or several")
-        columns = ",".join(quoted(str(name)) for name in names)
-        columns = columns if len(names) == 1 else f"[{columns}]"
-        return path, ["data=memory", f"data.content={content}", f"data.target={columns}"]
-    path, content = write_arrays(data, target, folder)
-    return path, ["data=memory_arrays", f"data.content={content}"]
+    path, content = write_rows(data, target, folder)
+    if not is_table(data):
+        return path, ["data=memory_arrays", f"data.content={content}"]
+    names = list(target) if isinstance(target, list | tuple) else [target]
+    if not all(isinstance(name, str | int) for name in names):
+        kind = type(target).__name__
+        raise InputError("target", f"has the type {kind}, and data is a table", "a name of a column, or several")
+    columns = ",".join(quoted(str(name)) for name in names)
+    columns = columns if len(names) == 1 else f"[{columns}]"
+    return path, ["data=memory", f"data.content={content}", f"data.target={columns}"]

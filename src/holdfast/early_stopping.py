@@ -52,10 +52,7 @@ def patience(
     for epoch, value in enumerate(values, start=1):
         if sign * value < best - min_delta:
             best, best_epoch = sign * value, epoch
-    waited = len(values) - best_epoch
+    waited, since = len(values) - best_epoch, f"{sign * best:.6g} of epoch {best_epoch}"
     if waited < num_epochs:
         return False, ""
-    return (
-        True,
-        f"no improvement by more than {min_delta:g} on {sign * best:.6g} of epoch {best_epoch} in {waited} epochs",
-    )
+    return True, f"no improvement by more than {min_delta:g} on {since} in {waited} epochs"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytorch_lightning as pl
 from torch import nn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.head import body_parameters
 
 __all__ = ["Freeze"]
@@ -30,10 +30,8 @@ class Freeze(pl.Callback):
         Raises:
             InputError: The epoch is not one of the training, or the model has no body.
         """
-        if self.unfreeze_epoch is not None and not 2 <= self.unfreeze_epoch <= max_epochs:
-            raise InputError(
-                "finetune.unfreeze_epoch", f"is {self.unfreeze_epoch}", allowed=f"null (never), or 2 to {max_epochs}"
-            )
+        is_right = self.unfreeze_epoch is None or 2 <= self.unfreeze_epoch <= max_epochs
+        require(is_right, "finetune.unfreeze_epoch", self.unfreeze_epoch, f"null (never), or 2 to {max_epochs}")
         for parameter in body_parameters(model).values():
             parameter.requires_grad_(self.unfreeze_epoch is not None)
 

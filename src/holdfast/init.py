@@ -17,15 +17,7 @@ from torch import Tensor, nn
 from holdfast.core.errors import require
 from holdfast.models.head import weight_layers
 
-__all__ = [
-    "he_normal",
-    "he_uniform",
-    "orthogonal",
-    "small_random",
-    "xavier_normal",
-    "xavier_uniform",
-    "zero_last",
-]
+__all__ = ["he_normal", "he_uniform", "orthogonal", "small_random", "xavier_normal", "xavier_uniform", "zero_last"]
 
 
 def he_normal(

@@ -41,13 +41,13 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
     if experiment.config.resume is None:
         _keep(record, verdicts_on(experiment))
     if experiment.finds_lr:
-        others = [verdict for verdict in _kept(record) if verdict.name != "lr_range"]
+        others = [verdict for verdict in _verdicts_of(record) if verdict.name != "lr_range"]
         _keep(record, [*others, find_lr(experiment, record)])
     # the members of an ensemble have processes of their own
     with nullcontext() if experiment.config.ensemble else other_ranks(experiment.config, record.folder):
         status = train_on(experiment, record)
     if experiment.config.check:
-        before = _kept(record)
+        before = _verdicts_of(record)
         is_alone = checked_sweep(record.folder) is None
         later = compare_with_baseline(experiment, before, record.fields["best"]["metrics"], seeks_leaks=is_alone)
         _keep(record, later)
@@ -56,9 +56,9 @@ def fit(*, experiment: Experiment, record: RunRecord) -> str:
     return status
 
 
-def _kept(record: RunRecord) -> list[Verdict]:
+def _verdicts_of(record: RunRecord) -> list[Verdict]:
     return [Verdict.of(plain) for plain in record.fields["checks"]]
 
 
 def _keep(record: RunRecord, verdicts: list[Verdict]) -> None:
-    record.update(checks=[verdict.as_dict() for verdict in verdicts])
+    record.fields["checks"] = [verdict.as_dict() for verdict in verdicts]  # written with what comes next

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/stacking.py                 # MLP 64-64-64-10; with batch norm and dropout; a small CNN
     python tests/benchmarks/stacking.py --members 64
-    python tests/benchmarks/stacking.py --whole         # 20 epochs on digits, records and checkpoints included
+    python tests/benchmarks/stacking.py --whole         # `ensemble=seeds`, 20 epochs on digits, all but start-up
 
 Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: each
 number is the least of many steps, and the sides take turns. Whole trainings are measured once, in CPU seconds beside
@@ -96,29 +96,22 @@ def compare(name: str, words: list[str], count: int, shape: tuple[int, ...]) -> 
 
 
 def compare_whole(count: int, folder: Path) -> None:
-    """Print the seconds of 20 epochs of all members, trained together and in turn."""
+    """Print the seconds of `ensemble=seeds` for 20 epochs, with members trained together and in turn."""
     from holdfast.experiment.experiment import Experiment
-    from holdfast.training.stacking import train
 
-    words = [*CASES["mlp"][0], "data=digits", "batch_size=64", "max_epochs=20"]
+    words = [*CASES["mlp"][0], "data=digits", "batch_size=64", "max_epochs=20", "ensemble=seeds"]
     words += ["trainer=cpu", "check=none", "logger=none", "threads=1"]
 
-    def experiments(way: str, size: int) -> list[Any]:
-        return [
-            Experiment.compose([*words, f"seed={seed}", f"hydra.run.dir={folder / way / str(seed)}"])
-            for seed in range(size)
-        ]
+    def ensemble(way: str, size: int) -> Any:
+        own = [f"ensemble.size={size}", f"ensemble.stack={str(way != 'in turn').lower()}"]
+        return Experiment.compose([*words, *own, f"hydra.run.dir={folder / way}"])
 
-    experiments("not counted", 1)[0].run()
+    ensemble("not counted", 2).run()
     seconds: dict[str, tuple[float, float]] = {}
     for way in ("together", "in turn"):
-        members_of_way = experiments(way, count)
+        experiment = ensemble(way, count)
         cpu_started, started = time.process_time(), time.perf_counter()
-        if way == "together":
-            train(members_of_way)
-        else:
-            for member in members_of_way:
-                member.run()
+        experiment.run()
         seconds[way] = (time.process_time() - cpu_started, time.perf_counter() - started)
     for way, (cpu, wall) in seconds.items():
         print(f"{way}, {count} members, 20 epochs: {cpu:.2f} CPU seconds, {wall:.2f} seconds", flush=True)

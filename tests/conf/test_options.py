@@ -17,9 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from holdfast.config import search_path as sources
 from holdfast.config.check import check_config
 from holdfast.config.groups import CONF, GROUPS, PRIMARY, RECIPES
-from holdfast.config.parts import handed_over
 from holdfast.config.resolve import resolve_target
-from holdfast.config.targets import targets_below
+from holdfast.config.targets import handed_over, targets_below
 from holdfast.core.errors import InputError
 from holdfast.experiment.compose import VERSION_BASE, set_up_hydra
 

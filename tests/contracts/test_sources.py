@@ -16,8 +16,7 @@ from pyarrow import feather, parquet
 
 from contracts.options import build, options
 from holdfast.core.errors import InputError
-from holdfast.data.in_memory import HANDED_OVER, write_table
-from holdfast.data.in_memory import write_arrays as write_arrays_of
+from holdfast.data.in_memory import HANDED_OVER, write_rows
 from holdfast.testing import check_source
 
 TABLE = {"a": [row / 7 for row in range(40)], "b": ["u", "v"] * 20, "y": [row % 2 for row in range(40)]}
@@ -77,13 +76,13 @@ def write_hub(folder: Path) -> list[str]:
 
 
 def hand_over_table(folder: Path) -> list[str]:
-    path, content = write_table(pa.table(TABLE), folder)
+    path, content = write_rows(pa.table(TABLE), None, folder)
     os.environ[HANDED_OVER] = str(path)
     return [f"data.content={content}", "data.target=y"]
 
 
 def hand_over_arrays(folder: Path) -> list[str]:
-    path, content = write_arrays_of(np.arange(80.0).reshape(40, 2), TABLE["y"], folder)
+    path, content = write_rows(np.arange(80.0).reshape(40, 2), TABLE["y"], folder)
     os.environ[HANDED_OVER] = str(path)
     return [f"data.content={content}"]
 

@@ -175,6 +175,7 @@ def test_the_top_level_is_light() -> None:
         "import sys, holdfast; assert not {'torch', 'hydra', 'numpy', 'pandas'} & set(sys.modules); holdfast.train"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+    assert sorted(holdfast.PUBLIC) == sorted(holdfast.__all__)
     assert set(holdfast.PUBLIC) <= set(dir(holdfast))
     with pytest.raises(AttributeError, match="module 'holdfast' has no attribute 'trian'"):
         holdfast.trian  # noqa: B018

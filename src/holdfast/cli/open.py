@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from holdfast.cli.arguments import Json, KeyFile, Reason, Selection
-from holdfast.core.errors import HoldfastError, InputError
+from holdfast.core.errors import HoldfastError
 from holdfast.core.figures import figure
 from holdfast.core.terminal import Console, numbers_column, plain_table
 
@@ -31,9 +31,10 @@ def open_selection(
     alpha / K, and the p values of all comparisons are corrected by Holm.
     """
     from holdfast.evaluation.opening.final import open_vault
+    from holdfast.vault.policies import check_reason
 
-    if reason is not None and not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    if reason is not None:
+        check_reason(reason)
     opened, changes = open_vault(selection, reason=reason, key_file=key)
     report = _report(opened)
     if as_json:

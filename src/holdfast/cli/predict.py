@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from holdfast.cli.arguments import Json, Overwrite, Run
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, require
 from holdfast.core.files import check_new_file
 from holdfast.core.terminal import Console
 
@@ -45,9 +45,8 @@ def predict(
 
     blocks = read_like(data, input, id_column=id, settings=record["config"].get("data"))
     with _progress() as on_rows:
-        rows = predict_blocks(
-            *(run, data, blocks, output), id_name=id_name, batch_size=batch_size, overwrite=overwrite, on_rows=on_rows
-        )
+        options: dict[str, Any] = {"batch_size": batch_size, "overwrite": overwrite}
+        rows = predict_blocks(run, data, blocks, output, id_name=id_name, on_rows=on_rows, **options)
     columns = [id_name, *names]
     if as_json:
         print(json.dumps({"output": str(output), "rows": rows, "columns": columns}))
@@ -61,8 +60,7 @@ def _check(inputs: Sequence[Path], output: Path, batch_size: int, *, overwrite: 
     from holdfast.inference.tables import check_suffix
 
     check_suffix(output)
-    if batch_size < 1:
-        raise InputError("--batch-size", f"is {batch_size}", allowed="1 or more")
+    require(batch_size >= 1, "--batch-size", batch_size, "1 or more")
     for path in inputs:
         if not path.exists():
             raise InputError("--input", f"{path} does not exist")

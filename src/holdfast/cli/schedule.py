@@ -9,7 +9,7 @@ import typer
 
 from holdfast.cli.arguments import Json, Overrides
 from holdfast.config.resolve import import_from_here
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 
 
 def preview(
@@ -18,8 +18,7 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Draw a schedule as a table and a plot, without training."""
-    if steps_per_epoch < 1:
-        raise InputError("--steps-per-epoch", f"is {steps_per_epoch}", allowed="whole numbers from 1")
+    require(steps_per_epoch >= 1, "--steps-per-epoch", steps_per_epoch, "whole numbers from 1")
     import_from_here()
     from holdfast.experiment.compose import compose
 

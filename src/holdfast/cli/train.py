@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -220,8 +221,6 @@ def _help_page() -> str:
 
 
 def _wrapped(words: list[str]) -> str:
-    import textwrap
-
     indent = " " * 16
     return textwrap.fill(" ".join(words), 80, initial_indent=indent, subsequent_indent=indent).lstrip()
 

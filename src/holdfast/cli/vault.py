@@ -118,9 +118,8 @@ def _describe(record: dict[str, Any]) -> dict[str, Any]:
     description["total_bits"] = entries[-1].fields["total_bits"]
     for entry in entries:
         if entry.type == "freeze":
-            description["selections"].append(
-                {"selection": entry.selection, "frozen": entry.fields["time"], **_state(entries, entry)}
-            )
+            named = {"selection": entry.selection, "frozen": entry.fields["time"]}
+            description["selections"].append({**named, **_state(entries, entry)})
     return description
 
 

@@ -40,8 +40,7 @@ def withdraw(selection: Selection, reason: Reason, as_json: Json = False) -> Non
     from holdfast.vault import policies, registry
     from holdfast.vault.manifest import folder_of
 
-    if not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    policies.check_reason(reason)
     vault, full = find_selection(selection)
     with FileLock(folder_of(vault) / ".opening.lock"):
         history = policies.History.of(registry.read_ledger(vault))
@@ -104,9 +103,7 @@ def anchor(
 
     chosen = [find_vault(vault)] if vault else [record["vault"] for record in registry.in_force()]
     commits = {vault_id: project_lock.anchor(vault_id, repo.absolute()) for vault_id in chosen}
-    lines = [
-        f"anchored  vault {vault_id[:8]} in commit {commit[:12]} of {repo}" for vault_id, commit in commits.items()
-    ]
+    lines = [f"anchored  vault {vault[:8]} in commit {commit[:12]} of {repo}" for vault, commit in commits.items()]
     _tell(as_json, {"commits": commits}, *lines, "next      git push   (where others can see it)")
 
 
@@ -143,9 +140,7 @@ def find_vault(prefix: str) -> str:
 
     matches = [record["vault"] for record in registry.records() if record["vault"].startswith(prefix)]
     if len(prefix) < 8 or not matches:
-        raise InputError(
-            "vault", f"{prefix!r} is not known", allowed="8 to 32 hex digits", next="holdfast vault status"
-        )
+        raise InputError("vault", f"{prefix!r} is not known", "8 to 32 hex digits", "holdfast vault status")
     if len(matches) > 1:
         raise InputError("vault", f"{prefix} fits {len(matches)} vaults", allowed=", ".join(matches))
     return str(matches[0])

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from holdfast.config.groups import GROUPS, NO_PART_OF_A_RUN, SCALARS, VALUES
 from holdfast.config.targets import is_target, target_problems, targets_below
 from holdfast.config.trust import trusted_here
-from holdfast.core.errors import Problem, did_you_mean, raise_problems
+from holdfast.core.errors import InputError, Problem, did_you_mean, raise_problems
 from holdfast.core.metrics import METRICS
 
 
@@ -28,9 +28,8 @@ def check_config(config: DictConfig, groups: Sequence[str] = tuple(GROUPS)) -> N
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        message = str(error).splitlines()[0]
-        raise_problems([Problem(str(getattr(error, "full_key", None) or "config"), message)])
-        raise
+        where = str(getattr(error, "full_key", None) or "config")
+        raise InputError(where, str(error).splitlines()[0]) from None
     assert isinstance(values, dict)
     problems = [*_root_problems({str(key): value for key, value in values.items() if key not in NO_PART_OF_A_RUN})]
     for name in groups:

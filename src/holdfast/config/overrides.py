@@ -62,8 +62,10 @@ def command_line_problems(arguments: Sequence[str], loader: ConfigLoader, *, is_
         mistakes = list(_sweep_problems(override, is_sweep))
         if is_choice(override, loader):
             mistakes += _option_problems(override, loader.get_group_options(key, ObjectType.CONFIG), loader)
-            choices |= {} if mistakes else {key: choice_words(override)}
-            unsure |= {key} if mistakes else set()
+            if mistakes:
+                unsure.add(key)
+            else:
+                choices[key] = choice_words(override)
         elif not mistakes and override.is_hydra_override():
             of_hydra.append(argument)
         elif not mistakes:
@@ -192,9 +194,8 @@ def _option_problems(override: Override, options: list[str], loader: ConfigLoade
 def _is_option(group: str, name: str, options: list[str], loader: ConfigLoader) -> bool:
     """Options of a folder below the group are named with a slash."""
     folder, _, last = name.rpartition("/")
-    return name in options or (
-        folder != "" and last in loader.get_group_options(f"{group}/{folder}", ObjectType.CONFIG)
-    )
+    below = loader.get_group_options(f"{group}/{folder}", ObjectType.CONFIG) if folder else ()
+    return name in options or last in below
 
 
 def _swept(override: Override) -> list[Any]:
@@ -250,16 +251,16 @@ def _value_problems(
     if not isinstance(node, DictConfig) or name not in node:
         names = [str(k) for k in node if not str(k).startswith("_")] if isinstance(node, DictConfig) else []
         known = [f"{parent}.{k}" if parent else k for k in names]
+        others = [other for other in _all_keys(base) if not key.startswith(f"{other}.")]
         is_far = parent == root and not did_you_mean(name, names)
-        hint = (_options_with(name, root, loader) if is_far else "") or _hint(key, [*known, *_all_keys(base)])
+        hint = (_options_with(name, root, loader) if is_far else "") or _hint(key, [*known, *others])
         yield Problem(key, "is no key of the config", ", ".join(known), hint)
         return
     if override.is_delete():
         return
     default = OmegaConf.select(base, key)
     for value in _swept(override):
-        allowed = _type_mismatch(key, default, value)
-        if allowed:
+        if allowed := _type_mismatch(key, default, value):
             needs_whole = override.is_interval_sweep() and isinstance(default, int)
             hint = f"write '{key}=int(interval(LEAST,MOST))' for whole numbers" if needs_whole else ""
             yield Problem(key, f"is {value!r}", allowed, hint)

@@ -1,8 +1,16 @@
-"""The object that a `_target_` names, and the result of a call of it; without torch."""
+"""From an option in the config to a call: the object that a `_target_` names, and what it is called with.
+
+Holdfast calls an option with its arguments from the config and with what it knows beside them (`groups.Group`). A
+class or function of the user's own need not name all of that: it is handed what it names. A plain function such as
+`my_loss(outputs, targets)` is the part itself, since nobody but a step of the training can give it those two.
+
+Importing this module imports neither torch nor Lightning.
+"""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +21,9 @@ from typing import Any
 
 from holdfast.config.groups import GROUPS
 from holdfast.core.errors import InputError
+
+BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ANY = {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
 def as_plain(value: Any) -> Any:
@@ -41,8 +52,18 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def call_target(entry: Mapping[str, Any], where: str) -> Any:
-    """Call what `_target_` names with the entry's other keys; `where` is the key to blame for a wrong one."""
-    return find_target(entry["_target_"], where)(**arguments(entry))
+    """Call the class or function that `_target_` names with the entry's other keys.
+
+    One that cannot be found or called is refused; `where` is the key of the entry, which is to blame.
+    """
+    path = entry["_target_"]
+    try:
+        symbol = resolve_target(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{where}._target_", f"{path} cannot be imported ({error})") from None
+    if not callable(symbol):
+        raise InputError(f"{where}._target_", f"{path} is a {type(symbol).__name__}, expected a function")
+    return symbol(**arguments(entry))
 
 
 def resolve_target(target: str) -> Any:
@@ -65,17 +86,6 @@ def resolve_target(target: str) -> Any:
                     raise
         symbol = getattr(symbol, word)
     return symbol
-
-
-def find_target(path: str, where: str) -> Callable[..., Any]:
-    """Find the function or class with the dotted `path`; a wrong one is refused, and `where` is the key to blame."""
-    try:
-        symbol = resolve_target(path)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{where}._target_", f"{path} cannot be imported ({error})") from None
-    if not callable(symbol):
-        raise InputError(f"{where}._target_", f"{path} is a {type(symbol).__name__}, expected a function")
-    return symbol  # type: ignore[no-any-return]
 
 
 def find_module_file(path: str) -> Path | None:
@@ -131,3 +141,33 @@ def _built(value: Any) -> Any:
         return values
     part = functools.partial(resolve_target(values["_target_"]), *values.get("_args_", ()), **arguments(values))
     return part if values.get("_partial_") else part()
+
+
+@functools.cache
+def parameters_of(symbol: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a class or function; any keyword where they are not known, as of one written in C."""
+    try:
+        return inspect.signature(symbol).parameters
+    except (TypeError, ValueError):
+        return _ANY
+
+
+def named(option: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose from the offered arguments those that an option names."""
+    return {name: value for name, value in offered.items() if name in parameters_of(option)}
+
+
+def is_itself(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> bool:
+    """Tell whether a function is the part itself, such as `my_loss(outputs, targets)`, and not one that makes it.
+
+    Its first arguments are then those of each call: they have no default, and neither the config, which has `given`
+    ones, nor Holdfast gives them when the part is made.
+    """
+    count = GROUPS[group].calls
+    first = list(parameters_of(symbol).values())[:count]
+    return (
+        0 < count == len(first)
+        and not inspect.isclass(symbol)
+        and all(parameter.kind in BY_PLACE and parameter.default is parameter.empty for parameter in first)
+        and not any(parameter.name in given or parameter.name in GROUPS[group].supplied for parameter in first)
+    )

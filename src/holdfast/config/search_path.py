@@ -120,10 +120,8 @@ def leaks(recipe: str, swapped: Set[str]) -> list[str]:
     `swapped` are the groups whose option stands on the command line.
     """
     content = Recipes.contents.get(recipe) or {}
-    entries = [entry for entry in content.get("defaults", []) if isinstance(entry, dict)]
-    chosen = {
-        str(key).removeprefix("override").strip().strip("/").partition("@")[0] for entry in entries for key in entry
-    }
+    keys = [str(key) for entry in content.get("defaults", []) if isinstance(entry, dict) for key in entry]
+    chosen = {key.removeprefix("override").strip().strip("/").partition("@")[0] for key in keys}
     warnings = []
     for group in sorted(GROUPS.keys() & content.keys()):
         node = content[group] if isinstance(content[group], dict) else {}  # `check_config` tells of other nodes
@@ -138,14 +136,11 @@ def leaks(recipe: str, swapped: Set[str]) -> list[str]:
 def shadowed(user_folder: Path) -> list[str]:
     """Our options and recipes that a file of the user's replaces, as `group/option`."""
     replaced = []
-    for folder, ours in (("conf", CONF), ("recipes", RECIPES)):
-        user = user_folder / folder
+    for ours, prefix in ((CONF, ""), (RECIPES, "recipes/")):
+        user = user_folder / ours.name
         if user.is_dir() and ours.is_dir() and not user.samefile(ours):
-            names = (path.relative_to(user) for path in sorted(user.rglob("*.yaml")))
-            prefix = "recipes/" if folder == "recipes" else ""
-            replaced += [
-                f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file() and name.stem != PRIMARY
-            ]
+            names = [path.relative_to(user) for path in sorted(user.rglob("*.yaml")) if path.stem != PRIMARY]
+            replaced += [f"{prefix}{name.with_suffix('')}" for name in names if (ours / name).is_file()]
     return replaced
 
 

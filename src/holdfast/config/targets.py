@@ -10,14 +10,13 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
 from holdfast.config.groups import GROUPS
-from holdfast.config.parts import handed_over, parameters_of, takes_any
-from holdfast.config.resolve import arguments, resolve_target
+from holdfast.config.resolve import BY_PLACE, arguments, is_itself, parameters_of, resolve_target
 from holdfast.core.errors import Problem, did_you_mean
 
 FORBIDDEN = ("holdfast.vault", "holdfast.evaluation", "holdfast.cli")
@@ -50,12 +49,8 @@ def target_problems(path: str, node: dict[str, Any], group: str, trusted_modules
     where = f"{path}._target_"
     trusted = (*GROUPS[group].trusted, *trusted_modules)
     allowed = f"targets under {', '.join(trusted)}" if trusted else "no target"
-    untrusted = Problem(
-        where,
-        f"{target!r} is not trusted",
-        allowed,
-        "a module of your own: trusted_modules=[NAME] on the command line of train.py",
-    )
+    advice = "a module of your own: trusted_modules=[NAME] on the command line of train.py"
+    untrusted = Problem(where, f"{target!r} is not trusted", allowed, advice)
     if not isinstance(target, str) or not _is_under(target, trusted) or _is_under(target, FORBIDDEN):
         return [untrusted]
     try:
@@ -91,6 +86,7 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
     supplied = handed_over(group_name, symbol, given) if is_option else set()
     names = [name for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     settable = [name for name in names if name not in supplied]
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in node:
         if key.startswith("_") and key not in HOW_CALLED:
             hint = "leave it out: arguments are plain lists and dictionaries, and targets among them are built"
@@ -98,7 +94,7 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
     for key, value in given.items():
         if is_option and key in group.own:
             continue
-        if key not in settable and not (takes_any(symbol) and key not in supplied):
+        if key not in settable and not (takes_any and key not in supplied):
             hint = did_you_mean(key, settable)
             yield Problem(f"{path}.{key}", f"{target} has no such argument", ", ".join(settable), hint)
         elif _has_nan(value):
@@ -113,6 +109,13 @@ def _argument_problems(path: str, node: dict[str, Any], target: str, symbol: Any
             if parameters[name].default is inspect.Parameter.empty and name not in (*node, *filled):
                 hint = f"docs/your-own-parts.md says what is handed to a part of {group_name}" if is_option else ""
                 yield Problem(f"{path}.{name}", f"is missing; {target} needs it", next=hint)
+
+
+def handed_over(group: str, symbol: Callable[..., Any], given: Mapping[str, Any]) -> set[str]:
+    """The arguments that a config cannot set: those that Holdfast gives by name, or by their place."""
+    by_place = GROUPS[group].calls if is_itself(group, symbol, given) else GROUPS[group].by_place
+    first = list(parameters_of(symbol).values())[:by_place]
+    return {*GROUPS[group].supplied, *(parameter.name for parameter in first if parameter.kind in BY_PLACE)}
 
 
 def _has_nan(value: Any) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import ctypes
 import json
 import os
 import queue
@@ -32,6 +33,7 @@ from holdfast.core.errors import HoldfastError, Interrupted, Problem, RunFailed,
 from holdfast.core.messages import UNREADABLE, Array, ArrayBlocks, Header, Message, receive, send
 
 END_S = 10.0
+PR_SET_PDEATHSIG = 1
 CONSOLE = "HOLDFAST_CONSOLE"  # descriptor of the stdout of the process that has started this one
 OURS = str(Path(__file__).parents[2])  # all that Holdfast itself needs: no folder of the user's is searched
 
@@ -149,7 +151,9 @@ class Child:
         self._process.terminate()
 
     def close(self) -> None:
-        """End it, with what it has started where that is in a group of its own."""
+        """End it, with what it has started where that is in a group of its own; nothing where that was done before."""
+        if self._stdout.closed:
+            return
         if self._is_apart:
             with contextlib.suppress(OSError, AttributeError):  # there is no such call on Windows
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -231,11 +235,17 @@ def take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def forbid_core_dumps() -> None:
-    """A crash must not write the rows in memory to a file (a no-op where there are no such limits)."""
+    """Keep a crash from writing the rows in memory to a file (a no-op where there are no such limits)."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_with_parent() -> None:
+    """Have this process killed when the one that has started it ends (a no-op where there is no such call)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _receive_all(

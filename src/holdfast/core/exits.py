@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ atexit.register(gc.freeze)
 @contextlib.contextmanager
 def ending(*, as_json: bool = False) -> Iterator[None]:
     """Turn exceptions into a message and an exit code; `as_json`: errors of ours as JSON on stdout."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `holdfast.cli` leaves it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except HoldfastError as error:

@@ -73,6 +73,13 @@ def new_file(path: Path) -> Iterator[BufferedWriter]:
         os.fsync(file.fileno())
 
 
+def make_durable(path: Path) -> None:
+    """Wait until a file that was written is on the disk."""
+    with open_plain(path) as file:
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename or a link in `folder` durable (a no-op where folders cannot be opened)."""
     with contextlib.suppress(OSError):

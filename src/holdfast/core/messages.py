@@ -37,12 +37,12 @@ class ArrayBlocks:
 
 def send(file: BinaryIO, header: Mapping[str, Any], *arrays: Array | ArrayBlocks) -> None:
     """Write a message."""
-    layouts = [{"dtype": _portable(array.dtype).str, "shape": list(array.shape)} for array in arrays]
+    layouts = [{"dtype": array.dtype.newbyteorder("<").str, "shape": list(array.shape)} for array in arrays]
     head = canonical_json({**header, "arrays": layouts})
     file.write(len(head).to_bytes(8, "big") + head)
     for array in arrays:
         for block in array.blocks if isinstance(array, ArrayBlocks) else (array,):
-            file.write(np.ascontiguousarray(block, _portable(array.dtype)).tobytes())
+            file.write(np.ascontiguousarray(block, array.dtype.newbyteorder("<")).tobytes())
     file.flush()
 
 
@@ -61,10 +61,6 @@ def receive(file: BinaryIO) -> Message:
         dtype, shape = np.dtype(layout["dtype"]), layout["shape"]
         arrays.append(np.frombuffer(_exactly(file, dtype.itemsize * math.prod(shape)), dtype).reshape(shape))
     return header, arrays
-
-
-def _portable(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return dtype.newbyteorder("<")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytearray:

@@ -75,7 +75,7 @@ def _classes(name: str, *kinds: str) -> dict[str, str]:
 
 
 _OURS = "holdfast.training.metrics"
-_AREA = dict.fromkeys(("classes", "labels"), f"{_OURS}.MacroArea")
+_AREA = dict.fromkeys(("classes", "labels"), "holdfast.training.areas.MacroArea")
 _MACRO: dict[str, Any] = {"arguments": {"average": "macro"}, "is_share": True, "state": "macro", "interval": "counts"}
 
 METRICS: dict[str, Metric] = {

@@ -23,7 +23,10 @@ def seed_everything(seed: int) -> None:
 
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global state are seeded too
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # torch would keep a traceback of each call for devices that are not there
+        torch.default_generator.manual_seed(seed)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast.config.resolve import arguments, find_target
+from holdfast.config.resolve import call_target
 
 WITH_FIRST_LOOK = tuple(f"holdfast.sources.{name}" for name in ("table", "arrays", "image_folder", "mnist"))
 _is_looking = ContextVar("first_look", default=False)
@@ -51,7 +51,7 @@ def first_look(entry: Mapping[str, Any]) -> Header | None:
         return None
     token = _is_looking.set(True)
     try:
-        find_target(entry["_target_"], "data.source")(**arguments(entry))
+        call_target(entry, "data.source")
     except _ReadingBegins as looked:
         return looked.header
     finally:

@@ -70,9 +70,7 @@ def fit_view(table: RawTable, settings: TableSettings, rows: Mask) -> tuple[Tabl
     advice = "left out" if settings.drops_auto else "data.drop=auto leaves it out"
     notes += [f"column {name!r} {why}: {advice}" for name, why in suspects.items()]
     notes += [date_note(name, facts[name]) for name in kept if types[name] == "date"]
-    notes += [
-        text_note(name, texts) for name, texts in categories.items() if name in kept and name not in settings.types
-    ]
+    notes += [text_note(name, categories[name]) for name in kept if name in categories and name not in settings.types]
     print(f"holdfast: {_words(view.columns)}", file=sys.stderr, flush=True)
     return view, rows, [note for note in notes if note]
 

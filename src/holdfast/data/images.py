@@ -207,7 +207,7 @@ def _mapped(num_files: int) -> Iterator[Any]:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever."""
+    """End this worker with its parent: without one it would wait for ever."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -54,8 +54,16 @@ def arrow_table(rows: Any, where: str) -> Any:
     return table.replace_schema_metadata(None)  # no word of pandas: the same rows have the same bytes
 
 
-def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str]:
-    """Write a table (`arrow_table`) as Arrow IPC; returns the file and the SHA-256 of its content."""
+def write_rows(x: Any, y: Any | None, folder: Path, where: str = "data") -> tuple[Path, str]:
+    """Write a table, or an array of features with its targets, into a file; returns it and the SHA-256 of its content.
+
+    `where` is to blame where they cannot be written.
+    """
+    return _write_table(x, folder, where) if is_table(x) else _write_arrays(x, y, folder, where)
+
+
+def _write_table(rows: Any, folder: Path, where: str) -> tuple[Path, str]:
+    """Write a table (`arrow_table`) as Arrow IPC."""
     table, path = arrow_table(rows, where), folder / "rows.arrow"
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         for batch in table.combine_chunks().to_batches():
@@ -63,12 +71,8 @@ def write_table(rows: Any, folder: Path, where: str = "data") -> tuple[Path, str
     return path, sha256_file(path)
 
 
-def write_arrays(x: Any, y: Any | None, folder: Path, where: str = "data") -> tuple[Path, str]:
-    """Write features, and targets where there are any, as `.npz`; returns the file and the SHA-256 of the arrays.
-
-    Raises:
-        InputError: They are no arrays of numbers or texts, or differ in length.
-    """
+def _write_arrays(x: Any, y: Any | None, folder: Path, where: str) -> tuple[Path, str]:
+    """Write features, and targets where there are any, as `.npz`; refuse other things and other lengths."""
     from holdfast.data.arrays import as_array
 
     if isinstance(x, str) or not hasattr(x, "__len__"):

@@ -149,9 +149,8 @@ def _target_problems(rows: Rows) -> list[str]:
     y, task = rows.y, task_of(rows.task)
     dimensions = 1 if task.is_classes or task.is_flat else 2
     if str(y.dtype) != expected or y.ndim != dimensions:
-        return [
-            f"targets of a {rows.task} task are {y.dtype} with {y.ndim} axes, expected {expected} with {dimensions}"
-        ]
+        wanted = f"expected {expected} with {dimensions}"
+        return [f"targets of a {rows.task} task are {y.dtype} with {y.ndim} axes, {wanted}"]
     num_classes = len(rows.class_names)
     if dimensions == 2:
         return [] if y.shape[1] == num_classes else [f"has targets of {y.shape[1]} columns and {num_classes} names"]

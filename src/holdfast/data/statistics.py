@@ -63,13 +63,18 @@ def train_statistics(
         rest["category_counts"] = _category_counts(x, train, codes)
     targets = np.asarray(y[train])
     if num_classes:
-        of_classes = targets.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(targets, minlength=num_classes)
-        rest["class_counts"] = tuple(of_classes.tolist())
+        rest["class_counts"] = class_counts(targets, num_classes)
     else:
         target_std = targets.std(axis=0, dtype=np.float64)
         rest["target_mean"] = targets.mean(axis=0, dtype=np.float64).tolist()
         rest["target_std"] = np.where(target_std > 0, target_std, 1.0).tolist()
     return TrainStatistics(kind, len(train), mean, std, **rest)
+
+
+def class_counts(y: Array, num_classes: int) -> tuple[int, ...]:
+    """The number of rows of each class (n,), or with each label (n, labels)."""
+    counts = y.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(y, minlength=num_classes)
+    return tuple(counts.tolist())
 
 
 def neutral_statistics(

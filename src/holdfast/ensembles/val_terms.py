@@ -14,7 +14,7 @@ from holdfast.core.metrics import metrics_of
 from holdfast.core.tasks import Combine, PerTarget, task_of
 from holdfast.ensembles.calibration import calibration
 from holdfast.ensembles.diversity import disagreement, error_correlation
-from holdfast.ensembles.scores import score, score_by_target, scorer
+from holdfast.ensembles.scores import score_by_target, score_each, scorer
 from holdfast.training.metric_names import asked_for, metric_and_target
 
 if TYPE_CHECKING:
@@ -65,14 +65,17 @@ class ValTerms:
 
     def metrics(self, predictions: NDArray[np.float32], rows: Any = slice(None)) -> dict[str, float]:
         """Val metrics of predictions for some of the rows."""
-        values = score(predictions, self.targets[rows], names=self._names, **self._facts)
-        return {f"val/{name}": value for name, value in values.items()}
+        return self._metrics_of_each(predictions[None], rows)[0]
+
+    def _metrics_of_each(self, predictions: NDArray[np.float32], rows: Any = slice(None)) -> list[dict[str, float]]:
+        values = score_each(predictions, self.targets[rows], names=self._names, **self._facts)
+        return [{f"val/{name}": value for name, value in own.items()} for own in values]
 
     def metrics_by_target(self, predictions: NDArray[np.float32]) -> dict[str, list[float]]:
         """Metrics of predictions for each of several targets, as of `scores.score_by_target`."""
         facts: dict[str, Any] = {"task": self.task, "num_outputs": self.num_outputs, "own": self.asked_for}
         names = [name for name in self._names if metric_and_target(name)[1] is None]
-        return score_by_target(predictions, self.targets, names=names, **facts)
+        return score_by_target(predictions[None], self.targets, names=names, **facts)[0]
 
     def scorer(self, monitor: str) -> Callable[[NDArray[np.float32]], float]:
         """A function that gives one val metric of predictions."""
@@ -90,7 +93,7 @@ class ValTerms:
     def metrics_of_members(self) -> list[dict[str, float]]:
         """The val metrics of every member alone; out of fold on its own fold."""
         if self.fold_of is None:
-            return [self.metrics(self.predicted(term)) for term in self.terms]
+            return self._metrics_of_each(np.stack([self.predicted(term) for term in self.terms]))
         folds = [np.flatnonzero(self.fold_of == number) for number in range(int(self.fold_of.max()) + 1)]
         return [self.metrics(self.predicted(self.terms[0][rows]), rows) for rows in folds]
 
@@ -103,7 +106,7 @@ class ValTerms:
         totals = np.cumsum(self.terms, axis=0, dtype=np.float64)
         means = [(total / count).astype(np.float32) for count, total in zip(counts, totals, strict=True)]
         return {
-            "curve": [self.metrics(self.predicted(mean)) for mean in means],
+            "curve": self._metrics_of_each(np.stack([self.predicted(mean) for mean in means])),
             "disagreement": disagreement(members, self.task),
             "error_correlation": error_correlation(members, self.targets, self.task),
         }

@@ -62,13 +62,9 @@ class Predictor:
     def predict(
         self, rows: ArrayBlocks, columns: tuple[int, ...], *, is_sealed: bool, batch_size: int = BATCH_ROWS
     ) -> NDArray[np.float32]:
-        """(models, n, ...) predictions of rows by each model.
+        """(models, n, ...) predictions of stored rows by each model; of sealed rows nothing else comes back.
 
-        Args:
-            rows: As they are stored.
-            columns: Shape of one row's prediction.
-            is_sealed: The rows are sealed ones: nothing but predictions comes back.
-            batch_size: Rows in one forward pass.
+        `columns` is the shape of one row's prediction.
 
         Raises:
             RunFailed: The models failed, or gave something else than finite predictions of the right shape.
@@ -128,15 +124,7 @@ def score(
     confidence: float,
     groups: NDArray[np.int64] | None,
 ) -> Scored:
-    """Score the models of a selection on its rows, with intervals.
-
-    Args:
-        fields: What the selection says.
-        predictions: Of each model.
-        y: (n,) or (n, labels) targets.
-        confidence: Of each interval.
-        groups: (n,) group of every row, where groups were declared.
-    """
+    """Score the models of a selection, in its order, on the test rows; `fields` are those of the selection."""
     header = {
         **{key: fields[key] for key in ("task", "num_outputs", "target_std", "class_names")},
         "seed": fields["intervals"]["seed"],

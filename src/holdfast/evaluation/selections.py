@@ -48,15 +48,15 @@ ATTEMPTS = 20
 STALE_S = 86_400
 
 
-def enter(staging: Path, fields: dict[str, Any], projects: Sequence[Path] = ()) -> tuple[str, bool]:
-    """The selection's id, and whether it is new; the folder `staging` becomes its own.
+def add_selection(staging: Path, fields: dict[str, Any], projects: Sequence[Path] = ()) -> tuple[str, bool]:
+    """Freeze what lies in the folder `staging`, which becomes the selection's; its id, and whether it is new.
 
     Raises:
         VaultRefused: The vault was replaced meanwhile, or its ledger cannot be written.
     """
     vault = fields["vault"]
     with registry.locked():
-        _sweep(staging.parent)
+        _remove_leftovers(staging.parent)
         refuse_former(str(fields["models"][0]["run"]), vault)
         for _ in range(ATTEMPTS):
             entries = registry.read_ledger(vault)
@@ -142,8 +142,7 @@ def run_folder(run: Path) -> Path:
     if len(chosen["members"]) > 1:
         hint = f"holdfast predict {in_shell(chosen['run'])} --input FILE"
         raise InputError("selection", f"{run} is an ensemble", next=hint)
-    folder: Path = selection_folder(vault, selection) / chosen["members"][0]["folder"]
-    return folder
+    return selection_folder(vault, selection).joinpath(chosen["members"][0]["folder"])
 
 
 @contextlib.contextmanager
@@ -200,7 +199,7 @@ def _body(fields: dict[str, Any], projects: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _sweep(selections: Path) -> None:
+def _remove_leftovers(selections: Path) -> None:
     """Remove what a freeze that was killed long ago left."""
     for path in selections.glob(f"{STAGING}*"):
         if path.stat().st_mtime < time.time() - STALE_S:

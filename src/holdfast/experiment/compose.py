@@ -9,7 +9,7 @@ import os
 import pickle
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ _RESOLVING = threading.RLock()
 
 
 class OptionsLoader(ConfigLoaderImpl):
-    """Hydra's loader, which composes each set of options once and sets values on a copy of it.
+    """Hydra's loader, which parses each override and composes each set of options once, and sets values on a copy.
 
     Composing reads and merges some ninety files. The check of a command line, the run itself and most jobs of a sweep
     have the same options and differ in values such as `lr=0.1`.
@@ -51,6 +51,7 @@ class OptionsLoader(ConfigLoaderImpl):
         self.more_options: str | None = None  # the folder that was given as --config-dir
         # pickled, which is copied in half the time of `copy.deepcopy`
         self._composed: dict[tuple[object, ...], bytes] = {}
+        self._parsed: dict[str, Override] = {}
 
     def load_configuration(
         self,
@@ -61,7 +62,9 @@ class OptionsLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         """Compose, as Hydra does."""
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        new = [word for word in overrides if word not in self._parsed]
+        self._parsed |= dict(zip(new, OverridesParser.create().parse_overrides(new), strict=True))
+        parsed = [self._parsed[word] for word in overrides]
         if validate_sweep_overrides:
             self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
         values = [override for override in parsed if self._is_value(override)]
@@ -228,19 +231,15 @@ def typed_overrides(config: DictConfig) -> list[str]:
     return list(words)
 
 
-def write_composed(composed: DictConfig, config: DictConfig, folder: Path) -> None:
+def write_composed(composed: DictConfig, config: Mapping[str, Any], folder: Path) -> None:
     """Write what a run was composed of into its folder, as Hydra does: `.hydra/{config,hydra,overrides}.yaml`.
 
-    `config` is what `without_hydra` has taken out of it.
+    `config` is what `without_hydra` has taken out of it, as plain values.
     """
     place = folder / ".hydra"
     place.mkdir(parents=True, exist_ok=True)
-    values: Any = OmegaConf.to_container(composed, resolve=False, enum_to_str=True)
-    parts = {
-        "config": OmegaConf.to_container(config, resolve=False),
-        "hydra": {"hydra": values["hydra"]},
-        "overrides": values["hydra"]["overrides"]["task"],
-    }
+    hydra: Any = OmegaConf.to_container(composed.hydra, resolve=False, enum_to_str=True)
+    parts = {"config": config, "hydra": {"hydra": hydra}, "overrides": hydra["overrides"]["task"]}
     for name, part in parts.items():
         (place / f"{name}.yaml").write_text(as_yaml(part))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def run_on_console(experiment: Experiment, *, in_sweep: bool = False, reporter: 
     record = run.record
     if not record["best"]:
         return None
-    _print_outcome(run.folder, record, in_sweep=in_sweep)
+    for line in _outcome(run.folder, record, in_sweep=in_sweep):
+        print(line, flush=True)
     value: float | None = record["best"]["value"]
     return value
 
@@ -60,54 +61,52 @@ def run_job_of_hydra(config: DictConfig) -> float | None:
     return run_on_console(Experiment.of(config), in_sweep=True)
 
 
-def _print_outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> None:
+def _outcome(path: Path, record: Mapping[str, Any], *, in_sweep: bool) -> Iterator[str]:
+    """The lines about a run that has ended: where it lies, how good it is, and what to type next."""
     best, config = record["best"], record["config"]
     class_counts = record["data"].get("class_counts")
     metrics = with_rare_classes(best["metrics"], class_counts)
-    scores = [f"{name} {figure(value)}" for name, value in metrics.items() if name != best["monitor"]]
+    others = {name: value for name, value in metrics.items() if name != best["monitor"]}
     epoch = f" (epoch {best['epoch']})" if best["epoch"] else ""
     folder = in_shell(_relative(path))
-    print(f"\nrun    {folder}")
-    parts = [f"{best['monitor']} {figure(best['value'])}{epoch}", *([", ".join(scores)] if scores else [])]
-    print(f"best   {'; '.join(parts)}", flush=True)
+    yield f"\nrun    {folder}"
+    yield f"best   {best['monitor']} {figure(best['value'])}{epoch}" + (f"; {_scores(others)}" if others else "")
     for target, values in best.get("by_target", {}).items():
-        words = ", ".join(f"{name} {figure(value)}" for name, value in values.items())
-        print(f"target {target}: {words}", flush=True)
+        yield f"target {target}: {_scores(values)}"
     if class_counts and is_imbalanced(class_counts):
         rows = f"{min(class_counts):,} of {sum(class_counts):,} train rows"
-        print(f"rare   the rarest class has {rows}: val/recall_macro counts every class alike", flush=True)
+        yield f"rare   the rarest class has {rows}: val/recall_macro counts every class alike"
     if ensemble := record["ensemble"]:
         mean, std = ensemble["mean"][best["monitor"]], ensemble["std"][best["monitor"]]
         num_members = len(ensemble["members"]) + len(ensemble["left_out"])
-        print(f"alone  {best['monitor']} {figure(mean)} ± {figure(std)}, mean of {num_members} members", flush=True)
+        yield f"alone  {best['monitor']} {figure(mean)} ± {figure(std)}, mean of {num_members} members"
     for check in record["checks"]:
         if scores := check["evidence"].get("scores"):
-            words = ", ".join(f"{name} {figure(value)}" for name, value in scores.items())
-            print(f"base   {check['evidence']['metric']}: {words}", flush=True)
+            yield f"base   {check['evidence']['metric']}: {_scores(scores)}"
     if not in_sweep:
-        print(f"report {folder}/report.html", flush=True)
+        yield f"report {folder}/report.html"
     if config.get("debug"):
-        print("next   train it whole, without debug=...: a trial cannot be frozen", flush=True)
+        yield "next   train it whole, without debug=...: a trial cannot be frozen"
     elif config["loss"]["_target_"].endswith(".reconstruction"):
-        print(f"next   {program()} model=autoencoder {setting('model.pretrained', _relative(path))}", flush=True)
+        yield f"next   {program()} model=autoencoder {setting('model.pretrained', _relative(path))}"
     elif config["vault"]["policy"] == "none":
-        print(
-            f"next   holdfast predict {folder} --input FILE   (no test rows were sealed: it cannot be frozen)",
-            flush=True,
-        )
+        yield f"next   holdfast predict {folder} --input FILE   (no test rows were sealed: it cannot be frozen)"
     elif not in_sweep:
-        _advise(path, Path(config["paths"]["output"]), record["data"]["vault"])
+        yield from _advice(path, Path(config["paths"]["output"]), record["data"]["vault"])
 
 
-def _advise(run: Path, outputs: Path, vault: str) -> None:
+def _scores(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
+
+
+def _advice(run: Path, outputs: Path, vault: str) -> Iterator[str]:
     """Say how runs are compared, and how one is chosen where there are others of the same data."""
     place = outputs if run.resolve().is_relative_to(outputs.resolve()) else run.parent
-    print(f"next   holdfast runs {in_shell(_relative(place))}   (compares runs by their val rows)", flush=True)
+    yield f"next   holdfast runs {in_shell(_relative(place))}   (compares runs by their val rows)"
     others = (file for depth in ("*", "*/*", "*/*/*") for file in place.glob(f"{depth}/{FILE_NAME}"))
     others = (file for file in others if file.parent.resolve() != run.resolve())
     if any(f'"vault": "{vault}"' in file.read_text() for file in others):
-        folder = in_shell(_relative(run))
-        print(f"       holdfast freeze {folder}   (chooses this run for the final evaluation)", flush=True)
+        yield f"       holdfast freeze {in_shell(_relative(run))}   (chooses this run for the final evaluation)"
 
 
 def _relative(folder: Path) -> Path:

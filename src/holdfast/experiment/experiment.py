@@ -219,7 +219,7 @@ class Experiment:
                 words.append(word)
         changes = {"lr": self.config.lr, **changes}
         words += [*(f"{key}={value}" for key, value in changes.items()), "ensemble=none", "check=none"]
-        config = copy.deepcopy(self._composed)
+        config = pickle.loads(pickle.dumps(self._composed))  # in less than half the time of `copy.deepcopy`
         with open_dict(config):
             config.update(ensemble={}, check={})
             for key, value in changes.items():
@@ -298,8 +298,9 @@ class Experiment:
             record = RunRecord.reopen(self.folder)
             record.update(**self.fields)
             return record
+        recorded = self._recorded_config()
         if "hydra" in self._composed and not (self.folder / ".hydra").exists():
-            write_composed(self._composed, self.config, self.folder)
+            write_composed(self._composed, {**recorded, "lr": self.config.lr}, self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
@@ -307,14 +308,14 @@ class Experiment:
             kind="ensemble" if config.ensemble and (stage == "fit" or averages_runs(config)) else stage,
             overrides=self.overrides,
             choices=self.choices,
-            config=self._recorded_config(),
+            config=recorded,
             seed=config.seed,
             monitor=config.monitor,
             mode=mode_of(config.monitor, config.mode, config.get("metrics")),
             **({"parts": self.parts} if self.parts else {}),
             **self.fields,
             **environment(),
-            code={"holdfast": code_sha256(), **by_file(user_modules([self._recorded_config()]))},
+            code={"holdfast": code_sha256(), **by_file(user_modules([recorded]))},
         )
 
     def end(self, record: RunRecord, outcome: str | BaseException) -> None:

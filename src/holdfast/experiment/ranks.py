@@ -56,11 +56,10 @@ def other_ranks(config: DictConfig, folder: Path) -> Iterator[None]:
         ranks = [stack.enter_context(_start(number, request)) for number in range(1, count)]
         try:
             yield
-        except HoldfastError:
+        except Exception as error:
+            if not isinstance(error, HoldfastError):  # what breaks one process breaks the conversation of all
+                _raise_failures(ranks, FAILURE_S)
             raise
-        except Exception as error:  # what breaks one process breaks the conversation of all
-            _raise_failures(ranks, FAILURE_S)
-            raise error
         _raise_failures(ranks, END_S)
 
 

@@ -127,10 +127,8 @@ def _run(experiment: Experiment, source: str, first: Mapping[str, Any]) -> dict[
     experiment.check()
     try:
         experiment.run(_StopAfter(first))
-    except Interrupted:
-        raise
-    except HoldfastError:
-        if not (experiment.folder / FILE_NAME).is_file():
+    except HoldfastError as error:
+        if isinstance(error, Interrupted) or not (experiment.folder / FILE_NAME).is_file():
             raise
     return _measured(experiment.folder)
 

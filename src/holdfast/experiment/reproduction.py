@@ -41,11 +41,8 @@ class Reproduction:
         """A sentence that says whether the result is the same, and what else differs."""
         kinds = [kind for kind in KINDS if kind != "result" and any(item.kind == kind for item in self.differences)]
         others = " and ".join([", ".join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds)
-        manner = (
-            "bit for bit"
-            if self.is_exact
-            else f"within {RELATIVE_TOLERANCE:.0%} of a loss and {SCORE_TOLERANCE} of a score"
-        )
+        tolerance = f"within {RELATIVE_TOLERANCE:.0%} of a loss and {SCORE_TOLERANCE} of a score"
+        manner = "bit for bit" if self.is_exact else tolerance
         if self.is_reproduced:
             return f"The result is the same, {manner}" + (f", although {others} changed." if others else ".")
         if others:

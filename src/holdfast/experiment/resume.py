@@ -35,13 +35,9 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     if not folder.is_dir():
         raise InputError("resume", f"there is no folder {folder}", next="`holdfast runs outputs` lists the runs")
     others = [argument for argument in arguments if not argument.startswith("resume=")]
-    raise_problems(
-        [
-            Problem(argument, "would change a run that goes on", "trainer=..., logger=...", "start a run of its own")
-            for argument in others
-            if argument.partition("=")[0] not in MAY_CHANGE
-        ]
-    )
+    wrong = [argument for argument in others if argument.partition("=")[0] not in MAY_CHANGE]
+    problem = ("would change a run that goes on", "trainer=..., logger=...", "start a run of its own")
+    raise_problems([Problem(argument, *problem) for argument in wrong])
     record = read_run(folder)
     if record["status"] in ("completed", "running", "pruned"):
         raise InputError("resume", f"{folder} is {record['status']}", allowed="a run that is interrupted or failed")
@@ -51,10 +47,9 @@ def resume_overrides(arguments: Sequence[str]) -> list[str]:
     recorded = _recorded_overrides(folder)
     trusted = record["config"].get("trusted_modules") or ()
     refuse_untrusted("resume", folder, trusted or [word for word in recorded if "trusted_modules" in word])
-    replaced = {argument.partition("=")[0] for argument in others}
+    replaced = {"lr", *(argument.partition("=")[0] for argument in others)}
     kept = [word for word in recorded if word.partition("=")[0].lstrip("+~") not in replaced]
     place = quoted(str(folder.absolute()))
-    kept = [word for word in kept if word.partition("=")[0] != "lr"]
     rate = f"lr={record['config']['lr']}"  # what `lr=auto` has found, or auto
     return [*kept, *others, rate, f"resume={place}", f"hydra.run.dir={place}", "hydra.output_subdir=null"]
 
@@ -80,17 +75,12 @@ def check_same_config(config: DictConfig, folder: Path) -> None:
     now: Any = OmegaConf.to_container(config, resolve=True)
     recorded, composed = leaves(read_run(folder)["config"]), leaves(now)
     changed = [key for key in sorted({*recorded, *composed}) if recorded.get(key) != composed.get(key)]
-    raise_problems(
-        [
-            Problem(
-                key,
-                f"is {composed.get(key)!r} now and was {recorded.get(key)!r}",
-                next="undo the change of the option, or start anew",
-            )
-            for key in changed
-            if key.partition(".")[0] not in (*MAY_CHANGE, "resume") and recorded.get(key) != "auto"
-        ]
-    )
+    problems = []
+    for key in changed:
+        if key.partition(".")[0] not in (*MAY_CHANGE, "resume") and recorded.get(key) != "auto":
+            problem = f"is {composed.get(key)!r} now and was {recorded.get(key)!r}"
+            problems.append(Problem(key, problem, next="undo the change of the option, or start anew"))
+    raise_problems(problems)
 
 
 def _recorded_overrides(folder: Path) -> list[str]:
@@ -100,10 +90,8 @@ def _recorded_overrides(folder: Path) -> list[str]:
     try:
         words = [str(word) for word in OmegaConf.load(path)]
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(
-            str(path), f"cannot be read ({str(error).splitlines()[0]})", next="start the run anew"
-        ) from None
-    foreign = [word for word in words if word.lstrip("+~").startswith("hydra")]
-    if foreign:
+        problem = f"cannot be read ({str(error).splitlines()[0]})"
+        raise InputError(str(path), problem, next="start the run anew") from None
+    if foreign := [word for word in words if word.lstrip("+~").startswith("hydra")]:
         raise InputError(str(path), f"sets {foreign[0]}, which a run does not record", next="start the run anew")
     return words

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -36,7 +37,10 @@ Reporters = Callable[[Experiment], Reporter]
 
 
 def run_many(
-    experiments: Iterable[Experiment | None], workers: int = 1, reporter: Reporters | None = None
+    experiments: Iterable[Experiment | None],
+    workers: int = 1,
+    reporter: Reporters | None = None,
+    process: Child | None = None,
 ) -> Generator[Run, None, None]:
     """Run experiments, and give each run as soon as it has ended, however it has ended.
 
@@ -49,6 +53,7 @@ def run_many(
             the moment, and that one may come.
         workers: Runs at a time.
         reporter: Gives the reporter of an experiment, which is asked in this process.
+        process: Of `start_process`, where it was started ahead; it is ended.
 
     Raises:
         InputError: A part of an experiment lives in this process alone.
@@ -56,9 +61,9 @@ def run_many(
     """
     source = iter(experiments)
     waiting: Experiment | None = None
-    ended: list[Run] = []
+    ended: list[Callable[[], Run]] = []
     has_more = True
-    with closing(_Workers(workers, reporter)) as pool, caught_signals() as signals:
+    with closing(_Workers(workers, reporter, process)) as pool, caught_signals() as signals:
         while True:
             if signals.number:
                 has_more, waiting = False, None
@@ -66,7 +71,8 @@ def run_many(
             if waiting is not None and pool.has_free:
                 pool.start(waiting)
                 waiting = None
-            yield from ended  # whatever the caller does with them, the next run has begun
+            for close in ended:  # whatever that takes, and the caller does with them, the next run has begun
+                yield close()
             ended = []
             if has_more and waiting is None:
                 waiting, has_more = _fetch(source)
@@ -76,6 +82,17 @@ def run_many(
                 break
             ended = pool.wait()
         signals.check()
+
+
+def start_process(workers: int) -> Child:
+    """Start the warm process that runs of so many workers are forked from."""
+    return Child(
+        "holdfast.experiment.warm",
+        name="the process of runs",
+        path=search_path(),
+        environment={**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // workers))},
+        has_console=True,
+    )
 
 
 def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool]:
@@ -108,11 +125,11 @@ class _Begun:
 class _Workers:
     """Workers that run one experiment at a time each, and the warm process, which is replaced where it was killed."""
 
-    def __init__(self, count: int, reporters: Reporters | None) -> None:
+    def __init__(self, count: int, reporters: Reporters | None, process: Child | None) -> None:
         self.runs: dict[int, _Begun] = {}  # by the number of their worker
         self._count = count
         self._reporters = reporters
-        self._process = self._start_process()  # it imports while the first experiment is fetched
+        self._process = process or start_process(count)  # it imports while the first experiment is fetched
 
     @property
     def has_free(self) -> bool:
@@ -128,19 +145,19 @@ class _Workers:
         content = np.frombuffer(experiment.as_bytes(), np.uint8)
         self._process.send({**request, "worker": worker, "workers": self._count}, content)
 
-    def wait(self) -> list[Run]:
-        """Wait a moment for a message of a run; gives the runs that have ended."""
+    def wait(self) -> list[Callable[[], Run]]:
+        """Wait a moment for a message of a run; gives what closes the runs that have ended."""
         try:
             message, _ = self._process.answer(WAIT_S)
         except TimeoutError:
             return []
         except HoldfastError:  # the warm process was killed, or a message was torn
             self.close()
-            self._process = self._start_process()
-            return [self._finish(worker, None) for worker in list(self.runs)]
+            self._process = start_process(self._count)
+            return [self._end(worker, None) for worker in list(self.runs)]
         worker = message["worker"]
         if "ended" in message:
-            return [self._finish(worker, message["ended"])]
+            return [self._end(worker, message["ended"])]
         if "problems" in message:
             problems = [Problem(**problem) for problem in message["problems"]]
             self.runs[worker].error = error_of_code(message["code"], problems)
@@ -159,15 +176,6 @@ class _Workers:
         """End the warm process and all runs."""
         self._process.close()
 
-    def _start_process(self) -> Child:
-        return Child(
-            "holdfast.experiment.warm",
-            name="the process of runs",
-            path=search_path(),
-            environment={**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // self._count))},
-            has_console=True,
-        )
-
     def _answer(self, worker: int, message: Header) -> None:
         """Ask the reporter about an epoch."""
         reporter = self.runs[worker].reporter
@@ -176,9 +184,11 @@ class _Workers:
         answer = None if stop is None else {"reason": stop.reason, "is_pruned": stop.is_pruned}
         self._process.send({"stop": answer, "worker": worker})
 
-    def _finish(self, worker: int, code: int | None) -> Run:
-        """Close the record of a run; its worker is free for another one."""
-        begun = self.runs.pop(worker)
+    def _end(self, worker: int, code: int | None) -> Callable[[], Run]:
+        """Free the worker of a run that has ended for another one; gives what closes the run's record."""
+        return partial(self._close, self.runs.pop(worker), code)
+
+    def _close(self, begun: _Begun, code: int | None) -> Run:
         _close_record(begun.experiment, code, begun.error)
         run = Run(begun.experiment.folder)
         if self._count > 1:

@@ -30,7 +30,7 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO, NoReturn
 
 from holdfast.config.groups import GROUPS
-from holdfast.core.child import take_pipes
+from holdfast.core.child import end_with_parent, take_pipes
 from holdfast.core.errors import HoldfastError, Interrupted
 from holdfast.core.files import finite
 from holdfast.core.messages import Array, Header, Message, receive, send
@@ -75,6 +75,7 @@ def warm_up() -> None:
 
 def main() -> None:
     """Hand on messages between workers and their runs, until nobody asks any more."""
+    end_with_parent()  # also while it imports
     questions, answers = take_pipes()
     warm_up()
     processes: dict[int, _Process] = {}  # by the number of their worker
@@ -212,12 +213,12 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             before = os.getcwd(), dict(os.environ)
             code, leaves_something = _train(request, content.tobytes(), parent)
-            _free_memory()
             is_same = (os.getcwd(), dict(os.environ)) == before
             is_last = number == RUNS - 1 or code != 0 or leaves_something or not is_same
             parent.ended(code, is_last=is_last)
             if is_last:
                 break
+            _free_memory()  # while the next experiment comes
     finally:
         os._exit(0)
 

@@ -151,7 +151,7 @@ def _description(loaded: Loaded, form: str, file: Path) -> dict[str, Any]:
 def _write_torch_export(network: Network, path: Path, x: NDArray[Any]) -> Predict:
     torch.export.save(_program(network, x), path)
     module = torch.export.load(path).module()
-    return lambda rows: _numbers(module(torch.from_numpy(rows)))
+    return lambda rows: module(torch.from_numpy(rows)).detach().numpy()
 
 
 def _write_onnx(network: Network, path: Path, x: NDArray[Any]) -> Predict:
@@ -159,12 +159,11 @@ def _write_onnx(network: Network, path: Path, x: NDArray[Any]) -> Predict:
 
     if sum(value.numel() * value.element_size() for value in network.state_dict().values()) > ONNX_BYTES:
         raise RunFailed("--format", "an onnx file holds 2 GiB of weights at most", next="--format torch_export")
-    example = torch.from_numpy(_example(x))
     options: dict[str, Any] = {"input_names": ["rows"], "output_names": ["predictions"], "external_data": False}
     shapes: Any = ({0: "batch"},)
     try:
         torch.onnx.export(
-            _program(network, x), (example,), path, dynamo=True, dynamic_shapes=shapes, verbose=False, **options
+            _program(network, x), (_example(x),), path, dynamo=True, dynamic_shapes=shapes, verbose=False, **options
         )
     except RunFailed:
         raise
@@ -183,7 +182,7 @@ def _write_safetensors(network: Network, path: Path, x: NDArray[Any]) -> Predict
     for value in blank.state_dict().values():
         value.zero_()
     blank.load_state_dict(load_file(path))
-    return lambda rows: _numbers(blank(torch.from_numpy(rows)))
+    return lambda rows: blank(torch.from_numpy(rows)).detach().numpy()
 
 
 WRITERS: dict[str, Callable[[Network, Path, NDArray[Any]], Predict]] = {
@@ -194,22 +193,16 @@ WRITERS: dict[str, Callable[[Network, Path, NDArray[Any]], Predict]] = {
 
 
 def _program(network: Network, x: NDArray[Any]) -> torch.export.ExportedProgram:
-    example = torch.from_numpy(_example(x))
     try:
         with torch.no_grad():
-            return torch.export.export(network, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+            return torch.export.export(network, (_example(x),), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     except Exception as error:  # a user's own model may do what cannot be traced
         raise RunFailed("model", f"cannot be exported ({_first_line(error)})") from error
 
 
-def _example(x: NDArray[Any]) -> NDArray[Any]:
+def _example(x: NDArray[Any]) -> torch.Tensor:
     """Two rows or more: a batch of one would be taken for a constant."""
-    return np.array(x[:4] if len(x) > 1 else np.repeat(x, 2, axis=0))
-
-
-def _numbers(predictions: torch.Tensor) -> NDArray[np.float32]:
-    numbers: NDArray[np.float32] = predictions.detach().numpy()
-    return numbers
+    return torch.from_numpy(np.array(x[:4] if len(x) > 1 else np.repeat(x, 2, axis=0)))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.data.in_memory import is_table, told_without, write_arrays, write_table
+from holdfast.data.in_memory import told_without, write_rows
 from holdfast.data.new_rows import NewRows, read_like
 from holdfast.inference.checks import read_predicting_run
 from holdfast.inference.tables import as_table, columns_of_doubt, table_writer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from holdfast.inference.network import Loaded
 
 WHERE = "rows"  # of a frame
-Forms = Sequence[NDArray[np.uint8]]
+SealedVaults = list[tuple[dict[str, Any], Fingerprints]]
 
 
 def predict_blocks(
@@ -75,9 +75,7 @@ def predict_frame(run: Path, rows: Any, *, batch_size: int = 1024) -> pd.DataFra
     if batch_size < 1:
         raise InputError("batch_size", f"is {batch_size}", allowed="1 or more")
     with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
-        path, _ = (
-            write_table(rows, Path(folder), WHERE) if is_table(rows) else write_arrays(rows, None, Path(folder), WHERE)
-        )
+        path, _ = write_rows(rows, None, Path(folder), WHERE)
         with told_without(path, WHERE):
             blocks = read_like(record["data"], path, settings=record["config"].get("data"))
             tables = [table for _, table in predictions_of(run, record["data"], blocks, batch_size)]
@@ -94,7 +92,7 @@ def predictions_of(
         InputError: There are no rows, or rows of another shape.
         VaultRefused: A row is sealed in a vault.
     """
-    refuse_sealed = sealed_rows_refusal()
+    sealed, num_rows = sealed_vaults(), 0
     checked = _checked(blocks, data)
     first = next(checked, None)  # read before torch is imported: most mistakes are in it
     if first is None:
@@ -105,43 +103,36 @@ def predictions_of(
     names = data["feature_names"] if data["kind"] == "table" else ()
     for block in chain([first], checked):
         as_arrays = row_digests(block.x, kind=data["kind"], feature_names=names)  # a vault knows rows in several forms
-        refuse_sealed([as_arrays, *block.digests])
+        num_rows += len(block.x)
+        refuse_sealed([as_arrays, *block.digests], sealed, num_rows)
         yield block, _columns(loaded, block.x, batch_size)
 
 
-def sealed_rows_refusal() -> Callable[[Forms], None]:
-    """A function that refuses blocks with sealed rows; it does nothing where there is no HOLDFAST_HOME.
-
-    It takes the digests of a block's rows, in one form or several: a match of any is a match. Rows whose fingerprint
-    is ambiguous match nothing.
+def sealed_vaults() -> SealedVaults:
+    """The vaults in force with the fingerprints of their rows; none where there is no HOLDFAST_HOME.
 
     Raises:
-        VaultRefused: The key of the fingerprints is gone; later, a row is sealed in a vault.
+        VaultRefused: The key of the fingerprints is gone.
     """
-    sealed = _sealed_vaults() if places.vaults().is_dir() or places.registry().is_dir() else []
-    num_rows = 0
-
-    def refuse(forms: Forms) -> None:
-        nonlocal num_rows
-        num_rows += len(forms[0])
-        for record, rows in sealed:
-            is_sealed = np.logical_or.reduce([rows.are_sealed(digests) for digests in forms])
-            if is_sealed.any():
-                name = f"vault {record['vault'][:8]} ({record['name']})"
-                problem = (
-                    f"{is_sealed.sum():,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
-                )
-                hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
-                raise VaultRefused("--input", problem, next=hint)
-
-    return refuse
-
-
-def _sealed_vaults() -> list[tuple[dict[str, Any], Fingerprints]]:
+    if not (places.vaults().is_dir() or places.registry().is_dir()):
+        return []
     if lifecycle.unregistered():
         with registry.locked():
             lifecycle.recover()
     return [(record, known_rows.sealed_rows(record["vault"])) for record in registry.in_force()]
+
+
+def refuse_sealed(forms: Sequence[NDArray[np.uint8]], sealed: SealedVaults, num_rows: int) -> None:
+    """Refuse a block with sealed rows, by digests in one form or several: a match of any is a match.
+
+    A row whose fingerprint is ambiguous matches nothing. `num_rows` counts this block and those before it.
+    """
+    for record, rows in sealed:
+        if count := int(np.logical_or.reduce([rows.are_sealed(digests) for digests in forms]).sum()):
+            name = f"vault {record['vault'][:8]} ({record['name']})"
+            problem = f"{count:,} of the first {num_rows:,} rows are sealed in {name}: nothing was written"
+            hint = "predict on other rows; `holdfast freeze` and `holdfast open` evaluate these, once"
+            raise VaultRefused("--input", problem, next=hint)
 
 
 def _columns(loaded: Loaded, x: NDArray[Any], batch_size: int) -> dict[str, Any]:

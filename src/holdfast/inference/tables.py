@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,6 @@ def as_table(predictions: NDArray[np.float32], task: str, class_names: Sequence[
 
     Args:
         predictions: (n, classes) or (n, labels) probabilities, (n,) P(second class), or (n,) or (n, targets) values.
-        task: The name of the task.
         class_names: Of classes, labels or targets, in the order of the indices.
 
     Returns:
@@ -113,31 +112,29 @@ def table_writer(path: Path, *, overwrite: bool) -> Iterator[Callable[[Table], N
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as temporary:
-            write, close = _open_parquet(temporary) if suffix == ".parquet" else _open_text(temporary, suffix)
-            try:
+            with _parquet(temporary) if suffix == ".parquet" else _text(temporary, suffix) as write:
                 yield write
-            finally:
-                close()
             check_new_file(path, overwrite=overwrite)
     except OSError as error:
         raise InputError("--output", f"{path} cannot be written ({error.strerror or error})") from None
 
 
-def _open_text(path: Path, suffix: str) -> tuple[Callable[[Table], None], Callable[[], None]]:
-    file = path.open("x", encoding="utf-8", newline="")
-    writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+@contextmanager
+def _text(path: Path, suffix: str) -> Iterator[Callable[[Table], None]]:
+    with path.open("x", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
 
-    def write_rows(table: Table) -> None:
-        if not file.tell():
-            writer.writerow(table)
-        writer.writerows(zip(*map(_plain, table.values()), strict=True))
+        def write_rows(table: Table) -> None:
+            if not file.tell():
+                writer.writerow(table)
+            writer.writerows(zip(*map(_plain, table.values()), strict=True))
 
-    def write_objects(table: Table) -> None:
-        for row in zip(*map(_plain, table.values()), strict=True):
-            record = {name: finite(value) for name, value in zip(table, row, strict=True)}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        def write_objects(table: Table) -> None:
+            for row in zip(*map(_plain, table.values()), strict=True):
+                record = {name: finite(value) for name, value in zip(table, row, strict=True)}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    return write_objects if suffix == ".jsonl" else write_rows, file.close
+        yield write_objects if suffix == ".jsonl" else write_rows
 
 
 def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
@@ -148,20 +145,18 @@ def _plain(values: Sequence[Any] | NDArray[Any]) -> list[Any]:
     return plain
 
 
-def _open_parquet(path: Path) -> tuple[Callable[[Table], None], Callable[[], None]]:
+@contextmanager
+def _parquet(path: Path) -> Iterator[Callable[[Table], None]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    writers: list[pq.ParquetWriter] = []
+    writer: pq.ParquetWriter | None = None
+    with ExitStack() as stack:
 
-    def write(table: Table) -> None:
-        block = pa.table({name: pa.array(values) for name, values in table.items()})
-        if not writers:
-            writers.append(pq.ParquetWriter(path, block.schema))
-        writers[0].write_table(block)
+        def write(table: Table) -> None:
+            nonlocal writer
+            block = pa.table({name: pa.array(values) for name, values in table.items()})
+            writer = writer or stack.enter_context(pq.ParquetWriter(path, block.schema))
+            writer.write_table(block)
 
-    def close() -> None:
-        for writer in writers:
-            writer.close()
-
-    return write, close
+        yield write

@@ -24,17 +24,7 @@ from torch.nn import functional
 from holdfast.core.errors import InputError, require
 from holdfast.core.tasks import task_of
 
-__all__ = [
-    "auto",
-    "binary_cross_entropy",
-    "cross_entropy",
-    "focal",
-    "hinge",
-    "huber",
-    "mae",
-    "mse",
-    "reconstruction",
-]
+__all__ = ["auto", "binary_cross_entropy", "cross_entropy", "focal", "hinge", "huber", "mae", "mse", "reconstruction"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 ClassWeights = Tensor | Sequence[float] | Literal["balanced"] | None

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.config.parts import is_itself, named
+from holdfast.config.resolve import is_itself, named
 from holdfast.core.errors import InputError, blamed
 from holdfast.core.tasks import task_of
 from holdfast.losses import Loss

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.layers import check_sizes
 from holdfast.models.mlp import hidden_layers
 
@@ -40,9 +40,7 @@ def autoencoder(
     """
     check_sizes("model.hidden", hidden)
     check_sizes("model.code", [code])
-    if not 0.0 <= noise < math.inf:
-        raise InputError("model.noise", f"is {noise}", allowed="noise >= 0")
-
+    require(0.0 <= noise < math.inf, "model.noise", noise, "noise >= 0")
     num_features = math.prod(input_shape)
     layers, _ = hidden_layers(num_features, [*hidden, code], activation=activation, norm=norm, dropout=dropout)
     back, width = hidden_layers(code, [*reversed(hidden)], activation=activation, norm=norm, dropout=0.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.layers import (
     activation_of,
     check_image,
@@ -47,8 +47,7 @@ def cnn(
     check_sizes("model.hidden", [hidden])
     check_image("model=cnn", input_shape, least_side=2 ** len(channels))
     maps, height, width = input_shape
-    if kernel_size < 1 or kernel_size % 2 == 0:
-        raise InputError("model.kernel_size", f"is {kernel_size}", allowed="odd numbers from 1")
+    require(kernel_size >= 1 and kernel_size % 2 == 1, "model.kernel_size", kernel_size, "odd numbers from 1")
     layers: list[nn.Module] = []
     for count in channels:
         convolution = nn.Conv2d(maps, count, kernel_size, padding=kernel_size // 2, bias=norm != "batch")

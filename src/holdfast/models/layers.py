@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import InputError, did_you_mean
+from holdfast.core.errors import InputError, did_you_mean, require
 
 T = TypeVar("T")
 
@@ -48,8 +48,7 @@ def dropout_of(probability: float) -> list[nn.Module]:
     For 0 a layer that does nothing, so that weights have the same names with and without dropout: a pretrained body
     can be tuned with more of it.
     """
-    if not 0.0 <= probability < 1.0:
-        raise InputError("model.dropout", f"is {probability}", allowed="0 <= dropout < 1")
+    require(0.0 <= probability < 1.0, "model.dropout", probability, "0 <= dropout < 1")
     return [nn.Dropout(probability) if probability > 0 else nn.Identity()]
 
 
@@ -96,8 +95,7 @@ def one_hot_layers(width: int, category_sizes: Sequence[int]) -> tuple[list[nn.M
 
 def check_sizes(where: str, sizes: Sequence[int]) -> None:
     """Refuse layer sizes below 1."""
-    if any(size < 1 for size in sizes):
-        raise InputError(where, f"is {list(sizes)}", allowed="whole numbers from 1")
+    require(all(size >= 1 for size in sizes), where, list(sizes), "whole numbers from 1")
 
 
 def check_image(where: str, input_shape: Sequence[int], *, least_side: int = 1) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.layers import activation_of, check_image, check_sizes, dropout_of, image_norm, laid_out
 
 Stack = Callable[..., list[nn.Module]]
@@ -41,8 +42,8 @@ def resnet(
         channels_last: Kernels in this order; see `layers.laid_out`.
     """
     check_image("model=resnet", input_shape, least_side=LEAST_SIDE.get(depth, 1))
-    if depth not in (9, 18) and (depth < 8 or (depth - 2) % 6):
-        raise InputError("model.depth", f"is {depth}", allowed="9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110")
+    is_known = depth in (9, 18) or (depth >= 8 and (depth - 2) % 6 == 0)
+    require(is_known, "model.depth", depth, "9, 18, or 6n + 2: 8, 14, 20, 32, 44, 56, 110")
     first = width if width is not None else 16 if (depth - 2) % 6 == 0 else 64
     check_sizes("model.width", [first])
 
@@ -50,9 +51,7 @@ def resnet(
         layer = nn.Conv2d(maps_in, maps, 3, stride=stride, padding=1, bias=norm != "batch")
         return [layer, *image_norm(norm, maps)]
 
-    def active() -> nn.Module:
-        return activation_of(activation)
-
+    active = partial(activation_of, activation)
     if depth == 9:
         body, features = _page(convolution, active, input_shape[0], first)
         network = nn.Sequential(*body, *dropout_of(dropout), _ScaledLinear(features, num_outputs))

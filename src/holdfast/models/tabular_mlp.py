@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import require
 from holdfast.models.layers import check_sizes, dropout_of
 from holdfast.models.mlp import hidden_layers
 
@@ -39,10 +39,10 @@ def tabular_mlp(
         dropout: Share of hidden units set to zero in training.
     """
     check_sizes("model.hidden", hidden)
-    if embedding_size is not None and embedding_size < 1:
-        raise InputError("model.embedding_size", f"is {embedding_size}", allowed="null, or a whole number from 1")
-    if not 0.0 <= embedding_dropout < 1.0:
-        raise InputError("model.embedding_dropout", f"is {embedding_dropout}", allowed="0 <= embedding_dropout < 1")
+    is_size = embedding_size is None or embedding_size >= 1
+    require(is_size, "model.embedding_size", embedding_size, "null, or a whole number from 1")
+    is_share = 0.0 <= embedding_dropout < 1.0
+    require(is_share, "model.embedding_dropout", embedding_dropout, "0 <= embedding_dropout < 1")
     sizes = [embedding_size or rule_of_thumb(size) for size in category_sizes]
     layers: list[nn.Module] = [nn.Flatten()]
     if category_sizes:

@@ -138,8 +138,7 @@ def _by_shape(params: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     for group in groups:
         members = list(group["params"])
         for part, wanted in zip(parts, (True, False), strict=True):
-            chosen = [parameter for parameter in members if (parameter.ndim == 2) is wanted]
-            if chosen:
+            if chosen := [parameter for parameter in members if (parameter.ndim == 2) is wanted]:
                 part.append({**group, "params": chosen})
     return parts
 

@@ -31,9 +31,8 @@ def param_groups(
             key = ((factors or {}).get(name, 1.0), not weight_decay or parameter.ndim >= 2)
             members.setdefault(key, []).append(parameter)
     if lr is None and any(factor != 1.0 for factor, _ in members):
-        raise InputError(
-            "rates", "are shares of optimizer.lr, which this optimizer does not name", next="rates=uniform"
-        )
+        problem = "are shares of optimizer.lr, which this optimizer does not name"
+        raise InputError("rates", problem, next="rates=uniform")
     groups = []
     for (factor, decays), parameters in sorted(members.items(), key=lambda item: (-item[0][0], not item[0][1])):
         group: dict[str, Any] = {"params": parameters}

@@ -30,8 +30,8 @@ def lines(
 ) -> str:
     """Curves over epochs, at most four, named on top, with a vertical line at the epoch `mark`, the best one.
 
-    Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. A reader who does not see
-    the chart is told its `label`. With `x_ticks` it is over something else than epochs.
+    Points (epoch, value) that are not finite, or not positive where `is_log`, are left out. `label` says in words what
+    is drawn, for readers who cannot see it; `x_ticks` are the marks of an axis that has no epochs.
     """
     drawn = []
     for name, all_points in series:
@@ -200,15 +200,10 @@ def _range(lows: Sequence[float], highs: Sequence[float], *, is_share: bool) -> 
     return (max(0.0, low - space), min(1.0, high + space)) if is_share else (low - space, high + space)
 
 
-def _tick(value: float, count: int = 4) -> str:
-    """A number beside an axis, to `count` digits: six have room there."""
-    return digits(value, count) if abs(value) < 1e6 else f"{value:.{count}g}"
-
-
 def _labelled(places: Sequence[float]) -> Ticks:
-    """The places of an axis with their numbers, to four digits or to as many as tell them apart."""
+    """The places of an axis with their numbers, to four digits or to as many as tell them apart; six have room."""
     for count in (4, 5, 6):
-        labels = [_tick(place, count) for place in places]
+        labels = [digits(place, count) if abs(place) < 1e6 else f"{place:.{count}g}" for place in places]
         if len(set(labels)) == len(labels):
             break
     return list(zip(places, labels, strict=True))

@@ -26,11 +26,9 @@ def column_scores(
     """
     if y_train.ndim == 2:
         columns = [y.T[:MAX_LABELS].astype(y.dtype if y.dtype.kind == "f" else np.int64) for y in (y_train, y_val)]
-        of_columns = [
-            column_scores(x_train, train_column, x_val, val_column, is_category)
-            for train_column, val_column in zip(*columns, strict=True)
-        ]
-        return np.asarray(np.max(of_columns, axis=0))
+        pairs = zip(*columns, strict=True)
+        scores_by_target = [column_scores(x_train, train, x_val, val, is_category) for train, val in pairs]
+        return np.asarray(np.max(scores_by_target, axis=0))
     scores = np.zeros(min(x_train.shape[1], MAX_COLUMNS))
     if not len(y_val) or len(np.unique(y_train)) < 2:
         return scores

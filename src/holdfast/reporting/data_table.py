@@ -76,14 +76,9 @@ def _print_classes(classes: Sequence[Facts], console: Console) -> None:
     table = plain_table("class", *map(numbers_column, ("train", "val", "share")), "")
     total, most = (max(1, of(entry["train"] for entry in classes)) for of in (sum, max))
     for entry in classes[:MAX_CLASSES]:
-        share = f"{100 * entry['train'] / total:.1f} %"
-        table.add_row(
-            escape(entry["name"]),
-            f"{entry['train']:,}",
-            f"{entry['val']:,}",
-            share,
-            "█" * round(24 * entry["train"] / most),
-        )
+        counts = [f"{entry[part]:,}" for part in ("train", "val")]
+        share, bar = f"{100 * entry['train'] / total:.1f} %", "█" * round(24 * entry["train"] / most)
+        table.add_row(escape(entry["name"]), *counts, share, bar)
     console.print(table)
     if len(classes) > MAX_CLASSES:
         console.print(f"and {len(classes) - MAX_CLASSES:,} more classes", style="dim")

@@ -13,6 +13,7 @@ from holdfast.core.figures import digits
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import MISSING, Column
 from holdfast.data.loading.train_val import RunRows
+from holdfast.data.statistics import class_counts
 from holdfast.data.store.store import Prepared
 
 SAMPLE_ROWS = 20_000
@@ -58,17 +59,9 @@ def class_facts(rows: RunRows) -> list[Facts] | None:
     prepared = rows.prepared
     if task_of(prepared.task).is_values:
         return None
-    counts = []
-    for part in (rows.train, rows.val):
-        y = np.asarray(prepared.y[part])
-        of_classes = (
-            y.sum(axis=0, dtype=np.int64) if y.ndim == 2 else np.bincount(y, minlength=len(prepared.class_names))
-        )
-        counts.append(of_classes.tolist())
-    return [
-        {"name": name, "train": train, "val": val}
-        for name, train, val in zip(prepared.class_names, *counts, strict=True)
-    ]
+    names = prepared.class_names
+    counts = [class_counts(np.asarray(prepared.y[part]), len(names)) for part in (rows.train, rows.val)]
+    return [{"name": name, "train": train, "val": val} for name, train, val in zip(names, *counts, strict=True)]
 
 
 def column_facts(column: Column, train: NDArray[Any], val: NDArray[Any]) -> Facts:
@@ -114,13 +107,10 @@ def example_rows(rows: RunRows, target: str | None) -> Facts:
     """A few train rows of a table, as texts."""
     prepared, columns = rows.prepared, rows.prepared.columns
     shown = spread_over(rows.train, NUM_EXAMPLES)
-    table = [
-        [
-            *(cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)),
-            target_text(prepared, y),
-        ]
-        for x, y in zip(np.asarray(prepared.x[shown]), np.asarray(prepared.y[shown]), strict=True)
-    ]
+    table = []
+    for x, y in zip(np.asarray(prepared.x[shown]), np.asarray(prepared.y[shown]), strict=True):
+        cells = [cell_text(column, value) for column, value in zip(columns, x.tolist(), strict=True)]
+        table.append([*cells, target_text(prepared, y)])
     return {"header": [*(column.name for column in columns), target or "target"], "rows": table}
 
 
@@ -147,7 +137,7 @@ def missing_share(column: Mapping[str, Any]) -> float:
     return float(column["missing_train"] / max(1, column["rows_train"]))
 
 
-def named(items: Sequence[str], limit: int = 5) -> str:
+def in_quotes(items: Sequence[str], limit: int = 5) -> str:
     """Names in a sentence, the first few."""
     text = ", ".join(f"'{item}'" for item in items[:limit])
     return text + (f" and {len(items) - limit} more" if len(items) > limit else "")

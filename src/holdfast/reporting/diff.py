@@ -38,21 +38,17 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Dif
     A group of which another option was chosen is one difference, whatever the keys of its options. A key that only
     follows another one, as `optimizer.lr` follows `lr`, is left out, and so is the place of the same rows.
     """
-    has_same_rows = _rows_of(first) is not None and _rows_of(first) == _rows_of(second)
+    data, content = (_data(first), _data(second)), "content of rows"
+    has_same_rows = data[0][content] is not None and data[0][content] == data[1][content]
     pairs: list[tuple[str, Iterator[tuple[str, Any, Any]]]] = [
         ("config", _config(first, second, has_same_rows=has_same_rows)),
         ("seed", _unlike({"seed": first.get("seed")}, {"seed": second.get("seed")})),
         ("code", _unlike(_code(first), _code(second))),
-        ("data", _unlike(*_of_data(_data(first), _data(second)))),
+        ("data", _data_differences(*data, has_same_rows=has_same_rows)),
         ("environment", _unlike(*_known_of_both(_environment(first), _environment(second)))),
-        ("result", _unlike(*_of_result(_result(first), _result(second)))),
+        ("result", _result_differences(_result(first), _result(second))),
     ]
     return [Difference(kind, *values) for kind, items in pairs for values in items]
-
-
-def _rows_of(record: Mapping[str, Any]) -> str | None:
-    content: str | None = (record.get("data") or {}).get("content_sha256")
-    return content
 
 
 def conclusion(rows: Sequence[Difference]) -> str:
@@ -71,9 +67,8 @@ def conclusion(rows: Sequence[Difference]) -> str:
         return "Only the seed differs: the difference in result is the noise of training."
     if any(item.name == "status" for item in rows):
         return f"Only {changed[0]} differs."
-    return (
-        f"Only {changed[0]} differs; another seed alone would change the result too (-m seed=0,1,2 shows by how much)."
-    )
+    noise = "another seed alone would change the result too (-m seed=0,1,2 shows by how much)"
+    return f"Only {changed[0]} differs; {noise}."
 
 
 def print_rows(rows: Sequence[Difference], first: str, second: str, console: Console) -> None:
@@ -156,29 +151,23 @@ def _result(record: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_data(first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    """Leave out what does not count: the name of the same content, and the order of another one."""
-    has_same_content = first["content of rows"] is not None and first["content of rows"] == second["content of rows"]
-    if first["data set"] != second["data set"] and first["val rows"] != second["val rows"] and not has_same_content:
-        return _only(("data set", "val rows", "train rows"), first, second)
-    ignored = "data set" if has_same_content else "order of rows"
-    return {**first, ignored: None}, {**second, ignored: None}
+def _data_differences(first: Facts, second: Facts, *, has_same_rows: bool) -> Iterator[tuple[str, Any, Any]]:
+    """Leave out what does not count: the name of the same rows, and the order of others."""
+    ignored = {"data set"} if has_same_rows else {"order of rows"}
+    if first["data set"] != second["data set"] and first["val rows"] != second["val rows"] and not has_same_rows:
+        ignored = {*first, *second} - {"data set", "val rows", "train rows"}
+    yield from (item for item in _unlike(first, second) if item[0] not in ignored)
 
 
-def _known_of_both(first: Facts, second: Facts) -> tuple[Facts, Facts]:
+def _known_of_both(first: Facts, second: Facts) -> Iterator[Facts]:
     """The facts that stand in both; an ensemble, whose members train, has no device of its own."""
-    return _only([name for name in first if first[name] is not None and second.get(name) is not None], first, second)
+    known = [name for name in first if first[name] is not None and second.get(name) is not None]
+    return ({name: facts[name] for name in known} for facts in (first, second))
 
 
-def _of_result(first: Facts, second: Facts) -> tuple[Facts, Facts]:
+def _result_differences(first: Facts, second: Facts) -> Iterator[tuple[str, Any, Any]]:
     """Leave out the metrics that one of them does not have: it has failed, or has another task."""
-    names = [name for name in {**first, **second} if "/" not in name or (name in first and name in second)]
-    left, right = ({name: facts[name] for name in names if name in facts} for facts in (first, second))
-    return left, right
-
-
-def _only(names: Sequence[str], first: Facts, second: Facts) -> tuple[Facts, Facts]:
-    return {name: first[name] for name in names}, {name: second[name] for name in names}
+    yield from (item for item in _unlike(first, second) if "/" not in item[0] or item[0] in first.keys() & second)
 
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -201,7 +190,5 @@ def _shown(value: Any, kind: str) -> str:
     if isinstance(value, str) and len(value) == 64:  # a digest
         return value[:12]
     if isinstance(value, list):
-        return (
-            shorten(", ".join(str(_shown(item, kind)) for item in value), _MOST_LETTERS, placeholder=" ...") or "none"
-        )
+        value = ", ".join(_shown(item, kind) for item in value) or "none"
     return shorten(str(value), _MOST_LETTERS, placeholder=" ...")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,22 +49,17 @@ def find_runs(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     if not path.is_dir():
         raise InputError(str(path), "is no folder", next="`python train.py` writes its runs below outputs")
     runs = []
-    for folder in _run_folders(path):
-        try:
-            runs.append((folder, read_run(folder)))
-        except InputError as error:
-            runs.append((folder, {"status": "unreadable", "stop_reason": str(error)}))
-    if not runs:
-        raise InputError(str(path), "holds no run", next="`python train.py` makes one")
-    return runs
-
-
-def _run_folders(path: Path) -> Iterator[Path]:
     for folder, below, files in os.walk(path):
         below[:] = sorted(name for name in below if not name.startswith("."))
         if FILE_NAME in files:
-            below.clear()
-            yield Path(folder)
+            below.clear()  # what lies in the folder of a run belongs to it
+            try:
+                runs.append((Path(folder), read_run(Path(folder))))
+            except InputError as error:
+                runs.append((Path(folder), {"status": "unreadable", "stop_reason": str(error)}))
+    if not runs:
+        raise InputError(str(path), "holds no run", next="`python train.py` makes one")
+    return runs
 
 
 def leaderboard(path: Path) -> list[Row]:

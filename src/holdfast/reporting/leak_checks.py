@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from holdfast.core.tasks import task_of
 from holdfast.data.loading.train_val import RunRows
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
-from holdfast.reporting.dataset import Facts, Sample, class_facts, missing_share, named
+from holdfast.reporting.dataset import Facts, Sample, class_facts, in_quotes, missing_share
 from holdfast.vault.rows.digest_sets import DigestSet, ascending
 
 MAX_COMPARED = 2_000_000
@@ -54,8 +54,7 @@ def leak_checks(rows: RunRows, sample: Sample, columns: Sequence[Facts]) -> list
 def _given_away(names: Sequence[str], scores: NDArray[np.float64]) -> Facts:
     name = "one column gives the target away"
     order = np.argsort(-scores, kind="stable")
-    given = [index for index in order if scores[index] >= GIVES_AWAY]
-    if given:
+    if given := [index for index in order if scores[index] >= GIVES_AWAY]:
         evidence = ", ".join(f"'{names[index]}' ({scores[index]:.3f})" for index in given[:5])
         message = f"{evidence} alone predicts the target: is it known when the prediction is needed?"
         return _check(name, "bad", message)
@@ -67,22 +66,18 @@ def _given_away(names: Sequence[str], scores: NDArray[np.float64]) -> Facts:
 
 
 def _identifiers(columns: Sequence[Facts], x: Array, scores: NDArray[np.float64]) -> Iterator[Facts]:
-    identifiers = [index for index, column in enumerate(columns[: len(scores)]) if _is_identifier(column, x[:, index])]
-    name = "identifiers among the columns"
     if not columns:
         return
-    if not identifiers:
-        yield _check(name, "good", "none")
-        return
-    telling = [index for index in identifiers if scores[index] >= 0.5]
-    names = named([columns[index]["name"] for index in identifiers])
-    if telling:
+    identifiers = [index for index, column in enumerate(columns[: len(scores)]) if _is_identifier(column, x[:, index])]
+    verdict, message = "good", "none"
+    if telling := [index for index in identifiers if scores[index] >= 0.5]:
         evidence = ", ".join(f"'{columns[index]['name']}' ({scores[index]:.2f})" for index in telling)
-        yield _check(
-            name, "bad", f"{evidence} looks like an identifier and predicts the target: leave it out (data.drop)"
-        )
-    else:
-        yield _check(name, "look", f"{names}: a different value in every row; leave it out (data.drop) if it is a name")
+        advice = "looks like an identifier and predicts the target: leave it out (data.drop)"
+        verdict, message = "bad", f"{evidence} {advice}"
+    elif identifiers:
+        names = in_quotes([columns[index]["name"] for index in identifiers])
+        verdict, message = "look", f"{names}: a different value in every row; leave it out (data.drop) if it is a name"
+    yield _check("identifiers among the columns", verdict, message)
 
 
 def _is_identifier(column: Facts, values: Array) -> bool:
@@ -108,9 +103,8 @@ def _is_sorted(y: Array) -> bool:
 def _row_order(score: float, *, is_sorted: bool) -> Facts:
     name = "the order of rows tells the target"
     if is_sorted:
-        return _check(
-            name, "good", "the source is sorted by its target, as class folders are: no harm, as order is no input"
-        )
+        message = "the source is sorted by its target, as class folders are: no harm, as order is no input"
+        return _check(name, "good", message)
     if score < 0.5:
         return _check(name, "good", f"no ({score:.2f}, 0 as by chance)")
     message = f"rows near each other have the same target ({score:.2f}): where neighbours belong together"
@@ -147,17 +141,14 @@ def _near_duplicates(x_train: Array, x_val: Array) -> Facts:
 
 
 def _columns(columns: Sequence[Facts]) -> Iterator[Facts]:
-    if not columns:
-        return
-    missing = [column["name"] for column in columns if missing_share(column) > MOSTLY_MISSING]
-    if missing:
-        yield _check("columns that are mostly missing", "look", named(missing))
-    constant = [column["name"] for column in columns if column["distinct"] <= 1]
-    if constant:
-        yield _check("columns with one value only", "look", f"{named(constant)}: tells nothing; leave out (data.drop)")
-    new = [f"{column['name']} ({column['new_in_val']})" for column in columns if column.get("new_in_val")]
-    if new:
-        yield _check("val rows with a category that no train row has", "look", f"{named(new)}: treated as unknown")
+    if missing := [column["name"] for column in columns if missing_share(column) > MOSTLY_MISSING]:
+        yield _check("columns that are mostly missing", "look", in_quotes(missing))
+    if constant := [column["name"] for column in columns if column["distinct"] <= 1]:
+        yield _check(
+            "columns with one value only", "look", f"{in_quotes(constant)}: tells nothing; leave out (data.drop)"
+        )
+    if new := [f"{column['name']} ({column['new_in_val']})" for column in columns if column.get("new_in_val")]:
+        yield _check("val rows with a category that no train row has", "look", f"{in_quotes(new)}: treated as unknown")
 
 
 def _classes(rows: RunRows) -> Iterator[Facts]:
@@ -165,12 +156,10 @@ def _classes(rows: RunRows) -> Iterator[Facts]:
     if classes is None:
         return
     for part in ("train", "val"):
-        absent = [entry["name"] for entry in classes if entry[part] == 0]
-        if absent:
-            yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", named(absent))
-    rare = [entry["name"] for entry in classes if 0 < entry["train"] < RARE_ROWS]
-    if rare:
-        yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", named(rare))
+        if absent := [entry["name"] for entry in classes if entry[part] == 0]:
+            yield _check(f"classes without a {part} row", "bad" if part == "train" else "look", in_quotes(absent))
+    if rare := [entry["name"] for entry in classes if 0 < entry["train"] < RARE_ROWS]:
+        yield _check(f"classes with fewer than {RARE_ROWS} train rows", "look", in_quotes(rare))
     counts = [entry["train"] for entry in classes if entry["train"]]
     if len(counts) > 1 and not task_of(rows.prepared.task).is_labels:
         ratio = max(counts) / min(counts)

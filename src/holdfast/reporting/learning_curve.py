@@ -78,10 +78,8 @@ def _point(series: str, subset: str, monitor: str, members: Sequence[Mapping[str
 
 
 def _train_score(record: Mapping[str, Any], metric: str) -> float | None:
-    for entry in record["history"]:
-        if entry["epoch"] == record["best"]["epoch"]:
-            return entry.get(f"train/{metric}")  # type: ignore[no-any-return]
-    return None
+    scores = {entry["epoch"]: entry.get(f"train/{metric}") for entry in record["history"]}
+    return scores.get(record["best"]["epoch"])
 
 
 def _as_csv(points: Sequence[Point]) -> str:

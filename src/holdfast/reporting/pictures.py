@@ -23,15 +23,12 @@ def example_strips(rows: RunRows) -> list[tuple[str, bytes]]:
     prepared = rows.prepared
     if prepared.kind != "image" or not len(rows.train):
         return []
-    if not task_of(prepared.task).is_classes:
-        return [("train images", strip(np.asarray(prepared.x[spread_over(rows.train, A_STRIP)])))]
-    y = np.asarray(prepared.y[rows.train])
-    of_class = {name: rows.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
-    return [
-        (name, strip(np.asarray(prepared.x[spread_over(indices, A_STRIP)])))
-        for name, indices in of_class.items()
-        if len(indices)
-    ]
+    rows_of = {"train images": rows.train}
+    if task_of(prepared.task).is_classes:
+        y = np.asarray(prepared.y[rows.train])
+        rows_of = {name: rows.train[y == index] for index, name in enumerate(prepared.class_names[:MAX_STRIPS])}
+    shown = {name: spread_over(indices, A_STRIP) for name, indices in rows_of.items() if len(indices)}
+    return [(name, strip(np.asarray(prepared.x[indices]))) for name, indices in shown.items()]
 
 
 def strip(images: NDArray[np.uint8]) -> bytes:

@@ -38,9 +38,8 @@ def find_repeats(path: Path, records: Iterable[tuple[Path, Mapping[str, Any]]]) 
         if record["status"] == "completed" and record.get("best") and sweep is not None:
             key = (sweep, data_name(record), record["best"]["monitor"], *others(record["overrides"], REPEATED))
             groups.setdefault(key, []).append(record)
-    summaries = [
-        _summary(path.resolve(), key[0], members, shared) for key, members in groups.items() if len(members) > 1
-    ]
+    several = {key: members for key, members in groups.items() if len(members) > 1}
+    summaries = [_summary(path.resolve(), key[0], members, shared) for key, members in several.items()]
     return sorted((repeats for repeats in summaries if repeats.over), key=_rank)
 
 

@@ -113,7 +113,6 @@ def _ensemble(record: Record) -> dict[str, Any]:
     return {
         "member_curve": curve if len(points) > 1 else "",
         "calibration": [(words, facts[name]) for name, words in names.items() if facts],
-        "reliability": lambda bins: [(each["confidence"], each["accuracy"]) for each in bins],
         "matrices": _matrices(ensemble),
     }
 

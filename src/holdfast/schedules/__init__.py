@@ -227,14 +227,8 @@ def plateau(
     scheduler = ReduceLROnPlateau(
         optimizer, mode, factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, min_lr=min_lr
     )
-    return {
-        "scheduler": scheduler,
-        "interval": "epoch",
-        "frequency": 1,
-        "monitor": monitor,
-        "strict": True,
-        "name": "lr",
-    }
+    entry = {"scheduler": scheduler, "interval": "epoch", "frequency": 1, "name": "lr"}
+    return {**entry, "monitor": monitor, "strict": True}
 
 
 def _require_share(name: str, value: float) -> None:

@@ -126,6 +126,11 @@ def write_plan(config: DictConfig, loader: ConfigLoader) -> None:
         record.rewrite(folder)
 
 
+def has_workers(config: DictConfig) -> bool:
+    """Tell whether workers ask for the trials of a sweep; else its sweeper launches batches of jobs."""
+    return bool(config.hydra.sweeper._target_ == SWEEPER and config.hydra.launcher._target_ == LAUNCHER)
+
+
 def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
     """Check a sweep before its first trial: every point of a small grid, or points that together have every value.
 
@@ -144,7 +149,7 @@ def check_sweep(config: DictConfig, loader: OptionsLoader) -> list[DictConfig]:
         from holdfast.search.storage import lock_of, open_storage
 
         open_storage(folder, config.sweep.storage, lock_of(folder))
-    if config.hydra.sweeper._target_ == SWEEPER and config.hydra.launcher._target_ != LAUNCHER:
+    if config.hydra.sweeper._target_ == SWEEPER and not has_workers(config):
         problem = f"{config.hydra.launcher._target_} starts no workers"
         raise InputError("hydra/launcher", problem, "processes", "hydra/sweeper=basic runs a grid through it")
     runs = runs_to_check(config, loader)

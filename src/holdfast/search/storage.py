@@ -8,6 +8,7 @@ with the process that holds it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ import optuna
 from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal._storage import JournalOperation
 
 from holdfast.core.errors import InputError
 
@@ -51,6 +54,18 @@ class JournalLock:
         self._lock.release()
 
 
+class _Journal(JournalFileBackend):
+    """Optuna's journal. A trial's beginning, values and end are durable; its epochs become so with the next of them."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append events."""
+        if any(log["op_code"] != JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE for log in logs):
+            super().append_logs(logs)
+            return
+        with get_lock_file(self._lock), Path(self._file_path).open("ab") as file:
+            file.writelines(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
+
+
 def take_off_half_a_line(path: Path) -> None:
     """Cut a file behind its last line end."""
     with path.open("r+b") as file:
@@ -81,7 +96,7 @@ def open_storage(folder: Path, url: str | None, lock: FileLock) -> BaseStorage:
     if url is None:
         with _told("hydra.sweep.dir", folder / JOURNAL, next="start the sweep anew in another folder"):
             whole = JournalLock(folder / JOURNAL, lock)
-            return JournalStorage(JournalFileBackend(str(folder / JOURNAL), whole))  # type: ignore[arg-type]
+            return JournalStorage(_Journal(str(folder / JOURNAL), whole))  # type: ignore[arg-type]
     hint = "leave it out for a journal in the sweep's folder"
     with _told("sweep.storage", url, allowed="sqlite:///FILE, or null", next=hint):
         return RDBStorage(url)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.plugins import Plugins
@@ -15,7 +15,6 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from holdfast.config.groups import PRIMARY
-from holdfast.config.resolve import search_path
 from holdfast.core.advice import in_shell, setting
 from holdfast.core.child import Child
 from holdfast.core.errors import HoldfastError, Interrupted, RunFailed
@@ -48,8 +47,10 @@ class Outcome:
     is_retried: bool = False  # whether failed jobs are tried again when the sweep is resumed
 
 
-def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
+def run_sweep(config: DictConfig, loader: OptionsLoader, process: Child | None = None) -> Outcome:
     """Run the jobs of a sweep by the sweeper of its config, whatever some of them fail of.
+
+    `process` is the one that trains them, where it was started already.
 
     Raises:
         Interrupted: A signal came.
@@ -61,8 +62,11 @@ def run_sweep(config: DictConfig, loader: OptionsLoader) -> Outcome:
         hydra_context=HydraContext(config_loader=loader, callbacks=callbacks),
         task_function=run_job_of_hydra,
     )
+    launcher: Any = getattr(sweeper, "launcher", None)
+    if process is not None:
+        launcher.process = process
     outcome = None
-    finished: list[FinishedJob] = getattr(getattr(sweeper, "launcher", None), "finished", [])
+    finished: list[FinishedJob] = getattr(launcher, "finished", [])
     try:
         outcome = sweeper.sweep(arguments=typed_overrides(config))
     except Exception as error:  # Hydra's own sweeper raises what the first failed job of a batch has failed of
@@ -99,16 +103,6 @@ def run_study(folder: Path, launcher: Launcher) -> Outcome:
             finally:
                 study.end_leases(name)
     return outcome_of_study(study)
-
-
-def start_workers(folder: Path, name: str, workers: int, lease_s: float) -> Child:
-    """Start the process that trains the trials of a sweep on this machine.
-
-    Its trials are taken over where it says nothing for `lease_s` seconds.
-    """
-    process = Child("holdfast.search.worker", name="worker", path=search_path(), has_console=True)
-    process.send({"folder": str(folder), "worker": name, "workers": workers, "lease_s": lease_s})
-    return process
 
 
 def outcome_of_study(study: Study) -> Outcome:

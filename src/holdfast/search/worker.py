@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from holdfast.config.overrides import composition_problem
 from holdfast.core import child
 from holdfast.core.advice import quoted
+from holdfast.core.child import Child
 from holdfast.core.cores import set_spin_count
 from holdfast.core.errors import Diverged, InputError, Interrupted, raise_problems
 from holdfast.core.messages import Array, Header
@@ -27,7 +28,7 @@ from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.experiment.compose import OptionsLoader, compose_job, options_loader
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.run import Run
-from holdfast.experiment.run_many import run_many
+from holdfast.experiment.run_many import run_many, start_process
 from holdfast.search.study import Study, Trial
 from holdfast.training.reporter import Stop
 
@@ -69,14 +70,14 @@ class Worker:
         self._folder = Path(os.path.abspath(folder))
         self._begun: dict[int, _Begun] = {}
 
-    def work(self, workers: int) -> None:
-        """Train, so many runs at a time.
+    def work(self, workers: int, process: Child) -> None:
+        """Train, so many runs at a time, in forks of a process that is ended then.
 
         Raises:
             Interrupted: A signal came; the trials were given back and can go on.
             LeaseLost: This worker was silent for so long that another one has a trial of it.
         """
-        runs = run_many(self._experiments(), workers, self._reporter)
+        runs = run_many(self._experiments(), workers, self._reporter, process)
         try:
             with self._study.kept_leases(), closing(runs):
                 for run in runs:
@@ -157,7 +158,7 @@ def tell_of_runs(study: Study, trial: Trial, runs: Sequence[Run]) -> None:
                 value = (record["best"] or {}).get("value") if status == "pruned" else None
                 study.tell(trial, status, value, record["stop_reason"], has_diverged=has_diverged)
                 return
-    values = [run.value for run in runs]
+    values = [(record["best"] or {}).get("value") for record in records]
     numbers = [value for value in values if value is not None]
     study.tell(trial, "completed", sum(numbers) / len(numbers) if len(numbers) == len(values) else None)
 
@@ -184,16 +185,27 @@ def _run_with_result(folder: Path) -> Run | None:
     return Run(folder) if read_run(folder)["status"] in HAS_RESULT else None
 
 
-def answer(header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
-    """Work on a sweep until no trial of it is left."""
-    del arrays
-    folder = Path(header["folder"])
-    study = Study.open(folder, worker=header["worker"], lease_s=header["lease_s"])
-    try:
-        Worker(study, options_loader(study.record.config_dir), folder).work(header["workers"])
-    except Interrupted as error:
-        return {"interrupted": error.signal_number}, ()
-    return {"interrupted": None}, ()
+class _Answers:
+    """The answers of this process: it gets ready to train, and then works on a sweep until no trial of it is left."""
+
+    def __init__(self) -> None:
+        self._workers = 0
+        self._process: Child | None = None  # that of runs
+
+    def __call__(self, header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
+        """Answer one of the two questions (`search.worker_process`)."""
+        del arrays
+        if self._process is None:
+            self._workers = header["workers"]
+            self._process = start_process(self._workers)
+            return {}, ()
+        folder = Path(header["folder"])
+        study = Study.open(folder, worker=header["worker"], lease_s=header["lease_s"])
+        try:
+            Worker(study, options_loader(study.record.config_dir), folder).work(self._workers, self._process)
+        except Interrupted as error:
+            return {"interrupted": error.signal_number}, ()
+        return {"interrupted": None}, ()
 
 
 def _stop() -> None:
@@ -203,4 +215,4 @@ def _stop() -> None:
 
 if __name__ == "__main__":
     set_spin_count()
-    raise SystemExit(child.answer_questions(answer, when_alone=_stop))
+    raise SystemExit(child.answer_questions(_Answers(), when_alone=_stop))

@@ -3,36 +3,30 @@
 A function of your own may give more than that: `holdfast.data.sources.call.as_rows` lists it all.
 """
 
-from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
-from holdfast.data.rows import Rows
-
-__all__ = [
-    "arrays",
-    "breast_cancer",
-    "custom",
-    "diabetes",
-    "digits",
-    "hub",
-    "image_folder",
-    "iris",
-    "memory",
-    "memory_arrays",
-    "mnist",
-    "table",
-]
-
-
-# Sources that are called as their option, with their modules; the others are the `load` of their own.
-SHARED = {"digits": "embedded", "breast_cancer": "embedded", "diabetes": "embedded", "iris": "embedded"}
-SHARED |= {"memory": "table", "memory_arrays": "arrays", "custom": "call"}
+# Each source, with its function in `holdfast.data.sources`.
+SOURCES = {
+    "arrays": "arrays.load",
+    "breast_cancer": "embedded.breast_cancer",
+    "custom": "call.custom",
+    "diabetes": "embedded.diabetes",
+    "digits": "embedded.digits",
+    "hub": "hub.load",
+    "image_folder": "image_folder.load",
+    "iris": "embedded.iris",
+    "memory": "table.memory",
+    "memory_arrays": "arrays.memory_arrays",
+    "mnist": "mnist.load",
+    "table": "table.load",
+}
+__all__ = list(SOURCES)
 
 
-def __getattr__(name: str) -> Callable[..., Rows]:
+def __getattr__(name: str) -> Any:
     """The source called `name`; those that are not chosen are not imported."""
-    if name not in __all__:
+    if name not in SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"holdfast.data.sources.{SHARED.get(name, name)}")
-    source: Callable[..., Rows] = getattr(module, name if name in SHARED else "load")
-    return source
+    module, _, function = SOURCES[name].partition(".")
+    return getattr(import_module(f"holdfast.data.sources.{module}"), function)

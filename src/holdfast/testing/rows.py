@@ -61,13 +61,7 @@ def made_up_facts() -> SplitFacts:
     groups = np.repeat(np.arange(num_groups), ROWS_PER_GROUP)
     units = generator.integers(0, 256, (num_groups, 16), dtype=np.uint8)[groups]
     declared = np.array([0, 0, 0, 1, 2], np.int8)[groups % 5]
-    return SplitFacts(
-        units=units,
-        strata=groups % 2,
-        groups=groups,
-        times=groups.astype(np.float64),
-        parts=declared,
-    )
+    return SplitFacts(units, strata=groups % 2, groups=groups, times=groups.astype(np.float64), parts=declared)
 
 
 def _parts(split: Split, facts: SplitFacts) -> NDArray[np.int8]:

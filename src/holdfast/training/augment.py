@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from holdfast.config.parts import is_itself, named
-from holdfast.config.resolve import build_option
+from holdfast.config.resolve import build_option, is_itself, named
 from holdfast.core.errors import InputError, Problem, blamed, raise_problems
 from holdfast.core.seeding import kept_random_state
 

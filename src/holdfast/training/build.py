@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils.flop_counter import FlopCounterMode
 
-from holdfast.config.parts import named
-from holdfast.config.resolve import build_option
-from holdfast.core.errors import InputError, blamed
+from holdfast.config.resolve import build_option, named
+from holdfast.core.errors import InputError, blamed, require
 from holdfast.core.tasks import task_of
 from holdfast.data.columns import Column, column_from_dict
 from holdfast.data.first_look import Header
@@ -53,9 +52,8 @@ class Shapes:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
         columns = [column.as_dict() for column in self.columns]
-        return {**plain, "input_shape": list(self.input_shape), "columns": columns}
+        return {**vars(self), "input_shape": list(self.input_shape), "columns": columns}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Shapes:
@@ -237,14 +235,12 @@ def build_optimizer(
 def _check_numbers(given: Mapping[str, Any]) -> None:
     """Refuse numbers that torch takes, and with which nothing can be learnt."""
     for name, value in given.items():
-        if not isinstance(value, int | float):
-            continue
-        if name == "lr" and not 0.0 < value < math.inf:
-            raise InputError("optimizer.lr", f"is {value}", allowed="a positive number")
-        if name in ("momentum", "alpha", "rho", "dampening") and not 0.0 <= value < 1.0:  # shares of an average
-            raise InputError(f"optimizer.{name}", f"is {value}", allowed=f"0 <= {name} < 1")
-        if not math.isfinite(value):
-            raise InputError(f"optimizer.{name}", f"is {value}", allowed="a finite number")
+        if isinstance(value, int | float):
+            where = f"optimizer.{name}"
+            require(name != "lr" or 0.0 < value < math.inf, where, value, "a positive number")
+            is_share = name in ("momentum", "alpha", "rho", "dampening")  # of an average
+            require(not is_share or 0.0 <= value < 1.0, where, value, f"0 <= {name} < 1")
+            require(math.isfinite(value), where, value, "a finite number")
 
 
 def check_outputs(module: SupervisedModule, shapes: Shapes) -> None:

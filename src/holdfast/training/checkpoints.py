@@ -24,9 +24,9 @@ def best_name(epoch: int, monitor: str, value: float) -> str:
     return f"best-epoch{epoch:02d}-{metric}{value:.4f}.ckpt"
 
 
-def place_copy(source: Path, target: Path) -> None:
+def place_copy(source: Path, target: Path, *, is_durable: bool = True) -> None:
     """Copy a checkpoint, whole or not at all; no hard link, so that damage to one file leaves the other."""
-    write_atomic(target, source.read_bytes())
+    write_atomic(target, source.read_bytes(), is_durable=is_durable)
 
 
 def remove_other_bests(folder: Path, keep: str | None) -> None:

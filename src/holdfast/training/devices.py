@@ -24,12 +24,8 @@ from holdfast.core.errors import InputError, Problem, raise_problems
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "fsdp")
 HALF = (torch.float16, torch.bfloat16)
-# other names of Lightning's for the same
-SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
-HAS = {
-    "cpu": ("32-true", "64-true", "bf16-mixed"),
-    "mps": ("32-true", "16-mixed", "bf16-mixed"),
-}
+LONG_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}  # of precisions, Lightning's
+PRECISIONS = {"cpu": ("32-true", "64-true", "bf16-mixed"), "mps": ("32-true", "16-mixed", "bf16-mixed")}
 # Measured on two cores (`tests/benchmarks/start_up.py steps`): below it a second thread gains less than a tenth of a
 # step where nothing else runs, and doubles the step where other processes do.
 MULTIPLY_ADDS_PER_THREAD = 15e6
@@ -72,26 +68,22 @@ def num_devices(trainer_config: Mapping[str, Any]) -> int:
 
 def check_shared(config: Mapping[str, Any], batch_size: int, num_train: int, model: nn.Module) -> None:
     """Refuse what several processes cannot share; `batch_size` is that of one step over all devices."""
-    num = num_devices(config["trainer"])
-    problems = []
-    if num > 1:
-        if batch_size < num:
-            problems.append(Problem("batch_size", f"is {batch_size}: {num} devices share it", f"{num} or more"))
-        rest = num_train % batch_size
-        if num <= rest < 2 * num and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
-            problem = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
-            problems.append(
-                Problem("batch_size", problem, next="another batch_size: batch norm takes two rows or more")
-            )
-        if config["optimizer"].get("_target_") == "torch.optim.LBFGS":
-            problems.append(
-                Problem("optimizer", "lbfgs goes by the loss of all rows, which no device has", next="adamw")
-            )
-        if (config.get("finetune") or {}).get("unfreeze_epoch"):
-            problem = "devices agree in the beginning on what is trained"
-            problems.append(Problem("finetune.unfreeze_epoch", problem, "null on several devices"))
-        if config.get("averaging"):
-            problems.append(Problem("averaging", "was not tried on several devices", "none"))
+    num, problems = num_devices(config["trainer"]), list[Problem]()
+    if num <= 1:
+        return
+    if batch_size < num:
+        problems.append(Problem("batch_size", f"is {batch_size}: {num} devices share it", f"{num} or more"))
+    rest = num_train % batch_size
+    if num <= rest < 2 * num and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
+        problem = f"is {batch_size}: the last {rest} of {num_train} train rows leave one device one row"
+        problems.append(Problem("batch_size", problem, next="another batch_size: batch norm takes two rows or more"))
+    if config["optimizer"].get("_target_") == "torch.optim.LBFGS":
+        problems.append(Problem("optimizer", "lbfgs goes by the loss of all rows, which no device has", next="adamw"))
+    if (config.get("finetune") or {}).get("unfreeze_epoch"):
+        problem = "devices agree in the beginning on what is trained"
+        problems.append(Problem("finetune.unfreeze_epoch", problem, "null on several devices"))
+    if config.get("averaging"):
+        problems.append(Problem("averaging", "was not tried on several devices", "none"))
     raise_problems(problems)
 
 
@@ -101,10 +93,10 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
     if precision in ("16-true", "bf16-true"):
         problem = f"is '{precision}', which rounds rows and their statistics to three digits"
         raise InputError("trainer.precision", problem, next=f"trainer.precision={precision.replace('true', 'mixed')}")
-    is_known = precision in {name for names in HAS.values() for name in names}  # others are judged by Lightning
-    if device in HAS and is_known and precision not in HAS[device]:
+    is_known = precision in {name for names in PRECISIONS.values() for name in names}  # others are judged by Lightning
+    if device in PRECISIONS and is_known and precision not in PRECISIONS[device]:
         problem = f"is '{precision}', which {'a CPU' if device == 'cpu' else 'an Apple GPU'} lacks"
-        raise InputError("trainer.precision", problem, ", ".join(HAS[device]))
+        raise InputError("trainer.precision", problem, ", ".join(PRECISIONS[device]))
     if device == "cuda" and precision.startswith("bf16") and not torch.cuda.is_bf16_supported():
         problem = f"is '{precision}', which {torch.cuda.get_device_name()} lacks"
         raise InputError("trainer.precision", problem, "32-true, 64-true, 16-mixed")
@@ -113,7 +105,7 @@ def check_precision(trainer: Mapping[str, Any]) -> None:
 def precision_of(trainer: Mapping[str, Any]) -> str:
     """The precision of a trainer option, by Lightning's long name."""
     given = str(trainer.get("precision") or "32-true")
-    return SHORT.get(given, given)
+    return LONG_NAMES.get(given, given)
 
 
 def device_of(accelerator: str) -> str:

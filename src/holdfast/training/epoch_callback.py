@@ -1,12 +1,14 @@
 """The end of an epoch: metrics are read, the record and the checkpoints written, and stopping decided.
 
 One callback in one order, because the order is what makes a killed run resumable: loggers first, then the checkpoint,
-which alone says how far the run is, then the record.
+which alone says how far the run is, then the record. The disk is waited for once a second at most, and at the end of
+the training.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from holdfast.core.errors import Diverged
-from holdfast.core.run_record import RunRecord
+from holdfast.core.run_record import DURABLE_S, RunRecord
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.early_stopping import StoppingRule
 from holdfast.training.checkpoints import FOLDER, IDENTITY, LAST, STATE, best_name, place_copy, remove_other_bests
@@ -57,6 +59,7 @@ class EpochCallback(pl.Callback):
         self.is_pruned: bool = resumed["is_pruned"] if resumed else False
         self._random: dict[str, Any] | None = resumed["random"] if resumed else None
         self._written_epoch = len(self.history) if resumed else -1
+        self._durable_at = time.monotonic()
         self._shapes = shapes
         self._stopping = stopping
         self._reporter = reporter
@@ -76,7 +79,10 @@ class EpochCallback(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint of the epochs so far, also before the first one."""
-        self._write(trainer)
+        files: Any = trainer.strategy.checkpoint_io
+        files.is_durable = time.monotonic() - self._durable_at >= DURABLE_S
+        self._write(trainer, is_durable=files.is_durable)
+        files.is_durable = True
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"])
         self.clock.start_epoch()
 
@@ -198,7 +204,7 @@ class EpochCallback(pl.Callback):
             **named_by_target(by_target, self.record.fields["data"]),
         }
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: pl.Trainer, *, is_durable: bool = True) -> None:
         """Write the checkpoints, then the record, then remove the best that is none any more."""
         if self._written_epoch == len(self.history):
             return
@@ -208,10 +214,12 @@ class EpochCallback(pl.Callback):
             best = self.record.folder / self.best["checkpoint"]
             trainer.save_checkpoint(best)
             if trainer.is_global_zero:
-                place_copy(best, last)
+                place_copy(best, last, is_durable=is_durable)
         else:
             trainer.save_checkpoint(last)
         self._written_epoch = len(self.history)
+        if is_durable:
+            self._durable_at = time.monotonic()
         if trainer.is_global_zero:
             self.record.fields.update(best=self.best, timings={**self.record.fields["timings"], **self.clock.timings()})
             self.record.set_history(self.history)

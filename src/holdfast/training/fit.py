@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from holdfast.config.resolve import build_option
 from holdfast.core.errors import Diverged, InputError
-from holdfast.core.files import write_atomic
+from holdfast.core.files import make_durable, write_atomic
 from holdfast.core.run_record import BATCH_FILE_NAME, RunRecord, now
 from holdfast.core.seeding import random_states, restore_random_states, seed_everything
 from holdfast.training.build import Shapes, build_trainable, goal_of, try_rows
@@ -126,6 +126,8 @@ def fit(built: Built, record: RunRecord, reporter: Reporter | None = None) -> st
         with _closed_at_the_end(epoch_callback):
             if not (resumed and resumed["stop_reason"]):
                 _run(trainer, module, built.datamodule, path, signals)
+                if epoch_callback.best is not None and record.writes:
+                    make_durable(record.folder / epoch_callback.best["checkpoint"])
         if epoch_callback.best is None:
             raise Diverged("monitor", f"{config.monitor} was not a number in any epoch", next="monitor another metric")
         log_outcome(epoch_callback.loggers, record)

@@ -11,8 +11,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from holdfast.config.parts import named
-from holdfast.config.resolve import build_option
+from holdfast.config.resolve import build_option, named
 from holdfast.core.errors import Problem, raise_problems
 from holdfast.core.run_record import RunRecord
 

@@ -127,12 +127,8 @@ def named_by_target(
     """
     if data is None or not task_of(data["task"]).is_multitarget:
         return {}
-    return {
-        "by_target": {
-            target: {f"val/{name}": values[place] for name, values in by_target.items()}
-            for place, target in enumerate(data["class_names"])
-        }
-    }
+    places = enumerate(data["class_names"])
+    return {"by_target": {target: {f"val/{name}": by_target[name][at] for name in by_target} for at, target in places}}
 
 
 def is_better(value: float, best: float | None, mode: str) -> bool:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
 from torchmetrics import CatMetric, MeanMetric, Metric, MetricCollection
-from torchmetrics import functional as areas
 from torchmetrics.classification import MulticlassRecall
 from torchmetrics.wrappers import MultioutputWrapper
 
-from holdfast.config.parts import named
-from holdfast.config.resolve import build_option, resolve_target
+from holdfast.config.resolve import build_option, named, resolve_target
 from holdfast.core.errors import InputError, blamed, did_you_mean
 from holdfast.core.metrics import METRICS, in_order, metrics_of
 from holdfast.core.tasks import SMALLEST_P, Task, task_of
+from holdfast.training.areas import joined, mean_over
 
 ROWS_PER_UPDATE = 8192
 
@@ -108,11 +107,14 @@ def _own_metric(name: str, kind: Task, facts: Mapping[str, Any], node: Mapping[s
 def update_metrics(metrics: MetricCollection, predictions: Tensor, targets: Tensor, task: str) -> None:
     """Add rows to a collection of `build_metrics`."""
     kind = task_of(task)
-    if kind.is_classes and kind.is_flat:
-        predictions = torch.stack((1.0 - predictions, predictions), dim=1)
     if not kind.is_values:
         targets = targets.long()
-    metrics.update(predictions, targets)
+    metrics.update(of_both_classes(predictions, kind), targets)
+
+
+def of_both_classes(predictions: Tensor, task: Task) -> Tensor:
+    """Probabilities (..., 2) where predictions are P(1) of two classes; others as they are."""
+    return torch.stack((1.0 - predictions, predictions), dim=-1) if task.is_classes and task.is_flat else predictions
 
 
 def compute_metrics(metrics: MetricCollection) -> dict[str, float]:
@@ -136,19 +138,30 @@ class EpochMetrics:
     """Loss and metrics of one pass over rows; nothing is read from the device before `compute`.
 
     Attributes:
+        names: The metrics beside the loss.
         by_target: The metrics of the last pass that was computed, each a number for every one of several targets.
     """
 
     def __init__(self, task: str, num_outputs: int, names: Sequence[str] | None = None, own: Own | None = None) -> None:
         """Begin a pass; the arguments are those of `build_metrics`."""
         self._task = task
-        self._metrics = build_metrics(task, num_outputs, names, own)
+        chosen = metrics_of(task, asked_for=False) if names is None else names
+        self.names = in_order([name for name in chosen if name != "loss"])
+        self._build = partial(build_metrics, task, num_outputs, self.names, own)
+        if own:
+            _ = self._metrics  # a mistake in one is told before training
         self.by_target: dict[str, list[float]] = {}
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
         self._num_waiting = 0
         self._is_double = False
         self._loss_sum: Tensor | None = None
         self._num_rows = 0
+        self._computed: dict[str, list[float]] | None = None
+
+    @cached_property
+    def _metrics(self) -> MetricCollection:
+        """Those of torchmetrics, built where they are needed: that takes as long as building a small network."""
+        return self._build()
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Keep one batch: its mean loss, its raw outputs and its targets as metrics take them."""
@@ -157,22 +170,28 @@ class EpochMetrics:
         if self._num_waiting >= ROWS_PER_UPDATE:
             self._flush()
 
+    def put(self, loss_sum: Tensor, num_rows: int, by_target: dict[str, list[float]]) -> None:
+        """Take a whole pass whose metrics are already computed, as of `by_target`; the loss is a sum over rows."""
+        self._loss_sum, self._num_rows, self._computed = loss_sum, num_rows, by_target
+
     def compute(self) -> dict[str, float]:
         """Mean loss over rows and the metrics, and an empty state for the next pass."""
         self._flush()
         if self._loss_sum is None:
             return {}
         loss_sum, num_rows = over_ranks(self._loss_sum, self._num_rows)
-        self.by_target = compute_by_target(self._metrics) if len(self._metrics) else {}
+        if self._computed is None:
+            self._computed = compute_by_target(self._metrics) if self.names else {}
+        self.by_target = self._computed
         numbers = {"loss": loss_sum / num_rows, **{name: fmean(each) for name, each in self.by_target.items()}}
-        self._loss_sum, self._num_rows = None, 0
+        self._loss_sum, self._num_rows, self._computed = None, 0, None
         return {name: numbers[name] for name in in_order(numbers)}
 
     def reset(self) -> None:
         """Forget all rows."""
         self._waiting, self._num_waiting = [], 0
         self._metrics.reset()
-        self._loss_sum, self._num_rows = None, 0
+        self._loss_sum, self._num_rows, self._computed = None, 0, None
 
     def _flush(self) -> None:
         if not self._waiting:
@@ -184,7 +203,7 @@ class EpochMetrics:
         self._loss_sum = loss_sum if self._loss_sum is None else self._loss_sum + loss_sum
         self._num_rows += self._num_waiting
         self._waiting, self._num_waiting = [], 0
-        if not len(self._metrics):
+        if not self.names:
             return
         if outputs.dtype == torch.float64 and not self._is_double:
             for metric in self._metrics.modules():
@@ -250,7 +269,7 @@ class R2(Metric):
 
     def compute(self) -> Tensor:
         """Give the value of all rows."""
-        rows, centres, sums, squares, residuals = _joined(self.parts).cpu().double().T
+        rows, centres, sums, squares, residuals = joined(self.parts).cpu().double().T
         mean = (rows * centres + sums).sum() / rows.sum()
         away = centres - mean
         total, residual = (squares + 2 * away * sums + rows * away.square()).sum(), residuals.sum()
@@ -259,37 +278,6 @@ class R2(Metric):
         has_spread = total > rows.sum() * (mean * torch.finfo(torch.float32).eps).square()
         value: Tensor = 1.0 - residual / total if has_spread else (residual == 0).double()
         return value.to(self.device, torch.float32)
-
-
-class MacroArea(Metric):
-    """The mean area under a curve over the classes or labels that have rows in and outside of them.
-
-    torchmetrics counts the others as 0.
-    """
-
-    is_differentiable, higher_is_better, full_state_update = False, True, False
-    predictions: list[Tensor]
-    targets: list[Tensor]
-
-    def __init__(self, area: str, task: str, num_classes: int | None = None, num_labels: int | None = None) -> None:
-        """Begin with no row; `area` is a function of `torchmetrics.functional`."""
-        super().__init__()
-        facts = {"task": task, "num_classes": num_classes, "num_labels": num_labels, "validate_args": False}
-        self._area = partial(getattr(areas, area), average="none", **facts)
-        for name in ("predictions", "targets"):
-            self.add_state(name, default=[], dist_reduce_fx="cat")
-
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Add rows."""
-        self.predictions.append(predictions)
-        self.targets.append(targets)
-
-    def compute(self) -> Tensor:
-        """Give the value of all rows."""
-        predictions, targets = _joined(self.predictions), _joined(self.targets)
-        is_of_labels = targets.ndim == 2
-        counts = targets.sum(dim=0) if is_of_labels else torch.bincount(targets, minlength=predictions.shape[1])
-        return _mean_over(self._area(predictions, targets), (counts > 0) & (counts < len(targets)))
 
 
 class BalancedAccuracy(MulticlassRecall):
@@ -301,7 +289,7 @@ class BalancedAccuracy(MulticlassRecall):
     def compute(self) -> Any:
         """Give the value of all rows."""
         hits, _, _, missed = self._final_state()
-        return _mean_over(super().compute(), (hits + missed).reshape(-1) > 0)
+        return mean_over(super().compute(), (hits + missed).reshape(-1) > 0)
 
 
 class LogLoss(MeanMetric):
@@ -332,16 +320,7 @@ class AbsoluteErrorQuantile(CatMetric):
 
     def compute(self) -> Tensor:
         """Give the value of all rows."""
-        errors = _joined(super().compute()).sort().values  # torch's own quantile takes 16 million numbers at most
+        errors = joined(super().compute()).sort().values  # torch's own quantile takes 16 million numbers at most
         place = self.share * (len(errors) - 1)
         low, high = errors[int(place)], errors[min(int(place) + 1, len(errors) - 1)]
         return torch.lerp(low, high, place - int(place))
-
-
-def _joined(state: Any) -> Tensor:
-    return state if isinstance(state, Tensor) else torch.cat(list(state))
-
-
-def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
-    values = values.reshape(-1)
-    return values[chosen].mean() if bool(chosen.any()) else torch.full((), torch.nan, device=values.device)

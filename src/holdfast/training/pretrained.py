@@ -33,9 +33,8 @@ def load_pretrained(model: nn.Module, given: str) -> list[dict[str, Any]]:
     """
     folder, path = _find(Path(given).expanduser())
     record, content = read_run(folder), read_checkpoint(path)
-    weights = {
-        name.removeprefix("model."): value for name, value in content["state_dict"].items() if name.startswith("model.")
-    }
+    state, prefix = content["state_dict"], "model."
+    weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     own, head = model.state_dict(), head_names(model)
     anew = sorted(name for name in head if name not in weights or weights[name].shape != own[name].shape)
     if anew:  # a bias alone does not fit other weights

@@ -69,9 +69,8 @@ class RowGuard:
             for digests in candidates(numbers, self._train, fewest):
                 answer = self._ask(digests)
                 if answer["rows"]:
-                    problem = (
-                        f"{answer['rows']} rows that were handed to the model are sealed in vault {answer['vault'][:8]}"
-                    )
+                    count, vault = answer["rows"], answer["vault"][:8]
+                    problem = f"{count} rows that were handed to the model are sealed in vault {vault}"
                     hint = "validate on the val rows of the data module; the ledger has noted it"
                     self.refusal = VaultRefused("test rows", problem, next=hint)
                     raise self.refusal

@@ -11,13 +11,8 @@ class StepClock:
     """Two readings of the clock per step; a device is waited for once per epoch."""
 
     def __init__(self) -> None:
-        self._created = time.perf_counter()
-        self._first_started = 0.0
-        self._first_step = 0.0
-        self._epoch_started = self._created
-        self._mark = self._created
-        self._data = 0.0
-        self._training = 0.0
+        self._epoch_started = self._mark = time.perf_counter()
+        self._first_started = self._first_step = self._data = self._training = 0.0
         self._num_steps = 0
 
     def start_epoch(self) -> None:
@@ -53,8 +48,5 @@ class StepClock:
         if not self._num_steps or not self._training:
             return {}
         data = self._data / self._num_steps
-        return {
-            "first_step": self._first_step,
-            "step_data": data,
-            "step_compute": self._training / self._num_steps - data,
-        }
+        compute = self._training / self._num_steps - data
+        return {"first_step": self._first_step, "step_data": data, "step_compute": compute}

@@ -40,11 +40,13 @@ OURS: dict[str, Any] = {
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's file format, written so that a crash leaves the old file or the new one."""
 
+    is_durable = True  # whether the disk is waited for
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`, durably."""
+        """Write `checkpoint` to `path`."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_atomic(Path(path), content.getvalue())
+        write_atomic(Path(path), content.getvalue(), is_durable=self.is_durable)
 
 
 class NotProfiled(PassThroughProfiler):

@@ -67,9 +67,8 @@ class Standardize(nn.Module):
         self.is_by_row = scope == "sample"
         self.table = TableColumns(train_statistics) if train_statistics.kind == "table" else None
         if scope == "channel" and not self.is_image:
-            raise InputError(
-                "transform.scope", f"is 'channel', but a {train_statistics.kind} has none", allowed="feature, sample"
-            )
+            problem = f"is 'channel', but a {train_statistics.kind} has none"
+            raise InputError("transform.scope", problem, "feature, sample")
         mean, std, dtype = train_statistics.mean, train_statistics.std, "float32"
         if self.is_image and scope != "feature":
             mean, std = (value[:, None, None] for value in channel_statistics(train_statistics))

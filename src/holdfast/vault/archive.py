@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from holdfast.core import places
 from holdfast.core.errors import InputError, VaultRefused
-from holdfast.core.files import canonical_json, new_file, sync_folder
+from holdfast.core.files import canonical_json, new_file, replaced, sync_folder
 from holdfast.vault import known_rows, lifecycle, registry
 from holdfast.vault.keys import key_files
 from holdfast.vault.manifest import folder_of
@@ -44,9 +44,8 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
     for key_path in (key_files.key_path(vault, part) for part in key_files.PARTS if with_keys):
         if key_path.exists():
             contents[f"keys/{key_path.name.removeprefix(f'{vault}.')}"] = key_path.read_bytes()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with registry.on_disk(path, "the vault could not be exported"):
+    with registry.on_disk(path, "the vault could not be exported"):
+        with replaced(path) as temporary:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
                 for inner_path in _files_of(folder_of(vault)):
@@ -55,10 +54,7 @@ def export_vault(vault: str, path: Path, *, with_keys: bool = False) -> None:
                     info = tarfile.TarInfo(name)
                     info.size, info.mode = len(content), 0o600
                     archive.addfile(info, io.BytesIO(content))
-            os.rename(temporary, path)
-            sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
 
 def import_vault(path: Path) -> str:
@@ -101,7 +97,7 @@ def import_vault(path: Path) -> str:
 
 
 def _unpack(path: Path, target: Path) -> None:
-    """Plain files only, none outside `target`."""
+    """Unpack plain files; anything else, and a place outside `target`, is refused by a ValueError."""
     with tarfile.open(path) as archive:
         for member in archive:
             name, content = PurePosixPath(member.name), archive.extractfile(member)

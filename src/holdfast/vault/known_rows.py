@@ -112,7 +112,7 @@ def column_lists() -> set[Columns]:
     return {tuple(record["columns"]) for record in registry.in_force()}
 
 
-def look(forms: RowForms) -> list[Seen]:
+def look_up(forms: RowForms) -> list[Seen]:
     """Look some rows up in every vault in force; errors as of `fingerprint_key`."""
     return [_seen(record, forms) for record in registry.in_force()]
 
@@ -151,9 +151,7 @@ def _changed_rows(record: dict[str, Any], forms: RowForms, is_other: Mask) -> tu
     """Rows of a table that are sealed by most of their cells, and which of these have the sealed target.
 
     They are looked for where sealed rows are missing: a column was removed, renamed or changed, or a cell was mended.
-
-    Args:
-        is_other: (n,) Rows that are not known by content, neither as sealed ones nor as train or val rows.
+    Only rows that are not known by content can be such, neither as sealed ones nor as train or val rows (`is_other`).
     """
     key_path, none = key_files.key_path(record["vault"], key_files.CELLS), np.zeros(len(forms), bool)
     if forms.cells is None or not key_path.exists() or not is_other.any():

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.core import places
-from holdfast.core.errors import HoldfastError, InputError, VaultRefused
+from holdfast.core.errors import HoldfastError, VaultRefused
 from holdfast.core.files import sync_folder
-from holdfast.vault import manifest, registry, sealed_files
+from holdfast.vault import manifest, policies, registry, sealed_files
 from holdfast.vault.keys import key_files, keyring
 from holdfast.vault.ledger import ledger
 
@@ -66,8 +66,7 @@ def end(vault: str, how: str, reason: str) -> ledger.Entry:
         InputError: There is no such vault, or no reason.
         VaultRefused: It is out of force already, or its ledger is not whole.
     """
-    if not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    policies.check_reason(reason)
     with registry.on_disk(manifest.folder_of(vault), f"{how} could not be recorded"), registry.locked():
         recover()
         record = registry.record_of(vault)
@@ -84,7 +83,7 @@ def former_openings(vault: str) -> list[dict[str, Any]]:
 
     How often one was opened is null where its ledger is not here any more.
     """
-    formers: dict[str, int | None] = dict.fromkeys(manifest.read_manifest(manifest.folder_of(vault))[0]["lineage"])
+    formers: dict[str, int | None] = dict.fromkeys(manifest.read_manifest(vault)["lineage"])
     for former in formers:
         with contextlib.suppress(HoldfastError):
             formers[former] = sum(entry.type == "open.intent" for entry in registry.read_ledger(former))

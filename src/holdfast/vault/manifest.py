@@ -49,9 +49,9 @@ def folder_of(vault: str) -> Path:
     return places.vaults() / vault
 
 
-def read_manifest(folder: Path) -> tuple[dict[str, Any], str]:
-    """The manifest in a vault's folder, and its SHA-256; errors as of `parse_manifest`."""
-    return parse_manifest(folder / FILE_NAME)
+def read_manifest(vault: str) -> dict[str, Any]:
+    """The manifest in the folder of a vault; errors as of `parse_manifest`."""
+    return parse_manifest(folder_of(vault) / FILE_NAME)[0]
 
 
 def parse_manifest(path: Path) -> tuple[dict[str, Any], str]:

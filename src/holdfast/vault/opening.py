@@ -9,10 +9,7 @@ open_y           needs the durable `open.predicted`, which states the hash of th
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from holdfast.core.errors import VaultRefused
-from holdfast.core.files import sha256_file, sha256_hex, sync_folder
+from holdfast.core.files import replaced, sha256_file, sha256_hex, sync_folder
 from holdfast.vault import sealed_files, verify
 from holdfast.vault.keys import key_files
 from holdfast.vault.keys.keyring import Ring, unlock
 from holdfast.vault.ledger import ledger
-from holdfast.vault.manifest import GROUPS_FILE, folder_of, read_manifest
+from holdfast.vault.manifest import FILE_NAME, GROUPS_FILE, folder_of, parse_manifest, read_manifest
 
 KEPT = {"predictions": "x", "outcomes": "y"}  # and the key that each is kept under
 
@@ -51,7 +48,7 @@ def check_sealed(vault: str, key_file: Path | None = None) -> Ring:
     problems = verify.manifest_problems(folder, vault, entries), verify.sealed_problems(folder, entries)
     for _, where, problem in itertools.chain(*problems):
         raise VaultRefused(where, problem, next="restore it from a copy")
-    return unlock(vault, folder, read_manifest(folder)[0]["keys"], key_file)
+    return unlock(vault, folder, read_manifest(vault)["keys"], key_file)
 
 
 def open_x(vault: str, intent: ledger.Entry, ring: Ring) -> Iterator[bytes]:
@@ -72,7 +69,7 @@ def open_y(vault: str, predicted: ledger.Entry, ring: Ring) -> NDArray[Any]:
         VaultRefused: The hash of the predictions is not in the ledger.
     """
     _require(vault, predicted, "open.predicted")
-    layout = read_manifest(folder_of(vault))[0]["parts"]
+    layout = read_manifest(vault)["parts"]
     y = _as_array(b"".join(_open_part(vault, "y", ring)), layout["y"])
     tree = sealed_files.RowCommitment(key_files.derive(ring("y"), vault, "rows"))
     done = 0
@@ -102,33 +99,20 @@ def group_numbers(vault: str) -> NDArray[np.int64] | None:
 def keep(vault: str, entry: ledger.Entry, kind: str, array: NDArray[Any], ring: Ring) -> dict[str, Any]:
     """Encrypt what an opening has made of each row; what a ledger entry says of it: {"file", "dtype", "shape"}.
 
-    Args:
-        entry: The intent for "predictions", which outlive a crash; `open.predicted` for "outcomes".
-        kind: "predictions" or "outcomes".
-        array: One entry a row, or a row of a model.
-        ring: Keys; predictions are kept under that of X, outcomes under that of y.
+    `kind` is "predictions", after the intent, which outlive a crash; or "outcomes", after `open.predicted`.
     """
     _require(vault, entry, "open.intent" if kind == "predictions" else "open.predicted")
     path, key, associated = _kept_place(vault, entry, kind, ring)
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     content = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    try:
+    with replaced(path) as temporary:
         sha256 = sealed_files.seal_file(temporary, [content.tobytes()], key, associated)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
     return {"file": sha256} | sealed_files.layout_of(content)
 
 
 def kept(vault: str, entry: ledger.Entry, kind: str, ring: Ring) -> NDArray[Any]:
-    """Decrypt what an opening has kept of each row, as its entry states it.
-
-    Args:
-        entry: `open.predicted` for "predictions", `open.result` for "outcomes".
-        kind: "predictions" or "outcomes".
+    """Decrypt what an opening has kept: "predictions" as `open.predicted` states them, "outcomes" as `open.result`.
 
     Raises:
         Mismatch: The file is not the one that the ledger names.
@@ -160,11 +144,11 @@ def _require(vault: str, entry: ledger.Entry, type: str) -> None:
 
 def _open_part(vault: str, part: str, ring: Ring) -> Iterator[bytes]:
     key = key_files.derive(ring(part), vault, f"seal {part}")
-    return sealed_files.open_file(folder_of(vault) / f"{part}.sealed", key, _associated(vault, part))
+    return sealed_files.open_file(folder_of(vault) / sealed_files.FILES[part], key, _associated(vault, part))
 
 
 def _associated(vault: str, part: str) -> bytes:
-    return sealed_files.associated_data(vault, part, read_manifest(folder_of(vault))[1])
+    return sealed_files.associated_data(vault, part, parse_manifest(folder_of(vault) / FILE_NAME)[1])
 
 
 def _as_array(content: bytes, layout: dict[str, Any]) -> NDArray[Any]:

@@ -82,7 +82,7 @@ class History:
 
 
 def allowed(
-    policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = ""
+    policy: Mapping[str, Any], history: History, selection: str, *, reason: str | None = None, where: str = "vault"
 ) -> Allowed:
     """The way in which a selection may be opened now; VaultRefused where it may not.
 
@@ -90,7 +90,7 @@ def allowed(
         policy: {"policy", "k"} of the manifest.
         selection: Its full id.
         reason: Why the vault is opened again, in the words of who asks; None: it is not asked for.
-        where: First digits of the vault's id.
+        where: The vault's name in messages.
     """
     name = f"selection {selection[:8]}"
     if selection not in history.frozen:
@@ -104,20 +104,26 @@ def allowed(
         limit = policy["k"] or MAX_CRITERIA
         if number > limit:
             problem = f"has answered {len(history.opened)} times, and answers {limit} times"
-            raise VaultRefused(f"vault {where}".strip(), problem, next="vault.k is chosen when a vault is sealed")
+            raise VaultRefused(where, problem, next="vault.k is chosen when a vault is sealed")
         return Allowed(number, CRITERION)
-    against = _against(policy, history, selection)
-    if against is None:
+    objection = _objection(policy, history, selection)
+    if objection is None:
         return Allowed(number, FULL)
     if reason is not None:
         return Allowed(number, PRIMARY, reason)
-    problem, hint = against
+    problem, hint = objection
     again = "`--reason WHY` opens it again at the level of its primary metric: not a clean test"
-    raise VaultRefused(f"vault {where}".strip(), problem, next=f"{hint}{again}")
+    raise VaultRefused(where, problem, next=f"{hint}{again}")
+
+
+def check_reason(reason: str) -> None:
+    """Refuse to act without a reason; `reason` is what stands in the ledger."""
+    if not reason.strip():
+        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
 
 
 def order_problems(entries: Sequence[Entry], policy: Mapping[str, Any]) -> Iterator[Found]:
-    """Every act has the act before it, and the policy was kept."""
+    """Report every act that lacks the act before it, and every one that the policy does not allow."""
     seen: set[tuple[str, str | None, int | None]] = set()
     history = History()
     for entry in entries:
@@ -178,8 +184,8 @@ def policy_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in ("policy", "k", "key_mode")}
 
 
-def _against(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
-    """The reason why a selection would be no clean opening, and what there is instead; None where it would be."""
+def _objection(policy: Mapping[str, Any], history: History, selection: str) -> tuple[str, str] | None:
+    """Why an opening would not be a clean test, and what to do instead; None where it would be one."""
     if policy["policy"] == "once":
         if history.frozen[selection] > 1:
             return f"is for one model, and selection {selection[:8]} has {history.frozen[selection]}", ""

@@ -93,10 +93,9 @@ def _is_binding(entry: Mapping[str, Any]) -> bool:
     return set(entry["heads"]) != {"seal"}
 
 
-def check_heads(project: Path, vault: str) -> None:
-    """Refuse a ledger that lacks a head of the project's lock: it was cut, rewritten, or is an older copy."""
-    locked = read_lock(project).get(vault, {"heads": {}})
-    for act, head in locked["heads"].items():
+def check_heads(locked: Mapping[str, Mapping[str, Any]], vault: str) -> None:
+    """Refuse a ledger that lacks a head of a project's lock: it was cut, rewritten, or is an older copy."""
+    for act, head in locked.get(vault, {"heads": {}})["heads"].items():
         witness = f"that {FILE_NAME} has ({act})"
         for _, where, problem in ledger.head_problems(registry.read_ledger(vault), head, witness):
             hint = "restore the ledger from a copy; then holdfast vault verify"
@@ -137,7 +136,7 @@ def refuse_other_ledger(vault: str, *starts: Path) -> None:
     for folder in filter(None, map(find_project, starts)):
         refuse_beside(list(read_lock(folder).values()), record)
     for folder in projects_of(vault, *starts):
-        check_heads(folder, vault)
+        check_heads(read_lock(folder), vault)
 
 
 def note_heads(projects: Sequence[Path], vault: str, act: str) -> None:
@@ -161,7 +160,7 @@ def anchor(vault: str, project: Path) -> str:
 
     if git("rev-parse", "--git-dir").returncode != 0:
         raise InputError(str(project), "is in no git repository", next="git init, or name one: --repo FOLDER")
-    check_heads(project, vault)
+    check_heads(read_lock(project), vault)
     registry.read_ledger(vault)
     entry = registry.append(vault, "anchor", {"file": FILE_NAME})
     note_head(project, vault, "anchor", entry)

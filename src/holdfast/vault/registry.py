@@ -163,16 +163,15 @@ def append(vault: str, type: str, body: dict[str, Any], **options: Any) -> ledge
     return entry
 
 
-def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None = None) -> ledger.Entry | None:
-    """Add `refused` to a vault's ledger; None where enough of them stand there.
+def note_refusal(vault: str, body: Mapping[str, Any], *, selection: str | None = None) -> None:
+    """Add `refused` to a vault's ledger, unless enough of them stand there.
 
     The same refusal, of the same selection for the same reason, is noted once an hour; all together at most 60 in an
     hour and 1,000 ever.
     """
     entries = [entry for entry in read_ledger(vault) if entry.type == "refused"]
-    if not _is_due(entries, body, selection, time.time()):
-        return None
-    return append(vault, "refused", dict(body), selection=selection)
+    if _is_due(entries, body, selection, time.time()):
+        append(vault, "refused", dict(body), selection=selection)
 
 
 def read_head(path: Path) -> dict[str, Any]:

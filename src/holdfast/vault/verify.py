@@ -18,7 +18,7 @@ from holdfast.vault import known_rows, policies, registry
 from holdfast.vault.ledger import ledger
 from holdfast.vault.ledger.ledger import Entry, Found
 from holdfast.vault.lifecycle import SECRET_FILES, VAULT_NAME
-from holdfast.vault.manifest import FILE_NAME, read_manifest
+from holdfast.vault.manifest import FILE_NAME, parse_manifest
 
 SELECTION_FILE = "selection.json"
 
@@ -142,7 +142,7 @@ def _id_of(folder: Path) -> str:
     if VAULT_NAME.fullmatch(folder.name):
         return folder.name
     try:
-        return str(read_manifest(folder)[0]["vault"])
+        return str(parse_manifest(folder / FILE_NAME)[0]["vault"])
     except (HoldfastError, *STUMBLES):
         return folder.name
 
@@ -180,7 +180,7 @@ def _guarded(kind: str, where: Path, check: Iterator[Found]) -> list[Found]:
 
 
 def _disorder(folder: Path, entries: Sequence[Entry]) -> Iterator[Found]:
-    yield from policies.order_problems(entries, read_manifest(folder)[0]["policy"])
+    yield from policies.order_problems(entries, parse_manifest(folder / FILE_NAME)[0]["policy"])
 
 
 def _rows_in_the_open(vault: str, store_digests: StoreDigests) -> Iterator[Found]:
@@ -196,8 +196,8 @@ def _rows_in_the_open(vault: str, store_digests: StoreDigests) -> Iterator[Found
 
 def manifest_problems(folder: Path, vault: str, entries: Sequence[Entry]) -> Iterator[Found]:
     """Report a manifest that is not the one that the ledger commits to."""
-    fields, sha256 = read_manifest(folder)
     where = str(folder / FILE_NAME)
+    fields, sha256 = parse_manifest(folder / FILE_NAME)
     if entries and entries[0].index == 0 and entries[0].body.get("manifest") != sha256:
         yield "manifest", where, "is not the one that the ledger commits to"
     if fields["vault"] != vault:

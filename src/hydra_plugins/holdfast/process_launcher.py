@@ -22,6 +22,7 @@ class ProcessLauncher(Launcher):
         self.workers = workers
         self.lease_s = lease_s
         self.finished: list[JobReturn] = []  # the jobs of all batches so far
+        self.process: Child | None = None  # one that was started ahead
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Keep what Hydra hands over."""
@@ -38,6 +39,8 @@ class ProcessLauncher(Launcher):
 
     def start_workers(self, folder: Path, name: str) -> Child:
         """Start the process that trains the trials of a sweep, `workers` at a time, until there are no more."""
-        from holdfast.search.sweep import start_workers
+        from holdfast.search.worker_process import give_sweep, start_process
 
-        return start_workers(folder, name, self.workers, self.lease_s)
+        process, self.process = self.process or start_process(self.workers), None
+        give_sweep(process, folder, name, self.lease_s)
+        return process

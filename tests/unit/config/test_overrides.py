@@ -72,6 +72,12 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert [line.split(":")[0] for line in lines] == ["data", "lr", "modl", "optimizer.betas"]
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("sweep.trails", "sweep.trials"), ("sweep.foo", "sweep.add")])
+def test_a_key_is_not_taken_for_the_one_that_it_lies_under(typed: str, meant: str) -> None:
+    (line,) = lines_of("lr=1,2", f"{typed}=3", is_sweep=True)
+    assert line.endswith(f"did you mean '{meant}'?")
+
+
 def test_every_value_of_a_sweep_is_checked() -> None:
     lines = lines_of("lr=1e-3,abc", "optimizer=adam,foo", "seed=range(3)", is_sweep=True)
     assert lines[0].startswith("optimizer: has no option 'foo'")

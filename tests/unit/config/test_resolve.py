@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from holdfast.config.resolve import as_plain, build_option, call_target, find_module_file, find_target
+from holdfast.config.resolve import as_plain, build_option, call_target, find_module_file, is_itself, named
+from holdfast.config.targets import handed_over
 from holdfast.core.errors import InputError
 from holdfast.data.store.source_files import source_state
 
@@ -38,7 +41,7 @@ def test_targets_are_called_without_the_keys_of_hydra() -> None:
 )
 def test_targets_that_are_not_there(target: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
-        find_target(target, "data.source")
+        call_target({"_target_": target}, "data.source")
     assert str(caught.value).startswith("data.source._target_: ")
     assert words in str(caught.value)
 
@@ -87,3 +90,49 @@ def test_targets_among_the_arguments_of_an_option_are_built_before_it() -> None:
     built = option()
     assert built["parts"] == [Fraction(1, 4), {"deep": Fraction(1, 4)}]
     assert built["later"](denominator=5) == Fraction(3, 5)
+
+
+def own_loss(outputs: Any, targets: Any, gamma: float = 2.0) -> None: ...
+def loss_factory(gamma: float, beta: float) -> None: ...
+def keyword_factory(*, task: str, gamma: float) -> None: ...
+def step(images: Any, strength: float = 0.1) -> None: ...
+def step_factory(strength: float = 0.1) -> None: ...
+def any_names(first: Any, **rest: Any) -> None: ...
+
+
+class OwnLoss:
+    def __init__(self, first: float, second: float) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("group", "symbol", "given", "expected"),
+    [
+        ("loss", own_loss, {}, True),
+        ("loss", own_loss, {"gamma": 1.0}, True),
+        ("loss", loss_factory, {"gamma": 1.0, "beta": 2.0}, False),
+        ("loss", loss_factory, {"gamma": 1.0}, False),
+        ("loss", keyword_factory, {}, False),
+        ("loss", OwnLoss, {}, False),
+        ("augment", step, {}, True),
+        ("augment", step_factory, {}, False),
+        ("model", own_loss, {}, False),
+    ],
+)
+def test_a_function_that_needs_what_a_call_has_is_the_part(
+    group: str, symbol: Callable[..., Any], given: dict[str, Any], expected: bool
+) -> None:
+    assert is_itself(group, symbol, given) is expected
+
+
+def test_the_first_arguments_are_ours_whatever_their_names() -> None:
+    assert {"outputs", "targets"} < handed_over("loss", own_loss, {})
+    assert "gamma" not in handed_over("loss", loss_factory, {"beta": 1.0})
+    assert {"first", "total_steps"} < handed_over("schedule", any_names, {})
+    assert "strength" not in handed_over("augment", step_factory, {})
+
+
+def test_a_part_is_handed_what_it_names() -> None:
+    offered = {"gamma": 1, "task": "binary"}
+    assert named(own_loss, offered) == {"gamma": 1}
+    assert named(keyword_factory, offered) == offered
+    assert named(any_names, offered) == {}

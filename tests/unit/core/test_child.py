@@ -182,3 +182,24 @@ def test_it_ends_with_its_parent(folder: Path, is_confined: bool) -> None:
     while any(map(_lives, answerers)):
         assert time.monotonic() < deadline, "it goes on without its parent"
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux ends processes with their parent")
+def test_a_process_can_end_with_the_one_that_has_started_it() -> None:
+    waiting = "from holdfast.core.child import end_with_parent; end_with_parent(); print(1, flush=True); input()"
+    starting = (
+        "import os, subprocess, sys\n"
+        f"command = [sys.executable, '-c', {waiting!r}]\n"
+        "process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "process.stdout.read(1)\n"
+        "keeps_stdin_open = os.fork()\n"
+        "print(process.pid, keeps_stdin_open, flush=True) if keeps_stdin_open else input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", starting], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline().split()[0])
+        parent.wait(10)
+        end = time.monotonic() + 10
+        while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            assert time.monotonic() < end
+            time.sleep(0.05)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +15,20 @@ def test_ctrl_c_is_one_line_that_says_how_to_go_on(capsys: pytest.CaptureFixture
         raise Interrupted(2, "python train.py resume=outputs/one")
     assert ended.value.code == 130
     assert capsys.readouterr() == ("", "interrupted; go on with: python train.py resume=outputs/one\n")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_gives_no_traceback_before_a_command_has_begun_either(begun: bool) -> None:
+    context = "ending()" if begun else "nullcontext()"
+    imports = "import holdfast.cli, time\nfrom contextlib import nullcontext\n"
+    imports += "from holdfast.core.exits import ending\n"
+    code = f"{imports}with {context}:\n    print('ready', flush=True)\n    time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == ((130, "interrupted\n") if begun else (-signal.SIGINT, ""))
 
 
 def test_an_error_is_a_line_or_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.cli.diff import diff
 from holdfast.core.errors import InputError
-from holdfast.core.run_record import MAX_BYTES, boot_id, read_run
+from holdfast.core.run_record import MAX_BYTES, RunRecord, boot_id, read_run
 from holdfast.reporting.leaderboard import leaderboard
 
 BEST = {
@@ -128,3 +128,29 @@ def test_no_file_of_a_record(run: Path, make: Callable[[Path], Any], words: str)
     with pytest.raises(InputError, match=words) as raised:
         read_run(run)
     assert str(run) in raised.value.problems[0].where
+
+
+def test_the_disk_is_waited_for_once_a_second_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    record = RunRecord.create(tmp_path)
+    record.update(seed=1)
+    assert not synced
+    record._durable_at -= 1.0
+    record.update(seed=2)
+    assert (tmp_path / "run.json").stat().st_ino in synced
+    synced.clear()
+    record.update(seed=3)
+    assert not synced
+    record.finish("completed", "it was told")
+    assert (tmp_path / "run.json").stat().st_ino in synced
+    assert read_run(tmp_path)["seed"] == 3
+
+
+def test_a_record_is_a_field_a_line_and_has_null_for_what_is_no_number(tmp_path: Path) -> None:
+    record = RunRecord.create(tmp_path, history=[{"epoch": 1, "val/loss": float("nan")}])
+    record.finish("failed", "diverged")
+    lines = (tmp_path / "run.json").read_text().splitlines()
+    assert lines[0] + lines[-1] == "{}"
+    assert [line.partition(":")[0] for line in lines[1:-1]] == [f' "{name}"' for name in record.fields]
+    assert ' "history": [{"epoch": 1, "val/loss": null}],' in lines

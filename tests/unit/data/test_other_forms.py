@@ -20,7 +20,7 @@ from holdfast.data.sources.call import as_rows
 from holdfast.data.store.row_keys import forms_of
 from holdfast.data.store.store import Prepared, open_prepared, prepare
 from holdfast.data.views import ImageView, TableView
-from holdfast.inference.predict import sealed_rows_refusal
+from holdfast.inference.predict import refuse_sealed, sealed_vaults
 from holdfast.vault import registry
 from holdfast.vault.rows.identity import row_digests
 
@@ -129,16 +129,16 @@ def test_a_run_that_leaves_columns_out_predicts_no_sealed_row(home: Path, tmp_pa
         id_column = "id" if "id" in rows else None
         (block,) = read_like(run, tmp_path / "new.csv", id_column=id_column, settings={"target": "a"})
         with pytest.raises(VaultRefused, match="15 of the first 15 rows are sealed"):
-            sealed_rows_refusal()(block.digests)
+            refuse_sealed(block.digests, sealed_vaults(), len(block.x))
     table[table["part"] == "train"].to_csv(tmp_path / "new.csv", index=False)
     (block,) = read_like(run, tmp_path / "new.csv", settings={"target": "a"})
-    sealed_rows_refusal()(block.digests)
+    refuse_sealed(block.digests, sealed_vaults(), len(block.x))
     shutil.rmtree(places.registry())  # the vaults are there, and are entered again
-    refuse = sealed_rows_refusal()
+    sealed = sealed_vaults()
     test.to_csv(tmp_path / "new.csv", index=False)
     (block,) = read_like(run, tmp_path / "new.csv", settings={"target": "a"})
     with pytest.raises(VaultRefused, match="15 of the first 15 rows are sealed"):
-        refuse(block.digests)
+        refuse_sealed(block.digests, sealed, len(block.x))
 
 
 def test_a_run_of_small_images_predicts_no_sealed_one(home: Path, photos: Path) -> None:
@@ -146,16 +146,16 @@ def test_a_run_of_small_images_predicts_no_sealed_one(home: Path, photos: Path) 
     run = {"kind": "image", "row_shape": [4, 4, 3], "view": ImageView("rgb", (4, 4)).as_dict()}
     (block,) = read_like(run, photos)
     with pytest.raises(VaultRefused, match="6 of the first 30 rows are sealed"):
-        sealed_rows_refusal()(block.digests)
+        refuse_sealed(block.digests, sealed_vaults(), len(block.x))
 
 
 def test_new_rows_with_columns_added_are_known(home: Path, tmp_path: Path, table: pd.DataFrame) -> None:
     frozen(tmp_path / "table.csv", **DECLARED)
     table.drop(columns="part").reset_index().to_csv(tmp_path / "new.csv", index=False)
-    refuse = sealed_rows_refusal()
+    sealed = sealed_vaults()
     (block,) = read_like({"kind": "table", "view": NUMBERS}, tmp_path / "new.csv")
     with pytest.raises(VaultRefused, match="are sealed in vault"):
-        refuse([*block.digests])
+        refuse_sealed(block.digests, sealed, len(block.x))
 
 
 def renumbered(table: pd.DataFrame) -> pd.DataFrame:

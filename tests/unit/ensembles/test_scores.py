@@ -8,7 +8,8 @@ import pytest
 from sklearn import metrics as reference
 
 from holdfast.core.tasks import task_of
-from holdfast.ensembles.scores import score
+from holdfast.ensembles.scores import score, score_each
+from holdfast.training import metrics_at_once
 
 OPTIONS: dict[str, Any] = {"target_std": 1.0}
 
@@ -53,3 +54,30 @@ def test_losses_of_rows() -> None:
     assert task_of("multilabel").row_losses(chances, labels) == pytest.approx(expected)
     scores = score(chances.astype(np.float32), labels, task="multilabel", num_outputs=2, **OPTIONS)
     assert scores["loss"] == pytest.approx(np.mean(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(("task", "num_outputs"), [("multiclass", 4), ("binary", 1), ("multilabel", 3)])
+@pytest.mark.parametrize("names", [None, ["loss", "f1_macro", "auroc_macro"]])
+def test_models_are_scored_at_once_to_the_bits_of_one(
+    monkeypatch: pytest.MonkeyPatch, task: str, num_outputs: int, names: list[str] | None
+) -> None:
+    random = np.random.default_rng(0)
+    shape = (5, 200) if task == "binary" else (5, 200, num_outputs)
+    predictions = random.random(shape)
+    if task == "multiclass":
+        predictions /= predictions.sum(axis=2, keepdims=True)
+    predictions = predictions.astype(np.float32).round(2)
+    y = random.integers(0, 2, (200, 3)) if task == "multilabel" else random.integers(0, max(2, num_outputs), 200)
+    facts: dict[str, Any] = {"task": task, "num_outputs": num_outputs, "names": names, **OPTIONS}
+    at_once = score_each(predictions, y, **facts)
+    monkeypatch.setattr(metrics_at_once, "MOST_AT_ONCE", 0)  # torchmetrics computes them
+    assert at_once == [score(each, y, **facts) for each in predictions]
+    assert len({tuple(values.values()) for values in at_once}) == 5
+
+
+def test_models_of_a_task_without_classes_are_scored_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    predictions, y = random.normal(size=(3, 50)).astype(np.float32), random.normal(size=50)
+    values = score_each(predictions, y, task="regression", num_outputs=1, **OPTIONS)
+    assert values == [score(each, y, task="regression", num_outputs=1, **OPTIONS) for each in predictions]
+    assert values[0]["mae"] == pytest.approx(np.abs(predictions[0] - y).mean(), rel=1e-5)

@@ -15,7 +15,7 @@ from holdfast.data.statistics import TrainStatistics
 from holdfast.data.store import store, worker
 from holdfast.ensembles.scores import score
 from holdfast.evaluation import processes
-from holdfast.evaluation.freeze import freezing
+from holdfast.training import checkpoints
 
 SPLIT = {"_target_": "holdfast.data.splits.Holdout", "fractions": [0.6, 0.2, 0.2], "seed": 0}
 DATA = {"name": "breast_cancer", "source": {"_target_": "holdfast.data.sources.embedded.breast_cancer"}}
@@ -125,7 +125,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Predictor and scorer without processes."""
     FakePredictor.failure, FakePredictor.seen = None, []
     monkeypatch.setattr(processes, "Predictor", FakePredictor)
-    monkeypatch.setattr(freezing, "read_content", _content_of)
+    monkeypatch.setattr(checkpoints, "read_checkpoint", _content_of)
     monkeypatch.setattr(processes, "Child", FakeChild)
 
 

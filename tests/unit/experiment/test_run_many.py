@@ -9,9 +9,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,39 @@ class Stopping:
         assert metrics["val/loss"] > 0
         self.epochs.append(number)
         return Stop("not promising", is_pruned=True) if self.name == "pruned" else None
+
+
+def test_the_next_run_begins_before_the_last_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    class Workers:
+        def __init__(self, *_: object) -> None:
+            self.runs: list[str] = []
+
+        @property
+        def has_free(self) -> bool:
+            return not self.runs
+
+        def start(self, name: str) -> None:
+            self.runs.append(name)
+            events.append(f"{name} begins")
+
+        def wait(self) -> list[Callable[[], str]]:
+            return [partial(self.end, self.runs.pop())]
+
+        def end(self, name: str) -> str:
+            events.append(f"{name} is closed")
+            return name
+
+        def close(self) -> None:
+            events.append("all end")
+
+    monkeypatch.setattr("holdfast.experiment.run_many._Workers", Workers)
+    monkeypatch.setattr("holdfast.experiment.run_many._fetch", lambda names: (next(names, None), True))
+    runs: Any = run_many(["a", "b"])  # type: ignore[list-item]
+    assert [next(runs), next(runs)] == ["a", "b"]
+    runs.close()
+    assert events == ["a begins", "b begins", "a is closed", "b is closed", "all end"]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.run_record import read_run
 from holdfast.data.new_rows import NewRows
 from holdfast.data.store import store, worker
-from holdfast.inference.predict import predict_blocks, sealed_rows_refusal
+from holdfast.inference.predict import predict_blocks, refuse_sealed, sealed_vaults
 from holdfast.inference.tables import table_writer
 from holdfast.training.restore import load_model
 from holdfast.vault.rows.identity import row_digests
@@ -67,16 +67,17 @@ def test_sealed_rows_are_not_predicted_on(home: Path) -> None:
 
     names = prepared.feature_names
     all_rows = row_digests(load().x, kind="table", feature_names=names)
-    refuse = sealed_rows_refusal()
-    refuse([row_digests(np.asarray(prepared.x), kind="table", feature_names=names)])
+    sealed = sealed_vaults()
+    assert [record["vault"] for record, _ in sealed] == [prepared.vault]
+    refuse_sealed([row_digests(np.asarray(prepared.x), kind="table", feature_names=names)], sealed, 455)
     with pytest.raises(VaultRefused, match=r"114 of the first 1,024 rows are sealed in vault \w{8} \(breast_cancer\)"):
-        refuse([all_rows])
+        refuse_sealed([all_rows], sealed, 1024)
     with pytest.raises(VaultRefused):
-        refuse([np.zeros_like(all_rows), all_rows])
+        refuse_sealed([np.zeros_like(all_rows), all_rows], sealed, len(all_rows))
 
 
 def test_without_a_home_nothing_is_refused_or_made(home: Path) -> None:
-    sealed_rows_refusal()([np.zeros((3, 16), np.uint8)])
+    refuse_sealed([np.zeros((3, 16), np.uint8)], sealed_vaults(), 3)
     assert not home.exists()
 
 

@@ -32,6 +32,22 @@ def test_half_a_line_is_taken_off_before_anything_is_appended(tmp_path: Path, to
     assert all(json.loads(line) for line in (tmp_path / JOURNAL).read_text().splitlines())
 
 
+def test_the_epochs_of_a_trial_are_not_waited_for_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_in(tmp_path)
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    trial = study.ask()
+    begun = len(synced)
+    assert begun
+    trial.report(0.5, 1)
+    trial.report(0.4, 2)
+    assert len(synced) == begun
+    study.tell(trial, 0.4)
+    assert len(synced) > begun
+    (read,) = study_in(tmp_path).trials
+    assert read.intermediate_values == {1: 0.5, 2: 0.4}
+
+
 def test_optuna_alone_loses_the_study_by_half_a_line(tmp_path: Path) -> None:
     """The reason for our lock; when this test fails, Optuna has mended it."""
     from optuna.storages import JournalStorage

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from holdfast.core.errors import RunFailed
+from holdfast.api import carry_out_sweep
+from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import METRICS_FILE_NAME
+from holdfast.experiment.compose import OptionsLoader
+from holdfast.search.compose import compose_sweep
 from holdfast.search.study import Study
 from holdfast.search.sweep import DEATHS_IN_A_ROW, run_study
 
@@ -48,6 +51,31 @@ class Launcher:
     def start_workers(self, folder: Path, name: str) -> Any:
         self.num_started += 1
         return Worker(folder, name, self.epochs)
+
+
+def test_workers_get_ready_while_a_sweep_is_checked_and_end_with_a_mistake(
+    loader: OptionsLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+
+    class Process:
+        def __enter__(self) -> None:
+            events.append("started")
+
+        def __exit__(self, *_: object) -> None:
+            events.append("ended")
+
+    def check(*_: object) -> NoReturn:
+        events.append("checked")
+        raise InputError("lr", "is wrong")
+
+    monkeypatch.setattr("holdfast.search.worker_process.start_process", lambda workers: Process())
+    monkeypatch.setattr("holdfast.search.compose.check_sweep", check)
+    for sweeper, expected in (("grid", ["started", "checked", "ended"]), ("basic", ["checked"])):
+        events.clear()
+        with pytest.raises(InputError, match="is wrong"):
+            carry_out_sweep(compose_sweep(["lr=0.1,0.2", f"hydra/sweeper={sweeper}"], loader), loader)
+        assert events == expected
 
 
 def test_workers_that_die_are_replaced_as_long_as_they_bring_a_trial_further(tmp_path: Path) -> None:

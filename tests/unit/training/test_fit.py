@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,24 @@ def test_record_and_files(run, tmp_path: Path) -> None:
     assert fields["stop_reason"] == "all 4 epochs are done"
     assert len(read_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["holdfast"]["history"]) == 4
     assert record.fields["resumes"] == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 100.0])
+def test_the_disk_is_waited_for_now_and_then_and_at_the_end(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    files: list[tuple[str, int]] = []  # names of checkpoints that were made durable, with the epochs in the record
+
+    def sync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.parent.name == "checkpoints":
+            files.append((path.name, len(json.loads((tmp_path / "run" / "run.json").read_bytes())["history"])))
+
+    monkeypatch.setattr("os.fsync", sync)
+    monkeypatch.setattr("holdfast.training.epoch_callback.DURABLE_S", seconds)
+    record = run(make_config(max_epochs=3), make_data("binary"))
+    assert [epochs for name, epochs in files if name.startswith(".last")] == ([0, 0, 1, 2] if seconds == 0 else [2])
+    assert files[-1] == (Path(record.fields["best"]["checkpoint"]).name, 3)
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])

@@ -17,13 +17,13 @@ def test_what_a_vault_sees(home: Path, rows: Any, make_request: Make) -> None:
     vault = seal(make_request(x, y))
     order = np.random.default_rng(0).permutation(100)
     for chosen, share in ((order, 1.0), (order[:70], 0.7), (order[:10], 0.1)):
-        (seen,) = known_rows.look(make_request(x[chosen], y[chosen]).forms)
+        (seen,) = known_rows.look_up(make_request(x[chosen], y[chosen]).forms)
         assert seen.record["vault"] == vault
         assert seen.rows.tolist() == seen.certain.tolist() == (chosen < 20).tolist()
         assert seen.share == share
         assert seen.holds_most, "a part of the rows goes on, too"
         assert seen.has_same_target
-    (stranger,) = known_rows.look(make_request(x + 1, y).forms)
+    (stranger,) = known_rows.look_up(make_request(x + 1, y).forms)
     assert not stranger.rows.any()
     assert (stranger.share, stranger.has_same_target) == (0.0, None)
 
@@ -37,12 +37,12 @@ def test_a_row_is_known_in_any_form_that_it_was_sealed_in(home: Path, rows: Any,
     changed = x.copy()
     changed[:15] += 1
     forms = make_request(changed, y).forms
-    (seen,) = known_rows.look(forms)
+    (seen,) = known_rows.look_up(forms)
     assert seen.certain.tolist() == [15 <= row < 20 for row in range(100)]
-    (seen,) = known_rows.look(replace(forms, others=(other,)))
+    (seen,) = known_rows.look_up(replace(forms, others=(other,)))
     assert seen.certain.tolist() == [row < 20 for row in range(100)]
     assert seen.has_same_target
-    (seen,) = known_rows.look(replace(make_request(x + 1, y).forms, others=(other,)))
+    (seen,) = known_rows.look_up(replace(make_request(x + 1, y).forms, others=(other,)))
     assert (int(seen.certain.sum()), seen.has_same_target) == (20, None)
 
 
@@ -57,7 +57,7 @@ def test_classes_are_compared_by_their_names(home: Path, rows: Any, make_request
         (("a", "b"), y, False),
         ((), y.astype(np.float32), False),
     ):
-        (seen,) = known_rows.look(replace(forms, y=numbers, class_names=classes))
+        (seen,) = known_rows.look_up(replace(forms, y=numbers, class_names=classes))
         assert seen.has_same_target == is_same, classes
 
 
@@ -75,7 +75,7 @@ def test_only_vaults_in_force_are_asked(home: Path, rows: Any, make_request: Mak
     request = make_request(*rows)
     vault = seal(request)
     lifecycle.end(vault, "supersede", "the split was wrong")
-    assert known_rows.look(request.forms) == []
+    assert known_rows.look_up(request.forms) == []
     assert known_rows.count_sealed([request.forms.digests]) == {}
     everything, development = np.ones(100, bool), np.arange(100) >= 20
     assert known_rows.ended_vaults(request.forms, everything) == [vault]

@@ -43,7 +43,7 @@ def test_a_vault_out_of_force_stays_in_the_lineage(
     with pytest.raises(VaultRefused, match=f"is {status} already"):
         lifecycle.end(vault, how, "again")
     new = seal(make_request(*rows, slice(10)))
-    assert read_manifest(folder_of(new))[0]["lineage"] == [vault]
+    assert read_manifest(new)["lineage"] == [vault]
     lifecycle.end(new, "destroy", "no longer needed")
     third = seal(make_request(rows[0][:90], rows[1][:90]))
     assert set(registry.record_of(third)["lineage"]) == {vault, new}
@@ -88,7 +88,7 @@ def test_no_stored_word_puts_a_vault_out_of_force(vault: str, home: Path, rows: 
     path = home / "registry" / f"{vault}.json"
     path.write_bytes(canonical_json(json.loads(path.read_bytes()) | {"status": "replaced", "replaced_by": "f" * 32}))
     assert registry.is_current(vault)
-    assert [seen.record["vault"] for seen in known_rows.look(make_request(*rows).forms)] == [vault]
+    assert [seen.record["vault"] for seen in known_rows.look_up(make_request(*rows).forms)] == [vault]
     manifest = registry.copy_of(vault, "manifest")
     content = manifest.read_bytes()
     manifest.write_bytes(canonical_json(json.loads(content) | {"policy": {"policy": "batch", "k": 9}}))
@@ -98,7 +98,7 @@ def test_no_stored_word_puts_a_vault_out_of_force(vault: str, home: Path, rows: 
     registry.append(vault, "freeze", {}, selection=SELECTION)
     registry.append(vault, "supersede", {"by": "f" * 32, "reason": "sealed anew before the first freeze"})
     assert registry.record_of(vault)["status"] == "superseded"
-    assert read_manifest(folder_of(seal(make_request(*rows, slice(10)))))[0]["lineage"] == [vault]
+    assert read_manifest(seal(make_request(*rows, slice(10))))["lineage"] == [vault]
 
 
 def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Make) -> None:
@@ -107,7 +107,7 @@ def test_another_fingerprint_key_is_told(vault: str, rows: Any, make_request: Ma
     path.unlink()
     key_files.store_key(path, *key_files.FINGERPRINT)
     with pytest.raises(VaultRefused, match="is another one than the rows"):
-        known_rows.look(make_request(rows[0][:90], rows[1][:90]).forms)
+        known_rows.look_up(make_request(rows[0][:90], rows[1][:90]).forms)
     digests = np.asarray(make_request(*rows).forms.digests[:])
     assert [finding.kind for finding in verify_home([("rows", digests)])] == ["store"]
 
@@ -129,7 +129,7 @@ def test_a_vault_moves_with_what_it_knows(
     assert archive.import_vault(tmp_path / "vault.tar") == vault
     assert key_files.key_path(vault, "x").read_bytes() == secret
     assert verify_home() == []
-    (seen,) = known_rows.look(make_request(rows[0][:90], rows[1][:90]).forms)
+    (seen,) = known_rows.look_up(make_request(rows[0][:90], rows[1][:90]).forms)
     assert (seen.record["vault"], seen.holds_most, seen.has_same_target) == (vault, True, True)
     assert np.flatnonzero(seen.rows).tolist() == np.flatnonzero(seen.certain).tolist() == list(range(20))
     with pytest.raises(VaultRefused, match="is here already"):

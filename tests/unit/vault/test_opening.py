@@ -24,7 +24,7 @@ def vault(home: Path, rows: Any, make_request: Make) -> str:
 
 
 def _ring(vault: str) -> Ring:
-    fields, _ = read_manifest(folder_of(vault))
+    fields = read_manifest(vault)
     return unlock(vault, folder_of(vault), fields["keys"])
 
 

@@ -29,7 +29,7 @@ def test_once_opens_one_in_full_and_others_with_a_reason() -> None:
     entries.append(_entry("open.intent", A, 1, level="full", reason=None))
     assert allowed(ONCE, History.of(entries), A) == Allowed(1, "full"), "an interrupted opening goes on as it began"
     with pytest.raises(VaultRefused, match="vault 1234: was opened with selection aaaaaaaa, and its policy is once"):
-        allowed(ONCE, History.of(entries), B, where="1234")
+        allowed(ONCE, History.of(entries), B, where="vault 1234")
     assert allowed(ONCE, History.of(entries), B, reason="a bug") == Allowed(2, "primary", "a bug")
 
 

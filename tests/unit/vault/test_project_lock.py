@@ -104,7 +104,7 @@ def test_a_cut_ledger_is_missed(home: Path, tmp_path: Path, rows: Any, make_requ
     vault = _seal(tmp_path, make_request, rows)
     entry = registry.append(vault, "verify", {})
     project_lock.note_head(tmp_path, vault, "open", entry)
-    project_lock.check_heads(tmp_path, vault)
+    project_lock.check_heads(project_lock.read_lock(tmp_path), vault)
     assert locked_heads(home, list(project_lock.read_lock(tmp_path).values())) == []
     (folder_of(vault) / "ledger" / "00000001.json").unlink()
     registry.write_head(vault, ledger.Entry("0" * 64, {"index": 0}))

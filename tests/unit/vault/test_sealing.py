@@ -14,7 +14,7 @@ from holdfast.data.rows import ArrayRows
 from holdfast.vault import lifecycle, opening, registry, sealed_files, sealing
 from holdfast.vault.keys import key_files
 from holdfast.vault.ledger import ledger
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.manifest import FILE_NAME, folder_of, parse_manifest, read_manifest
 
 from .conftest import Make, seal
 
@@ -52,7 +52,7 @@ def test_no_plain_test_row_is_on_disk(home: Path, rows: Any, make_request: Make)
 
 def test_the_manifest_says_what_is_sealed(home: Path, rows: Any, make_request: Make) -> None:
     vault = seal(make_request(*rows))
-    fields, sha256 = read_manifest(folder_of(vault))
+    fields, sha256 = parse_manifest(folder_of(vault) / FILE_NAME)
     assert fields["parts"] == {
         "x": {"form": "array", "rows": 20, "dtype": "<f4", "shape": [5]},
         "y": {"dtype": "<i8", "shape": [20]},
@@ -75,7 +75,7 @@ def test_rows_sealed_anew_take_the_place_of_the_former_vault(home: Path, rows: A
     assert not registry.is_current(old)
     assert registry.is_current(new)
     assert registry.record_of(old)["replaced_by"] == new
-    assert read_manifest(folder_of(new))[0]["replaces"] == [old]
+    assert read_manifest(new)["replaces"] == [old]
     assert sorted(path.name for path in folder_of(old).iterdir()) == [
         *("cells.bin", "development.bin", "fingerprints.bin", "ledger", "manifest.json", "selections", "targets.bin"),
     ]
@@ -97,7 +97,7 @@ def test_another_target_adds_a_vault(home: Path, rows: Any, make_request: Make) 
 def test_rows_of_few_values_are_ambiguous_and_in_no_sketch(home: Path, make_request: Make) -> None:
     bits = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)], np.float32)
     x = np.concatenate([np.repeat(bits[:2], 10, axis=0), np.repeat(bits[2:], 10, axis=0)])
-    fields, _ = read_manifest(folder_of(seal(make_request(x, np.zeros(80, int)))))
+    fields = read_manifest(seal(make_request(x, np.zeros(80, int))))
     assert fields["fingerprints"]["distinct"] == fields["fingerprints"]["ambiguous"] == 2
     assert fields["sketch"] == []
 

@@ -50,7 +50,7 @@ class Dialect(NamedTuple):
     names: list[str]  # of its columns
 
 
-@dataclass(frozen=True)
+@dataclass
 class CsvFile:
     """One file of delimited text; a compressed one is known by its suffix."""
 
@@ -81,9 +81,7 @@ class CsvFile:
         if self.path.suffix.lower() in OTHERS:
             message = f"{self.path} is no delimited text"
             raise InputError(WHERE, message, next="export it as CSV, or choose its data option")
-        object.__setattr__(self, "delimiter", delimiter)
-        object.__setattr__(self, "decimal", decimal)
-        object.__setattr__(self, "thousands", thousands)
+        self.delimiter, self.decimal, self.thousands = delimiter, decimal, thousands
 
     def column_names(self) -> list[str]:
         """The names in the header; an InputError where the file cannot be read, or has none."""
@@ -96,7 +94,7 @@ class CsvFile:
         ragged: list[tuple[int, int]] = []
         last: list[Any] = []
         yield names, [pa.array([], pa.string())] * len(names)
-        with opened(self.path, WHERE) as stream:
+        with opened(self.path) as stream:
             try:
                 for batch in self._reader(stream, ragged):
                     last = batch.columns if len(batch) else last
@@ -231,7 +229,7 @@ class CsvFile:
         """The lines of the file, whatever bytes there are, for the module csv: cells may be large."""
         former = csv.field_size_limit(MAX_FIELD_BYTES)
         try:
-            with opened(self.path, WHERE) as stream:
+            with opened(self.path) as stream:
                 text = io.TextIOWrapper(stream, self.dialect.encoding, errors="replace", newline="")
                 yield (line.replace("\x00", " ") for line in text)
                 text.detach()
@@ -253,7 +251,7 @@ def _names_in(path: Path, header: Sequence[str]) -> list[str]:
 def _guess_encoding(path: Path) -> str:
     """UTF-16 where a file begins so; cp1252 where it has bytes beyond ASCII and none of them are UTF-8; else UTF-8."""
     decoder, is_utf8, has_letters = codecs.getincrementaldecoder("utf-8")("replace"), True, False
-    with opened(path, WHERE) as stream:
+    with opened(path) as stream:
         content = stream.read(SAMPLE_BYTES)
         if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
@@ -274,9 +272,9 @@ def _sample_of(path: Path, encoding: str) -> str:
         decode = codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
         raise InputError("data.encoding", f"is {encoding!r}, which Python does not know") from None
-    with opened(path, WHERE) as stream:
+    with opened(path) as stream:
         start = stream.read(SAMPLE_BYTES)
-    refuse_other_formats(path, start, WHERE)
+    refuse_other_formats(path, start)
     is_wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     if is_wide and "16" not in encoding and "32" not in encoding:
         raise InputError(WHERE, f"{path} is UTF-16", next="data.encoding=utf-16")
@@ -314,7 +312,7 @@ def _guess_delimiter(text: str) -> str:
 def _not_decodable(path: Path, encoding: str) -> InputError:
     """The error of a file in another encoding, with the line of the first bytes that show it."""
     decoder, line, reason = codecs.getincrementaldecoder(encoding)("strict"), 1, "its last bytes"
-    with opened(path, WHERE) as stream:
+    with opened(path) as stream:
         try:
             while content := stream.read(SAMPLE_BYTES):
                 line += decoder.decode(content).count("\n")

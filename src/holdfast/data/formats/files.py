@@ -52,34 +52,34 @@ def files_of(path: Any, where: str, suffixes: Sequence[str]) -> list[Path]:
         raise InputError(where, f"{path[:200]} cannot be read ({error.strerror})") from None
 
 
-def folder_of(path: str, where: str, advice: str) -> Path:
+def existing_folder(path: str, advice: str) -> Path:
     """The folder that a setting names; an InputError with the advice where there is none, or it cannot be read."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise InputError(where, f"{folder} {problem}", next=advice)
+        raise InputError(WHERE, f"{folder} {problem}", next=advice)
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(where, f"{folder} cannot be read: no permission", next=f"chmod u+rx {in_shell(folder)}")
+        raise InputError(WHERE, f"{folder} cannot be read: no permission", next=f"chmod u+rx {in_shell(folder)}")
     return folder
 
 
 @contextmanager
-def opened(path: Path, where: str) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """The decompressed bytes of a file; an InputError, also while it is read, where the file is damaged."""
     try:
-        with open_stream(path) as stream:
+        with _stream_of(path) as stream:
             yield stream
     except DAMAGED as error:
-        raise InputError(where, f"{path} is damaged or truncated ({error})") from None
+        raise InputError(WHERE, f"{path} is damaged or truncated ({error})") from None
     except PermissionError:
-        raise InputError(where, f"{path} cannot be read: no permission", next=f"chmod u+r {in_shell(path)}") from None
+        raise InputError(WHERE, f"{path} cannot be read: no permission", next=f"chmod u+r {in_shell(path)}") from None
     except OSError as error:
         reason = " ".join(str(error.strerror or error).split())
         advice = "is it whole, and of the kind that its suffix says?" if path.suffix in COMPRESSED else ""
-        raise InputError(where, f"{path} cannot be read ({reason})", next=advice) from None
+        raise InputError(WHERE, f"{path} cannot be read ({reason})", next=advice) from None
 
 
-def open_stream(path: Path) -> Any:
+def _stream_of(path: Path) -> Any:
     """A binary stream over a file, decompressed by its suffix."""
     if path.suffix == ".xz":
         return io.BufferedReader(lzma.open(path))
@@ -88,24 +88,23 @@ def open_stream(path: Path) -> Any:
     return path.open("rb")
 
 
-def refuse_other_formats(path: Path, start: bytes, where: str) -> None:
+def refuse_other_formats(path: Path, start: bytes) -> None:
     """Refuse what its first bytes, decompressed, say is an archive, compressed under another suffix, or empty."""
     if not start:
-        raise InputError(where, f"{path} is empty")
+        raise InputError(WHERE, f"{path} is empty")
     for magic, kind in ARCHIVES.items():
         if start.startswith(magic):
             advice = "unpack or export it, or choose its data option"
-            raise InputError(where, f"{path} is {kind}, not text", next=advice)
+            raise InputError(WHERE, f"{path} is {kind}, not text", next=advice)
     for magic, suffix in MAGIC.items():
         if start.startswith(magic):
-            raise InputError(where, f"{path} is compressed", next=f"name it {path.name}{suffix}")
+            raise InputError(WHERE, f"{path} is compressed", next=f"name it {path.name}{suffix}")
 
 
 def unique_names(place: str, names: Sequence[str], where: str = WHERE) -> list[str]:
     """The names of columns without white space around them; one that stands for several columns is refused."""
     stripped = [name.strip() for name in names]
-    twice = sorted(name for name, count in Counter(stripped).items() if count > 1)
-    if twice:
+    if twice := sorted(name for name, count in Counter(stripped).items() if count > 1):
         problem = f"{place}: several columns have the name {' or '.join(map(repr, twice[:5]))}"
         raise InputError(where, problem, next="give every column a name of its own")
     return stripped

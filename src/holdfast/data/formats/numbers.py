@@ -57,10 +57,7 @@ def guess_marks(columns: Iterable[Sequence[str]], *, decimal: str = "", in_comma
     1.234,56 and 1.234.567 tell of both marks, 3,14 of the decimal one. 1,234 may be either: it is read by what the
     other cells tell, and where none does, as a fraction, but in a file with commas between its cells, as thousands.
 
-    Args:
-        columns: Cells of each.
-        decimal: The decimal mark where it is known.
-        in_commas: Whether commas stand between the cells of the file.
+    `decimal` is the decimal mark where it is known; `in_commas` says that commas stand between the cells of the file.
     """
     decimals, thousands, either, example = set[str](), set[str](), set[str](), ""
     for column in columns:

@@ -98,8 +98,8 @@ class JsonlFile:
 
     def batches(self) -> Iterator[tuple[list[str], list[Any]]]:
         """The names of the columns and the arrays of some rows, again and again."""
-        with opened(self.path, WHERE) as stream:
-            refuse_other_formats(self.path, stream.read(8), WHERE)
+        with opened(self.path) as stream:
+            refuse_other_formats(self.path, stream.read(8))
         try:
             try:
                 table = self._table()
@@ -125,7 +125,7 @@ class JsonlFile:
         """The good lines as a table of pyarrow's, which gives each key a type that holds the values of all lines."""
         from pyarrow import json as arrow
 
-        with opened(self.path, WHERE) as stream:
+        with opened(self.path) as stream:
             source = io.BytesIO(b"\n".join(line for _, line in self._lines())) if self.bad else stream
             return arrow.read_json(source, arrow.ReadOptions(use_threads=False, block_size=BLOCK_BYTES))
 
@@ -153,7 +153,7 @@ class JsonlFile:
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         """The lines that are neither empty nor bad, by their numbers."""
-        with opened(self.path, WHERE) as stream:
+        with opened(self.path) as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip() and number not in self.bad:
                     yield number, line.rstrip(b"\n")

@@ -45,12 +45,10 @@ def numbers_in(content: Any, fewest: int, name: str = "") -> Iterator[tuple[str,
 
 
 def candidates(numbers: Array, train: TrainStatistics, fewest: int = FEWEST_NUMBERS) -> Iterator[NDArray[np.uint8]]:
-    """Digests of everything in `numbers` that may be rows, block by block.
+    """Digests of everything in an array of any shape that may be rows, block by block.
 
-    Args:
-        numbers: Of any shape.
-        train: Statistics of the train rows, which have the shape, type and kind of a stored row.
-        fewest: How many different numbers a row must have: fewer are found by chance among many weights.
+    A row has the shape, type and kind of the train rows, and at least `fewest` different numbers: others are found by
+    chance among many weights.
     """
     width = int(np.prod(train.mean.shape))
     for rows in _row_views(numbers, width):
@@ -84,10 +82,9 @@ def _plain_numbers(content: Sequence[Any]) -> Iterator[float]:
 
 def _row_views(numbers: Array, width: int) -> Iterator[Array]:
     """(n, width) views of an array."""
-    seen = set()
+    is_whole = numbers.size % width == 0
     last = numbers.shape[-1] if numbers.ndim else 1
-    if numbers.size % width == 0:
-        seen.add("whole")
+    if is_whole:
         yield numbers.reshape(-1, width)
     if numbers.ndim > 1 and len(numbers) == width:
         yield numbers.reshape(width, -1).T
@@ -97,7 +94,7 @@ def _row_views(numbers: Array, width: int) -> Iterator[Array]:
             matrix = numbers.reshape(-1, columns)
             yield matrix[:, :width]
             yield matrix[:, columns - width :]
-    if numbers.ndim == 1 and "whole" not in seen:
+    if numbers.ndim == 1 and not is_whole:
         yield numbers[: numbers.size - numbers.size % width].reshape(-1, width)
 
 

@@ -77,12 +77,9 @@ def compute(prepared: Prepared, split: Split, subset: float | int | None = None)
 
 
 def rows_of_run(split: Mapping[str, Any], data: Mapping[str, Any], *, anew: bool = False) -> RunRows:
-    """The rows of a run; an InputError where the store no longer has them, or other val rows.
+    """The rows of a run, by `split` of its config and `data` of its record; `anew`: not from what is remembered.
 
-    Args:
-        split: The `split` of its config.
-        data: "rows", "subset" and "val_sha256", as its record has them.
-        anew: From the rows themselves, not from what is remembered.
+    An InputError where the store no longer has them, or other val rows.
     """
     prepared = open_prepared(data["rows"])
     rows = (compute if anew else derive)(prepared, call_target(split, "split"), data.get("subset"))

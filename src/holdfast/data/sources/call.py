@@ -54,11 +54,9 @@ def rows_of(source: Mapping[str, Any]) -> Rows:
     """
     try:
         return as_rows(call_target(source, WHERE))
-    except HoldfastError:
-        raise
     except Exception as error:
         target = source["_target_"]
-        if target.startswith("holdfast."):
+        if isinstance(error, HoldfastError) or target.startswith("holdfast."):
             raise
         file = str(find_module_file(target))
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
@@ -112,8 +110,8 @@ def _from_frame(x: Any, y: Any, **settings: Any) -> Rows:
     if not isinstance(y, str) and not are_columns:
         x, y = x.assign(target=np.asarray(y)), "target"
     table = arrow_table(x, WHERE)
-    opened = lambda: nullcontext((table.schema, iter(table.to_batches(max_chunksize=BLOCK_ROWS))))  # noqa: E731
-    file = TypedFile("frame", "frame", opened)
+    batches = table.to_batches(max_chunksize=BLOCK_ROWS)
+    file = TypedFile("frame", "frame", lambda: nullcontext((table.schema, iter(batches))))
     return load_table([(file, None)], table_settings({"target": y, **settings}), "frame")
 
 

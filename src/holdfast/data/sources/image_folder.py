@@ -19,7 +19,7 @@ from holdfast.core.errors import InputError, Problem, did_you_mean, raise_proble
 from holdfast.core.tasks import class_task, task_of
 from holdfast.data.first_look import Header, reading_begins
 from holdfast.data.formats.csv import CsvFile
-from holdfast.data.formats.files import files_of, folder_of
+from holdfast.data.formats.files import existing_folder, files_of
 from holdfast.data.formats.images import CHANNELS, SUFFIXES, Fit, ImageForm, image_form
 from holdfast.data.images import Listing, file_problems, gray_or_rgb, image_rows
 from holdfast.data.rows import TRAIN, Rows, parts_note
@@ -68,7 +68,7 @@ def load(
     form = image_form(size, mode, fit)
     if path is None and index is None:
         raise InputError(WHERE, "is not given", next="data.path=FOLDER, or data.index=labels.csv")
-    root = folder_of(path, WHERE, "data.path=FOLDER, or data.index=labels.csv") if path is not None else None
+    root = existing_folder(path, "data.path=FOLDER, or data.index=labels.csv") if path is not None else None
     if index is not None:
         files_of(index, INDEX, INDEX_SUFFIXES)
     if root is not None and index is None and on_error == "stop":  # else classes may be left out

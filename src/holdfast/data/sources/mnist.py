@@ -16,7 +16,7 @@ from holdfast.core import places
 from holdfast.core.errors import InputError, Problem, raise_problems
 from holdfast.core.files import sha256_hex, write_atomic
 from holdfast.data.first_look import reading_begins
-from holdfast.data.formats.files import folder_of, opened
+from holdfast.data.formats.files import existing_folder, opened
 from holdfast.data.rows import TEST, TRAIN, Rows
 
 WHERE = "data.path"
@@ -42,7 +42,7 @@ def load(path: str | None = None) -> Rows:
     Raises:
         InputError: Files are missing, cannot be read or do not fit each other.
     """
-    files = _find(folder_of(path, WHERE, _advice())) if path is not None else {}
+    files = _find(existing_folder(path, _advice())) if path is not None else {}
     reading_begins()
     files = files or _download(places.store() / "downloads" / "mnist")
     problems: list[Problem] = []
@@ -86,7 +86,7 @@ def _find(folder: Path) -> dict[str, Path]:
 
 def _read(file: Path, magic: int) -> NDArray[np.uint8]:
     """The bytes in an IDX file, whose header is big-endian words: magic, and one size an axis."""
-    with opened(file, WHERE) as stream:
+    with opened(file) as stream:
         content = stream.read()
     axes, actual = magic & 0xFF, int.from_bytes(content[:4], "big")
     header = np.frombuffer(content[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"), ">u4")

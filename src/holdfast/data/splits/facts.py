@@ -110,8 +110,7 @@ def check_enough(facts: SplitFacts, strata: Strata) -> None:
 
 def check_parts(parts: dict[str, Mask], facts: SplitFacts, where: str) -> None:
     """Refuse a part without rows: there are too few, or one group or repeated row fills another part."""
-    empty = [name for name, mask in parts.items() if not mask.any()]
-    if empty:
+    if empty := [name for name, mask in parts.items() if not mask.any()]:
         sizes = units_in_order(facts.units, 0)[1]
         reason = f"{len(facts)} rows, {len(sizes)} different"
         if sizes.max() > 1:
@@ -127,12 +126,6 @@ def valid_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
         problem = f"is {list(values)} with sum {sum(values):g}"
         raise InputError("split.fractions", problem, "three positive numbers with sum 1, as in [0.6,0.2,0.2]")
     return values
-
-
-def check_fraction(where: str, value: float) -> None:
-    """Refuse what is no share between 0 and 1."""
-    if not 0 < value < 1:
-        raise InputError(where, f"is {value!r}", allowed="a number between 0 and 1")
 
 
 def strata_of_units(strata: Strata, unit_of: NDArray[np.int64], num_units: int) -> NDArray[Any]:

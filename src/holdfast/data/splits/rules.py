@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from holdfast.core.errors import InputError
+from holdfast.core.errors import InputError, require
 from holdfast.data.rows import TEST, VAL
 from holdfast.data.splits.facts import (
     PARTS,
@@ -17,7 +17,6 @@ from holdfast.data.splits.facts import (
     Split,
     SplitFacts,
     check_enough,
-    check_fraction,
     check_parts,
     first_rows,
     is_first_share,
@@ -46,8 +45,8 @@ class Holdout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", valid_fractions(self.fractions))
-        if self.num_bins is not None and self.num_bins < 2:
-            raise InputError("split.num_bins", f"is {self.num_bins!r}", "a whole number, 2 or more")
+        is_count = self.num_bins is None or self.num_bins >= 2
+        require(is_count, "split.num_bins", self.num_bins, "a whole number, 2 or more")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows, of every class; a part that is declared is not looked at."""
@@ -82,7 +81,7 @@ class Predefined:
     stratify: bool = True  # every class has this share, within one row
 
     def __post_init__(self) -> None:
-        check_fraction("split.val_fraction", self.val_fraction)
+        require(0 < self.val_fraction < 1, "split.val_fraction", self.val_fraction, "a number between 0 and 1")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The rows that are declared test; there must be some, and others."""
@@ -162,10 +161,11 @@ class Group:
     def val_rows(self, facts: SplitFacts) -> Mask:
         """Val groups among those that are not test."""
         share, seed = _val_fraction(self.fractions), self.seed if self.val_seed is None else self.val_seed
-        return with_new_rows(
-            *(facts, seed, lambda known: _fitting_units(known, share, seed, "val")),
-            lambda keys: is_first_share(keys, share),
-        )
+
+        def of_known(known: SplitFacts) -> Mask:
+            return _fitting_units(known, share, seed, "val")
+
+        return with_new_rows(facts, seed, of_known, lambda keys: is_first_share(keys, share))
 
     def test_rule(self) -> dict[str, Any]:
         """The settings that fix the test part."""
@@ -226,12 +226,10 @@ class KFold:
     stratify: bool = True  # every class has its share in each fold, within one row or unit
 
     def __post_init__(self) -> None:
-        if self.num_folds < 2:
-            raise InputError("split.num_folds", f"is {self.num_folds!r}", "a whole number, 2 or more")
-        if not 0 <= self.fold < self.num_folds:
-            allowed = f"0 to {self.num_folds - 1}, as split.num_folds is {self.num_folds}"
-            raise InputError("split.fold", f"is {self.fold!r}", allowed)
-        check_fraction("split.test_fraction", self.test_fraction)
+        require(self.num_folds >= 2, "split.num_folds", self.num_folds, "a whole number, 2 or more")
+        allowed = f"0 to {self.num_folds - 1}, as split.num_folds is {self.num_folds}"
+        require(0 <= self.fold < self.num_folds, "split.fold", self.fold, allowed)
+        require(0 < self.test_fraction < 1, "split.test_fraction", self.test_fraction, "a number between 0 and 1")
 
     def test_rows(self, facts: SplitFacts) -> Mask:
         """The test part of all rows, as the split named by `test` has it."""
@@ -246,11 +244,14 @@ class KFold:
             advice = "equal rows stay together, and so do rows of one group"
             raise InputError("split.num_folds", problem, allowed, advice)
         seed = self.seed if self.fold_seed is None else self.fold_seed
-        folds = with_new_rows(
-            *(facts, seed, lambda known: folds_of(known, self.num_folds, seed, stratify=self.stratify)),
-            lambda keys: (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64),
-        )
-        return np.asarray(folds == self.fold)
+
+        def of_known(known: SplitFacts) -> NDArray[np.int64]:
+            return folds_of(known, self.num_folds, seed, stratify=self.stratify)
+
+        def of_new(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+            return (keys // np.uint64(2**64 // self.num_folds + 1)).astype(np.int64)
+
+        return np.asarray(with_new_rows(facts, seed, of_known, of_new) == self.fold)
 
     def test_rule(self) -> dict[str, Any]:
         """The rule of the split named by `test`."""

@@ -69,11 +69,11 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     Raises:
         VaultRefused: The rows are frozen in another way, or two vaults could go on.
     """
-    evidence = Evidence(request, rows, forms, known_rows.look(forms))
+    evidence = Evidence(request, rows, forms, known_rows.look_up(forms))
     settings = request["vault"]
     if settings["policy"] == policies.NONE:
         return _open_division(evidence)
-    own = _own(evidence.seen, settings.get("id"))
+    own = _vaults_with_most(evidence.seen, settings.get("id"))
     mine = [candidate for candidate in own if _has_target(candidate, rows)]
     if len(mine) > 1:
         names = " and ".join(candidate.name for candidate in mine)
@@ -85,16 +85,16 @@ def divide(request: Mapping[str, Any], rows: Rows, forms: RowForms) -> Division:
     first = mine[0] if mine else own[0]
     words = _changed_settings(evidence, first, own, has_target=bool(mine))
     if mine and not words:
-        return _gone_on(evidence, own, first)
+        return _continued(evidence, own, first)
     if TEST_PART not in words:
-        return _shared(evidence, own, replaces=(first.record["vault"],) if mine else ())
+        return _beside_others(evidence, own, replaces=(first.record["vault"],) if mine else ())
     family = lifecycle.family_of(first.record["vault"])
     in_force = {candidate.record["vault"] for candidate in evidence.seen}
     others = [candidate for candidate in evidence.seen if candidate.record["vault"] not in family]
     return _new_division(evidence, others, replaces=tuple(vault for vault in family if vault in in_force))
 
 
-def _own(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
+def _vaults_with_most(seen: Sequence[Seen], vault: str | None) -> list[Seen]:
     """Vaults most of whose rows the source holds; or the one that the user names."""
     if vault is None:
         return [candidate for candidate in seen if candidate.holds_most]
@@ -138,35 +138,35 @@ def _changed_settings(evidence: Evidence, first: Seen, own: Sequence[Seen], *, h
     return words
 
 
-def _gone_on(evidence: Evidence, own: Sequence[Seen], mine: Seen) -> Division:
+def _continued(evidence: Evidence, own: Sequence[Seen], mine: Seen) -> Division:
     """A vault that goes on: sealed rows stay out, others may be trained on."""
     return replace(
-        _around(evidence, own, mine),
+        _beside_sealed(evidence, own, mine),
         rows=_with_classes(evidence.rows, tuple(mine.record["class_names"])),
         vault=mine.record["vault"],
         num_sealed=int(mine.record["num_test"]),
     )
 
 
-def _shared(evidence: Evidence, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
+def _beside_others(evidence: Evidence, own: Sequence[Seen], *, replaces: tuple[str, ...] = ()) -> Division:
     """A new vault over the test rows of others: for another target, or under another policy in place of one of them."""
     first = own[0]
-    around = _around(evidence, own, first)
-    if not around.test.any():
+    division = _beside_sealed(evidence, own, first)
+    if not division.test.any():
         problem = f"has another target, and none of the rows of {first.name} is in it: its test rows cannot be sealed"
         raise VaultRefused(f"data {evidence.request['name']}", problem, next="prepare the target once from all rows")
     family = dict.fromkeys(vault for candidate in own for vault in lifecycle.family_of(candidate.record["vault"]))
     return replace(
-        around,
+        division,
         replaces=replaces,
         shares=tuple(vault for vault in family if vault not in replaces),
         first_time=first.record["first_time"],
-        num_sealed=int(around.test.sum()),
+        num_sealed=int(division.test.sum()),
         is_new=None,
     )
 
 
-def _around(evidence: Evidence, own: Sequence[Seen], first: Seen) -> Division:
+def _beside_sealed(evidence: Evidence, own: Sequence[Seen], first: Seen) -> Division:
     """Sealed rows, and rows that may be trained on: all others but those that are too near to a sealed one.
 
     `own` are the vaults most of whose rows these are, and the rules of `first` hold.
@@ -260,12 +260,8 @@ def _new_division(evidence: Evidence, seen: Sequence[Seen], *, replaces: tuple[s
         counts["sealed_elsewhere"] = int(sealed.sum())
     is_timed = request["test_rule"]["split"] == "time" and rows.times is not None
     first_time = float(np.min(cast(Any, rows.times)[test])) if is_timed else None
-    return Division(
-        *(rows, forms, units, test, development, counts, cuts),
-        replaces=replaces,
-        first_time=first_time,
-        num_sealed=int(test.sum()),
-    )
+    division = Division(rows, forms, units, test, development, counts, cuts)
+    return replace(division, replaces=replaces, first_time=first_time, num_sealed=int(test.sum()))
 
 
 def _open_division(evidence: Evidence) -> Division:

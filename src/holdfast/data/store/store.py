@@ -134,8 +134,9 @@ def prepare(
         RunFailed: The preparation died.
     """
     request = make_request(as_plain(data), as_plain(split), as_plain(vault))
+    locked = {} if project is None else project_lock.read_lock(project)
     if project is not None:
-        request["locked"] = list(project_lock.read_lock(project).values())
+        request["locked"] = list(locked.values())
     # A vault that is frozen elsewhere may be over these rows: only who sees all of them can tell.
     prepared = None if project_lock.unknown(request.get("locked", ())) else find_prepared(request)
     if prepared is None:
@@ -145,8 +146,9 @@ def prepare(
     if prepared is None:
         raise RunFailed("store", f"{places.store()} changed while the rows were prepared", next="start again")
     if project is not None and not is_open(prepared.vault):
-        project_lock.check_heads(project, prepared.vault)
-        project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
+        project_lock.check_heads(locked, prepared.vault)
+        if "seal" not in locked.get(prepared.vault, {"heads": {}})["heads"]:
+            project_lock.note_head(project, prepared.vault, "seal", registry.read_ledger(prepared.vault)[0])
     return prepared
 
 
@@ -158,7 +160,8 @@ def is_from_memory(data: Mapping[str, Any]) -> bool:
 def open_prepared(place: str) -> Prepared:
     """The rows and the view that a run was trained on, by `Prepared.id`; an InputError where they are gone."""
     try:
-        return read_view(places.store() / "rows" / place.partition("/")[0] / "views" / place.partition("/")[2])
+        rows, _, view = place.partition("/")
+        return read_view(rows_folder(rows) / "views" / view)
     except UNREADABLE:
         problem = f"has no rows {place[:12]}"
         raise InputError(str(places.store()), problem, next="run its data option once more") from None

@@ -44,7 +44,7 @@ from holdfast.data.store.write import (
     write_view,
 )
 from holdfast.vault import known_rows, lifecycle, policies, project_lock, registry
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.manifest import read_manifest
 from holdfast.vault.rows.digest_sets import content_id
 from holdfast.vault.sealing import SealRequest, seal
 
@@ -60,7 +60,7 @@ def answer(header: Header, _: Sequence[Array]) -> tuple[Header, Sequence[Array]]
 def answer_request(request: Mapping[str, Any]) -> str:
     """Prepare what `request` asks for, unless another process has just done so; returns the vault's id."""
     with _lock(), _full_disk_refused():
-        _sweep()
+        _remove_leftovers()
         prepared = store.find_prepared(request)
         return _prepare(request) if prepared is None else prepared.vault
 
@@ -180,7 +180,7 @@ def _vault_notes(vault: str, view: Mapping[str, Any]) -> list[str]:
     if store.is_open(vault) or view["form"] != "table":
         return []
     names = list(dict.fromkeys(column.get("source", column["name"]) for column in view["columns"]))
-    sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
+    sealed = read_manifest(vault)["parts"]["x"]
     lacking = [name for name in names if name not in sealed.get("columns", names)]
     notes = [f"column {name!r} is not in the sealed rows: an opening takes it as missing in each" for name in lacking]
     siblings = {
@@ -216,7 +216,7 @@ def _remove_sealed_rows(vault: str) -> None:
             remove_rows(folder)
 
 
-def _sweep() -> None:
+def _remove_leftovers() -> None:
     """Finish what a killed preparation left: its vault may have been sealed, and may know rows of the store."""
     if store.pending_file().exists():
         with registry.locked():
@@ -239,7 +239,7 @@ def _full_disk_refused() -> Iterator[None]:
         if error.errno not in FULL:
             raise
         with suppress(OSError, HoldfastError):
-            _sweep()
+            _remove_leftovers()
         problem = f"the rows could not be stored ({error.strerror})"
         raise RunFailed(str(places.home()), problem, next=MORE_ROOM) from None
 

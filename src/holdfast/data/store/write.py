@@ -146,7 +146,8 @@ def _sha256_of(blocks: Iterable[NDArray[Any]]) -> str:
 def _write_raw(folder: Path, name: str, vault: str, division: Division, known: dict[str, RowArray]) -> None:
     rows, development = division.rows, division.development
     for part, array in known.items():
-        _save(folder / f"{part}.npy", array, development)
+        shape = (int(development.sum()), *array.shape[1:])
+        _save_blocks(folder / f"{part}.npy", _blocks_of(array, development), shape, array.dtype)
     meta = {
         "format": store.FORMAT,
         "vault": vault,
@@ -216,12 +217,8 @@ def _blocks_of(array: RowArray, rows: Mask) -> Iterator[NDArray[Any]]:
     return (block[rows[start : start + len(block)]] for start, block in blocks_of(array))
 
 
-def _save(path: Path, array: RowArray, rows: Mask) -> None:
-    """Write some rows as a `.npy` file, a few MiB at a time."""
-    _save_blocks(path, _blocks_of(array, rows), (int(rows.sum()), *array.shape[1:]), array.dtype)
-
-
 def _save_blocks(path: Path, blocks: Iterator[NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write rows as a `.npy` file, block by block."""
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -257,7 +254,12 @@ def recall(request: Mapping[str, Any], rows: Rows) -> tuple[Path, Division] | No
         if store.can_be_read(store.read_raw, folder / "raw") and store.stands(vault):
             none = np.zeros((0, DIGEST_BYTES), np.uint8)
             division = Division(
-                *(rows, RowForms(none, rows.y), none, known["test"], known["development"], counts),
+                rows,
+                forms=RowForms(none, rows.y),
+                units=none,
+                test=known["test"],
+                development=known["development"],
+                counts=counts,
                 vault=None if store.is_open(vault) else vault,
                 num_sealed=num_sealed,
             )

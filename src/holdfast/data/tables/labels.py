@@ -187,7 +187,6 @@ def targets_from_array(y: NDArray[Any], task: str, class_names: Sequence[str], n
         y: (n,) or (n, 1) classes, texts or values; (n, k) values, labels of 0 and 1, or one-hot classes.
         task: "auto", "classes" or "regression".
         class_names: One for each class 0, 1, ..., or for each label or column of values.
-        name: How they are called.
 
     Raises:
         InputError: They are none of these, or some are missing.

@@ -25,24 +25,11 @@ from holdfast.data import views
 from holdfast.data.loading.train_val import RunRows, rows_of_run
 from holdfast.evaluation import processes
 from holdfast.evaluation.criterion import parse_criterion
+from holdfast.evaluation.freeze import validation
 from holdfast.evaluation.freeze.run_files import Copied, copy_run
 from holdfast.evaluation.freeze.sealed_rows import pretraining_of, refuse_sealed_rows, refuse_sealed_train_rows
 from holdfast.evaluation.freeze.trials import describe_trials
-from holdfast.evaluation.freeze.validation import (
-    exact_loss,
-    has_standard_loss,
-    own_val_scores,
-    predict_out_of_fold,
-    predict_val,
-    refuse_other_columns,
-    refuse_other_record,
-    refuse_other_scores,
-    refuse_other_statistics,
-    refuse_unstable,
-    tolerance_of,
-    val_scores,
-)
-from holdfast.evaluation.selections import STAGING, enter, refuse_former
+from holdfast.evaluation.selections import STAGING, add_selection, refuse_former
 from holdfast.evaluation.statistics.intervals import INTERVALS
 from holdfast.evaluation.statistics.sampling import CONFIDENCE
 from holdfast.training.metric_names import metric_and_target
@@ -85,7 +72,7 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
             checkpoint holds sealed rows.
     """
     records = [_completed(run) for run in runs]
-    vault = _shared(runs, records)
+    vault = _common_vault(runs, records)
     if len(runs) > 1:
         runs, records = _best_first(runs, records)
     task = str(records[0]["data"]["task"])
@@ -101,18 +88,17 @@ def freeze_runs(runs: Sequence[Path], criterion: str | None = None) -> Frozen:
         copies = [copy_run(staging, i, run, record) for i, (run, record) in enumerate(zip(runs, records, strict=True))]
         fields = _describe(records[0], vault, copies[0], goal)
         fields["pretrained"] = pretraining_of([record for copied in copies for record in copied.records], vault)
-        fields["models"], stds = [], []
-        for name, copied in zip(names, copies, strict=True):
-            val = rows_of_run(fields["split"], copied.record["data"], anew=True)
-            stds.append(val.target_std)
-            fields["models"].append({"name": name, **_freeze_model(copied, val, staging)})
-        for model in fields["models"]:
+        vals = [rows_of_run(fields["split"], copied.record["data"], anew=True) for copied in copies]
+        fields["models"] = []
+        for name, copied, val in zip(names, copies, vals, strict=True):
+            model = {"name": name, **_freeze_model(copied, val, staging)}
+            fields["models"].append(model)
             targets = {name: model["config"]["metrics"][name]["_target_"] for name in model["own_metrics"]}
             fields["definitions"] |= {name: f"{target}, a class of the user's own" for name, target in targets.items()}
-        fields |= {"target_std": stds[0], "intervals": INTERVALS}
+        fields |= {"target_std": vals[0].target_std, "intervals": INTERVALS}
         files = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
         fields["files"] = {file: sha256_file(staging / file) for file in files}
-        selection, is_new = enter(staging, fields, projects)
+        selection, is_new = add_selection(staging, fields, projects)
     except OSError as error:
         where, problem = str(error.filename or selections), f"cannot be frozen ({error.strerror})"
         raise VaultRefused(where, problem, next="free some space or mend the disk, then try again") from None
@@ -141,7 +127,7 @@ def _completed(run: Path) -> dict[str, Any]:
     return record
 
 
-def _shared(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
+def _common_vault(runs: Sequence[Path], records: Sequence[Mapping[str, Any]]) -> str:
     """The vault of all runs."""
     if len({run.resolve() for run in runs}) < len(runs):
         raise InputError("freeze", "names a run twice", next="name each run once")
@@ -167,7 +153,7 @@ def _best_first(runs: Sequence[Path], records: Sequence[dict[str, Any]]) -> tupl
 
 
 def _refuse_by_policy(vault: str, num_models: int, criterion: str | None) -> None:
-    policy = read_manifest(folder_of(vault))[0]["policy"]
+    policy = read_manifest(vault)["policy"]
     where = f"vault {vault[:8]}"
     if policy["policy"] == "criterion" and criterion is None:
         hint = '--criterion "accuracy > 0.94"'
@@ -244,7 +230,7 @@ def _freeze_model(copied: Copied, val: RunRows, staging: Path) -> dict[str, Any]
 def _refuse_other_form(val: RunRows) -> None:
     """Refuse a view that the sealed rows cannot be seen through."""
     vault = val.prepared.vault
-    if words := views.mismatch(val.prepared.view, read_manifest(folder_of(vault))[0]["parts"]["x"]):
+    if words := views.mismatch(val.prepared.view, read_manifest(vault)["parts"]["x"]):
         hint = "train on the data in the form that it was sealed in; or holdfast vault supersede"
         raise VaultRefused(f"vault {vault[:8]}", f"the run {words}", next=hint)
 
@@ -253,65 +239,66 @@ def _validate(model: Mapping[str, Any], copied: Copied, val: RunRows, staging: P
     """Reproduce the val score from the copies; keep the predictions, to compare with when the vault is opened."""
     record = copied.record
     task, num_outputs = str(record["data"]["task"]), int(record["data"]["num_outputs"])
-    tolerance = max(map(tolerance_of, copied.records))
+    tolerance = max(map(validation.tolerance_of, copied.records))
     # An ensemble states its loss in the same way whatever its members minimised.
     is_ensemble = record["kind"] == "ensemble"
-    has_loss = is_ensemble or has_standard_loss(record["config"])
+    has_loss = is_ensemble or validation.has_standard_loss(record["config"])
     columns = task_of(task).row_shape(num_outputs)
     is_out_of_fold = copied.combined["out_of_fold"]
     rows = [val] * len(copied.members)
     if is_out_of_fold:
         rows = [rows_of_run(own["config"]["split"], own["data"], anew=True) for own in copied.records]
     with processes.Predictor([model], staging) as predictor:
-        predictions = predict_val(predictor, val, columns)
-        refuse_unstable(predictor, val, predictions, tolerance)
+        predictions = validation.predict_val(predictor, val, columns)
+        validation.refuse_unstable(predictor, val, predictions, tolerance)
         expected = _expected_states(predictor, rows)
         # Probabilities that round to 0 or 1 hide the loss: a single model is asked for its logits.
         loss = None
         if has_loss and not is_ensemble and not task_of(task).is_values:
-            loss = exact_loss(predictor, val, task, num_outputs)
-    _look_into(copied.members, expected, rows, staging)
+            loss = validation.exact_loss(predictor, val, task, num_outputs)
+    _check_checkpoints(copied.members, expected, rows, staging)
     judged, judged_rows = predictions, val
     if is_out_of_fold:
         alone = [{**copied.combined, "members": [{**member, "weight": 1.0}]} for member in copied.members]
         with processes.Predictor(alone, staging) as predictor:
-            judged, judged_rows = predict_out_of_fold(predictor, rows, columns)
+            judged, judged_rows = validation.predict_out_of_fold(predictor, rows, columns)
     recorded = [name.removeprefix("val/") for name in model["val"]]
     names = {*metrics_of(task, asked_for=False), *(name for name in recorded if metric_and_target(name)[0] in METRICS)}
-    targets = record["data"]["class_names"]
-    scores = val_scores(judged, judged_rows, task, num_outputs, tolerance, names=[*names], target_names=targets)
+    options = {"names": [*names], "target_names": record["data"]["class_names"]}
+    scores = validation.val_scores(judged, judged_rows, task, num_outputs, tolerance, **options)
     if not has_loss:
         del scores["loss"]
     elif loss is not None:
         scores["loss"] = (loss[0], tolerance + loss[1])
-    refuse_other_scores(model["val"], scores, tolerance)
+    validation.refuse_other_scores(model["val"], scores, tolerance)
     with new_file(staging / model["val_predictions"]) as file:
         np.save(file, predictions, allow_pickle=False)
     own = [name for name in recorded if name in (model["config"].get("metrics") or {}) and name not in METRICS]
     if own:
         with processes.OwnMetrics({**model, "own_metrics": own}, task, num_outputs) as metrics:
-            own_scores = own_val_scores(metrics, judged, judged_rows, task, tolerance)
-        refuse_other_scores(model["val"], own_scores, tolerance)
+            own_scores = validation.own_val_scores(metrics, judged, judged_rows, task, tolerance)
+        validation.refuse_other_scores(model["val"], own_scores, tolerance)
     of_all = [name for name in scores if metric_and_target(name)[1] is None]  # an opening gives those of each target
     return {"metrics": of_all, "own_metrics": own, "has_loss": has_loss}
 
 
 def _expected_states(predictor: processes.Predictor, rows: Sequence[RunRows]) -> list[dict[str, Any]]:
     """The buffers that each member must hold by the statistics of its own train rows, asked for once where shared."""
-    states: dict[int, dict[str, Any]] = {}
+    different = {id(own): own for own in rows}
+    states = {key: predictor.statistics_state(own.statistics) for key, own in different.items()}
     expected = []
     for index, own in enumerate(rows):
-        if id(own) not in states:
-            states[id(own)] = predictor.statistics_state(own.statistics)
-        of_member = {key.partition("/"): array for key, array in states[id(own)].items()}
-        expected.append({name: array for (number, _, name), array in of_member.items() if number == str(index)})
+        state = states[id(own)].items()
+        expected.append({name.partition("/")[2]: array for name, array in state if name.startswith(f"{index}/")})
     return expected
 
 
-def _look_into(
+def _check_checkpoints(
     members: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], rows: Sequence[RunRows], staging: Path
 ) -> None:
     """Refuse checkpoints whose statistics are not of the train rows, or that hold sealed rows."""
+    from holdfast.training.checkpoints import read_checkpoint
+
     prepared = rows[0].prepared
     viewed = Fingerprints(prepared.folder / "sealed.fingerprints", known_rows.fingerprint_key(prepared.vault))
     sealed = [known_rows.sealed_rows(prepared.vault), viewed]
@@ -320,10 +307,10 @@ def _look_into(
     for member, state, own in zip(members, expected, rows, strict=True):
         name = f"{member['run']}/{member['checkpoint']}"
         record = read_run(staging / member["folder"])
-        content = read_content(staging / member["folder"] / member["checkpoint"])
-        refuse_other_record(name, record, content)
-        refuse_other_statistics(name, state, content["state_dict"])
-        refuse_other_columns(name, own, content)
+        content = read_checkpoint(staging / member["folder"] / member["checkpoint"])
+        validation.refuse_other_record(name, record, content)
+        validation.refuse_other_statistics(name, state, content["state_dict"])
+        validation.refuse_other_columns(name, own, content)
         with _refusals_noted(prepared.vault, str(member["run"])):
             refuse_sealed_rows(name, content, own.statistics, sealed)
             refuse_sealed_rows(name, record, own.statistics, sealed)
@@ -337,10 +324,3 @@ def _refusals_noted(vault: str, run: str) -> Iterator[None]:
     except VaultRefused:
         registry.note_refusal(vault, {"reason": "sealed rows were found in what was to be frozen", "run": run})
         raise
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """A checkpoint as tensors and plain values."""
-    from holdfast.training.checkpoints import read_checkpoint
-
-    return read_checkpoint(path)

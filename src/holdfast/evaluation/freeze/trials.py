@@ -6,6 +6,7 @@ numbers, as they were at the freeze: whoever keeps the sweep can show later that
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,8 +29,10 @@ def describe_trials(run: Path, record: Mapping[str, Any]) -> dict[str, Any] | No
     folder = sweep_of(run)
     if folder is None:
         return None
-    runs = runs_of(folder)
-    records = [sound for other in runs if (sound := _read(other)) is not None]
+    runs, records = runs_of(folder), []
+    for other in runs:
+        with contextlib.suppress(InputError):
+            records.append(read_run(other))
     return {
         "sweep": folder.name,
         "runs": len(runs),
@@ -67,10 +70,3 @@ def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _repeated(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**without_seed(record["config"]), "val_sha256": (record["data"] or {}).get("val_sha256")}
-
-
-def _read(folder: Path) -> dict[str, Any] | None:
-    try:
-        return read_run(folder)
-    except InputError:
-        return None

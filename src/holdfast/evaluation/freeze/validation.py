@@ -47,12 +47,7 @@ def predict_val(
 def predict_out_of_fold(
     predictor: Predictor, folds: Sequence[RunRows], columns: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], RunRows]:
-    """Predictions for all train and val rows, each by the model that has it in its fold; and these rows.
-
-    Args:
-        predictor: With one model for each fold.
-        folds: Of each model its rows.
-        columns: Shape of one row's prediction.
+    """Predictions for all train and val rows, each by the one of several models that has it in its fold; these rows.
 
     Raises:
         VaultRefused: The folds are not those of one division.
@@ -109,12 +104,9 @@ def refuse_unstable(predictor: Predictor, val: RunRows, predictions: NDArray[np.
 def refuse_other_statistics(where: str, expected: Mapping[str, NDArray[Any]], state: Mapping[str, Any]) -> None:
     """Refuse a checkpoint whose statistics are not what the train rows alone give, as where val rows had a part."""
     for name, value in expected.items():
-        held = np.asarray(state[name]) if name in state else np.empty(0)
-        far = np.full(1, np.inf)
-        if held.shape == value.shape:
-            far = _relative_difference(held.astype(np.float64), value.astype(np.float64))
-        if not far.max(initial=0.0) <= STATISTICS_RTOL:
-            problem = f"{name} is not what the train rows alone give (relative difference {far.max():.2g})"
+        far = _relative_difference(np.asarray(state.get(name, np.empty(0))), value)
+        if not far <= STATISTICS_RTOL:
+            problem = f"{name} is not what the train rows alone give (relative difference {far:.2g})"
             raise VaultRefused(where, problem, next="train again: statistics must come from train rows")
 
 
@@ -131,12 +123,15 @@ def refuse_other_record(where: str, record: Mapping[str, Any], content: Mapping[
             raise VaultRefused(where, problem, next="restore run.json; or train the run again")
 
 
-def _relative_difference(held: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """0 for equal numbers, NaN and infinite ones included."""
+def _relative_difference(held: NDArray[Any], value: NDArray[Any]) -> float:
+    """The largest one; equal numbers, NaN and infinite ones included, have none."""
+    if held.shape != value.shape:
+        return float("inf")
+    held, value = held.astype(np.float64), value.astype(np.float64)
     is_equal = (held == value) | (np.isnan(held) & np.isnan(value))
     with np.errstate(invalid="ignore"):
         far = np.abs(held - value) / np.maximum(np.abs(value), 1e-7)
-    return np.where(is_equal, 0.0, far)
+    return float(np.where(is_equal, 0.0, far).max(initial=0.0))
 
 
 def refuse_other_columns(where: str, val: RunRows, content: Mapping[str, Any]) -> None:
@@ -180,13 +175,10 @@ def val_scores(
     regression the tolerance is in units of the train targets' spread. `names` and `target_names` are those of
     `scores.score`.
     """
-    y, std = val.targets, val.target_std
-
-    def scored(predicted: NDArray[np.float32]) -> dict[str, float]:
-        facts: dict[str, Any] = {"task": task, "num_outputs": num_outputs, "target_std": std}
-        return score(predicted, y, names=names, target_names=target_names, **facts)
-
-    scores = _with_slack(scored, predictions, val, task, tolerance)
+    y = val.targets
+    options: dict[str, Any] = {"task": task, "num_outputs": num_outputs, "target_std": val.target_std}
+    options |= {"names": names, "target_names": target_names}
+    scores = _with_slack(lambda moved: score(moved, y, **options), predictions, val, task, tolerance)
     if not task_of(task).is_values:
         # A loss does not move with small probabilities, but with what is lost where they round to 0 or 1.
         losses = [task_of(task).row_losses(moved, y).mean() for moved in _moved(predictions, y, task, 8 * FLOAT32_STEP)]

@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from holdfast.core.child import forbid_core_dumps
-from holdfast.core.errors import HoldfastError, InputError, RunFailed, VaultRefused
+from holdfast.core.errors import HoldfastError, RunFailed, VaultRefused
 from holdfast.core.files import canonical_json, sha256_hex
 from holdfast.core.messages import ArrayBlocks
 from holdfast.core.tasks import task_of
@@ -38,8 +38,6 @@ MAX_CLASSES = 100
 RECORDED = "the opening could not be recorded; its result is printed when it is"
 
 Predictors = list[tuple[list[int], processes.Predictor]]  # the numbers of the models that share a view, and theirs
-
-__all__ = ["Opened", "disclose", "open_vault"]
 
 
 def open_vault(prefix: str, *, reason: str | None = None, key_file: Path | None = None) -> tuple[Opened, list[str]]:
@@ -85,8 +83,7 @@ def disclose(prefix: str, *, reason: str, key_file: Path | None = None) -> dict[
         VaultRefused: It was not opened in full, or a file or key is not right.
     """
     forbid_core_dumps()
-    if not reason.strip():
-        raise InputError("--reason", "is empty", next="say in a sentence why; it stays in the ledger")
+    policies.check_reason(reason)
     vault, selection = find_selection(prefix)
     with registry.on_disk(folder_of(vault), "nothing was disclosed"), FileLock(folder_of(vault) / ".opening.lock"):
         entries = registry.read_ledger(vault)
@@ -197,7 +194,7 @@ def _predict(
             if sha256 != stated:
                 raise opening.Mismatch("predictions", stated=stated, found=sha256)
             return entry, predictions
-        sealed = read_manifest(folder_of(vault))[0]["parts"]["x"]
+        sealed = read_manifest(vault)["parts"]["x"]
         columns = task_of(fields["task"]).row_shape(fields["num_outputs"])
         predictions = np.empty((len(fields["models"]), sealed["rows"], *columns), np.float32)
         cells: list[dict[str, int]] = [{}] * len(fields["models"])
@@ -238,7 +235,7 @@ def _conclude(
     vault = fields["vault"]
     with _mismatches_noted(entry):
         y = opening.open_y(vault, entry, ring)
-    confidence = policies.confidence(read_manifest(folder_of(vault))[0]["policy"], float(fields["confidence"]))
+    confidence = policies.confidence(read_manifest(vault)["policy"], float(fields["confidence"]))
     groups = opening.group_numbers(vault)
     scored = processes.score(fields, [*predictions], y, confidence=confidence, groups=groups)
     before = sum(_total_bits(relative) for relative in lifecycle.family_of(vault))

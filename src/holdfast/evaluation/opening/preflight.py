@@ -27,7 +27,7 @@ def allowed_opening(
         raise VaultRefused(f"vault {vault[:8]}", f"was {record['status']}", next="holdfast vault status")
     history = policies.History.of(entries)
     try:
-        return policies.allowed(record["policy"], history, selection, reason=reason, where=vault[:8])
+        return policies.allowed(record["policy"], history, selection, reason=reason, where=f"vault {vault[:8]}")
     except VaultRefused as error:
         if selection in history.frozen:
             body = {"reason": error.problems[0].what, "policy": record["policy"]["policy"]}
@@ -37,7 +37,7 @@ def allowed_opening(
 
 def refuse_disorder(vault: str, entries: Sequence[ledger.Entry]) -> None:
     """Refuse a ledger with an act that lacks the one before it, or is against the policy: no result was of a test."""
-    policy = read_manifest(folder_of(vault))[0]["policy"]
+    policy = read_manifest(vault)["policy"]
     for kind, where, problem in policies.order_problems(entries, policy):
         if kind != "mismatch":  # that is mended, and opened again
             raise VaultRefused(f"vault {vault[:8]}", f"{where} of its ledger {problem}", next="holdfast vault verify")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -25,7 +24,7 @@ from holdfast.reporting.pages import render
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.ledger import leaked_bits, ledger
 from holdfast.vault.ledger.ledger import Found
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.manifest import read_manifest
 
 VERSION = 1
 PAGE = "final_report.html"
@@ -61,7 +60,7 @@ def report_problems(vault: str, selection: str) -> Iterator[Found]:
         facts = json.loads(read_plain(path, MAX_BYTES))
         known = json.loads(json.dumps(gather(vault, selection, facts["head"]["index"] + 1)))
         known |= {name: facts[name] for name in ("written", "holdfast")}
-        source = read_manifest(folder_of(vault))[0]["source"]  # whether it still lies there changes
+        source = read_manifest(vault)["source"]  # whether it still lies there changes
         if facts["vault"]["source"] in (_source(source, is_there) for is_there in (True, False)):
             known["vault"]["source"] = facts["vault"]["source"]
         known["limits"] = _limits(known)
@@ -84,7 +83,7 @@ def _is_content(path: Path, text: str) -> bool:
 
 def gather(vault: str, selection: str, num_entries: int | None = None) -> dict[str, Any]:
     """Everything the report says, as JSON, by the first `num_entries` of the ledger or all."""
-    manifest, _ = read_manifest(folder_of(vault))
+    manifest = read_manifest(vault)
     fields = read_selection(vault, selection)
     entries = registry.read_ledger(vault)[:num_entries]
     result = find_entry(entries, "open.result", selection)
@@ -241,7 +240,7 @@ def _environment(fields: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str
         "versions": {name: fields["versions"][name] for name in names if name in fields["versions"]},
         "framework": fields["framework"],
         "git": fields["git"],
-        "modules": dict(ChainMap(*(by_file(model["modules"]) for model in fields["models"]))),
+        "modules": {file: sha256 for model in fields["models"] for file, sha256 in by_file(model["modules"]).items()},
         "changes": list(body.get("changes", [])),
     }
 

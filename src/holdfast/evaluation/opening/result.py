@@ -88,7 +88,7 @@ def select_result(fields: Mapping[str, Any], level: str, scored: Scored, num_row
         body["criterion"] = {"criterion": criterion, "passed": passes(criterion, first)}
     if level == policies.CRITERION:
         return body, leaked_bits.PASS_BITS
-    models = [_in_order(model) for model in scored.models]
+    models = scored.models
     body |= {"metrics": first, "models": models, "comparisons": scored.comparisons}
     bits = sum(bits_of(model["metrics"]) for model in models)
     bits += sum(bits_of(target["metrics"]) for model in models for target in model.get("targets", ()))
@@ -117,7 +117,7 @@ def answer_of(result: ledger.Entry, *, is_replayed: bool) -> Opened:
             head=result.sha256,
             replayed=is_replayed,
             metrics=in_order(body["metrics"]),
-            models=[_in_order(model) for model in body.get("models", [])],
+            models=[_model_in_order(model) for model in body.get("models", [])],
             comparisons=body.get("comparisons", []),
             criterion=body.get("criterion"),
             n=int(body["n"]),
@@ -153,9 +153,9 @@ def in_order(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: metrics[name] for name in table.in_order(metrics)}
 
 
-def _in_order(model: Mapping[str, Any]) -> dict[str, Any]:
+def _model_in_order(model: Mapping[str, Any]) -> dict[str, Any]:
     """A model, or one of its targets, with its metrics in the order in which they are shown."""
-    targets = {"targets": [_in_order(target) for target in model["targets"]]} if "targets" in model else {}
+    targets = {"targets": [_model_in_order(target) for target in model["targets"]]} if "targets" in model else {}
     return {**model, "metrics": in_order(model["metrics"]), **targets}
 
 

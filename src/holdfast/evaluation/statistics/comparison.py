@@ -35,11 +35,11 @@ def compare(
         For each metric and each other model: {"metric", "models": [first, other], "difference" (first minus other),
         "low", "high", "p", "p_holm", "method"}, and what the test counted.
     """
-    compare_two = _compare_errors if task_of(task).is_values else _compare_classes
-    results: list[dict[str, Any]] = []
+    first, results = predictions[0], list[dict[str, Any]]()
     for name, other in zip(names[1:], predictions[1:], strict=True):
-        for result in compare_two(predictions[0], other, y, task, sampling):
-            results.append({"models": [names[0], name], **result})
+        is_values = task_of(task).is_values
+        compared = _errors(first, other, y, sampling) if is_values else _classes(first, other, y, task, sampling)
+        results += [{"models": [names[0], name], **result} for result in compared]
     for metric in dict.fromkeys(result["metric"] for result in results):
         same = [result for result in results if result["metric"] == metric]
         for result, p in zip(same, holm([result["p"] for result in same]), strict=True):
@@ -74,18 +74,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
-def _compare_classes(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
+def _classes(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
     kind = task_of(task)
     guesses = [kind.guesses(p) for p in (first, other)]
     truth = kind.truth(y, guesses[0].shape[1])
     right = [(truth == guess).all(axis=1) for guess in guesses]
     return [
-        {"metric": "accuracy", **_compare_proportions(right[0], right[1], sampling)},
-        *_compare_areas(first, other, truth, task, sampling),
+        {"metric": "accuracy", **_proportions(right[0], right[1], sampling)},
+        *_areas(first, other, truth, task, sampling),
     ]
 
 
-def _compare_proportions(first: NDArray[np.bool_], other: NDArray[np.bool_], sampling: Sampling) -> dict[str, Any]:
+def _proportions(first: NDArray[np.bool_], other: NDArray[np.bool_], sampling: Sampling) -> dict[str, Any]:
     only_first, only_other = int((first & ~other).sum()), int((other & ~first).sum())
     difference = (only_first - only_other) / len(first)
     counts = {"difference": difference, "only_first": only_first, "only_other": only_other}
@@ -96,9 +96,7 @@ def _compare_proportions(first: NDArray[np.bool_], other: NDArray[np.bool_], sam
     return counts | {"low": low, "high": high, "p": p, "method": method}
 
 
-def _compare_areas(
-    first: Array, other: Array, truth: NDArray[np.bool_], task: str, sampling: Sampling
-) -> list[dict[str, Any]]:
+def _areas(first: Array, other: Array, truth: NDArray[np.bool_], task: str, sampling: Sampling) -> list[dict[str, Any]]:
     """DeLong's test of two areas on the same rows; nothing where no area is defined."""
     scores = [task_of(task).scores(p) for p in (first, other)]
     (area, influence), (other_area, other_influence) = (delong.macro_auroc(s, truth) for s in scores)
@@ -116,12 +114,11 @@ def _compare_areas(
     return [{"metric": "auroc_macro", "difference": difference, **interval}]
 
 
-def _compare_errors(first: Array, other: Array, y: Array, task: str, sampling: Sampling) -> list[dict[str, Any]]:
+def _errors(first: Array, other: Array, y: Array, sampling: Sampling) -> list[dict[str, Any]]:
     """Mean absolute and squared errors: difference with a bootstrap interval, and a paired t test.
 
     Those of several targets are means over them.
     """
-    del task
     errors = [np.abs(p.astype(np.float64) - y).reshape(len(y), -1) for p in (first, other)]
     results = []
     for metric, power in (("mae", 1), ("mse", 2)):

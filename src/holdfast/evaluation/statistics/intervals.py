@@ -41,9 +41,7 @@ def metric_intervals(
         values: Metrics of these rows by bare name; NaN where a metric is not defined.
         predictions: (n, classes) or (n, labels) probabilities, (n,) P(1), or (n,) or (n, targets) values.
         y: (n,), (n, labels) or (n, targets) targets.
-        task: Of `core.tasks`.
         target_std: Unit of a regression's loss.
-        sampling: How intervals are taken.
         measure: Computes metrics of other rows, for those that are resampled as a whole; None: they have no interval.
     """
     kind = task_of(task)

@@ -69,9 +69,14 @@ def count_intervals(
         hits, guessed, true = (drawn[:, 2 + i * columns : 2 + (i + 1) * columns] for i in range(3))
         counts = Counts(drawn[:, 0], drawn[:, 1], hits, guessed, true, is_multilabel)
         parts.append(np.column_stack([of_counts(name)(counts) for name in names]))
-    tail = 50 * (1 - sampling.confidence)
-    lows, highs = np.percentile(np.concatenate(parts), [tail, 100 - tail], axis=0)
+    lows, highs = _percentiles(np.concatenate(parts), sampling)
     return {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
+
+
+def _percentiles(drawn: Array, sampling: Sampling) -> Array:
+    """Low and high end of the middle of all draws, which are along the first axis."""
+    tail = 50 * (1 - sampling.confidence)
+    return np.asarray(np.percentile(drawn, [tail, 100 - tail], axis=0))
 
 
 def num_draws(num_units: int) -> int:
@@ -204,8 +209,7 @@ def _interval_of(columns: Array, statistic: Callable[[Array, Any], Any], samplin
     method += draws_note(len(units))
     if not (math.isfinite(low) and math.isfinite(high)):
         drawn = resampled.bootstrap_distribution[np.isfinite(resampled.bootstrap_distribution)]
-        tail = 50 * (1 - sampling.confidence)
-        low, high = np.percentile(drawn, [tail, 100 - tail]) if len(drawn) else (value, value)
+        low, high = _percentiles(drawn, sampling) if len(drawn) else (value, value)
         method = method.replace("BCa bootstrap", "percentile bootstrap (BCa is not defined)")
     return {"value": value, "low": float(low), "high": float(high), "method": method}
 
@@ -245,8 +249,7 @@ def interval_of_draws(value: float, drawn: Sequence[float] | Array, sampling: Sa
     finite = np.asarray(drawn)[np.isfinite(drawn)]
     if not len(finite):
         return {"value": value, "low": math.nan, "high": math.nan, "method": "none (not defined on draws of the rows)"}
-    tail = 50 * (1 - sampling.confidence)
-    low, high = np.percentile(finite, [tail, 100 - tail])
+    low, high = _percentiles(finite, sampling)
     method = f"percentile bootstrap{'' if sampling.groups is None else ' of groups'}, {len(drawn)} draws"
     method += "" if low < high else " (they do not vary)"
     return {"value": value, "low": float(low), "high": float(high), "method": method}

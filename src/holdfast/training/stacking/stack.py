@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from torch.linalg import vector_norm
 
 from holdfast.data.loading.batches import Batch, ResidentBatches, hand_over
 from holdfast.training.fit import Built
-from holdfast.training.metrics import ROWS_PER_UPDATE
 from holdfast.training.row_guard import look_first
 from holdfast.training.stacking.grouping import alike
 from holdfast.training.stacking.layers import Dropout, Layout, NotStackable, stack_network
+from holdfast.training.stacking.metrics import Pass
 from holdfast.training.stacking.weights import Weights, as_stored
 
 MOST_TRANSFORMED = 2**26  # numbers that are kept as the networks see them: 256 MB
@@ -256,15 +256,13 @@ class Stack:
     @torch.no_grad()
     def validate(self) -> None:
         """Add the val rows to the val metrics of all members."""
-        kept = Kept()
+        val = Pass(self.members, "val_metrics")
         self.network.eval()
         for batch in self._val_loader:
             outputs = look_first(self._val_outputs)(batch)
             targets = batch[1].expand(len(self.members), *batch[1].shape)
-            kept.add(self._losses(outputs, targets), outputs, targets)
-            if kept.num_rows >= ROWS_PER_UPDATE:
-                kept.hand_over(self.members, "val_metrics")
-        kept.hand_over(self.members, "val_metrics")
+            val.add(self._losses(outputs, targets), outputs, targets)
+        val.end()
         self.network.train()
 
     def _val_outputs(self, batch: Batch) -> Tensor:
@@ -278,35 +276,6 @@ class Stack:
 def _losses_of(module: Any) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss of a module as a function of the outputs and targets of several members."""
     return getattr(module._loss, "of_members", None) or vmap(module._loss_of)
-
-
-@dataclass
-class Kept:
-    """Losses, outputs and targets of batches until they are handed over to the members' metrics, many at a time."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
-    targets: list[Tensor] = field(default_factory=list)
-    num_rows: int = 0
-
-    def add(self, losses: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Keep a batch: losses (K,), outputs and targets (K, rows, ...)."""
-        self.losses.append(losses)
-        self.outputs.append(outputs)
-        self.targets.append(targets)
-        self.num_rows += targets.shape[1]
-
-    def hand_over(self, members: Sequence[Built], name: str) -> None:
-        """Add all to the metrics of that name, and forget it."""
-        if not self.num_rows:
-            return
-        counts = torch.tensor([targets.shape[1] for targets in self.targets], dtype=torch.float64)
-        means = counts @ torch.stack(self.losses).double() / counts.sum()
-        outputs, targets = torch.cat(self.outputs, dim=1), torch.cat(self.targets, dim=1)
-        for member, built in enumerate(members):
-            metrics = getattr(built.module, name)
-            built.module._keep(metrics, means[member], outputs[member], targets[member])
-        self.losses, self.outputs, self.targets, self.num_rows = [], [], [], 0
 
 
 class _Penalty(nn.Module):

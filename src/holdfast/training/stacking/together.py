@@ -25,7 +25,6 @@ from holdfast.training.devices import precision_of, set_threads
 from holdfast.training.fit import SHOWN, settings_kept
 from holdfast.training.interrupts import SignalFlag, caught_signals
 from holdfast.training.loggers import close_failed
-from holdfast.training.metrics import ROWS_PER_UPDATE
 from holdfast.training.progress import epoch_line
 from holdfast.training.reporter import Reporter
 from holdfast.training.row_guard import guarded
@@ -33,7 +32,8 @@ from holdfast.training.stacking.choice import stack_if_faster
 from holdfast.training.stacking.grouping import group, why_alone
 from holdfast.training.stacking.layers import NotStackable
 from holdfast.training.stacking.member import Member, Result_co, Trainable
-from holdfast.training.stacking.stack import Kept, Stack
+from holdfast.training.stacking.metrics import Pass
+from holdfast.training.stacking.stack import Stack
 from holdfast.training.trainer import AtomicCheckpointIO
 
 NAME = "stack.ckpt"
@@ -191,15 +191,13 @@ class _Training:
 
     def _epoch(self) -> None:
         started, epoch = time.perf_counter(), self.members[0].num_epochs
-        losses, kept = [], Kept()
+        losses, train = [], Pass(self.stack.members, "train_metrics")
         for batch in self.stack.train_batches(epoch):
             self.signals.check()
             step_losses, outputs = self.stack.step(batch)
             losses.append(step_losses)
-            kept.add(step_losses, outputs, batch[1])
-            if kept.num_rows >= ROWS_PER_UPDATE:
-                kept.hand_over(self.stack.members, "train_metrics")
-        kept.hand_over(self.stack.members, "train_metrics")
+            train.add(step_losses, outputs, batch[1])
+        train.end()
         self.signals.check()
         self.stack.validate()
         by_member = torch.stack(losses, dim=1)

@@ -94,12 +94,7 @@ def append(
 ) -> Entry:
     """Add one durable entry at the end.
 
-    Args:
-        ledger: The folder of entries.
-        body: Must have a canonical JSON form.
-        opening: Number of the opening, from 1.
-        bits: What the entry tells about the test rows.
-        expected_head: Add only while this is the head; "" for the first entry. None: add wherever the end is.
+    With an `expected_head`, "" for the first entry, only while this is the head; None: wherever the end is.
 
     Raises:
         LedgerMoved: The head is not the expected one.

@@ -144,7 +144,10 @@ def _tells_apart(signatures: NDArray[np.uint64], num_distinct: int) -> bool:
 
 
 def _ways(sealed: Hashes, num_rows: int, *, has_names: bool) -> list[int | None]:
-    """The columns that may be left out (None: none), so that unrelated rows are hardly equal in the others."""
+    """The columns of which one may differ where all others are equal, which is hardly ever so by chance.
+
+    None among them: rows may be known where all columns are equal.
+    """
     counts = [np.unique(column, return_counts=True)[1] for column in sealed.T]
     equal_pairs = np.array([max(1, int((times * (times - 1)).sum())) for times in counts])
     # Two rows are equal in a column by a chance of 2 to the minus so many.

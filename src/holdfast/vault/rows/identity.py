@@ -100,14 +100,14 @@ def targeted_digests(digests: RowArray, y: Array, class_names: Sequence[str]) ->
     targeted = np.empty((len(y), DIGEST_BYTES), np.uint8)
     for start in range(0, len(y), TARGET_ROWS):
         part = np.asarray(y[start : start + TARGET_ROWS])
-        words = _target_words(part, class_names)
-        targeted[start : start + len(part)] = _hash_rows(
+        words = _target_bytes(part, class_names)
+        targeted[start : start + len(part)] = _digests_after(
             "target", np.concatenate([digests[start : start + len(part)], words], axis=1)
         )
     return targeted
 
 
-def _target_words(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
+def _target_bytes(y: Array, class_names: Sequence[str]) -> NDArray[np.uint8]:
     """(n, bytes) the bytes of targets, the same whatever type of numbers they come in."""
     if y.ndim == 1:
         cells: Cells = (y, class_names) if class_names else y
@@ -134,7 +134,7 @@ def hash_rows(start: hashlib.blake2b, rows: Array) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
-def _hash_rows(header: str, rows: Array) -> NDArray[np.uint8]:
+def _digests_after(header: str, rows: Array) -> NDArray[np.uint8]:
     """(n, 16) digests of the bytes of (n, ...) rows, each after the same header."""
     start = hashlib.blake2b(header.encode() + b"\x00", digest_size=DIGEST_BYTES, person=b"holdfast row 1")
     return hash_rows(start, rows)
@@ -148,12 +148,12 @@ def _array_digests(block: Array) -> NDArray[np.uint8]:
 
     def plain() -> NDArray[np.uint8]:
         little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-        return _hash_rows(f"array {little.dtype.str} {block.shape[1:]}", little)
+        return _digests_after(f"array {little.dtype.str} {block.shape[1:]}", little)
 
     if block.ndim not in (3, 4) or block.dtype.kind not in "uif":
         return plain()
     pixels, is_image = _as_pixels(_as_hwc(block))
-    images = _hash_rows("image {} {} {}".format(*pixels.shape[1:]), pixels)
+    images = _digests_after("image {} {} {}".format(*pixels.shape[1:]), pixels)
     return images if is_image.all() else np.where(is_image[:, None], images, plain())
 
 
@@ -196,7 +196,7 @@ def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
     """Digests of rows from their columns; a row that holds numbers alone has the digest of those numbers."""
     if all(is_numeric(column) for column in columns):
         numbers = canonical_numbers(np.column_stack([np.asarray(column) for column in columns]))
-        return _hash_rows(f"table numbers {len(columns)}", numbers)
+        return _digests_after(f"table numbers {len(columns)}", numbers)
     pairs = [words_of(column) for column in columns]
     words = np.stack([word for word, _ in pairs], axis=1)
     is_mixed = np.logical_or.reduce([is_text for _, is_text in pairs])
@@ -204,5 +204,5 @@ def _cell_digests(columns: Sequence[Cells]) -> NDArray[np.uint8]:
     for rows, kind in ((~is_mixed, "numbers"), (is_mixed, "mixed")):
         content = words[rows] if kind == "mixed" else words[rows, :, :8]
         if len(content):
-            digests[rows] = _hash_rows(f"table {kind} {len(columns)}", content)
+            digests[rows] = _digests_after(f"table {kind} {len(columns)}", content)
     return digests

@@ -19,7 +19,7 @@ from holdfast.data.store import store, worker
 from holdfast.data.store.store import Prepared
 from holdfast.vault import lifecycle, registry
 from holdfast.vault.keys import key_files
-from holdfast.vault.manifest import folder_of, read_manifest
+from holdfast.vault.manifest import read_manifest
 from holdfast.vault.rows.identity import row_digests
 
 Prepare = Callable[..., Prepared]
@@ -325,7 +325,7 @@ def test_rows_as_late_as_a_sealed_one_are_counted(prepare: Prepare) -> None:
     prepared = prepare(rows)
     sealed = sealed_in(rows, prepared)
     late = int((rows.times[~sealed] >= rows.times[sealed].min()).sum())  # type: ignore[index]
-    assert read_manifest(folder_of(prepared.vault))[0]["counts"]["time_overlap"] == late > 0
+    assert read_manifest(prepared.vault)["counts"]["time_overlap"] == late > 0
 
 
 def test_what_is_left_out_is_told_of_each_source(prepare: Prepare) -> None:
@@ -482,7 +482,7 @@ def test_rows_that_were_open_and_are_sealed_later_are_removed(prepare: Prepare) 
     assert len(opened.x) == NUM_ROWS
     sealed = prepare(rows)
     assert not opened.folder.exists()
-    assert read_manifest(folder_of(sealed.vault))[0]["counts"]["seen_open"] == 20
+    assert read_manifest(sealed.vault)["counts"]["seen_open"] == 20
     assert keys_of(prepare(rows, policy="none").x) == keys_of(sealed.x)
 
 

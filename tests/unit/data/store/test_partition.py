@@ -145,7 +145,7 @@ def test_rows_of_a_spool_are_known_as_those_of_an_array(home: Path) -> None:
     assert len(np.unique(units[0], axis=0)) == 25
 
 
-@pytest.mark.parametrize("step", ["_save", "_viewed"])
+@pytest.mark.parametrize("step", ["_save_blocks", "_viewed"])
 def test_a_disk_that_fills_while_rows_are_written_is_told(
     home: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

@@ -17,10 +17,11 @@ from holdfast.core.errors import InputError, VaultRefused
 from holdfast.core.files import sha256_file
 from holdfast.data.store import store, worker
 from holdfast.ensembles import TopK
-from holdfast.evaluation.freeze import freezing
+from holdfast.evaluation.freeze import freezing, validation
 from holdfast.evaluation.freeze.freezing import freeze_runs
 from holdfast.evaluation.selections import find_selection, read_selection, run_folder, selection_folder
 from holdfast.experiment.run import write_report as write_run_report
+from holdfast.training import checkpoints
 from holdfast.training.restore import load_model
 from holdfast.vault import registry
 from holdfast.vault.verify import verify_home
@@ -214,7 +215,7 @@ def test_an_ensemble_is_frozen_with_its_members(make_run: Make, prepared: store.
         freeze_runs([run])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("holdfast.evaluation.freeze.freezing.refuse_other_scores", lambda *values: None)
+        patch.setattr(validation, "refuse_other_scores", lambda *values: None)
         frozen = freeze_runs([run])
     fields = read_selection(prepared.vault, frozen.selection)
     assert [member["weight"] for member in fields["models"][0]["members"]] == [0.5, 0.5]
@@ -240,7 +241,7 @@ def test_the_monitor_of_an_ensemble_is_that_of_its_members(make_run: Make, field
 
 def test_a_member_that_was_trained_on_test_rows_is_refused(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained with vault=none; the attacker wrote the vault into its run.json."""
-    run, real = _ensemble(make_run), freezing.read_content
+    run, real = _ensemble(make_run), checkpoints.read_checkpoint
 
     def read(path: Path) -> dict[str, Any]:
         content = real(path)
@@ -248,7 +249,7 @@ def test_a_member_that_was_trained_on_test_rows_is_refused(make_run: Make, monke
             content["holdfast"]["data"] |= {"vault": "none-" + "0" * 27}
         return content
 
-    monkeypatch.setattr(freezing, "read_content", read)
+    monkeypatch.setattr(checkpoints, "read_checkpoint", read)
     with pytest.raises(VaultRefused, match=r"two/checkpoints/best.ckpt: data.vault is .* in run.json, and 'none-0"):
         freeze_runs([run])
 
@@ -299,7 +300,7 @@ def test_the_vaults_policy_bounds_a_freeze(  # noqa: PLR0917
     words: str,
 ) -> None:
     runs = [make_run(f"run{index}", 1.0 + 0.1 * index) for index in range(num_models)]
-    monkeypatch.setattr(freezing, "read_manifest", lambda folder: ({"policy": policy}, ""))
+    monkeypatch.setattr(freezing, "read_manifest", lambda vault: {"policy": policy})
     with pytest.raises(InputError, match=words):
         freeze_runs(runs, criterion)
 
