@@ -43,9 +43,9 @@ def overfit_tiny(
     """Train on 1, 4, 10, ... rows until the loss is at its floor and every row is right, of 100 nearly.
 
     Dropout, regularisation, augmentation and weight decay are off. The rate is found by trying. The floor of a loss is
-    its minimum over free outputs, which is above 0 with label smoothing; a model that has fewer numbers than the rows
-    have targets passes where it does as well as a linear one. Where the rows are not learnt and the model has a width,
-    twice the width is tried: it tells a model that is too small from a bug.
+    its minimum over free outputs, which is above 0 with label smoothing; where the rows are not learnt and the model
+    has a width, twice the width is tried: it tells a model that is too small from a bug. A model without a width that
+    has fewer numbers than the rows have targets passes where it does as well as a linear one.
 
     Args:
         subject: The experiment.
@@ -58,13 +58,13 @@ def overfit_tiny(
         return skipped("overfit_tiny", "the model has nothing to train")
     ends = time.thread_time() + max_seconds
     tried: list[dict[str, Any]] = []
-    rates = list(RATES)
+    rates, wider = list(RATES), _wider(subject)
     for count in counts:
         if time.thread_time() > ends or (tried and count > len(subject.datamodule.train_rows)):
             break
         batch = _distinct(subject, count)
         trial = _learn(subject.plain_module, batch, rates, num_steps, ends)
-        if not trial["is_learnt"] and num_weights <= count * subject.num_outputs:
+        if not trial["is_learnt"] and wider is None and num_weights <= count * subject.num_outputs:
             trial["loss_of_a_linear_model"] = _learn(_linear(subject), batch, rates, num_steps, ends)["loss"]
             trial["is_learnt"] = trial["loss"] <= NEARLY * trial["loss_of_a_linear_model"]
         tried.append({"rows": count, **trial})
@@ -77,7 +77,6 @@ def overfit_tiny(
         return Verdict("overfit_tiny", "pass", evidence)
     if last["seconds_ran_out"]:
         return skipped("overfit_tiny", f"{max_seconds:.0f} s did not suffice for {last['rows']} rows")
-    wider = _wider(subject)
     if wider is not None:
         trial = _learn(wider, _distinct(subject, last["rows"]), rates, num_steps, ends + max_seconds)
         evidence["with_twice_the_width"] = trial

@@ -20,8 +20,7 @@ TENFOLD = 30.0
 HUNDREDFOLD = 300.0
 NUM_DRAWS = 16
 NEARLY_ALL, MOSTLY = 0.9, 0.5
-SOME = 0.2
-HARDLY = 0.1
+SOME, HARDLY = 0.2, 0.1
 TINY = 1e-3
 SEVERAL, MANY = 3.0, 10.0
 NUM_PLACES, DIFFERENCE = 48, 1e-2
@@ -102,7 +101,7 @@ def _reversed_divergence(trial: LossTrial) -> Iterator[Finding]:
     """
     if trial.task.is_values or trial.wants != "logits":
         return
-    terms, losses = [], []
+    terms = []
     for number in range(NUM_DRAWS):
         logits = trial.some(0.5 + 0.25 * number).roll(number, 0)
         p = trial.task.probabilities(logits).double()
@@ -111,9 +110,9 @@ def _reversed_divergence(trial: LossTrial) -> Iterator[Finding]:
         else:
             right = torch.where(trial.y > 0.5, p, 1 - p)
             entropy = functional.binary_cross_entropy(p, p)
-        terms.append([float(entropy.mean()), float(right.mean()), 1.0])
-        losses.append(trial.value(logits))
-    matrix, wanted = torch.tensor(terms, dtype=torch.float64), torch.tensor(losses, dtype=torch.float64)
+        terms.append([float(entropy.mean()), float(right.mean()), 1.0, trial.value(logits)])
+    numbers = torch.tensor(terms, dtype=torch.float64)
+    matrix, wanted = numbers[:, :3], numbers[:, 3]
     if not bool(wanted.isfinite().all()):
         return
     factors = torch.linalg.lstsq(matrix, wanted).solution
@@ -247,10 +246,8 @@ def _is_normalised_over_rows(trial: LossTrial) -> bool:
     """Tell whether numbers that are added to a whole column cancel, and those that are added to a whole row do not."""
     logits = trial.some()
     of_columns, of_rows = torch.linspace(-1, 2, logits.shape[1]), torch.linspace(-1, 2, len(logits))[:, None]
-    value = trial.value(logits)
-    return trial.is_same(trial.value(logits + of_columns), value) and not trial.is_same(
-        trial.value(logits + of_rows), value
-    )
+    by_column, by_row = (trial.value(logits + shift) for shift in (of_columns, of_rows))
+    return trial.is_same(by_column, trial.value(logits)) and not trial.is_same(by_row, trial.value(logits))
 
 
 def _range(trial: LossTrial) -> Iterator[Finding]:

@@ -83,6 +83,7 @@ class Member:
         self.experiment, self.built, self.stack = experiment, built, stack
         self.record = experiment.open_record()
         self.callback_metrics: dict[str, Tensor] = {}
+        self.strategy = built.trainer.strategy  # its checkpoints are held, so that the disk is not waited for
         self.should_stop, self.global_step = False, resumed["global_step"] if resumed else 0
         # the name of the best checkpoint and its content
         self.held: tuple[str, dict[str, Any]] | None = resumed["held"] if resumed else None

@@ -64,6 +64,8 @@ class Pass:
         means, outputs, targets = self._joined()
         predictions = torch.stack([of_both_classes(as_predictions(each, task.name), task) for each in outputs])
         values = compute_at_once(names, task, predictions, targets)
-        for each, mean, by_target in zip(metrics, means, values, strict=True) if values else ():
+        if not values:
+            return False
+        for each, mean, by_target in zip(metrics, means, values, strict=True):
             each.put(mean * self.num_rows, self.num_rows, by_target)
-        return bool(values)
+        return True
