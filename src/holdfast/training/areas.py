@@ -72,7 +72,7 @@ def areas_under_roc(scores: Tensor, is_in: Tensor) -> Tensor:
         is_in: (columns, rows) whether a row is in the class or has the label; some are and some are not.
     """
     num_columns = max(1, MOST_AT_ONCE // scores.shape[1])
-    parts = zip(scores.split(num_columns), is_in.split(num_columns), strict=True)
+    parts = zip(torch.split(scores, num_columns), torch.split(is_in, num_columns), strict=True)
     return torch.cat([_areas_under_roc(*part) for part in parts])
 
 
@@ -87,7 +87,7 @@ def _areas_under_roc(scores: Tensor, is_in: Tensor) -> Tensor:
     is_origin = points % is_point.shape[1] == 0
     trapezoids = ((x[1:] - x[:-1]) * (y[1:] + y[:-1]))[~is_origin[1:]]
     num_trapezoids = is_point.sum(dim=1) - 1
-    return torch.stack([each.sum() for each in trapezoids.split(num_trapezoids.tolist())]) / 2
+    return torch.stack([each.sum() for each in torch.split(trapezoids, num_trapezoids.tolist())]) / 2
 
 
 def mean_over(values: Tensor, chosen: Tensor) -> Tensor:

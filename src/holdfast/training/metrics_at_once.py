@@ -49,7 +49,7 @@ def compute_at_once(
 
     def auroc() -> Tensor:
         scores, are_in = (each.mT.flatten(0, 1) for each in (predictions, is_in))
-        areas = areas_under_roc(scores, are_in).unflatten(0, (len(predictions), -1))
+        areas = areas_under_roc(scores, are_in).reshape(len(predictions), -1)
         return torch.stack([each.mean() for each in areas])
 
     compute = {
