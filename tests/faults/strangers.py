@@ -999,6 +999,19 @@ def percentage():
     return lambda o, t: ((o - t).abs() / (t.abs() + 1e-3)).mean()
 
 
+def log_of_standardised():
+    return lambda o, t: (o.clamp_min(0.0).log1p() - t.clamp_min(0.0).log1p()).square().mean()
+
+
+class WeightNormed(Base):
+    def make(self, shape, n, k):
+        self.first = nn.utils.parametrizations.weight_norm(nn.Linear(n, 32))
+        self.last = nn.utils.parametrizations.weight_norm(nn.Linear(32, k))
+
+    def forward(self, x):
+        return self.last(F.silu(self.first(x)))
+
+
 def compounding(optimizer):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.5**step)
 

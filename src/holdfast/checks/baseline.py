@@ -17,7 +17,7 @@ from holdfast.core.advice import column_type
 from holdfast.core.tasks import Task
 from holdfast.models.layers import one_hot_layers
 from holdfast.reporting.column_scores import MAX_COLUMNS, column_scores
-from holdfast.reporting.leak_checks import GIVES_AWAY
+from holdfast.reporting.leak_checks import GIVES_AWAY, IS_STRONG
 
 MAX_TRAIN, MAX_VAL = 10_000, 5_000
 MAX_NUMBERS = 20_000_000
@@ -100,7 +100,11 @@ def leaking_columns(subject: Subject) -> dict[str, float]:
     is_category = [column.type == "category" for column in columns]
     x_train, x_val = np.asarray(prepared.x[train]), np.asarray(prepared.x[val])
     scores = column_scores(x_train, np.asarray(prepared.y[train]), x_val, np.asarray(prepared.y[val]), is_category)
-    return {columns[i].origin: plain_number(scores[i]) for i in np.argsort(-scores) if scores[i] >= GIVES_AWAY}
+    best, second = (*sorted(scores, reverse=True), 0.0)[:2]
+    # of classes, a column that tells nearly all by itself while no other tells half as much is suspect as well
+    is_alone = not subject.task.is_values and best >= IS_STRONG and second < best / 2
+    least = best if is_alone else GIVES_AWAY
+    return {columns[i].origin: plain_number(scores[i]) for i in np.argsort(-scores) if scores[i] >= least}
 
 
 def leak(evidence: dict[str, Any], leaks: Mapping[str, float]) -> Verdict:

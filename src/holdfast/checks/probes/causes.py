@@ -269,6 +269,12 @@ CAUSES: dict[str, Cause] = {
         "the loss ignores {how}: {rows_ignored} of {rows} rows move no output",
         "take the mean over all rows, not a slice, the least or the largest one",
     ),
+    "errors_ignored": Cause(
+        "doubtful",
+        "the loss is flat where it should tell errors: of values that are a standard deviation too {direction}, "
+        "{share:.0%} move no output (a clamp, or a logarithm of what is below 0?)",
+        "standardised targets lie on both sides of 0: let the loss have a slope there",
+    ),
     "classes_ignored": Cause(
         "fail",
         "the loss ignores the rows of some classes ({some}): they move no output",
@@ -337,6 +343,12 @@ CAUSES: dict[str, Cause] = {
         "number, or other units?)",
         "data.missing, or look at the column: `holdfast data inspect`",
         explains=("inputs_not_normalised",),
+    ),
+    "columns_scaled_by_row": Cause(
+        "doubtful",
+        "transform.scope=sample scales each row by its own numbers, and those of the column '{column}' are far larger "
+        "than the others ({largest:.3g} against {usual:.3g}): next to them the others are all alike",
+        "transform.scope=feature, for columns of different units",
     ),
     "arguments_swapped": Cause(
         "doubtful",
@@ -511,6 +523,12 @@ CAUSES: dict[str, Cause] = {
         "doubtful",
         "the momentum averages gradients over {averaged:,.0f} steps, and the run takes {steps_of_run:,}",
         "optimizer.momentum=0.9 (betas: [0.9, 0.999])",
+    ),
+    "average_stays": Cause(
+        "doubtful",
+        "the averaged weights, which are validated and kept, hardly leave the initial ones: with a decay of {decay:g}, "
+        "{share:.0%} of them are still those after {averages:,} averages, all that the run makes",
+        "a smaller averaging.decay: the last 1 / (1 - decay) averages count",
     ),
     "clipped_away": Cause(
         "doubtful",

@@ -24,6 +24,7 @@ FEW_VALUES, FEW_ROWS, SQUEEZED = 3, 0.2, 0.1
 NUM_DIMENSIONS, NUM_NEIGHBOURS, NUM_COPIES = 32, 20, 5
 MAX_VAL, MAX_TRAIN, MAX_NUMBERS = 300, 10_000, 20_000_000
 BY_CHANCE, NEAREST, SHARE_OF_COPIES = 0.002, 0.25, 0.04
+OTHER_COLUMNS = 30.0  # times the size of the usual column
 OTHER_UNITS = 10.0  # times the root mean square of what the model gets without augmentation
 
 
@@ -38,6 +39,7 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
     elif targets.ndim == 1 and subject.task.is_values and (apart := _apart(targets)):
         yield finding("targets_apart", apart)
     yield from _columns_apart(subject)
+    yield from _columns_of_rows(subject)
 
 
 def _apart(values: NDArray[Any]) -> dict[str, float]:
@@ -76,6 +78,19 @@ def _columns_apart(subject: Subject) -> Iterator[Finding]:
         yield finding("values_apart", {**numbers, "columns": [names[place] for place in apart]}, column=names[place])
 
 
+def _columns_of_rows(subject: Subject) -> Iterator[Finding]:
+    """A table whose rows are scaled by their own numbers, though one column has far larger ones than the others."""
+    prepared, rows = subject.datamodule.prepared, subject.datamodule.train_rows[:MAX_TRAIN]
+    if prepared.kind != "table" or subject.config.transform.get("scope") != "sample":
+        return
+    sizes = np.sqrt(np.nanmean(np.square(np.asarray(prepared.x[rows], dtype=np.float64)), axis=0))
+    largest, usual = int(sizes.argmax()), float(np.median(sizes))
+    if sizes[largest] > OTHER_COLUMNS * usual:
+        names = prepared.feature_names or [f"column {place}" for place in range(len(sizes))]
+        numbers = {"largest": plain_number(sizes[largest]), "usual": plain_number(usual)}
+        yield finding("columns_scaled_by_row", numbers, column=names[largest])
+
+
 def _shared_rows(subject: Subject) -> Iterator[Finding]:
     """Val rows that equal a train row.
 
@@ -101,7 +116,8 @@ def _near_copies(subject: Subject) -> Iterator[Finding]:
 
     Among k neighbours of a row in d dimensions, one lies within the share r of the distance of the last one in about
     k r^d of the cases. The dimension is that of the rows themselves, by the distances of further neighbours (Levina
-    and Bickel 2004), so that several copies of a row do not count.
+    and Bickel 2004), so that several copies of a row do not count. Rows of whole numbers may be ids, which have no
+    distances.
     """
     datamodule, module, generator = subject.datamodule, subject.module(), torch.Generator().manual_seed(0)
     width = max(1, math.prod(datamodule.prepared.x.shape[1:]))
@@ -113,7 +129,8 @@ def _near_copies(subject: Subject) -> Iterator[Finding]:
         return inputs.flatten(1).float()
 
     val, train = some(datamodule.val_rows, MAX_VAL), some(datamodule.train_rows, MAX_TRAIN)
-    if len(val) < FEW or len(train) < 2 * NUM_NEIGHBOURS:
+    raw = np.asarray(datamodule.prepared.x[datamodule.val_rows[:MAX_VAL]])
+    if len(val) < FEW or len(train) < 2 * NUM_NEIGHBOURS or (raw.ndim == 2 and not (raw % 1).any()):
         return
     if width > NUM_DIMENSIONS:
         directions = torch.randn(val.shape[1], NUM_DIMENSIONS, generator=generator)

@@ -26,7 +26,7 @@ DECAY_OF_STEP, DECAY_OF_GRADIENT = 0.06, 0.5
 SEVERAL, MANY = 50, 500
 LARGE_EPS = 1e-2
 SCHEDULED_STEPS = 1000
-GONE, EARLY, GROWN = 1e-3, 0.5, 30.0
+GONE, EARLY, GROWN, MOSTLY = 1e-3, 0.5, 30.0, 0.5
 
 
 @dataclass
@@ -99,6 +99,7 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     if max(rates) > GROWN * float(subject.config.lr):
         yield finding("rate_grows", {"lr": float(subject.config.lr), "largest": max(rates), "steps": len(rates)})
     yield from _momentum(subject)
+    yield from _averaging(subject)
     steps = first_steps(subject)
     if not steps.num_steps or not math.isfinite(steps.gradient_norm):
         return  # another probe tells of a gradient that is not finite
@@ -142,6 +143,17 @@ def _momentum(subject: Subject) -> Iterator[Finding]:
     if momentum >= 1.0 or 1.0 / (1.0 - momentum) > max(of_run, SEVERAL):
         averaged = 1.0 / max(1.0 - momentum, 1e-9)
         yield finding("momentum_too_large", {"averaged": averaged, "steps_of_run": of_run})
+
+
+def _averaging(subject: Subject) -> Iterator[Finding]:
+    """A moving average of weights that the run is too short for: most of it are still the initial weights."""
+    averaging = subject.config.averaging or {}
+    if "decay" not in averaging:
+        return
+    averaged = (1.0 - averaging.get("start", 0.0)) * _steps_of_run(subject) / averaging.get("every_num_steps", 1)
+    share = float(averaging.decay) ** averaged
+    if share > MOSTLY:
+        yield finding("average_stays", {"averages": round(averaged)}, share=share, decay=averaging.decay)
 
 
 def _steps_of_epoch(subject: Subject) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from holdfast.checks.probes.causes import Finding, finding
+from holdfast.checks.probes.loss_of_values import loss_of_values_mistakes
 from holdfast.checks.probes.loss_words import STRENGTHS, LossTrial, trial_of
 from holdfast.checks.probes.observer import LossCalls, Purposes
 from holdfast.checks.subject import Subject, plain_number
@@ -49,7 +50,7 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         yield finding("loss_unbounded", numbers)
     else:
         yield from _pairs(trial)
-        yield from _direction_of_values(trial) if subject.task.is_values else _direction(trial)
+        yield from loss_of_values_mistakes(trial) if subject.task.is_values else _direction(trial)
         yield from _missing_log(trial, calls)
         yield from _reversed_divergence(trial)
         yield from _rows(trial)
@@ -191,40 +192,6 @@ def _direction(trial: LossTrial) -> Iterator[Finding]:
             how = f"outputs that are surely wrong cost {wrong:.2g}, less than equal ones with {chance:.2g} (a factor "
             how += "that falls with the error, such as p in place of 1 - p in a focal loss)"
         yield finding("wrong_minimum", numbers, how=how)
-
-
-def _direction_of_values(trial: LossTrial) -> Iterator[Finding]:
-    candidates = {
-        "exact values": trial.y,
-        "values a half higher": trial.y + 0.5,
-        "values a half lower": trial.y - 0.5,
-        "half the values": 0.5 * trial.y,
-        "twice the values": 2.0 * trial.y,
-        "opposite values": -trial.y,
-        "the mean": torch.zeros_like(trial.y),
-    }
-    yield from _weighed(trial)
-    values = {name: trial.value(outputs) for name, outputs in candidates.items()}
-    right, best = values["exact values"], min(values, key=lambda name: values[name])
-    if not trial.is_less(values[best], right):
-        return
-    numbers = {"loss_of_exact_values": plain_number(right), f"loss_of_{best}".replace(" ", "_"): values[best]}
-    if not trial.is_less(right, max(values.values())):
-        yield finding("wrong_sign", numbers, outputs="exact values")
-    else:
-        yield finding("wrong_minimum", numbers, how=f"{best} have a smaller one than exact values")
-
-
-def _weighed(trial: LossTrial) -> Iterator[Finding]:
-    """Equal errors of rows must weigh alike, and not by one over their targets."""
-    slope = trial.slope(trial.y + 1.0)
-    weights, sizes = (torch.zeros(1) if slope is None else slope.abs().flatten()), trial.y.abs().flatten()
-    if len(weights) != len(sizes) or not bool((weights > 0).all()):
-        return
-    near, far = (float(weights[places].mean()) for places in (sizes < sizes.median(), sizes > sizes.median()))
-    are_opposite = float(torch.corrcoef(torch.stack([weights.log(), sizes.log()]))[0, 1]) < -NEARLY_ALL
-    if near > SEVERAL * far and are_opposite:
-        yield finding("rows_weighed_by_targets", {"ratio": plain_number(near / far)})
 
 
 def _rows(trial: LossTrial) -> Iterator[Finding]:

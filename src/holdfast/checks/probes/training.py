@@ -86,7 +86,8 @@ def gradient_flow_mistakes(subject: Subject) -> Iterator[Finding]:
 def _frozen_head(module: Any, inputs: Tensor) -> str:
     """The layer of weights that are not trained whose outputs are those of the model; empty where there is none."""
     given: dict[str, Tensor] = {}
-    frozen = {n: p for n, p in module.model.named_modules() if multiplies(p) and not p.weight.requires_grad}
+    layers = {name: layer for name, layer in module.model.named_modules() if multiplies(layer)}
+    frozen = {n: p for n, p in layers.items() if not any(w.requires_grad for w in p.parameters() if w.ndim >= 2)}
     hooks = [p.register_forward_hook(lambda _, __, out, n=n: given.update({n: out})) for n, p in frozen.items()]
     outputs = outputs_of(module, inputs)
     for hook in hooks:
