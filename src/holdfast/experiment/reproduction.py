@@ -16,9 +16,10 @@ from holdfast.experiment.run import Run
 from holdfast.reporting.diff import KINDS, Difference, differences
 from holdfast.training.metric_names import mode_of
 
-# Measured on digits, breast_cancer and diabetes (one and two threads, three instruction sets) and MNIST (threads).
+# Measured on digits, breast_cancer and diabetes (one and two threads, three instruction sets), on MNIST (threads), and
+# by the locks, which come from an Intel processor, on an AMD one.
 SCORE_TOLERANCE = 0.01  # of metrics from 0 to 1: 0.0009 was the most
-RELATIVE_TOLERANCE = 0.05  # of losses and errors: 0.015 was the most
+RELATIVE_TOLERANCE = 0.15  # of losses and errors: 0.11 was the most, of a training that goes on and on
 
 
 @dataclass(frozen=True)

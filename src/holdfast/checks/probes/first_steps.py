@@ -147,7 +147,7 @@ def _momentum(subject: Subject) -> Iterator[Finding]:
 
 def _averaging(subject: Subject) -> Iterator[Finding]:
     """A moving average of weights that the run is too short for: most of it are still the initial weights."""
-    averaging = subject.config.averaging or {}
+    averaging: Any = subject.config.averaging or {}
     if "decay" not in averaging:
         return
     averaged = (1.0 - averaging.get("start", 0.0)) * _steps_of_run(subject) / averaging.get("every_num_steps", 1)
