@@ -440,11 +440,6 @@ CAUSES: dict[str, Cause] = {
         "nothing but {parameter} is trained: the weights of all layers are frozen",
         "freeze the body alone, before the last layer is made (finetune)",
     ),
-    "statistics_never_move": Cause(
-        "doubtful",
-        "the statistics of {part} never move: in eval mode it normalises with those of its start",
-        "momentum=0.1, the share of the new batch",
-    ),
     "statistics_move_fast": Cause(
         "doubtful",
         "the statistics of {part} are those of the last batches: momentum is the share of the new batch",
@@ -626,6 +621,12 @@ CAUSES: dict[str, Cause] = {
         "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
         "let the outputs depend on x; look for dead units, and for a mask that is the wrong way round",
         is_symptom=True,
+    ),
+    "statistics_never_move": Cause(
+        "doubtful",
+        "the statistics of {part} never move: in eval mode it normalises with those of its start",
+        "momentum=0.1, the share of the new batch",
+        is_symptom=True,  # of inputs that are all alike
     ),
     "inputs_ignored_in_part": Cause(
         "doubtful",
