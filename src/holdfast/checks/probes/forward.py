@@ -121,9 +121,11 @@ def forward_mistakes(subject: Subject) -> Iterator[Finding]:
     """Views that cut rows apart, masks of the wrong way round, weights that do not sum to one or have no slope."""
     module, inputs, _ = subject.start(NUM_ROWS)
     module.eval()
-    with Operations() as operations:
+    with torch.no_grad(), Operations() as operations:
+        outputs = outputs_of(module, inputs)
+    with Operations() as shown:  # torch's attention hides its masks where no gradient is asked for
         outputs_of(module, inputs)
-    if how := _inverted_mask(operations, _padding(subject.rows(NUM_ROWS)[0])):
+    if how := _inverted_mask(shown, _padding(subject.rows(NUM_ROWS)[0])):
         yield finding("mask_inverted", how=how)
     if operations.cut:
         before, after = (" x ".join(map(str, shape)) for shape in operations.cut[0])
@@ -135,7 +137,7 @@ def forward_mistakes(subject: Subject) -> Iterator[Finding]:
         low, high = float(wrong[0].min()), float(wrong[0].max())
         yield finding("softmax_not_normalised", {"least_sum": plain_number(low), "largest_sum": plain_number(high)})
     share = max(operations.saturated, default=0.0)
-    if share >= MOSTLY_SATURATED:
+    if share >= MOSTLY_SATURATED and bool(outputs.isfinite().all()):
         yield finding("softmax_saturated", {"share": plain_number(share)})
 
 
