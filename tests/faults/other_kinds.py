@@ -798,7 +798,9 @@ FAULTY |= {
     "halves_mixed": Kind("colours", function(halves_mixed), expected=("rows_see_each_other",)),
     "state_between_batches": Kind("sequences", CarriesState, expected=("state_kept", "buffers_change_in_eval_mode")),
     "counts_in_eval": Kind("labels", middle(lambda: [CountsInEval()]), expected=("buffers_change_in_eval_mode",)),
-    "frozen_zero_head": Kind("digits", changed(plain, frozen_zero_head), expected=("inputs_ignored", "no_gradient", "head_frozen")),
+    "frozen_zero_head": Kind(
+        "digits", changed(plain, frozen_zero_head), expected=("inputs_ignored", "no_gradient", "head_frozen")
+    ),
     "one_column": Kind("digits", one_column, expected=("outputs_equal",)),
     "gradient_of_the_transpose": Kind(
         "cancer", middle(lambda: [OwnLinear(32, TransposedGradient), nn.Tanh()]), expected=("gradient",)
