@@ -84,5 +84,5 @@ def _right_by_class(subject: Subject, module: Any) -> dict[int, np.ndarray[Any, 
     chosen = val[np.linspace(0, len(val), min(MAX_VAL, len(val)), endpoint=False).astype(np.int64)]
     y = np.asarray(prepared.y[chosen]).astype(np.int64)
     outputs = outputs_of(module, inputs_of(module, torch.from_numpy(np.array(prepared.x[chosen]))))
-    said = outputs.argmax(dim=1) if subject.task.is_softmax else (outputs > 0).long().reshape(-1)
-    return {int(label): (said.numpy() == y)[y == label].astype(np.float64) for label in np.unique(y)}
+    guessed = outputs.argmax(dim=1) if subject.task.is_softmax else (outputs > 0).long().reshape(-1)
+    return {int(label): (guessed.numpy() == y)[y == label].astype(np.float64) for label in np.unique(y)}
