@@ -94,6 +94,17 @@ class _PadShortcut(nn.Module):
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.new_maps // 2, self.new_maps - self.new_maps // 2))
 
 
+class _EverySecondPixel(nn.Module):
+    """What a 1 x 1 convolution with stride 2 looks at.
+
+    With that stride oneDNN writes beyond its memory where there are few channels (its issue 6035).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(rows, maps, height, width) -> (rows, maps, height / 2, width / 2)."""
+        return x[:, :, ::2, ::2]
+
+
 class _ScaledLinear(nn.Linear):
     """Logits times 1/8, so that training starts from small ones."""
 
@@ -106,11 +117,13 @@ class _ScaledLinear(nn.Linear):
 
 
 def _shortcut(maps: int, wider: int, stride: int, norm: str, depth: int) -> nn.Module:
+    """Stages but the first begin with stride 2 and twice the maps."""
     if stride == 1 and maps == wider:
         return nn.Identity()
     if depth != 18:
         return _PadShortcut(wider - maps)
-    return nn.Sequential(nn.Conv2d(maps, wider, 1, stride=stride, bias=norm != "batch"), *image_norm(norm, wider))
+    projection = nn.Conv2d(maps, wider, 1, bias=norm != "batch")
+    return nn.Sequential(_EverySecondPixel(), projection, *image_norm(norm, wider))
 
 
 def _page(convolution: Stack, active: Callable[[], nn.Module], maps: int, width: int) -> tuple[list[nn.Module], int]:
