@@ -521,9 +521,15 @@ CAUSES: dict[str, Cause] = {
     ),
     "average_stays": Cause(
         "doubtful",
-        "the averaged weights, which are validated and kept, hardly leave the initial ones: with a decay of {decay:g}, "
-        "{share:.0%} of them are still those after {averages:,} averages, all that the run makes",
-        "a smaller averaging.decay: the last 1 / (1 - decay) averages count",
+        "{average} hardly leave the initial ones: with a decay of {decay:g}, {share:.0%} of them are still those after "
+        "{averages:,} averages, all that the run makes",
+        "{advice}",
+    ),
+    "minimum_missed": Cause(
+        "doubtful",
+        "the optimizer does not find the minimum of a parabola: after {steps} steps it is {distance:.2g} times as far "
+        "from it as at the start ({how}?)",
+        "compare its step with the formula",
     ),
     "clipped_away": Cause(
         "doubtful",
