@@ -1092,3 +1092,47 @@ class Lookahead(OwnSteps):
         state["count"] = state.get("count", 0) + 1
         if state["count"] % 5 == 0:
             p.copy_(slow.lerp_(p, 0.5))
+
+
+class OwnNorm(Base):
+    class Norm(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(width))
+            self.register_buffer("variance", torch.ones(width))
+
+        def forward(self, x):
+            mean, variance = (x.mean(0), x.var(0)) if self.training else (self.mean, self.variance)
+            return (x - mean) / (variance + 1e-5).sqrt()
+
+    def make(self, shape, width, outputs):
+        self.net = nn.Sequential(nn.Linear(width, 32), self.Norm(32), nn.ReLU(), nn.Linear(32, outputs))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class ZeroPairs(Factorisation):
+    def make(self, shape, width, outputs):
+        super().make(shape, width, outputs)
+        nn.init.zeros_(self.v)
+
+
+class CancelledPairs(Factorisation):
+    def forward(self, x):
+        return self.w(x) + 0.5 * ((x @ self.v).pow(2) - (x @ self.v) * (x @ self.v)).sum(1, keepdim=True)
+
+
+class ZeroEverywhere(ReZero):
+    def make(self, shape, width, outputs):
+        super().make(shape, width, outputs)
+        nn.init.zeros_(self.o.weight)
+
+
+class BatchAsSteps(Small):
+    def make(self):
+        self.e, self.token = nn.Embedding(30, 24), nn.Parameter(0.1 * torch.randn(1, 1, 24))
+        self.layer, self.o = nn.TransformerEncoderLayer(24, 4, 48, 0.0), nn.Linear(24, self.outputs)
+
+    def forward(self, x):
+        return self.o(self.layer(torch.cat([self.token.expand(len(x), 1, 24), self.e(x.long())], 1))[:, 0])

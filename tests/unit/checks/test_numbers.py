@@ -105,6 +105,26 @@ def test_too_small_a_model_is_told_from_a_bug() -> None:
     assert "with_twice_the_width" in verdict.evidence
 
 
+class Shallow(nn.Sequential):
+    """A network that learns twenty rows by heart, and in few steps most of a hundred."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__(nn.Linear(math.prod(input_shape), 30), nn.Tanh(), nn.Linear(30, num_outputs))
+
+
+def test_most_of_a_hundred_rows_are_enough() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 2)), columns=list("ab"))
+    frame["y"] = np.where((frame.a > 0) ^ (draw.random(400) < 0.15), "p", "q")
+    frame.to_csv("values.csv", index=False)
+    some = subject("data=csv", "data.path=values.csv", "data.target=y", model=Shallow)
+    verdict = only(overfit_tiny(some, counts=(20, 100), num_steps=200))
+    assert verdict.verdict == "pass"
+    assert verdict.evidence["numbers_of_the_model"] == 121
+    assert not verdict.evidence["tried"][-1]["is_learnt"]
+    assert verdict.evidence["tried"][-1]["is_mostly_learnt"]
+
+
 def test_more_strength_more_loss() -> None:
     verdict = only(regularization_loss(subject("regularization=l2")))
     terms = verdict.evidence["terms_by_factor"]
@@ -241,6 +261,18 @@ def test_targets_that_are_far_from_all_others(sentinel: float, word: str) -> Non
     assert names == (["targets_apart"] if word == "doubtful" else [])
 
 
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+@pytest.mark.parametrize("spread", [0.4, 2.0])
+def test_targets_in_other_units_and_heavy_tails(factor: float, spread: float) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(600, 3)), columns=list("abc"))
+    frame["y"] = draw.lognormal(12.0, spread, 600) * np.where(draw.random(600) < 0.04, factor, 1.0)
+    frame.to_csv("values.csv", index=False)
+    values = subject("data=csv", "data.path=values.csv", "data.target=y", "data.task=regression")
+    names = [finding.mistake for finding in data_mistakes(values)]
+    assert names == (["targets_apart"] if (factor, spread) == (100.0, 0.4) else [])
+
+
 @pytest.mark.parametrize(("sentinel", "word"), [(-9999.0, "doubtful"), (0.5, "pass")])
 def test_numbers_that_are_far_from_all_others_of_their_column(sentinel: float, word: str) -> None:
     draw = np.random.default_rng(0)
@@ -262,6 +294,15 @@ def test_near_copies_in_both_parts(copies: int, noise: float, word: str) -> None
     frame.to_csv("copies.csv", index=False)
     names = [finding.mistake for finding in data_mistakes(subject("data=csv", "data.path=copies.csv", "data.target=y"))]
     assert names == (["val_rows_near_train_rows"] if word == "doubtful" else [])
+
+
+def test_columns_of_few_values_have_no_near_copies() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.integers(0, 9, size=(1200, 2)) / 10, columns=list("ab"))
+    frame[["c", "d"]] = draw.normal(size=(1200, 2))
+    frame["y"] = np.where(frame.c > 0, "p", "q")
+    frame.to_csv("values.csv", index=False)
+    assert not list(data_mistakes(subject("data=csv", "data.path=values.csv", "data.target=y")))
 
 
 class Mirrored(nn.Module):

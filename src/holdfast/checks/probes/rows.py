@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.checks.probes.causes import Finding, finding
+from holdfast.checks.probes.causes import Finding, Word, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, plain_number, seeded_outputs
@@ -21,6 +22,7 @@ PASSED = 1e-3
 NUM_PASSES = 5
 WANDERING = 0.3
 SMALL_STEP = 0.2  # of standardised inputs
+SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention)
 
 
 def row_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -63,8 +65,8 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
             exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (0.1 if may_move else 0)
             exchanged[kept] = inputs[kept]
             changes.append(float((seeded_outputs(module, exchanged)[kept] - outputs[kept]).abs().max()))
-    largest = max(changes)
-    if largest <= SEEN * scale:
+    largest, takes_batch_for_steps = max(changes), _takes_batch_for_steps(module, inputs)
+    if largest <= SEEN * scale and not takes_batch_for_steps:
         return
     if _is_kept(module, inputs, outputs):
         yield finding("outputs_of_an_earlier_batch")
@@ -80,10 +82,11 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
     elif any(norm.training or not norm.track_running_stats for norm in norms):
         why = "batch normalisation with the statistics of the batch in eval mode"
         advice = "nn.BatchNorm1d(..., track_running_stats=True), and eval() must reach it"
-    elif any(_is_sequence_first(part) for part in module.modules()):
+    elif takes_batch_for_steps:
         why = "the batch is taken for the sequence (batch_first is missing)"
         advice = "batch_first=True"
-    yield finding("rows_see_each_other", numbers, why=why, advice=advice)
+    word: Word = "fail" if largest > SEEN * scale else "doubtful"
+    yield finding("rows_see_each_other", numbers, word=word, why=why, advice=advice)
 
 
 @torch.no_grad()
@@ -102,8 +105,22 @@ def _is_passed_through(module: SupervisedModule, inputs: Tensor) -> bool:
     return gradient is not None and float(gradient.square().mean().sqrt()) > PASSED
 
 
-def _is_sequence_first(part: nn.Module) -> bool:
-    return isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first
+@torch.no_grad()
+def _takes_batch_for_steps(module: SupervisedModule, inputs: Tensor) -> bool:
+    """Tell whether a recurrent layer or an attention that wants (steps, rows, ...) gets the rows first."""
+    shapes = list[torch.Size]()
+
+    def look(part: nn.Module, values: Any, named: Any) -> None:
+        shapes.append((*values, *named.values())[0].shape)
+
+    parts = [part for part in module.modules() if isinstance(part, SEQUENTIAL) and not part.batch_first]
+    if not parts:
+        return False
+    hooks = [part.register_forward_pre_hook(look, with_kwargs=True) for part in parts]
+    seeded_outputs(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    return any(len(shape) == 3 and shape[0] == len(inputs) and shape[1] % len(inputs) for shape in shapes)
 
 
 def _is_constant(outputs: Tensor) -> bool:

@@ -129,7 +129,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
 
     hooks = [part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if multiplies(part)]
     with Observer() as observer:
-        loss = data_loss(module, inputs, y)
+        data_loss(module, inputs, y)
     for hook in hooks:
         hook.remove()
     if observer.halves and all(parameter.dtype not in HALF for parameter in module.model.parameters()):
@@ -138,8 +138,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     if next(iter(layers.values()), 1.0) == 0:
         return  # the first layer gives nothing but 0: what comes behind it is not to blame
     yield from _units(observer.activations, len(inputs))
-    if loss.requires_grad:
-        yield from _gradients(module, inputs, y, loss)
+    yield from _gradients(module, inputs, y)
 
 
 def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Finding]:
@@ -154,29 +153,38 @@ def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Find
         yield finding("activations_vanish", {"layer": smallest, "root_mean_square": plain_number(hidden[smallest])})
 
 
-def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator[Finding]:
-    weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
-    if len(weights) < 2:
+def _gradients(module: Any, inputs: Tensor, y: Tensor) -> Iterator[Finding]:
+    scales = _gradient_scales(module, inputs, y)
+    if len(scales) < 2:
         return
-    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-    scales = {
-        name: float(gradient.square().mean().sqrt())
-        for name, gradient in zip(weights, gradients, strict=True)
-        if gradient is not None
-    }
     flat = {name for name, scale in scales.items() if scale == 0}
     if flat and max(scales.values()) > 0:
         yield from _stopped(module, inputs, y, flat)
-        scales = {name: scale for name, scale in scales.items() if name not in flat}
-    if not scales:
-        return
-    largest, smallest = max(scales, key=lambda n: scales[n]), min(scales, key=lambda n: scales[n])
+    largest = max(scales, key=lambda n: scales[n])
     if scales[largest] > EXPLODED:
         yield finding("gradients_explode", {"parameter": largest, "root_mean_square": plain_number(scales[largest])})
-    elif scales[smallest] < VANISHED * scales[largest]:
+        return
+    # behind several factors that start at 0, gradients are small at first, and grow
+    for _ in range(2):
+        smallest = min(scales.keys() - flat, key=lambda n: scales[n], default=largest)
+        if scales[smallest] >= VANISHED * scales[largest]:
+            return
         numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
         how = f"that of {smallest} is {scales[smallest]:.2g}, that of {largest} {scales[largest]:.2g}"
-        yield finding("gradients_vanish", numbers, how=how)
+        take_steps(module, inputs, y, 3)
+        scales = _gradient_scales(module, inputs, y)
+    yield finding("gradients_vanish", numbers, how=how)
+
+
+def _gradient_scales(module: Any, inputs: Tensor, y: Tensor) -> dict[str, float]:
+    """The root mean square of the gradient of each matrix of weights that has one."""
+    weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
+    loss = data_loss(module, inputs, y)
+    if not weights or not loss.requires_grad:
+        return {}
+    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    given = {name: gradient for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
+    return {name: float(gradient.square().mean().sqrt()) for name, gradient in given.items()}
 
 
 def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator[Finding]:
@@ -199,10 +207,8 @@ def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator
             weights[name].copy_(original)
     if stepping:
         yield finding("steps_without_slope", {"weights": stepping[:5]}, weight=stepping[0])
-    idle = flat & _without_gradient(module, inputs, y) - set(stepping)
-    if idle:
-        how = f"that of {sorted(idle)[0]} is 0, and outputs do not depend on it (dead units, a factor of 0, or a mask "
-        yield finding("gradients_vanish", {"weights": sorted(idle)[:5]}, how=how + "that hides everything)")
+    if idle := sorted(flat & _without_gradient(module, inputs, y) - set(stepping)):
+        yield finding("weights_without_effect", {"weights": idle[:5]}, weight=idle[0])
 
 
 def _without_gradient(module: Any, inputs: Tensor, y: Tensor) -> set[str]:
