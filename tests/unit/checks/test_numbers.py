@@ -305,6 +305,43 @@ def test_columns_of_few_values_have_no_near_copies() -> None:
     assert not list(data_mistakes(subject("data=csv", "data.path=values.csv", "data.target=y")))
 
 
+class Forecast(nn.Module):
+    """Normalises each window by itself, and gives its level back or not."""
+
+    is_given_back = False
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(math.prod(input_shape), 24), nn.GELU(), nn.Linear(24, num_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, spread = x.mean(1, keepdim=True), x.std(1, keepdim=True) + 1e-4
+        outputs: Tensor = self.layers((x - mean) / spread)
+        return outputs * spread + mean if self.is_given_back else outputs
+
+
+class GivenBack(Forecast):
+    is_given_back = True
+
+
+@pytest.mark.parametrize(
+    ("model", "drift", "names"),
+    [
+        (Forecast, 1.0, ["level_ignored"]),
+        (GivenBack, 1.0, []),
+        (Forecast, 0.0, []),  # the target has nothing to do with the level
+    ],
+)
+def test_a_level_that_is_taken_away_and_not_given_back(model: type[nn.Module], drift: float, names: list[str]) -> None:
+    draw = np.random.default_rng(0)
+    windows = draw.normal(size=(500, 9)).cumsum(axis=1) + 9.0 * draw.normal(size=(500, 1))
+    frame = pd.DataFrame(windows[:, :8], columns=list("abcdefgh"))
+    frame["y"] = drift * windows[:, 8] + draw.normal(size=500)
+    frame.to_csv("windows.csv", index=False)
+    some = subject("data=csv", "data.path=windows.csv", "data.target=y", "data.task=regression", model=model)
+    assert [finding.mistake for finding in row_mistakes(some)] == names
+
+
 class Mirrored(nn.Module):
     """Mirrors half of the images."""
 

@@ -503,6 +503,12 @@ CAUSES: dict[str, Cause] = {
         "{share:.0%} of the rows of a softmax inside the model are saturated: no slope is left",
         "divide scores by the root of their width",
     ),
+    "level_ignored": Cause(
+        "doubtful",
+        "the outputs do not depend on a sum of the inputs that goes with the target (correlation {correlation:.2f}): "
+        "is it the level of each row, which a normalisation takes away and nothing gives back?",
+        "give it back at the end of the model: outputs * spread + mean",
+    ),
     "rate_of_zero": Cause(
         "doubtful",
         "the schedule holds the rate at 0 in each of the first {steps:,} steps: nothing learns",

@@ -12,7 +12,7 @@ from torch.nn import functional
 from holdfast.checks.probes.causes import Finding, Word, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, plain_number, seeded_outputs
+from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, inputs_of, plain_number, seeded_outputs
 from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
@@ -22,6 +22,7 @@ PASSED = 1e-3
 NUM_PASSES = 5
 WANDERING = 0.3
 SMALL_STEP = 0.2  # of standardised inputs
+MANY, TELLING = 300, 0.7
 SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention)
 
 
@@ -143,7 +144,7 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         yield from _rounded(subject, module, inputs)
         return
     if gradient.ndim == 2:
-        yield from _unseen_columns(module, inputs)
+        yield from _unseen_columns(subject, module, inputs)
         return
     is_unseen = (gradient == 0).all(dim=0)
     share = float(is_unseen.float().mean())
@@ -151,7 +152,7 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         yield finding("inputs_ignored_in_part", {"share_of_inputs_without_effect": plain_number(share)})
 
 
-def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
+def _unseen_columns(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     """Columns of a table that move no output, alone or in a mixture, whatever the row and the weights."""
     passes = []
     for seed in range(NUM_PASSES):
@@ -167,7 +168,14 @@ def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Findin
     if not len(gradients) or not bool(gradients.isfinite().all()):
         return
     is_unseen, num_columns = gradients == 0, inputs.shape[1]
-    rank = int(torch.linalg.matrix_rank(functional.normalize(gradients.double()), rtol=1e-5))
+    _, scales, directions = torch.linalg.svd(functional.normalize(gradients.double()), full_matrices=False)
+    rank = int((scales > 1e-5 * scales[0]).sum())
+    if rank == len(directions) - 1 and subject.task.is_values:
+        x, y = subject.rows(MANY)
+        level = inputs_of(subject.module(), x).double() @ directions[-1]
+        correlation = float(torch.corrcoef(torch.stack([level, y.reshape(len(y), -1)[:, 0].double()]))[0, 1].abs())
+        if correlation > TELLING:
+            yield finding("level_ignored", {"correlation": correlation})
     # a narrow layer has one direction for each set of weights, a mean over columns has one for all
     is_mixed = rank < min(len(passes), num_columns) - 1
     columns = num_columns - rank if is_mixed else int(is_unseen.all(dim=0).sum())
