@@ -158,10 +158,9 @@ def _learn_by_rate(module: Any, batch: Batch, rate: float, num_steps: int, ends:
         value, share = _state(module, inputs, targets)
         if (value <= enough and share >= enough_right) or time.thread_time() > ends:
             break
-    is_mostly_learnt = value <= chance - MOST * (chance - floor) and share >= MOST
     return {
         "is_learnt": value <= enough and share >= enough_right,
-        "is_mostly_learnt": is_mostly_learnt,
+        "is_mostly_learnt": value <= chance - MOST * (chance - floor) and share >= MOST,
         "loss": plain_number(value),
         "floor": plain_number(floor),
         "share_right": plain_number(share),

@@ -266,6 +266,7 @@ def test_targets_that_are_far_from_all_others(sentinel: float, word: str) -> Non
 def test_targets_in_other_units_and_heavy_tails(factor: float, spread: float) -> None:
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(600, 3)), columns=list("abc"))
+    frame["constant"] = 1.0
     frame["y"] = draw.lognormal(12.0, spread, 600) * np.where(draw.random(600) < 0.04, factor, 1.0)
     frame.to_csv("values.csv", index=False)
     values = subject("data=csv", "data.path=values.csv", "data.target=y", "data.task=regression")

@@ -50,16 +50,16 @@ def _apart(values: NDArray[Any]) -> dict[str, float]:
     as large as the others in f^-k of the cases.
     """
     values = values[np.isfinite(values)].astype(np.float64)
-    values = values[np.abs(values - np.median(values)).argsort()] if len(values) else values
-    distances = np.abs(values - np.median(values)) if len(values) else values
-    first, last = len(values) - int(FEW_ROWS * len(values)), len(values) - FEW_VALUES
-    if first > last or first < 1:
+    if len(values) < FEW_VALUES / FEW_ROWS:
         return {}
-    factors = distances[first : last + 1] / np.maximum(distances[first - 1 : last], np.finfo(np.float64).tiny)
+    distances = np.abs(values - np.median(values))
+    values, distances = values[distances.argsort()], np.sort(distances)
+    first, end = len(values) - int(FEW_ROWS * len(values)), len(values) - FEW_VALUES + 1
+    factors = distances[first:end] / np.maximum(distances[first - 1 : end - 1], np.finfo(np.float64).tiny)
     place = first + int(factors.argmax())
     many, few = values[:place], values[place:]
     gap, span = distances[place] - distances[place - 1], np.ptp(many)
-    is_by_chance = len(few) * math.log(factors.max()) < -math.log(BY_TAIL)
+    is_by_chance = len(few) * math.log(max(1.0, factors.max())) < -math.log(BY_TAIL)
     if is_by_chance or gap < span or len(np.unique(many)) <= FEW or many.std() > SQUEEZED * values.std():
         return {}
     numbers = {"value": few[0], "low": many.min(), "high": many.max()}

@@ -27,7 +27,7 @@ SEVERAL, MANY = 50, 500
 LARGE_EPS = 1e-2
 SCHEDULED_STEPS = 1000
 GONE, EARLY, GROWN, MOSTLY = 1e-3, 0.5, 30.0, 0.5
-PARABOLA_STEPS, SIDE, GENTLE = 300, 8, 0.02
+PARABOLA_STEPS, SIDE, LOW, GENTLE = 300, 8, 0.3, 0.02
 
 
 @dataclass
@@ -271,14 +271,13 @@ def minimum_mistakes(subject: Subject) -> Iterator[Finding]:
     The start is twenty steps of the rate away, and the curvature such that plain gradient descent takes 2 % of the rest
     in each step. Optimizers that ask for the gradient many times in a step, as by a line search, are left out.
     """
-    module = nn.Linear(SIDE, SIDE, bias=False)
-    built, weight = subject.module().make_optimizer, module.weight
-    assert built is not None
-    optimizer = built(module)
+    module: Any = subject.module()
+    parabola = nn.Linear(SIDE, SIDE, bias=False)
+    optimizer, weight = module.make_optimizer(parabola), parabola.weight
     rate = float(optimizer.param_groups[0].get("lr", 0.0))
     if type(optimizer).__module__.startswith(("torch.", "holdfast.")) or not rate:
         return
-    low, away = (0.3 * torch.ones(SIDE, SIDE)).where(torch.rand(SIDE, SIDE) < 0.5, torch.tensor(-0.3)), NUM_STEPS * rate
+    low, away = LOW * torch.randn(SIDE, SIDE).sign(), NUM_STEPS * rate
     weight.data = low + away * torch.randn(SIDE, SIDE).sign()
     num_calls, distances = 0, list[float]()
 
@@ -293,9 +292,8 @@ def minimum_mistakes(subject: Subject) -> Iterator[Finding]:
         distances.append(float((weight.detach() - low).square().mean().sqrt()) / away)
         if not subject.has_time or num_calls > 3 * PARABOLA_STEPS:
             return
-    path = torch.tensor(distances)
-    late = float(path[-PARABOLA_STEPS // 3 :].square().mean().sqrt())
-    if not late <= MOSTLY and not bool((path.diff() <= 0).all()):
-        is_small = float(weight.detach().abs().mean()) < float(low.abs().mean()) / 2
+    late = float(torch.tensor(distances[-PARABOLA_STEPS // 3 :]).square().mean().sqrt())
+    if not late <= MOSTLY and distances != sorted(distances, reverse=True):
+        is_small = float(weight.detach().abs().mean()) < LOW / 2
         how = "a weight decay that is not multiplied by the rate" if is_small else "a momentum that never decays"
         yield finding("minimum_missed", {"steps": PARABOLA_STEPS, "distance": plain_number(late)}, how=how)

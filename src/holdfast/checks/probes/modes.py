@@ -71,7 +71,7 @@ def _settings(module: Any, inputs: Tensor, before: dict[str, Tensor]) -> Iterato
     """Statistics that never move, and numbers of dropout and batch norm that are the opposite of what is meant."""
     model = module.model
     moved = {name.rpartition(".")[0] for name, old in before.items() if not torch.equal(model.get_buffer(name), old)}
-    still = [name for name, old in before.items() if name.rpartition(".")[0] not in moved and _is_constant(old)]
+    still = [name for name, old in before.items() if name.rpartition(".")[0] not in moved and not old.std()]
     if held := [name for name in still if _is_for_eval_mode(module, inputs, name)]:
         yield finding("statistics_never_move", statistics=held[0])
     norms = {n: part.momentum for n, part in model.named_modules() if isinstance(part, BatchNorm) and part.training}
@@ -81,10 +81,6 @@ def _settings(module: Any, inputs: Tensor, before: dict[str, Tensor]) -> Iterato
         if isinstance(part, Dropout) and part.p >= MOSTLY:
             yield finding("dropout_of_nearly_all", {"p": part.p}, part=name)
             return
-
-
-def _is_constant(buffer: Tensor) -> bool:
-    return bool((buffer == buffer.flatten()[0]).all())
 
 
 def _is_for_eval_mode(module: Any, inputs: Tensor, name: str) -> bool:

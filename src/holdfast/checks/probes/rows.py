@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from holdfast.checks.probes.causes import Finding, Word, finding
+from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
 from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, inputs_of, plain_number, seeded_outputs
@@ -86,8 +86,9 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
     elif takes_batch_for_steps:
         why = "the batch is taken for the sequence (batch_first is missing)"
         advice = "batch_first=True"
-    word: Word = "fail" if largest > SEEN * scale else "doubtful"
-    yield finding("rows_see_each_other", numbers, word=word, why=why, advice=advice)
+    yield finding(
+        "rows_see_each_other", numbers, word=None if largest > SEEN * scale else "doubtful", why=why, advice=advice
+    )
 
 
 @torch.no_grad()

@@ -129,7 +129,7 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
 
     hooks = [part.register_forward_hook(look(name)) for name, part in module.model.named_modules() if multiplies(part)]
     with Observer() as observer:
-        data_loss(module, inputs, y)
+        loss = data_loss(module, inputs, y)
     for hook in hooks:
         hook.remove()
     if observer.halves and all(parameter.dtype not in HALF for parameter in module.model.parameters()):
@@ -138,7 +138,8 @@ def scale_mistakes(subject: Subject) -> Iterator[Finding]:
     if next(iter(layers.values()), 1.0) == 0:
         return  # the first layer gives nothing but 0: what comes behind it is not to blame
     yield from _units(observer.activations, len(inputs))
-    yield from _gradients(module, inputs, y)
+    if loss.requires_grad:
+        yield from _gradients(module, inputs, y, loss)
 
 
 def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Finding]:
@@ -153,38 +154,35 @@ def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Find
         yield finding("activations_vanish", {"layer": smallest, "root_mean_square": plain_number(hidden[smallest])})
 
 
-def _gradients(module: Any, inputs: Tensor, y: Tensor) -> Iterator[Finding]:
-    scales = _gradient_scales(module, inputs, y)
+def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator[Finding]:
+    scales = _gradient_scales(module, loss)
     if len(scales) < 2:
         return
     flat = {name for name, scale in scales.items() if scale == 0}
-    if flat and max(scales.values()) > 0:
-        yield from _stopped(module, inputs, y, flat)
     largest = max(scales, key=lambda n: scales[n])
     if scales[largest] > EXPLODED:
         yield finding("gradients_explode", {"parameter": largest, "root_mean_square": plain_number(scales[largest])})
-        return
-    # behind several factors that start at 0, gradients are small at first, and grow
-    for _ in range(2):
-        smallest = min(scales.keys() - flat, key=lambda n: scales[n], default=largest)
-        if scales[smallest] >= VANISHED * scales[largest]:
-            return
-        numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
-        how = f"that of {smallest} is {scales[smallest]:.2g}, that of {largest} {scales[largest]:.2g}"
-        take_steps(module, inputs, y, 3)
-        scales = _gradient_scales(module, inputs, y)
-    yield finding("gradients_vanish", numbers, how=how)
+    elif names := _vanishing(scales, flat):
+        take_steps(module, inputs, y, 3)  # behind several factors that start at 0, gradients are small, and grow
+        if _vanishing(_gradient_scales(module, data_loss(module, inputs, y)), flat):
+            how = " and ".join(f"that of {name} is {scales[name]:.2g}" for name in names)
+            yield finding("gradients_vanish", {name: scales[name] for name in names}, how=how)
+    if flat and scales[largest] > 0:
+        yield from _stopped(module, inputs, y, flat)
 
 
-def _gradient_scales(module: Any, inputs: Tensor, y: Tensor) -> dict[str, float]:
+def _gradient_scales(module: Any, loss: Tensor) -> dict[str, float]:
     """The root mean square of the gradient of each matrix of weights that has one."""
     weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
-    loss = data_loss(module, inputs, y)
-    if not weights or not loss.requires_grad:
-        return {}
-    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True) if weights else ()
     given = {name: gradient for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
-    return {name: float(gradient.square().mean().sqrt()) for name, gradient in given.items()}
+    return {name: plain_number(gradient.square().mean().sqrt()) for name, gradient in given.items()}
+
+
+def _vanishing(scales: dict[str, float], flat: set[str]) -> list[str]:
+    """The weights of the least gradient, those of `flat` aside, and of the largest, if that is far larger."""
+    names = sorted(scales.keys() - flat, key=lambda n: scales[n])
+    return [names[0], names[-1]] if names and scales[names[0]] < VANISHED * scales[names[-1]] else []
 
 
 def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator[Finding]:
