@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
+    from holdfast.core.child import Child
     from holdfast.evaluation.freeze.freezing import Frozen
     from holdfast.evaluation.opening.result import Opened
     from holdfast.experiment.compose import OptionsLoader
@@ -91,21 +91,25 @@ def sweep(overrides: Sequence[str]) -> list[Run]:
     from holdfast.reporting.leaderboard import leaderboard
     from holdfast.search.compose import compose_sweep
     from holdfast.search.resume import resumed
+    from holdfast.search.worker_process import start_process
 
     _refuse_text(overrides)
     words = resumed(overrides)
     options = [word.partition("=")[2] for word in words if word.startswith("--config-dir=")]
-    loader = options_loader(options[0] if options else None)
-    config = compose_sweep([with_open_key(word) for word in words if not word.startswith("-")], loader)
-    carry_out_sweep(config, loader)
+    with start_process() as process:
+        loader = options_loader(options[0] if options else None)
+        config = compose_sweep([with_open_key(word) for word in words if not word.startswith("-")], loader)
+        carry_out_sweep(config, loader, process)
     if config.sweep.dry_run:
         return []
     folder = Path(config.hydra.sweep.dir)
     return [Run(folder / row.folder) for row in leaderboard(folder)]
 
 
-def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: bool = False) -> None:
+def carry_out_sweep(config: DictConfig, loader: OptionsLoader, process: Child, *, shows_table: bool = False) -> None:
     """Check every job of a composed sweep before the first one starts, and run them; or list them, of a dry run.
+
+    `process` (of `worker_process.start_process`) trains them, where workers ask for the trials of the sweep.
 
     Raises:
         InputError: A job cannot be run. Nothing was written.
@@ -113,27 +117,27 @@ def carry_out_sweep(config: DictConfig, loader: OptionsLoader, *, shows_table: b
         Interrupted: A signal asked to stop.
     """
     from holdfast.search.compose import check_sweep, has_workers
-    from holdfast.search.worker_process import start_process
 
+    trains = has_workers(config) and not config.sweep.dry_run
+    if not trains:
+        process.close()
     if config.sweep.dry_run:
         from holdfast.search.dry_run import print_plan
 
         print_plan(config, loader, check_sweep(config, loader)[0])
         return
     folder = Path(config.hydra.sweep.dir)
-    # workers import what they need while the sweep is checked
-    with start_process(config.hydra.launcher.workers) if has_workers(config) else nullcontext() as process:
-        configs = check_sweep(config, loader)  # imports no torch at first: a mistake is answered at once
-        from holdfast.checks.kinds import check_kinds
-        from holdfast.search.leaderboard import print_sweep
-        from holdfast.search.sweep import raise_failures, run_sweep
+    configs = check_sweep(config, loader)  # imports no torch at first: a mistake is answered at once
+    from holdfast.checks.kinds import check_kinds
+    from holdfast.search.leaderboard import print_sweep
+    from holdfast.search.sweep import raise_failures, run_sweep
 
-        check_kinds(configs, folder)
-        try:
-            outcome = run_sweep(config, loader, process)
-        finally:
-            if shows_table:
-                print_sweep(folder)
+    check_kinds(configs, folder)
+    try:
+        outcome = run_sweep(config, loader, process if trains else None)
+    finally:
+        if shows_table:
+            print_sweep(folder)
     raise_failures(outcome, folder)
 
 

@@ -180,7 +180,7 @@ def test_kills_of_a_sweep_that_trains_lose_and_repeat_nothing(tmp_path: Path) ->
 
 def processes_of(master: int) -> dict[str, list[int]]:
     """The processes of a sweep by their kind: its master, its workers, the warm processes and the runs they fork."""
-    workers = children(master, b"holdfast.search.worker")
+    workers = children(master, b"holdfast.search.worker_process")
     warm = [process for worker in workers for process in children(worker, b"holdfast.experiment.warm")]
     runs = [process for parent in warm for process in children(parent, b"holdfast.experiment.warm")]
     return {"master": [master], "worker": workers, "warm": warm, "run": runs}

@@ -158,16 +158,19 @@ def _run(overrides: list[str], loader: OptionsLoader) -> None:
 
 def _sweep(overrides: list[str], loader: OptionsLoader) -> None:
     """Carry out a sweep, and print the table of all its jobs."""
-    from holdfast.api import carry_out_sweep
-    from holdfast.search.compose import compose_sweep
+    from holdfast.search.worker_process import start_process
 
-    config = compose_sweep(overrides, loader)
-    _warn_of_leaks(config)
-    try:
-        carry_out_sweep(config, loader, shows_table=True)
-    except Interrupted as error:
-        resume = f"{program()} -m {setting('resume', config.hydra.sweep.dir)}"
-        raise Interrupted(error.signal_number, resume) from None
+    with start_process() as process:  # it imports what trials need while the sweep is composed and checked
+        from holdfast.api import carry_out_sweep
+        from holdfast.search.compose import compose_sweep
+
+        config = compose_sweep(overrides, loader)
+        _warn_of_leaks(config)
+        try:
+            carry_out_sweep(config, loader, process, shows_table=True)
+        except Interrupted as error:
+            resume = f"{program()} -m {setting('resume', config.hydra.sweep.dir)}"
+            raise Interrupted(error.signal_number, resume) from None
 
 
 def _warn_of_leaks(config: DictConfig) -> None:

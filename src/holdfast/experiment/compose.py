@@ -71,6 +71,7 @@ class OptionsLoader(ConfigLoaderImpl):
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             values = []  # groups may lie there that are not known yet
         others = [override for override in parsed if override not in values and not override.is_sweep_override()]
+        others.sort(key=lambda override: self.repository.group_exists(override.key_or_group))  # as they are checked
         words = [str(override.input_line) for override in others]
         key = (config_name, *words)
         if key not in self._composed:

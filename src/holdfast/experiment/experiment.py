@@ -20,7 +20,7 @@ from holdfast.config.provenance import by_file, user_modules
 from holdfast.config.resolve import build_option
 from holdfast.config.trust import remember_trusted
 from holdfast.core.errors import HoldfastError, InputError, Interrupted
-from holdfast.core.run_record import FILE_NAME, RunRecord, environment, read_run
+from holdfast.core.run_record import FILE_NAME, RunRecord, environment, now, read_run
 from holdfast.core.seeding import one_at_a_time
 from holdfast.data.first_look import Header
 from holdfast.experiment.check import averages_runs, check_free, check_settings
@@ -298,6 +298,7 @@ class Experiment:
             record = RunRecord.reopen(self.folder)
             record.update(**self.fields)
             return record
+        created = now()  # in front of what is looked up for it
         recorded = self._recorded_config()
         if "hydra" in self._composed and not (self.folder / ".hydra").exists():
             write_composed(self._composed, {**recorded, "lr": self.config.lr}, self.folder)
@@ -305,6 +306,7 @@ class Experiment:
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
             self.folder,
+            created=created,
             kind="ensemble" if config.ensemble and (stage == "fit" or averages_runs(config)) else stage,
             overrides=self.overrides,
             choices=self.choices,

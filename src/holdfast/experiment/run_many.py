@@ -6,7 +6,6 @@ The workers share the cores; where there are several GPUs, each worker has one o
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,9 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from holdfast.config.resolve import search_path
 from holdfast.core.child import Child
-from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import HoldfastError, InputError, Interrupted, Problem, RunFailed, error_of_code
 from holdfast.core.messages import Header
 from holdfast.core.run_record import FILE_NAME, RunRecord, read_run
@@ -26,6 +23,7 @@ from holdfast.experiment.console import run_line
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.parts import notebook_parts
 from holdfast.experiment.run import Run
+from holdfast.experiment.warm import start_process
 from holdfast.training.interrupts import caught_signals
 from holdfast.training.reporter import Reporter
 
@@ -53,7 +51,7 @@ def run_many(
             the moment, and that one may come.
         workers: Runs at a time.
         reporter: Gives the reporter of an experiment, which is asked in this process.
-        process: Of `start_process`, where it was started ahead; it is ended.
+        process: Of `warm.start_process`, where it was started ahead; it is ended.
 
     Raises:
         InputError: A part of an experiment lives in this process alone.
@@ -82,17 +80,6 @@ def run_many(
                 break
             ended = pool.wait()
         signals.check()
-
-
-def start_process(workers: int) -> Child:
-    """Start the warm process that runs of so many workers are forked from."""
-    return Child(
-        "holdfast.experiment.warm",
-        name="the process of runs",
-        path=search_path(),
-        environment={**os.environ, "OMP_NUM_THREADS": str(max(1, threads_allowed() // workers))},
-        has_console=True,
-    )
 
 
 def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool]:
@@ -129,7 +116,7 @@ class _Workers:
         self.runs: dict[int, _Begun] = {}  # by the number of their worker
         self._count = count
         self._reporters = reporters
-        self._process = process or start_process(count)  # it imports while the first experiment is fetched
+        self._process = process or start_process()  # it imports while the first experiment is fetched
 
     @property
     def has_free(self) -> bool:
@@ -153,7 +140,7 @@ class _Workers:
             return []
         except HoldfastError:  # the warm process was killed, or a message was torn
             self.close()
-            self._process = start_process(self._count)
+            self._process = start_process()
             return [self._end(worker, None) for worker in list(self.runs)]
         worker = message["worker"]
         if "ended" in message:

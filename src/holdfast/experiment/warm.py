@@ -30,7 +30,9 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO, NoReturn
 
 from holdfast.config.groups import GROUPS
-from holdfast.core.child import end_with_parent, take_pipes
+from holdfast.config.resolve import search_path
+from holdfast.core.child import Child, end_with_parent, take_pipes
+from holdfast.core.cores import threads_allowed
 from holdfast.core.errors import HoldfastError, Interrupted
 from holdfast.core.files import finite
 from holdfast.core.messages import Array, Header, Message, receive, send
@@ -38,6 +40,11 @@ from holdfast.training.reporter import Stop
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 RUNS = 20  # of one process: what a library keeps of each run does not add up
+
+
+def start_process() -> Child:
+    """Start it."""
+    return Child("holdfast.experiment.warm", name="the process of runs", path=search_path(), has_console=True)
 
 
 def warm_up() -> None:
@@ -208,6 +215,7 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
         for number in range(RUNS):
             request, (content,) = parent.experiment()
             if number == 0:
+                _take_cores(request["workers"])
                 _take_one_gpu(request["worker"], request["workers"])
             if number == 0 and request["workers"] > 1:  # the lines of several runs would mix; errors are shown
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -262,6 +270,15 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
+
+
+def _take_cores(workers: int) -> None:
+    """Leave the run its share of the cores; OpenMP has looked at the variable already, and other processes will."""
+    import torch
+
+    threads = max(1, threads_allowed() // workers)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 
 def _take_one_gpu(worker: int, workers: int) -> None:

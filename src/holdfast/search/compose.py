@@ -44,26 +44,29 @@ def compose_sweep(overrides: Sequence[str], loader: OptionsLoader) -> DictConfig
     Raises:
         InputError: Every mistake in the overrides at once, and in the space that a recipe brings.
     """
+    if "hydra.mode" not in keys_of(overrides):
+        overrides = [*overrides, "hydra.mode=MULTIRUN"]
     raise_problems(command_line_problems(overrides, loader, is_sweep=True))
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
     # keys of swept options may be no keys of those that the config is composed with here
     words = [str(override.input_line) for override in parsed if not swept.intersection(_groups_above(override))]
     try:
-        config = loader.load_configuration(PRIMARY, [*words, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+        config = loader.load_configuration(PRIMARY, words, RunMode.MULTIRUN)
+        if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in keys_of(overrides):
+            # no default of the primary config, which would win over what a recipe chooses
+            config = loader.load_configuration(PRIMARY, [*words, "hydra/sweeper=grid"], RunMode.MULTIRUN)
     except (HydraException, OmegaConfBaseException) as error:
         raise_problems([composition_problem(error, is_sweep=True)])
         raise
-    if config.hydra.runtime.choices["hydra/sweeper"] == "basic" and "hydra/sweeper" not in keys_of(overrides):
-        # no default of the primary config, which would win over what a recipe chooses
-        return compose_sweep([*overrides, "hydra/sweeper=grid"], loader)
     config.hydra.overrides.task = [word.input_line for word in parsed if not word.is_hydra_override()]
     fix_folder(config, "sweep")
     workers = config.hydra.launcher.get("workers", 1)
     if not isinstance(workers, int) or workers < 1:
         raise InputError("hydra.launcher.workers", f"is {workers!r}", allowed="a whole number from 1")
     if config.hydra.sweeper._target_ == SWEEPER:
-        raise_problems(command_line_problems(_words(config), loader, is_sweep=True))
+        if config.hydra.sweeper.params:  # those that a recipe brings
+            raise_problems(command_line_problems(_words(config), loader, is_sweep=True))
     elif typed := [word for word in overrides if word.startswith("sweep.")]:
         problem = f"is not read by {config.hydra.sweeper._target_}"
         raise InputError(typed[0], problem, "hydra/sweeper=grid, random, bayes", "leave it out")

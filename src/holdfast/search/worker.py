@@ -1,4 +1,4 @@
-"""A worker of a sweep (`python -m holdfast.search.worker`): it asks for trials, trains them and tells how they ended.
+"""A worker of a sweep: it asks for trials, trains them and tells how they ended.
 
 One worker trains several trials at a time, each run in a process of its own. It needs nothing but the sweep's folder,
 so that any number of workers, on any machines that see the folder, can work on one sweep.
@@ -7,7 +7,6 @@ so that any number of workers, on any machines that see the folder, can work on 
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,17 +17,14 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from holdfast.config.overrides import composition_problem
-from holdfast.core import child
 from holdfast.core.advice import quoted
 from holdfast.core.child import Child
-from holdfast.core.cores import set_spin_count
-from holdfast.core.errors import Diverged, InputError, Interrupted, raise_problems
-from holdfast.core.messages import Array, Header
+from holdfast.core.errors import Diverged, InputError, raise_problems
 from holdfast.core.run_record import FILE_NAME, read_run
 from holdfast.experiment.compose import OptionsLoader, compose_job, options_loader
 from holdfast.experiment.experiment import Experiment
 from holdfast.experiment.run import Run
-from holdfast.experiment.run_many import run_many, start_process
+from holdfast.experiment.run_many import run_many
 from holdfast.search.study import Study, Trial
 from holdfast.training.reporter import Stop
 
@@ -59,6 +55,20 @@ class _Reporter:
         else:
             self._study.report(self._trial, number, value)
         return None
+
+
+def work(folder: Path, name: str, workers: int, lease_s: float, process: Child) -> None:
+    """Train trials of the sweep in a folder until there are no more; see `Worker.work`.
+
+    Args:
+        folder: Of the sweep.
+        name: Holds the leases of the trials.
+        workers: Runs at a time.
+        lease_s: Seconds without a word after which another worker may take a trial over.
+        process: Of `warm.start_process`; it is ended.
+    """
+    study = Study.open(folder, worker=name, lease_s=lease_s)
+    Worker(study, options_loader(study.record.config_dir), folder).work(workers, process)
 
 
 class Worker:
@@ -183,36 +193,3 @@ def _run_with_result(folder: Path) -> Run | None:
     if not (folder / FILE_NAME).exists():
         return None
     return Run(folder) if read_run(folder)["status"] in HAS_RESULT else None
-
-
-class _Answers:
-    """The answers of this process: it gets ready to train, and then works on a sweep until no trial of it is left."""
-
-    def __init__(self) -> None:
-        self._workers = 0
-        self._process: Child | None = None  # that of runs
-
-    def __call__(self, header: Header, arrays: list[Array]) -> tuple[Header, Sequence[Array]]:
-        """Answer one of the two questions (`search.worker_process`)."""
-        del arrays
-        if self._process is None:
-            self._workers = header["workers"]
-            self._process = start_process(self._workers)
-            return {}, ()
-        folder = Path(header["folder"])
-        study = Study.open(folder, worker=header["worker"], lease_s=header["lease_s"])
-        try:
-            Worker(study, options_loader(study.record.config_dir), folder).work(self._workers, self._process)
-        except Interrupted as error:
-            return {"interrupted": error.signal_number}, ()
-        return {"interrupted": None}, ()
-
-
-def _stop() -> None:
-    """Stop as if the sweep had passed a signal on, so that the trials can go on without waiting for their leases."""
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    set_spin_count()
-    raise SystemExit(child.answer_questions(_Answers(), when_alone=_stop))

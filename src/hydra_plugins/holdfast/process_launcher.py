@@ -41,6 +41,6 @@ class ProcessLauncher(Launcher):
         """Start the process that trains the trials of a sweep, `workers` at a time, until there are no more."""
         from holdfast.search.worker_process import give_sweep, start_process
 
-        process, self.process = self.process or start_process(self.workers), None
-        give_sweep(process, folder, name, self.lease_s)
+        process, self.process = self.process or start_process(), None
+        give_sweep(process, folder, name, self.workers, self.lease_s)
         return process

@@ -5,11 +5,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from holdfast.api import carry_out_sweep
+import holdfast
 from holdfast.core.errors import InputError, RunFailed
 from holdfast.core.run_record import METRICS_FILE_NAME
-from holdfast.experiment.compose import OptionsLoader
-from holdfast.search.compose import compose_sweep
 from holdfast.search.study import Study
 from holdfast.search.sweep import DEATHS_IN_A_ROW, run_study
 
@@ -54,27 +52,34 @@ class Launcher:
 
 
 def test_workers_get_ready_while_a_sweep_is_checked_and_end_with_a_mistake(
-    loader: OptionsLoader, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     events: list[str] = []
 
     class Process:
-        def __enter__(self) -> None:
+        def __enter__(self) -> Process:
             events.append("started")
+            return self
 
         def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def close(self) -> None:
             events.append("ended")
 
     def check(*_: object) -> NoReturn:
         events.append("checked")
         raise InputError("lr", "is wrong")
 
-    monkeypatch.setattr("holdfast.search.worker_process.start_process", lambda workers: Process())
+    monkeypatch.setattr("holdfast.search.worker_process.start_process", Process)
     monkeypatch.setattr("holdfast.search.compose.check_sweep", check)
-    for sweeper, expected in (("grid", ["started", "checked", "ended"]), ("basic", ["checked"])):
+    for sweeper, expected in (
+        ("grid", ["started", "checked", "ended"]),
+        ("basic", ["started", "ended", "checked", "ended"]),  # it starts no workers
+    ):
         events.clear()
         with pytest.raises(InputError, match="is wrong"):
-            carry_out_sweep(compose_sweep(["lr=0.1,0.2", f"hydra/sweeper={sweeper}"], loader), loader)
+            holdfast.sweep(["lr=0.1,0.2", f"hydra/sweeper={sweeper}"])
         assert events == expected
 
 
