@@ -143,7 +143,7 @@ PROGRAMS = dict(
         of_optimizer("SharpnessAware"),
         of_optimizer("Lookahead"),
         of_model("OwnNorm", "trees", "statistics_never_move"),
-        of_model("ZeroPairs", "prices", "zero_times_zero"),
+        of_model("ZeroPairs", "prices", "stays_at_zero"),
         of_model("CancelledPairs", "prices", "weights_without_effect"),
         of_model("BatchAsSteps", "tokens", "rows_see_each_other"),
         of_model("ZeroEverywhere", "shapes"),

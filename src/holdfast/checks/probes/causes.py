@@ -211,10 +211,11 @@ CAUSES: dict[str, Cause] = {
         "{weight}: its units start as copies of each other and are moved alike (weights set to one constant)",
         "init=he_normal, or random weights of your own",
     ),
-    "zero_times_zero": Cause(
+    "stays_at_zero": Cause(
         "doubtful",
-        "{weight} stays at 0: it starts there, and so does what it is multiplied by, so that neither has a gradient",
-        "let one of two factors start away from 0, as by init=he_normal",
+        "{weight} stays at 0: it starts there and has no gradient, as what it is multiplied by is 0 too, or the ReLU "
+        "behind it is dead",
+        "init=he_normal; of two factors, let one start away from 0",
     ),
     "reshaped_not_transposed": Cause(
         "doubtful",

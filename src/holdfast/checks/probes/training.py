@@ -218,7 +218,7 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
         same &= _equal_rows(module, inputs, y)
     at_zero = [name for name in sorted(same) if not bool(trainable(module.model)[name].any())]
     if at_zero and set(at_zero) == same:
-        yield finding("zero_times_zero", {"weights": at_zero[:5]}, weight=at_zero[0])
+        yield finding("stays_at_zero", {"weights": at_zero[:5]}, weight=at_zero[0])
     elif same:
         names = sorted(same - set(at_zero))
         yield finding("symmetric_weights", {"weights": names[:5]}, weight=f"the rows of {names[0]} are all equal")
