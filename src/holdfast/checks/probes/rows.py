@@ -113,7 +113,8 @@ def _takes_batch_for_steps(module: SupervisedModule, inputs: Tensor) -> bool:
     shapes = list[torch.Size]()
 
     def look(part: nn.Module, values: Any, named: Any) -> None:
-        shapes.append((*values, *named.values())[0].shape)
+        first = (*values, *named.values())[0]
+        shapes.append(getattr(first, "shape", torch.Size()))  # packed sequences have none
 
     parts = [part for part in module.modules() if isinstance(part, SEQUENTIAL) and not part.batch_first]
     if not parts:
