@@ -343,6 +343,32 @@ def test_a_level_that_is_taken_away_and_not_given_back(model: type[nn.Module], d
     assert [finding.mistake for finding in row_mistakes(some)] == names
 
 
+class Packed(nn.Module):
+    """Steps of images in a packed sequence, which has no shape; or the rows of a batch taken for steps."""
+
+    is_packed = True
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.recurrent, self.last = nn.GRU(8, 16), nn.Linear(16, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.reshape(len(x), 8, 8)
+        if not self.is_packed:
+            return self.last(self.recurrent(steps)[0].mean(dim=1))
+        packed = nn.utils.rnn.pack_padded_sequence(steps, torch.full((len(x),), 8), batch_first=True)
+        return self.last(self.recurrent(packed)[1][-1])
+
+
+class BatchAsSteps(Packed):
+    is_packed = False
+
+
+@pytest.mark.parametrize(("model", "names"), [(Packed, []), (BatchAsSteps, ["rows_see_each_other"])])
+def test_packed_sequences_are_no_rows_taken_for_steps(model: type[nn.Module], names: list[str]) -> None:
+    assert [finding.mistake for finding in row_mistakes(subject(model=model))] == names
+
+
 class Mirrored(nn.Module):
     """Mirrors half of the images."""
 
