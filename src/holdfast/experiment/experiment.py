@@ -270,12 +270,13 @@ class Experiment:
             RunFailed: Training failed.
             Interrupted: A signal asked to stop; the run can be resumed.
         """
+        created = now()
         check_config(self.config)  # a launcher or sweeper of another's may have come around `check`
         if self.config.resume is None:
             remember_trusted([module for module in self.config.trusted_modules if module != NOTEBOOK])
         self.reporter = reporter
         with one_at_a_time():
-            record = self.open_record()
+            record = self.open_record(created)
             try:
                 outcome = self._carry_out(record)
             except BaseException as error:
@@ -292,13 +293,12 @@ class Experiment:
         """The run in the folder."""
         return Run(self.folder)
 
-    def open_record(self) -> RunRecord:
-        """Begin the record of the run, or go on with it, in its folder."""
+    def open_record(self, created: str | None = None) -> RunRecord:
+        """Begin the record of the run, which has begun at a time (now), or go on with it, in its folder."""
         if self.config.resume is not None:
             record = RunRecord.reopen(self.folder)
             record.update(**self.fields)
             return record
-        created = now()  # in front of what is looked up for it
         recorded = self._recorded_config()
         if "hydra" in self._composed and not (self.folder / ".hydra").exists():
             write_composed(self._composed, {**recorded, "lr": self.config.lr}, self.folder)
@@ -306,7 +306,7 @@ class Experiment:
         config, stage = self.config, str(self.config.stage._target_).rpartition(".")[2]
         return RunRecord.create(
             self.folder,
-            created=created,
+            created=created or now(),
             kind="ensemble" if config.ensemble and (stage == "fit" or averages_runs(config)) else stage,
             overrides=self.overrides,
             choices=self.choices,

@@ -58,7 +58,7 @@ def run_many(
         Interrupted: SIGINT or SIGTERM came and was passed on; all runs have ended. A second signal kills all.
     """
     source = iter(experiments)
-    waiting: Experiment | None = None
+    waiting: tuple[Experiment, bytes] | None = None
     ended: list[Callable[[], Run]] = []
     has_more = True
     with closing(_Workers(workers, reporter, process)) as pool, caught_signals() as signals:
@@ -67,7 +67,7 @@ def run_many(
                 has_more, waiting = False, None
                 pool.interrupt(signals.number)
             if waiting is not None and pool.has_free:
-                pool.start(waiting)
+                pool.start(*waiting)
                 waiting = None
             for close in ended:  # whatever that takes, and the caller does with them, the next run has begun
                 yield close()
@@ -82,8 +82,8 @@ def run_many(
         signals.check()
 
 
-def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool]:
-    """The next experiment, if there is one at the moment, and whether there may be more.
+def _fetch(source: Iterator[Experiment | None]) -> tuple[tuple[Experiment, bytes] | None, bool]:
+    """The next experiment, pickled for its process too, if there is one at the moment, and whether there may be more.
 
     Raises:
         InputError: A part of it lives in this process alone.
@@ -92,11 +92,12 @@ def _fetch(source: Iterator[Experiment | None]) -> tuple[Experiment | None, bool
         experiment = next(source)
     except StopIteration:
         return None, False
-    if experiment is not None:
-        for place, target in notebook_parts(experiment.config):
-            problem = f"{target} is not in a file, and other processes cannot import it"
-            raise InputError(place, problem, next="move it into a module")
-    return experiment, True
+    if experiment is None:
+        return None, True
+    for place, target in notebook_parts(experiment.config):
+        problem = f"{target} is not in a file, and other processes cannot import it"
+        raise InputError(place, problem, next="move it into a module")
+    return (experiment, experiment.as_bytes()), True
 
 
 @dataclass
@@ -123,14 +124,14 @@ class _Workers:
         """Tell whether a worker has nothing to run."""
         return len(self.runs) < self._count
 
-    def start(self, experiment: Experiment) -> None:
+    def start(self, experiment: Experiment, content: bytes) -> None:
         """Have a free worker begin with an experiment."""
         worker = min(set(range(self._count)) - self.runs.keys())
         has_reporter = self._reporters is not None
         self.runs[worker] = _Begun(experiment, self._reporters(experiment) if self._reporters else None)
         request = {"has_reporter": has_reporter, "argv": [sys.argv[0], *experiment.overrides]}
-        content = np.frombuffer(experiment.as_bytes(), np.uint8)
-        self._process.send({**request, "worker": worker, "workers": self._count}, content)
+        array = np.frombuffer(content, np.uint8)
+        self._process.send({**request, "worker": worker, "workers": self._count}, array)
 
     def wait(self) -> list[Callable[[], Run]]:
         """Wait a moment for a message of a run; gives what closes the runs that have ended."""
