@@ -590,7 +590,7 @@ FAULTY: dict[str, Kind] = {
     "middle_layer_of_zeros": Kind(
         "digits",
         middle(lambda: [zeros(nn.Linear(32, 32)), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()]),
-        expected=("symmetric_weights", "inputs_ignored", "dead_units"),
+        expected=("stays_at_zero", "symmetric_weights", "inputs_ignored", "dead_units"),
     ),
     "labels_from_one": Kind(
         "sequences", loss=lambda o, y: functional.cross_entropy(o, (y - 1) % o.shape[1]), expected=("labels_shifted",)

@@ -23,6 +23,7 @@ DATA = {
 
 # of the options of a project, by group
 CONTENTS = dict.fromkeys(("model", "loss", "schedule"), "_target_: strangers.{name}\n_partial_: true\n")
+CONTENTS["optimizer"] = CONTENTS["model"] + "lr: ${{lr}}\n"
 CONTENTS["augment"] = "own:\n  _target_: strangers.{name}\n"
 
 
@@ -48,6 +49,10 @@ def of_model(name: str, data: str, *expected: str) -> tuple[str, Program]:
 def of_loss(name: str, data: str, *expected: str) -> tuple[str, Program]:
     model = "cnn" if data == "shapes" else "mlp"
     return name, Program(data, (f"model={model}", f"loss={name}"), expected)
+
+
+def of_optimizer(name: str, *expected: str) -> tuple[str, Program]:
+    return name, Program("trees", (f"optimizer={name}",), expected)
 
 
 PROGRAMS = dict(
@@ -131,6 +136,17 @@ PROGRAMS = dict(
         ("compounding", Program("trees", ("schedule=compounding",), ("rate_grows",))),
         ("Permuting", Program("shapes", ("model=cnn", "augment=Permuting"), ("augmentation_mixes_rows",))),
         ("whole_warmup", Program("trees", ("schedule=whole_warmup",), ("rate_of_zero",))),
+        of_model("SlowNorm", "shapes", "average_stays"),
+        of_optimizer("HeavyBall", "minimum_missed"),
+        of_optimizer("Shrinking", "minimum_missed"),
+        of_optimizer("OwnSteps"),
+        of_optimizer("SharpnessAware"),
+        of_optimizer("Lookahead"),
+        of_model("OwnNorm", "trees", "statistics_never_move"),
+        of_model("ZeroPairs", "prices", "stays_at_zero"),
+        of_model("CancelledPairs", "prices", "weights_without_effect"),
+        of_model("BatchAsSteps", "tokens", "rows_see_each_other"),
+        of_model("ZeroEverywhere", "shapes"),
         of_model("WeightNormed", "prices"),
         of_model("PooledTokens", "tokens"),
         of_model("TokenAttention", "tokens"),

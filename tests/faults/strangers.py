@@ -1023,3 +1023,116 @@ class Permuting(nn.Module):
 
 def whole_warmup(optimizer):
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) // 20_000))
+
+
+class SlowNorm(Base):
+    def make(self, shape, n, k):
+        self.f = nn.Sequential(nn.Conv2d(shape[0], 12, 3), nn.BatchNorm2d(12, momentum=0.001), nn.ReLU(), nn.Flatten())
+        self.o = nn.LazyLinear(k)
+        self(torch.zeros(2, *shape))
+        self.f[1].reset_running_stats()
+
+    def forward(self, x):
+        return self.o(self.f(x))
+
+
+class OwnSteps(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = self.ask(closure)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.move(p, self.state[p], group["lr"])
+        return loss
+
+    def ask(self, closure):
+        with torch.enable_grad():
+            return None if closure is None else closure()
+
+    def move(self, p, state, lr):
+        p.sub_(p.grad.sign(), alpha=lr)
+
+
+class HeavyBall(OwnSteps):
+    def move(self, p, state, lr):
+        velocity = state.setdefault("velocity", torch.zeros_like(p))
+        p.sub_(velocity.add_(p.grad), alpha=lr)
+
+
+class Shrinking(OwnSteps):
+    def move(self, p, state, lr):
+        p.mul_(0.99).sub_(p.grad.sign(), alpha=lr)
+
+
+class SharpnessAware(OwnSteps):
+    def ask(self, closure):
+        loss = super().ask(closure)
+        if closure is not None:
+            parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+            norm = torch.stack([p.grad.norm() for p in parameters]).norm() + 1e-12
+            moves = [0.05 * p.grad / norm for p in parameters]
+            torch._foreach_add_(parameters, moves)
+            super().ask(closure)
+            torch._foreach_sub_(parameters, moves)
+        return loss
+
+    def move(self, p, state, lr):
+        p.sub_(p.grad, alpha=lr)
+
+
+class Lookahead(OwnSteps):
+    def move(self, p, state, lr):
+        slow = state.setdefault("slow", p.clone())
+        velocity = state.setdefault("velocity", torch.zeros_like(p))
+        p.sub_(velocity.mul_(0.9).add_(p.grad), alpha=lr)
+        state["count"] = state.get("count", 0) + 1
+        if state["count"] % 5 == 0:
+            p.copy_(slow.lerp_(p, 0.5))
+
+
+class OwnNorm(Base):
+    class Norm(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(width))
+            self.register_buffer("variance", torch.ones(width))
+
+        def forward(self, x):
+            mean, variance = (x.mean(0), x.var(0)) if self.training else (self.mean, self.variance)
+            return (x - mean) / (variance + 1e-5).sqrt()
+
+    def make(self, shape, width, outputs):
+        self.net = nn.Sequential(nn.Linear(width, 32), self.Norm(32), nn.ReLU(), nn.Linear(32, outputs))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+class ZeroPairs(Factorisation):
+    def make(self, shape, width, outputs):
+        super().make(shape, width, outputs)
+        nn.init.zeros_(self.v)
+
+
+class CancelledPairs(Factorisation):
+    def forward(self, x):
+        return self.w(x) + 0.5 * ((x @ self.v).pow(2) - (x @ self.v) * (x @ self.v)).sum(1, keepdim=True)
+
+
+class ZeroEverywhere(ReZero):
+    def make(self, shape, width, outputs):
+        super().make(shape, width, outputs)
+        nn.init.zeros_(self.o.weight)
+
+
+class BatchAsSteps(Small):
+    def make(self):
+        self.e, self.token = nn.Embedding(30, 24), nn.Parameter(0.1 * torch.randn(1, 1, 24))
+        self.layer, self.o = nn.TransformerEncoderLayer(24, 4, 48, 0.0), nn.Linear(24, self.outputs)
+
+    def forward(self, x):
+        return self.o(self.layer(torch.cat([self.token.expand(len(x), 1, 24), self.e(x.long())], 1))[:, 0])

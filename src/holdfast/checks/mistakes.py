@@ -7,7 +7,7 @@ from typing import Any
 
 from holdfast.checks.probes.causes import Finding, likeliest_first
 from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
-from holdfast.checks.probes.first_steps import direction_mistakes, first_step_mistakes
+from holdfast.checks.probes.first_steps import direction_mistakes, first_step_mistakes, minimum_mistakes
 from holdfast.checks.probes.forward import forward_mistakes
 from holdfast.checks.probes.linear import linearity_mistakes
 from holdfast.checks.probes.loss import loss_mistakes
@@ -42,6 +42,7 @@ PROBES: tuple[Probe, ...] = (
     scale_mistakes,
     direction_mistakes,
     first_step_mistakes,
+    minimum_mistakes,
     forward_mistakes,
     linearity_mistakes,
     data_mistakes,

@@ -105,6 +105,26 @@ def test_too_small_a_model_is_told_from_a_bug() -> None:
     assert "with_twice_the_width" in verdict.evidence
 
 
+class Shallow(nn.Sequential):
+    """A network that learns twenty rows by heart, and in few steps most of a hundred."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__(nn.Linear(math.prod(input_shape), 30), nn.Tanh(), nn.Linear(30, num_outputs))
+
+
+def test_most_of_a_hundred_rows_are_enough() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(400, 2)), columns=list("ab"))
+    frame["y"] = np.where((frame.a > 0) ^ (draw.random(400) < 0.15), "p", "q")
+    frame.to_csv("values.csv", index=False)
+    some = subject("data=csv", "data.path=values.csv", "data.target=y", model=Shallow)
+    verdict = only(overfit_tiny(some, counts=(20, 100), num_steps=200))
+    assert verdict.verdict == "pass"
+    assert verdict.evidence["numbers_of_the_model"] == 121
+    assert not verdict.evidence["tried"][-1]["is_learnt"]
+    assert verdict.evidence["tried"][-1]["is_mostly_learnt"]
+
+
 def test_more_strength_more_loss() -> None:
     verdict = only(regularization_loss(subject("regularization=l2")))
     terms = verdict.evidence["terms_by_factor"]
@@ -241,6 +261,19 @@ def test_targets_that_are_far_from_all_others(sentinel: float, word: str) -> Non
     assert names == (["targets_apart"] if word == "doubtful" else [])
 
 
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+@pytest.mark.parametrize("spread", [0.4, 2.0])
+def test_targets_in_other_units_and_heavy_tails(factor: float, spread: float) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(600, 3)), columns=list("abc"))
+    frame["constant"] = 1.0
+    frame["y"] = draw.lognormal(12.0, spread, 600) * np.where(draw.random(600) < 0.04, factor, 1.0)
+    frame.to_csv("values.csv", index=False)
+    values = subject("data=csv", "data.path=values.csv", "data.target=y", "data.task=regression")
+    names = [finding.mistake for finding in data_mistakes(values)]
+    assert names == (["targets_apart"] if (factor, spread) == (100.0, 0.4) else [])
+
+
 @pytest.mark.parametrize(("sentinel", "word"), [(-9999.0, "doubtful"), (0.5, "pass")])
 def test_numbers_that_are_far_from_all_others_of_their_column(sentinel: float, word: str) -> None:
     draw = np.random.default_rng(0)
@@ -262,6 +295,78 @@ def test_near_copies_in_both_parts(copies: int, noise: float, word: str) -> None
     frame.to_csv("copies.csv", index=False)
     names = [finding.mistake for finding in data_mistakes(subject("data=csv", "data.path=copies.csv", "data.target=y"))]
     assert names == (["val_rows_near_train_rows"] if word == "doubtful" else [])
+
+
+def test_columns_of_few_values_have_no_near_copies() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.integers(0, 9, size=(1200, 2)) / 10, columns=list("ab"))
+    frame[["c", "d"]] = draw.normal(size=(1200, 2))
+    frame["y"] = np.where(frame.c > 0, "p", "q")
+    frame.to_csv("values.csv", index=False)
+    assert not list(data_mistakes(subject("data=csv", "data.path=values.csv", "data.target=y")))
+
+
+class Forecast(nn.Module):
+    """Normalises each window by itself, and gives its level back or not."""
+
+    is_given_back = False
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(math.prod(input_shape), 24), nn.GELU(), nn.Linear(24, num_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, spread = x.mean(1, keepdim=True), x.std(1, keepdim=True) + 1e-4
+        outputs: Tensor = self.layers((x - mean) / spread)
+        return outputs * spread + mean if self.is_given_back else outputs
+
+
+class GivenBack(Forecast):
+    is_given_back = True
+
+
+@pytest.mark.parametrize(
+    ("model", "drift", "names"),
+    [
+        (Forecast, 1.0, ["level_ignored"]),
+        (GivenBack, 1.0, []),
+        (Forecast, 0.0, []),  # the target has nothing to do with the level
+    ],
+)
+def test_a_level_that_is_taken_away_and_not_given_back(model: type[nn.Module], drift: float, names: list[str]) -> None:
+    draw = np.random.default_rng(0)
+    windows = draw.normal(size=(500, 9)).cumsum(axis=1) + 9.0 * draw.normal(size=(500, 1))
+    frame = pd.DataFrame(windows[:, :8], columns=list("abcdefgh"))
+    frame["y"] = drift * windows[:, 8] + draw.normal(size=500)
+    frame.to_csv("windows.csv", index=False)
+    some = subject("data=csv", "data.path=windows.csv", "data.target=y", "data.task=regression", model=model)
+    assert [finding.mistake for finding in row_mistakes(some)] == names
+
+
+class Packed(nn.Module):
+    """Steps of images in a packed sequence, which has no shape; or the rows of a batch taken for steps."""
+
+    is_packed = True
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int) -> None:
+        super().__init__()
+        self.recurrent, self.last = nn.GRU(8, 16), nn.Linear(16, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        steps = x.reshape(len(x), 8, 8)
+        if not self.is_packed:
+            return self.last(self.recurrent(steps)[0].mean(dim=1))
+        packed = nn.utils.rnn.pack_padded_sequence(steps, torch.full((len(x),), 8), batch_first=True)
+        return self.last(self.recurrent(packed)[1][-1])
+
+
+class BatchAsSteps(Packed):
+    is_packed = False
+
+
+@pytest.mark.parametrize(("model", "names"), [(Packed, []), (BatchAsSteps, ["rows_see_each_other"])])
+def test_packed_sequences_are_no_rows_taken_for_steps(model: type[nn.Module], names: list[str]) -> None:
+    assert [finding.mistake for finding in row_mistakes(subject(model=model))] == names
 
 
 class Mirrored(nn.Module):

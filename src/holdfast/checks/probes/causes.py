@@ -211,6 +211,12 @@ CAUSES: dict[str, Cause] = {
         "{weight}: its units start as copies of each other and are moved alike (weights set to one constant)",
         "init=he_normal, or random weights of your own",
     ),
+    "stays_at_zero": Cause(
+        "doubtful",
+        "{weight} stays at 0: it starts there and has no gradient, as what it is multiplied by is 0 too, or the ReLU "
+        "behind it is dead",
+        "init=he_normal; of two factors, let one start away from 0",
+    ),
     "reshaped_not_transposed": Cause(
         "doubtful",
         "a view takes {before} for {after}: it cuts rows of numbers apart, where a transpose or a permute was meant",
@@ -440,6 +446,12 @@ CAUSES: dict[str, Cause] = {
         "nothing but {parameter} is trained: the weights of all layers are frozen",
         "freeze the body alone, before the last layer is made (finetune)",
     ),
+    "statistics_never_move": Cause(
+        "doubtful",
+        "the statistics {statistics} never move: what normalises with them in eval mode takes those of its start",
+        "update them while self.training; momentum=0.1, the share of the new batch",
+        explains=("inputs_not_normalised",),
+    ),
     "statistics_move_fast": Cause(
         "doubtful",
         "the statistics of {part} are those of the last batches: momentum is the share of the new batch",
@@ -492,6 +504,12 @@ CAUSES: dict[str, Cause] = {
         "{share:.0%} of the rows of a softmax inside the model are saturated: no slope is left",
         "divide scores by the root of their width",
     ),
+    "level_ignored": Cause(
+        "doubtful",
+        "the outputs do not depend on a sum of the inputs that goes with the target (correlation {correlation:.2f}): "
+        "is it the level of each row, which a normalisation takes away and nothing gives back?",
+        "give it back at the end of the model: outputs * spread + mean",
+    ),
     "rate_of_zero": Cause(
         "doubtful",
         "the schedule holds the rate at 0 in each of the first {steps:,} steps: nothing learns",
@@ -521,9 +539,15 @@ CAUSES: dict[str, Cause] = {
     ),
     "average_stays": Cause(
         "doubtful",
-        "the averaged weights, which are validated and kept, hardly leave the initial ones: with a decay of {decay:g}, "
-        "{share:.0%} of them are still those after {averages:,} averages, all that the run makes",
-        "a smaller averaging.decay: the last 1 / (1 - decay) averages count",
+        "{average} hardly leave the initial ones: with a decay of {decay:g}, {share:.0%} of them are still those after "
+        "{averages:,} averages, all that the run makes",
+        "{advice}",
+    ),
+    "minimum_missed": Cause(
+        "doubtful",
+        "the optimizer does not find the minimum of a parabola: after {steps} steps it is {distance:.2g} times as far "
+        "from it as at the start ({how}?)",
+        "compare its step with the formula",
     ),
     "clipped_away": Cause(
         "doubtful",
@@ -572,6 +596,13 @@ CAUSES: dict[str, Cause] = {
         "smaller weights, or transform=standardize",
         is_symptom=True,
     ),
+    "weights_without_effect": Cause(
+        "doubtful",
+        "the outputs do not depend on {weight}, whatever it and the others are: terms with it cancel (a difference of "
+        "equal ones, a softmax over one place), its units are dead, or a mask or a factor of 0 hides them",
+        "look where {weight} is used; biases of 0, init=he_normal",
+        is_symptom=True,
+    ),
     "gradients_explode": Cause(
         "doubtful",
         "gradients explode at the start: that of {parameter} has a root mean square of {root_mean_square:.3g}",
@@ -588,7 +619,7 @@ CAUSES: dict[str, Cause] = {
     "gradients_vanish": Cause(
         "doubtful",
         "gradients vanish at the start: {how}",
-        "relu in place of sigmoid or tanh, init=he_normal, a norm, short cuts around layers; look for a factor of 0",
+        "relu in place of sigmoid or tanh, init=he_normal, a norm, short cuts around layers",
         is_symptom=True,
     ),
     "loss_not_finite": Cause(
@@ -621,12 +652,6 @@ CAUSES: dict[str, Cause] = {
         "the outputs {how}, also after five steps: what the input says is lost, or fades from layer to layer",
         "let the outputs depend on x; look for dead units, and for a mask that is the wrong way round",
         is_symptom=True,
-    ),
-    "statistics_never_move": Cause(
-        "doubtful",
-        "the statistics of {part} never move: in eval mode it normalises with those of its start",
-        "momentum=0.1, the share of the new batch",
-        is_symptom=True,  # of inputs that are all alike
     ),
     "inputs_ignored_in_part": Cause(
         "doubtful",

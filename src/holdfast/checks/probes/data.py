@@ -20,7 +20,7 @@ SHARE = 0.01
 FEW = 10
 BEYOND_NATURAL = 10.0
 NUM_ROWS = 16
-FEW_VALUES, FEW_ROWS, SQUEEZED = 3, 0.2, 0.1
+FEW_VALUES, FEW_ROWS, SQUEEZED, BY_TAIL = 3, 0.2, 0.2, 1e-6
 NUM_DIMENSIONS, NUM_NEIGHBOURS, NUM_COPIES = 32, 20, 5
 MAX_VAL, MAX_TRAIN, MAX_NUMBERS = 300, 10_000, 20_000_000
 BY_CHANCE, NEAREST, SHARE_OF_COPIES = 0.002, 0.25, 0.04
@@ -36,8 +36,8 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _shared_rows(subject)
     if targets.ndim == 1 and len(targets) and (targets == targets[0]).all():
         yield finding("one_target", {"rows": len(targets)})
-    elif targets.ndim == 1 and subject.task.is_values and (apart := _apart(targets)):
-        yield finding("targets_apart", apart)
+    elif subject.task.is_values and (apart := [*filter(None, map(_apart, targets.reshape(len(targets), -1).T))]):
+        yield finding("targets_apart", apart[0])
     yield from _columns_apart(subject)
     yield from _columns_of_rows(subject)
 
@@ -45,23 +45,25 @@ def data_mistakes(subject: Subject) -> Iterator[Finding]:
 def _apart(values: NDArray[Any]) -> dict[str, float]:
     """Numbers for a few values that are so far from all others that they make up the spread; none where there are none.
 
-    The gap between them and the others is larger than all of these span.
+    They are those beyond the largest step, by its factor, of the distances to the median. It is larger than what all
+    others span. Where the tail of a distribution falls as 1 / x, the k largest of its values are, by chance, f times
+    as large as the others in f^-k of the cases.
     """
-    values = np.sort(values[np.isfinite(values)].astype(np.float64))
-    if len(values) <= FEW_VALUES:
+    values = values[np.isfinite(values)].astype(np.float64)
+    if len(values) < FEW_VALUES / FEW_ROWS:
         return {}
-    place = int(np.diff(values).argmax()) + 1
-    few, many = sorted((values[:place], values[place:]), key=len)
-    span, gap = many[-1] - many[0], values[place] - values[place - 1]
-    is_few = FEW_VALUES <= len(few) < FEW_ROWS * len(values) and len(np.unique(many)) > FEW
-    if not is_few or gap < span or many.std() > SQUEEZED * values.std():
+    distances = np.abs(values - np.median(values))
+    values, distances = values[distances.argsort()], np.sort(distances)
+    first, end = len(values) - int(FEW_ROWS * len(values)), len(values) - FEW_VALUES + 1
+    factors = distances[first:end] / np.maximum(distances[first - 1 : end - 1], np.finfo(np.float64).tiny)
+    place = first + int(factors.argmax())
+    many, few = values[:place], values[place:]
+    gap, span = distances[place] - distances[place - 1], np.ptp(many)
+    is_by_chance = len(few) * math.log(max(1.0, factors.max())) < -math.log(BY_TAIL)
+    if is_by_chance or gap < span or len(np.unique(many)) <= FEW or many.std() > SQUEEZED * values.std():
         return {}
-    return {
-        "rows": len(few),
-        "value": plain_number(few[0]),
-        "low": plain_number(many[0]),
-        "high": plain_number(many[-1]),
-    }
+    numbers = {"value": few[0], "low": many.min(), "high": many.max()}
+    return {"rows": len(few), **{name: plain_number(number) for name, number in numbers.items()}}
 
 
 def _columns_apart(subject: Subject) -> Iterator[Finding]:
@@ -116,8 +118,8 @@ def _near_copies(subject: Subject) -> Iterator[Finding]:
 
     Among k neighbours of a row in d dimensions, one lies within the share r of the distance of the last one in about
     k r^d of the cases. The dimension is that of the rows themselves, by the distances of further neighbours (Levina
-    and Bickel 2004), so that several copies of a row do not count. Rows of whole numbers may be ids, which have no
-    distances.
+    and Bickel 2004), so that several copies of a row do not count. Columns of a table with whole numbers, which may be
+    ids, or with few values have no distances, and are left out.
     """
     datamodule, module, generator = subject.datamodule, subject.module(), torch.Generator().manual_seed(0)
     width = max(1, math.prod(datamodule.prepared.x.shape[1:]))
@@ -130,7 +132,10 @@ def _near_copies(subject: Subject) -> Iterator[Finding]:
 
     val, train = some(datamodule.val_rows, MAX_VAL), some(datamodule.train_rows, MAX_TRAIN)
     raw = np.asarray(datamodule.prepared.x[datamodule.val_rows[:MAX_VAL]])
-    if len(val) < FEW or len(train) < 2 * NUM_NEIGHBOURS or (raw.ndim == 2 and not (raw % 1).any()):
+    if raw.shape == val.shape:
+        has_distances = [(column % 1).any() and len(np.unique(column)) > len(column) / 2 for column in raw.T]
+        val, train = val[:, has_distances], train[:, has_distances]
+    if len(val) < FEW or len(train) < 2 * NUM_NEIGHBOURS or not val.shape[1]:
         return
     if width > NUM_DIMENSIONS:
         directions = torch.randn(val.shape[1], NUM_DIMENSIONS, generator=generator)

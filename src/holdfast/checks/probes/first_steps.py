@@ -27,6 +27,7 @@ SEVERAL, MANY = 50, 500
 LARGE_EPS = 1e-2
 SCHEDULED_STEPS = 1000
 GONE, EARLY, GROWN, MOSTLY = 1e-3, 0.5, 30.0, 0.5
+PARABOLA_STEPS, SIDE, LOW, GENTLE = 300, 8, 0.3, 0.02
 
 
 @dataclass
@@ -99,7 +100,7 @@ def first_step_mistakes(subject: Subject) -> Iterator[Finding]:
     if max(rates) > GROWN * float(subject.config.lr):
         yield finding("rate_grows", {"lr": float(subject.config.lr), "largest": max(rates), "steps": len(rates)})
     yield from _momentum(subject)
-    yield from _averaging(subject)
+    yield from _averages(subject)
     steps = first_steps(subject)
     if not steps.num_steps or not math.isfinite(steps.gradient_norm):
         return  # another probe tells of a gradient that is not finite
@@ -145,15 +146,24 @@ def _momentum(subject: Subject) -> Iterator[Finding]:
         yield finding("momentum_too_large", {"averaged": averaged, "steps_of_run": of_run})
 
 
-def _averaging(subject: Subject) -> Iterator[Finding]:
-    """A moving average of weights that the run is too short for: most of it are still the initial weights."""
+def _averages(subject: Subject) -> Iterator[Finding]:
+    """Averages of weights, or of a batch norm, that the run is too short for: most of them is still what they were."""
     averaging: Any = subject.config.averaging or {}
-    if "decay" not in averaging:
-        return
-    averaged = (1.0 - averaging.get("start", 0.0)) * _steps_of_run(subject) / averaging.get("every_num_steps", 1)
-    share = float(averaging.decay) ** averaged
-    if share > MOSTLY:
-        yield finding("average_stays", {"averages": round(averaged)}, share=share, decay=averaging.decay)
+    averages = list[tuple[str, float, float, str]]()
+    if "decay" in averaging:
+        count = (1.0 - averaging.get("start", 0.0)) * _steps_of_run(subject) / averaging.get("every_num_steps", 1)
+        advice = "a smaller averaging.decay: the last 1 / (1 - decay) averages count"
+        averages.append(("the averaged weights, which are validated and kept,", averaging.decay, count, advice))
+    for name, part in subject.module().model.named_modules():
+        # the statistics of pretrained weights are of use as they are
+        if isinstance(part, nn.modules.batchnorm._NormBase) and part.momentum and part.num_batches_tracked == 0:
+            count, advice = max(SEVERAL, _steps_of_run(subject)), "momentum=0.1: it is the share of the new batch"
+            averages.append((f"the statistics of {name}, used in eval mode,", 1.0 - part.momentum, count, advice))
+    for average, decay, count, advice in averages:
+        if (share := float(decay) ** count) > MOSTLY:
+            words = {"average": average, "share": share, "decay": decay, "advice": advice}
+            yield finding("average_stays", {"averages": round(count)}, **words)
+            return
 
 
 def _steps_of_epoch(subject: Subject) -> int:
@@ -253,3 +263,37 @@ def _first_step(subject: Subject, *, has_decay: bool) -> FirstStep | None:
     moved = torch.cat([parameter.detach().flatten() for parameter in parameters]) - weights
     decay = max(float(group["weight_decay"]) for group in optimizer.param_groups)
     return FirstStep(weights, torch.cat(slopes), moved, decay)
+
+
+def minimum_mistakes(subject: Subject) -> Iterator[Finding]:
+    """An optimizer of the user's own must find the minimum of a parabola, or draw near to it step by step.
+
+    The start is twenty steps of the rate away, and the curvature such that plain gradient descent takes 2 % of the rest
+    in each step. Optimizers that ask for the gradient many times in a step, as by a line search, are left out.
+    """
+    module: Any = subject.module()
+    parabola = nn.Linear(SIDE, SIDE, bias=False)
+    optimizer, weight = module.make_optimizer(parabola), parabola.weight
+    rate = float(optimizer.param_groups[0].get("lr", 0.0))
+    if type(optimizer).__module__.startswith(("torch.", "holdfast.")) or not rate:
+        return
+    low, away = LOW * torch.randn(SIDE, SIDE).sign(), NUM_STEPS * rate
+    weight.data = low + away * torch.randn(SIDE, SIDE).sign()
+    num_calls, distances = 0, list[float]()
+
+    def closure() -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        weight.grad = GENTLE / rate * (weight.detach() - low)
+        return GENTLE / rate * (weight.detach() - low).square().sum() / 2
+
+    for _ in range(PARABOLA_STEPS):
+        optimizer.step(closure)
+        distances.append(float((weight.detach() - low).square().mean().sqrt()) / away)
+        if not subject.has_time or num_calls > 3 * PARABOLA_STEPS:
+            return
+    late = float(torch.tensor(distances[-PARABOLA_STEPS // 3 :]).square().mean().sqrt())
+    if not late <= MOSTLY and distances != sorted(distances, reverse=True):
+        is_small = float(weight.detach().abs().mean()) < LOW / 2
+        how = "a weight decay that is not multiplied by the rate" if is_small else "a momentum that never decays"
+        yield finding("minimum_missed", {"steps": PARABOLA_STEPS, "distance": plain_number(late)}, how=how)

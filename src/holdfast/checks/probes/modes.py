@@ -39,13 +39,13 @@ def mode_mistakes(subject: Subject) -> Iterator[Finding]:
     if held := _in_eval_mode(model):
         yield finding("stuck_in_eval_mode", {"parts": len(held)}, part=held[0])
     else:
-        before = _statistics(model)
+        before = {name: b.clone() for name, b in model.named_buffers() if b.is_floating_point() and b.numel() > 1}
         outputs_of(module, inputs)
         if changed := _in_eval_mode(model):
             mode = "eval mode: dropout and batch norm do not train"
             yield finding("forward_changes_mode", part=changed[0], mode=mode)
         else:
-            yield from _settings(model, before)
+            yield from _settings(module, inputs, before)
     if not stuck:
         yield from _drawing(subject)
 
@@ -67,25 +67,34 @@ def _shows_in_training(part: nn.Module) -> bool:
     return isinstance(part, BatchNorm) and any(parameter.requires_grad for parameter in part.parameters())
 
 
-def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    """The means that the norms in train mode keep for eval mode."""
-    norms = {name: part for name, part in model.named_modules() if isinstance(part, BatchNorm) and part.training}
-    return {name: part.running_mean.clone() for name, part in norms.items() if part.running_mean is not None}
-
-
-def _settings(model: nn.Module, before: dict[str, Tensor]) -> Iterator[Finding]:
-    """Numbers of dropout and batch norm that are the opposite of what is meant, as other libraries have them."""
-    after = _statistics(model)
-    still = [name for name, mean in before.items() if torch.equal(after[name], mean) and mean.eq(0).all()]
-    if still:
-        yield finding("statistics_never_move", part=still[0])
-    large = {name: getattr(model.get_submodule(name), "momentum", None) or 0.0 for name in before}
-    if fast := [name for name, momentum in large.items() if momentum > LARGE_MOMENTUM]:
-        yield finding("statistics_move_fast", {"momentum": large[fast[0]]}, part=fast[0])
+def _settings(module: Any, inputs: Tensor, before: dict[str, Tensor]) -> Iterator[Finding]:
+    """Statistics that never move, and numbers of dropout and batch norm that are the opposite of what is meant."""
+    model = module.model
+    moved = {name.rpartition(".")[0] for name, old in before.items() if not torch.equal(model.get_buffer(name), old)}
+    still = [name for name, old in before.items() if name.rpartition(".")[0] not in moved and not old.std()]
+    if held := [name for name in still if _is_for_eval_mode(module, inputs, name)]:
+        yield finding("statistics_never_move", statistics=held[0])
+    norms = {n: part.momentum for n, part in model.named_modules() if isinstance(part, BatchNorm) and part.training}
+    if fast := [name for name, momentum in norms.items() if (momentum or 0.0) > LARGE_MOMENTUM]:
+        yield finding("statistics_move_fast", {"momentum": norms[fast[0]]}, part=fast[0])
     for name, part in model.named_modules():
         if isinstance(part, Dropout) and part.p >= MOSTLY:
             yield finding("dropout_of_nearly_all", {"p": part.p}, part=name)
             return
+
+
+def _is_for_eval_mode(module: Any, inputs: Tensor, name: str) -> bool:
+    """Tell whether a buffer moves outputs in eval mode, and none in train mode."""
+    buffer, moves = module.model.get_buffer(name), list[bool]()
+    original = buffer.clone()
+    for is_training in (True, False):
+        module.model.train(is_training)
+        outputs = seeded_outputs(module, inputs)
+        buffer.add_(1.0)
+        moves.append(_differs(outputs, seeded_outputs(module, inputs)))
+        buffer.copy_(original)
+    module.model.train()
+    return moves == [False, True]
 
 
 def _drawing(subject: Subject) -> Iterator[Finding]:

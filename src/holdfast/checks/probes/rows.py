@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn import functional
 from holdfast.checks.probes.causes import Finding, finding
 from holdfast.checks.probes.outputs import softmax_over_rows
 from holdfast.checks.probes.training import take_steps
-from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, plain_number, seeded_outputs
+from holdfast.checks.subject import EMBEDDINGS, Subject, has_categories, inputs_of, plain_number, seeded_outputs
 from holdfast.training.module import SupervisedModule
 
 NUM_ROWS = 16
@@ -21,6 +22,8 @@ PASSED = 1e-3
 NUM_PASSES = 5
 WANDERING = 0.3
 SMALL_STEP = 0.2  # of standardised inputs
+MANY, TELLING = 300, 0.7
+SEQUENTIAL = (nn.RNNBase, nn.MultiheadAttention)
 
 
 def row_mistakes(subject: Subject) -> Iterator[Finding]:
@@ -63,8 +66,8 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
             exchanged = inputs.roll(len(inputs) // 3 + 1, 0) + (0.1 if may_move else 0)
             exchanged[kept] = inputs[kept]
             changes.append(float((seeded_outputs(module, exchanged)[kept] - outputs[kept]).abs().max()))
-    largest = max(changes)
-    if largest <= SEEN * scale:
+    largest, takes_batch_for_steps = max(changes), _takes_batch_for_steps(module, inputs)
+    if largest <= SEEN * scale and not takes_batch_for_steps:
         return
     if _is_kept(module, inputs, outputs):
         yield finding("outputs_of_an_earlier_batch")
@@ -80,10 +83,12 @@ def _others(subject: Subject, module: SupervisedModule, inputs: Tensor, outputs:
     elif any(norm.training or not norm.track_running_stats for norm in norms):
         why = "batch normalisation with the statistics of the batch in eval mode"
         advice = "nn.BatchNorm1d(..., track_running_stats=True), and eval() must reach it"
-    elif any(_is_sequence_first(part) for part in module.modules()):
+    elif takes_batch_for_steps:
         why = "the batch is taken for the sequence (batch_first is missing)"
         advice = "batch_first=True"
-    yield finding("rows_see_each_other", numbers, why=why, advice=advice)
+    yield finding(
+        "rows_see_each_other", numbers, word=None if largest > SEEN * scale else "doubtful", why=why, advice=advice
+    )
 
 
 @torch.no_grad()
@@ -102,8 +107,23 @@ def _is_passed_through(module: SupervisedModule, inputs: Tensor) -> bool:
     return gradient is not None and float(gradient.square().mean().sqrt()) > PASSED
 
 
-def _is_sequence_first(part: nn.Module) -> bool:
-    return isinstance(part, nn.RNNBase | nn.MultiheadAttention) and not part.batch_first
+@torch.no_grad()
+def _takes_batch_for_steps(module: SupervisedModule, inputs: Tensor) -> bool:
+    """Tell whether a recurrent layer or an attention that wants (steps, rows, ...) gets the rows first."""
+    shapes = list[torch.Size]()
+
+    def look(part: nn.Module, values: Any, named: Any) -> None:
+        first = (*values, *named.values())[0]
+        shapes.append(getattr(first, "shape", torch.Size()))  # packed sequences have none
+
+    parts = [part for part in module.modules() if isinstance(part, SEQUENTIAL) and not part.batch_first]
+    if not parts:
+        return False
+    hooks = [part.register_forward_pre_hook(look, with_kwargs=True) for part in parts]
+    seeded_outputs(module, inputs)
+    for hook in hooks:
+        hook.remove()
+    return any(len(shape) == 3 and shape[0] == len(inputs) and shape[1] % len(inputs) for shape in shapes)
 
 
 def _is_constant(outputs: Tensor) -> bool:
@@ -126,7 +146,7 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         yield from _rounded(subject, module, inputs)
         return
     if gradient.ndim == 2:
-        yield from _unseen_columns(module, inputs)
+        yield from _unseen_columns(subject, module, inputs)
         return
     is_unseen = (gradient == 0).all(dim=0)
     share = float(is_unseen.float().mean())
@@ -134,7 +154,7 @@ def _unseen(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Itera
         yield finding("inputs_ignored_in_part", {"share_of_inputs_without_effect": plain_number(share)})
 
 
-def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
+def _unseen_columns(subject: Subject, module: SupervisedModule, inputs: Tensor) -> Iterator[Finding]:
     """Columns of a table that move no output, alone or in a mixture, whatever the row and the weights."""
     passes = []
     for seed in range(NUM_PASSES):
@@ -150,7 +170,14 @@ def _unseen_columns(module: SupervisedModule, inputs: Tensor) -> Iterator[Findin
     if not len(gradients) or not bool(gradients.isfinite().all()):
         return
     is_unseen, num_columns = gradients == 0, inputs.shape[1]
-    rank = int(torch.linalg.matrix_rank(functional.normalize(gradients.double()), rtol=1e-5))
+    _, scales, directions = torch.linalg.svd(functional.normalize(gradients.double()), full_matrices=False)
+    rank = int((scales > 1e-5 * scales[0]).sum())
+    if rank == len(directions) - 1 and subject.task.is_values:
+        x, y = subject.rows(MANY)
+        level = inputs_of(subject.module(), x).double() @ directions[-1]
+        correlation = float(torch.corrcoef(torch.stack([level, y.reshape(len(y), -1)[:, 0].double()]))[0, 1].abs())
+        if correlation > TELLING:
+            yield finding("level_ignored", {"correlation": correlation})
     # a narrow layer has one direction for each set of weights, a mean over columns has one for all
     is_mixed = rank < min(len(passes), num_columns) - 1
     columns = num_columns - rank if is_mixed else int(is_unseen.all(dim=0).sum())

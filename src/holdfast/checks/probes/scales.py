@@ -155,28 +155,34 @@ def _activations(layers: dict[str, float], losses: list[float]) -> Iterator[Find
 
 
 def _gradients(module: Any, inputs: Tensor, y: Tensor, loss: Tensor) -> Iterator[Finding]:
-    weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
-    if len(weights) < 2:
+    scales = _gradient_scales(module, loss)
+    if len(scales) < 2:
         return
-    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-    scales = {
-        name: float(gradient.square().mean().sqrt())
-        for name, gradient in zip(weights, gradients, strict=True)
-        if gradient is not None
-    }
     flat = {name for name, scale in scales.items() if scale == 0}
-    if flat and max(scales.values()) > 0:
-        yield from _stopped(module, inputs, y, flat)
-        scales = {name: scale for name, scale in scales.items() if name not in flat}
-    if not scales:
-        return
-    largest, smallest = max(scales, key=lambda n: scales[n]), min(scales, key=lambda n: scales[n])
+    largest = max(scales, key=lambda n: scales[n])
     if scales[largest] > EXPLODED:
         yield finding("gradients_explode", {"parameter": largest, "root_mean_square": plain_number(scales[largest])})
-    elif scales[smallest] < VANISHED * scales[largest]:
-        numbers = {largest: plain_number(scales[largest]), smallest: plain_number(scales[smallest])}
-        how = f"that of {smallest} is {scales[smallest]:.2g}, that of {largest} {scales[largest]:.2g}"
-        yield finding("gradients_vanish", numbers, how=how)
+    elif names := _vanishing(scales, flat):
+        take_steps(module, inputs, y, 3)  # behind several factors that start at 0, gradients are small, and grow
+        if _vanishing(_gradient_scales(module, data_loss(module, inputs, y)), flat):
+            how = " and ".join(f"that of {name} is {scales[name]:.2g}" for name in names)
+            yield finding("gradients_vanish", {name: scales[name] for name in names}, how=how)
+    if flat and scales[largest] > 0:
+        yield from _stopped(module, inputs, y, flat)
+
+
+def _gradient_scales(module: Any, loss: Tensor) -> dict[str, float]:
+    """The root mean square of the gradient of each matrix of weights that has one."""
+    weights = {name: p for name, p in trainable(module.model).items() if p.ndim >= 2}
+    gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True) if weights else ()
+    given = {name: gradient for name, gradient in zip(weights, gradients, strict=True) if gradient is not None}
+    return {name: plain_number(gradient.square().mean().sqrt()) for name, gradient in given.items()}
+
+
+def _vanishing(scales: dict[str, float], flat: set[str]) -> list[str]:
+    """The weights of the least gradient, those of `flat` aside, and of the largest, if that is far larger."""
+    names = sorted(scales.keys() - flat, key=lambda n: scales[n])
+    return [names[0], names[-1]] if names and scales[names[0]] < VANISHED * scales[names[-1]] else []
 
 
 def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator[Finding]:
@@ -199,10 +205,8 @@ def _stopped(module: Any, inputs: Tensor, y: Tensor, flat: set[str]) -> Iterator
             weights[name].copy_(original)
     if stepping:
         yield finding("steps_without_slope", {"weights": stepping[:5]}, weight=stepping[0])
-    idle = flat & _without_gradient(module, inputs, y) - set(stepping)
-    if idle:
-        how = f"that of {sorted(idle)[0]} is 0, and outputs do not depend on it (dead units, a factor of 0, or a mask "
-        yield finding("gradients_vanish", {"weights": sorted(idle)[:5]}, how=how + "that hides everything)")
+    if idle := sorted(flat & _without_gradient(module, inputs, y) - set(stepping)):
+        yield finding("weights_without_effect", {"weights": idle[:5]}, weight=idle[0])
 
 
 def _without_gradient(module: Any, inputs: Tensor, y: Tensor) -> set[str]:

@@ -216,8 +216,11 @@ def symmetry_mistakes(subject: Subject) -> Iterator[Finding]:
     if same:
         take_steps(module, inputs, y, 3)
         same &= _equal_rows(module, inputs, y)
-    if same:
-        names = sorted(same)
+    at_zero = [name for name in sorted(same) if not bool(trainable(module.model)[name].any())]
+    if at_zero and set(at_zero) == same:
+        yield finding("stays_at_zero", {"weights": at_zero[:5]}, weight=at_zero[0])
+    elif same:
+        names = sorted(same - set(at_zero))
         yield finding("symmetric_weights", {"weights": names[:5]}, weight=f"the rows of {names[0]} are all equal")
     elif constant:
         weight = f"all numbers of {constant[0]} are the same"
