@@ -288,6 +288,12 @@ def inverted_focal(outputs: Tensor, y: Tensor) -> Tensor:
     return -(p**2 * p.log()).mean()
 
 
+def rounded_f1(outputs: Tensor, y: Tensor) -> Tensor:
+    predicted = outputs.sigmoid().round()
+    f1 = 2 * (predicted * y).sum() / (predicted.sum() + y.sum() + 1e-6)
+    return 1 - f1 + 0.001 * outputs.square().mean()
+
+
 def argmax_loss(outputs: Tensor, y: Tensor) -> Tensor:
     return (outputs.argmax(dim=1) != y).float().mean()
 
@@ -605,6 +611,12 @@ FAULTY: dict[str, Kind] = {
     ),
     "minus_a_probability": Kind(
         "digits", loss=lambda o, y: functional.nll_loss(o.softmax(dim=1), y), expected=("log_missing",)
+    ),
+    "rounded_f1": Kind("labels", loss=rounded_f1, expected=("targets_without_gradient",)),
+    "smoothed_nll_of_raw_outputs": Kind(
+        "digits",
+        loss=lambda o, y: 0.9 * functional.nll_loss(o, y) - 0.1 * o.mean(),
+        expected=("not_log_probabilities",),
     ),
     "mean_over_rows": Kind("series", function(lambda h, own: h - h.mean(dim=0)), expected=("rows_see_each_other",)),
     "normalised_over_rows": Kind(

@@ -87,6 +87,12 @@ CAUSES: dict[str, Cause] = {
         "the loss ignores the targets: it is the same whatever they are",
         "let the loss compare outputs with targets",
     ),
+    "targets_without_gradient": Cause(
+        "fail",
+        "the gradient of the loss is the same whatever the targets are: they are compared with what has no gradient, "
+        "such as rounded outputs",
+        "probabilities in place of round(), argmax or a comparison",
+    ),
     "loss_unbounded": Cause(
         "fail",
         "the loss has no least value: outputs that go on in one direction make it ever smaller",

@@ -57,6 +57,8 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
         yield from _range(trial)
         if purposes.names & {"detach", "data", "no_grad"}:
             yield from _stopped(trial)
+        elif _has_one_slope(trial, slope):
+            yield finding("targets_without_gradient")
         silent_outputs = list(_silent_outputs(trial, slope))
         yield from silent_outputs
         if not silent_outputs and not subject.task.is_values and not subject.config.loss.get("class_weights"):
@@ -67,14 +69,22 @@ def loss_mistakes(subject: Subject) -> Iterator[Finding]:
 def _is_blind(trial: LossTrial) -> bool:
     """Tell whether other targets make no difference."""
     outputs = trial.some()
-    if trial.task.is_softmax:
-        others = [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]
-    elif trial.task.is_values:
-        others = [trial.y + 1.0, -2.0 * trial.y]
-    else:
-        others = [1.0 - trial.y, torch.zeros_like(trial.y)]
     value = trial.value(outputs)
-    return all(trial.is_same(value, trial.value(outputs, y)) for y in others)
+    return all(trial.is_same(value, trial.value(outputs, y)) for y in _other_targets(trial))
+
+
+def _has_one_slope(trial: LossTrial, slope: Tensor) -> bool:
+    """Tell whether other targets make no difference to the slope, at the outputs that it was taken of."""
+    others = [replace(trial, y=y).slope(trial.some(0.1)) for y in _other_targets(trial)]
+    return all(other is not None and torch.allclose(slope, other, rtol=1e-4, atol=1e-9) for other in others)
+
+
+def _other_targets(trial: LossTrial) -> list[Tensor]:
+    if trial.task.is_softmax:
+        return [(trial.y + 1) % trial.num_outputs, torch.zeros_like(trial.y)]
+    if trial.task.is_values:
+        return [trial.y + 1.0, -2.0 * trial.y]
+    return [1.0 - trial.y, torch.zeros_like(trial.y)]
 
 
 def _is_unbounded(trial: LossTrial) -> bool:

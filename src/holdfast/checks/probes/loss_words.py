@@ -147,5 +147,9 @@ def _wants(trial: LossTrial) -> Wants:
     others = outputs + (1.0 - exact) * outputs.flip(0)
     if abs(trial.value(others) - trial.value(outputs)) < 1e-6:
         return "probabilities" if abs(at_exact) < 1e-3 else "log-probabilities"
+    # so does one that falls for ever with free outputs and never below 0 with normalised ones, as with label smoothing
+    free, far = 1e2 * exact, 1e4 * exact
+    if trial.value(far) < 2 * trial.value(free) < 0 <= trial.value(far.log_softmax(dim=1)):
+        return "log-probabilities"
     chance = trial.value(torch.zeros_like(exact))
     return "unit" if at_exact < min(least - 1e-6, 0.5 * abs(chance)) else "logits"
