@@ -20,6 +20,7 @@ from holdfast.checks import augmentation, baseline, chance_loss, mistakes, overf
 from holdfast.checks.probes.data import augmentation_mistakes, data_mistakes
 from holdfast.checks.probes.first_steps import first_step_mistakes
 from holdfast.checks.probes.rows import row_mistakes
+from holdfast.checks.probes.scales import input_mistakes
 from holdfast.checks.run import untouched
 from holdfast.checks.subject import Subject
 from holdfast.checks.verdict import Verdict
@@ -554,3 +555,23 @@ def test_the_floor_of_a_loss_of_log_probabilities() -> None:
     verdict = only(overfit_tiny(subject(model=LogProbabilities, loss=smoothed_nll), counts=(1, 4)))
     assert verdict.verdict == "pass"
     assert verdict.evidence["tried"][0]["floor"] == pytest.approx(0.5, abs=0.01)
+
+
+class Looked(nn.Module):
+    """Looks all columns up in a table, and has no other weights."""
+
+    def __init__(self, *, input_shape: Sequence[int], num_outputs: int, category_sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.table = nn.Embedding(max(category_sizes), num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.table(x.long()).mean(dim=1)
+        return out
+
+
+def test_columns_that_a_model_looks_up_are_no_numbers_to_normalise() -> None:
+    draw = np.random.default_rng(0)
+    columns = {name: [f"{name}{n:02}" for n in draw.integers(60, size=400)] for name in ("user", "film")}
+    pd.DataFrame({**columns, "stars": draw.normal(size=400)}).to_csv("ratings.csv", index=False)
+    data = ("data=csv", "data.path=ratings.csv", "data.target=stars", "data.task=regression")
+    assert list(input_mistakes(subject(*data, model=Looked))) == []

@@ -63,7 +63,10 @@ def input_mistakes(subject: Subject) -> Iterator[Finding]:
 
 @torch.no_grad()
 def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
-    """Give the input of the first layer with weights that takes numbers; None where a norm comes first."""
+    """Give the input of the first layer with weights that takes numbers.
+
+    None where a norm comes first, or where nothing but embeddings has weights, which take indices.
+    """
     seen: list[Tensor | None] = []
 
     def look(part: nn.Module, values: Any) -> None:
@@ -81,7 +84,9 @@ def _first_input(module: Any, inputs: Tensor) -> Tensor | None:
     outputs_of(module, inputs)
     for hook in hooks:
         hook.remove()
-    return seen[0] if seen else inputs
+    if seen:
+        return seen[0]
+    return None if any(isinstance(part, EMBEDDINGS) for part in module.model.modules()) else inputs
 
 
 @torch.no_grad()
