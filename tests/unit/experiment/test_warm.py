@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from holdfast.experiment import warm
 
@@ -45,6 +46,18 @@ def test_each_worker_has_one_gpu_of_several(
                 patch.delenv(warm.GPUS)
             warm._take_one_gpu(worker, workers)
             assert os.environ.get(warm.GPUS) == gpu
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setattr(warm, "threads_allowed", lambda: 8)
+    before = torch.get_num_threads()
+    try:
+        for workers, threads in ((3, 2), (2, 4), (20, 1)):
+            warm._take_cores(workers)
+            assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == (str(threads), threads)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_message_that_a_killed_process_did_not_read_is_dropped() -> None:
