@@ -18,6 +18,6 @@ def judge(verdicts: Sequence[Any], expected: Sequence[str]) -> None:
 
 
 def programs(names: Iterable[str]) -> list[Any]:
-    """All of them for `pytest -m faults`, which takes most of an hour; every third one for `pytest -m slow`."""
+    """All of them for `pytest -m faults`, every third one for `pytest -m slow`."""
     marks = ([pytest.mark.faults, pytest.mark.slow], [pytest.mark.faults], [pytest.mark.faults])
     return [pytest.param(name, marks=marks[number % 3]) for number, name in enumerate(names)]

@@ -268,7 +268,6 @@ def _free_memory() -> None:
     import torch
 
     gc.collect()
-    gc.freeze()  # what is left stays until the process ends: the next collection need not look through it
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 

@@ -63,7 +63,7 @@ def resnet(
         for block in range(num_blocks):
             wider, stride = first * 2**stage, 2 if stage and not block else 1
             inner = [*convolution(maps, wider, stride), active(), *convolution(wider, wider)]
-            layers.append(_Residual(nn.Sequential(*inner), _shortcut(maps, wider, stride, norm, depth), active()))
+            layers.append(_Residual(nn.Sequential(*inner), _shortcut(maps, wider, norm, depth), active()))
             maps = wider
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *dropout_of(dropout), nn.Linear(maps, num_outputs)]
     return laid_out(nn.Sequential(*layers), channels_last)
@@ -95,9 +95,9 @@ class _PadShortcut(nn.Module):
 
 
 class _EverySecondPixel(nn.Module):
-    """What a 1 x 1 convolution with stride 2 looks at.
+    """Takes every second pixel for the 1 x 1 convolution behind it.
 
-    With that stride oneDNN writes beyond its memory where there are few channels (its issue 6035).
+    With stride 2, oneDNN would write beyond its memory where there are few channels (its issue 6035).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,9 +116,9 @@ class _ScaledLinear(nn.Linear):
         return super().forward(x) * 0.125
 
 
-def _shortcut(maps: int, wider: int, stride: int, norm: str, depth: int) -> nn.Module:
-    """Stages but the first begin with stride 2 and twice the maps."""
-    if stride == 1 and maps == wider:
+def _shortcut(maps: int, wider: int, norm: str, depth: int) -> nn.Module:
+    """The way around a block, which halves the image where it has more maps."""
+    if maps == wider:
         return nn.Identity()
     if depth != 18:
         return _PadShortcut(wider - maps)
