@@ -108,7 +108,7 @@ def _largest_difference(stack: Stack, places: Iterable[int]) -> tuple[str, float
         stack.clip([gradient[None] for gradient in single.values()])
         largest = max(float(gradient.norm()) for gradient in single.values())
         for name, gradient in single.items():
-            own, size = stack.weights.gradient(name), float(gradient.norm())
+            own, size = stack.weights.tensors[name].grad, float(gradient.norm())
             if size > NEGLIGIBLE * largest:
                 difference = math.inf if own is None else float((own[place] - gradient).norm()) / size
                 differences[name] = max(differences.get(name, 0.0), math.inf if math.isnan(difference) else difference)

@@ -45,7 +45,7 @@ CONTAINERS = (nn.Sequential, nn.ModuleList)
 def stack_network(
     models: Sequence[nn.Module], weights: Weights, layout: Layout, generators: Sequence[torch.Generator]
 ) -> nn.Module:
-    """Build the network of all members: (K x rows, ...) -> (K x rows, ...).
+    """Build the network of all members: (K x rows, ...) -> (K, rows, ...).
 
     Args:
         models: The members, of one architecture.
@@ -56,7 +56,13 @@ def stack_network(
     Raises:
         NotStackable: A module can be neither replaced nor mapped.
     """
-    return _Stacking(weights, layout, generators).stacked(list(models), "")
+    network = _Stacking(weights, layout, generators).stacked(list(models), "")
+    layers = list(network) if type(network) is nn.Sequential else [network]
+    if isinstance(layers[-1], _Products):
+        layers[-1].is_last = True
+    else:
+        layers.append(_Split(layout))
+    return nn.Sequential(*layers)
 
 
 @dataclass
@@ -143,7 +149,11 @@ def _joined(layers: Iterable[Any]) -> list[nn.Module]:
         if isinstance(block, _Block) and type(layer) is type(block):
             block.extend(layer)
         elif isinstance(block, _Block) and isinstance(layer, block.takes):
+            if type(layer) is nn.ReLU and isinstance(block[-1], _Linear):
+                layer.inplace = True  # nothing else looks at what a linear map gives
             block.append(layer)
+        elif isinstance(block, _Products) and type(layer) is _Channels and isinstance(layer[0], _BatchNorm):
+            block.extend(layer)
         else:
             joined.append(layer)
     return joined
@@ -178,21 +188,49 @@ class _Block(nn.Sequential):
 
 
 class _Products(_Block):
-    """Linear maps as products of (K, rows, ...)."""
+    """Linear maps as products, with rows as columns: (K, numbers, rows).
+
+    So no product has a short side last where a layer has few numbers, which takes a CPU three times as long, gradients
+    lie as weights do, and a batch norm is one over K times the channels.
+    """
 
     takes = (*BY_NUMBER, Dropout)
+    is_last = False  # whether the rows of the members stay apart
 
     def forward(self, x: Tensor) -> Tensor:
-        """(K x rows, ...) -> the same."""
-        out = super().forward(x.reshape(self.layout.num_members, -1, x.shape[-1]))  # type: ignore[no-untyped-call]
-        return out.view(*x.shape[:-1], -1)  # type: ignore[no-any-return]
+        """(K x rows, ..., numbers) -> the same; (K, rows, ..., numbers) behind the last layer."""
+        columns = x.reshape(self.layout.num_members, -1, x.shape[-1]).mT
+        for layer in self:
+            if isinstance(layer, Dropout):  # its masks are drawn row by row
+                columns = layer(columns.mT).mT
+            elif isinstance(layer, _BatchNorm):
+                if x.ndim > 2:
+                    raise NotStackable("a batch norm follows a linear map of rows of several dimensions")
+                columns = layer(columns.reshape(1, -1, columns.shape[-1])).view_as(columns)
+            else:
+                columns = layer(columns)
+        if self.is_last:
+            return torch.unflatten(columns.mT, 1, (-1, *x.shape[1:-1]))
+        return columns.mT.reshape(*x.shape[:-1], -1)
 
 
 class _Linear(_Layer):
     def forward(self, x: Tensor) -> Tensor:
-        """(K, rows, numbers) -> the same."""
-        weight, bias = self.weights.stored[self.prefix + "weight"], self.tensor("bias")
-        return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
+        """(K, numbers, rows) -> the same."""
+        weight, bias = self.tensor("weight"), self.tensor("bias")
+        assert weight is not None
+        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, x)
+
+
+class _Split(nn.Module):
+    """(K x rows, ...) -> (K, rows, ...)."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layout.split(x)
 
 
 class _Channels(_Block):

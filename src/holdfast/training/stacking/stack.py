@@ -189,7 +189,7 @@ class Stack:
 
     def backward(self, losses: Tensor) -> None:
         """Set the gradients of the losses and of the regularisation, and clip them for each member."""
-        weights = [self.weights.stored[name] for name in self.weights.trained]
+        weights = [self.weights.tensors[name] for name in self.weights.trained]
         for weight in weights:
             weight.grad = None
         total = losses.sum()
@@ -201,7 +201,7 @@ class Stack:
         if len(self.parts) > 1:  # the pieces of a single one are the weights themselves
             for part in self.parts:
                 for name, piece in part.pieces.items():
-                    gradient = self.weights.stored[name].grad
+                    gradient = self.weights.tensors[name].grad
                     piece.grad = None if gradient is None else part.of(gradient)
 
     def end_epoch(self, values: Sequence[float]) -> None:
@@ -217,7 +217,7 @@ class Stack:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _outputs(self, x: Tensor) -> Tensor:
-        outputs = self.layout.split(self.network(x))
+        outputs: Tensor = self.network(x)
         return outputs.flatten(1) if self.members[0].module.task.is_flat else outputs
 
     def _first(self, part: Part) -> Any:

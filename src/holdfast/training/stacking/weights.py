@@ -16,10 +16,8 @@ class Weights:
         # the names of those that are trained
         self.trained = [name for name, parameter in models[0].named_parameters() if parameter.requires_grad]
         self._tied = _tied(models[0])
-        self._linear = {name for name, module in models[0].named_modules() if type(module) is nn.Linear}
-        # by the name that a parameter or buffer has in one network; the same dictionaries for good
-        self.tensors: dict[str, Tensor] = {}  # (K, ...)
-        self.stored: dict[str, Tensor] = {}  # as they lie in memory: those of a linear map fit its product
+        # (K, ...) by the name that a parameter or buffer has in one network; the same dictionary for good
+        self.tensors: dict[str, Tensor] = {}
         self._set({name: torch.stack([each[name].detach() for each in every]) for name in every[0]})
 
     def __len__(self) -> int:
@@ -35,16 +33,11 @@ class Weights:
         plain = torch.contiguous_format
         return {name: value[member].detach().clone(memory_format=plain) for name, value in self.tensors.items()}
 
-    def gradient(self, name: str) -> Tensor | None:
-        """The gradient of a trained tensor, (K, ...)."""
-        gradient = self.stored[name].grad
-        return None if gradient is None else self._turned(name, gradient)
-
     def pieces(self, members: range) -> dict[str, Tensor]:
-        """The trained tensors of some members, by name, as they are stored."""
+        """The trained tensors of some members, by name."""
         if len(members) == len(self):
-            return {name: self.stored[name] for name in self.trained}
-        values = {name: self.stored[name].detach()[members.start : members.stop] for name in self.trained}
+            return {name: self.tensors[name] for name in self.trained}
+        values = {name: self.tensors[name].detach()[members.start : members.stop] for name in self.trained}
         return {name: nn.Parameter(value) for name, value in values.items()}
 
     def state(self) -> dict[str, Tensor]:
@@ -59,20 +52,9 @@ class Weights:
 
     def _set(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            stored = self._turned(name, value).contiguous()
-            self.stored[name] = nn.Parameter(stored) if name in self.trained else stored
-            self.tensors[name] = self._turned(name, self.stored[name])
+            self.tensors[name] = nn.Parameter(value) if name in self.trained else value
         for name, first in self._tied.items():
             self.tensors[name] = self.tensors[first]
-            self.stored[name] = self._turned(name, self.tensors[first])
-
-    def _turned(self, name: str, tensor: Tensor) -> Tensor:
-        """A tensor (K, ...) as it is stored, or the other way round.
-
-        The weights of a linear map lie transposed: neither its product nor the gradient is copied then.
-        """
-        module, _, kind = name.rpartition(".")
-        return tensor.mT if kind == "weight" and module in self._linear else tensor
 
 
 def _tied(model: nn.Module) -> dict[str, str]:
