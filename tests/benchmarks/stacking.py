@@ -5,8 +5,8 @@
     python tests/benchmarks/stacking.py --choice        # the cost of choosing, where training in turn is as fast
     python tests/benchmarks/stacking.py --whole         # `ensemble=seeds`, 20 epochs on digits, all but start-up
 
-Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: each
-number is the least of many steps, and the sides take turns. Whole trainings are measured once, in CPU seconds beside
+Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: the
+sides take turns, and each ratio is the median of those of the rounds. Whole trainings are measured once, in CPU seconds beside
 seconds, after a run that is not counted: imports and the preparation of the rows are start-up. A choice is measured
 once, in CPU seconds, against as many steps in turn as the training has, each as fast as the fastest of some.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-ROUNDS, STEPS = 5, 8
+ROUNDS, STEPS = 15, 8
 MLP = ["model=mlp", "model.hidden=[64,64]", "optimizer=adam"]
 CASES = {
     "mlp": ([*MLP, "model.norm=none"], 0, (64,)),
@@ -90,17 +91,23 @@ def compare(name: str, words: list[str], count: int, shape: tuple[int, ...]) -> 
     ways["stack"] = lambda: stack.step(batch)
     ways["loop"] = loop(members(words, count, shape), is_fused=False)
     ways["loop, fused"] = loop(members(words, count, shape), is_fused=True)
-    least = dict.fromkeys(ways, float("inf"))
+    rounds: dict[str, list[float]] = {kind: [] for kind in ways}
     for _ in range(ROUNDS):
         for kind, step in ways.items():
-            for _ in range(STEPS if "loop" not in kind else 2):
-                started = time.perf_counter()
-                step()
-                least[kind] = min(least[kind], time.perf_counter() - started)
-    times = "  ".join(f"{kind} {1e3 * seconds:.2f} ms" for kind, seconds in least.items())
-    ratios = [least[kind] / least["stack"] for kind in ("loop", "loop, fused")]
+            rounds[kind].append(statistics.median(seconds_of(step) for _ in range(STEPS if kind == "stack" else 2)))
+    times = "  ".join(f"{kind} {1e3 * statistics.median(seconds):.2f} ms" for kind, seconds in rounds.items())
+    ratios = [
+        statistics.median(alone / together for alone, together in zip(rounds[kind], rounds["stack"], strict=True))
+        for kind in ("loop", "loop, fused")
+    ]
     faster = f"{ratios[0]:.1f}x of the loop, {ratios[1]:.1f}x of the fused one"
     print(f"{name}, {count} members: {times}; {faster}", flush=True)
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
 
 
 def compare_choice(name: str, words: list[str], count: int, shape: tuple[int, ...], num_epochs: int) -> None:
