@@ -6,9 +6,9 @@
     python tests/benchmarks/stacking.py --whole         # `ensemble=seeds`, 20 epochs on digits, all but start-up
 
 Both sides take the same batches of 64 random rows. A machine that does other things makes single numbers useless: the
-sides take turns, and each ratio is the median of those of the rounds. Whole trainings are measured once, in CPU seconds beside
-seconds, after a run that is not counted: imports and the preparation of the rows are start-up. A choice is measured
-once, in CPU seconds, against as many steps in turn as the training has, each as fast as the fastest of some.
+sides take turns, and each ratio is the median of those of the rounds. Whole trainings are measured once, in CPU seconds
+beside seconds, after a run that is not counted: imports and the preparation of the rows are start-up. A choice is
+measured once, in CPU seconds, against as many steps in turn as the training has, each as fast as the fastest of some.
 """
 
 from __future__ import annotations

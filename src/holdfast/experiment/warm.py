@@ -227,6 +227,8 @@ def _work(questions: BinaryIO, answers: BinaryIO) -> NoReturn:
             if is_last:
                 break
             _free_memory()  # while the next experiment comes
+            if number == 0:
+                gc.freeze()  # what the first run has imported, too
     finally:
         os._exit(0)
 

@@ -43,7 +43,7 @@ def strip(images: NDArray[np.uint8]) -> bytes:
     for index, pixels in enumerate(images):
         picture.paste(_as_image(pixels).resize(size, how), (index * (size[0] + GAP), 0))
     content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
+    picture.save(content, "PNG", compress_level=3)
     return content.getvalue()
 
 

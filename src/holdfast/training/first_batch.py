@@ -93,7 +93,7 @@ def _picture(images: Tensor, versions: list[Tensor]) -> bytes:
     how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), how)
     content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
+    picture.save(content, "PNG", compress_level=3)
     return content.getvalue()
 
 
