@@ -126,7 +126,7 @@ def sweep(folder: Path, trials: int = TRIALS) -> None:
 
 
 def idle_share(spans: list[tuple[float, float]], workers: int) -> float:
-    """The share of their time that workers did not spend on a run, from when the first one begins until the last does."""
+    """The share of their time that workers spent on no run, from when the first run begins until the last one does."""
     spans = sorted(spans)
     first, last = spans[0][0], spans[-1][0]
     busy = sum(min(end, last) - start for start, end in spans)

@@ -20,6 +20,7 @@ from holdfast.core.seeding import kept_random_state, restore_random_states
 from holdfast.data.loading.batches import Batch
 from holdfast.training.fit import Built
 from holdfast.training.module import SupervisedModule
+from holdfast.training.stacking.grouping import alike
 from holdfast.training.stacking.layout import NotStackable
 from holdfast.training.stacking.stack import Stack
 
@@ -41,26 +42,27 @@ def stack_if_faster(members: Sequence[Built]) -> Stack:
     Raises:
         NotStackable: Nothing is gained, or the networks cannot be computed at once; with the reason.
     """
+    ranges = alike([built.config for built in members])
     with kept_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a map that goes over the members one by one
         try:
-            _time(members)
-            _check_gradients(Stack(members))
+            _time(Stack(members, ranges))
+            _check_gradients(Stack(members, ranges))
         except NotStackable:
             raise
         except Exception as error:  # what a map cannot do, and a user's own code, raise anything
             line = (str(error).splitlines() or [""])[0]
             raise NotStackable(f"the members cannot be computed at once ({type(error).__name__}: {line})") from None
-    return Stack(members)
+    return Stack(members, ranges)
 
 
-def _time(members: Sequence[Built]) -> None:
-    """Time steps of a stack, which is thrown away, and of some members alone.
+def _time(stack: Stack) -> None:
+    """Time steps of a stack, and of some members alone.
 
     Raises:
         NotStackable: A step of all at once takes longer than one of each in turn.
     """
-    stack = Stack(members)
+    members = stack.members
     together = stack.step, list(itertools.islice(stack.train_batches(0), NUM_BATCHES))
     num_steps = sum(each.config.max_epochs * len(each.datamodule.train_dataloader()) for each in members)
     ways = [together, *map(_alone, members[:NUM_ALONE])]

@@ -43,8 +43,8 @@ class Part:
 class Stack:
     """The networks of K runs as one, with what trains them."""
 
-    def __init__(self, members: Sequence[Built]) -> None:
-        """Stack what was built.
+    def __init__(self, members: Sequence[Built], ranges: Sequence[range] | None = None) -> None:
+        """Stack what was built; `ranges` is what `alike` gives of the members, where it is known already.
 
         Raises:
             NotStackable: The networks cannot be computed at once, or their rows are read from files.
@@ -66,7 +66,8 @@ class Stack:
         self._x, self._is_transformed = self._train_rows()
         self._trainer = as_plain(members[0].config.trainer)
         # optimizers and schedules as each member would build them for itself
-        self.parts = [self._part(places) for places in alike([built.config for built in members])]
+        ranges = ranges or alike([built.config for built in members])
+        self.parts = [self._part(places) for places in ranges]
 
     def _train_rows(self) -> tuple[Tensor, bool]:
         """The rows that batches are taken from, and whether they are transformed: once for all, where they are few."""
