@@ -114,15 +114,14 @@ def sweep(folder: Path, trials: int = TRIALS) -> None:
         f"{trials} trials of {EPOCHS} epochs: plain {plain:.1f} s, two workers {ours:.1f} s, ratio {plain / ours:.2f}"
     )
     print(f"CPU: plain {plain_cpu:.1f} s, two workers {ours_cpu:.1f} s")
-    runs = [
-        (json.loads(path.read_bytes()), path.with_name("report.html")) for path in (folder / "ours").glob("*/run.json")
-    ]
-    until_page = [(seconds_of(record["created"]), page.stat().st_mtime) for record, page in runs]
-    until_end = [(seconds_of(record["created"]), seconds_of(record["finished"])) for record, _ in runs]
-    print(
-        f"workers idle: {100 * idle_share(until_page, 2):.1f} % of the time between the first and the last ask "
-        f"({100 * idle_share(until_end, 2):.1f} % where the page of a run is not counted as work)"
-    )
+    spans = [span(path) for path in (folder / "ours").glob("*/run.json")]
+    print(f"workers idle: {100 * idle_share(spans, 2):.1f} % of the time between the first and the last ask")
+
+
+def span(path: Path) -> tuple[float, float]:
+    """When a process took a run up, and when it wrote the last of its files."""
+    record = json.loads(path.read_bytes())
+    return seconds_of(record["finished"]) - record["timings"]["total"], path.with_name("report.html").stat().st_mtime
 
 
 def idle_share(spans: list[tuple[float, float]], workers: int) -> float:
