@@ -199,19 +199,23 @@ class _Products(_Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """(K x rows, ..., numbers) -> the same; (K, rows, ..., numbers) behind the last layer."""
-        columns = x.reshape(self.layout.num_members, -1, x.shape[-1]).mT
+        columns = self._columns(x)
         for layer in self:
             if isinstance(layer, Dropout):  # its masks are drawn row by row
                 columns = layer(columns.mT).mT
-            elif isinstance(layer, _BatchNorm):
-                if x.ndim > 2:
-                    raise NotStackable("a batch norm follows a linear map of rows of several dimensions")
+            elif isinstance(layer, _BatchNorm) and x.ndim == 2:
                 columns = layer(columns.reshape(1, -1, columns.shape[-1])).view_as(columns)
+            elif isinstance(layer, _BatchNorm):  # the channels are a dimension inside of the rows
+                rows = columns.mT.reshape(*x.shape[:-1], -1)
+                columns = self._columns(self.layout.from_channels(layer(self.layout.as_channels(rows))))
             else:
                 columns = layer(columns)
         if self.is_last:
             return torch.unflatten(columns.mT, 1, (-1, *x.shape[1:-1]))
         return columns.mT.reshape(*x.shape[:-1], -1)
+
+    def _columns(self, x: Tensor) -> Tensor:
+        return x.reshape(self.layout.num_members, -1, x.shape[-1]).mT
 
 
 class _Linear(_Layer):
